@@ -1,0 +1,117 @@
+/// Reverse-mode differentiation on a linear tape of tensor-sized operations.
+///
+/// The library has two layers of gradient:
+///
+/// 1. Kernels, plain functions on tensors: a forward function and its vector-Jacobian product side by side (`rms_norm`,
+///    `rms_norm_vjp`). They know nothing of this file and are tested alone.
+/// 2. Tape operations: a short overload that runs the forward kernel and records a call of the other one.
+///
+/// A step of training is then: run the model on a tape, `tape.backward(loss)`, read the gradients of the parameters. The recorded
+/// steps are replayed backwards by a loop, and each is freed as soon as it is replayed, and with it the tensors that only it
+/// still held. With `Tape tape(Tape::inference)` nothing is recorded and nothing kept.
+///
+/// Read first: core/tensor.hpp.   Read next: nn/linear.hpp, the simplest operation.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "fot/core/tensor.hpp"
+
+namespace fot {
+
+/// A tensor with its gradient. Copies share both: a Variable is a handle.
+template <class Real, std::size_t N>
+class Variable {
+   public:
+    Variable() = default;
+    explicit Variable(Tensor<Real, N> value, bool needs_gradient = false)
+        : node_(std::make_shared<Node>(Node{std::move(value), {}, needs_gradient, false})) {}
+
+    const Tensor<Real, N>& value() const { return node_->value; }
+    Tensor<Real, N>& value() { return node_->value; }
+    bool needs_gradient() const { return node_ && node_->needs_gradient; }
+    bool has_gradient() const { return node_->has_gradient; }
+    explicit operator bool() const { return node_ != nullptr; }
+
+    /// The gradient, to be added to: zeros at the first call.
+    Tensor<Real, N>& gradient() const {
+        if (!node_->has_gradient) {
+            node_->gradient = zeros_like(node_->value);
+            node_->has_gradient = true;
+        }
+        return node_->gradient;
+    }
+
+    /// The same numbers as a constant: no gradient flows further down from here.
+    Variable detached() const { return Variable(node_->value); }
+
+    /// Keeps the shared node alive without naming its type.
+    std::shared_ptr<void> owner() const { return node_; }
+
+   private:
+    struct Node {
+        Tensor<Real, N> value, gradient;
+        bool needs_gradient, has_gradient;
+    };
+    std::shared_ptr<Node> node_;
+};
+
+/// The record of one forward pass.
+class Tape {
+   public:
+    enum class Mode { training, inference };
+    static constexpr Mode training = Mode::training, inference = Mode::inference;
+
+    explicit Tape(Mode mode = training) : recording_(mode == training) {}
+    Tape(const Tape&) = delete;
+    Tape& operator=(const Tape&) = delete;
+
+    bool recording() const { return recording_; }
+
+    /// The result of an operation as a variable. If one of `inputs` needs a gradient, `backward(d_result)` is called at the replay
+    /// with the gradient of the result; it adds to `gradient()` of those inputs that need one (it holds copies of their handles).
+    template <class Real, std::size_t N, class Backward, class... Inputs>
+    Variable<Real, N> record(Tensor<Real, N> value, Backward backward, const Inputs&... inputs) {
+        const bool needed = recording_ && (inputs.needs_gradient() || ...);
+        Variable<Real, N> result(std::move(value), needed);
+        if (needed)
+            steps_.push_back([result, backward = std::move(backward)] {
+                if (result.has_gradient()) backward(std::as_const(result.gradient()));
+            });
+        return result;
+    }
+
+    /// Adds d(loss)/d(parameter) to every parameter's gradient, and empties the tape. Throws ShapeError unless the loss is one number.
+    template <class Real>
+    void backward(const Variable<Real, 1>& loss) {
+        require_shape("Tape::backward: loss", loss.value(), Shape<1>{1});
+        loss.gradient()(0) += Real(1);
+        for (; !steps_.empty(); steps_.pop_back()) steps_.back()();
+    }
+
+    /// Recorded steps that are not yet replayed.
+    Index size() const { return static_cast<Index>(steps_.size()); }
+
+   private:
+    friend class NoGradient;
+    bool recording_;
+    std::vector<std::function<void()>> steps_;
+};
+
+/// While it lives, operations on the tape record nothing.
+class NoGradient {
+   public:
+    explicit NoGradient(Tape& tape) : tape_(tape), before_(std::exchange(tape.recording_, false)) {}
+    ~NoGradient() { tape_.recording_ = before_; }
+    NoGradient(const NoGradient&) = delete;
+    NoGradient& operator=(const NoGradient&) = delete;
+
+   private:
+    Tape& tape_;
+    bool before_;
+};
+
+}  // namespace fot

@@ -1,0 +1,154 @@
+/// Matrix products: one checked `gemm` on strided views, the only place that includes xtensor-blas.
+///
+/// A MatrixView is a pointer, two extents and the distance between rows, so a head of a (B,T,H,D) tensor is addressed in place:
+///
+///     matrix(row(q, b, 0, h), T, D, H * D)      // the (T, D) matrix of head h: rows lie H*D numbers apart
+///
+/// BLAS itself stays on one thread; `gemm` shares the rows (or columns) of the result among ours. So the same threads serve
+/// products and loops, and a product within a parallel loop runs on the loop's thread.
+///
+/// Read first: core/parallel.hpp.   Read next: core/tile_product.hpp.
+#pragma once
+
+#include <limits>
+#include <string>
+#include <type_traits>
+
+#if __has_include(<xtensor-blas/xblas.hpp>)
+#include <xtensor-blas/xblas.hpp>
+#else
+#error "fot needs xtensor-blas: apt-get install libxtensor-blas-dev libopenblas-dev"
+#endif
+
+#include "fot/core/parallel.hpp"
+
+namespace fot {
+
+/// A matrix of rows x columns within a larger block of numbers; rows lie `leading` numbers apart.
+/// `transposed` says that the product uses the matrix turned over; rows and columns stay those of the stored matrix.
+template <class Real>
+struct MatrixView {
+    Real* data = nullptr;
+    Index rows = 0, columns = 0, leading = 0;
+    bool transposed = false;
+
+    Index used_rows() const { return transposed ? columns : rows; }
+    Index used_columns() const { return transposed ? rows : columns; }
+    operator MatrixView<const Real>() const
+        requires(!std::is_const_v<Real>)
+    {
+        return {data, rows, columns, leading, transposed};
+    }
+};
+
+/// View of rows x columns numbers at `data`; `leading` 0 stands for rows without gaps.
+template <class Real>
+MatrixView<Real> matrix(Real* data, Index rows, Index columns, Index leading = 0) {
+    return {data, rows, columns, leading == 0 ? columns : leading, false};
+}
+
+/// The same numbers, turned over.
+template <class Real>
+MatrixView<Real> transpose(MatrixView<Real> view) {
+    view.transposed = !view.transposed;
+    return view;
+}
+
+/// A tensor (..., N) as the matrix of its rows: all leading axes in one.
+template <class Real, std::size_t N>
+MatrixView<Real> as_matrix(Tensor<Real, N>& x) {
+    const Index columns = extent(x, N - 1);
+    return matrix(x.data(), columns == 0 ? 0 : element_count(x) / columns, columns);
+}
+template <class Real, std::size_t N>
+MatrixView<const Real> as_matrix(const Tensor<Real, N>& x) {
+    const Index columns = extent(x, N - 1);
+    return matrix(x.data(), columns == 0 ? 0 : element_count(x) / columns, columns);
+}
+
+/// Name of the BLAS that products run on, for the first lines of a program's output.
+inline std::string blas_name() {
+#ifdef WITH_OPENBLAS
+    return std::string(openblas_get_config()) + " (kernels: " + openblas_get_corename() + ")";
+#else
+    return "unknown CBLAS";
+#endif
+}
+
+namespace detail {
+
+/// OpenBLAS must not be entered by several threads while it uses threads of its own; without OpenBLAS there is no portable switch.
+inline void keep_blas_on_one_thread() {
+#ifdef WITH_OPENBLAS
+    static const bool done = (openblas_set_num_threads(1), true);
+    static_cast<void>(done);
+#endif
+}
+
+template <class Real>
+void gemm_on_this_thread(Real alpha, MatrixView<const Real> a, MatrixView<const Real> b, Real beta, MatrixView<Real> c) {
+    using cxxblas::Transpose;
+    const auto as_int = [](Index i) { return static_cast<int>(i); };
+    cxxblas::gemm<int>(cxxblas::StorageOrder::RowMajor, a.transposed ? Transpose::Trans : Transpose::NoTrans,
+                       b.transposed ? Transpose::Trans : Transpose::NoTrans, as_int(c.rows), as_int(c.columns),
+                       as_int(a.used_columns()), alpha, a.data, as_int(a.leading), b.data, as_int(b.leading), beta, c.data,
+                       as_int(c.leading));
+}
+
+/// Rows first ... last-1 of the matrix as the product uses it.
+template <class Real>
+MatrixView<Real> used_row_range(MatrixView<Real> view, Index first, Index last) {
+    view.data += view.transposed ? first : first * view.leading;
+    (view.transposed ? view.columns : view.rows) = last - first;
+    return view;
+}
+
+template <class Real>
+MatrixView<Real> used_column_range(MatrixView<Real> view, Index first, Index last) {
+    return transpose(used_row_range(transpose(view), first, last));
+}
+
+}  // namespace detail
+
+/// c = alpha a b + beta c, on all threads (on the calling one alone within a parallel loop).
+///
+/// Shapes: a (m, n), b (n, p), c (m, p) as used, that is after their `transposed`; c itself must not be transposed.
+/// c must not overlap a or b. beta = 0 overwrites c whatever it held.
+/// Cost:   m n p multiply-adds.
+/// Errors: ShapeError if the three shapes do not fit, if a leading dimension is below its columns, or if an extent passes 2^31.
+template <class Real>
+void gemm(Real alpha, MatrixView<const std::type_identity_t<Real>> a, MatrixView<const std::type_identity_t<Real>> b, Real beta,
+          MatrixView<Real> c) {
+    const auto text = [](const auto& view) { return message("(", view.used_rows(), ", ", view.used_columns(), ")"); };
+    require<ShapeError>(!c.transposed, "gemm: the result must not be a transposed view");
+    require<ShapeError>(a.used_rows() == c.rows && b.used_columns() == c.columns && a.used_columns() == b.used_rows(),
+                        "gemm: a ", text(a), " times b ", text(b), " does not give c ", text(c));
+    for (const auto& view : {a, b, MatrixView<const Real>(c)}) {
+        require<ShapeError>(view.rows >= 0 && view.columns >= 0 && view.leading >= view.columns, "gemm: a view of ", view.rows,
+                            " x ", view.columns, " numbers has leading dimension ", view.leading);
+        require<ShapeError>(std::max({view.rows, view.columns, view.leading}) < std::numeric_limits<int>::max(),
+                            "gemm: an extent of ", view.rows, " x ", view.columns, " is too large for this BLAS");
+    }
+    if (c.rows == 0 || c.columns == 0) return;
+    if (a.used_columns() == 0) {  // an empty sum; BLAS would refuse leading dimension 0
+        for (Index i = 0; i < c.rows; ++i)
+            for (Index j = 0; j < c.columns; ++j) c.data[i * c.leading + j] = beta == Real(0) ? Real(0) : beta * c.data[i * c.leading + j];
+        return;
+    }
+    detail::keep_blas_on_one_thread();
+    constexpr double worth_sharing = 1 << 18;  // multiply-adds below which waking the other threads costs more than it saves
+    const bool by_rows = c.rows >= c.columns;
+    const double work = static_cast<double>(c.rows) * static_cast<double>(c.columns) * static_cast<double>(a.used_columns());
+    const Index parts = work < worth_sharing || in_parallel() ? 1 : std::min(threads(), by_rows ? c.rows : c.columns);
+    parallel_for(parts, [&](Index part) {
+        const Index total = by_rows ? c.rows : c.columns, first = total * part / parts, last = total * (part + 1) / parts;
+        if (by_rows)
+            detail::gemm_on_this_thread<Real>(alpha, detail::used_row_range(a, first, last), b, beta,
+                                              detail::used_row_range(c, first, last));
+        else
+            detail::gemm_on_this_thread<Real>(alpha, a, detail::used_column_range(b, first, last), beta,
+                                              detail::used_column_range(c, first, last));
+    });
+}
+
+}  // namespace fot

@@ -1,0 +1,78 @@
+/// Parallel loops: OpenMP where the compiler has it, a plain loop where it has not.
+///
+/// Every loop of the library writes to places that belong to one iteration alone, so results do not depend on the schedule.
+/// BLAS is kept on one thread (core/blas.hpp): the loops around it are the parallel ones.
+///
+/// Read next: core/blas.hpp.
+#pragma once
+
+#include <algorithm>
+#include <exception>
+
+#include "fot/core/tensor.hpp"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+namespace fot {
+
+/// Number of threads that `parallel_for` uses.
+inline Index threads() {
+#ifdef _OPENMP
+    return omp_get_max_threads();
+#else
+    return 1;
+#endif
+}
+
+/// Sets the number of threads of later parallel loops. Throws ConfigError below 1. Without OpenMP it stays 1.
+inline void set_threads(Index count) {
+    require<ConfigError>(count >= 1, "set_threads: ", count, " is below 1");
+#ifdef _OPENMP
+    omp_set_num_threads(static_cast<int>(count));
+#endif
+}
+
+/// True inside a parallel loop: loops within it run on the calling thread alone.
+inline bool in_parallel() {
+#ifdef _OPENMP
+    return omp_in_parallel() != 0;
+#else
+    return false;
+#endif
+}
+
+/// Runs body(i) for i = 0 ... count - 1, in any order, on all threads. Rethrows one exception of the body, if there were any.
+template <class Body>
+void parallel_for(Index count, Body&& body) {
+    if (count <= 1 || threads() == 1 || in_parallel()) {
+        for (Index i = 0; i < count; ++i) body(i);
+        return;
+    }
+    std::exception_ptr failure;
+#ifdef _OPENMP
+#pragma omp parallel for schedule(dynamic, 1)
+#endif
+    for (Index i = 0; i < count; ++i) {
+        try {
+            body(i);
+        } catch (...) {
+#ifdef _OPENMP
+#pragma omp critical(fot_parallel_for_failure)
+#endif
+            failure = std::current_exception();
+        }
+    }
+    if (failure) std::rethrow_exception(failure);
+}
+
+/// Runs body(first, last) over slices of 0 ... count, each of `grain` elements (the last one may be shorter).
+/// The slices depend on `count` and `grain` only, not on the number of threads: sums over slices come out the same.
+template <class Body>
+void parallel_slices(Index count, Index grain, Body&& body) {
+    grain = std::max<Index>(grain, 1);
+    parallel_for((count + grain - 1) / grain, [&](Index slice) { body(slice * grain, std::min(count, (slice + 1) * grain)); });
+}
+
+}  // namespace fot

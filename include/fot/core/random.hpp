@@ -1,0 +1,92 @@
+/// Seeded random numbers that are the same on every platform and compiler.
+///
+/// The generator is xoshiro256** (Blackman and Vigna 2018), seeded through splitmix64. The standard library's engines are
+/// portable, its distributions are not: `std::normal_distribution` gives other numbers with another compiler.
+/// The four words of state are public so that a checkpoint can keep them.
+///
+/// Read next: core/parallel.hpp.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <utility>
+
+#include "fot/core/tensor.hpp"
+
+namespace fot {
+
+/// xoshiro256**: 2^256 - 1 period, 64 random bits a call.
+class Random {
+   public:
+    using State = std::array<std::uint64_t, 4>;
+
+    explicit Random(std::uint64_t seed) {
+        for (auto& word : state) {  // splitmix64
+            seed += 0x9e3779b97f4a7c15u;
+            std::uint64_t z = seed;
+            z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+            z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+            word = z ^ (z >> 31);
+        }
+    }
+
+    /// 64 random bits.
+    std::uint64_t bits() {
+        const std::uint64_t result = std::rotl(state[1] * 5, 7) * 9, shifted = state[1] << 17;
+        state[2] ^= state[0];
+        state[3] ^= state[1];
+        state[1] ^= state[2];
+        state[0] ^= state[3];
+        state[2] ^= shifted;
+        state[3] = std::rotl(state[3], 45);
+        return result;
+    }
+
+    /// Uniform in [0, 1), with 53 random bits.
+    double uniform() { return static_cast<double>(bits() >> 11) * 0x1p-53; }
+
+    /// Uniform in {0, ..., count - 1}, without bias. Throws ConfigError if count < 1.
+    Index below(Index count) {
+        require<ConfigError>(count >= 1, "Random::below: count ", count, " is below 1");
+        const auto range = static_cast<std::uint64_t>(count);
+        const std::uint64_t limit = -range % range;  // 2^64 mod range: the part that would be drawn too often
+        std::uint64_t draw = bits();
+        while (draw < limit) draw = bits();
+        return static_cast<Index>(draw % range);
+    }
+
+    /// Standard normal (Marsaglia's polar method; the second number of each pair is dropped so that the state says all).
+    double normal() {
+        for (;;) {
+            const double x = 2 * uniform() - 1, y = 2 * uniform() - 1, square = x * x + y * y;
+            if (square > 0 && square < 1) return x * std::sqrt(-2 * std::log(square) / square);
+        }
+    }
+
+    /// Puts the elements into a uniformly random order (Fisher and Yates).
+    template <class Container>
+    void shuffle(Container& elements) {
+        for (Index i = static_cast<Index>(elements.size()) - 1; i > 0; --i)
+            std::swap(elements[static_cast<std::size_t>(i)], elements[static_cast<std::size_t>(below(i + 1))]);
+    }
+
+    State state{};
+};
+
+/// Fills a tensor with independent normal numbers of mean 0.
+template <class Real, std::size_t N>
+void fill_normal(Tensor<Real, N>& tensor, double standard_deviation, Random& random) {
+    for (auto& element : tensor.storage()) element = static_cast<Real>(standard_deviation * random.normal());
+}
+
+/// A tensor of independent normal numbers of mean 0.
+template <class Real, std::size_t N>
+Tensor<Real, N> normal_tensor(const Shape<N>& shape, double standard_deviation, Random& random) {
+    Tensor<Real, N> tensor = empty<Real, N>(shape);
+    fill_normal(tensor, standard_deviation, random);
+    return tensor;
+}
+
+}  // namespace fot

@@ -1,0 +1,136 @@
+/// Row-major tensors, the only place that includes xtensor.
+///
+/// Shape letters, fixed here for the whole library:
+///
+///     B batch entries   T local tokens      E model width     H heads    D head width
+///     V vocabulary      C contexts attended M memory entries  K retrieved L layers
+///
+/// A shape is written `(B, T, H, D)`. Functions take and return concrete tensors, never lazy xtensor expressions, and loops
+/// work on rows: `row(q, b, t, h)` points at the D numbers of one query head.
+///
+/// Read first: core/check.hpp.   Read next: core/blas.hpp.
+#pragma once
+
+#if __has_include(<xtensor/containers/xtensor.hpp>)  // xtensor 0.26 moved its headers
+#include <xtensor/containers/xtensor.hpp>
+#else
+#include <xtensor/xtensor.hpp>
+#endif
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <string>
+
+#include "fot/core/allocator.hpp"
+#include "fot/core/check.hpp"
+
+namespace fot {
+
+/// Signed size and position type: differences stay what they look like. (Not `index`: <strings.h> has a function of that name.)
+using Index = std::ptrdiff_t;
+
+/// A dense row-major tensor of fixed rank, its memory taken from the caching allocator.
+template <class Real, std::size_t N>
+using Tensor = xt::xtensor<Real, N, xt::layout_type::row_major, CachingAllocator<Real>>;
+
+/// A shape as signed numbers.
+template <std::size_t N>
+using Shape = std::array<Index, N>;
+
+/// The extent of one axis, signed.
+template <class T>
+Index extent(const T& tensor, std::size_t axis) {
+    return static_cast<Index>(tensor.shape()[axis]);
+}
+
+/// The whole shape, signed.
+template <class Real, std::size_t N>
+Shape<N> shape_of(const Tensor<Real, N>& tensor) {
+    Shape<N> shape{};
+    for (std::size_t axis = 0; axis < N; ++axis) shape[axis] = extent(tensor, axis);
+    return shape;
+}
+
+/// Number of elements.
+template <class T>
+Index element_count(const T& tensor) {
+    return static_cast<Index>(tensor.size());
+}
+
+/// A tensor whose elements are not yet written. Every extent must be 0 or more.
+template <class Real, std::size_t N>
+Tensor<Real, N> empty(const Shape<N>& shape) {
+    std::array<std::size_t, N> extents{};
+    for (std::size_t axis = 0; axis < N; ++axis) {
+        require<ShapeError>(shape[axis] >= 0, "empty: extent ", shape[axis], " of axis ", axis, " is negative");
+        extents[axis] = static_cast<std::size_t>(shape[axis]);
+    }
+    return Tensor<Real, N>::from_shape(extents);
+}
+
+/// A tensor with every element equal to `value`.
+template <class Real, std::size_t N>
+Tensor<Real, N> full(const Shape<N>& shape, Real value) {
+    Tensor<Real, N> tensor = empty<Real, N>(shape);
+    std::fill_n(tensor.data(), tensor.size(), value);
+    return tensor;
+}
+
+/// A tensor of zeros.
+template <class Real, std::size_t N>
+Tensor<Real, N> zeros(const Shape<N>& shape) {
+    return full<Real, N>(shape, Real(0));
+}
+
+/// An unwritten tensor of the same shape.
+template <class Real, std::size_t N>
+Tensor<Real, N> empty_like(const Tensor<Real, N>& other) {
+    return empty<Real, N>(shape_of(other));
+}
+
+/// A tensor of zeros of the same shape.
+template <class Real, std::size_t N>
+Tensor<Real, N> zeros_like(const Tensor<Real, N>& other) {
+    return zeros<Real, N>(shape_of(other));
+}
+
+/// Pointer to the contiguous numbers below the given leading indices: `row(x, b, t)` of x (B,T,E) points at E numbers.
+template <class T, class... Leading>
+auto* row(T& tensor, Leading... leading) {
+    const std::array<Index, sizeof...(Leading)> at{static_cast<Index>(leading)...};
+    Index offset = 0;
+    for (std::size_t axis = 0; axis < at.size(); ++axis) offset = offset * extent(tensor, axis) + at[axis];
+    for (std::size_t axis = at.size(); axis < tensor.dimension(); ++axis) offset *= extent(tensor, axis);
+    return tensor.data() + offset;
+}
+
+/// A shape as text: "(2, 3)".
+template <class Extents>
+std::string shape_text(const Extents& shape) {
+    std::string text = "(";
+    for (std::size_t axis = 0; axis < shape.size(); ++axis) text += (axis ? ", " : "") + std::to_string(shape[axis]);
+    return text + ")";
+}
+
+/// Throws ShapeError unless `tensor` has the shape `expected`; an expected extent of -1 stands for any.
+/// `what` names the function and the argument, "rms_norm: scale".
+template <class Real, std::size_t N>
+void require_shape(const char* what, const Tensor<Real, N>& tensor, const Shape<N>& expected) {
+    const Shape<N> got = shape_of(tensor);
+    for (std::size_t axis = 0; axis < N; ++axis)
+        require<ShapeError>(expected[axis] < 0 || got[axis] == expected[axis], what, " has shape ", shape_text(got), ", expected ",
+                            shape_text(expected), expected[axis] < 0 ? "" : " (-1: any)");
+}
+
+/// The same numbers under another shape; the element counts must agree. Copies.
+template <std::size_t M, class Real, std::size_t N>
+Tensor<Real, M> reshaped(const Tensor<Real, N>& tensor, const Shape<M>& shape) {
+    Tensor<Real, M> other = empty<Real, M>(shape);
+    require<ShapeError>(other.size() == tensor.size(), "reshaped: ", shape_text(shape_of(tensor)), " has ", tensor.size(),
+                        " elements, ", shape_text(shape), " has ", other.size());
+    std::copy_n(tensor.data(), tensor.size(), other.data());
+    return other;
+}
+
+}  // namespace fot
