@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "fot/core/allocator.hpp"
@@ -33,6 +34,9 @@ using Index = std::ptrdiff_t;
 /// A dense row-major tensor of fixed rank, its memory taken from the caching allocator.
 template <class Real, std::size_t N>
 using Tensor = xt::xtensor<Real, N, xt::layout_type::row_major, CachingAllocator<Real>>;
+
+/// Token ids: (B, T), row-major, 32 bits.
+using Tokens = Tensor<std::int32_t, 2>;
 
 /// A shape as signed numbers.
 template <std::size_t N>
