@@ -15,6 +15,7 @@
 
 #include <functional>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -72,14 +73,20 @@ class Tape {
     bool recording() const { return recording_; }
 
     /// The result of an operation as a variable. If one of `inputs` needs a gradient, `backward(d_result)` is called at the replay
-    /// with the gradient of the result; it adds to `gradient()` of those inputs that need one (it holds copies of their handles).
+    /// with the gradient of the result (or `backward(result, d_result)`, if it takes two); it adds to `gradient()` of those inputs
+    /// that need one (it holds copies of their handles).
     template <class Real, std::size_t N, class Backward, class... Inputs>
     Variable<Real, N> record(Tensor<Real, N> value, Backward backward, const Inputs&... inputs) {
         const bool needed = recording_ && (inputs.needs_gradient() || ...);
         Variable<Real, N> result(std::move(value), needed);
         if (needed)
             steps_.push_back([result, backward = std::move(backward)] {
-                if (result.has_gradient()) backward(std::as_const(result.gradient()));
+                if (!result.has_gradient()) return;
+                const Tensor<Real, N>& d_result = result.gradient();
+                if constexpr (std::is_invocable_v<const Backward&, const Tensor<Real, N>&, const Tensor<Real, N>&>)
+                    backward(result.value(), d_result);
+                else
+                    backward(d_result);
             });
         return result;
     }

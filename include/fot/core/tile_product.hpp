@@ -17,8 +17,8 @@
 #pragma once
 
 #include <cstring>
+#include <type_traits>
 #include <utility>
-#include <vector>
 
 #include "fot/core/tensor.hpp"
 
@@ -46,7 +46,7 @@ struct LeftFactor {
 /// A right factor (depth, columns) cut into panels; the last panel is filled up with zeros.
 template <class Real>
 struct PackedFactor {
-    std::vector<Real, CachingAllocator<Real>> numbers;
+    Tensor<Real, 1> numbers;
     Index depth = 0, columns = 0;
 
     /// Columns with the filling: what a row of the product must have room for.
@@ -55,7 +55,7 @@ struct PackedFactor {
     void resize(Index new_depth, Index new_columns) {
         depth = new_depth;
         columns = new_columns;
-        numbers.resize(static_cast<std::size_t>(depth * padded_columns()));
+        if (element_count(numbers) < depth * padded_columns()) numbers = empty<Real, 1>({depth * padded_columns()});
     }
 };
 
@@ -141,21 +141,26 @@ inline void with_constant_rows(Index count, F&& f) {
 
 /// c (rows, columns) = a b, or c += a b: a (rows, depth) read in place, b packed.
 ///
-/// c's rows lie `leading` apart and have room for b.padded_columns() numbers; what stands behind `columns` is overwritten
-/// (by zeros, or left as it was when accumulating: the filling of b is zero).
-/// Cost: rows * padded_columns * depth multiply-adds. Every result is one sum in the order of k: it does not depend on `rows`.
+/// c's rows lie `leading` apart and have room for `columns` rounded up to panels; what stands behind `columns` is overwritten.
+/// Only the first `columns` columns and `depth` rows of b are used: what lies behind them is masked, as in causal attention.
+/// Cost: rows * columns * depth multiply-adds. Every result is one sum in the order of k: it does not depend on `rows`.
 template <bool accumulate, class Real>
-void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, Real* c, Index leading) {
+void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, Real* c, Index leading, Index columns, Index depth) {
     constexpr Index width = panel_width<Real>;
-    for (Index first = 0; first < b.columns; first += width) {
+    for (Index first = 0; first < columns; first += width) {
         const Real* panel = b.numbers.data() + first * b.depth;
         for (Index i = 0; i < rows; i += register_rows)
             detail::with_constant_rows(std::min(register_rows, rows - i), [&](auto count) {
                 detail::product_in_registers<accumulate, count()>(
-                    b.depth, LeftFactor<Real>{a.data + i * a.row_stride, a.row_stride, a.column_stride}, panel, c + i * leading + first,
-                    leading);
+                    depth, LeftFactor<Real>{a.data + i * a.row_stride, a.row_stride, a.column_stride}, panel, c + i * leading + first, leading);
             });
     }
+}
+
+/// The same with all of b.
+template <bool accumulate, class Real>
+void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, Real* c, Index leading) {
+    tile_product<accumulate>(rows, a, b, c, leading, b.columns, b.depth);
 }
 
 }  // namespace fot

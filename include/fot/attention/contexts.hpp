@@ -1,0 +1,177 @@
+/// Who sees whom: the contexts that each batch entry attends to beside its own local context.
+///
+/// Crossbatch training lets entry i look at p_i: first the previous context(s) of its own document (positives), then contexts of
+/// other documents (negatives). The paper and the released code build p_i differently (spec: the two forms of crossbatch); both
+/// come out as the same kind of table, and so does a list given by hand.
+///
+/// Source: paper section 3.2 and appendix A (previous contexts); released code (packed, stepped form).
+/// Read first: core/check.hpp.   Read next: attention/crossbatch_attention.hpp.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fot/core/tensor.hpp"
+
+namespace fot {
+
+/// For each batch entry the list of contexts it sees. A context is a row of the tensor of context keys (P,S,H,D).
+struct ContextTable {
+    Index sources = 0;                         ///< P, how many contexts there are to point at
+    std::vector<std::vector<Index>> contexts;  ///< (B) lists of distinct numbers in 0 ... sources-1, positives first
+    std::vector<Index> positives;              ///< (B) how many of each list belong to the entry's own document
+
+    Index entries() const { return static_cast<Index>(contexts.size()); }
+
+    /// Length of the longest list.
+    Index most_contexts() const {
+        std::size_t most = 0;
+        for (const auto& list : contexts) most = std::max(most, list.size());
+        return static_cast<Index>(most);
+    }
+};
+
+/// Throws ConfigError unless the table has `entries` lists of distinct contexts below `sources`, with positives among them.
+inline void require_valid(const ContextTable& table, Index entries) {
+    require<ConfigError>(table.entries() == entries && static_cast<Index>(table.positives.size()) == entries,
+                         "context table: has ", table.entries(), " lists and ", table.positives.size(), " counts of positives, expected ",
+                         entries, " of each, one per batch entry");
+    for (Index entry = 0; entry < entries; ++entry) {
+        const auto at = static_cast<std::size_t>(entry);
+        std::vector<Index> sorted = table.contexts[at];
+        std::sort(sorted.begin(), sorted.end());
+        require<ConfigError>(sorted.empty() || (sorted.front() >= 0 && sorted.back() < table.sources), "context table: entry ", entry,
+                             " lists context ", sorted.empty() ? 0 : (sorted.front() < 0 ? sorted.front() : sorted.back()),
+                             ", expected 0 ... ", table.sources - 1);
+        require<ConfigError>(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end(), "context table: entry ", entry,
+                             " lists a context twice");
+        require<ConfigError>(table.positives[at] >= 0 && table.positives[at] <= static_cast<Index>(sorted.size()),
+                             "context table: entry ", entry, " has ", table.positives[at], " positives among ", sorted.size(), " contexts");
+    }
+}
+
+/// The paper's form: every batch index holds one document, and previous contexts come from an earlier pass.
+///
+/// Context `window * pool + j` is the window-th previous context of document j (window 0: the one just before). Entry i sees its own
+/// document's `positives` windows, then those of documents i+1, i+2, ... (mod pool), `negatives` contexts in all.
+/// The paper's d is 1 + negatives (with positives = 1), its w is `positives`.
+/// `pool` documents have previous contexts, the first `entries` of them are also trained on (0: pool = entries).
+/// Errors: ConfigError for counts below 0, a pool smaller than entries, or more negatives than other documents have.
+inline ContextTable previous_contexts(Index entries, Index positives, Index negatives, Index pool = 0) {
+    if (pool == 0) pool = entries;
+    require<ConfigError>(entries >= 1 && positives >= 0 && negatives >= 0, "previous_contexts: ", entries, " entries with ", positives,
+                         " positives and ", negatives, " negatives make no sense");
+    require<ConfigError>(pool >= entries, "previous_contexts: a pool of ", pool, " documents is smaller than the ", entries, " entries");
+    const Index windows = std::max<Index>(positives, 1);
+    require<ConfigError>(negatives <= (pool - 1) * windows, "previous_contexts: ", negatives, " negatives wanted, ", pool - 1,
+                         " other documents with ", windows, " previous contexts each");
+    ContextTable table{pool * windows, {}, std::vector<Index>(static_cast<std::size_t>(entries), positives)};
+    for (Index entry = 0; entry < entries; ++entry) {
+        std::vector<Index> list;
+        for (Index window = 0; window < positives; ++window) list.push_back(window * pool + entry);
+        for (Index negative = 0; negative < negatives; ++negative)
+            list.push_back(negative % windows * pool + (entry + 1 + negative / windows) % pool);
+        table.contexts.push_back(std::move(list));
+    }
+    return table;
+}
+
+/// No contexts: attention is local. Crossbatch with this table is plain causal attention.
+inline ContextTable no_contexts(Index entries) {
+    return {0, std::vector<std::vector<Index>>(static_cast<std::size_t>(entries)), std::vector<Index>(static_cast<std::size_t>(entries), 0)};
+}
+
+/// The released code's packed form with a list per row of a pack: `mixture[j]` = (positives, negatives) of row j.
+///
+/// `mixture.size()` consecutive entries hold consecutive contexts of one document. Row j sees the rows just before it in its pack,
+/// and the last rows of the packs before. Nothing wraps around, nothing later is seen: the first packs see fewer negatives.
+/// Errors: ConfigError if entries is no multiple of the packing, or if row j wants more positives than the j rows before it.
+inline ContextTable packed_contexts(Index entries, const std::vector<std::pair<Index, Index>>& mixture) {
+    const auto packing = static_cast<Index>(mixture.size());
+    require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries, " entries are no multiple of a packing of ", packing);
+    ContextTable table{entries, {}, {}};
+    for (Index entry = 0; entry < entries; ++entry) {
+        const Index row_in_pack = entry % packing;
+        const auto [positives, negatives] = mixture[static_cast<std::size_t>(row_in_pack)];
+        require<ConfigError>(positives >= 0 && negatives >= 0 && positives <= row_in_pack, "packed_contexts: row ", row_in_pack,
+                             " of a pack wants ", positives, " positives and ", negatives, " negatives, but has ", row_in_pack, " rows before it");
+        std::vector<Index> list;
+        for (Index back = 1; back <= positives; ++back) list.push_back(entry - back);
+        for (Index back = 1; back <= negatives && entry - row_in_pack - back >= 0; ++back) list.push_back(entry - row_in_pack - back);
+        table.contexts.push_back(std::move(list));
+        table.positives.push_back(positives);
+    }
+    return table;
+}
+
+/// The released code's packed form: entry i sees the `range` entries before it, whatever document they hold.
+///
+/// With `stepping`, row j of a pack sees fewer, so that one batch mixes short and long contexts: itself included,
+/// min(j s + 1, A, i + 1) contexts with A = range + 1 and s = ceil(A / max(packing - 1, 1)).
+/// Errors: ConfigError for range < 0, packing < 1, or entries that are no multiple of the packing.
+inline ContextTable packed_contexts(Index entries, Index range, Index packing, bool stepping) {
+    require<ConfigError>(entries >= 1 && range >= 0, "packed_contexts: ", entries, " entries with range ", range, " make no sense");
+    require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries, " entries are no multiple of a packing of ", packing);
+    const Index most = range + 1, others = std::max<Index>(packing - 1, 1), step = (most + others - 1) / others;
+    ContextTable table{entries, {}, {}};
+    for (Index entry = 0; entry < entries; ++entry) {
+        const Index row_in_pack = entry % packing;
+        const Index seen = std::min(packing > 1 && stepping ? std::min(row_in_pack * step + 1, most) : most, entry + 1) - 1;
+        std::vector<Index> list;
+        for (Index back = 1; back <= seen; ++back) list.push_back(entry - back);
+        table.positives.push_back(std::min(seen, row_in_pack));
+        table.contexts.push_back(std::move(list));
+    }
+    return table;
+}
+
+/// The table as a picture: one line per entry, one column per context, `+` a positive, `-` a negative, `.` not seen.
+inline std::string attention_pattern(const ContextTable& table) {
+    require_valid(table, table.entries());
+    std::string text = "entry  sees contexts 0 ... " + std::to_string(table.sources - 1) + "  (+ own document, - other document)\n";
+    for (std::size_t entry = 0; entry < table.contexts.size(); ++entry) {
+        std::string line(static_cast<std::size_t>(table.sources), '.');
+        for (std::size_t i = 0; i < table.contexts[entry].size(); ++i)
+            line[static_cast<std::size_t>(table.contexts[entry][i])] = static_cast<Index>(i) < table.positives[entry] ? '+' : '-';
+        const std::string number = std::to_string(entry);
+        text += std::string(number.size() < 5 ? 5 - number.size() : 0, ' ') + number + "  " + line + "  " +
+                std::to_string(table.positives[entry]) + " positive, " +
+                std::to_string(static_cast<Index>(table.contexts[entry].size()) - table.positives[entry]) + " negative\n";
+    }
+    return text;
+}
+
+/// One visit of an entry to a context, and the context's place in the entry's list.
+struct Visit {
+    Index entry, context, place;
+};
+
+/// The visits of the table in rounds: within a round no entry and no context occurs twice.
+///
+/// The gradients of a context's keys are sums over the entries that see it. Taken round by round, the visits of a round can run in
+/// parallel without two of them adding to the same numbers, and each sum has the same order whatever the number of threads.
+/// In the paper's form round r is simply "entry i visits document i + r".
+inline std::vector<std::vector<Visit>> visiting_rounds(const ContextTable& table) {
+    std::vector<std::vector<Visit>> rounds;
+    std::vector<std::vector<bool>> entry_busy, context_busy;
+    for (Index place = 0; place < table.most_contexts(); ++place)
+        for (Index entry = 0; entry < table.entries(); ++entry) {
+            const auto& list = table.contexts[static_cast<std::size_t>(entry)];
+            if (place >= static_cast<Index>(list.size())) continue;
+            const Index context = list[static_cast<std::size_t>(place)];
+            std::size_t round = 0;
+            while (round < rounds.size() && (entry_busy[round][static_cast<std::size_t>(entry)] || context_busy[round][static_cast<std::size_t>(context)])) ++round;
+            if (round == rounds.size()) {
+                rounds.emplace_back();
+                entry_busy.emplace_back(static_cast<std::size_t>(table.entries()), false);
+                context_busy.emplace_back(static_cast<std::size_t>(table.sources), false);
+            }
+            rounds[round].push_back({entry, context, place});
+            entry_busy[round][static_cast<std::size_t>(entry)] = context_busy[round][static_cast<std::size_t>(context)] = true;
+        }
+    return rounds;
+}
+
+}  // namespace fot

@@ -1,0 +1,228 @@
+/// Softmax over keys that arrive in blocks: the inner loops that all attention of the library shares.
+///
+///     m_t = max over keys seen so far of s_ts          s_ts = scale <q_t, k_s> (+ bias)
+///     l_t = sum of exp(s_ts - m_t)                     a_t = sum of exp(s_ts - m_t) v_s
+///
+/// When a block raises the maximum, l and a are multiplied by exp(old m - new m). At the end o_t = a_t / l_t, and the log-sum-exp
+/// m_t + log l_t is all that the gradient needs to make the same probabilities again: exp(s_ts - log_sum_exp_t).
+/// So scores exist only as tiles of query_tile x key_block numbers, however many keys there are.
+///
+/// Source: the recurrence of Milakov and Gimelshein 2018 ("online normalizer").
+/// Read first: core/tile_product.hpp.   Read next: attention/causal_attention.hpp.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "fot/core/exponential.hpp"
+#include "fot/core/tile_product.hpp"
+
+namespace fot {
+
+inline constexpr Index query_tile = 64, key_block = 256;
+
+/// The (rows, D) matrix of one head of one batch entry, in place within a (B,T,H,D) tensor: rows lie H*D numbers apart.
+template <class Real>
+struct HeadView {
+    Real* data;
+    Index rows, width, leading;
+
+    Real* at(Index i) const { return data + i * leading; }
+    HeadView rows_from(Index first, Index count) const { return {at(first), count, width, leading}; }
+};
+
+template <class Real>
+HeadView<Real> head_view(Tensor<Real, 4>& x, Index entry, Index head) {
+    return {row(x, entry, Index(0), head), extent(x, 1), extent(x, 3), extent(x, 2) * extent(x, 3)};
+}
+template <class Real>
+HeadView<const Real> head_view(const Tensor<Real, 4>& x, Index entry, Index head) {
+    return {row(x, entry, Index(0), head), extent(x, 1), extent(x, 3), extent(x, 2) * extent(x, 3)};
+}
+
+/// Which keys of a block the rows of a tile may see, and what is added to their scores.
+template <class Real>
+struct Visibility {
+    const Index* last_visible = nullptr;  ///< per query the last key it sees; null: all keys
+    const Real* bias = nullptr;           ///< per query a row of numbers added to the scores, `bias_leading` apart; null: none
+    Index bias_leading = 0;
+
+    /// How many of the keys first ... first+count-1 query t sees (a prefix of them).
+    Index seen(Index t, Index first, Index count) const {
+        return last_visible ? std::clamp<Index>(last_visible[t] + 1 - first, 0, count) : count;
+    }
+    Index most_seen(Index first_query, Index queries, Index first, Index count) const {
+        if (!last_visible) return count;
+        Index most = 0;
+        for (Index t = first_query; t < first_query + queries; ++t) most = std::max(most, seen(t, first, count));
+        return most;
+    }
+};
+
+namespace detail {
+
+template <class Real>
+LeftFactor<Real> left_factor(HeadView<const Real> view) {
+    return {view.data, view.leading, 1};
+}
+
+template <class Real>
+Real largest(const Real* numbers, Index count) {
+    Real result = -std::numeric_limits<Real>::infinity();
+#pragma omp simd reduction(max : result)
+    for (Index j = 0; j < count; ++j) result = numbers[j] > result ? numbers[j] : result;
+    return result;
+}
+
+/// Turns scores s_j into exp(scale s_j - shift) and returns their sum.
+template <class Real>
+Real exponentials(Real* scores, Index count, Real scale, Real shift) {
+    Real sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (Index j = 0; j < count; ++j) {
+        scores[j] = exponential(scale * scores[j] - shift);
+        sum += scores[j];
+    }
+    return sum;
+}
+
+/// The scores of a tile of queries with a packed block of keys; the bias is added (divided by scale, which follows later).
+template <class Real>
+void score_tile(HeadView<const Real> q, Index first_query, Index first_key, const PackedFactor<Real>& keys, Index seen, Real scale,
+                const Visibility<Real>& visibility, Real* scores) {
+    tile_product<false>(q.rows, left_factor(q), keys, scores, key_block, seen, keys.depth);
+    if (!visibility.bias) return;
+    for (Index i = 0; i < q.rows; ++i) {
+        const Real* bias = visibility.bias + (first_query + i) * visibility.bias_leading + first_key;
+        for (Index j = 0; j < seen; ++j) scores[i * key_block + j] += bias[j] / scale;
+    }
+}
+
+}  // namespace detail
+
+/// The running softmax of all queries of one head of one batch entry.
+template <class Real>
+class RunningSoftmax {
+   public:
+    /// `value_width` 0: only the log-sum-exp is wanted.
+    RunningSoftmax(HeadView<const Real> q, Index value_width, Real scale)
+        : q_(q),
+          scale_(scale),
+          width_((value_width + panel_width<Real> - 1) / panel_width<Real> * panel_width<Real>),
+          maximum_(full<Real, 1>({q.rows}, -std::numeric_limits<Real>::infinity())),
+          sum_(zeros<Real, 1>({q.rows})),
+          weighted_(zeros<Real, 2>({q.rows, width_})),
+          scores_(empty<Real, 2>({query_tile, key_block})) {}
+
+    /// Lets the queries see the keys, and the values that belong to them (no values: values.rows = 0).
+    void attend(HeadView<const Real> keys, HeadView<const Real> values, const Visibility<Real>& visibility = {}) {
+        for (Index first = 0; first < keys.rows; first += key_block) {
+            const Index count = std::min(key_block, keys.rows - first);
+            pack_transposed(keys.at(first), count, keys.width, keys.leading, keys_);
+            if (values.rows) pack(values.at(first), count, values.width, values.leading, values_);
+            for (Index tile = 0; tile < q_.rows; tile += query_tile) {
+                const Index rows = std::min(query_tile, q_.rows - tile), seen = visibility.most_seen(tile, rows, first, count);
+                if (seen == 0) continue;
+                detail::score_tile(q_.rows_from(tile, rows), tile, first, keys_, seen, scale_, visibility, scores_.data());
+                for (Index i = 0; i < rows; ++i) absorb(tile + i, row(scores_, i), visibility.seen(tile + i, first, count), seen);
+                if (values.rows)
+                    tile_product<true>(rows, {scores_.data(), key_block, 1}, values_, row(weighted_, tile), width_, values.width, seen);
+            }
+        }
+    }
+
+    /// log of the sum of exp(score) over all keys that query t saw; -infinity if there were none.
+    Real log_sum_exp(Index t) const { return maximum_(t) + std::log(sum_(t)); }
+
+    /// Writes o_t into the rows of `o`, zeros where a query saw no key.
+    void write(HeadView<Real> o) const {
+        for (Index t = 0; t < o.rows; ++t) {
+            const Real factor = sum_(t) > 0 ? 1 / sum_(t) : Real(0);
+            for (Index d = 0; d < o.width; ++d) o.at(t)[d] = factor * weighted_(t, d);
+        }
+    }
+
+   private:
+    /// Takes in the scores of query t with the first `seen` keys of a block; makes probabilities of them, zeros up to `padded`.
+    void absorb(Index t, Real* scores, Index seen, Index padded) {
+        std::fill(scores + seen, scores + padded, Real(0));
+        const Real maximum = std::max(maximum_(t), scale_ * detail::largest(scores, seen));
+        if (seen == 0 || maximum == -std::numeric_limits<Real>::infinity()) {
+            std::fill(scores, scores + seen, Real(0));
+            return;
+        }
+        const Real correction = exponential(maximum_(t) - maximum);
+        sum_(t) = correction * sum_(t) + detail::exponentials(scores, seen, scale_, maximum);
+        if (correction != Real(1))
+            for (Index d = 0; d < width_; ++d) weighted_(t, d) *= correction;
+        maximum_(t) = maximum;
+    }
+
+    HeadView<const Real> q_;
+    Real scale_;
+    Index width_;
+    Tensor<Real, 1> maximum_, sum_;
+    Tensor<Real, 2> weighted_, scores_;
+    PackedFactor<Real> keys_, values_;
+};
+
+/// The gradient of one visit: queries of one head of one entry, keys of one context.
+///
+///     p_ts = exp(s_ts - log_sum_exp_t)                     (the forward line, made again)
+///     d_s  = p (d_p - delta),  d_p_ts = <d_o_t, v_s>,  delta_t = <d_o_t, o_t> - d_log_sum_exp_t
+///     d_q_t += scale sum_s d_s_ts k_s,   d_k_s += scale sum_t d_s_ts q_t,   d_v_s += sum_t p_ts d_o_t
+///
+/// `log_sum_exp` and `delta` hold one number per query.
+template <class Real>
+void softmax_attention_vjp(HeadView<const Real> q, HeadView<const Real> keys, HeadView<const Real> values, Real scale,
+                           const Visibility<Real>& visibility, const Real* log_sum_exp, const Real* delta, HeadView<const Real> d_o,
+                           HeadView<Real> d_q, HeadView<Real> d_keys, HeadView<Real> d_values) {
+    const auto padded = [](Index width) { return (width + panel_width<Real> - 1) / panel_width<Real> * panel_width<Real>; };
+    const Index key_width = padded(q.width), value_width = padded(values.width);
+    Tensor<Real, 2> scores = empty<Real, 2>({query_tile, key_block}), d_scores = empty<Real, 2>({query_tile, key_block});
+    Tensor<Real, 2> sum_q = zeros<Real, 2>({q.rows, key_width}), sum_k = empty<Real, 2>({key_block, key_width}),
+                    sum_v = empty<Real, 2>({key_block, value_width});
+    PackedFactor<Real> keys_turned, values_turned, keys_packed, q_packed, d_o_packed;
+    const auto add_rows = [](const Tensor<Real, 2>& from, HeadView<Real> to, Real factor) {
+        for (Index i = 0; i < to.rows; ++i)
+            for (Index d = 0; d < to.width; ++d) to.at(i)[d] += factor * from(i, d);
+    };
+    for (Index first = 0; first < keys.rows; first += key_block) {
+        const Index count = std::min(key_block, keys.rows - first);
+        if (visibility.most_seen(0, q.rows, first, count) == 0) continue;
+        pack_transposed(keys.at(first), count, keys.width, keys.leading, keys_turned);
+        pack_transposed(values.at(first), count, values.width, values.leading, values_turned);
+        pack(keys.at(first), count, keys.width, keys.leading, keys_packed);
+        std::fill_n(sum_k.data(), sum_k.size(), Real(0));
+        std::fill_n(sum_v.data(), sum_v.size(), Real(0));
+        for (Index tile = 0; tile < q.rows; tile += query_tile) {
+            const Index rows = std::min(query_tile, q.rows - tile), seen = visibility.most_seen(tile, rows, first, count);
+            if (seen == 0) continue;
+            const HeadView<const Real> q_tile = q.rows_from(tile, rows), d_o_tile = d_o.rows_from(tile, rows);
+            detail::score_tile(q_tile, tile, first, keys_turned, seen, scale, visibility, scores.data());
+            tile_product<false>(rows, detail::left_factor(d_o_tile), values_turned, d_scores.data(), key_block, seen, values.width);
+            for (Index i = 0; i < rows; ++i) {
+                const Index row_seen = visibility.seen(tile + i, first, count);
+                const Real shift = log_sum_exp[tile + i], delta_t = delta[tile + i];
+                Real *p = row(scores, i), *d_s = row(d_scores, i);
+#pragma omp simd
+                for (Index j = 0; j < row_seen; ++j) {
+                    p[j] = exponential(scale * p[j] - shift);
+                    d_s[j] = p[j] * (d_s[j] - delta_t);
+                }
+                std::fill(p + row_seen, p + seen, Real(0));
+                std::fill(d_s + row_seen, d_s + seen, Real(0));
+            }
+            pack(q_tile.data, rows, q.width, q.leading, q_packed);
+            pack(d_o_tile.data, rows, d_o.width, d_o.leading, d_o_packed);
+            tile_product<true>(seen, {scores.data(), 1, key_block}, d_o_packed, sum_v.data(), value_width);
+            tile_product<true>(seen, {d_scores.data(), 1, key_block}, q_packed, sum_k.data(), key_width);
+            tile_product<true>(rows, {d_scores.data(), key_block, 1}, keys_packed, row(sum_q, tile), key_width, q.width, seen);
+        }
+        add_rows(sum_k, d_keys.rows_from(first, count), scale);
+        add_rows(sum_v, d_values.rows_from(first, count), Real(1));
+    }
+    add_rows(sum_q, d_q, scale);
+}
+
+}  // namespace fot

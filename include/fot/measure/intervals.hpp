@@ -1,0 +1,226 @@
+/// How sure a number is: 95 % intervals for accuracies, for means over documents and for means over seeds.
+///
+/// A claim counts as reproduced when a comparison comes out the same way with intervals that do not overlap, so every number the
+/// library measures can carry one. Three sources of chance, three methods:
+///
+///     right or wrong answers          Wilson's score interval             proportion_interval, Proportion
+///     which documents were held out   percentile bootstrap on documents   bootstrap_ratio, bootstrap_mean, ..._difference
+///     the seed of the training run    Student's t on the seeds' results   summarize_seeds
+///
+/// Tokens of one document depend on each other, documents hardly do: documents are what the bootstrap draws. Two models that read
+/// the same documents are compared by the bootstrap of their difference, which is far narrower than the two intervals look.
+///
+/// Read first: core/random.hpp.   Read next: measure/perplexity.hpp, measure/retrieval.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <optional>
+#include <vector>
+
+#include "fot/core/random.hpp"
+
+namespace fot {
+
+/// The numbers from `low` to `high`.
+struct Interval {
+    double low = 0, high = 0;
+};
+
+/// A measured number and its 95 % interval.
+struct Estimate {
+    double value = 0;
+    Interval interval;
+};
+
+/// True if some number lies in both.
+inline bool overlap(Interval a, Interval b) { return a.low <= b.high && b.low <= a.high; }
+
+/// 97.5 % quantile of the normal distribution: 95 % of it lies within this many standard deviations.
+inline constexpr double normal_quantile = 1.959963984540054;
+
+/// Wilson's 95 % score interval of the share `successes / trials`.
+///
+///     (s + z^2/2 -+ z sqrt(s (n - s) / n + z^2/4)) / (n + z^2)       s of n, z = 1.96
+///
+/// Unlike share -+ z * standard error it stays within [0, 1] and does not shrink to a point at 0 or n successes.
+/// No trials: [0, 1].   Errors: DataError unless 0 <= successes <= trials.
+inline Interval proportion_interval(Index successes, Index trials) {
+    require<DataError>(successes >= 0 && successes <= trials, "proportion_interval: ", successes, " successes in ", trials, " trials");
+    if (trials == 0) return {0, 1};
+    const double s = static_cast<double>(successes), n = static_cast<double>(trials), z = normal_quantile;
+    const double centre = s + z * z / 2, half = z * std::sqrt(s * (n - s) / n + z * z / 4);
+    return {successes == 0 ? 0.0 : (centre - half) / (n + z * z), successes == trials ? 1.0 : (centre + half) / (n + z * z)};
+}
+
+/// Counted answers: how many of how many were right.
+struct Proportion {
+    Index successes = 0, trials = 0;
+
+    void add(bool success) {
+        successes += success ? 1 : 0;
+        ++trials;
+    }
+    /// The share of successes; NaN without trials.
+    double value() const { return trials == 0 ? std::nan("") : static_cast<double>(successes) / static_cast<double>(trials); }
+    Interval interval() const { return proportion_interval(successes, trials); }
+};
+
+/// The mean, summed in order.   Errors: DataError without values.
+inline double mean(const std::vector<double>& values) {
+    require<DataError>(!values.empty(), "mean: no values");
+    return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+/// The number below which a `share` of the values lies, linear between neighbours in the sorted order.
+///
+/// Errors: DataError without values or if the share lies outside [0, 1]; NumericError if a value is not a number.
+inline double quantile(std::vector<double> values, double share) {
+    require<DataError>(!values.empty(), "quantile: no values");
+    require<DataError>(share >= 0 && share <= 1, "quantile: share ", share, " lies outside [0, 1]");
+    for (const double value : values) require<NumericError>(!std::isnan(value), "quantile: a value is not a number");
+    std::sort(values.begin(), values.end());
+    const double place = share * static_cast<double>(values.size() - 1);
+    const auto below = static_cast<std::size_t>(place);
+    const double part = place - static_cast<double>(below);
+    return part == 0 ? values[below] : values[below] + part * (values[below + 1] - values[below]);
+}
+
+/// The value in the middle; the mean of the two in the middle if their number is even.
+inline double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }
+
+/// Value and percentile bootstrap interval of any statistic of a set of documents.
+///
+/// `statistic(chosen)` gets document numbers below `documents`, as a vector, and returns a number. Its value is taken on 0, 1, ...;
+/// its interval covers the middle 95 % of its values on `resamples` draws of as many documents, with replacement.
+/// The same seed gives the same interval. One document tells nothing about the others: the interval is infinite.
+///
+/// Cost:   resamples * documents draws and one call of the statistic each.
+/// Errors: DataError if documents < 1; ConfigError if resamples < 1; NumericError if the statistic is not a number.
+template <class Statistic>
+Estimate bootstrap(Index documents, Statistic&& statistic, std::uint64_t seed, Index resamples = 2000) {
+    require<DataError>(documents >= 1, "bootstrap: no documents");
+    require<ConfigError>(resamples >= 1, "bootstrap: ", resamples, " resamples, expected 1 or more");
+    std::vector<Index> chosen(static_cast<std::size_t>(documents));
+    std::iota(chosen.begin(), chosen.end(), Index(0));
+    const double value = statistic(std::as_const(chosen));
+    require<NumericError>(!std::isnan(value), "bootstrap: the statistic is not a number");
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    if (documents == 1) return {value, {-infinity, infinity}};
+
+    Random random(seed);
+    std::vector<double> values(static_cast<std::size_t>(resamples));
+    for (double& resampled : values) {
+        for (Index& document : chosen) document = random.below(documents);
+        resampled = statistic(std::as_const(chosen));
+    }
+    return {value, {quantile(values, 0.025), quantile(values, 0.975)}};
+}
+
+namespace detail {
+
+inline void require_ratio_inputs(const char* what, const std::vector<double>& numerators, const std::vector<double>& denominators) {
+    require<DataError>(!numerators.empty(), what, ": no documents");
+    require<ShapeError>(numerators.size() == denominators.size(), what, ": ", numerators.size(), " numerators, ", denominators.size(),
+                        " denominators");
+    for (std::size_t i = 0; i < numerators.size(); ++i)
+        require<NumericError>(std::isfinite(numerators[i]) && denominators[i] > 0, what, ": document ", i, " has ", numerators[i], " / ",
+                              denominators[i], ", expected a finite numerator and a denominator above 0");
+}
+
+inline double ratio_of_sums(const std::vector<Index>& chosen, const std::vector<double>& numerators,
+                            const std::vector<double>& denominators) {
+    double numerator = 0, denominator = 0;
+    for (const Index document : chosen) {
+        numerator += numerators[static_cast<std::size_t>(document)];
+        denominator += denominators[static_cast<std::size_t>(document)];
+    }
+    return numerator / denominator;
+}
+
+}  // namespace detail
+
+/// A mean over documents weighted by their size, as a ratio of sums: loss in nats per token, bits per byte.
+///
+///     value = scale * sum_i numerators[i] / sum_i denominators[i]       i: documents
+///
+/// Errors: as `bootstrap`; ShapeError if the lengths differ; NumericError if a numerator is not finite or a denominator not above 0.
+inline Estimate bootstrap_ratio(const std::vector<double>& numerators, const std::vector<double>& denominators, std::uint64_t seed,
+                                double scale = 1, Index resamples = 2000) {
+    detail::require_ratio_inputs("bootstrap_ratio", numerators, denominators);
+    return bootstrap(
+        static_cast<Index>(numerators.size()),
+        [&](const std::vector<Index>& chosen) { return scale * detail::ratio_of_sums(chosen, numerators, denominators); }, seed, resamples);
+}
+
+/// The plain mean over documents.
+inline Estimate bootstrap_mean(const std::vector<double>& values, std::uint64_t seed, Index resamples = 2000) {
+    return bootstrap_ratio(values, std::vector<double>(values.size(), 1.0), seed, 1, resamples);
+}
+
+/// How much more model `a` has than model `b` on the same documents, drawn together in every resample (paired).
+///
+///     value = scale * (sum_i a[i] - sum_i b[i]) / sum_i denominators[i]
+///
+/// Errors: as `bootstrap_ratio`.
+inline Estimate bootstrap_ratio_difference(const std::vector<double>& a, const std::vector<double>& b,
+                                           const std::vector<double>& denominators, std::uint64_t seed, double scale = 1,
+                                           Index resamples = 2000) {
+    require<ShapeError>(a.size() == b.size(), "bootstrap_ratio_difference: ", a.size(), " documents of a, ", b.size(), " of b");
+    std::vector<double> differences(a.size());
+    for (std::size_t i = 0; i < a.size(); ++i) differences[i] = a[i] - b[i];
+    return bootstrap_ratio(differences, denominators, seed, scale, resamples);
+}
+
+/// The mean difference a[i] - b[i] over documents (paired).
+inline Estimate bootstrap_mean_difference(const std::vector<double>& a, const std::vector<double>& b, std::uint64_t seed,
+                                          Index resamples = 2000) {
+    return bootstrap_ratio_difference(a, b, std::vector<double>(a.size(), 1.0), seed, 1, resamples);
+}
+
+/// 97.5 % quantile of Student's t distribution: from a table up to 10 degrees of freedom, then Fisher's expansion in
+/// 1 / degrees, which is right to 4 digits there.   Errors: ConfigError below 1 degree of freedom.
+inline double student_quantile(Index degrees) {
+    require<ConfigError>(degrees >= 1, "student_quantile: ", degrees, " degrees of freedom, expected 1 or more");
+    constexpr double table[] = {12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157, 2.228139};
+    if (degrees <= 10) return table[degrees - 1];
+    const double z = normal_quantile, z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z, n = static_cast<double>(degrees);
+    return z + (z3 + z) / (4 * n) + (5 * z5 + 16 * z3 + 3 * z) / (96 * n * n) +
+           (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * n * n * n);
+}
+
+/// Results of the same experiment with several seeds.
+struct SeedSummary {
+    Index seeds = 0;
+    double mean = 0, median = 0, lowest = 0, highest = 0;
+    std::optional<Interval> interval;  ///< of the mean; only from 3 seeds on, two spread too little light
+};
+
+/// Mean, median, extremes and the 95 % interval of the mean over seeds.
+///
+///     mean -+ t(n-1) * sqrt(sum_i (x_i - mean)^2 / (n-1)) / sqrt(n)       n seeds
+///
+/// Errors: DataError without values; NumericError if a value is not finite.
+inline SeedSummary summarize_seeds(const std::vector<double>& values) {
+    require<DataError>(!values.empty(), "summarize_seeds: no values");
+    for (const double value : values) require<NumericError>(std::isfinite(value), "summarize_seeds: a value is ", value);
+    SeedSummary summary;
+    summary.seeds = static_cast<Index>(values.size());
+    summary.mean = mean(values);
+    summary.median = median(values);
+    summary.lowest = *std::min_element(values.begin(), values.end());
+    summary.highest = *std::max_element(values.begin(), values.end());
+    if (summary.seeds >= 3) {
+        double squares = 0;
+        for (const double value : values) squares += (value - summary.mean) * (value - summary.mean);
+        const double n = static_cast<double>(values.size());
+        const double half = student_quantile(summary.seeds - 1) * std::sqrt(squares / (n - 1) / n);
+        summary.interval = Interval{summary.mean - half, summary.mean + half};
+    }
+    return summary;
+}
+
+}  // namespace fot

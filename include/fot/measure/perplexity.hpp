@@ -1,0 +1,116 @@
+/// Perplexity and bits per byte on held-out documents, with bootstrap intervals over documents.
+///
+/// Paper: sections 4 and 5, every language-model table. A model's loss is summed per document, in nats, beside the number of tokens
+/// it predicted and of bytes they stand for. Perplexity depends on the vocabulary; bits per byte compare models across vocabularies.
+/// One meter per condition: single-doc or multi-doc, one memory size, one model.
+///
+/// Read first: measure/intervals.hpp.
+#pragma once
+
+#include <map>
+
+#include "fot/measure/intervals.hpp"
+
+namespace fot {
+
+/// What one document cost.
+struct DocumentLoss {
+    double nats = 0;
+    Index tokens = 0, bytes = 0;
+};
+
+/// Sums losses per document and turns them into perplexity and bits per byte.
+class PerplexityMeter {
+   public:
+    /// Adds a window's loss to its document: the sum (not the mean) over `tokens` predicted tokens that stand for `bytes` bytes.
+    ///
+    /// A document may come in any number of windows, and documents in any order.
+    /// Errors: DataError if tokens < 1, bytes < 0 or document < 0; NumericError if nats is not finite.
+    void add(Index document, double nats, Index tokens, Index bytes) {
+        require<DataError>(document >= 0, "PerplexityMeter::add: document ", document, " is negative");
+        require<DataError>(tokens >= 1 && bytes >= 0, "PerplexityMeter::add: document ", document, " has ", tokens, " tokens, ", bytes,
+                           " bytes, expected 1 or more and 0 or more");
+        require<NumericError>(std::isfinite(nats), "PerplexityMeter::add: the loss of document ", document, " is ", nats);
+        DocumentLoss& loss = losses_[document];
+        loss.nats += nats;
+        loss.tokens += tokens;
+        loss.bytes += bytes;
+    }
+
+    /// The same for a byte-level model: a token is a byte.
+    void add(Index document, double nats, Index tokens) { add(document, nats, tokens, tokens); }
+
+    Index documents() const { return static_cast<Index>(losses_.size()); }
+    const std::map<Index, DocumentLoss>& losses() const { return losses_; }
+
+    /// sum nats / sum tokens.   Errors: DataError without documents.
+    Estimate nats_per_token(std::uint64_t seed) const { return bootstrap_ratio(nats(), tokens(), seed); }
+
+    /// exp(sum nats / sum tokens); its interval is that of the exponent, carried over.
+    Estimate perplexity(std::uint64_t seed) const {
+        const Estimate loss = nats_per_token(seed);
+        return {std::exp(loss.value), {std::exp(loss.interval.low), std::exp(loss.interval.high)}};
+    }
+
+    /// sum nats / (ln 2 * sum bytes).   Errors: DataError without documents; NumericError if a document has no bytes.
+    Estimate bits_per_byte(std::uint64_t seed) const { return bootstrap_ratio(nats(), bytes(), seed, 1 / std::log(2.0)); }
+
+    std::vector<double> nats() const {
+        return column([](const DocumentLoss& loss) { return loss.nats; });
+    }
+    std::vector<double> tokens() const {
+        return column([](const DocumentLoss& loss) { return static_cast<double>(loss.tokens); });
+    }
+    std::vector<double> bytes() const {
+        return column([](const DocumentLoss& loss) { return static_cast<double>(loss.bytes); });
+    }
+
+   private:
+    template <class Read>
+    std::vector<double> column(Read&& read) const {
+        std::vector<double> values;
+        for (const auto& [document, loss] : losses_) values.push_back(read(loss));
+        return values;
+    }
+
+    std::map<Index, DocumentLoss> losses_;
+};
+
+namespace detail {
+
+inline void require_same_documents(const char* what, const PerplexityMeter& a, const PerplexityMeter& b) {
+    require<DataError>(a.documents() == b.documents(), what, ": ", a.documents(), " documents against ", b.documents());
+    auto other = b.losses().begin();
+    for (const auto& [document, loss] : a.losses()) {
+        require<DataError>(other->first == document, what, ": document ", document, " against document ", other->first);
+        require<DataError>(other->second.tokens == loss.tokens && other->second.bytes == loss.bytes, what, ": document ", document, " has ",
+                           loss.tokens, " tokens, ", loss.bytes, " bytes against ", other->second.tokens, ", ", other->second.bytes);
+        ++other;
+    }
+}
+
+}  // namespace detail
+
+/// Perplexity of `a` minus that of `b` on the same documents (paired bootstrap): below 0 where `a` is better.
+///
+/// Errors: DataError unless both meters hold the same documents with the same numbers of tokens and bytes.
+inline Estimate perplexity_difference(const PerplexityMeter& a, const PerplexityMeter& b, std::uint64_t seed) {
+    detail::require_same_documents("perplexity_difference", a, b);
+    const std::vector<double> nats_a = a.nats(), nats_b = b.nats(), tokens = a.tokens();
+    return bootstrap(
+        a.documents(),
+        [&](const std::vector<Index>& chosen) {
+            return std::exp(detail::ratio_of_sums(chosen, nats_a, tokens)) - std::exp(detail::ratio_of_sums(chosen, nats_b, tokens));
+        },
+        seed);
+}
+
+/// Bits per byte of `a` minus those of `b` on the same documents (paired bootstrap).
+///
+/// Errors: as `perplexity_difference`; NumericError if a document has no bytes.
+inline Estimate bits_per_byte_difference(const PerplexityMeter& a, const PerplexityMeter& b, std::uint64_t seed) {
+    detail::require_same_documents("bits_per_byte_difference", a, b);
+    return bootstrap_ratio_difference(a.nats(), b.nats(), a.bytes(), seed, 1 / std::log(2.0));
+}
+
+}  // namespace fot

@@ -1,0 +1,129 @@
+/// Linear maps without bias, and the two that lead into and out of the heads of an attention layer.
+///
+/// A weight is stored (out, in), as in the files of Hugging Face models, and acts on rows: y = x W^T. The heads of a token lie one
+/// after another, so (B,T,H*D) and (B,T,H,D) are the same numbers in the same order: the map into the heads writes its
+/// product straight into the tensor with four axes, and the map out of them reads it there.
+///
+/// Paper: section 2.1 (the projections of an attention layer), appendix A.1 (no biases).
+/// Read first: core/autograd.hpp.   Read next: nn/norm.hpp.
+#pragma once
+
+#include "fot/core/autograd.hpp"
+#include "fot/core/blas.hpp"
+
+namespace fot {
+
+namespace detail {
+
+/// A tensor as a matrix of rows of `columns` numbers, however many trailing axes that takes.
+template <class Real, std::size_t N>
+MatrixView<const Real> rows_of(const Tensor<Real, N>& x, Index columns) {
+    return matrix(x.data(), columns == 0 ? 0 : element_count(x) / columns, columns);
+}
+template <class Real, std::size_t N>
+MatrixView<Real> rows_of(Tensor<Real, N>& x, Index columns) {
+    return matrix(x.data(), columns == 0 ? 0 : element_count(x) / columns, columns);
+}
+
+/// y = x W^T, with y and x seen as rows of as many numbers as the weight puts out and takes in.
+template <class Real, std::size_t N, std::size_t M>
+void linear_into(const Tensor<Real, N>& x, const Tensor<Real, 2>& weight, Tensor<Real, M>& y) {
+    gemm(Real(1), rows_of(x, extent(weight, 1)), transpose(as_matrix(weight)), Real(0), rows_of(y, extent(weight, 0)));
+}
+
+}  // namespace detail
+
+/// A linear map of every row.
+///
+///     y[..., i] = sum_j x[..., j] weight[i, j]
+///
+/// Shapes: x (..., in), weight (out, in) -> (..., out).
+/// Cost:   rows * in * out multiply-adds.
+/// Errors: ShapeError if the last axis of x is not `in`.
+template <class Real, std::size_t N>
+Tensor<Real, N> linear(const Tensor<Real, N>& x, const Tensor<Real, 2>& weight) {
+    require_shape("linear: weight", weight, {-1, extent(x, N - 1)});
+    Shape<N> shape = shape_of(x);
+    shape[N - 1] = extent(weight, 0);
+    Tensor<Real, N> y = empty<Real, N>(shape);
+    detail::linear_into(x, weight, y);
+    return y;
+}
+
+/// The linear map into the heads: queries, keys and values from the residual stream.
+///
+///     y[b,t,h,i] = sum_j x[b,t,j] weight[h D + i, j]
+///
+/// Shapes: x (B,T,E), weight (H*D,E) -> (B,T,H,D).
+/// Errors: ConfigError if the rows of the weight do not divide into `heads`; ShapeError if the widths differ.
+/// Same as: `linear`, then its last axis cut into heads; nothing is copied.
+template <class Real>
+Tensor<Real, 4> project_heads(const Tensor<Real, 3>& x, const Tensor<Real, 2>& weight, Index heads) {
+    require_shape("project_heads: weight", weight, {-1, extent(x, 2)});
+    require<ConfigError>(heads >= 1 && extent(weight, 0) % heads == 0, "project_heads: the ", extent(weight, 0),
+                         " rows of the weight do not divide into ", heads, " heads");
+    Tensor<Real, 4> y = empty<Real, 4>({extent(x, 0), extent(x, 1), heads, extent(weight, 0) / heads});
+    detail::linear_into(x, weight, y);
+    return y;
+}
+
+/// The linear map out of the heads: what attention found, back into the residual stream.
+///
+///     y[b,t,i] = sum_{h,j} o[b,t,h,j] weight[i, h D + j]
+///
+/// Shapes: o (B,T,H,D), weight (E,H*D) -> (B,T,E).
+/// Errors: ShapeError if the columns of the weight are not H*D.
+template <class Real>
+Tensor<Real, 3> merge_heads(const Tensor<Real, 4>& o, const Tensor<Real, 2>& weight) {
+    require_shape("merge_heads: weight", weight, {-1, extent(o, 2) * extent(o, 3)});
+    Tensor<Real, 3> y = empty<Real, 3>({extent(o, 0), extent(o, 1), extent(weight, 0)});
+    detail::linear_into(o, weight, y);
+    return y;
+}
+
+/// Vector-Jacobian product of all three: trailing axes of x and y are seen as one, as wide as the weight says.
+/// A null pointer stands for a gradient that nobody needs.
+///
+/// Shapes: d_y (..., out), x (..., in), weight (out, in); adds to d_x (..., in) and d_weight (out, in).
+/// Cost:   rows * in * out multiply-adds for each of the two.
+template <class Real, std::size_t N, std::size_t M>
+void linear_vjp(const Tensor<Real, M>& d_y, const Tensor<Real, N>& x, const Tensor<Real, 2>& weight, Tensor<Real, N>* d_x,
+                Tensor<Real, 2>* d_weight) {
+    const Index out = extent(weight, 0), in = extent(weight, 1);
+    // y = x W^T
+    if (d_x) gemm(Real(1), detail::rows_of(d_y, out), as_matrix(weight), Real(1), detail::rows_of(*d_x, in));
+    if (d_weight) gemm(Real(1), transpose(detail::rows_of(d_y, out)), detail::rows_of(x, in), Real(1), as_matrix(*d_weight));
+}
+
+namespace detail {
+
+template <class Real, std::size_t N, std::size_t M>
+Variable<Real, M> record_linear(Tape& tape, Tensor<Real, M> y, const Variable<Real, N>& x, const Variable<Real, 2>& weight) {
+    const auto backward = [x, weight](const Tensor<Real, M>& d_y) {
+        linear_vjp(d_y, x.value(), weight.value(), x.needs_gradient() ? &x.gradient() : nullptr,
+                   weight.needs_gradient() ? &weight.gradient() : nullptr);
+    };
+    return tape.record(std::move(y), backward, x, weight);
+}
+
+}  // namespace detail
+
+/// `linear` on the tape.
+template <class Real, std::size_t N>
+Variable<Real, N> linear(Tape& tape, const Variable<Real, N>& x, const Variable<Real, 2>& weight) {
+    return detail::record_linear(tape, linear(x.value(), weight.value()), x, weight);
+}
+
+/// `project_heads` on the tape.
+template <class Real>
+Variable<Real, 4> project_heads(Tape& tape, const Variable<Real, 3>& x, const Variable<Real, 2>& weight, Index heads) {
+    return detail::record_linear(tape, project_heads(x.value(), weight.value(), heads), x, weight);
+}
+
+/// `merge_heads` on the tape.
+template <class Real>
+Variable<Real, 3> merge_heads(Tape& tape, const Variable<Real, 4>& o, const Variable<Real, 2>& weight) {
+    return detail::record_linear(tape, merge_heads(o.value(), weight.value()), o, weight);
+}
+
+}  // namespace fot

@@ -1,0 +1,189 @@
+/// Rotary positions: queries and keys are turned by angles that grow with their position, so that their inner product depends on
+/// the distance of the two.
+///
+/// The D numbers of a head form D/2 pairs, and pair j of a token at position p is turned by p / base^(2 j / D). Two layouts of the
+/// pairs are in use, and a model's weights only fit the one it was trained with.
+///
+/// A memory attention layer of the paper's small models uses no positions at all. LongLLaMA turns the local context as usual, and
+/// treats what comes from memory or from other contexts "as first", as if it stood at position 0: a turn by no angle
+/// (`rotary_as_first`).
+///
+/// Paper: section 3.1 (positions in the memory layer), appendix A.1.
+/// Read first: core/autograd.hpp.   Read next: attention/causal_attention.hpp.
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <vector>
+
+#include "fot/core/autograd.hpp"
+#include "fot/core/parallel.hpp"
+
+namespace fot {
+
+/// Which numbers of a head make a pair.
+enum class RotaryLayout {
+    half_split,  ///< (j, j + D/2): Hugging Face files
+    interleaved  ///< (2 j, 2 j + 1): EasyLM
+};
+
+/// Turning, or turning back.
+enum class RotaryDirection { forward, inverse };
+
+/// Cosines and sines of all angles of the positions 0 ... positions-1, made in double. Copies share the numbers.
+template <class Real>
+class RotaryTable {
+   public:
+    /// Throws ConfigError if the head width is odd or below 2, if the base is not above 0, or if `positions` is negative.
+    RotaryTable(double base, Index width, Index positions) : base_(base), width_(width) {
+        require<ConfigError>(width >= 2 && width % 2 == 0, "RotaryTable: head width ", width, " is not an even number of at least 2");
+        require<ConfigError>(base > 0, "RotaryTable: base is ", base, ", expected more than 0");
+        require<ConfigError>(positions >= 0, "RotaryTable: ", positions, " positions, expected 0 or more");
+        make(positions);
+    }
+
+    /// Makes room for at least `positions`, at least doubling when it grows. Copies made before keep the smaller table.
+    void grow(Index positions) {
+        if (positions > this->positions()) make(std::max(positions, 2 * this->positions()));
+    }
+
+    double base() const { return base_; }
+    Index width() const { return width_; }
+    Index positions() const { return extent(*cosine_, 0); }
+
+    /// (positions, D/2)
+    const Tensor<Real, 2>& cosine() const { return *cosine_; }
+    const Tensor<Real, 2>& sine() const { return *sine_; }
+
+   private:
+    void make(Index positions) {
+        const Index pairs = width_ / 2;
+        Tensor<Real, 2> cosine = empty<Real, 2>({positions, pairs}), sine = empty<Real, 2>({positions, pairs});
+        for (Index j = 0; j < pairs; ++j) {
+            const double frequency = std::pow(base_, -2.0 * static_cast<double>(j) / static_cast<double>(width_));
+            for (Index p = 0; p < positions; ++p) {
+                cosine(p, j) = static_cast<Real>(std::cos(static_cast<double>(p) * frequency));
+                sine(p, j) = static_cast<Real>(std::sin(static_cast<double>(p) * frequency));
+            }
+        }
+        cosine_ = std::make_shared<const Tensor<Real, 2>>(std::move(cosine));
+        sine_ = std::make_shared<const Tensor<Real, 2>>(std::move(sine));
+    }
+
+    double base_;
+    Index width_;
+    std::shared_ptr<const Tensor<Real, 2>> cosine_, sine_;
+};
+
+namespace detail {
+
+/// Checks one position per token and writes them out as (B,T).
+inline Tensor<Index, 2> positions_of_all(const std::vector<Index>& positions, Index batch, Index length) {
+    require<ShapeError>(static_cast<Index>(positions.size()) == length, "rotary: got ", positions.size(), " positions, expected one for each of ",
+                        length, " tokens");
+    Tensor<Index, 2> all = empty<Index, 2>({batch, length});
+    for (Index b = 0; b < batch; ++b) std::copy_n(positions.data(), length, row(all, b));
+    return all;
+}
+
+inline const Tensor<Index, 2>& positions_of_all(const Tensor<Index, 2>& positions, Index batch, Index length) {
+    require_shape("rotary: positions", positions, {batch, length});
+    return positions;
+}
+
+/// y = or y += the vector x of D numbers, turned; sign -1 turns it back.
+template <bool accumulate, class Real>
+void turn(const Real* x, const Real* cosine, const Real* sine, Real sign, Index pairs, RotaryLayout layout, Real* y) {
+    const Index next = layout == RotaryLayout::half_split ? pairs : 1;  // from the first to the second number of a pair
+    const auto turn_pair = [&](Index j, Index first, Index second) {
+        const Real c = cosine[j], s = sign * sine[j];
+        const Real turned_first = x[first] * c - x[second] * s, turned_second = x[second] * c + x[first] * s;
+        y[first] = accumulate ? y[first] + turned_first : turned_first;
+        y[second] = accumulate ? y[second] + turned_second : turned_second;
+    };
+    if (layout == RotaryLayout::half_split) {
+#pragma omp simd
+        for (Index j = 0; j < pairs; ++j) turn_pair(j, j, j + next);
+    } else {
+#pragma omp simd
+        for (Index j = 0; j < pairs; ++j) turn_pair(j, 2 * j, 2 * j + next);
+    }
+}
+
+template <bool accumulate, class Real, class Positions>
+void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const RotaryTable<Real>& table, RotaryLayout layout,
+                 RotaryDirection direction, Tensor<Real, 4>& y) {
+    const Index batch = extent(x, 0), length = extent(x, 1), heads = extent(x, 2), width = extent(x, 3);
+    require<ConfigError>(width == table.width(), "rotary: head width is ", width, ", the table is made for ", table.width());
+    const Tensor<Index, 2>& all = positions_of_all(positions, batch, length);
+    for (const Index position : all.storage())
+        require<ConfigError>(position >= 0 && position < table.positions(), "rotary: position ", position, " is outside the table of ",
+                             table.positions(), " positions");
+    const Real sign = direction == RotaryDirection::forward ? Real(1) : Real(-1);
+    parallel_slices(batch * length, 64, [&](Index first, Index last) {
+        for (Index i = first; i < last; ++i) {
+            const Real *cosine = row(table.cosine(), all.data()[i]), *sine = row(table.sine(), all.data()[i]);
+            for (Index h = 0; h < heads; ++h) {
+                const Index start = (i * heads + h) * width;
+                turn<accumulate>(x.data() + start, cosine, sine, sign, width / 2, layout, y.data() + start);
+            }
+        }
+    });
+}
+
+}  // namespace detail
+
+/// Every head vector turned by the angles of its token's position.
+///
+///     (y[j], y[j'])  = (x[j] cos a - x[j'] sin a, x[j'] cos a + x[j] sin a),   a = position / base^(2 j / D)
+///
+/// `positions` is a std::vector<Index> of length T, the same for each batch entry, or a Tensor<Index, 2> (B,T).
+/// Shapes: x (B,T,H,D) -> (B,T,H,D).
+/// Cost:   one pass, 4 multiplications a pair.
+/// Errors: ConfigError if a position is outside the table, or D is not the table's; ShapeError unless there is one per token.
+/// Same as: x, if all positions are 0.
+template <class Real, class Positions>
+Tensor<Real, 4> rotate(const Tensor<Real, 4>& x, const Positions& positions, const RotaryTable<Real>& table,
+                       RotaryLayout layout = RotaryLayout::half_split, RotaryDirection direction = RotaryDirection::forward) {
+    Tensor<Real, 4> y = empty_like(x);
+    detail::rotate_into<false>(x, positions, table, layout, direction, y);
+    return y;
+}
+
+/// Vector-Jacobian product of `rotate`: a rotation keeps lengths, so its transpose is the turn back.
+///
+/// Shapes: d_y (B,T,H,D); adds to d_x (B,T,H,D).
+template <class Real, class Positions>
+void rotate_vjp(const Tensor<Real, 4>& d_y, const Positions& positions, const RotaryTable<Real>& table, RotaryLayout layout,
+                Tensor<Real, 4>& d_x) {
+    detail::rotate_into<true>(d_y, positions, table, layout, RotaryDirection::inverse, d_x);
+}
+
+/// `rotate` on the tape, with the same positions for each batch entry.
+template <class Real>
+Variable<Real, 4> rotary(Tape& tape, const Variable<Real, 4>& x, const RotaryTable<Real>& table, const std::vector<Index>& positions,
+                         RotaryLayout layout = RotaryLayout::half_split) {
+    const auto backward = [x, table, positions, layout](const Tensor<Real, 4>& d_y) {
+        rotate_vjp(d_y, positions, table, layout, x.gradient());
+    };
+    return tape.record(rotate(x.value(), positions, table, layout), backward, x);
+}
+
+/// `rotate` on the tape, with a position for every token of every batch entry.
+template <class Real>
+Variable<Real, 4> rotary(Tape& tape, const Variable<Real, 4>& x, const RotaryTable<Real>& table, const Tensor<Index, 2>& positions,
+                         RotaryLayout layout = RotaryLayout::half_split) {
+    const auto backward = [x, table, positions, layout](const Tensor<Real, 4>& d_y) {
+        rotate_vjp(d_y, positions, table, layout, x.gradient());
+    };
+    return tape.record(rotate(x.value(), positions, table, layout), backward, x);
+}
+
+/// Keys of other contexts and of the memory, as LongLLaMA sees them: all at position 0, where the turn is by no angle. Returns x; the
+/// name is there so that a model says what it does.
+template <class Real>
+Variable<Real, 4> rotary_as_first(Tape&, const Variable<Real, 4>& x) {
+    return x;
+}
+
+}  // namespace fot
