@@ -87,7 +87,8 @@ TEST_CASE("a weighted mean is a ratio of sums, not a mean of ratios") {
 
 TEST_CASE("the same seed gives the same interval, another seed another one") {
     const std::vector<double> values{1, 4, 2, 8, 5, 7};
-    const Estimate first = bootstrap_mean(values, 9, 101), again = bootstrap_mean(values, 9, 101), other = bootstrap_mean(values, 10, 101);
+    const Estimate first = bootstrap_mean(values, 9, 101), again = bootstrap_mean(values, 9, 101),
+                   other = bootstrap_mean(values, 10, 101);
     CHECK(first.interval.low == again.interval.low);
     CHECK(first.interval.high == again.interval.high);
     CHECK((first.interval.low != other.interval.low || first.interval.high != other.interval.high));
@@ -154,10 +155,15 @@ TEST_CASE("wrong inputs of the intervals are named") {
     CHECK_THROWS_WITH_AS(bootstrap_mean({1, 2}, 1, 0), "bootstrap: 0 resamples, expected 1 or more", ConfigError);
     CHECK_THROWS_WITH_AS(bootstrap_ratio({1, 2}, {1}, 1), "bootstrap_ratio: 2 numerators, 1 denominators", ShapeError);
     CHECK_THROWS_WITH_AS(bootstrap_ratio({1, 2}, {1, 0}, 1),
-                         "bootstrap_ratio: document 1 has 2 / 0, expected a finite numerator and a denominator above 0", NumericError);
-    CHECK_THROWS_WITH_AS(bootstrap_mean_difference({1, 2}, {1}, 1), "bootstrap_ratio_difference: 2 documents of a, 1 of b", ShapeError);
-    CHECK_THROWS_WITH_AS(bootstrap(0, [](const std::vector<Index>&) { return 0.0; }, 1), "bootstrap: no documents", DataError);
-    CHECK_THROWS_WITH_AS(bootstrap(2, [](const std::vector<Index>&) { return std::nan(""); }, 1),
+                         "bootstrap_ratio: document 1 has 2 / 0, expected a finite numerator and a denominator above 0",
+                         NumericError);
+    CHECK_THROWS_WITH_AS(bootstrap_mean_difference({1, 2}, {1}, 1), "bootstrap_ratio_difference: 2 documents of a, 1 of b",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(bootstrap(
+                             0, [](const std::vector<Index>&) { return 0.0; }, 1),
+                         "bootstrap: no documents", DataError);
+    CHECK_THROWS_WITH_AS(bootstrap(
+                             2, [](const std::vector<Index>&) { return std::nan(""); }, 1),
                          "bootstrap: the statistic is not a number", NumericError);
     CHECK_THROWS_WITH_AS(student_quantile(0), "student_quantile: 0 degrees of freedom, expected 1 or more", ConfigError);
     CHECK_THROWS_WITH_AS(summarize_seeds({}), "summarize_seeds: no values", DataError);

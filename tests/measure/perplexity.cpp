@@ -17,7 +17,8 @@ TEST_CASE("perplexity and bits per byte of hand numbers") {
 TEST_CASE("a uniform byte model costs eight bits a byte and has perplexity 256") {
     PerplexityMeter meter;
     for (Index document = 0; document < 5; ++document) meter.add(document, 100 * std::log(256.0), 100);
-    for (const double value : {meter.bits_per_byte(1).value, meter.bits_per_byte(1).interval.low, meter.bits_per_byte(1).interval.high})
+    for (const double value :
+         {meter.bits_per_byte(1).value, meter.bits_per_byte(1).interval.low, meter.bits_per_byte(1).interval.high})
         CHECK(value == doctest::Approx(8));
     CHECK(meter.perplexity(1).value == doctest::Approx(256));
 }

@@ -9,7 +9,8 @@ const double infinity = std::numeric_limits<double>::infinity();
 }
 
 TEST_CASE("the kNN score is the share of one key among the retrieved ones") {
-    const Tensor<double, 2> scores{{std::log(6.0), std::log(3.0), std::log(1.0)}, {1000, 1000, -infinity}, {-infinity, -infinity, -infinity}};
+    const Tensor<double, 2> scores{
+        {std::log(6.0), std::log(3.0), std::log(1.0)}, {1000, 1000, -infinity}, {-infinity, -infinity, -infinity}};
     const Tensor<double, 2> shares = knn_scores(scores);
     CHECK(shares(0, 0) == doctest::Approx(0.6));
     CHECK(shares(0, 1) == doctest::Approx(0.3));
@@ -30,7 +31,8 @@ TEST_CASE("the kNN score of a given key is zero if it was not retrieved") {
 TEST_CASE("the Focus score agrees with the definition in plain loops, at the ends of the memory too") {
     Random random(1);
     const Index N = 5, D = 3, M = 80;
-    const Tensor<double, 2> queries = normal_tensor<double, 2>({N, D}, 1, random), keys = normal_tensor<double, 2>({M, D}, 1, random);
+    const Tensor<double, 2> queries = normal_tensor<double, 2>({N, D}, 1, random),
+                            keys = normal_tensor<double, 2>({M, D}, 1, random);
     const std::vector<Index> centres{0, 79, 40, 31, 48};
     const double temperature = 0.5;
     const std::vector<double> focus = focus_scores(neighbour_scores(queries, keys, centres, temperature));
@@ -76,7 +78,8 @@ TEST_CASE("the kept mass is the sum of the k largest softmax weights over the wh
         std::sort(row(all, n), row(all, n) + M, std::greater<float>());
         total(n) = static_cast<float>(log_sum_exp(row(all, n), M));
     }
-    const std::vector<double> kept = kept_mass(all, total, 7), everything = kept_mass(all, total), nothing = kept_mass(all, total, 0);
+    const std::vector<double> kept = kept_mass(all, total, 7), everything = kept_mass(all, total),
+                              nothing = kept_mass(all, total, 0);
     for (Index n = 0; n < N; ++n) {
         double part = 0, whole = 0;
         for (Index m = 0; m < M; ++m) {
@@ -103,19 +106,23 @@ TEST_CASE("wrong inputs of the retrieval measures are named") {
     const Tensor<std::int32_t, 2> positions = zeros<std::int32_t, 2>({2, 3});
     CHECK_THROWS_WITH_AS(knn_scores(full<float, 2>({1, 2}, NAN)), doctest::Contains("log_sum_exp: score 0 is "), NumericError);
     CHECK_THROWS_WITH_AS(knn_scores_of(scores, zeros<std::int32_t, 2>({2, 4}), {0, 0}),
-                         "knn_scores_of: positions has shape (2, 4), expected (2, 3)", ShapeError);
+                         doctest::Contains("knn_scores_of: positions has shape (2, 4), expected (2, 3)"), ShapeError);
     CHECK_THROWS_WITH_AS(knn_scores_of(scores, positions, {0}), "knn_scores_of: 1 wanted keys for 2 queries", ShapeError);
     CHECK_THROWS_WITH_AS(neighbour_scores(scores, zeros<float, 2>({9, 4}), {0, 0}),
-                         "neighbour_scores: keys has shape (9, 4), expected (-1, 3) (-1: any)", ShapeError);
+                         doctest::Contains("neighbour_scores: keys has shape (9, 4), expected (-1, 3)"), ShapeError);
     CHECK_THROWS_WITH_AS(neighbour_scores(scores, scores, {0}), "neighbour_scores: 1 centres for 2 queries", ShapeError);
-    CHECK_THROWS_WITH_AS(neighbour_scores(scores, scores, {0, 2}), "neighbour_scores: centre 2 of query 1 lies outside a memory of 2",
-                         DataError);
-    CHECK_THROWS_WITH_AS(neighbour_scores(scores, scores, {0, 1}, 0), "neighbour_scores: temperature 0 is not above 0", ConfigError);
-    CHECK_THROWS_WITH_AS(focus_scores(scores), doctest::Contains("focus_scores: scores has shape (2, 3), expected (-1, 65)"), ShapeError);
+    CHECK_THROWS_WITH_AS(neighbour_scores(scores, scores, {0, 2}),
+                         "neighbour_scores: centre 2 of query 1 lies outside a memory of 2", DataError);
+    CHECK_THROWS_WITH_AS(neighbour_scores(scores, scores, {0, 1}, 0), "neighbour_scores: temperature 0 is not above 0",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(focus_scores(scores), doctest::Contains("focus_scores: scores has shape (2, 3), expected (-1, 65)"),
+                         ShapeError);
     CHECK_THROWS_WITH_AS(record_ranks(positions, {{0, 1}}), "record_ranks: 1 records for 2 queries", ShapeError);
     CHECK_THROWS_WITH_AS(record_ranks(positions, {{0, 1}, {4, 4}}), "record_ranks: record 1 from 4 to 4 is empty", DataError);
     CHECK_THROWS_WITH_AS(recall_at({0}, -1), "recall_at: k -1 is negative", ConfigError);
-    CHECK_THROWS_WITH_AS(kept_mass(scores, zeros<float, 1>({3})), "kept_mass: log_sum_exp_all has shape (3), expected (2)", ShapeError);
+    CHECK_THROWS_WITH_AS(kept_mass(scores, zeros<float, 1>({3})),
+                         doctest::Contains("kept_mass: log_sum_exp_all has shape (3), expected (2)"), ShapeError);
     CHECK_THROWS_WITH_AS(kept_mass(scores, full<float, 1>({2}, 9.0f), 4), "kept_mass: k 4 of 3 retrieved keys", ConfigError);
-    CHECK_THROWS_WITH_AS(kept_mass(scores, zeros<float, 1>({2})), doctest::Contains("kept_mass: query 0 keeps 3 of the mass"), NumericError);
+    CHECK_THROWS_WITH_AS(kept_mass(scores, zeros<float, 1>({2})), doctest::Contains("kept_mass: query 0 keeps 3 of the mass"),
+                         NumericError);
 }

@@ -196,4 +196,14 @@ Attention<Real> crossbatch_attention(Tape& tape, const Variable<Real, 4>& q, con
     return attention;
 }
 
+/// Attention to contexts alone, without the local context: one part of a gated memory layer.
+template <class Real>
+Attention<Real> context_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& context_k, const Variable<Real, 4>& context_v,
+                                  const ContextTable& table, Real scale = 1) {
+    const Index entries = extent(q.value(), 0), heads = extent(context_k.value(), 2);
+    const Variable<Real, 4> no_keys(empty<Real, 4>({entries, 0, heads, extent(context_k.value(), 3)}));
+    const Variable<Real, 4> no_values(empty<Real, 4>({entries, 0, heads, extent(context_v.value(), 3)}));
+    return crossbatch_attention(tape, q, no_keys, no_values, context_k, context_v, table, AttentionOptions<Real>{.scale = scale, .causal = false});
+}
+
 }  // namespace fot

@@ -15,6 +15,7 @@
 #include <limits>
 
 #include "fot/core/exponential.hpp"
+#include "fot/core/largest.hpp"
 #include "fot/core/tile_product.hpp"
 
 namespace fot {
@@ -64,14 +65,6 @@ namespace detail {
 template <class Real>
 LeftFactor<Real> left_factor(HeadView<const Real> view) {
     return {view.data, view.leading, 1};
-}
-
-template <class Real>
-Real largest(const Real* numbers, Index count) {
-    Real result = -std::numeric_limits<Real>::infinity();
-#pragma omp simd reduction(max : result)
-    for (Index j = 0; j < count; ++j) result = numbers[j] > result ? numbers[j] : result;
-    return result;
 }
 
 /// Turns scores s_j into exp(scale s_j - shift) and returns their sum.
@@ -146,7 +139,7 @@ class RunningSoftmax {
     /// Takes in the scores of query t with the first `seen` keys of a block; makes probabilities of them, zeros up to `padded`.
     void absorb(Index t, Real* scores, Index seen, Index padded) {
         std::fill(scores + seen, scores + padded, Real(0));
-        const Real maximum = std::max(maximum_(t), scale_ * detail::largest(scores, seen));
+        const Real maximum = std::max(maximum_(t), scale_ * largest(scores, seen));
         if (seen == 0 || maximum == -std::numeric_limits<Real>::infinity()) {
             std::fill(scores, scores + seen, Real(0));
             return;

@@ -15,7 +15,32 @@
 #include <new>
 #include <vector>
 
+#if defined(__SANITIZE_ADDRESS__)
+#define FOT_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FOT_ADDRESS_SANITIZER
+#endif
+#endif
+#ifdef FOT_ADDRESS_SANITIZER
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace fot {
+
+namespace detail {
+
+/// Under the address sanitizer only the first `visible` of a block's `bytes` may be touched: it would otherwise see neither the
+/// use of a freed, kept block nor a step into the space that rounding added. Without the sanitizer it does nothing.
+inline void hide_from_sanitizer([[maybe_unused]] void* block, [[maybe_unused]] std::size_t bytes,
+                                [[maybe_unused]] std::size_t visible) noexcept {
+#ifdef FOT_ADDRESS_SANITIZER
+    __asan_unpoison_memory_region(block, visible);
+    __asan_poison_memory_region(static_cast<char*>(block) + visible, bytes - visible);
+#endif
+}
+
+}  // namespace detail
 
 /// Bytes handed out and kept by the allocator. `peak` is the largest `in_use` since the last `reset_peak_bytes()`.
 struct AllocatorStatistics {
@@ -34,28 +59,24 @@ class BlockCache {
 
     void* allocate(std::size_t bytes) {
         const std::size_t rounded = rounded_size(bytes);
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            statistics_.in_use += rounded;
-            statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
-            if (rounded >= smallest_cached && !free_list(rounded).empty()) {
-                void* block = free_list(rounded).back();
-                free_list(rounded).pop_back();
-                statistics_.cached -= rounded;
-                return block;
+        void* block = cached_block(rounded);
+        if (!block) {
+            block = ::operator new(rounded, std::align_val_t(alignment), std::nothrow);
+            if (!block) {  // the memory may be there, kept for tensors of other sizes
+                release();
+                block = ::operator new(rounded, std::align_val_t(alignment));
             }
         }
-        try {
-            return ::operator new(rounded, std::align_val_t(alignment));
-        } catch (const std::bad_alloc&) {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            statistics_.in_use -= rounded;
-            throw;
-        }
+        detail::hide_from_sanitizer(block, rounded, bytes);
+        const std::lock_guard<std::mutex> lock(mutex_);
+        statistics_.in_use += rounded;
+        statistics_.peak = std::max(statistics_.peak, statistics_.in_use);
+        return block;
     }
 
     void deallocate(void* block, std::size_t bytes) noexcept {
         const std::size_t rounded = rounded_size(bytes);
+        detail::hide_from_sanitizer(block, rounded, 0);
         const std::lock_guard<std::mutex> lock(mutex_);
         statistics_.in_use -= rounded;
         if (rounded >= smallest_cached) {
@@ -90,6 +111,18 @@ class BlockCache {
     }
 
    private:
+    /// A kept block of this size, or null.
+    void* cached_block(std::size_t rounded) noexcept {
+        if (rounded < smallest_cached) return nullptr;
+        const std::lock_guard<std::mutex> lock(mutex_);
+        std::vector<void*>& list = free_list(rounded);
+        if (list.empty()) return nullptr;
+        void* block = list.back();
+        list.pop_back();
+        statistics_.cached -= rounded;
+        return block;
+    }
+
     /// `bytes` rounded up to (4, 5, 6 or 7) * 2^n, at most a quarter more; small blocks to the alignment.
     static std::size_t rounded_size(std::size_t bytes) noexcept {
         if (bytes < smallest_cached) return (bytes + alignment - 1) / alignment * alignment;

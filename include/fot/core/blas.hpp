@@ -34,11 +34,7 @@ struct MatrixView {
 
     Index used_rows() const { return transposed ? columns : rows; }
     Index used_columns() const { return transposed ? rows : columns; }
-    operator MatrixView<const Real>() const
-        requires(!std::is_const_v<Real>)
-    {
-        return {data, rows, columns, leading, transposed};
-    }
+    operator MatrixView<const Real>() const requires(!std::is_const_v<Real>) { return {data, rows, columns, leading, transposed}; }
 };
 
 /// View of rows x columns numbers at `data`; `leading` 0 stands for rows without gaps.
@@ -54,16 +50,26 @@ MatrixView<Real> transpose(MatrixView<Real> view) {
     return view;
 }
 
+namespace detail {
+
+/// Rows of a tensor whose last axis is a row. Not elements / columns: a (3, 0) tensor has three rows, too.
+template <class Real, std::size_t N>
+Index leading_count(const Tensor<Real, N>& x) {
+    Index rows = 1;
+    for (std::size_t axis = 0; axis + 1 < N; ++axis) rows *= extent(x, axis);
+    return rows;
+}
+
+}  // namespace detail
+
 /// A tensor (..., N) as the matrix of its rows: all leading axes in one.
 template <class Real, std::size_t N>
 MatrixView<Real> as_matrix(Tensor<Real, N>& x) {
-    const Index columns = extent(x, N - 1);
-    return matrix(x.data(), columns == 0 ? 0 : element_count(x) / columns, columns);
+    return matrix(x.data(), detail::leading_count(x), extent(x, N - 1));
 }
 template <class Real, std::size_t N>
 MatrixView<const Real> as_matrix(const Tensor<Real, N>& x) {
-    const Index columns = extent(x, N - 1);
-    return matrix(x.data(), columns == 0 ? 0 : element_count(x) / columns, columns);
+    return matrix(x.data(), detail::leading_count(x), extent(x, N - 1));
 }
 
 /// Name of the BLAS that products run on, for the first lines of a program's output.
@@ -114,15 +120,16 @@ MatrixView<Real> used_column_range(MatrixView<Real> view, Index first, Index las
 ///
 /// Shapes: a (m, n), b (n, p), c (m, p) as used, that is after their `transposed`; c itself must not be transposed.
 /// c must not overlap a or b. beta = 0 overwrites c whatever it held.
-/// Cost:   m n p multiply-adds.
-/// Errors: ShapeError if the three shapes do not fit, if a leading dimension is below its columns, or if an extent passes 2^31.
+/// The last bits depend on the number of threads: BLAS adds in another order at the edge of a share (the last rows or columns of
+/// it). Cost:   m n p multiply-adds. Errors: ShapeError if the three shapes do not fit, if a leading dimension is below its
+/// columns, or if an extent passes 2^31.
 template <class Real>
 void gemm(Real alpha, MatrixView<const std::type_identity_t<Real>> a, MatrixView<const std::type_identity_t<Real>> b, Real beta,
           MatrixView<Real> c) {
-    const auto text = [](const auto& view) { return message("(", view.used_rows(), ", ", view.used_columns(), ")"); };
     require<ShapeError>(!c.transposed, "gemm: the result must not be a transposed view");
-    require<ShapeError>(a.used_rows() == c.rows && b.used_columns() == c.columns && a.used_columns() == b.used_rows(),
-                        "gemm: a ", text(a), " times b ", text(b), " does not give c ", text(c));
+    require<ShapeError>(a.used_rows() == c.rows && b.used_columns() == c.columns && a.used_columns() == b.used_rows(), "gemm: a (",
+                        a.used_rows(), ", ", a.used_columns(), ") times b (", b.used_rows(), ", ", b.used_columns(),
+                        ") does not give c (", c.rows, ", ", c.columns, ")");
     for (const auto& view : {a, b, MatrixView<const Real>(c)}) {
         require<ShapeError>(view.rows >= 0 && view.columns >= 0 && view.leading >= view.columns, "gemm: a view of ", view.rows,
                             " x ", view.columns, " numbers has leading dimension ", view.leading);
@@ -132,7 +139,8 @@ void gemm(Real alpha, MatrixView<const std::type_identity_t<Real>> a, MatrixView
     if (c.rows == 0 || c.columns == 0) return;
     if (a.used_columns() == 0) {  // an empty sum; BLAS would refuse leading dimension 0
         for (Index i = 0; i < c.rows; ++i)
-            for (Index j = 0; j < c.columns; ++j) c.data[i * c.leading + j] = beta == Real(0) ? Real(0) : beta * c.data[i * c.leading + j];
+            for (Index j = 0; j < c.columns; ++j)
+                c.data[i * c.leading + j] = beta == Real(0) ? Real(0) : beta * c.data[i * c.leading + j];
         return;
     }
     detail::keep_blas_on_one_thread();

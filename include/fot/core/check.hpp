@@ -47,7 +47,8 @@ std::string message(const Parts&... parts) {
     return text.str();
 }
 
-/// Throws `Kind(message(parts...))` unless `condition` holds. The message is only built when it is needed.
+/// Throws `Kind(message(parts...))` unless `condition` holds. The message is only
+/// put together when it is needed (its parts are evaluated at every call, so they should be cheap).
 template <class Kind, class... Parts>
 void require(bool condition, const Parts&... parts) {
     if (!condition) [[unlikely]]

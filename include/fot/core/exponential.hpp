@@ -11,6 +11,10 @@
 #include <cmath>
 #include <cstdint>
 
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "fot does not work with -ffast-math: attention needs infinities, and the exponential needs additions in the written order"
+#endif
+
 namespace fot {
 
 /// e^x in float, relative error below 2e-7. Below -87 the result is 0, also for -infinity; above 88 it is e^88; NaN stays NaN.

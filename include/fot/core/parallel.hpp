@@ -71,7 +71,7 @@ void parallel_for(Index count, Body&& body) {
 /// The slices depend on `count` and `grain` only, not on the number of threads: sums over slices come out the same.
 template <class Body>
 void parallel_slices(Index count, Index grain, Body&& body) {
-    grain = std::max<Index>(grain, 1);
+    grain = std::clamp<Index>(grain, 1, std::max<Index>(count, 1));
     parallel_for((count + grain - 1) / grain, [&](Index slice) { body(slice * grain, std::min(count, (slice + 1) * grain)); });
 }
 

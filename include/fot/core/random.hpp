@@ -1,7 +1,8 @@
 /// Seeded random numbers that are the same on every platform and compiler.
 ///
 /// The generator is xoshiro256** (Blackman and Vigna 2018), seeded through splitmix64. The standard library's engines are
-/// portable, its distributions are not: `std::normal_distribution` gives other numbers with another compiler.
+/// portable, its distributions are not: `std::normal_distribution` gives other numbers with another compiler. (Normal numbers
+/// pass through the logarithm of the C library, so their last bit may still differ between two of those.)
 /// The four words of state are public so that a checkpoint can keep them.
 ///
 /// Read next: core/parallel.hpp.
@@ -60,7 +61,8 @@ class Random {
     /// Standard normal (Marsaglia's polar method; the second number of each pair is dropped so that the state says all).
     double normal() {
         for (;;) {
-            const double x = 2 * uniform() - 1, y = 2 * uniform() - 1, square = x * x + y * y;
+            const double x = 2 * uniform() - 1, y = 2 * uniform() - 1;
+            const double square = std::fma(x, x, y * y);  // fma by name: whether compilers fuse x * x + y * y is their own choice
             if (square > 0 && square < 1) return x * std::sqrt(-2 * std::log(square) / square);
         }
     }

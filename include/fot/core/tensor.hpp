@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <tuple>
 
 #include "fot/core/allocator.hpp"
 #include "fot/core/check.hpp"
@@ -102,6 +103,7 @@ Tensor<Real, N> zeros_like(const Tensor<Real, N>& other) {
 /// Pointer to the contiguous numbers below the given leading indices: `row(x, b, t)` of x (B,T,E) points at E numbers.
 template <class T, class... Leading>
 auto* row(T& tensor, Leading... leading) {
+    static_assert(sizeof...(Leading) <= std::tuple_size_v<typename T::shape_type>, "row: more indices than the tensor has axes");
     const std::array<Index, sizeof...(Leading)> at{static_cast<Index>(leading)...};
     Index offset = 0;
     for (std::size_t axis = 0; axis < at.size(); ++axis) offset = offset * extent(tensor, axis) + at[axis];
@@ -122,17 +124,23 @@ std::string shape_text(const Extents& shape) {
 template <class Real, std::size_t N>
 void require_shape(const char* what, const Tensor<Real, N>& tensor, const Shape<N>& expected) {
     const Shape<N> got = shape_of(tensor);
-    for (std::size_t axis = 0; axis < N; ++axis)
-        require<ShapeError>(expected[axis] < 0 || got[axis] == expected[axis], what, " has shape ", shape_text(got), ", expected ",
-                            shape_text(expected), expected[axis] < 0 ? "" : " (-1: any)");
+    bool fits = true, any = false;
+    for (std::size_t axis = 0; axis < N; ++axis) {
+        fits = fits && (expected[axis] < 0 || got[axis] == expected[axis]);
+        any = any || expected[axis] < 0;
+    }
+    if (!fits) [[unlikely]]  // not `require`: it would make both texts at every call
+        throw ShapeError(
+            message(what, " has shape ", shape_text(got), ", expected ", shape_text(expected), any ? " (-1: any)" : ""));
 }
 
 /// The same numbers under another shape; the element counts must agree. Copies.
 template <std::size_t M, class Real, std::size_t N>
 Tensor<Real, M> reshaped(const Tensor<Real, N>& tensor, const Shape<M>& shape) {
     Tensor<Real, M> other = empty<Real, M>(shape);
-    require<ShapeError>(other.size() == tensor.size(), "reshaped: ", shape_text(shape_of(tensor)), " has ", tensor.size(),
-                        " elements, ", shape_text(shape), " has ", other.size());
+    if (other.size() != tensor.size()) [[unlikely]]
+        throw ShapeError(message("reshaped: ", shape_text(shape_of(tensor)), " has ", tensor.size(), " elements, ",
+                                 shape_text(shape), " has ", other.size()));
     std::copy_n(tensor.data(), tensor.size(), other.data());
     return other;
 }

@@ -19,6 +19,7 @@
 #include <limits>
 #include <numeric>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "fot/core/random.hpp"
@@ -49,7 +50,8 @@ inline constexpr double normal_quantile = 1.959963984540054;
 /// Unlike share -+ z * standard error it stays within [0, 1] and does not shrink to a point at 0 or n successes.
 /// No trials: [0, 1].   Errors: DataError unless 0 <= successes <= trials.
 inline Interval proportion_interval(Index successes, Index trials) {
-    require<DataError>(successes >= 0 && successes <= trials, "proportion_interval: ", successes, " successes in ", trials, " trials");
+    require<DataError>(successes >= 0 && successes <= trials, "proportion_interval: ", successes, " successes in ", trials,
+                       " trials");
     if (trials == 0) return {0, 1};
     const double s = static_cast<double>(successes), n = static_cast<double>(trials), z = normal_quantile;
     const double centre = s + z * z / 2, half = z * std::sqrt(s * (n - s) / n + z * z / 4);
@@ -124,11 +126,11 @@ namespace detail {
 
 inline void require_ratio_inputs(const char* what, const std::vector<double>& numerators, const std::vector<double>& denominators) {
     require<DataError>(!numerators.empty(), what, ": no documents");
-    require<ShapeError>(numerators.size() == denominators.size(), what, ": ", numerators.size(), " numerators, ", denominators.size(),
-                        " denominators");
+    require<ShapeError>(numerators.size() == denominators.size(), what, ": ", numerators.size(), " numerators, ",
+                        denominators.size(), " denominators");
     for (std::size_t i = 0; i < numerators.size(); ++i)
-        require<NumericError>(std::isfinite(numerators[i]) && denominators[i] > 0, what, ": document ", i, " has ", numerators[i], " / ",
-                              denominators[i], ", expected a finite numerator and a denominator above 0");
+        require<NumericError>(std::isfinite(numerators[i]) && denominators[i] > 0, what, ": document ", i, " has ", numerators[i],
+                              " / ", denominators[i], ", expected a finite numerator and a denominator above 0");
 }
 
 inline double ratio_of_sums(const std::vector<Index>& chosen, const std::vector<double>& numerators,
@@ -147,13 +149,15 @@ inline double ratio_of_sums(const std::vector<Index>& chosen, const std::vector<
 ///
 ///     value = scale * sum_i numerators[i] / sum_i denominators[i]       i: documents
 ///
-/// Errors: as `bootstrap`; ShapeError if the lengths differ; NumericError if a numerator is not finite or a denominator not above 0.
+/// Errors: as `bootstrap`; ShapeError if the lengths differ; NumericError if a numerator is not finite or a denominator not above
+/// 0.
 inline Estimate bootstrap_ratio(const std::vector<double>& numerators, const std::vector<double>& denominators, std::uint64_t seed,
                                 double scale = 1, Index resamples = 2000) {
     detail::require_ratio_inputs("bootstrap_ratio", numerators, denominators);
     return bootstrap(
         static_cast<Index>(numerators.size()),
-        [&](const std::vector<Index>& chosen) { return scale * detail::ratio_of_sums(chosen, numerators, denominators); }, seed, resamples);
+        [&](const std::vector<Index>& chosen) { return scale * detail::ratio_of_sums(chosen, numerators, denominators); }, seed,
+        resamples);
 }
 
 /// The plain mean over documents.
@@ -185,7 +189,8 @@ inline Estimate bootstrap_mean_difference(const std::vector<double>& a, const st
 /// 1 / degrees, which is right to 4 digits there.   Errors: ConfigError below 1 degree of freedom.
 inline double student_quantile(Index degrees) {
     require<ConfigError>(degrees >= 1, "student_quantile: ", degrees, " degrees of freedom, expected 1 or more");
-    constexpr double table[] = {12.706205, 4.302653, 3.182446, 2.776445, 2.570582, 2.446912, 2.364624, 2.306004, 2.262157, 2.228139};
+    constexpr double table[] = {12.706205, 4.302653, 3.182446, 2.776445, 2.570582,
+                                2.446912,  2.364624, 2.306004, 2.262157, 2.228139};
     if (degrees <= 10) return table[degrees - 1];
     const double z = normal_quantile, z3 = z * z * z, z5 = z3 * z * z, z7 = z5 * z * z, n = static_cast<double>(degrees);
     return z + (z3 + z) / (4 * n) + (5 * z5 + 16 * z3 + 3 * z) / (96 * n * n) +
@@ -196,7 +201,7 @@ inline double student_quantile(Index degrees) {
 struct SeedSummary {
     Index seeds = 0;
     double mean = 0, median = 0, lowest = 0, highest = 0;
-    std::optional<Interval> interval;  ///< of the mean; only from 3 seeds on, two spread too little light
+    std::optional<Interval> interval;  ///< of the mean; only from 3 seeds on: of two, t is too wide to say anything
 };
 
 /// Mean, median, extremes and the 95 % interval of the mean over seeds.

@@ -1,8 +1,8 @@
 /// Perplexity and bits per byte on held-out documents, with bootstrap intervals over documents.
 ///
 /// Paper: sections 4 and 5, every language-model table. A model's loss is summed per document, in nats, beside the number of tokens
-/// it predicted and of bytes they stand for. Perplexity depends on the vocabulary; bits per byte compare models across vocabularies.
-/// One meter per condition: single-doc or multi-doc, one memory size, one model.
+/// it predicted and of bytes they stand for. Perplexity depends on the vocabulary; bits per byte compare models across
+/// vocabularies. One meter per condition: single-doc or multi-doc, one memory size, one model.
 ///
 /// Read first: measure/intervals.hpp.
 #pragma once
@@ -28,8 +28,8 @@ class PerplexityMeter {
     /// Errors: DataError if tokens < 1, bytes < 0 or document < 0; NumericError if nats is not finite.
     void add(Index document, double nats, Index tokens, Index bytes) {
         require<DataError>(document >= 0, "PerplexityMeter::add: document ", document, " is negative");
-        require<DataError>(tokens >= 1 && bytes >= 0, "PerplexityMeter::add: document ", document, " has ", tokens, " tokens, ", bytes,
-                           " bytes, expected 1 or more and 0 or more");
+        require<DataError>(tokens >= 1 && bytes >= 0, "PerplexityMeter::add: document ", document, " has ", tokens, " tokens, ",
+                           bytes, " bytes, expected 1 or more and 0 or more");
         require<NumericError>(std::isfinite(nats), "PerplexityMeter::add: the loss of document ", document, " is ", nats);
         DocumentLoss& loss = losses_[document];
         loss.nats += nats;
@@ -83,8 +83,9 @@ inline void require_same_documents(const char* what, const PerplexityMeter& a, c
     auto other = b.losses().begin();
     for (const auto& [document, loss] : a.losses()) {
         require<DataError>(other->first == document, what, ": document ", document, " against document ", other->first);
-        require<DataError>(other->second.tokens == loss.tokens && other->second.bytes == loss.bytes, what, ": document ", document, " has ",
-                           loss.tokens, " tokens, ", loss.bytes, " bytes against ", other->second.tokens, ", ", other->second.bytes);
+        require<DataError>(other->second.tokens == loss.tokens && other->second.bytes == loss.bytes, what, ": document ", document,
+                           " has ", loss.tokens, " tokens, ", loss.bytes, " bytes against ", other->second.tokens, ", ",
+                           other->second.bytes);
         ++other;
     }
 }
@@ -100,7 +101,8 @@ inline Estimate perplexity_difference(const PerplexityMeter& a, const Perplexity
     return bootstrap(
         a.documents(),
         [&](const std::vector<Index>& chosen) {
-            return std::exp(detail::ratio_of_sums(chosen, nats_a, tokens)) - std::exp(detail::ratio_of_sums(chosen, nats_b, tokens));
+            return std::exp(detail::ratio_of_sums(chosen, nats_a, tokens)) -
+                   std::exp(detail::ratio_of_sums(chosen, nats_b, tokens));
         },
         seed);
 }

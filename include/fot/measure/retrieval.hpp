@@ -3,12 +3,13 @@
 /// Paper: the table of retrieved keys on dictionary lookup (kNN score, Focus score), and the question that a limited k raises.
 ///
 ///     kNN score     softmax weight of a key among the K retrieved ones: does the query decide between them?
-///     Focus score   softmax weight of a key among itself, its 32 predecessors and its 32 successors: does it stand out where it lies?
-///     rank          place of the first retrieved key that belongs to the true record; recall at k = share of ranks below k
-///     kept mass     share of the attention mass over the whole memory that the top k hold: the cost of using k instead of everything
+///     Focus score   softmax weight of a key among itself, its 32 predecessors and its 32 successors: does it stand out where it
+///     lies? rank          place of the first retrieved key that belongs to the true record; recall at k = share of ranks below k
+///     kept mass     share of the attention mass over the whole memory that the top k hold: the cost of using k instead of
+///     everything
 ///
-/// All functions take plain tensors: scores <q, key> / temperature, (N, K), and the positions in memory that they belong to. -inf marks
-/// a place where there is no key. Everything is per query, so that it can be averaged, or printed beside the query.
+/// All functions take plain tensors: scores <q, key> / temperature, (N, K), and the positions in memory that they belong to. -inf
+/// marks a place where there is no key. Everything is per query, so that it can be averaged, or printed beside the query.
 ///
 /// Read first: memory/exact_search.hpp, measure/intervals.hpp.
 #pragma once
@@ -55,12 +56,15 @@ Tensor<double, 2> knn_scores(const Tensor<Real, 2>& scores) {
 
 /// kNN score of one given key per query: 0 if it was not retrieved.
 ///
-/// Shapes: scores, positions (N,K), wanted: N positions -> N.   Errors: ShapeError if they do not fit; NumericError as `knn_scores`.
+/// Shapes: scores, positions (N,K), wanted: N positions -> N.   Errors: ShapeError if they do not fit; NumericError as
+/// `knn_scores`.
 template <class Real, class Position>
-std::vector<double> knn_scores_of(const Tensor<Real, 2>& scores, const Tensor<Position, 2>& positions, const std::vector<Index>& wanted) {
+std::vector<double> knn_scores_of(const Tensor<Real, 2>& scores, const Tensor<Position, 2>& positions,
+                                  const std::vector<Index>& wanted) {
     const Index N = extent(scores, 0), K = extent(scores, 1);
     require_shape("knn_scores_of: positions", positions, Shape<2>{N, K});
-    require<ShapeError>(static_cast<Index>(wanted.size()) == N, "knn_scores_of: ", wanted.size(), " wanted keys for ", N, " queries");
+    require<ShapeError>(static_cast<Index>(wanted.size()) == N, "knn_scores_of: ", wanted.size(), " wanted keys for ", N,
+                        " queries");
     const Tensor<double, 2> shares = knn_scores(scores);
     std::vector<double> result(wanted.size(), 0.0);
     for (Index n = 0; n < N; ++n)
@@ -85,12 +89,14 @@ Tensor<double, 2> neighbour_scores(const Tensor<Real, 2>& queries, const Tensor<
                                    double temperature = 1) {
     const Index N = extent(queries, 0), D = extent(queries, 1), M = extent(keys, 0);
     require_shape("neighbour_scores: keys", keys, Shape<2>{-1, D});
-    require<ShapeError>(static_cast<Index>(centres.size()) == N, "neighbour_scores: ", centres.size(), " centres for ", N, " queries");
+    require<ShapeError>(static_cast<Index>(centres.size()) == N, "neighbour_scores: ", centres.size(), " centres for ", N,
+                        " queries");
     require<ConfigError>(temperature > 0, "neighbour_scores: temperature ", temperature, " is not above 0");
     Tensor<double, 2> scores = full<double, 2>({N, focus_width}, -std::numeric_limits<double>::infinity());
     for (Index n = 0; n < N; ++n) {
         const Index centre = centres[static_cast<std::size_t>(n)];
-        require<DataError>(centre >= 0 && centre < M, "neighbour_scores: centre ", centre, " of query ", n, " lies outside a memory of ", M);
+        require<DataError>(centre >= 0 && centre < M, "neighbour_scores: centre ", centre, " of query ", n,
+                           " lies outside a memory of ", M);
         for (Index m = std::max<Index>(centre - focus_reach, 0); m <= std::min(centre + focus_reach, M - 1); ++m) {
             double product = 0;
             for (Index i = 0; i < D; ++i) product += static_cast<double>(queries(n, i)) * static_cast<double>(keys(m, i));
@@ -132,7 +138,8 @@ std::vector<Index> record_ranks(const Tensor<Position, 2>& positions, const std:
     std::vector<Index> ranks;
     for (Index n = 0; n < N; ++n) {
         const RecordSpan record = records[static_cast<std::size_t>(n)];
-        require<DataError>(record.first < record.last, "record_ranks: record ", n, " from ", record.first, " to ", record.last, " is empty");
+        require<DataError>(record.first < record.last, "record_ranks: record ", n, " from ", record.first, " to ", record.last,
+                           " is empty");
         const auto* begin = row(positions, n);
         const auto* found = std::find_if(begin, begin + K, [&](Position position) {
             return static_cast<Index>(position) >= record.first && static_cast<Index>(position) < record.last;

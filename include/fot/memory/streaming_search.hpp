@@ -18,6 +18,7 @@
 /// Read first: core/tile_product.hpp.   Read next: memory/exact_search.hpp, then memory/key_value_memory.hpp.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -111,10 +112,10 @@ class CandidateLists {
             for (const std::uint64_t word : words) any |= word;
             if (any == 0) [[likely]]
                 continue;
-            Real best_of[width];
-            std::memcpy(best_of, best, sizeof(best_of));
+            std::array<Real, static_cast<std::size_t>(width)> best_of;
+            std::memcpy(best_of.data(), best, sizeof(best_of));
             for (Index j = 0; j < width; ++j) {
-                if (best_of[j] <= bar(first_query + j)) continue;
+                if (best_of[static_cast<std::size_t>(j)] <= bar(first_query + j)) continue;
                 for (Index i = first; i < last; ++i) {
                     const Real score = scores[i * width + j];
                     const Real number = std::isnan(score) ? -std::numeric_limits<Real>::infinity() : score;
@@ -161,6 +162,7 @@ class StreamingSearch {
     /// order; indices may have gaps.
     void add(MatrixView<const Real> keys, Index first_index, QueryRange visible_to = {}) {
         require<ConfigError>(!keeps_values_, "StreamingSearch::add: earlier blocks came with values, this one has none");
+        check_block(keys, first_index, visible_to);
         add_block(keys, nullptr, first_index, visible_to);
     }
 
@@ -168,14 +170,14 @@ class StreamingSearch {
     void add_with_values(MatrixView<const Real> keys, MatrixView<const Real> values, Index first_index,
                          QueryRange visible_to = {}) {
         require<ShapeError>(values.rows == keys.rows && !values.transposed, "StreamingSearch::add_with_values: ", values.rows,
-                            " values for ", keys.rows, " keys");
-        if (!keeps_values_) {
-            require<ConfigError>(!started_, "StreamingSearch::add_with_values: earlier blocks came without values");
-            values_ = empty<Real, 3>({count_, k_, values.columns});
-            keeps_values_ = true;
-        }
-        require<ShapeError>(values.columns == extent(values_, 2), "StreamingSearch::add_with_values: values of width ",
-                            values.columns, ", earlier ones had width ", extent(values_, 2));
+                            " values for ", keys.rows, " keys, or transposed");
+        require<ConfigError>(keeps_values_ || !started_, "StreamingSearch::add_with_values: earlier blocks came without values");
+        require<ShapeError>(!keeps_values_ || values.columns == extent(values_, 2),
+                            "StreamingSearch::add_with_values: values of width ", values.columns, ", earlier ones had width ",
+                            extent(values_, 2));
+        check_block(keys, first_index, visible_to);
+        if (!keeps_values_) values_ = empty<Real, 3>({count_, k_, values.columns});
+        keeps_values_ = true;
         add_block(keys, &values, first_index, visible_to);
     }
 
@@ -216,22 +218,25 @@ class StreamingSearch {
         return k;
     }
 
-    void add_block(const MatrixView<const Real>& keys, const MatrixView<const Real>* values, Index first_index,
-                   QueryRange visible) {
+    /// Throws before anything is changed; fills in the end of an open range.
+    void check_block(const MatrixView<const Real>& keys, Index first_index, QueryRange& visible) const {
         if (visible.last == -1) visible.last = count_;
         require<ShapeError>(keys.columns == width_ && keys.leading >= width_ && !keys.transposed, "StreamingSearch: keys of width ",
                             keys.columns, " for queries of width ", width_, ", or overlapping, or transposed");
         require<ConfigError>(0 <= visible.first && visible.first <= visible.last && visible.last <= count_,
                              "StreamingSearch: queries ", visible.first, " to ", visible.last, " of ", count_);
+        for (Index n = visible.first; n < visible.last; ++n)
+            require<DataError>(first_index >= seen_[static_cast<std::size_t>(n)], "StreamingSearch: a block begins at index ",
+                               first_index, ", but query ", n, " has already seen the keys below ",
+                               seen_[static_cast<std::size_t>(n)]);
+    }
+
+    void add_block(const MatrixView<const Real>& keys, const MatrixView<const Real>* values, Index first_index,
+                   const QueryRange& visible) {
         started_ = true;
-        if (keys.rows == 0) return;
-        for (Index n = visible.first; n < visible.last; ++n) {
-            Index& seen = seen_[static_cast<std::size_t>(n)];
-            require<DataError>(first_index >= seen, "StreamingSearch: a block begins at index ", first_index, ", but query ", n,
-                               " has already seen the keys below ", seen);
-            seen = first_index + keys.rows;
-        }
-        if (k_ == 0 || visible.first == visible.last) return;
+        offered_ += keys.rows;
+        std::fill(seen_.begin() + visible.first, seen_.begin() + visible.last, first_index + keys.rows);
+        if (k_ == 0 || keys.rows == 0 || visible.first == visible.last) return;
 
         const Index first_panel = visible.first / panel, panels = (visible.last + panel - 1) / panel - first_panel;
         const Index blocks = (panels + block_panels - 1) / block_panels;
@@ -260,13 +265,13 @@ class StreamingSearch {
             for (Index n = offset; n < offset + queries; ++n)
                 found.bar(n - offset) = visible.first <= n && n < visible.last ? best_.bar(n) : Lists::never;
             const Index last_key = keys.rows * (slice + 1) / slices;
-            alignas(vector_bytes) Real scores[tile_rows * panel];
+            alignas(vector_bytes) std::array<Real, static_cast<std::size_t>(tile_rows * panel)> scores;
             for (Index key = keys.rows * slice / slices; key < last_key; key += tile_rows) {
                 const Index rows = std::min(tile_rows, last_key - key);
                 for (Index p = first_panel; p < last_panel; ++p) {
                     tile_product<false>(rows, LeftFactor<Real>{keys.data + key * keys.leading, keys.leading, 1},
-                                        panels_[static_cast<std::size_t>(p)], scores, panel);
-                    found.scan(scores, rows, first_index + key, p * panel - offset);
+                                        panels_[static_cast<std::size_t>(p)], scores.data(), panel);
+                    found.scan(scores.data(), rows, first_index + key, p * panel - offset);
                 }
             }
         });
@@ -300,8 +305,8 @@ class StreamingSearch {
     }
 
     Index found_at_most() const {
-        Index most = 0;
-        for (Index n = 0; n < count_; ++n) most = std::max(most, std::min(k_, best_.count(n)));
+        Index most = count_ == 0 ? std::min(k_, offered_) : 0;
+        for (Index n = 0; n < count_; ++n) most = std::max(most, best_.count(n));
         return most;
     }
 
@@ -318,7 +323,7 @@ class StreamingSearch {
         });
     }
 
-    Index count_, width_, k_;
+    Index count_, width_, k_, offered_ = 0;
     bool started_ = false, keeps_values_ = false;
     Lists best_;                              // at most k candidates a query between two calls
     std::vector<Index> seen_;                 // a query has seen keys below this index only

@@ -69,8 +69,8 @@ Variable<Real, N> add(Tape& tape, const Variable<Real, N>& a, const Variable<Rea
 /// Errors: ConfigError if they are not all in x.
 template <class Real, std::size_t N>
 Tensor<Real, N> take_entries(const Tensor<Real, N>& x, Index first, Index count) {
-    require<ConfigError>(first >= 0 && count >= 0 && first + count <= extent(x, 0), "take_entries: ", count, " entries from ", first,
-                         " on are not all among the ", extent(x, 0), " there are");
+    require<ConfigError>(first >= 0 && count >= 0 && first + count <= extent(x, 0), "take_entries: ", count, " entries from ",
+                         first, " on are not all among the ", extent(x, 0), " there are");
     Shape<N> shape = shape_of(x);
     shape[0] = count;
     Tensor<Real, N> y = empty<Real, N>(shape);
@@ -125,8 +125,7 @@ Variable<Real, N> concatenate_entries(Tape& tape, const Variable<Real, N>& a, co
 /// Shapes: x (B,T,...) -> (B,P,...).
 /// Errors: ConfigError if a position is outside 0 ... T-1.
 template <class Real, std::size_t N>
-    requires(N >= 2)
-Tensor<Real, N> take_positions(const Tensor<Real, N>& x, const std::vector<Index>& positions) {
+requires(N >= 2) Tensor<Real, N> take_positions(const Tensor<Real, N>& x, const std::vector<Index>& positions) {
     const Index batch = extent(x, 0), length = extent(x, 1), taken = static_cast<Index>(positions.size());
     for (const Index position : positions)
         require<ConfigError>(position >= 0 && position < length, "take_positions: position ", position, " is outside the ", length,
@@ -143,8 +142,7 @@ Tensor<Real, N> take_positions(const Tensor<Real, N>& x, const std::vector<Index
 
 /// Vector-Jacobian product of `take_positions`. Shapes: d_y (B,P,...); adds to d_x (B,T,...).
 template <class Real, std::size_t N>
-    requires(N >= 2)
-void take_positions_vjp(const Tensor<Real, N>& d_y, const std::vector<Index>& positions, Tensor<Real, N>& d_x) {
+requires(N >= 2) void take_positions_vjp(const Tensor<Real, N>& d_y, const std::vector<Index>& positions, Tensor<Real, N>& d_x) {
     const Index batch = extent(d_x, 0), length = extent(d_x, 1), taken = static_cast<Index>(positions.size());
     const Index size = batch * length == 0 ? 0 : element_count(d_x) / (batch * length);
     parallel_for(batch, [&](Index b) {

@@ -24,8 +24,8 @@ Tensor<Real, 3> embedding(const Tokens& tokens, const Tensor<Real, 2>& table) {
     const Index batch = extent(tokens, 0), length = extent(tokens, 1), vocabulary = extent(table, 0), width = extent(table, 1);
     for (Index b = 0; b < batch; ++b)
         for (Index t = 0; t < length; ++t)
-            require<DataError>(tokens(b, t) >= 0 && tokens(b, t) < vocabulary, "embedding: token ", tokens(b, t), " at position (", b,
-                               ", ", t, ") is outside the vocabulary of ", vocabulary);
+            require<DataError>(tokens(b, t) >= 0 && tokens(b, t) < vocabulary, "embedding: token ", tokens(b, t), " at position (",
+                               b, ", ", t, ") is outside the vocabulary of ", vocabulary);
     Tensor<Real, 3> x = empty<Real, 3>({batch, length, width});
     parallel_slices(batch * length, 256, [&](Index first, Index last) {
         for (Index i = first; i < last; ++i) std::copy_n(row(table, tokens.data()[i]), width, x.data() + i * width);

@@ -55,7 +55,7 @@ void bend_gated(const Real* gate, const Real* x, Index count, Real* a) {
     for (Index i = 0; i < count; ++i) a[i] = gate[i] * sigmoid(gate[i]) * x[i];
 }
 
-/// d_gate[i], d_x[i] = or += their parts of d_a[i]; d_x may be d_a itself.
+/// d_gate[i], d_x[i] = or += their parts of d_a[i].
 template <bool accumulate, class Real>
 void bend_gated_vjp(const Real* d_a, const Real* gate, const Real* x, Index count, Real* d_gate, Real* d_x) {
     for (Index i = 0; i < count; ++i) {
@@ -76,9 +76,8 @@ template <class Real, std::size_t N>
 Tensor<Real, N> activation(const Tensor<Real, N>& x, Activation kind) {
     require<ConfigError>(kind != Activation::swiglu, "activation: swiglu takes a gate beside its input; call swiglu(gate, up)");
     Tensor<Real, N> a = empty_like(x);
-    parallel_slices(element_count(x), detail::elements_per_slice, [&](Index first, Index last) {
-        detail::bend(x.data() + first, last - first, kind, a.data() + first);
-    });
+    parallel_slices(element_count(x), detail::elements_per_slice,
+                    [&](Index first, Index last) { detail::bend(x.data() + first, last - first, kind, a.data() + first); });
     return a;
 }
 
@@ -115,8 +114,8 @@ template <class Real, std::size_t N>
 void swiglu_vjp(const Tensor<Real, N>& d_a, const Tensor<Real, N>& gate, const Tensor<Real, N>& up, Tensor<Real, N>& d_gate,
                 Tensor<Real, N>& d_up) {
     parallel_slices(element_count(up), detail::elements_per_slice, [&](Index first, Index last) {
-        detail::bend_gated_vjp<true>(d_a.data() + first, gate.data() + first, up.data() + first, last - first, d_gate.data() + first,
-                                     d_up.data() + first);
+        detail::bend_gated_vjp<true>(d_a.data() + first, gate.data() + first, up.data() + first, last - first,
+                                     d_gate.data() + first, d_up.data() + first);
     });
 }
 
@@ -154,8 +153,9 @@ Tensor<Real, 3> feed_forward(const Tensor<Real, 3>& x, const FeedForwardWeights<
                              FeedForwardHidden<Real>& hidden) {
     const Index width = extent(x, 2), wide = extent(*weights.up, 0), rows = extent(x, 0) * extent(x, 1);
     const bool gated = kind == Activation::swiglu;
-    require<ConfigError>(gated == (weights.gate != nullptr),
-                         gated ? "feed_forward: swiglu needs a gate weight" : "feed_forward: a gate weight is given, but only swiglu has one");
+    require<ConfigError>(gated == (weights.gate != nullptr), gated
+                                                                 ? "feed_forward: swiglu needs a gate weight"
+                                                                 : "feed_forward: a gate weight is given, but only swiglu has one");
     require_shape("feed_forward: up", *weights.up, {-1, width});
     require_shape("feed_forward: down", *weights.down, {width, wide});
     if (gated) require_shape("feed_forward: gate", *weights.gate, {wide, width});
@@ -174,18 +174,20 @@ Tensor<Real, 3> feed_forward(const Tensor<Real, 3>& x, const FeedForwardWeights<
         } else {
             detail::bend(up, count * wide, kind, bent.data());
         }
-        gemm(Real(1), as_matrix(bent), transpose(as_matrix(*weights.down)), Real(0), matrix(y.data() + first * width, count, width));
+        gemm(Real(1), as_matrix(bent), transpose(as_matrix(*weights.down)), Real(0),
+             matrix(y.data() + first * width, count, width));
     });
     return y;
 }
 
 /// Vector-Jacobian product of `feed_forward`. A null pointer stands for a gradient that nobody needs.
 ///
-/// Shapes: d_y, x (B,T,E); adds to d_x (B,T,E) and to the weights' gradients.   Scratch: the hidden layer twice (thrice with swiglu).
-/// Cost:   twice the forward pass.
+/// Shapes: d_y, x (B,T,E); adds to d_x (B,T,E) and to the weights' gradients.   Scratch: the hidden layer twice (thrice with
+/// swiglu). Cost:   twice the forward pass.
 template <class Real>
-void feed_forward_vjp(const Tensor<Real, 3>& d_y, const Tensor<Real, 3>& x, const FeedForwardWeights<const Tensor<Real, 2>>& weights,
-                      Activation kind, const FeedForwardHidden<Real>& hidden, Tensor<Real, 3>* d_x,
+void feed_forward_vjp(const Tensor<Real, 3>& d_y, const Tensor<Real, 3>& x,
+                      const FeedForwardWeights<const Tensor<Real, 2>>& weights, Activation kind,
+                      const FeedForwardHidden<Real>& hidden, Tensor<Real, 3>* d_x,
                       const FeedForwardWeights<Tensor<Real, 2>>& d_weights) {
     const Index width = extent(x, 2), wide = extent(*weights.up, 0), rows = extent(x, 0) * extent(x, 1);
     const bool gated = kind == Activation::swiglu;
@@ -194,16 +196,16 @@ void feed_forward_vjp(const Tensor<Real, 3>& d_y, const Tensor<Real, 3>& x, cons
         const Index count = last - first, size = count * wide;
         const Real* up = row(hidden.up, first);
         Real *a = row(bent, first), *d_up_rows = row(d_up, first);
-        // y = bent down^T: d_bent is made where d_up will stand
-        gemm(Real(1), matrix(d_y.data() + first * width, count, width), as_matrix(*weights.down), Real(0),
-             matrix(d_up_rows, count, wide));
+        Tensor<Real, 2> d_bent = empty<Real, 2>({count, wide});
+        // y = bent down^T
+        gemm(Real(1), matrix(d_y.data() + first * width, count, width), as_matrix(*weights.down), Real(0), as_matrix(d_bent));
         if (gated) {
             const Real* gate = row(hidden.gate, first);
             detail::bend_gated(gate, up, size, a);
-            detail::bend_gated_vjp<false>(d_up_rows, gate, up, size, row(d_gate, first), d_up_rows);
+            detail::bend_gated_vjp<false>(d_bent.data(), gate, up, size, row(d_gate, first), d_up_rows);
         } else {
             detail::bend(up, size, kind, a);
-            detail::bend_vjp<false>(d_up_rows, up, size, kind, d_up_rows);
+            detail::bend_vjp<false>(d_bent.data(), up, size, kind, d_up_rows);
         }
         if (!d_x) return;
         const MatrixView<Real> d_x_rows = matrix(d_x->data() + first * width, count, width);

@@ -1,8 +1,8 @@
 /// Normalisation: of the residual stream by its root mean square, of queries and keys by their length.
 ///
 /// The small models of the paper normalise before each sub-layer with a scale and neither mean nor bias, and make every query
-/// and key a unit vector, so that <q, key> is a cosine. What softmax then divides by is a temperature, learned, one per head: it decides
-/// how sharply a head can tell a right key among millions of wrong ones. We keep the logarithm of 1/temperature as the
+/// and key a unit vector, so that <q, key> is a cosine. What softmax then divides by is a temperature, learned, one per head: it
+/// decides how sharply a head can tell a right key among millions of wrong ones. We keep the logarithm of 1/temperature as the
 /// parameter (always a positive temperature) and multiply it into the queries, in the pass that normalises them.
 ///
 /// Paper: appendix A.1 (architecture of the small models). LongLLaMA has the first norm only.
@@ -143,7 +143,8 @@ Tensor<Real, 4> normalize_heads(const Tensor<Real, 4>& x, const Tensor<Real, 1>*
 template <class Real>
 void normalize_heads_vjp(const Tensor<Real, 4>& d_y, const Tensor<Real, 4>& x, const Tensor<Real, 1>* log_inverse_temperature,
                          double epsilon, Tensor<Real, 4>* d_x, Tensor<Real, 1>* d_log_inverse_temperature) {
-    const Index tokens = extent(x, 0) * extent(x, 1), heads = extent(x, 2), width = extent(x, 3), grain = detail::norm_rows_per_slice;
+    const Index tokens = extent(x, 0) * extent(x, 1), heads = extent(x, 2), width = extent(x, 3),
+                grain = detail::norm_rows_per_slice;
     Tensor<Real, 1> sharpness = full<Real, 1>({heads}, Real(1));
     for (Index h = 0; log_inverse_temperature && h < heads; ++h) sharpness(h) = std::exp((*log_inverse_temperature)(h));
     const Index slices = (tokens + grain - 1) / grain;

@@ -36,7 +36,8 @@ class RotaryTable {
    public:
     /// Throws ConfigError if the head width is odd or below 2, if the base is not above 0, or if `positions` is negative.
     RotaryTable(double base, Index width, Index positions) : base_(base), width_(width) {
-        require<ConfigError>(width >= 2 && width % 2 == 0, "RotaryTable: head width ", width, " is not an even number of at least 2");
+        require<ConfigError>(width >= 2 && width % 2 == 0, "RotaryTable: head width ", width,
+                             " is not an even number of at least 2");
         require<ConfigError>(base > 0, "RotaryTable: base is ", base, ", expected more than 0");
         require<ConfigError>(positions >= 0, "RotaryTable: ", positions, " positions, expected 0 or more");
         make(positions);
@@ -79,8 +80,8 @@ namespace detail {
 
 /// Checks one position per token and writes them out as (B,T).
 inline Tensor<Index, 2> positions_of_all(const std::vector<Index>& positions, Index batch, Index length) {
-    require<ShapeError>(static_cast<Index>(positions.size()) == length, "rotary: got ", positions.size(), " positions, expected one for each of ",
-                        length, " tokens");
+    require<ShapeError>(static_cast<Index>(positions.size()) == length, "rotary: got ", positions.size(),
+                        " positions, expected one for each of ", length, " tokens");
     Tensor<Index, 2> all = empty<Index, 2>({batch, length});
     for (Index b = 0; b < batch; ++b) std::copy_n(positions.data(), length, row(all, b));
     return all;
@@ -117,8 +118,8 @@ void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const Rot
     require<ConfigError>(width == table.width(), "rotary: head width is ", width, ", the table is made for ", table.width());
     const Tensor<Index, 2>& all = positions_of_all(positions, batch, length);
     for (const Index position : all.storage())
-        require<ConfigError>(position >= 0 && position < table.positions(), "rotary: position ", position, " is outside the table of ",
-                             table.positions(), " positions");
+        require<ConfigError>(position >= 0 && position < table.positions(), "rotary: position ", position,
+                             " is outside the table of ", table.positions(), " positions");
     const Real sign = direction == RotaryDirection::forward ? Real(1) : Real(-1);
     parallel_slices(batch * length, 64, [&](Index first, Index last) {
         for (Index i = first; i < last; ++i) {
@@ -161,8 +162,8 @@ void rotate_vjp(const Tensor<Real, 4>& d_y, const Positions& positions, const Ro
 
 /// `rotate` on the tape, with the same positions for each batch entry.
 template <class Real>
-Variable<Real, 4> rotary(Tape& tape, const Variable<Real, 4>& x, const RotaryTable<Real>& table, const std::vector<Index>& positions,
-                         RotaryLayout layout = RotaryLayout::half_split) {
+Variable<Real, 4> rotary(Tape& tape, const Variable<Real, 4>& x, const RotaryTable<Real>& table,
+                         const std::vector<Index>& positions, RotaryLayout layout = RotaryLayout::half_split) {
     const auto backward = [x, table, positions, layout](const Tensor<Real, 4>& d_y) {
         rotate_vjp(d_y, positions, table, layout, x.gradient());
     };
@@ -179,8 +180,8 @@ Variable<Real, 4> rotary(Tape& tape, const Variable<Real, 4>& x, const RotaryTab
     return tape.record(rotate(x.value(), positions, table, layout), backward, x);
 }
 
-/// Keys of other contexts and of the memory, as LongLLaMA sees them: all at position 0, where the turn is by no angle. Returns x; the
-/// name is there so that a model says what it does.
+/// Keys of other contexts and of the memory, as LongLLaMA sees them: all at position 0, where the turn is by no angle. Returns x;
+/// the name is there so that a model says what it does.
 template <class Real>
 Variable<Real, 4> rotary_as_first(Tape&, const Variable<Real, 4>& x) {
     return x;

@@ -1,25 +1,18 @@
 /// The safetensors format: named tensors in one file that nothing can be smuggled into.
 ///
 ///     8 bytes   length of the header, little-endian
-///     header    JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {"key": "text"}}
-///     data      the tensors' numbers, row-major, little-endian, one tensor after another without a gap
+///     header    JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {"key":
+///     "text"}} data      the tensors' numbers, row-major, little-endian, one tensor after another without a gap
 ///
 /// The reader believes nothing: every extent and offset is checked before a byte of data is read, and the offsets must cover the
-/// data exactly. Tensors are read on demand, and numbers converted while they are read. The writer builds the file under a temporary
-/// name and renames it when it is safely on disk, so that a reader sees the old file or the new one, never half of one.
+/// data exactly. Tensors are read on demand, and numbers converted while they are read. The writer replaces a file as a whole or
+/// not at all. This header alone includes nlohmann/json.hpp.
 ///
-/// This header alone includes nlohmann/json.hpp. It needs POSIX (open, write, fsync, rename).
-///
-/// Read first: core/tensor.hpp.   Read next: train/checkpoint.hpp.
+/// Read first: train/dtype.hpp, train/replacing_file.hpp.   Read next: train/checkpoint.hpp.
 #pragma once
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <atomic>
+#include <algorithm>
 #include <bit>
-#include <cerrno>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -28,11 +21,14 @@
 #include <set>
 #include <string>
 #include <system_error>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "fot/core/tensor.hpp"
+#include "fot/train/dtype.hpp"
+#include "fot/train/replacing_file.hpp"
 
 namespace fot {
 
@@ -41,67 +37,7 @@ static_assert(std::endian::native == std::endian::little, "safetensors files are
 /// The `__metadata__` of a file: free text under free names.
 using Metadata = std::map<std::string, std::string>;
 
-/// The element types of the format.
-enum class Dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
-
 namespace detail {
-
-struct DtypeFacts {
-    Dtype dtype;
-    const char* name;
-    Index bytes;
-};
-
-inline constexpr std::array<DtypeFacts, 13> dtype_facts{{{Dtype::f64, "F64", 8},
-                                                         {Dtype::f32, "F32", 4},
-                                                         {Dtype::f16, "F16", 2},
-                                                         {Dtype::bf16, "BF16", 2},
-                                                         {Dtype::i64, "I64", 8},
-                                                         {Dtype::i32, "I32", 4},
-                                                         {Dtype::i16, "I16", 2},
-                                                         {Dtype::i8, "I8", 1},
-                                                         {Dtype::u64, "U64", 8},
-                                                         {Dtype::u32, "U32", 4},
-                                                         {Dtype::u16, "U16", 2},
-                                                         {Dtype::u8, "U8", 1},
-                                                         {Dtype::boolean, "BOOL", 1}}};
-
-/// A stored IEEE half-precision number.
-struct StoredHalf {
-    std::uint16_t bits;
-    float number() const {
-        const std::uint32_t sign = (bits & 0x8000u) << 16, exponent = (bits >> 10) & 31u, fraction = bits & 1023u;
-        if (exponent == 0) return (sign ? -0x1p-24f : 0x1p-24f) * static_cast<float>(fraction);  // zero and subnormal
-        const std::uint32_t widened = exponent == 31 ? 255 : exponent + 112;                     // infinity and NaN stay so
-        return std::bit_cast<float>(sign | widened << 23 | fraction << 13);
-    }
-};
-
-/// A stored bfloat16: the upper half of a float.
-struct StoredBfloat {
-    std::uint16_t bits;
-    float number() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
-};
-
-/// Calls `body` with a value of the C++ type that stores `dtype`.
-template <class Body>
-void with_stored_type(Dtype dtype, Body&& body) {
-    switch (dtype) {
-        case Dtype::f64: return body(double{});
-        case Dtype::f32: return body(float{});
-        case Dtype::f16: return body(StoredHalf{});
-        case Dtype::bf16: return body(StoredBfloat{});
-        case Dtype::i64: return body(std::int64_t{});
-        case Dtype::i32: return body(std::int32_t{});
-        case Dtype::i16: return body(std::int16_t{});
-        case Dtype::i8: return body(std::int8_t{});
-        case Dtype::u64: return body(std::uint64_t{});
-        case Dtype::u32: return body(std::uint32_t{});
-        case Dtype::u16: return body(std::uint16_t{});
-        case Dtype::u8:
-        case Dtype::boolean: return body(std::uint8_t{});
-    }
-}
 
 /// The number of elements of a shape, or -1 if it does not fit an Index or an extent is negative.
 inline Index checked_count(const std::vector<Index>& shape, Index bytes_each) {
@@ -113,77 +49,7 @@ inline Index checked_count(const std::vector<Index>& shape, Index bytes_each) {
     return count;
 }
 
-/// A file that takes the place of `path` when, and only when, all of it is on disk.
-class ReplacingFile {
-   public:
-    explicit ReplacingFile(std::filesystem::path path) : path_(std::move(path)) {
-        std::error_code ignored;
-        const auto status = std::filesystem::status(path_, ignored);
-        require<FileError>(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status), path_.string(),
-                           ": cannot write: it exists and is not a regular file");
-        static std::atomic<int> serial = 0;
-        do {
-            temporary_ = path_.string() + message(".partial-", ::getpid(), "-", serial++);
-            file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        } while (file_ < 0 && errno == EEXIST);
-        check(file_ >= 0, "create " + temporary_);
-    }
-    ReplacingFile(const ReplacingFile&) = delete;
-    ReplacingFile& operator=(const ReplacingFile&) = delete;
-    ~ReplacingFile() {
-        if (file_ >= 0) ::close(file_);
-        if (!temporary_.empty()) ::unlink(temporary_.c_str());
-    }
-
-    void append(const void* bytes, Index count) {
-        for (const char* next = static_cast<const char*>(bytes); count > 0;) {
-            const Index written = ::write(file_, next, static_cast<std::size_t>(count));
-            if (written < 0 && errno == EINTR) continue;
-            check(written > 0, "write " + message(count, " bytes to ", temporary_));
-            next += written;
-            count -= written;
-        }
-    }
-
-    void commit() {
-        check(::fsync(file_) == 0, "flush " + temporary_);
-        check(::close(std::exchange(file_, -1)) == 0, "close " + temporary_);
-        check(::rename(temporary_.c_str(), path_.c_str()) == 0, "rename " + temporary_);
-        temporary_.clear();
-        const std::string folder = path_.has_parent_path() ? path_.parent_path().string() : ".";
-        const int handle = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (handle < 0) return;  // the new name is in place; some file systems cannot promise more
-        ::fsync(handle);
-        ::close(handle);
-    }
-
-   private:
-    void check(bool done, const std::string& action) const {
-        require<FileError>(done, path_.string(), ": cannot ", action, ": ", std::generic_category().message(errno));
-    }
-
-    std::filesystem::path path_;
-    std::string temporary_;
-    int file_ = -1;
-};
-
 }  // namespace detail
-
-/// The name of an element type in the file, "F32".
-inline const char* dtype_name(Dtype dtype) { return detail::dtype_facts[static_cast<std::size_t>(dtype)].name; }
-
-/// Bytes of one element.
-inline Index dtype_bytes(Dtype dtype) { return detail::dtype_facts[static_cast<std::size_t>(dtype)].bytes; }
-
-/// The element type that stores a C++ number exactly.
-template <class T>
-constexpr Dtype dtype_of() {
-    static_assert(std::is_same_v<T, double> || std::is_same_v<T, float> || (std::is_integral_v<T> && !std::is_same_v<T, bool>));
-    if (std::is_floating_point_v<T>) return sizeof(T) == 8 ? Dtype::f64 : Dtype::f32;
-    constexpr std::array<Dtype, 4> with_sign{Dtype::i8, Dtype::i16, Dtype::i32, Dtype::i64};
-    constexpr std::array<Dtype, 4> without{Dtype::u8, Dtype::u16, Dtype::u32, Dtype::u64};
-    return (std::is_signed_v<T> ? with_sign : without)[static_cast<std::size_t>(std::countr_zero(sizeof(T)))];
-}
 
 /// A safetensors file, open for reading. Opening reads and checks the header; `read` fetches one tensor.
 /// One object serves one thread at a time.
@@ -193,9 +59,10 @@ constexpr Dtype dtype_of() {
 class SafetensorsFile {
    public:
     explicit SafetensorsFile(std::filesystem::path path) : path_(std::move(path)) {
-        std::error_code error;
-        require<FileError>(std::filesystem::is_regular_file(path_, error), path_.string(), ": ",
-                           error ? error.message() : "is not a regular file");
+        std::error_code ignored;
+        const auto status = std::filesystem::status(path_, ignored);
+        require<FileError>(std::filesystem::exists(status), path_.string(), ": there is no such file");
+        require<FileError>(std::filesystem::is_regular_file(status), path_.string(), ": is not a regular file");
         stream_.open(path_, std::ios::binary);
         require<FileError>(stream_.is_open(), path_.string(), ": cannot be opened");
         parse(static_cast<std::uint64_t>(std::filesystem::file_size(path_)));
@@ -220,8 +87,7 @@ class SafetensorsFile {
     void read_into(const std::string& name, T* destination, Index count) const {
         const Entry& stored = entry(name);
         require<FileError>(stored.count == count, at(name), "has ", stored.count, " elements, ", count, " were asked for");
-        stream_.clear();
-        stream_.seekg(static_cast<std::streamoff>(stored.begin));
+        seek(stored);
         detail::with_stored_type(stored.dtype, [&](auto element) {
             using Stored = decltype(element);
             if constexpr (std::is_same_v<Stored, T>)
@@ -229,6 +95,13 @@ class SafetensorsFile {
             else
                 convert<Stored>(name, destination, count);
         });
+    }
+
+    /// Copies a tensor's bytes as they are stored: `count` elements of its dtype.
+    void read_bytes(const std::string& name, void* destination) const {
+        const Entry& stored = entry(name);
+        seek(stored);
+        fetch(name, static_cast<char*>(destination), stored.count * dtype_bytes(stored.dtype));
     }
 
     /// A tensor's numbers, row-major.
@@ -263,8 +136,13 @@ class SafetensorsFile {
 
     const Entry& entry(const std::string& name) const {
         const auto found = entries_.find(name);
-        require<FileError>(found != entries_.end(), path_.string(), ": has no tensor '", name, "' (it has ", names_.size(), " others)");
+        require<FileError>(found != entries_.end(), path_.string(), ": has no tensor '", name, "', among ", names_.size());
         return found->second;
+    }
+
+    void seek(const Entry& stored) const {
+        stream_.clear();
+        stream_.seekg(static_cast<std::streamoff>(stored.begin));
     }
 
     template <class T>
@@ -272,7 +150,8 @@ class SafetensorsFile {
         const auto bytes = static_cast<std::streamsize>(count * static_cast<Index>(sizeof(T)));
         if (bytes == 0) return;
         stream_.read(reinterpret_cast<char*>(destination), bytes);
-        require<FileError>(stream_.gcount() == bytes, at(name), "cannot be read: got ", stream_.gcount(), " bytes, expected ", bytes);
+        require<FileError>(stream_.gcount() == bytes, at(name), "cannot be read: got ", stream_.gcount(), " bytes, expected ",
+                           bytes);
     }
 
     template <class Stored, class T>
@@ -284,8 +163,9 @@ class SafetensorsFile {
             for (Index i = 0; i < here; ++i) {
                 const Stored stored = block[static_cast<std::size_t>(i)];
                 if constexpr (std::is_integral_v<Stored> && std::is_integral_v<T>) {
-                    require<FileError>(std::in_range<T>(stored), at(name), "element ", done + i, " is ", +stored,
-                                       ", which does not fit ", dtype_name(dtype_of<T>()));
+                    if (!std::in_range<T>(stored)) [[unlikely]]
+                        throw FileError(message(at(name), "element ", done + i, " is ", +stored, ", which does not fit ",
+                                                dtype_name(dtype_of<T>())));
                     destination[done + i] = static_cast<T>(stored);
                 } else if constexpr (std::is_integral_v<T>) {
                     throw FileError(message(at(name), "has dtype ", dtype_name(dtype(name)), ", integers were asked for"));
@@ -310,11 +190,17 @@ class SafetensorsFile {
         std::string text(header_bytes, ' ');
         fetch("header", text.data(), static_cast<Index>(header_bytes));
         require<FileError>(text.starts_with('{'), file, "header does not start with '{'");
+        // The parser would stop at a zero byte and pass over what follows.
+        require<FileError>(text.find('\0') == std::string::npos, file, "header contains a zero byte");
         try {
             const nlohmann::json header = nlohmann::json::parse(text, StrictJson{file, {}, {}});
             text.clear();
-            for (const auto& item : header.items()) item.key() == "__metadata__" ? add_metadata(item.value())
-                                                                                 : add_entry(item.key(), item.value(), 8 + header_bytes);
+            for (const auto& item : header.items()) {
+                if (item.key() == "__metadata__")
+                    add_metadata(item.value());
+                else
+                    add_entry(item.key(), item.value(), 8 + header_bytes);
+            }
         } catch (const nlohmann::json::exception& error) {
             throw FileError(file + "header is not valid JSON: " + error.what());
         }
@@ -329,8 +215,8 @@ class SafetensorsFile {
         bool operator()(int depth, nlohmann::json::parse_event_t event, const nlohmann::json& parsed) {
             using Event = nlohmann::json::parse_event_t;
             if (event == Event::object_start || event == Event::array_start) {
-                require<FileError>(depth <= 2, file, "header nests ", depth + 1, " levels deep, expected at most 3");
-                fields.clear();
+                require<FileError>(depth <= 2, file, "header nests more than 3 levels deep");
+                if (depth == 1) fields.clear();
             } else if (event == Event::key) {
                 const std::string key = parsed.get<std::string>();
                 require<FileError>((depth == 1 ? names : fields).insert(key).second, file, "header has the name '", key, "' twice");
@@ -358,17 +244,20 @@ class SafetensorsFile {
                            ", expected one of F64 F32 F16 BF16 I64 I32 I16 I8 U64 U32 U16 U8 BOOL");
         for (const nlohmann::json* list : {&shape, &offsets}) {
             bool counts = list->is_array();
-            for (const auto& number : *list) counts = counts && number.is_number_unsigned() && number <= limit_;
+            for (const auto& number : *list)
+                counts = counts && number.is_number_unsigned() && number.get<std::uint64_t>() <= limit_;
             require<FileError>(counts, at(name), "has ", list == &shape ? "shape " : "data_offsets ", list->dump(),
                                ", expected a list of integers from 0 to ", limit_);
         }
         require<FileError>(offsets.size() == 2, at(name), "has ", offsets.size(), " data_offsets, expected 2");
-        Entry entry{facts->dtype, shape.get<std::vector<Index>>(), 0, offsets[0], offsets[1]};
+        Entry entry{facts->dtype, shape.get<std::vector<Index>>(), 0, offsets[0].get<std::uint64_t>(),
+                    offsets[1].get<std::uint64_t>()};
         entry.count = detail::checked_count(entry.shape, facts->bytes);
         require<FileError>(entry.count >= 0, at(name), "has shape ", shape.dump(), ": too many elements to count");
         const auto expected = static_cast<std::uint64_t>(entry.count * facts->bytes);
         require<FileError>(entry.begin <= entry.end && entry.end - entry.begin == expected, at(name), "has data_offsets ",
-                           offsets.dump(), ", expected ", expected, " bytes for shape ", shape_text(entry.shape), " of ", facts->name);
+                           offsets.dump(), ", expected ", expected, " bytes for shape ", shape_text(entry.shape), " of ",
+                           facts->name);
         entry.begin += data_begin;
         entry.end += data_begin;
         entries_.emplace(name, std::move(entry));
@@ -386,12 +275,12 @@ class SafetensorsFile {
             const Entry& here = entries_.at(name);
             require<FileError>(here.begin == end, at(name), "starts at byte ", here.begin - data_begin, " of the data, expected ",
                                end - data_begin, " (tensors must follow one another without gap or overlap)");
-            require<FileError>(here.end <= file_bytes, at(name), "ends at byte ", here.end, " of the file, which has ", file_bytes,
-                               " (truncated?)");
+            require<FileError>(here.end <= file_bytes, at(name), "ends at byte ", here.end - data_begin, " of the data, which has ",
+                               file_bytes - data_begin, " (truncated?)");
             end = here.end;
         }
-        require<FileError>(end == file_bytes, path_.string(), ": has ", file_bytes, " bytes, expected ", end,
-                           " (bytes that belong to no tensor)");
+        require<FileError>(end == file_bytes, path_.string(), ": has ", file_bytes - data_begin, " bytes of data, expected ",
+                           end - data_begin, " (bytes that belong to no tensor)");
     }
 
     static constexpr std::uint64_t limit_ = std::uint64_t{1} << 62;  ///< sums of two offsets still fit
@@ -448,7 +337,7 @@ class SafetensorsWriter {
         }
         const std::string text = header_text(path, header);
         const std::uint64_t length = text.size();
-        detail::ReplacingFile file(path);
+        ReplacingFile file(path);
         file.append(&length, 8);
         file.append(text.data(), static_cast<Index>(text.size()));
         for (const Entry* entry : ordered) file.append(entry->bytes, entry->byte_count);

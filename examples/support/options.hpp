@@ -1,0 +1,202 @@
+/// What every example shares: its options, the lines at its start and end, and how it fails.
+///
+///     int main(int argc, char** argv) {
+///         return run_example(argc, argv, "Does attention get distracted by unrelated documents?", [](Example& example) {
+///             Index steps = 0, width = 128;
+///             example.option("--steps", steps, Scaled<Index>{20, 1000, 8000}, "training steps");
+///             example.option("--width", width, "model width");
+///             example.parse();
+///             ...
+///             example.report().result("loss", loss);
+///         });
+///     }
+///
+/// Exit codes: 0 done, 1 an error (printed as `error: ...`), 2 wrong options, 130 interrupted.
+///
+/// Read first: support/report.hpp, support/progress.hpp.
+#pragma once
+
+#include <signal.h>
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "fot/core/blas.hpp"
+#include "progress.hpp"
+#include "report.hpp"
+
+namespace fot::examples {
+
+/// How much to do: `quick` shows in seconds that all works, `full` gives every number that the example's header promises.
+enum class Scale { quick, standard, full };
+
+/// Defaults of an option for the three scales.
+template <class T>
+struct Scaled {
+    T quick, standard, full;
+    const T& at(Scale scale) const { return scale == Scale::quick ? quick : scale == Scale::full ? full : standard; }
+};
+
+/// Thrown to leave an example after Ctrl-C; the text says how to go on. No Error: nothing went wrong.
+struct Interrupted : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+namespace detail {
+inline volatile sig_atomic_t interrupt_seen = 0;
+extern "C" inline void note_interrupt(int) { interrupt_seen = 1; }
+}  // namespace detail
+
+/// True once Ctrl-C was pressed: the loop should leave a checkpoint and throw `Interrupted`. A second Ctrl-C ends the program at
+/// once.
+inline bool interrupted() { return detail::interrupt_seen != 0; }
+
+/// Throws `Interrupted` once Ctrl-C was pressed, for loops that have nothing to save.
+inline void stop_if_interrupted(const std::string& how_to_go_on = "nothing was saved") {
+    if (interrupted()) throw Interrupted(how_to_go_on);
+}
+
+/// One run of an example: declare options, `parse()`, then read them and report.
+class Example {
+   public:
+    Example(int argc, char** argv, const std::string& question, std::ostream& out = std::cout)
+        : argc_(argc),
+          argv_(argv),
+          name_(argc > 0 ? std::filesystem::path(argv[0]).stem().string() : "example"),
+          question_(question),
+          out_(out),
+          app_(question, name_) {
+        option("--seed", seed_, "seed of every random draw");
+        option("--threads", threads_, "threads of parallel loops");
+        option("--output", output_, Scaled<std::string>{"results/" + name_, "results/" + name_, "results/" + name_},
+               "folder of CSV files and plots, made if missing");
+        CLI::Option* quick = app_.add_flag("--quick", quick_, "small sizes: shows in seconds that all works");
+        app_.add_flag("--full", full_, "every number that the description promises")->excludes(quick);
+    }
+
+    /// An option whose default is what `target` holds now. Types: numbers, text, or vectors of these. `target` must outlive
+    /// `parse`.
+    template <class T>
+    void option(const std::string& name, T& target, const std::string& description) {
+        echo_.emplace_back(name.substr(name.find_first_not_of('-')), [&target] { return shown(target); });
+        app_.add_option(name, target, description)->default_str(shown(target));
+    }
+
+    /// An option with a default for each scale.
+    template <class T>
+    void option(const std::string& name, T& target, const Scaled<T>& defaults, const std::string& description) {
+        echo_.emplace_back(name.substr(name.find_first_not_of('-')), [&target] { return shown(target); });
+        const std::string texts[] = {shown(defaults.quick), shown(defaults.standard), shown(defaults.full)};
+        CLI::Option* added = app_.add_option(name, target, description);
+        added->default_str(texts[0] == texts[1] && texts[1] == texts[2]
+                               ? texts[1]
+                               : texts[1] + " (quick " + texts[0] + ", full " + texts[2] + ")");
+        scaled_.push_back([this, added, &target, defaults] {
+            if (added->count() == 0) target = defaults.at(scale());
+        });
+    }
+
+    /// A switch, off unless given.
+    void flag(const std::string& name, bool& target, const std::string& description) {
+        echo_.emplace_back(name.substr(name.find_first_not_of('-')), [&target] { return shown(target); });
+        app_.add_flag(name, target, description);
+    }
+
+    /// Reads the command line, sets the threads, makes the output folder, and prints what runs with which options.
+    /// Errors: ConfigError if seed < 0 or threads < 1; FileError if the output folder cannot be made; what CLI11 throws for wrong
+    /// options.
+    void parse() {
+        app_.parse(argc_, argv_);
+        for (const auto& fill_in : scaled_) fill_in();
+        require<ConfigError>(seed_ >= 0, "--seed ", seed_, " is negative");
+        require<ConfigError>(threads_ >= 1, "--threads ", threads_, " is below 1");
+        set_threads(threads_);
+        std::error_code failure;
+        std::filesystem::create_directories(output_, failure);
+        require<FileError>(std::filesystem::is_directory(output_), "--output ", output_, ": cannot make this folder",
+                           failure ? ": " + failure.message() : "");
+        report_.emplace(output_, out_);
+
+        out_ << name_ << ": " << question_ << "\n";
+        std::size_t width = 0;
+        for (const auto& [option_name, text] : echo_) width = std::max(width, option_name.size());
+        const auto line = [&](const std::string& label, const std::string& text) {
+            out_ << "  " << label << std::string(width - label.size() + 2, ' ') << text << "\n";
+        };
+        for (const auto& [option_name, text] : echo_) line(option_name, text());
+        line("scale", scale() == Scale::quick ? "quick" : scale() == Scale::full ? "full" : "default");
+        line("BLAS", blas_name());
+        out_ << std::endl;
+    }
+
+    const std::string& name() const { return name_; }
+    std::uint64_t seed() const { return static_cast<std::uint64_t>(seed_); }
+    std::filesystem::path output() const { return output_; }
+    Scale scale() const { return quick_ ? Scale::quick : full_ ? Scale::full : Scale::standard; }
+    std::ostream& out() { return out_; }
+
+    /// The parser itself, for what the functions above do not cover (checks, groups, options that exclude each other).
+    CLI::App& command_line() { return app_; }
+
+    /// Where results, CSV files and plots go.   Errors: ConfigError before `parse`.
+    Report& report() {
+        require<ConfigError>(report_.has_value(), "Example::report: call parse() first");
+        return *report_;
+    }
+    bool parsed() const { return report_.has_value(); }
+
+   private:
+    template <class T>
+    static std::string shown(const T& value) {
+        return value_text(value);
+    }
+    template <class T>
+    static std::string shown(const std::vector<T>& values) {
+        std::string text;
+        for (const T& value : values) text += (text.empty() ? "" : " ") + value_text(value);
+        return text;
+    }
+
+    int argc_;
+    char** argv_;
+    std::string name_, question_;
+    std::ostream& out_;
+    CLI::App app_;
+    Index seed_ = 1, threads_ = fot::threads();
+    std::string output_;
+    bool quick_ = false, full_ = false;
+    std::vector<std::pair<std::string, std::function<std::string()>>> echo_;
+    std::vector<std::function<void()>> scaled_;
+    std::optional<Report> report_;
+};
+
+/// Runs `body(example)`, prints the report's end, and turns what is thrown into a message and an exit code.
+template <class Body>
+int run_example(int argc, char** argv, const std::string& question, Body&& body, std::ostream& out = std::cout,
+                std::ostream& errors = std::cerr) {
+    struct sigaction action {};
+    action.sa_handler = detail::note_interrupt;
+    action.sa_flags = static_cast<int>(SA_RESETHAND);  // a second Ctrl-C does what it always does
+    detail::interrupt_seen = 0;
+    ::sigaction(SIGINT, &action, nullptr);
+    try {
+        Example example(argc, argv, question, out);
+        try {
+            body(example);
+        } catch (const CLI::ParseError& problem) {
+            return example.command_line().exit(problem, out, errors) == 0 ? 0 : 2;
+        }
+        if (example.parsed()) example.report().finish();
+        return interrupted() ? 130 : 0;
+    } catch (const Interrupted& stop) {
+        errors << "interrupted: " << stop.what() << std::endl;
+        return 130;
+    } catch (const std::bad_alloc&) {
+        errors << "error: out of memory" << std::endl;
+    } catch (const std::exception& problem) {
+        errors << "error: " << problem.what() << std::endl;
+    }
+    return 1;
+}
+
+}  // namespace fot::examples

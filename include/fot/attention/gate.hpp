@@ -1,0 +1,158 @@
+/// Two attentions in one: the merged softmax of the Focused Transformer and the gate of the Memorizing Transformer.
+///
+/// A query has attended to two sets of keys apart (say memory and local context), and each gave heads and a log-sum-exp. Then
+///
+///     merged:  o = g o_memory + (1 - g) o_local    with  g = sigmoid(log_sum_exp_memory - log_sum_exp_local)
+///     gated:   o = g o_memory + (1 - g) o_local    with  g = sigmoid(b_h), b learned, one per head
+///
+/// The first line IS softmax over both sets together. So the two ways differ only in where the gate comes from: from the scores of
+/// each query, or from one number per head.
+///
+/// Source: paper section 3.1 (merged) and Memorizing Transformers, Wu et al. 2022 (gated).
+/// Read first: attention/crossbatch_attention.hpp.   Read next: attention/memory_attention.hpp.
+#pragma once
+
+#include <cmath>
+#include <limits>
+
+#include "fot/attention/crossbatch_attention.hpp"
+
+namespace fot {
+
+/// 1 / (1 + e^-x), without overflow; exactly 0 and 1 at -infinity and infinity.
+template <class Real>
+Real sigmoid(Real x) {
+    return x >= 0 ? 1 / (1 + std::exp(-x)) : std::exp(x) / (1 + std::exp(x));
+}
+
+namespace detail {
+
+template <class Real>
+void require_parts(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_log_sum_exp, const Tensor<Real, 4>& b, const Tensor<Real, 3>& b_log_sum_exp) {
+    require_shape("merge: second o", b, shape_of(a));
+    const Shape<3> rows{extent(a, 0), extent(a, 2), extent(a, 1)};
+    require_shape("merge: first log_sum_exp", a_log_sum_exp, rows);
+    require_shape("merge: second log_sum_exp", b_log_sum_exp, rows);
+}
+
+/// Calls f(b, t, h) for every query head, in parallel over (b, h).
+template <class Real, class F>
+void for_each_query(const Tensor<Real, 4>& o, F&& f) {
+    const Index heads = extent(o, 2);
+    parallel_for(extent(o, 0) * heads, [&](Index unit) {
+        for (Index t = 0; t < extent(o, 1); ++t) f(unit / heads, t, unit % heads);
+    });
+}
+
+/// The gate of one query: share of part a in softmax over a and b together. Half where both parts are empty (both o are 0).
+template <class Real>
+Real merging_gate(Real a_log_sum_exp, Real b_log_sum_exp) {
+    return a_log_sum_exp == b_log_sum_exp ? Real(0.5) : sigmoid(a_log_sum_exp - b_log_sum_exp);
+}
+
+}  // namespace detail
+
+/// Softmax over the keys of both parts together, from the results of each.
+///
+/// Shapes: o (B,T,H,E), log_sum_exp (B,H,T) of each part -> the same of the whole. A part without keys has log_sum_exp = -infinity.
+/// Same as: crossbatch_attention with the keys of both parts.
+template <class Real>
+AttentionResult<Real> merge(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_log_sum_exp, const Tensor<Real, 4>& b,
+                            const Tensor<Real, 3>& b_log_sum_exp) {
+    detail::require_parts(a, a_log_sum_exp, b, b_log_sum_exp);
+    AttentionResult<Real> whole{empty_like(a), empty_like(a_log_sum_exp)};
+    detail::for_each_query(a, [&](Index i, Index t, Index h) {
+        const Real gate = detail::merging_gate(a_log_sum_exp(i, h, t), b_log_sum_exp(i, h, t));
+        const Real larger = std::max(a_log_sum_exp(i, h, t), b_log_sum_exp(i, h, t));
+        const Real smaller = std::min(a_log_sum_exp(i, h, t), b_log_sum_exp(i, h, t));
+        whole.log_sum_exp(i, h, t) = smaller == -std::numeric_limits<Real>::infinity() ? larger : larger + std::log1p(std::exp(smaller - larger));
+        const Real *a_row = row(a, i, t, h), *b_row = row(b, i, t, h);
+        for (Index e = 0; e < extent(a, 3); ++e) whole.o(i, t, h, e) = gate * a_row[e] + (1 - gate) * b_row[e];
+    });
+    return whole;
+}
+
+/// Gradients of merge, added. With gate g = sigmoid(la - lb):
+///
+///     d_la += g (1-g) <d_o, a - b> + g d_log_sum_exp,   d_lb -= the first term, += (1-g) d_log_sum_exp
+template <class Real>
+void merge_vjp(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_log_sum_exp, const Tensor<Real, 4>& b, const Tensor<Real, 3>& b_log_sum_exp,
+               const Tensor<Real, 4>& d_o, const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp, Tensor<Real, 4>& d_a,
+               Tensor<Real, 3>& d_a_log_sum_exp, Tensor<Real, 4>& d_b, Tensor<Real, 3>& d_b_log_sum_exp) {
+    detail::require_parts(a, a_log_sum_exp, b, b_log_sum_exp);
+    detail::for_each_query(a, [&](Index i, Index t, Index h) {
+        const Real gate = detail::merging_gate(a_log_sum_exp(i, h, t), b_log_sum_exp(i, h, t));
+        Real d_gate = 0;
+        for (Index e = 0; e < extent(a, 3); ++e) {
+            d_gate += d_o(i, t, h, e) * (a(i, t, h, e) - b(i, t, h, e));
+            d_a(i, t, h, e) += gate * d_o(i, t, h, e);
+            d_b(i, t, h, e) += (1 - gate) * d_o(i, t, h, e);
+        }
+        const Real through_gate = gate * (1 - gate) * d_gate, d_whole = d_log_sum_exp ? (*d_log_sum_exp)(i, h, t) : Real(0);
+        d_a_log_sum_exp(i, h, t) += through_gate + gate * d_whole;
+        d_b_log_sum_exp(i, h, t) += -through_gate + (1 - gate) * d_whole;
+    });
+}
+
+/// merge on the tape.
+template <class Real>
+Attention<Real> merge(Tape& tape, const Attention<Real>& a, const Attention<Real>& b) {
+    AttentionResult<Real> whole = merge(a.o.value(), a.log_sum_exp.value(), b.o.value(), b.log_sum_exp.value());
+    Attention<Real> merged;
+    merged.log_sum_exp = Variable<Real, 3>(std::move(whole.log_sum_exp), tape.recording() && (a.o.needs_gradient() || b.o.needs_gradient()));
+    merged.o = tape.record(
+        std::move(whole.o),
+        [=, log_sum_exp = merged.log_sum_exp](const Tensor<Real, 4>& d_o) {
+            merge_vjp(a.o.value(), a.log_sum_exp.value(), b.o.value(), b.log_sum_exp.value(), d_o,
+                      log_sum_exp.has_gradient() ? &log_sum_exp.gradient() : nullptr, a.o.gradient(), a.log_sum_exp.gradient(), b.o.gradient(),
+                      b.log_sum_exp.gradient());
+        },
+        a.o, b.o);
+    return merged;
+}
+
+/// The learned gate: o[b,t,h] = g_h memory[b,t,h] + (1 - g_h) local[b,t,h] with g_h = sigmoid(bias_h).
+///
+/// Shapes: memory, local (B,T,H,E), bias (H).   Errors: ShapeError.
+template <class Real>
+Tensor<Real, 4> gate(const Tensor<Real, 4>& memory, const Tensor<Real, 4>& local, const Tensor<Real, 1>& bias) {
+    require_shape("gate: local", local, shape_of(memory));
+    require_shape("gate: bias", bias, Shape<1>{extent(memory, 2)});
+    Tensor<Real, 4> o = empty_like(memory);
+    detail::for_each_query(o, [&](Index b, Index t, Index h) {
+        const Real g = sigmoid(bias(h));
+        for (Index e = 0; e < extent(o, 3); ++e) o(b, t, h, e) = g * memory(b, t, h, e) + (1 - g) * local(b, t, h, e);
+    });
+    return o;
+}
+
+/// Gradients of gate, added: d_bias_h += g (1-g) sum <d_o, memory - local>.
+template <class Real>
+void gate_vjp(const Tensor<Real, 4>& memory, const Tensor<Real, 4>& local, const Tensor<Real, 1>& bias, const Tensor<Real, 4>& d_o,
+              Tensor<Real, 4>& d_memory, Tensor<Real, 4>& d_local, Tensor<Real, 1>& d_bias) {
+    for (Index h = 0; h < extent(memory, 2); ++h) {
+        const Real g = sigmoid(bias(h));
+        double d_gate = 0;
+        for (Index b = 0; b < extent(memory, 0); ++b)
+            for (Index t = 0; t < extent(memory, 1); ++t)
+                for (Index e = 0; e < extent(memory, 3); ++e) {
+                    d_gate += static_cast<double>(d_o(b, t, h, e) * (memory(b, t, h, e) - local(b, t, h, e)));
+                    d_memory(b, t, h, e) += g * d_o(b, t, h, e);
+                    d_local(b, t, h, e) += (1 - g) * d_o(b, t, h, e);
+                }
+        d_bias(h) += static_cast<Real>(static_cast<double>(g * (1 - g)) * d_gate);
+    }
+}
+
+/// gate on the tape.
+template <class Real>
+Variable<Real, 4> gate(Tape& tape, const Variable<Real, 4>& memory, const Variable<Real, 4>& local, const Variable<Real, 1>& bias) {
+    return tape.record(
+        gate(memory.value(), local.value(), bias.value()),
+        [=](const Tensor<Real, 4>& d_o) {
+            gate_vjp(memory.value(), local.value(), bias.value(), d_o, memory.gradient(), local.gradient(), bias.gradient());
+        },
+        memory, local, bias);
+}
+
+}  // namespace fot

@@ -1,0 +1,85 @@
+/// Memory attention: each query attends to the k entries of a memory that look most like it, and to its local context.
+///
+///     M_top = the k entries of M with the largest <q, key>                            (exact, per query and head)
+///     o = sum over (key, value) in M_top and C_{<=q} of softmax(scale <q, key>) value
+///
+/// The search is memory/key_value_memory.hpp; here is what follows it: attention of each query to its own K retrieved pairs.
+/// merge (attention/gate.hpp) puts that and the local attention into one softmax, gate mixes them as the Memorizing Transformer does.
+///
+/// Attention to the WHOLE memory is crossbatch_attention with the memory as a context.
+///
+/// Source: paper section 3.1.   Read first: attention/gate.hpp.   Read next: model/transformer.hpp.
+#pragma once
+
+#include "fot/attention/causal_attention.hpp"
+#include "fot/attention/gate.hpp"
+
+namespace fot {
+
+/// Attention of each query to pairs of its own, such as those a search retrieved for it.
+///
+/// Shapes: q (B,T,H,D), keys (B,T,H,K,D), values (B,T,H,K,E) -> o (B,T,H,E), log_sum_exp (B,H,T). K = 0: zeros and -infinity.
+/// Cost:   2 B T H K D multiply-adds.   Errors: ShapeError.
+/// Same as: memory attention over all of M, when the K pairs are M.
+template <class Real>
+AttentionResult<Real> retrieved_attention(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values, Real scale = 1) {
+    const Shape<4> shape = shape_of(q);
+    require_shape("retrieved_attention: keys", keys, Shape<5>{shape[0], shape[1], shape[2], -1, shape[3]});
+    require_shape("retrieved_attention: values", values, Shape<5>{shape[0], shape[1], shape[2], extent(keys, 3), -1});
+    AttentionResult<Real> result{empty<Real, 4>({shape[0], shape[1], shape[2], extent(values, 4)}), empty<Real, 3>({shape[0], shape[2], shape[1]})};
+    parallel_for(shape[0] * shape[2], [&](Index unit) {
+        const Index b = unit / shape[2], h = unit % shape[2];
+        for (Index t = 0; t < shape[1]; ++t) {
+            // The K keys of one query are a context of one query.
+            RunningSoftmax<Real> softmax({row(q, b, t, h), 1, shape[3], shape[3]}, extent(values, 4), scale);
+            softmax.attend({row(keys, b, t, h), extent(keys, 3), shape[3], shape[3]},
+                           {row(values, b, t, h), extent(values, 3), extent(values, 4), extent(values, 4)});
+            softmax.write(HeadView<Real>{row(result.o, b, t, h), 1, extent(values, 4), extent(values, 4)});
+            result.log_sum_exp(b, h, t) = softmax.log_sum_exp(0);
+        }
+    });
+    return result;
+}
+
+/// Gradients of retrieved_attention, added; into the retrieved keys and values too (the Memorizing Transformer drops those).
+template <class Real>
+void retrieved_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values, Real scale,
+                             const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o,
+                             const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp, Tensor<Real, 4>& d_q, Tensor<Real, 5>& d_keys,
+                             Tensor<Real, 5>& d_values) {
+    const Shape<4> shape = shape_of(q);
+    const Index count = extent(keys, 3), width = shape[3], value_width = extent(values, 4);
+    parallel_for(shape[0] * shape[2], [&](Index unit) {
+        const Index b = unit / shape[2], h = unit % shape[2];
+        for (Index t = 0; t < shape[1]; ++t) {
+            Real delta = d_log_sum_exp ? -(*d_log_sum_exp)(b, h, t) : Real(0);
+            for (Index e = 0; e < value_width; ++e) delta += d_o(b, t, h, e) * o(b, t, h, e);
+            softmax_attention_vjp<Real>({row(q, b, t, h), 1, width, width}, {row(keys, b, t, h), count, width, width},
+                                        {row(values, b, t, h), count, value_width, value_width}, scale, {}, &log_sum_exp(b, h, t), &delta,
+                                        {row(d_o, b, t, h), 1, value_width, value_width}, {row(d_q, b, t, h), 1, width, width},
+                                        {row(d_keys, b, t, h), count, width, width},
+                                        {row(d_values, b, t, h), count, value_width, value_width});
+        }
+    });
+}
+
+/// retrieved_attention on the tape. Keys and values without gradient are constants, as in the Memorizing Transformer.
+template <class Real>
+Attention<Real> retrieved_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 5>& keys, const Variable<Real, 5>& values,
+                                    Real scale = 1) {
+    AttentionResult<Real> result = retrieved_attention(q.value(), keys.value(), values.value(), scale);
+    Attention<Real> attention;
+    attention.log_sum_exp = Variable<Real, 3>(std::move(result.log_sum_exp),
+                                              tape.recording() && (q.needs_gradient() || keys.needs_gradient() || values.needs_gradient()));
+    attention.o = tape.record(
+        std::move(result.o),
+        [=, log_sum_exp = attention.log_sum_exp](const Tensor<Real, 4>& o, const Tensor<Real, 4>& d_o) {
+            retrieved_attention_vjp(q.value(), keys.value(), values.value(), scale, o, log_sum_exp.value(), d_o,
+                                    log_sum_exp.has_gradient() ? &log_sum_exp.gradient() : nullptr, q.gradient(), keys.gradient(),
+                                    values.gradient());
+        },
+        q, keys, values);
+    return attention;
+}
+
+}  // namespace fot

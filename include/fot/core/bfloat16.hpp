@@ -1,0 +1,57 @@
+/// bfloat16: the upper half of a float, for memories that must be small.
+///
+/// Sign, the 8 exponent bits of a float and 7 bits of fraction: the range of a float at three decimal digits. Numbers are only
+/// stored this way; all arithmetic runs on the expanded ones, and expanding is exact.
+///
+/// Read first: core/tensor.hpp.   Read next: memory/key_value_memory.hpp.
+#pragma once
+
+#include <bit>
+#include <cmath>
+#include <cstdint>
+
+#include "fot/core/tensor.hpp"
+
+namespace fot {
+
+/// The 16 stored bits.
+struct BFloat16 {
+    std::uint16_t bits = 0;
+    bool operator==(const BFloat16&) const = default;  ///< of the bits: a NaN equals itself, 0 and -0 differ
+};
+
+/// The nearest bfloat16, ties to the even one; beyond the largest one infinity; a NaN stays a NaN.
+inline BFloat16 to_bfloat16(float x) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(x);
+    const std::uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16;
+    const std::uint32_t quiet_nan = (bits >> 16) | 0x40u;
+    const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    return {static_cast<std::uint16_t>(is_nan ? quiet_nan : rounded)};
+}
+
+/// The same from double. Rounding to float first and then again could take the wrong side of a tie, so the float on the way is
+/// the truncated one, its last bit set if anything was cut off ("round to odd").
+inline BFloat16 to_bfloat16(double x) {
+    const float nearest = static_cast<float>(x);
+    if (static_cast<double>(nearest) == x || std::isnan(x)) return to_bfloat16(nearest);
+    std::uint32_t bits = std::bit_cast<std::uint32_t>(nearest);
+    if (std::abs(static_cast<double>(nearest)) > std::abs(x)) --bits;
+    return to_bfloat16(std::bit_cast<float>(bits | 1u));
+}
+
+/// The same number as a float: exact.
+inline float to_float(BFloat16 x) { return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16); }
+
+/// Rounds `count` numbers.
+template <class Real>
+void round_to_bfloat16(const Real* source, Index count, BFloat16* target) {
+    for (Index i = 0; i < count; ++i) target[i] = to_bfloat16(source[i]);
+}
+
+/// Expands `count` numbers.
+template <class Real>
+void expand_bfloat16(const BFloat16* source, Index count, Real* target) {
+    for (Index i = 0; i < count; ++i) target[i] = static_cast<Real>(to_float(source[i]));
+}
+
+}  // namespace fot

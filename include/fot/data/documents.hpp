@@ -1,0 +1,387 @@
+/// Documents -> batches: what is current, what is previous, and where a document ends.
+///
+/// Crossbatch training (paper section 3.2) keeps one document at each batch index, so that the previous context of an entry is
+/// of its own document and those of all other entries are not. `sample_contexts` cuts random pieces of documents,
+/// `DocumentWalk` goes through documents window by window.
+///
+/// The released code has no previous contexts: rows of one batch see earlier rows, and what they hold is decided by how documents
+/// are packed. `LinearPipeline` ("linear") and `DocumentAwarePipeline` ("doc_aware", "doc_aware_k") pack exactly as it does.
+///
+/// Read first: data/text.hpp.   Read next: attention/contexts.hpp (who sees whom).
+#pragma once
+
+#include <cmath>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fot/core/random.hpp"
+#include "fot/data/text.hpp"
+
+namespace fot {
+
+/// How many windows a batch of the paper's form has.
+struct WindowShape {
+    Index entries = 16;   ///< B, documents with a current context
+    Index pool = 0;       ///< P, documents with previous contexts: the entries, then others; 0: as many as entries
+    Index positives = 1;  ///< w, previous contexts of a document; 0: none, local context only
+    Index length = 128;   ///< T, tokens of a window
+
+    Index documents() const { return pool == 0 ? entries : pool; }
+};
+
+/// A batch of the paper's form. Row window * P + j of `previous` is window number `window` of document j counted backwards: window
+/// 0 ends where the current one begins. attention/contexts.hpp numbers contexts in the same way.
+template <class Real>
+struct ContextBatch {
+    Tokens previous;                      ///< (w P, T), zeros where a document has no window so far back
+    Tokens current;                       ///< (B,T)
+    Tokens targets;                       ///< (B,T) the token after each of `current`; 0 behind the end of the document
+    Tensor<Real, 2> mask;                 ///< (B,T) what the target counts in the loss; 0 behind the end of the document
+    std::vector<Index> documents;         ///< (P) which document each entry holds, -1 if there is none left
+    std::vector<Index> previous_windows;  ///< (P) how many of its w previous windows the entry has
+
+    /// Whether the entry has its previous window number `window`; at the start of a document it has none.
+    bool has_previous(Index entry, Index window = 0) const { return window < previous_windows[static_cast<std::size_t>(entry)]; }
+};
+
+namespace detail {
+
+inline void require_valid(const WindowShape& shape, const char* what) {
+    require<ConfigError>(shape.entries >= 1 && shape.length >= 1 && shape.positives >= 0, what, ": ", shape.entries, " entries of ",
+                         shape.length, " tokens with ", shape.positives, " previous windows make no sense");
+    require<ConfigError>(shape.documents() >= shape.entries, what, ": a pool of ", shape.pool, " documents is smaller than the ",
+                         shape.entries, " entries");
+}
+
+/// A batch of the shape with nothing in it yet.
+template <class Real>
+ContextBatch<Real> empty_context_batch(const WindowShape& shape) {
+    const auto documents = static_cast<std::size_t>(shape.documents());
+    return {zeros<std::int32_t, 2>({shape.positives * shape.documents(), shape.length}),
+            zeros<std::int32_t, 2>({shape.entries, shape.length}),
+            zeros<std::int32_t, 2>({shape.entries, shape.length}),
+            zeros<Real, 2>({shape.entries, shape.length}),
+            std::vector<Index>(documents, -1),
+            std::vector<Index>(documents, 0)};
+}
+
+/// Writes entry j: its current window begins at token `start`, and as many of its previous windows as fit lie before that.
+template <class Real>
+void write_entry(const WindowShape& shape, Index j, const TokenDocument& document, Index start, ContextBatch<Real>& batch) {
+    const std::int32_t* tokens = document.tokens.data();
+    const Index previous = std::min(shape.positives, start / shape.length);
+    batch.previous_windows[static_cast<std::size_t>(j)] = previous;
+    for (Index window = 0; window < previous; ++window)
+        std::copy_n(tokens + start - (window + 1) * shape.length, shape.length,
+                    row(batch.previous, window * shape.documents() + j));
+    if (j >= shape.entries) return;
+    const Index left = document.length() - start, with_target = std::min(shape.length, left - 1);
+    std::copy_n(tokens + start, std::min(shape.length, left), row(batch.current, j));
+    std::copy_n(tokens + start + 1, with_target, row(batch.targets, j));
+    for (Index t = 0; t < with_target; ++t) batch.mask(j, t) = static_cast<Real>(document.mask_at(start + 1 + t));
+}
+
+}  // namespace detail
+
+/// A training batch of random pieces: P different documents, drawn in proportion to length^power, a random place in each.
+///
+/// Long documents come more often, but less than in proportion to their length, so that they do not fill every batch.
+/// Every entry has all of its w previous windows: documents shorter than (w + 1) T + 1 tokens are not drawn.
+/// Shapes: as ContextBatch. Which batch comes depends on the state of `random` alone.
+/// Errors: ConfigError for an impossible shape; DataError if fewer than P documents are long enough.
+template <class Real>
+ContextBatch<Real> sample_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape, Random& random,
+                                   double power = 0.75) {
+    detail::require_valid(shape, "sample_contexts");
+    const Index needed = (shape.positives + 1) * shape.length + 1, count = shape.documents();
+    std::vector<std::pair<double, Index>>
+        order;  // waiting times with rate length^power: the first P are a draw without replacement
+    for (Index i = 0; i < static_cast<Index>(documents.size()); ++i) {
+        const TokenDocument& document = documents[static_cast<std::size_t>(i)];
+        if (document.length() < needed) continue;
+        require_valid(document);
+        order.emplace_back(-std::log1p(-random.uniform()) / std::pow(static_cast<double>(document.length()), power), i);
+    }
+    require<DataError>(static_cast<Index>(order.size()) >= count, "sample_contexts: ", order.size(), " of ", documents.size(),
+                       " documents have the ", needed, " tokens needed, expected ", count, " or more");
+    std::partial_sort(order.begin(), order.begin() + count, order.end());
+
+    ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape);
+    for (Index j = 0; j < count; ++j) {
+        const Index chosen = order[static_cast<std::size_t>(j)].second;
+        const TokenDocument& document = documents[static_cast<std::size_t>(chosen)];
+        batch.documents[static_cast<std::size_t>(j)] = chosen;
+        const Index start = shape.positives * shape.length + random.below(document.length() - needed + 1);
+        detail::write_entry(shape, j, document, start, batch);
+    }
+    return batch;
+}
+
+/// Goes through documents window by window: each batch index holds one document until its end, then the next one that no other
+/// index holds, from its first window on. The previous windows are those just before; the first window has none.
+///
+/// Every token but a document's first is the target exactly once; the last window is filled up with zeros that do not count.
+/// Errors: ConfigError for an impossible shape, or a pool larger than the entries; DataError if fewer documents than entries have
+/// two tokens (or none has, without `cyclic`).
+class DocumentWalk {
+   public:
+    /// Where the walk stands: for a checkpoint.
+    struct State {
+        std::vector<Index> document, start;  ///< of each entry: its document (-1: none), the first token of its next window
+        Index next = 0;                      ///< the document to be looked at next, counted on over the rounds
+    };
+
+    /// With `cyclic` the documents come again and again, without it once; `documents` must outlive the walk.
+    DocumentWalk(const std::vector<TokenDocument>& documents, const WindowShape& shape, bool cyclic = true)
+        : documents_(&documents), shape_(shape), cyclic_(cyclic) {
+        detail::require_valid(shape, "DocumentWalk");
+        require<ConfigError>(shape.documents() == shape.entries, "DocumentWalk: a pool of ", shape.pool,
+                             " documents, expected the ", shape.entries, " entries");
+        Index usable = 0;
+        for (const TokenDocument& document : documents) {
+            require_valid(document);
+            if (document.length() >= 2) ++usable;
+        }
+        const Index least = cyclic ? shape.entries : 1;
+        require<DataError>(usable >= least, "DocumentWalk: ", usable, " of ", documents.size(),
+                           " documents have two tokens, expected ", least, " or more");
+        state.document.assign(static_cast<std::size_t>(shape.entries), -1);
+        state.start.assign(static_cast<std::size_t>(shape.entries), 0);
+    }
+
+    DocumentWalk(std::vector<TokenDocument>&&, const WindowShape&, bool = true) = delete;  // would not outlive the walk
+
+    /// The next batch; none when all documents are through. Entries that have no document left hold zeros that do not count.
+    template <class Real>
+    std::optional<ContextBatch<Real>> next() {
+        ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape_);
+        bool any = false;
+        for (Index b = 0; b < shape_.entries; ++b) {
+            Index& held = state.document[static_cast<std::size_t>(b)];
+            Index& start = state.start[static_cast<std::size_t>(b)];
+            if (held >= 0 && start + 1 >= document(held).length()) held = -1;
+            if (held < 0) {
+                held = next_document();
+                start = 0;
+            }
+            if (held < 0) continue;
+            any = true;
+            batch.documents[static_cast<std::size_t>(b)] = held;
+            detail::write_entry(shape_, b, document(held), start, batch);
+            start += shape_.length;
+        }
+        if (!any) return std::nullopt;
+        return batch;
+    }
+
+    State state;
+
+   private:
+    const TokenDocument& document(Index i) const { return (*documents_)[static_cast<std::size_t>(i)]; }
+
+    Index next_document() {
+        const auto count = static_cast<Index>(documents_->size());
+        while (cyclic_ || state.next < count) {
+            const Index candidate = state.next++ % count;
+            const bool in_use = std::find(state.document.begin(), state.document.end(), candidate) != state.document.end();
+            if (document(candidate).length() >= 2 && !in_use) return candidate;
+        }
+        return -1;
+    }
+
+    const std::vector<TokenDocument>* documents_;
+    WindowShape shape_;
+    bool cyclic_;
+};
+
+/// Hands out documents one by one; nothing at the end.
+using DocumentStream = std::function<std::optional<TokenDocument>()>;
+
+/// The documents in order, once or (`cyclic`) again and again; those shorter than `min_length` tokens are left out.
+/// Errors: DataError if a cyclic stream would hold nothing.
+inline DocumentStream document_stream(std::vector<TokenDocument> documents, bool cyclic, Index min_length = 0) {
+    std::erase_if(documents, [&](const TokenDocument& document) { return document.length() < min_length; });
+    require<DataError>(!cyclic || !documents.empty(), "document_stream: no document has ", min_length, " tokens");
+    return [documents = std::move(documents), cyclic, next = std::size_t{0}]() mutable -> std::optional<TokenDocument> {
+        if (next == documents.size() && cyclic) next = 0;
+        if (next == documents.size()) return std::nullopt;
+        return documents[next++];
+    };
+}
+
+/// The released code's loss mask: 0 for the first token (bos), 0 for the next `no_loss_prefix_tokens`, else 1.
+inline std::vector<float> prefix_loss_mask(Index length, Index no_loss_prefix_tokens = 0) {
+    std::vector<float> mask(static_cast<std::size_t>(length), 1.f);
+    std::fill_n(mask.begin(), std::min(length, no_loss_prefix_tokens + 1), 0.f);
+    return mask;
+}
+
+/// A batch of the released code, and what has gone into it.
+template <class Real>
+struct PackedBatch {
+    Tokens input, target;                            ///< (B,T)
+    Tensor<Real, 2> mask;                            ///< (B,T) what the target counts in the loss
+    Index documents_taken = 0;                       ///< from the stream so far (dataset_example_index)
+    Index total_tokens = 0;                          ///< inputs so far, this batch included (dataset_total_tokens)
+    std::map<std::string, Index> tokens_per_source;  ///< inputs of this batch; "doc_aware" only
+};
+
+namespace detail {
+
+/// Tokens that wait to become a batch, with their masks; taken from the front.
+struct TokenQueue {
+    std::vector<std::int32_t> tokens;
+    std::vector<float> mask;
+    std::size_t first = 0;
+
+    Index size() const { return static_cast<Index>(tokens.size() - first); }
+
+    void append(const TokenDocument& document) {
+        fot::require_valid(document);
+        tokens.erase(tokens.begin(), tokens.begin() + static_cast<Index>(first));
+        mask.erase(mask.begin(), mask.begin() + static_cast<Index>(first));
+        first = 0;
+        tokens.insert(tokens.end(), document.tokens.begin(), document.tokens.end());
+        for (Index t = 0; t < document.length(); ++t) mask.push_back(document.mask_at(t));
+    }
+
+    /// Takes `count` inputs; the target of the last one stays, as the first input of the next call.
+    template <class Real>
+    void take(Index count, std::int32_t* input, std::int32_t* target, Real* target_mask) {
+        std::copy_n(tokens.data() + first, count, input);
+        std::copy_n(tokens.data() + first + 1, count, target);
+        std::transform(mask.data() + first + 1, mask.data() + first + 1 + count, target_mask,
+                       [](float m) { return static_cast<Real>(m); });
+        first += static_cast<std::size_t>(count);
+    }
+};
+
+template <class Real>
+PackedBatch<Real> empty_packed_batch(Index entries, Index length) {
+    return {empty<std::int32_t, 2>({entries, length}),
+            empty<std::int32_t, 2>({entries, length}),
+            empty<Real, 2>({entries, length}),
+            0,
+            0,
+            {}};
+}
+
+}  // namespace detail
+
+/// "linear": documents one after another, cut into batches of B T tokens without regard to where they end.
+/// Errors: ConfigError for B or T below 1.
+class LinearPipeline {
+   public:
+    LinearPipeline(DocumentStream stream, Index entries, Index length)
+        : stream_(std::move(stream)), entries_(entries), length_(length) {
+        require<ConfigError>(entries >= 1 && length >= 1, "LinearPipeline: ", entries, " entries of ", length,
+                             " tokens make no sense");
+    }
+
+    /// The next batch; none when the stream does not fill one any more.
+    template <class Real>
+    std::optional<PackedBatch<Real>> next() {
+        const Index chunk = entries_ * length_;
+        while (queue_.size() < chunk + 1) {
+            const std::optional<TokenDocument> document = stream_();
+            if (!document) return std::nullopt;
+            ++documents_taken_;
+            queue_.append(*document);
+        }
+        PackedBatch<Real> batch = detail::empty_packed_batch<Real>(entries_, length_);
+        queue_.take(chunk, batch.input.data(), batch.target.data(), batch.mask.data());
+        batch.documents_taken = documents_taken_;
+        batch.total_tokens = total_tokens_ += chunk;
+        return batch;
+    }
+
+   private:
+    DocumentStream stream_;
+    Index entries_, length_, documents_taken_ = 0, total_tokens_ = 0;
+    detail::TokenQueue queue_;
+};
+
+/// "doc_aware": each batch index is filled from documents of its own, one after another; the next document of the stream goes
+/// to the first index that runs short. "doc_aware_k" (`packing` k): k successive rows are one such index with windows k times as
+/// long, so that row j of a pack follows row j - 1 in the document.
+///
+/// A document's end may lie within a row; with `pad` it never does: documents are filled up with zeros that do not count, to a
+/// multiple of k T, and no first token is a target that counts.
+/// Errors: ConfigError for B, T or k below 1, or B that is no multiple of k.
+class DocumentAwarePipeline {
+   public:
+    DocumentAwarePipeline(DocumentStream stream, Index entries, Index length, Index packing = 1, bool pad = false)
+        : stream_(std::move(stream)), entries_(entries), length_(length), packing_(packing), pad_(pad) {
+        require<ConfigError>(entries >= 1 && length >= 1 && packing >= 1, "DocumentAwarePipeline: ", entries, " entries of ",
+                             length, " tokens with packing ", packing, " make no sense");
+        require<ConfigError>(entries % packing == 0, "DocumentAwarePipeline: ", entries, " entries are no multiple of the packing ",
+                             packing);
+        slots_.resize(static_cast<std::size_t>(entries / packing));
+    }
+
+    /// The next batch; none when the stream cannot fill every index any more.
+    template <class Real>
+    std::optional<PackedBatch<Real>> next() {
+        for (Slot& slot : slots_)
+            while (slot.queue.size() < window() + 1)
+                if (!take_document(slot)) return std::nullopt;
+        PackedBatch<Real> batch = detail::empty_packed_batch<Real>(entries_, length_);
+        for (std::size_t i = 0; i < slots_.size(); ++i) {
+            const Index first_row = static_cast<Index>(i) * packing_;
+            slots_[i].queue.take(window(), row(batch.input, first_row), row(batch.target, first_row), row(batch.mask, first_row));
+            count_sources(slots_[i], batch.tokens_per_source);
+        }
+        batch.documents_taken = documents_taken_;
+        batch.total_tokens = total_tokens_ += entries_ * length_;
+        return batch;
+    }
+
+   private:
+    struct Slot {
+        detail::TokenQueue queue;
+        std::deque<std::pair<std::string, Index>> sources;  // of the tokens in the queue: source, how many
+    };
+
+    Index window() const { return packing_ * length_; }
+
+    bool take_document(Slot& slot) {
+        std::optional<TokenDocument> document = stream_();
+        if (!document) return false;
+        ++documents_taken_;
+        fot::require_valid(*document);
+        if (pad_ && document->length() > 0) {
+            const auto padded = static_cast<std::size_t>((document->length() + window() - 1) / window() * window());
+            document->loss_mask.resize(document->tokens.size(), 1.f);
+            document->loss_mask.front() = 0;
+            document->tokens.resize(padded, 0);
+            document->loss_mask.resize(padded, 0.f);
+        }
+        slot.queue.append(*document);
+        if (document->length() > 0) slot.sources.emplace_back(document->source, document->length());
+        return true;
+    }
+
+    void count_sources(Slot& slot, std::map<std::string, Index>& tokens_per_source) const {
+        for (Index left = window(); left > 0;) {
+            auto& [source, remaining] = slot.sources.front();
+            const Index taken = std::min(left, remaining);
+            tokens_per_source[source] += taken;
+            left -= taken;
+            remaining -= taken;
+            if (remaining == 0) slot.sources.pop_front();
+        }
+    }
+
+    DocumentStream stream_;
+    Index entries_, length_, packing_;
+    bool pad_;
+    std::vector<Slot> slots_;
+    Index documents_taken_ = 0, total_tokens_ = 0;
+};
+
+}  // namespace fot

@@ -1,0 +1,83 @@
+/// Text as tokens: every byte is one, so the vocabulary is 256 and nothing has to be learned first.
+///
+/// Also the two forms of a document that the rest of this floor works with: its text, and its tokens.
+///
+/// Read first: core/tensor.hpp.   Read next: data/corpus.hpp (where documents come from), data/documents.hpp (documents ->
+/// batches).
+#pragma once
+
+#include <algorithm>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fot/core/tensor.hpp"
+
+namespace fot {
+
+/// Number of different byte tokens.
+inline constexpr Index byte_vocabulary = 256;
+
+/// A document as it was read.
+struct Document {
+    std::string name, text;
+};
+
+/// A document as tokens. `loss_mask` has one number a token, what predicting that token counts; empty: every token counts 1.
+struct TokenDocument {
+    std::string source;  ///< where it comes from, for statistics: its name, or the name of its corpus
+    std::vector<std::int32_t> tokens;
+    std::vector<float> loss_mask = {};
+
+    Index length() const { return static_cast<Index>(tokens.size()); }
+    float mask_at(Index position) const { return loss_mask.empty() ? 1.f : loss_mask[static_cast<std::size_t>(position)]; }
+};
+
+/// Throws DataError unless the mask is empty or as long as the tokens.
+inline void require_valid(const TokenDocument& document) {
+    require<DataError>(document.loss_mask.empty() || document.loss_mask.size() == document.tokens.size(), "document '",
+                       document.source, "': its loss mask has ", document.loss_mask.size(), " numbers for ", document.tokens.size(),
+                       " tokens");
+}
+
+/// The bytes of a text, 0 ... 255.
+inline std::vector<std::int32_t> byte_tokens(std::string_view text) {
+    std::vector<std::int32_t> tokens(text.size());
+    std::transform(text.begin(), text.end(), tokens.begin(),
+                   [](char c) { return static_cast<std::int32_t>(static_cast<unsigned char>(c)); });
+    return tokens;
+}
+
+/// The text of byte tokens. Errors: DataError if a token is no byte.
+inline std::string text_of(std::span<const std::int32_t> tokens) {
+    std::string text(tokens.size(), '\0');
+    for (std::size_t t = 0; t < tokens.size(); ++t) {
+        require<DataError>(tokens[t] >= 0 && tokens[t] < byte_vocabulary, "text_of: token ", tokens[t], " at position ", t,
+                           " is no byte, expected 0 ... 255");
+        text[t] = static_cast<char>(static_cast<unsigned char>(tokens[t]));
+    }
+    return text;
+}
+
+/// The text of one entry of a batch (B,T).
+inline std::string text_of(const Tokens& tokens, Index b) {
+    require<ShapeError>(b >= 0 && b < extent(tokens, 0), "text_of: entry ", b, " of a batch of ", extent(tokens, 0));
+    return text_of(std::span<const std::int32_t>(row(tokens, b), static_cast<std::size_t>(extent(tokens, 1))));
+}
+
+/// Tokens as a batch of one, (1,T): a prompt.
+inline Tokens token_row(std::span<const std::int32_t> tokens) {
+    Tokens batch = empty<std::int32_t, 2>({1, static_cast<Index>(tokens.size())});
+    std::copy(tokens.begin(), tokens.end(), batch.data());
+    return batch;
+}
+
+/// Documents as byte tokens; the name becomes the source, every token counts.
+inline std::vector<TokenDocument> byte_documents(const std::vector<Document>& documents) {
+    std::vector<TokenDocument> result;
+    for (const Document& document : documents) result.push_back({document.name, byte_tokens(document.text)});
+    return result;
+}
+
+}  // namespace fot

@@ -1,0 +1,100 @@
+/// Positive attention mass r_d: how much of a query's attention stays with its own document.
+///
+/// With L_i the log-sum-exp of the query's scores with its i-th context (i = 1 the own previous one),
+///
+///     r_d = exp(L_1) / sum_{i=1..d} exp(L_i)            averaged over queries, heads and documents
+///
+/// If attention is spread evenly over documents, r_d = 1/d: the distraction issue. The local context is left out.
+/// With w previous contexts of the own document, the first w are summed in the numerator, and d counts those beyond the w-th as well.
+///
+/// Source: paper section 3.3 and appendix (distraction issue).
+/// Read first: attention/context_mass.hpp.   Read next: examples/distraction_issue.cpp.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "fot/attention/context_mass.hpp"
+
+namespace fot {
+
+/// The share of the first `positives` of `count` contexts, from their log masses. 0/0 (no key anywhere) is NaN.
+template <class Real>
+double positive_share(const Real* log_mass, Index positives, Index count) {
+    double largest_mass = -std::numeric_limits<double>::infinity(), positive = 0, all = 0;
+    for (Index c = 0; c < count; ++c) largest_mass = std::max(largest_mass, static_cast<double>(log_mass[c]));
+    for (Index c = 0; c < count; ++c) {
+        const double mass = std::exp(static_cast<double>(log_mass[c]) - largest_mass);
+        all += mass;
+        if (c < positives) positive += mass;
+    }
+    return positive / all;
+}
+
+/// r_d of every query, (B,T,H). Errors: ConfigError unless 1 <= positives <= d <= C.
+template <class Real>
+Tensor<double, 3> positive_mass_per_query(const Tensor<Real, 4>& log_mass, Index d, Index positives = 1) {
+    require<ConfigError>(positives >= 1 && positives <= d && d <= extent(log_mass, 3), "positive_mass: ", positives, " positives among ", d,
+                         " contexts, measured for ", extent(log_mass, 3));
+    Tensor<double, 3> mass = empty<double, 3>({extent(log_mass, 0), extent(log_mass, 1), extent(log_mass, 2)});
+    for (Index b = 0; b < extent(mass, 0); ++b)
+        for (Index t = 0; t < extent(mass, 1); ++t)
+            for (Index h = 0; h < extent(mass, 2); ++h) mass(b, t, h) = positive_share(row(log_mass, b, t, h), positives, d);
+    return mass;
+}
+
+/// Collects r_d over batches, for several d at once: per head, per document and in the mean.
+class PositiveMass {
+   public:
+    /// `contexts`: the d to measure. Errors: ConfigError if one is below 1.
+    explicit PositiveMass(std::vector<Index> contexts) : contexts_(std::move(contexts)), per_document_(contexts_.size()), per_head_(contexts_.size()) {
+        for (const Index d : contexts_) require<ConfigError>(d >= 1, "PositiveMass: cannot measure r_d for d = ", d);
+    }
+
+    /// Takes in the log masses (B,T,H,C) of one batch; each entry counts as one document.
+    template <class Real>
+    void add(const Tensor<Real, 4>& log_mass, Index positives = 1) {
+        const Index entries = extent(log_mass, 0), queries = extent(log_mass, 1), heads = extent(log_mass, 2);
+        for (std::size_t i = 0; i < contexts_.size(); ++i) {
+            const Tensor<double, 3> mass = positive_mass_per_query(log_mass, contexts_[i], positives);
+            per_head_[i].resize(static_cast<std::size_t>(heads), 0.0);
+            for (Index b = 0; b < entries; ++b) {
+                double document = 0;
+                for (Index h = 0; h < heads; ++h) {
+                    double head = 0;
+                    for (Index t = 0; t < queries; ++t) head += mass(b, t, h);
+                    per_head_[i][static_cast<std::size_t>(h)] += head / static_cast<double>(queries);
+                    document += head;
+                }
+                per_document_[i].push_back(document / static_cast<double>(queries * heads));
+            }
+        }
+        documents_ += entries;
+    }
+
+    const std::vector<Index>& contexts() const { return contexts_; }
+    Index documents() const { return documents_; }
+
+    /// r_d for the i-th d, averaged over everything. NaN before the first batch.
+    double mean(std::size_t i) const {
+        double sum = 0;
+        for (const double value : per_document_[i]) sum += value;
+        return sum / static_cast<double>(documents_);
+    }
+    /// r_d for the i-th d, head by head.
+    std::vector<double> per_head(std::size_t i) const {
+        std::vector<double> means = per_head_[i];
+        for (double& mean : means) mean /= static_cast<double>(documents_);
+        return means;
+    }
+    /// r_d for the i-th d, document by document: what a bootstrap interval is drawn from.
+    const std::vector<double>& per_document(std::size_t i) const { return per_document_[i]; }
+
+   private:
+    std::vector<Index> contexts_;
+    std::vector<std::vector<double>> per_document_, per_head_;
+    Index documents_ = 0;
+};
+
+}  // namespace fot

@@ -1,0 +1,253 @@
+/// The external memory of one attention layer: keys and values of earlier text, looked up by exact search (paper section 3.1).
+///
+/// The layer appends the (key, value) pairs that it computed, in order, each window after its own attention. A query then
+/// finds the k entries of its head with the largest inner product. One memory serves one stream of text (one batch entry): cleared
+/// at each document it is the paper's single-document setting, kept across documents the multi-document one.
+///
+/// Entries are numbered from the oldest that is still there: index 0 ... size() - 1. They lie in blocks of fixed size that never
+/// move, and within a block by head, so that appending copies nothing that is stored and a head of a block is one
+/// matrix. Dropping the oldest moves the beginning and frees blocks that nobody uses any more.
+///
+/// Read first: memory/streaming_search.hpp.   Read next: attention/memory_attention.hpp.
+#pragma once
+
+#include <deque>
+
+#include "fot/core/bfloat16.hpp"
+#include "fot/memory/streaming_search.hpp"
+
+namespace fot {
+
+/// How a memory keeps its numbers: as they come, or rounded to the nearest bfloat16 (half or a quarter of the bytes).
+enum class Storage { full, bfloat16 };
+
+/// Best entries of a memory per token and query head: scores descending, equal scores by ascending index. K = min(k, size).
+template <class Real>
+struct FoundEntries {
+    Tensor<Real, 3> scores;    ///< (T, H, K) inner products with the stored keys
+    Tensor<Index, 3> indices;  ///< (T, H, K) 0 is the oldest entry
+};
+
+/// The same with what was stored.
+template <class Real>
+struct RetrievedEntries {
+    FoundEntries<Real> found;
+    Tensor<Real, 4> keys, values;  ///< (T, H, K, D)
+    Tensor<Index, 3> documents;    ///< (T, H, K) the document that each entry came from
+};
+
+/// Keys and values of H heads, each of width D, in the order they were appended.
+///
+/// Source: paper section 3.1; departs from it in: nothing. A capacity and 16-bit storage are ours.
+/// Cost:   2 H D numbers an entry, plus its document; the newest block may be partly empty.
+/// Errors: ConfigError if heads or width are below 1 or the capacity is negative; ShapeError if keys, values or queries do not have
+///         the memory's heads and width; DataError if an index is not below size().
+template <class Real>
+class KeyValueMemory {
+   public:
+    static constexpr Index block_entries = 1024;
+
+    /// `capacity` 0: unlimited. Otherwise the oldest entries are dropped so that no more than `capacity` remain.
+    KeyValueMemory(Index heads, Index width, Storage storage = Storage::full, Index capacity = 0)
+        : heads_(heads), width_(width), capacity_(capacity), storage_(storage) {
+        require<ConfigError>(heads >= 1 && width >= 1, "KeyValueMemory: ", heads, " heads of width ", width,
+                             ", expected at least 1 of 1");
+        require<ConfigError>(capacity >= 0, "KeyValueMemory: capacity ", capacity, " is negative");
+    }
+
+    Index heads() const { return heads_; }
+    Index width() const { return width_; }
+    Index capacity() const { return capacity_; }
+    Storage storage() const { return storage_; }
+    Index size() const { return next_ - oldest_; }
+
+    /// Bytes of the blocks held.
+    std::size_t bytes() const {
+        const std::size_t number = storage_ == Storage::full ? sizeof(Real) : sizeof(BFloat16);
+        return blocks_.size() * block_entries * (static_cast<std::size_t>(2 * heads_ * width_) * number + sizeof(Index));
+    }
+
+    /// Forgets everything; a cleared memory is a fresh one.
+    void clear() {
+        blocks_.clear();
+        oldest_ = next_ = 0;
+    }
+
+    /// Appends T entries of one document: keys and values (T, H, D).
+    void append(const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values, Index document) {
+        require_shape("KeyValueMemory::append: keys", keys, Shape<3>{-1, heads_, width_});
+        require_shape("KeyValueMemory::append: values", values, shape_of(keys));
+        for (Index t = 0; t < extent(keys, 0);) {
+            const Index slot = next_ % block_entries, count = std::min(block_entries - slot, extent(keys, 0) - t);
+            if (slot == 0) blocks_.push_back(Block(heads_, width_, storage_));
+            Block& block = blocks_.back();
+            for (Index i = 0; i < count; ++i)
+                for (Index h = 0; h < heads_; ++h) {
+                    block.keys.write(row(keys, t + i, h), h, slot + i);
+                    block.values.write(row(values, t + i, h), h, slot + i);
+                }
+            std::fill_n(block.documents.data() + slot, count, document);
+            next_ += count;
+            t += count;
+            drop_oldest();
+        }
+    }
+
+    /// The document that an entry came from.
+    Index document(Index entry) const {
+        const Place place = locate(entry);
+        return place.block->documents(place.slot);
+    }
+
+    /// The place of an entry in the stream: how many entries were appended before it since the last clear.
+    Index position(Index entry) const {
+        locate(entry);
+        return oldest_ + entry;
+    }
+
+    /// The k entries of largest inner product with each query; query head h looks into memory head h / g, g = query heads / heads.
+    ///
+    /// Shapes: queries (T,H,D) with H any multiple of heads() -> (T,H,K), K = min(k, size()): 0 for an empty memory.
+    /// Same as: exact_search over the stored keys of the head.
+    FoundEntries<Real> search(const Tensor<Real, 3>& queries, Index k) const {
+        require<ShapeError>(extent(queries, 2) == width_ && extent(queries, 1) % heads_ == 0, "KeyValueMemory::search: queries ",
+                            shape_text(shape_of(queries)), ", expected heads a multiple of ", heads_, " and width ", width_);
+        require<ConfigError>(k >= 0, "KeyValueMemory::search: k = ", k, " is negative");
+        const Index tokens = extent(queries, 0), group = extent(queries, 1) / heads_, found = std::min(k, size());
+        FoundEntries<Real> result{empty<Real, 3>({tokens, heads_ * group, found}),
+                                  empty<Index, 3>({tokens, heads_ * group, found})};
+        const auto search_head = [&](Index h) {  // the queries of a group are rows of one search: keys are read once for all
+            Tensor<Real, 2> grouped = empty<Real, 2>({tokens * group, width_});
+            for (Index t = 0; t < tokens; ++t) std::copy_n(row(queries, t, h * group), group * width_, row(grouped, t * group));
+            StreamingSearch<Real> search(grouped, found);
+            walk([&](const Block& block, Index begin, Index end, Index first, Scratch& scratch) {
+                search.add(block.keys.view(h, begin, end, scratch), first);
+            });
+            const SearchResult<Real> best = search.result();
+            for (Index t = 0; t < tokens; ++t) {
+                std::copy_n(row(best.scores, t * group), group * found, row(result.scores, t, h * group));
+                std::copy_n(row(best.indices, t * group), group * found, row(result.indices, t, h * group));
+            }
+        };
+        if (found == 0) return result;
+        if (heads_ % threads() == 0 || heads_ >= 4 * threads()) {
+            parallel_for(heads_, search_head);
+        } else {  // heads do not share out evenly: the threads share each search instead
+            for (Index h = 0; h < heads_; ++h) search_head(h);
+        }
+        return result;
+    }
+
+    /// The same, with the keys, values and documents of what was found.
+    RetrievedEntries<Real> retrieve(const Tensor<Real, 3>& queries, Index k) const {
+        FoundEntries<Real> found = search(queries, k);
+        const auto [tokens, query_heads, count] = shape_of(found.indices);
+        RetrievedEntries<Real> result{std::move(found), empty<Real, 4>({tokens, query_heads, count, width_}),
+                                      empty<Real, 4>({tokens, query_heads, count, width_}),
+                                      empty<Index, 3>({tokens, query_heads, count})};
+        const Index group = query_heads / heads_, rows = tokens * query_heads, per_row = count;
+        parallel_slices(rows, 16, [&](Index first, Index last) {
+            for (Index i = first * per_row; i < last * per_row; ++i) {
+                const Place place = locate(result.found.indices.data()[i]);
+                const Index h = i / per_row % (group * heads_) / group;
+                place.block->keys.read(h, place.slot, result.keys.data() + i * width_);
+                place.block->values.read(h, place.slot, result.values.data() + i * width_);
+                result.documents.data()[i] = place.block->documents(place.slot);
+            }
+        });
+        return result;
+    }
+
+    /// Calls f(keys, values, first) for the stored entries of one head from the oldest on: views (m, D) of entries first ... first
+    /// + m - 1. The views are valid during the call only: 16-bit numbers are expanded block by block.
+    template <class F>
+    void for_each_block(Index head, F&& f) const {
+        require<ShapeError>(head >= 0 && head < heads_, "KeyValueMemory::for_each_block: head ", head, " of ", heads_);
+        Scratch expanded_values;
+        walk([&](const Block& block, Index begin, Index end, Index first, Scratch& scratch) {
+            f(block.keys.view(head, begin, end, scratch), block.values.view(head, begin, end, expanded_values), first);
+        });
+    }
+
+   private:
+    using Scratch = Tensor<Real, 2>;
+
+    /// Numbers (H, block_entries, D), held in one of the two formats.
+    struct Numbers {
+        Tensor<Real, 3> full;
+        Tensor<BFloat16, 3> rounded;
+        Storage storage;
+
+        Numbers(Index heads, Index width, Storage kind) : storage(kind) {
+            if (kind == Storage::full)
+                full = empty<Real, 3>({heads, block_entries, width});
+            else
+                rounded = empty<BFloat16, 3>({heads, block_entries, width});
+        }
+        void write(const Real* source, Index head, Index slot) {
+            if (storage == Storage::full)
+                std::copy_n(source, extent(full, 2), row(full, head, slot));
+            else
+                round_to_bfloat16(source, extent(rounded, 2), row(rounded, head, slot));
+        }
+        void read(Index head, Index slot, Real* target) const {
+            if (storage == Storage::full)
+                std::copy_n(row(full, head, slot), extent(full, 2), target);
+            else
+                expand_bfloat16(row(rounded, head, slot), extent(rounded, 2), target);
+        }
+        MatrixView<const Real> view(Index head, Index begin, Index end, Scratch& scratch) const {
+            if (storage == Storage::full) return matrix(row(full, head, begin), end - begin, extent(full, 2));
+            const Index width = extent(rounded, 2);
+            if (scratch.size() == 0) scratch = empty<Real, 2>({block_entries, width});
+            expand_bfloat16(row(rounded, head, begin), (end - begin) * width, scratch.data());
+            return matrix(std::as_const(scratch).data(), end - begin, width);
+        }
+    };
+
+    struct Block {
+        Numbers keys, values;
+        Tensor<Index, 1> documents;
+
+        Block(Index heads, Index width, Storage storage)
+            : keys(heads, width, storage), values(heads, width, storage), documents(empty<Index, 1>({block_entries})) {}
+    };
+
+    struct Place {
+        const Block* block;
+        Index slot;
+    };
+
+    /// Blocks are cut at multiples of block_entries in the stream, so a position says block and slot.
+    Place locate(Index entry) const {
+        require<DataError>(entry >= 0 && entry < size(), "KeyValueMemory: entry ", entry, " of ", size());
+        const Index position = oldest_ + entry;
+        return {&blocks_[static_cast<std::size_t>(position / block_entries - oldest_ / block_entries)], position % block_entries};
+    }
+
+    void drop_oldest() {
+        if (capacity_ == 0 || size() <= capacity_) return;
+        const Index whole_blocks = (next_ - capacity_) / block_entries - oldest_ / block_entries;
+        oldest_ = next_ - capacity_;
+        blocks_.erase(blocks_.begin(), blocks_.begin() + whole_blocks);
+    }
+
+    /// Calls f(block, begin, end, index of the entry at begin, scratch) from the oldest block to the newest.
+    template <class F>
+    void walk(F&& f) const {
+        Scratch scratch;
+        for (Index position = oldest_; position < next_;) {
+            const Place place = locate(position - oldest_);
+            const Index end = std::min(block_entries, place.slot + next_ - position);
+            f(*place.block, place.slot, end, position - oldest_, scratch);
+            position += end - place.slot;
+        }
+    }
+
+    Index heads_, width_, capacity_;
+    Storage storage_;
+    Index oldest_ = 0, next_ = 0;  // positions in the stream: entries oldest_ ... next_ - 1 are held
+    std::deque<Block> blocks_;
+};
+
+}  // namespace fot

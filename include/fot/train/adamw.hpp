@@ -1,0 +1,83 @@
+/// AdamW: Adam with decoupled weight decay (Loshchilov and Hutter 2019).
+///
+/// Each number of a parameter gets a step of about the learning rate, whatever the size of its gradient: a running mean of the
+/// gradient is divided by the root of a running mean of its square. Both means start at 0 and are corrected for it. The decay acts
+/// on the parameter directly, not through the gradient, so that it is the same for all.
+///
+/// The paper fine-tunes LongLLaMA this way (released code: beta 0.9 and 0.95, decay 0.1, global norm clipped to 1, warm-up and
+/// cosine schedule).
+///
+/// Read first: train/optimizer.hpp.   Read next: train/muon.hpp, which uses it for all that is not a hidden matrix.
+#pragma once
+
+#include "fot/core/parallel.hpp"
+#include "fot/train/optimizer.hpp"
+
+namespace fot {
+
+struct AdamWOptions {
+    double beta1 = 0.9;                           ///< share kept of the mean of gradients
+    double beta2 = 0.999;                         ///< share kept of the mean of squares
+    double epsilon = 1e-8;                        ///< added to the root, outside of it
+    double weight_decay = 0;                      ///< times the learning rate; 0: plain Adam
+    LearningRateFactors learning_rate_factors{};  ///< by role, decay included
+};
+
+/// Throws ConfigError unless the options make sense; `who` opens the message.
+inline void check_options(const char* who, const AdamWOptions& options) {
+    for (const double beta : {options.beta1, options.beta2})
+        require<ConfigError>(beta >= 0 && beta < 1, who, ": beta ", beta, ", expected 0 <= beta < 1");
+    require<ConfigError>(options.epsilon > 0, who, ": epsilon ", options.epsilon, " is not positive");
+    require<ConfigError>(options.weight_decay >= 0, who, ": weight decay ", options.weight_decay, " is negative");
+}
+
+/// Step number t (from 1) of one parameter, with its mean of gradients m and of squares v.
+///
+///     m <- beta1 m + (1 - beta1) g            v <- beta2 v + (1 - beta2) g^2
+///     x <- x - learning_rate ( (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon) + weight_decay x )
+///
+/// Shapes: m, v as the parameter.   Cost: one pass over four arrays.
+template <class Real>
+void adamw_update(const Parameter<Real>& parameter, Real* m, Real* v, Index t, double learning_rate, const AdamWOptions& options) {
+    const double rate = learning_rate * options.learning_rate_factors.of(parameter.role), steps = static_cast<double>(t);
+    const Real beta1 = static_cast<Real>(options.beta1), new1 = static_cast<Real>(1 - options.beta1);
+    const Real beta2 = static_cast<Real>(options.beta2), new2 = static_cast<Real>(1 - options.beta2);
+    const Real correction1 = static_cast<Real>(1 / (1 - std::pow(options.beta1, steps)));
+    const Real correction2 = static_cast<Real>(1 / (1 - std::pow(options.beta2, steps)));
+    const Real epsilon = static_cast<Real>(options.epsilon), decay = static_cast<Real>(options.weight_decay);
+    const Real step_size = static_cast<Real>(rate);
+    constexpr Index grain = 1 << 14;
+    parallel_slices(parameter.count, grain, [&, x = parameter.value, g = parameter.gradient](Index first, Index last) {
+        for (Index i = first; i < last; ++i) {
+            m[i] = beta1 * m[i] + new1 * g[i];
+            v[i] = beta2 * v[i] + new2 * g[i] * g[i];
+            x[i] -= step_size * (m[i] * correction1 / (std::sqrt(v[i] * correction2) + epsilon) + decay * x[i]);
+        }
+    });
+}
+
+/// AdamW on every parameter. Slots: `m` and `v`, each in the parameter's shape.
+///
+/// Errors: ConfigError if an option is out of its range.
+template <class Real>
+class AdamW : public Optimizer<Real> {
+   public:
+    explicit AdamW(const std::vector<Parameter<Real>>& parameters, const AdamWOptions& options = {})
+        : Optimizer<Real>("adamw", parameters), options_(options) {
+        check_options("adamw", options);
+        for (const auto& p : parameters) {
+            this->add_slot(p.name, "m", p.shape);
+            this->add_slot(p.name, "v", p.shape);
+        }
+    }
+
+   private:
+    void update(const std::vector<Parameter<Real>>& parameters, double learning_rate) override {
+        for (std::size_t i = 0; i < parameters.size(); ++i)
+            adamw_update(parameters[i], this->slot(2 * i), this->slot(2 * i + 1), this->step_count(), learning_rate, options_);
+    }
+
+    AdamWOptions options_;
+};
+
+}  // namespace fot

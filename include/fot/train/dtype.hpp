@@ -1,0 +1,110 @@
+/// Element types of stored tensors, and how their numbers become ours.
+///
+/// A file names its element type as text ("F32"). Half precision and bfloat16 have no C++ type here: they are widened to float as
+/// they are read, exactly.
+///
+/// Read first: core/tensor.hpp.   Read next: train/safetensors.hpp.
+#pragma once
+
+#include <array>
+#include <bit>
+#include <cstdint>
+#include <type_traits>
+
+#include "fot/core/tensor.hpp"
+
+namespace fot {
+
+/// The element types of the format.
+enum class Dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
+
+namespace detail {
+
+struct DtypeFacts {
+    Dtype dtype;
+    const char* name;
+    Index bytes;
+};
+
+inline constexpr std::array<DtypeFacts, 13> dtype_facts{{{Dtype::f64, "F64", 8},
+                                                         {Dtype::f32, "F32", 4},
+                                                         {Dtype::f16, "F16", 2},
+                                                         {Dtype::bf16, "BF16", 2},
+                                                         {Dtype::i64, "I64", 8},
+                                                         {Dtype::i32, "I32", 4},
+                                                         {Dtype::i16, "I16", 2},
+                                                         {Dtype::i8, "I8", 1},
+                                                         {Dtype::u64, "U64", 8},
+                                                         {Dtype::u32, "U32", 4},
+                                                         {Dtype::u16, "U16", 2},
+                                                         {Dtype::u8, "U8", 1},
+                                                         {Dtype::boolean, "BOOL", 1}}};
+
+/// A stored IEEE half-precision number.
+struct StoredHalf {
+    std::uint16_t bits;
+    float number() const {
+        const std::uint32_t sign = (bits & 0x8000u) << 16, exponent = (bits >> 10) & 31u, fraction = bits & 1023u;
+        if (exponent == 0) return (sign ? -0x1p-24f : 0x1p-24f) * static_cast<float>(fraction);  // zero and subnormal
+        const std::uint32_t widened = exponent == 31 ? 255 : exponent + 112;                     // infinity and NaN stay so
+        return std::bit_cast<float>(sign | widened << 23 | fraction << 13);
+    }
+};
+
+/// A stored bfloat16: the upper half of a float.
+struct StoredBfloat {
+    std::uint16_t bits;
+    float number() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
+};
+
+/// Calls `body` with a value of the C++ type that stores `dtype`.
+template <class Body>
+void with_stored_type(Dtype dtype, Body&& body) {
+    switch (dtype) {
+        case Dtype::f64:
+            return body(double{});
+        case Dtype::f32:
+            return body(float{});
+        case Dtype::f16:
+            return body(StoredHalf{});
+        case Dtype::bf16:
+            return body(StoredBfloat{});
+        case Dtype::i64:
+            return body(std::int64_t{});
+        case Dtype::i32:
+            return body(std::int32_t{});
+        case Dtype::i16:
+            return body(std::int16_t{});
+        case Dtype::i8:
+            return body(std::int8_t{});
+        case Dtype::u64:
+            return body(std::uint64_t{});
+        case Dtype::u32:
+            return body(std::uint32_t{});
+        case Dtype::u16:
+            return body(std::uint16_t{});
+        case Dtype::u8:
+        case Dtype::boolean:
+            return body(std::uint8_t{});
+    }
+}
+
+}  // namespace detail
+
+/// The name of an element type in the file, "F32".
+inline const char* dtype_name(Dtype dtype) { return detail::dtype_facts[static_cast<std::size_t>(dtype)].name; }
+
+/// Bytes of one element.
+inline Index dtype_bytes(Dtype dtype) { return detail::dtype_facts[static_cast<std::size_t>(dtype)].bytes; }
+
+/// The element type that stores a C++ number exactly.
+template <class T>
+constexpr Dtype dtype_of() {
+    static_assert(std::is_same_v<T, double> || std::is_same_v<T, float> || (std::is_integral_v<T> && !std::is_same_v<T, bool>));
+    if (std::is_floating_point_v<T>) return sizeof(T) == 8 ? Dtype::f64 : Dtype::f32;
+    constexpr std::array<Dtype, 4> with_sign{Dtype::i8, Dtype::i16, Dtype::i32, Dtype::i64};
+    constexpr std::array<Dtype, 4> without{Dtype::u8, Dtype::u16, Dtype::u32, Dtype::u64};
+    return (std::is_signed_v<T> ? with_sign : without)[static_cast<std::size_t>(std::countr_zero(sizeof(T)))];
+}
+
+}  // namespace fot

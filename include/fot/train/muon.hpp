@@ -1,0 +1,138 @@
+/// Muon (Keller Jordan 2024): momentum, made orthogonal, for hidden matrices; Adam for everything else.
+///
+/// The update of a weight matrix is usually of low rank: a few directions hold nearly all of it. Muon gives every direction the
+/// same length: it replaces the momentum U S V^T by about U V^T, without a singular value decomposition, by a few
+/// matrix products (Newton-Schulz iteration). Embedding and output have rows that belong to single tokens, and scales,
+/// temperatures and gates are not matrices at all: those keep Adam.
+///
+/// Not in the paper (its small models use Adafactor): toy models reach the paper's effects in fewer steps with it.
+///
+/// Read first: train/adamw.hpp, core/blas.hpp.   Read next: train/schedule.hpp.
+#pragma once
+
+#include "fot/core/blas.hpp"
+#include "fot/train/adamw.hpp"
+
+namespace fot {
+
+/// The learning rates here are those at schedule factor 1: `step(parameters, factor)` multiplies both.
+struct MuonOptions {
+    double learning_rate = 0.02;                                ///< of hidden matrices, times sqrt(max(1, rows / columns))
+    double momentum = 0.95;                                     ///< share kept of the sum of gradients
+    Index newton_schulz_steps = 5;                              ///< singular values end up between about 0.7 and 1.2
+    double weight_decay = 0;                                    ///< of hidden matrices, times their learning rate
+    double adam_learning_rate = 3e-3;                           ///< of all others
+    AdamWOptions adam{0.9, 0.98, 1e-8, 0, {1, 1, 1, 1, 5, 1}};  ///< temperatures learn five times as fast
+};
+
+/// Moves all singular values of a matrix close to 1 and keeps its singular vectors.
+///
+///     X_0 = G / (|G| + 1e-7)                                |G| the Frobenius norm
+///     X <- a X + b (X X^T) X + c (X X^T)^2 X                (a, b, c) = (3.4445, -4.7750, 2.0315)
+///
+/// An odd polynomial of X acts on its singular values alone. This one is steep at 0 and does not settle at 1: after five steps
+/// singular values above 0.005 of the norm lie between about 0.7 and 1.2, which is good enough for an update.
+///
+/// Shapes: (rows, columns) -> the same.
+/// Cost:   steps * (2 short^2 long + short^3) multiply-adds, where short and long are the two extents in order.
+template <class Real>
+Tensor<Real, 2> orthogonalised(const Tensor<Real, 2>& g, Index steps = 5) {
+    constexpr Real a = Real(3.4445), b = Real(-4.7750), c = Real(2.0315);
+    const bool tall = extent(g, 0) > extent(g, 1);
+    const Index count = element_count(g), shorter = std::min(extent(g, 0), extent(g, 1));
+    double square = 0;
+    for (Index i = 0; i < count; ++i) square += static_cast<double>(g.data()[i]) * static_cast<double>(g.data()[i]);
+    const Real scale = static_cast<Real>(1 / (std::sqrt(square) + 1e-7));
+    Tensor<Real, 2> x = empty_like(g), next = empty_like(g), gram = empty<Real, 2>({shorter, shorter}),
+                    polynomial = empty_like(gram);
+    for (Index i = 0; i < count; ++i) x.data()[i] = scale * g.data()[i];
+    for (Index step = 0; step < steps; ++step) {
+        const auto view = as_matrix(x);
+        if (tall)  // X^T X is the smaller product; the polynomial then stands on the right
+            gemm(Real(1), transpose(view), view, Real(0), as_matrix(gram));
+        else
+            gemm(Real(1), view, transpose(view), Real(0), as_matrix(gram));
+        std::copy_n(gram.data(), element_count(gram), polynomial.data());
+        gemm(c, as_matrix(gram), as_matrix(gram), b, as_matrix(polynomial));  // b A + c A^2
+        std::copy_n(x.data(), count, next.data());
+        if (tall)
+            gemm(Real(1), view, as_matrix(polynomial), a, as_matrix(next));
+        else
+            gemm(Real(1), as_matrix(polynomial), view, a, as_matrix(next));
+        std::swap(x, next);
+    }
+    return x;
+}
+
+/// Muon on parameters of role `hidden_matrix`, Adam on all others:
+///
+///     M <- momentum M + G
+///     X <- X - learning_rate ( sqrt(max(1, rows / columns)) orthogonalised(G + momentum M) + weight_decay X )
+///
+/// A weight (out, in) has `out` rows. Slots: `momentum` for hidden matrices; `m` and `v` for the others.
+/// The gradient enters in the Nesterov form: the momentum is looked at one step ahead.
+/// Errors: ConfigError if an option is out of its range; ShapeError if a hidden matrix has not two axes.
+template <class Real>
+class Muon : public Optimizer<Real> {
+   public:
+    explicit Muon(const std::vector<Parameter<Real>>& parameters, const MuonOptions& options = {})
+        : Optimizer<Real>("muon", parameters), options_(options) {
+        check_options("muon: adam", options.adam);
+        require<ConfigError>(options.learning_rate >= 0 && options.adam_learning_rate >= 0, "muon: learning rates ",
+                             options.learning_rate, " and ", options.adam_learning_rate, ", expected 0 or more");
+        require<ConfigError>(options.momentum >= 0 && options.momentum < 1, "muon: momentum ", options.momentum,
+                             ", expected 0 <= momentum < 1");
+        require<ConfigError>(options.newton_schulz_steps >= 1, "muon: ", options.newton_schulz_steps,
+                             " Newton-Schulz steps, expected 1 or more");
+        require<ConfigError>(options.weight_decay >= 0, "muon: weight decay ", options.weight_decay, " is negative");
+        for (std::size_t i = 0; i < parameters.size(); ++i) {
+            const auto& p = parameters[i];
+            if (p.role == Role::hidden_matrix) {
+                require<ShapeError>(p.shape.size() == 2, "muon: hidden matrix ", p.name, " has shape ", shape_text(p.shape),
+                                    ", expected two axes");
+                matrices_.push_back({i, this->add_slot(p.name, "momentum", p.shape)});
+            } else {
+                others_.push_back({i, this->add_slot(p.name, "m", p.shape)});
+                this->add_slot(p.name, "v", p.shape);
+            }
+        }
+    }
+
+   private:
+    /// A parameter and its first slot.
+    struct Place {
+        std::size_t parameter, slot;
+    };
+
+    void update(const std::vector<Parameter<Real>>& parameters, double learning_rate_factor) override {
+        parallel_for(static_cast<Index>(matrices_.size()), [&](Index i) {
+            const Place& place = matrices_[static_cast<std::size_t>(i)];
+            update_matrix(parameters[place.parameter], this->slot(place.slot), learning_rate_factor * options_.learning_rate);
+        });
+        for (const Place& place : others_)
+            adamw_update(parameters[place.parameter], this->slot(place.slot), this->slot(place.slot + 1), this->step_count(),
+                         learning_rate_factor * options_.adam_learning_rate, options_.adam);
+    }
+
+    void update_matrix(const Parameter<Real>& parameter, Real* momentum, double learning_rate) const {
+        const Index rows = parameter.shape[0], columns = parameter.shape[1];
+        const Real kept = static_cast<Real>(options_.momentum);
+        Tensor<Real, 2> ahead = empty<Real, 2>({rows, columns});
+        for (Index i = 0; i < parameter.count; ++i) {
+            momentum[i] = kept * momentum[i] + parameter.gradient[i];
+            ahead.data()[i] = parameter.gradient[i] + kept * momentum[i];
+        }
+        const Tensor<Real, 2> direction = orthogonalised(ahead, options_.newton_schulz_steps);
+        const double shape_factor =
+            columns == 0 ? 1 : std::sqrt(std::max(1.0, static_cast<double>(rows) / static_cast<double>(columns)));
+        const Real step_size = static_cast<Real>(learning_rate * shape_factor),
+                   shrink = static_cast<Real>(1 - learning_rate * options_.weight_decay);
+        for (Index i = 0; i < parameter.count; ++i)
+            parameter.value[i] = shrink * parameter.value[i] - step_size * direction.data()[i];
+    }
+
+    MuonOptions options_;
+    std::vector<Place> matrices_, others_;
+};
+
+}  // namespace fot

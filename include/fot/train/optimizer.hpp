@@ -1,0 +1,140 @@
+/// What every optimiser has in common: a step, and a state that a checkpoint can keep.
+///
+/// An optimiser is made for a list of parameters. It lays out its state (moments, momenta) there and then, one named slot of
+/// numbers each, all zero; so the slots exist before the first step, and to go on from a checkpoint is to make the optimiser for
+/// the same parameters and to copy the kept numbers into the slots:
+///
+///     AdamW<float> optimizer(parameters, options);
+///     OptimizerState<float> state = optimizer.state();     // views: slots and step count are written in place
+///     ...                                                  // copy into state.slots[i].data, set *state.step_count
+///     optimizer.step(parameters, learning_rate);           // bitwise the step that the interrupted run would have taken
+///
+/// The learning rate is an argument of every step: schedules are a matter of their own.
+///
+/// Read first: core/parameter.hpp.   Read next: train/adamw.hpp, adafactor.hpp, muon.hpp; train/schedule.hpp.
+#pragma once
+
+#include <cmath>
+#include <set>
+
+#include "fot/core/parameter.hpp"
+
+namespace fot {
+
+/// By how much the learning rate of a parameter differs from that of the others, by its role. 0 keeps parameters of a role fixed.
+struct LearningRateFactors {
+    double embedding = 1, hidden_matrix = 1, output = 1, norm_scale = 1, temperature = 1, gate = 1;
+
+    double of(Role role) const {
+        switch (role) {
+            case Role::embedding:
+                return embedding;
+            case Role::hidden_matrix:
+                return hidden_matrix;
+            case Role::output:
+                return output;
+            case Role::norm_scale:
+                return norm_scale;
+            case Role::temperature:
+                return temperature;
+            case Role::gate:
+                return gate;
+        }
+        return 1;
+    }
+};
+
+/// View of one array of an optimiser's state, row-major.
+template <class Real>
+struct StateSlot {
+    std::string name;  ///< optimiser, parameter, part: "adamw.layers.0.q.m"
+    std::vector<Index> shape;
+    Real* data;
+    Index count;
+};
+
+/// View of all that an optimiser remembers. Valid while the optimiser lives and is not moved.
+template <class Real>
+struct OptimizerState {
+    std::vector<StateSlot<Real>> slots;
+    Index* step_count;
+};
+
+/// Base of the optimisers.
+template <class Real>
+class Optimizer {
+   public:
+    virtual ~Optimizer() = default;
+    Optimizer(const Optimizer&) = delete;
+    Optimizer& operator=(const Optimizer&) = delete;
+
+    /// Reads the gradients and changes the values; the gradients stay as they are.
+    ///
+    /// Errors: ConfigError if the learning rate is negative or not finite; ShapeError if the parameters are not those, in the
+    /// same order, that the optimiser was made for.
+    void step(const std::vector<Parameter<Real>>& parameters, double learning_rate) {
+        require<ConfigError>(std::isfinite(learning_rate) && learning_rate >= 0, name_, ": learning rate ", learning_rate,
+                             ", expected a finite number of 0 or more");
+        require<ShapeError>(parameters.size() == made_for_.size(), name_, ": got ", parameters.size(),
+                            " parameters, the state is of ", made_for_.size());
+        for (std::size_t i = 0; i < parameters.size(); ++i)
+            require<ShapeError>(parameters[i].name == made_for_[i].name && parameters[i].shape == made_for_[i].shape, name_,
+                                ": parameter ", i, " is ", parameters[i].name, " ", shape_text(parameters[i].shape),
+                                ", the state is of ", made_for_[i].name, " ", shape_text(made_for_[i].shape));
+        ++step_count_;
+        update(parameters, learning_rate);
+    }
+
+    /// The slots in a fixed order, and the number of steps taken.
+    OptimizerState<Real> state() {
+        OptimizerState<Real> view{{}, &step_count_};
+        for (Slot& slot : slots_) view.slots.push_back({slot.name, slot.shape, slot.numbers.data(), element_count(slot.numbers)});
+        return view;
+    }
+
+    /// Steps taken so far.
+    Index step_count() const { return step_count_; }
+
+    /// "adamw", "adafactor" or "muon".
+    const std::string& name() const { return name_; }
+
+   protected:
+    Optimizer(std::string name, const std::vector<Parameter<Real>>& parameters) : name_(std::move(name)) {
+        std::set<std::string> names;
+        for (const auto& p : parameters) {
+            require<ConfigError>(names.insert(p.name).second, name_, ": two parameters are named ", p.name);
+            made_for_.push_back({p.name, p.shape});
+        }
+    }
+
+    /// Lays out a slot of zeros; returns its place for `slot()`.
+    std::size_t add_slot(const std::string& parameter, const char* part, const std::vector<Index>& shape) {
+        Index count = 1;
+        for (Index extent_of_axis : shape) count *= extent_of_axis;
+        slots_.push_back({name_ + "." + parameter + "." + part, shape, zeros<Real, 1>({count})});
+        return slots_.size() - 1;
+    }
+
+    Real* slot(std::size_t place) { return slots_[place].numbers.data(); }
+
+   private:
+    struct Slot {
+        std::string name;
+        std::vector<Index> shape;
+        Tensor<Real, 1> numbers;
+    };
+    struct Layout {
+        std::string name;
+        std::vector<Index> shape;
+    };
+
+    /// One step; step_count() already counts it.
+    virtual void update(const std::vector<Parameter<Real>>& parameters, double learning_rate) = 0;
+
+    std::string name_;
+    std::vector<Layout> made_for_;
+    std::vector<Slot> slots_;
+    Index step_count_ = 0;
+};
+
+}  // namespace fot

@@ -1,0 +1,265 @@
+/// Schedules: how the learning rate, the number of contexts and the context length change in the course of training.
+///
+/// Two kinds of small values. `LearningRate` is a function of the step and remembers nothing. `StageSchedule` says which
+/// number of contexts (or which length and batch) comes next: stages that end at a step, or when a signal such as the training
+/// accuracy is high enough, or a random draw for every step. Its state is two numbers, which a checkpoint keeps.
+///
+/// Paper: section 4 and appendix A (the number of contexts d: constant; 2, then 64 for the last tenth; drawn from {2, 128}; 1,
+/// then 128 once the accuracy reaches 98 %). Why it matters: a model that starts with many contexts learns to ignore its
+/// previous window, for most of what it sees there is noise. Raise the number once the window is used.
+///
+/// Read first: core/random.hpp.   Read next: train/trainer.hpp.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <numbers>
+#include <utility>
+#include <vector>
+
+#include "fot/core/random.hpp"
+
+namespace fot {
+
+/// The learning rate (or the factor on it) of step t = 0, 1, 2, ...: `schedule.at(t)`.
+///
+/// Warm-up is linear, and step t uses its (t+1)-th part, so that the first step is not lost; step `warmup_steps` - 1 has the
+/// full rate. `cosine` alone starts at its initial value, as the released training code does.
+/// Errors: ConfigError if a rate is negative or not finite, or a number of steps makes no sense.
+class LearningRate {
+   public:
+    /// `rate` from the end of the warm-up on.
+    static LearningRate constant(double rate, Index warmup_steps = 0) { return LearningRate(Form::constant, rate, warmup_steps); }
+
+    /// rate * sqrt(w / max(t+1, w)) after a warm-up of w = max(warmup_steps, 1) steps: the paper's small models, w = 1000.
+    static LearningRate inverse_square_root(double rate, Index warmup_steps) {
+        return LearningRate(Form::inverse_square_root, rate, warmup_steps);
+    }
+
+    /// Linear from `initial` at step 0 to `peak` at `warmup_steps`, half a cosine down to `end` at `decay_steps` (counted from
+    /// step 0, warm-up included), then `end`. The schedule of the released LongLLaMA training code.
+    static LearningRate cosine(double initial, double peak, Index warmup_steps, Index decay_steps, double end) {
+        LearningRate schedule(Form::cosine, peak, warmup_steps);
+        require_rate(initial);
+        require_rate(end);
+        require<ConfigError>(decay_steps > warmup_steps, "LearningRate::cosine: ", decay_steps, " decay steps do not exceed ",
+                             warmup_steps, " warm-up steps");
+        schedule.initial_ = initial;
+        schedule.end_ = end;
+        schedule.last_step_ = decay_steps;
+        return schedule;
+    }
+
+    /// `rate`, and over the last `decayed_share` of `total_steps` linearly down to `final_share` of it, reached at step
+    /// `total_steps` and kept. The small models of the examples; decayed_share 1 falls from the first step on.
+    static LearningRate linear_decay(double rate, Index warmup_steps, Index total_steps, double decayed_share = 0.5,
+                                     double final_share = 0.02) {
+        LearningRate schedule(Form::linear, rate, warmup_steps);
+        require<ConfigError>(total_steps >= 1, "LearningRate::linear_decay: ", total_steps, " steps in total, expected 1 or more");
+        require<ConfigError>(decayed_share > 0 && decayed_share <= 1, "LearningRate::linear_decay: decayed share ", decayed_share,
+                             ", expected 0 < share <= 1");
+        require<ConfigError>(final_share >= 0 && final_share <= 1, "LearningRate::linear_decay: final share ", final_share,
+                             ", expected 0 <= share <= 1");
+        schedule.end_ = final_share * rate;
+        schedule.decayed_share_ = decayed_share;
+        schedule.last_step_ = total_steps;
+        return schedule;
+    }
+
+    double at(Index step) const {
+        require<ConfigError>(step >= 0, "LearningRate::at: step ", step, " is negative");
+        const double t = static_cast<double>(step), warmup = static_cast<double>(warmup_steps_),
+                     last = static_cast<double>(last_step_);
+        const double warm = step < warmup_steps_ ? (t + 1) / warmup : 1;
+        switch (form_) {
+            case Form::constant:
+                return rate_ * warm;
+            case Form::inverse_square_root:
+                return rate_ * warm * std::sqrt(std::max(warmup, 1.0) / std::max({t + 1, warmup, 1.0}));
+            case Form::cosine: {
+                if (step < warmup_steps_) return initial_ + (rate_ - initial_) * t / warmup;
+                const double done = std::min(1.0, (t - warmup) / (last - warmup));
+                return end_ + (rate_ - end_) * 0.5 * (1 + std::cos(std::numbers::pi * done));
+            }
+            case Form::linear: {
+                const double left = std::clamp((last - t) / (decayed_share_ * last), 0.0, 1.0);
+                return warm * (end_ + (rate_ - end_) * left);
+            }
+        }
+        return rate_;
+    }
+
+   private:
+    enum class Form { constant, inverse_square_root, cosine, linear };
+
+    LearningRate(Form form, double rate, Index warmup_steps) : form_(form), rate_(rate), warmup_steps_(warmup_steps) {
+        require_rate(rate);
+        require<ConfigError>(warmup_steps >= 0, "LearningRate: ", warmup_steps, " warm-up steps, expected 0 or more");
+    }
+    static void require_rate(double rate) {
+        require<ConfigError>(std::isfinite(rate) && rate >= 0, "LearningRate: rate ", rate,
+                             ", expected a finite number of 0 or more");
+    }
+
+    Form form_;
+    double rate_;
+    Index warmup_steps_;
+    double initial_ = 0, end_ = 0, decayed_share_ = 1;
+    Index last_step_ = 1;
+};
+
+/// Local tokens T and batch entries B of a stage of a length curriculum.
+struct LengthAndBatch {
+    Index length, batch;
+    bool operator==(const LengthAndBatch&) const = default;
+};
+
+namespace detail {
+
+inline void require_stage_value(Index contexts) {
+    require<ConfigError>(contexts >= 1, "StageSchedule: ", contexts, " contexts, expected 1 or more");
+}
+inline void require_stage_value(const LengthAndBatch& value) {
+    require<ConfigError>(value.length >= 1 && value.batch >= 1, "StageSchedule: length ", value.length, " and batch ", value.batch,
+                         ", expected 1 or more");
+}
+
+}  // namespace detail
+
+/// A value of a StageSchedule and when to leave it: at step `until_step` (the first that belongs to the next stage), or once
+/// the running signal reaches `until_signal`, whichever comes first. Neither: it stays.
+template <class Value>
+struct Stage {
+    static constexpr Index no_step = std::numeric_limits<Index>::max();
+    static constexpr double no_signal = std::numeric_limits<double>::infinity();
+
+    Value value;
+    Index until_step = no_step;
+    double until_signal = no_signal;
+};
+
+/// Which value holds at each step of training. Every step:
+///
+///     Index contexts = schedule.next(step, random);      // moves on at a step, or draws
+///     ...                                                // train with it
+///     schedule.observe(accuracy);                        // moves on by the signal, for the next step
+///
+/// The signal is any number that grows as the stage is learned: the training accuracy, or the memory gain (loss without the
+/// previous window less loss with it). It need not be observed at every step. Its running mean starts at 0 in every stage:
+///
+///     running <- smoothing running + (1 - smoothing) signal
+///
+/// so a stage lasts at least log(1 - until_signal) / log(smoothing) observations: 22 for accuracy 0.9 and smoothing 0.9.
+template <class Value>
+class StageSchedule {
+   public:
+    /// What a checkpoint keeps. `stage` equals the number of stages when the last one has ended too.
+    struct State {
+        Index stage = 0;
+        double running = 0;
+        bool operator==(const State&) const = default;
+    };
+
+    /// One value for good.
+    static StageSchedule constant(Value value) { return stages({{value}}); }
+
+    /// (step, value): the value from that step on. The first step is 0.
+    static StageSchedule at_steps(const std::vector<std::pair<Index, Value>>& switches) {
+        require<ConfigError>(!switches.empty() && switches.front().first == 0,
+                             "StageSchedule::at_steps: the first switch must be at step 0");
+        std::vector<Stage<Value>> list;
+        for (std::size_t i = 0; i < switches.size(); ++i)
+            list.push_back({switches[i].second, i + 1 < switches.size() ? switches[i + 1].first : Stage<Value>::no_step});
+        return stages(std::move(list));
+    }
+
+    /// Stages one after another, each with its own end.
+    ///
+    /// Errors: ConfigError if there is none, if their steps do not rise, or if only the last could ever be left.
+    static StageSchedule stages(std::vector<Stage<Value>> list, double smoothing = 0.9) {
+        require<ConfigError>(!list.empty(), "StageSchedule: no stages");
+        require<ConfigError>(smoothing >= 0 && smoothing < 1, "StageSchedule: smoothing ", smoothing,
+                             ", expected 0 <= smoothing < 1");
+        Index before = 0;
+        for (std::size_t i = 0; i < list.size(); ++i) {
+            detail::require_stage_value(list[i].value);
+            require<ConfigError>(!std::isnan(list[i].until_signal), "StageSchedule: stage ", i, " ends at signal nan");
+            const bool by_step = list[i].until_step != Stage<Value>::no_step;
+            require<ConfigError>(!by_step || list[i].until_step > before, "StageSchedule: stage ", i, " ends at step ",
+                                 list[i].until_step, ", expected more than ", before);
+            require<ConfigError>(by_step || list[i].until_signal < Stage<Value>::no_signal || i + 1 == list.size(),
+                                 "StageSchedule: stage ", i, " never ends, but is followed by others");
+            if (by_step) before = list[i].until_step;
+        }
+        StageSchedule schedule;
+        schedule.stages_ = std::move(list);
+        schedule.smoothing_ = smoothing;
+        return schedule;
+    }
+
+    /// One of the values at random for every step, all equally likely; a value may be listed more than once.
+    static StageSchedule drawn(const std::vector<Value>& values) {
+        require<ConfigError>(!values.empty(), "StageSchedule::drawn: no values");
+        StageSchedule schedule;
+        schedule.drawn_ = true;
+        for (const Value& value : values) {
+            detail::require_stage_value(value);
+            schedule.stages_.push_back({value});
+        }
+        return schedule;
+    }
+
+    /// The value for this step. Steps are asked for in rising order; `random` is used by `drawn` only.
+    const Value& next(Index step, Random& random) {
+        if (drawn_)
+            state_.stage = random.below(count());
+        else
+            while (!finished() && step >= stages_[static_cast<std::size_t>(state_.stage)].until_step) advance();
+        return current();
+    }
+
+    /// Takes in one measurement of the signal. Errors: NumericError if it is not finite.
+    void observe(double signal) {
+        require<NumericError>(std::isfinite(signal), "StageSchedule::observe: the signal is not finite");
+        if (drawn_ || finished()) return;
+        state_.running = smoothing_ * state_.running + (1 - smoothing_) * signal;
+        if (state_.running >= stages_[static_cast<std::size_t>(state_.stage)].until_signal) advance();
+    }
+
+    /// The value of the stage that now holds; the last one when all have ended.
+    const Value& current() const { return stages_[static_cast<std::size_t>(std::min(state_.stage, count() - 1))].value; }
+
+    /// The last stage has come to its end: time to stop.
+    bool finished() const { return state_.stage >= count(); }
+
+    /// Number of stages.
+    Index count() const { return static_cast<Index>(stages_.size()); }
+
+    const State& state() const { return state_; }
+
+    /// Goes on from a kept state. Errors: ConfigError if it is not of a schedule with as many stages.
+    void restore(const State& state) {
+        require<ConfigError>(state.stage >= 0 && state.stage <= count() && std::isfinite(state.running),
+                             "StageSchedule::restore: stage ", state.stage, " of ", count(), " with running signal ",
+                             state.running);
+        state_ = state;
+    }
+
+   private:
+    StageSchedule() = default;
+
+    void advance() { state_ = {state_.stage + 1, 0}; }
+
+    std::vector<Stage<Value>> stages_;
+    double smoothing_ = 0.9;
+    bool drawn_ = false;
+    State state_;
+};
+
+/// The number of contexts C of each step.
+using ContextSchedule = StageSchedule<Index>;
+
+/// Local context and batch of each step.
+using LengthSchedule = StageSchedule<LengthAndBatch>;
+
+}  // namespace fot

@@ -1,0 +1,196 @@
+/// The training loop: loss and gradients, limit of their norm, step of the optimiser; with checkpoints on the way.
+///
+///     InterruptGuard guard;
+///     Trainer<float> trainer(model.parameters(), optimizer, {.steps = 5000,
+///                                                                .learning_rate = [&](Index step) { return schedule.at(step); },
+///                                                                .checkpoint = "run.safetensors"});
+///     trainer.keep("batches", random);              // what step_loss draws from is part of the checkpoint
+///     trainer.keep("contexts", context_schedule);   // and so is what it observes
+///     trainer.resume();                             // goes on if the file is there
+///     const TrainingOutcome outcome = trainer.run([&](Index step) {
+///         Tape tape;
+///         const Variable<float, 1> loss = model.loss(tape, next_batch(random));
+///         tape.backward(loss);
+///         return StepResult{.loss = loss.value()(0)};
+///     });
+///
+/// What happens within a step is the program's: the trainer knows parameters and their gradients, not models or data.
+///
+/// Read first: train/optimizer.hpp, train/schedule.hpp, train/checkpoint.hpp, train/interrupt.hpp.   Read next: an example.
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <optional>
+
+#include "fot/train/checkpoint.hpp"
+#include "fot/train/clip.hpp"
+#include "fot/train/interrupt.hpp"
+#include "fot/train/optimizer.hpp"
+#include "fot/train/schedule.hpp"
+
+namespace fot {
+
+/// What a step of training found before the weights change.
+struct StepResult {
+    double loss;
+    std::optional<double> accuracy = {};
+    Index tokens = 0;   ///< how many it trained on, for the tokens per second
+    bool done = false;  ///< the training has reached its aim: this step is the last
+};
+
+/// What the progress callback is told after each step.
+struct Progress {
+    Index steps_done, steps;
+    double loss;
+    std::optional<double> accuracy;
+    double learning_rate;
+    double gradient_norm;      ///< before its limit
+    double seconds;            ///< since `run` was called
+    double tokens_per_second;  ///< mean since `run` was called
+};
+
+/// How a run ended: all steps done (or the aim reached), or stopped by Ctrl-C with a checkpoint left.
+enum class TrainingOutcome { finished, interrupted };
+
+struct TrainerOptions {
+    Index steps;                                                             ///< of the whole run, those before a resume included
+    std::function<double(Index)> learning_rate;                              ///< of step 0, 1, ...
+    double largest_gradient_norm = std::numeric_limits<double>::infinity();  ///< longer gradients are shortened to it
+    std::filesystem::path checkpoint = {};  ///< written at the end and when interrupted; empty: never
+    Index checkpoint_every_steps = 0;       ///< and after so many steps; 0: not
+    double checkpoint_every_seconds = 0;    ///< and after so long; 0: not
+    Metadata metadata = {};                 ///< kept in the checkpoint
+    std::function<void(const Progress&)> progress = {};
+};
+
+/// Runs the steps of a training. The optimiser must be one for the same parameters, and live as long as the trainer.
+///
+/// Errors: ConfigError if options make no sense; NumericError, before the weights are touched, if a loss or gradient is not finite;
+///         FileError if a checkpoint cannot be written or read.
+/// Same as: n steps, a checkpoint, new objects, `resume` and m steps end bitwise like n + m steps.
+template <class Real>
+class Trainer {
+   public:
+    Trainer(std::vector<Parameter<Real>> parameters, Optimizer<Real>& optimizer, TrainerOptions options)
+        : optimizer_(optimizer), options_(std::move(options)) {
+        require<ConfigError>(options_.steps >= 0, "Trainer: steps ", options_.steps, " is below 0");
+        require<ConfigError>(options_.learning_rate != nullptr, "Trainer: there is no learning rate");
+        require<ConfigError>(options_.largest_gradient_norm > 0, "Trainer: largest_gradient_norm ", options_.largest_gradient_norm,
+                             " is not positive");
+        require<ConfigError>(options_.checkpoint_every_steps >= 0, "Trainer: checkpoint_every_steps ",
+                             options_.checkpoint_every_steps, " is below 0");
+        require<ConfigError>(options_.checkpoint_every_seconds >= 0, "Trainer: checkpoint_every_seconds ",
+                             options_.checkpoint_every_seconds, " is below 0");
+        state_.parameters = std::move(parameters);
+        state_.optimizer = optimizer_.state();
+        state_.integers["step"] = &step_;
+    }
+    Trainer(const Trainer&) = delete;  // the state points at step_
+    Trainer& operator=(const Trainer&) = delete;
+
+    /// Makes a generator, counter or running average part of the checkpoints. Errors: ConfigError if the name is taken.
+    void keep(const std::string& name, Random& random) { keep_in(state_.randoms, name, random); }
+    void keep(const std::string& name, Index& integer) { keep_in(state_.integers, name, integer); }
+    void keep(const std::string& name, double& number) { keep_in(state_.numbers, name, number); }
+
+    /// The same for a schedule that moves on by what it observes: its stage and its running signal are kept.
+    template <class Value>
+    void keep(const std::string& name, StageSchedule<Value>& schedule) {
+        const auto copy = std::make_shared<typename StageSchedule<Value>::State>();
+        keep(name + ".stage", copy->stage);
+        keep(name + ".running", copy->running);
+        before_save_.push_back([&schedule, copy] { *copy = schedule.state(); });
+        after_load_.push_back([&schedule, copy] { schedule.restore(*copy); });
+    }
+
+    /// Goes on from the checkpoint if there is one; says whether there was. Call it after `keep`.
+    bool resume() {
+        if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint)) return false;
+        load_checkpoint(options_.checkpoint, state_);
+        for (const auto& restore : after_load_) restore();
+        return true;
+    }
+
+    /// Trains from the present step to the last. `step_loss(step)` adds to the gradients, which are zero then, and returns a
+    /// StepResult.
+    template <class StepLoss>
+    TrainingOutcome run(StepLoss&& step_loss) {
+        begun_ = saved_ = Clock::now();
+        Index tokens = 0;
+        while (step_ < options_.steps) {
+            if (interrupted()) {
+                save();
+                return TrainingOutcome::interrupted;
+            }
+            zero_gradients(state_.parameters);
+            const StepResult result = step_loss(step_);
+            const double gradient_norm = checked_norm(result.loss);
+            const double learning_rate = options_.learning_rate(step_);
+            optimizer_.step(state_.parameters, learning_rate);
+            ++step_;
+
+            tokens += result.tokens;
+            report(result, learning_rate, gradient_norm, tokens);
+            if (result.done) break;
+            if (checkpoint_is_due()) save();
+        }
+        save();
+        return TrainingOutcome::finished;
+    }
+
+    /// Steps done, those before a resume included.
+    Index steps_done() const { return step_; }
+
+    /// Writes the checkpoint now, if the options name one.
+    void save() {
+        if (options_.checkpoint.empty()) return;
+        for (const auto& copy : before_save_) copy();
+        save_checkpoint(options_.checkpoint, state_, options_.metadata);
+        saved_ = Clock::now();
+    }
+
+   private:
+    using Clock = std::chrono::steady_clock;
+
+    static double seconds_since(Clock::time_point before) { return std::chrono::duration<double>(Clock::now() - before).count(); }
+
+    template <class Kept, class Value>
+    static void keep_in(Kept& kept, const std::string& name, Value& value) {
+        require<ConfigError>(kept.emplace(name, &value).second, "Trainer::keep: name '", name, "' is taken");
+    }
+
+    /// The norm of the gradients before it is limited. A loss or gradient that is not finite must not reach the weights.
+    double checked_norm(double loss) const {
+        require<NumericError>(std::isfinite(loss), "Trainer: the loss of step ", step_, " is ", loss, ", expected a finite number");
+        try {
+            return clip_by_global_norm(state_.parameters, options_.largest_gradient_norm);
+        } catch (const NumericError& error) {
+            throw NumericError(message("Trainer: step ", step_, ": ", error.what()));
+        }
+    }
+
+    void report(const StepResult& result, double learning_rate, double gradient_norm, Index tokens) const {
+        if (!options_.progress) return;
+        const double seconds = seconds_since(begun_);
+        options_.progress({step_, options_.steps, result.loss, result.accuracy, learning_rate, gradient_norm, seconds,
+                           seconds > 0 ? static_cast<double>(tokens) / seconds : 0});
+    }
+
+    bool checkpoint_is_due() const {
+        return (options_.checkpoint_every_steps > 0 && step_ % options_.checkpoint_every_steps == 0) ||
+               (options_.checkpoint_every_seconds > 0 && seconds_since(saved_) >= options_.checkpoint_every_seconds);
+    }
+
+    Optimizer<Real>& optimizer_;
+    TrainerOptions options_;
+    TrainingState<Real> state_{};
+    std::vector<std::function<void()>> before_save_, after_load_;
+    Index step_ = 0;
+    Clock::time_point begun_{}, saved_{};
+};
+
+}  // namespace fot

@@ -1,0 +1,288 @@
+/// Batches of both forms: what is current and previous, where documents end, and the released code's packing by hand.
+#include "fot/data/documents.hpp"
+
+#include <doctest/doctest.h>
+
+#include <set>
+
+using namespace fot;
+
+namespace {
+
+/// Documents whose tokens say where they come from: token t of document i is 1000 (i + 1) + t.
+std::vector<TokenDocument> numbered_documents(const std::vector<Index>& lengths) {
+    std::vector<TokenDocument> documents;
+    for (const Index length : lengths) {
+        TokenDocument document{message("source ", documents.size() % 2), {}};
+        const auto first = static_cast<std::int32_t>(1000 * (documents.size() + 1));
+        for (std::int32_t t = 0; t < static_cast<std::int32_t>(length); ++t) document.tokens.push_back(first + t);
+        documents.push_back(document);
+    }
+    return documents;
+}
+
+std::vector<std::int32_t> row_of(const Tokens& tokens, Index b) { return {row(tokens, b), row(tokens, b) + extent(tokens, 1)}; }
+
+template <class Real>
+std::vector<Real> row_of(const Tensor<Real, 2>& mask, Index b) {
+    return {row(mask, b), row(mask, b) + extent(mask, 1)};
+}
+
+using Row = std::vector<std::int32_t>;
+using Mask = std::vector<float>;
+
+}  // namespace
+
+TEST_CASE("random pieces: the previous windows lie just before the current one, in the same document") {
+    const std::vector<TokenDocument> documents = numbered_documents({60, 40, 25, 100, 13, 200});
+    const WindowShape shape{2, 4, 3, 6};
+    Random random(1);
+    std::set<Index> drawn;
+    for (int step = 0; step < 200; ++step) {
+        const ContextBatch<float> batch = sample_contexts<float>(documents, shape, random);
+        CHECK(shape_of(batch.previous) == Shape<2>{12, 6});
+        CHECK(shape_of(batch.current) == Shape<2>{2, 6});
+        CHECK(std::set<Index>(batch.documents.begin(), batch.documents.end()).size() == 4);
+        for (Index j = 0; j < 4; ++j) {
+            drawn.insert(batch.documents[static_cast<std::size_t>(j)]);
+            const Index length = documents[static_cast<std::size_t>(batch.documents[static_cast<std::size_t>(j)])].length();
+            const std::int32_t first_token = static_cast<std::int32_t>(1000 * (batch.documents[static_cast<std::size_t>(j)] + 1));
+            CHECK(batch.has_previous(j, 2));
+            const std::int32_t begin = batch.previous(2 * 4 + j, 0);  // the window farthest back
+            CHECK((begin >= first_token && begin + 24 < first_token + length));
+            for (Index window = 0; window < 3; ++window)
+                for (Index t = 0; t < 6; ++t) CHECK(batch.previous(window * 4 + j, t) == begin + (2 - window) * 6 + t);
+            for (Index t = 0; t < 6 && j < 2; ++t) {
+                CHECK(batch.current(j, t) == begin + 18 + t);
+                CHECK(batch.targets(j, t) == begin + 19 + t);
+                CHECK(batch.mask(j, t) == 1.f);
+            }
+        }
+    }
+    CHECK(drawn == std::set<Index>{0, 1, 2, 3, 5});  // the fifth document is too short: 13 < 25
+}
+
+TEST_CASE("random pieces begin anywhere in a document") {
+    const std::vector<TokenDocument> documents = numbered_documents({12});
+    Random random(2);
+    std::set<std::int32_t> first_tokens;
+    for (int step = 0; step < 100; ++step)
+        first_tokens.insert(sample_contexts<float>(documents, {1, 0, 1, 4}, random).previous(0, 0));
+    CHECK(first_tokens == std::set<std::int32_t>{1000, 1001, 1002, 1003});
+}
+
+TEST_CASE("documents are drawn in proportion to length^power") {
+    const std::vector<TokenDocument> documents = numbered_documents({16, 256});  // 16^0.75 = 8, 256^0.75 = 64
+    Random random(3);
+    Index longer = 0;
+    for (int step = 0; step < 9000; ++step) longer += sample_contexts<float>(documents, {1, 0, 0, 4}, random).documents[0];
+    CHECK(std::abs(longer - 8000) < 5 * 30);  // 9000 draws with probability 8/9
+}
+
+TEST_CASE("a batch depends on the state of the generator alone") {
+    const std::vector<TokenDocument> documents = numbered_documents({60, 40, 50});
+    Random one(1), two(1);
+    sample_contexts<float>(documents, {2, 0, 1, 8}, one);
+    two.state = one.state;
+    CHECK(sample_contexts<float>(documents, {2, 0, 1, 8}, one).current ==
+          sample_contexts<float>(documents, {2, 0, 1, 8}, two).current);
+}
+
+TEST_CASE("a mask of the document is the mask of its targets") {
+    std::vector<TokenDocument> documents = numbered_documents({5});
+    documents[0].loss_mask = {0, 0, 1, 0.5f, 1};
+    Random random(1);
+    const ContextBatch<double> batch = sample_contexts<double>(documents, {1, 0, 0, 4}, random);
+    CHECK(row_of(batch.mask, 0) == std::vector<double>{0, 1, 0.5, 1});
+    CHECK(extent(batch.previous, 0) == 0);
+}
+
+TEST_CASE("a walk goes through a document window by window and then to the next one") {
+    const std::vector<TokenDocument> documents = numbered_documents({7, 4, 1, 3});  // the third one has nothing to predict
+    DocumentWalk walk(documents, {2, 0, 1, 3}, false);
+    auto batch = walk.next<float>();
+    REQUIRE(batch);
+    CHECK(batch->documents == std::vector<Index>{0, 1});
+    CHECK(row_of(batch->current, 0) == Row{1000, 1001, 1002});
+    CHECK(row_of(batch->targets, 0) == Row{1001, 1002, 1003});
+    CHECK(row_of(batch->current, 1) == Row{2000, 2001, 2002});
+    CHECK(row_of(batch->mask, 1) == Mask{1, 1, 1});
+    CHECK_FALSE(batch->has_previous(0));
+    CHECK_FALSE(batch->has_previous(1));
+    CHECK(row_of(batch->previous, 0) == Row{0, 0, 0});
+
+    batch = walk.next<float>();  // document 1 has no target left: index 1 goes on to document 3
+    REQUIRE(batch);
+    CHECK(batch->documents == std::vector<Index>{0, 3});
+    CHECK(row_of(batch->previous, 0) == Row{1000, 1001, 1002});
+    CHECK(row_of(batch->current, 0) == Row{1003, 1004, 1005});
+    CHECK(batch->has_previous(0));
+    CHECK(row_of(batch->current, 1) == Row{4000, 4001, 4002});
+    CHECK(row_of(batch->targets, 1) == Row{4001, 4002, 0});
+    CHECK(row_of(batch->mask, 1) == Mask{1, 1, 0});
+    CHECK_FALSE(batch->has_previous(1));
+    CHECK(row_of(batch->previous, 1) == Row{0, 0, 0});
+
+    CHECK_FALSE(walk.next<float>());  // 1006 was the last target of document 0
+}
+
+TEST_CASE("every token but the first of its document is a target exactly once") {
+    for (const Index length : {1, 3, 4, 16}) {
+        const std::vector<TokenDocument> documents = numbered_documents({7, 4, 1, 33, 2, 16, 17, 0, 5});
+        DocumentWalk walk(documents, {3, 0, 2, length}, false);
+        std::multiset<std::int32_t> targets;
+        while (auto batch = walk.next<float>())
+            for (Index b = 0; b < 3; ++b)
+                for (Index t = 0; t < length; ++t) {
+                    if (batch->mask(b, t) == 0) continue;
+                    CHECK(batch->targets(b, t) == batch->current(b, t) + 1);
+                    targets.insert(batch->targets(b, t));
+                }
+        std::multiset<std::int32_t> expected;
+        for (const TokenDocument& document : documents)
+            if (!document.tokens.empty()) expected.insert(document.tokens.begin() + 1, document.tokens.end());
+        CHECK(targets == expected);
+    }
+}
+
+TEST_CASE("a walk remembers as many previous windows as there are") {
+    const std::vector<TokenDocument> documents = numbered_documents({20, 9});
+    DocumentWalk walk(documents, {2, 0, 2, 4}, false);
+    for (Index step = 0; step < 5; ++step) {
+        const auto batch = walk.next<float>();
+        REQUIRE(batch);
+        CHECK(batch->previous_windows[0] == std::min<Index>(step, 2));
+        for (Index window = 0; window < 2; ++window) {
+            const auto expected = static_cast<std::int32_t>(window < step ? 1000 + 4 * (step - 1 - window) : 0);
+            CHECK(batch->previous(window * 2, 0) == expected);
+        }
+        CHECK(batch->documents[1] == (step < 2 ? 1 : -1));  // document 1 has 8 targets; then nothing is left for index 1
+        if (step >= 2) CHECK(row_of(batch->mask, 1) == Mask{0, 0, 0, 0});
+    }
+    CHECK_FALSE(walk.next<float>());
+}
+
+TEST_CASE("a cyclic walk never holds a document twice, and goes on from a saved state") {
+    const std::vector<TokenDocument> documents = numbered_documents({50, 5, 9, 7});
+    DocumentWalk walk(documents, {3, 0, 1, 4});
+    DocumentWalk::State saved;
+    std::vector<Tokens> after;
+    std::set<Index> seen;
+    for (int step = 0; step < 60; ++step) {
+        if (step == 50) saved = walk.state;
+        const auto batch = walk.next<float>();
+        REQUIRE(batch);
+        CHECK(std::set<Index>(batch->documents.begin(), batch->documents.end()).size() == 3);
+        seen.insert(batch->documents.begin(), batch->documents.end());
+        if (step >= 50) after.push_back(batch->current);
+    }
+    CHECK(seen == std::set<Index>{0, 1, 2, 3});
+    DocumentWalk resumed(documents, {3, 0, 1, 4});
+    resumed.state = saved;
+    for (const Tokens& expected : after) CHECK(resumed.next<float>()->current == expected);
+}
+
+TEST_CASE("linear packing ignores where documents end") {
+    LinearPipeline pipeline(document_stream(numbered_documents({3, 4, 2}), false), 2, 2);
+    auto batch = pipeline.next<float>();
+    REQUIRE(batch);
+    CHECK(row_of(batch->input, 0) == Row{1000, 1001});
+    CHECK(row_of(batch->input, 1) == Row{1002, 2000});
+    CHECK(row_of(batch->target, 1) == Row{2000, 2001});
+    CHECK(batch->documents_taken == 2);
+    CHECK(batch->total_tokens == 4);
+    batch = pipeline.next<float>();
+    REQUIRE(batch);
+    CHECK(row_of(batch->input, 0) == Row{2001, 2002});
+    CHECK(row_of(batch->input, 1) == Row{2003, 3000});
+    CHECK(row_of(batch->target, 1) == Row{3000, 3001});
+    CHECK(batch->documents_taken == 3);
+    CHECK_FALSE(pipeline.next<float>());  // one token is left
+}
+
+TEST_CASE("document-aware packing keeps a document at its index") {
+    std::vector<TokenDocument> documents = numbered_documents({7, 3, 4, 9});
+    for (TokenDocument& document : documents) document.loss_mask = prefix_loss_mask(document.length());
+    DocumentAwarePipeline pipeline(document_stream(documents, false), 2, 3);
+    auto batch = pipeline.next<float>();
+    REQUIRE(batch);
+    CHECK(row_of(batch->input, 0) == Row{1000, 1001, 1002});
+    CHECK(row_of(batch->input, 1) == Row{2000, 2001, 2002});
+    CHECK(row_of(batch->target, 1) == Row{2001, 2002, 3000});
+    CHECK(row_of(batch->mask, 1) == Mask{1, 1, 0});
+    CHECK(batch->documents_taken == 3);
+    CHECK(batch->tokens_per_source == std::map<std::string, Index>{{"source 0", 3}, {"source 1", 3}});
+    batch = pipeline.next<float>();
+    REQUIRE(batch);
+    CHECK(row_of(batch->input, 0) == Row{1003, 1004, 1005});
+    CHECK(row_of(batch->input, 1) == Row{3000, 3001, 3002});
+    CHECK(batch->tokens_per_source == std::map<std::string, Index>{{"source 0", 6}});
+    batch = pipeline.next<float>();  // index 0 has one token left and takes document 3; nothing is left for index 1
+    CHECK_FALSE(batch);
+}
+
+TEST_CASE("with padding no document shares a row with another") {
+    DocumentAwarePipeline pipeline(document_stream(numbered_documents({4, 3, 2}), true), 1, 3, 1, true);
+    const Row inputs[] = {{1000, 1001, 1002}, {1003, 0, 0}, {2000, 2001, 2002}, {3000, 3001, 0}, {1000, 1001, 1002}};
+    const Mask masks[] = {{1, 1, 1}, {0, 0, 0}, {1, 1, 0}, {1, 0, 0}, {1, 1, 1}};
+    for (std::size_t i = 0; i < 5; ++i) {
+        const auto batch = pipeline.next<float>();
+        REQUIRE(batch);
+        CHECK(row_of(batch->input, 0) == inputs[i]);
+        CHECK(row_of(batch->mask, 0) == masks[i]);
+    }
+}
+
+TEST_CASE("packing k puts k successive windows of a document into k successive rows") {
+    const std::vector<TokenDocument> documents = numbered_documents({30, 25, 14});
+    DocumentAwarePipeline packed(document_stream(documents, true), 4, 3, 2), plain(document_stream(documents, true), 2, 6);
+    for (int step = 0; step < 10; ++step) {
+        const auto a = packed.next<double>(), b = plain.next<double>();
+        CHECK(a->input == reshaped<2>(b->input, Shape<2>{4, 3}));
+        CHECK(a->target == reshaped<2>(b->target, Shape<2>{4, 3}));
+        CHECK(a->mask == reshaped<2>(b->mask, Shape<2>{4, 3}));
+        CHECK(a->tokens_per_source == b->tokens_per_source);
+    }
+}
+
+TEST_CASE("a stream leaves out short documents and ends, or begins again") {
+    DocumentStream once = document_stream(numbered_documents({3, 1, 2}), false, 2),
+                   again = document_stream(numbered_documents({3, 1}), true, 2);
+    CHECK(once()->tokens[0] == 1000);
+    CHECK(once()->tokens[0] == 3000);
+    CHECK_FALSE(once());
+    CHECK_FALSE(once());
+    CHECK(again()->tokens[0] == 1000);
+    CHECK(again()->tokens[0] == 1000);
+}
+
+TEST_CASE("the loss mask leaves out the first token and a prefix") {
+    CHECK(prefix_loss_mask(5) == Mask{0, 1, 1, 1, 1});
+    CHECK(prefix_loss_mask(5, 2) == Mask{0, 0, 0, 1, 1});
+    CHECK(prefix_loss_mask(2, 9) == Mask{0, 0});
+    CHECK(prefix_loss_mask(0).empty());
+}
+
+TEST_CASE("impossible batches are refused with the numbers") {
+    const std::vector<TokenDocument> documents = numbered_documents({60, 40, 8});
+    Random random(1);
+    CHECK_THROWS_WITH_AS(sample_contexts<float>(documents, {0, 0, 1, 4}, random),
+                         "sample_contexts: 0 entries of 4 tokens with 1 previous windows make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(sample_contexts<float>(documents, {2, 1, 1, 4}, random),
+                         "sample_contexts: a pool of 1 documents is smaller than the 2 entries", ConfigError);
+    CHECK_THROWS_WITH_AS(sample_contexts<float>(documents, {3, 0, 1, 4}, random),
+                         "sample_contexts: 2 of 3 documents have the 9 tokens needed, expected 3 or more", DataError);
+    CHECK_THROWS_WITH_AS(DocumentWalk(documents, {2, 3, 1, 4}), "DocumentWalk: a pool of 3 documents, expected the 2 entries",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(DocumentWalk(documents, {4, 0, 1, 4}),
+                         "DocumentWalk: 3 of 3 documents have two tokens, expected 4 or more", DataError);
+    CHECK_THROWS_WITH_AS(LinearPipeline(document_stream({}, false), 0, 4), "LinearPipeline: 0 entries of 4 tokens make no sense",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(DocumentAwarePipeline(document_stream({}, false), 4, 8, 0),
+                         "DocumentAwarePipeline: 4 entries of 8 tokens with packing 0 make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(DocumentAwarePipeline(document_stream({}, false), 4, 8, 3),
+                         "DocumentAwarePipeline: 4 entries are no multiple of the packing 3", ConfigError);
+    CHECK_THROWS_WITH_AS(document_stream(documents, true, 100), "document_stream: no document has 100 tokens", DataError);
+    DocumentAwarePipeline invalid(document_stream({{"x", {1, 2, 3}, {1.f}}}, false), 1, 2, 1, true);
+    CHECK_THROWS_AS(invalid.next<float>(), DataError);
+}

@@ -1,0 +1,237 @@
+#include "fot/memory/key_value_memory.hpp"
+
+#include <doctest/doctest.h>
+
+#include "fot/core/random.hpp"
+#include "fot/memory/exact_search.hpp"
+
+using namespace fot;
+
+namespace {
+
+/// Head h of (T,H,D) as a matrix of its own.
+template <class Real>
+Tensor<Real, 2> head_of(const Tensor<Real, 3>& x, Index h, Index first, Index last) {
+    Tensor<Real, 2> head = empty<Real, 2>({last - first, extent(x, 2)});
+    for (Index t = first; t < last; ++t) std::copy_n(row(x, t, h), extent(x, 2), row(head, t - first));
+    return head;
+}
+
+template <class Real>
+Tensor<Real, 3> tokens_of(const Tensor<Real, 3>& x, Index first, Index last) {
+    Tensor<Real, 3> some = empty<Real, 3>({last - first, extent(x, 1), extent(x, 2)});
+    std::copy_n(row(x, first), some.size(), some.data());
+    return some;
+}
+
+template <class Real>
+Tensor<Real, 3> rounded(const Tensor<Real, 3>& x) {
+    Tensor<Real, 3> result = empty_like(x);
+    for (std::size_t i = 0; i < x.size(); ++i) result.data()[i] = static_cast<Real>(to_float(to_bfloat16(x.data()[i])));
+    return result;
+}
+
+/// The memory must hold entries first ... last - 1 of keys and values, and find and give back exactly those.
+template <class Real>
+void check_holds(const KeyValueMemory<Real>& memory, const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values, Index first,
+                 Index last, const Tensor<Real, 3>& queries, Index k) {
+    REQUIRE(memory.size() == last - first);
+    const RetrievedEntries<Real> got = memory.retrieve(queries, k);
+    const Index query_heads = extent(queries, 1), group = query_heads / memory.heads(), found = std::min(k, last - first);
+    REQUIRE(shape_of(got.found.scores) == Shape<3>{extent(queries, 0), query_heads, found});
+    REQUIRE(shape_of(got.keys) == Shape<4>{extent(queries, 0), query_heads, found, memory.width()});
+    for (Index h = 0; h < query_heads; ++h) {
+        const SearchResult<Real> expected =
+            exact_search(head_of(keys, h / group, first, last), head_of(queries, h, 0, extent(queries, 0)), k);
+        for (Index t = 0; t < extent(queries, 0); ++t)
+            for (Index rank = 0; rank < found; ++rank) {
+                const Index entry = expected.indices(t, rank);
+                REQUIRE(got.found.indices(t, h, rank) == entry);
+                REQUIRE(got.found.scores(t, h, rank) == expected.scores(t, rank));
+                for (Index d = 0; d < memory.width(); ++d) {
+                    REQUIRE(got.keys(t, h, rank, d) == keys(first + entry, h / group, d));
+                    REQUIRE(got.values(t, h, rank, d) == values(first + entry, h / group, d));
+                }
+                REQUIRE(got.documents(t, h, rank) == memory.document(entry));
+            }
+    }
+    Index next = 0;
+    for (Index h = 0; h < memory.heads(); ++h, next = 0) {
+        memory.for_each_block(h, [&](MatrixView<const Real> block_keys, MatrixView<const Real> block_values, Index from) {
+            REQUIRE(from == next);
+            REQUIRE(block_values.rows == block_keys.rows);
+            for (Index i = 0; i < block_keys.rows; ++i, ++next)
+                for (Index d = 0; d < memory.width(); ++d) {
+                    REQUIRE(block_keys.data[i * block_keys.leading + d] == keys(first + next, h, d));
+                    REQUIRE(block_values.data[i * block_values.leading + d] == values(first + next, h, d));
+                }
+        });
+        REQUIRE(next == memory.size());
+    }
+}
+
+}  // namespace
+
+TEST_CASE("two entries by hand") {
+    KeyValueMemory<double> memory(1, 2);
+    const Tensor<double, 3> keys{{{1, 0}}, {{0, 3}}}, values{{{10, 11}}, {{20, 21}}}, query{{{1, 1}}};
+    memory.append(keys, values, 5);
+    const RetrievedEntries<double> got = memory.retrieve(query, 1);
+    CHECK(got.found.indices(0, 0, 0) == 1);
+    CHECK(got.found.scores(0, 0, 0) == 3);
+    CHECK(got.keys(0, 0, 0, 1) == 3);
+    CHECK(got.values(0, 0, 0, 0) == 20);
+    CHECK(got.documents(0, 0, 0) == 5);
+}
+
+TEST_CASE("a memory gives back what was appended, in any portions and across its blocks") {
+    Random random(1);
+    const Index total = 2500;
+    const Tensor<float, 3> keys = normal_tensor<float, 3>({total, 2, 3}, 1.0, random),
+                           values = normal_tensor<float, 3>({total, 2, 3}, 1.0, random);
+    const Tensor<float, 3> queries = normal_tensor<float, 3>({5, 2, 3}, 1.0, random);
+    KeyValueMemory<float> memory(2, 3);
+    for (const Index end : {1, 1, 300, 1023, 1024, 1025, 2500}) {
+        const Index begin = memory.size();
+        memory.append(tokens_of(keys, begin, end), tokens_of(values, begin, end), end);
+        check_holds(memory, keys, values, 0, end, queries, 20);
+        for (const Index entry : {begin, end - 1})
+            if (end > begin) CHECK(memory.document(entry) == end);
+    }
+    CHECK(memory.document(0) == 1);
+    CHECK(memory.document(300) == 1023);
+}
+
+TEST_CASE("each query head reads the memory head of its group") {
+    Random random(2);
+    const Tensor<double, 3> keys = normal_tensor<double, 3>({130, 2, 4}, 1.0, random),
+                            values = normal_tensor<double, 3>({130, 2, 4}, 1.0, random);
+    KeyValueMemory<double> memory(2, 4);
+    memory.append(keys, values, 0);
+    for (const Index query_heads : {2, 4, 6})
+        check_holds(memory, keys, values, 0, 130, normal_tensor<double, 3>({7, query_heads, 4}, 1.0, random), 9);
+}
+
+TEST_CASE("beyond its capacity a memory drops the oldest entries") {
+    Random random(3);
+    const Index total = 5000;
+    const Tensor<float, 3> keys = normal_tensor<float, 3>({total, 1, 2}, 1.0, random),
+                           values = normal_tensor<float, 3>({total, 1, 2}, 1.0, random);
+    const Tensor<float, 3> queries = normal_tensor<float, 3>({3, 1, 2}, 1.0, random);
+    for (const Index capacity : {1, 100, 1024, 1500}) {
+        KeyValueMemory<float> memory(1, 2, Storage::full, capacity);
+        Index end = 0;
+        for (const Index portion : {50, 60, 1000, 1, 2500, 437, 952}) {
+            memory.append(tokens_of(keys, end, end + portion), tokens_of(values, end, end + portion), portion);
+            end += portion;
+            check_holds(memory, keys, values, std::max<Index>(0, end - capacity), end, queries, 12);
+            REQUIRE(memory.position(0) == std::max<Index>(0, end - capacity));
+            REQUIRE(memory.position(memory.size() - 1) == end - 1);
+            REQUIRE(memory.document(memory.size() - 1) == portion);
+        }
+        CHECK(memory.bytes() <= 3 * 1024 * (4 * sizeof(float) + sizeof(Index)));
+    }
+}
+
+TEST_CASE("16-bit storage is exact search over the rounded keys") {
+    Random random(4);
+    const Tensor<float, 3> keys = normal_tensor<float, 3>({1100, 2, 8}, 1.0, random),
+                           values = normal_tensor<float, 3>({1100, 2, 8}, 1.0, random);
+    KeyValueMemory<float> memory(2, 8, Storage::bfloat16), wide(2, 8);
+    memory.append(keys, values, 0);
+    wide.append(keys, values, 0);
+    check_holds(memory, rounded(keys), rounded(values), 0, 1100, normal_tensor<float, 3>({6, 4, 8}, 1.0, random), 25);
+    CHECK(wide.bytes() == 2 * 1024 * (2 * 2 * 8 * sizeof(float) + sizeof(Index)));
+    CHECK(memory.bytes() == 2 * 1024 * (2 * 2 * 8 * 2 + sizeof(Index)));
+    CHECK(memory.storage() == Storage::bfloat16);
+
+    const Tensor<double, 3> keys_double = normal_tensor<double, 3>({70, 1, 4}, 1.0, random);
+    KeyValueMemory<double> from_double(1, 4, Storage::bfloat16, 60);
+    from_double.append(keys_double, keys_double, 0);
+    check_holds(from_double, rounded(keys_double), rounded(keys_double), 10, 70, normal_tensor<double, 3>({6, 1, 4}, 1.0, random),
+                5);
+}
+
+TEST_CASE("an empty memory finds nothing") {
+    KeyValueMemory<float> memory(2, 3);
+    const Tensor<float, 3> queries = zeros<float, 3>({4, 2, 3});
+    const RetrievedEntries<float> got = memory.retrieve(queries, 10);
+    CHECK(memory.size() == 0);
+    CHECK(memory.bytes() == 0);
+    CHECK(shape_of(got.found.indices) == Shape<3>{4, 2, 0});
+    CHECK(shape_of(got.values) == Shape<4>{4, 2, 0, 3});
+    memory.for_each_block(0, [](auto, auto, Index) { FAIL("an empty memory has no block"); });
+    memory.append(zeros<float, 3>({0, 2, 3}), zeros<float, 3>({0, 2, 3}), 1);
+    CHECK(memory.size() == 0);
+    CHECK(shape_of(memory.retrieve(queries, 0).keys) == Shape<4>{4, 2, 0, 3});
+    memory.append(zeros<float, 3>({3, 2, 3}), zeros<float, 3>({3, 2, 3}), 1);
+    CHECK(shape_of(memory.search(queries, 0).scores) == Shape<3>{4, 2, 0});
+    CHECK(shape_of(memory.search(zeros<float, 3>({0, 2, 3}), 2).scores) == Shape<3>{0, 2, 2});
+}
+
+TEST_CASE("a cleared memory is a fresh one") {
+    Random random(5);
+    const Tensor<float, 3> old = normal_tensor<float, 3>({1500, 1, 4}, 1.0, random),
+                           keys = normal_tensor<float, 3>({80, 1, 4}, 1.0, random);
+    const Tensor<float, 3> queries = normal_tensor<float, 3>({2, 1, 4}, 1.0, random);
+    KeyValueMemory<float> used(1, 4), fresh(1, 4);
+    used.append(old, old, 3);
+    used.clear();
+    CHECK(used.size() == 0);
+    CHECK(used.bytes() == 0);
+    used.append(keys, keys, 4);
+    fresh.append(keys, keys, 4);
+    const FoundEntries<float> a = used.search(queries, 7), b = fresh.search(queries, 7);
+    CHECK(a.scores == b.scores);
+    CHECK(a.indices == b.indices);
+    CHECK(used.position(0) == 0);
+    CHECK(used.document(0) == 4);
+}
+
+TEST_CASE("a copy of a memory lives on its own") {
+    const Tensor<float, 3> keys = full<float, 3>({2, 1, 1}, 1.0f);
+    KeyValueMemory<float> memory(1, 1);
+    memory.append(keys, keys, 0);
+    KeyValueMemory<float> copy = memory;
+    copy.append(full<float, 3>({1, 1, 1}, 2.0f), full<float, 3>({1, 1, 1}, 2.0f), 0);
+    CHECK(memory.size() == 2);
+    CHECK(memory.search(keys, 1).scores(0, 0, 0) == 1);
+    CHECK(copy.search(keys, 1).scores(0, 0, 0) == 2);
+}
+
+TEST_CASE("the number of threads does not change what is found") {
+    Random random(6);
+    const Tensor<float, 3> keys = normal_tensor<float, 3>({3000, 3, 8}, 1.0, random),
+                           queries = normal_tensor<float, 3>({70, 3, 8}, 1.0, random);
+    KeyValueMemory<float> memory(3, 8);
+    memory.append(keys, keys, 0);
+    const Index before = threads();
+    set_threads(1);
+    const FoundEntries<float> one = memory.search(queries, 16);
+    for (const Index count : {2, 3}) {
+        set_threads(count);
+        const FoundEntries<float> many = memory.search(queries, 16);
+        CHECK(many.scores == one.scores);
+        CHECK(many.indices == one.indices);
+    }
+    set_threads(before);
+}
+
+TEST_CASE("bad use of a memory is named") {
+    using Memory = KeyValueMemory<float>;
+    CHECK_THROWS_WITH_AS(Memory(0, 4), doctest::Contains("0 heads of width 4"), ConfigError);
+    CHECK_THROWS_WITH_AS(Memory(1, 4, Storage::full, -1), doctest::Contains("capacity -1 is negative"), ConfigError);
+    Memory memory(2, 4);
+    const Tensor<float, 3> good = zeros<float, 3>({3, 2, 4}), short_one = zeros<float, 3>({2, 2, 4});
+    CHECK_THROWS_WITH_AS(memory.append(zeros<float, 3>({3, 1, 4}), good, 0),
+                         doctest::Contains("keys has shape (3, 1, 4), expected (-1, 2, 4)"), ShapeError);
+    CHECK_THROWS_WITH_AS(memory.append(good, short_one, 0), doctest::Contains("values has shape (2, 2, 4), expected (3, 2, 4)"),
+                         ShapeError);
+    memory.append(good, good, 0);
+    CHECK_THROWS_WITH_AS(memory.search(zeros<float, 3>({1, 3, 4}), 1),
+                         doctest::Contains("queries (1, 3, 4), expected heads a multiple of 2 and width 4"), ShapeError);
+    CHECK_THROWS_WITH_AS(memory.search(good, -1), doctest::Contains("k = -1 is negative"), ConfigError);
+    CHECK_THROWS_WITH_AS(memory.document(3), doctest::Contains("entry 3 of 3"), DataError);
+    CHECK_THROWS_WITH_AS(memory.position(-1), doctest::Contains("entry -1 of 3"), DataError);
+    CHECK_THROWS_WITH_AS(memory.for_each_block(2, [](auto, auto, Index) {}), doctest::Contains("head 2 of 2"), ShapeError);
+}

@@ -1,0 +1,161 @@
+#include "fot/nn/rotary.hpp"
+
+#include <doctest/doctest.h>
+
+#include "support/tape_check.hpp"
+
+using namespace fot;
+using fot::testing::normal_variable;
+
+namespace {
+
+/// The definition, pair by pair.
+Tensor<double, 4> turned(const Tensor<double, 4>& x, const Tensor<Index, 2>& positions, double base, bool interleaved) {
+    Tensor<double, 4> y = zeros_like(x);
+    const Index width = extent(x, 3);
+    for (Index b = 0; b < extent(x, 0); ++b)
+        for (Index t = 0; t < extent(x, 1); ++t)
+            for (Index h = 0; h < extent(x, 2); ++h)
+                for (Index j = 0; j < width / 2; ++j) {
+                    const Index first = interleaved ? 2 * j : j, second = interleaved ? 2 * j + 1 : j + width / 2;
+                    const double angle = static_cast<double>(positions(b, t)) /
+                                         std::pow(base, 2 * static_cast<double>(j) / static_cast<double>(width));
+                    y(b, t, h, first) = x(b, t, h, first) * std::cos(angle) - x(b, t, h, second) * std::sin(angle);
+                    y(b, t, h, second) = x(b, t, h, second) * std::cos(angle) + x(b, t, h, first) * std::sin(angle);
+                }
+    return y;
+}
+
+double head_product(const Tensor<double, 4>& q, const Tensor<double, 4>& k, Index t, Index s) {
+    double sum = 0;
+    for (Index j = 0; j < extent(q, 3); ++j) sum += q(0, t, 0, j) * k(0, s, 0, j);
+    return sum;
+}
+
+}  // namespace
+
+TEST_CASE("position 1 turns the first pair by one radian: hand numbers") {
+    const RotaryTable<double> table(10000, 2, 2);
+    Tensor<double, 4> x = zeros<double, 4>({1, 1, 1, 2});
+    x(0, 0, 0, 0) = 1;
+    const Tensor<double, 4> y = rotate(x, std::vector<Index>{1}, table);
+    CHECK(y(0, 0, 0, 0) == doctest::Approx(std::cos(1.0)));
+    CHECK(y(0, 0, 0, 1) == doctest::Approx(std::sin(1.0)));
+}
+
+TEST_CASE("both layouts equal the definition, with positions per batch entry and with common ones") {
+    Random random(1);
+    const RotaryTable<double> table(100, 6, 50);
+    const Tensor<double, 4> x = normal_tensor<double, 4>({2, 3, 2, 6}, 1, random);
+    const Tensor<Index, 2> own{{0, 7, 49}, {3, 3, 1}}, common{{5, 0, 11}, {5, 0, 11}};
+    for (const RotaryLayout layout : {RotaryLayout::half_split, RotaryLayout::interleaved}) {
+        const bool interleaved = layout == RotaryLayout::interleaved;
+        CHECK(testing::largest_difference(rotate(x, own, table, layout), turned(x, own, 100, interleaved)) < 1e-12);
+        CHECK(testing::largest_difference(rotate(x, std::vector<Index>{5, 0, 11}, table, layout),
+                                          turned(x, common, 100, interleaved)) < 1e-12);
+    }
+}
+
+TEST_CASE("the two layouts are the same turn under another order of the numbers") {
+    Random random(2);
+    const RotaryTable<double> table(10000, 8, 10);
+    const Tensor<double, 4> x = normal_tensor<double, 4>({1, 2, 1, 8}, 1, random);
+    const auto reordered = [](const Tensor<double, 4>& from) {
+        Tensor<double, 4> to = empty_like(from);
+        for (Index t = 0; t < 2; ++t)
+            for (Index j = 0; j < 4; ++j) {
+                to(0, t, 0, 2 * j) = from(0, t, 0, j);
+                to(0, t, 0, 2 * j + 1) = from(0, t, 0, j + 4);
+            }
+        return to;
+    };
+    const std::vector<Index> positions{3, 9};
+    CHECK(reordered(rotate(x, positions, table)).storage() ==
+          rotate(reordered(x), positions, table, RotaryLayout::interleaved).storage());
+}
+
+TEST_CASE("the inner product of query and key depends on their distance only") {
+    Random random(3);
+    const RotaryTable<double> table(10000, 16, 1000);
+    Tensor<double, 4> q = normal_tensor<double, 4>({1, 2, 1, 16}, 1, random),
+                      k = normal_tensor<double, 4>({1, 2, 1, 16}, 1, random);
+    std::copy_n(row(q, 0, 0), 16, row(q, 0, 1));
+    std::copy_n(row(k, 0, 0), 16, row(k, 0, 1));
+    const Tensor<double, 4> q_at = rotate(q, std::vector<Index>{17, 917}, table),
+                            k_at = rotate(k, std::vector<Index>{5, 905}, table);
+    CHECK(head_product(q_at, k_at, 0, 0) == doctest::Approx(head_product(q_at, k_at, 1, 1)));
+    CHECK(head_product(q_at, k_at, 0, 0) != doctest::Approx(head_product(q_at, k_at, 0, 1)));
+}
+
+TEST_CASE("as first is position 0: bitwise the identity") {
+    Random random(4);
+    const RotaryTable<float> table(10000, 4, 1);
+    Variable<float, 4> x(normal_tensor<float, 4>({2, 3, 2, 4}, 1, random), true);
+    Tape tape;
+    CHECK(rotate(x.value(), std::vector<Index>{0, 0, 0}, table).storage() == x.value().storage());
+    CHECK(rotary_as_first(tape, x).owner() == x.owner());
+}
+
+TEST_CASE("turning back undoes the turn") {
+    Random random(5);
+    const RotaryTable<double> table(10000, 4, 100);
+    const Tensor<double, 4> x = normal_tensor<double, 4>({1, 2, 3, 4}, 1, random);
+    const std::vector<Index> positions{42, 99};
+    for (const RotaryLayout layout : {RotaryLayout::half_split, RotaryLayout::interleaved})
+        CHECK(testing::largest_difference(
+                  rotate(rotate(x, positions, table, layout), positions, table, layout, RotaryDirection::inverse), x) < 1e-14);
+}
+
+TEST_CASE("the gradient of the turn is that of finite differences") {
+    Random random(6);
+    const RotaryTable<double> table(50, 4, 20);
+    Variable<double, 4> x = normal_variable<4>({2, 3, 2, 4}, random);
+    const std::vector<Index> common{0, 7, 19};
+    const Tensor<Index, 2> own{{1, 2, 3}, {9, 0, 4}};
+    for (const RotaryLayout layout : {RotaryLayout::half_split, RotaryLayout::interleaved}) {
+        CHECK(testing::tape_gradient_error([&](Tape& tape) { return rotary(tape, x, table, common, layout); }, x) < 1e-6);
+        CHECK(testing::tape_gradient_error([&](Tape& tape) { return rotary(tape, x, table, own, layout); }, x) < 1e-6);
+    }
+}
+
+TEST_CASE("a table that grew turns as before, and a recorded step keeps the table it was made with") {
+    Random random(7);
+    RotaryTable<double> table(10000, 4, 3);
+    Variable<double, 4> x = normal_variable<4>({1, 2, 1, 4}, random);
+    const std::vector<Index> positions{1, 2};
+    Tape tape;
+    const Variable<double, 4> y = rotary(tape, x, table, positions);
+    table.grow(2);
+    CHECK(table.positions() == 3);
+    table.grow(4);
+    CHECK(table.positions() == 6);
+    CHECK(rotate(x.value(), positions, table).storage() == y.value().storage());
+    table = RotaryTable<double>(10, 4, 0);
+    testing::replay(tape, y, y.value());
+    CHECK(testing::largest_difference(x.gradient(), x.value()) < 1e-14);
+}
+
+TEST_CASE("angles are exact far out, also in float") {
+    const RotaryTable<float> table(10000, 2, 100001);
+    CHECK(table.cosine()(100000, 0) == doctest::Approx(std::cos(100000.0)));
+    CHECK(table.sine()(100000, 0) == doctest::Approx(std::sin(100000.0)));
+}
+
+TEST_CASE("rotary positions refuse odd widths and positions that are not in the table") {
+    CHECK_THROWS_WITH_AS(RotaryTable<float>(10000, 5, 1), "RotaryTable: head width 5 is not an even number of at least 2",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(RotaryTable<float>(0, 4, 1), "RotaryTable: base is 0, expected more than 0", ConfigError);
+    CHECK_THROWS_WITH_AS(RotaryTable<float>(10000, 4, -1), "RotaryTable: -1 positions, expected 0 or more", ConfigError);
+    const RotaryTable<float> table(10000, 4, 8);
+    const Tensor<float, 4> x = zeros<float, 4>({1, 2, 1, 4});
+    CHECK_THROWS_WITH_AS(rotate(x, std::vector<Index>{0, 8}, table), "rotary: position 8 is outside the table of 8 positions",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(rotate(x, Tensor<Index, 2>{{-1, 0}}, table), "rotary: position -1 is outside the table of 8 positions",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(rotate(x, std::vector<Index>{0}, table), "rotary: got 1 positions, expected one for each of 2 tokens",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(rotate(x, Tensor<Index, 2>{{0, 1}, {0, 1}}, table), "rotary: positions has shape (2, 2), expected (1, 2)",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(rotate(zeros<float, 4>({1, 2, 1, 6}), std::vector<Index>{0, 1}, table),
+                         "rotary: head width is 6, the table is made for 4", ConfigError);
+}

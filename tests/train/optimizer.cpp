@@ -1,0 +1,156 @@
+#include "fot/train/optimizer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+#include <memory>
+
+#include "fot/core/random.hpp"
+#include "fot/train/adafactor.hpp"
+#include "fot/train/adamw.hpp"
+#include "fot/train/muon.hpp"
+
+using namespace fot;
+
+namespace {
+
+/// A toy model with a parameter of each kind, and gradients that depend on the step and on the values.
+struct Toy {
+    Variable<float, 2> embedding, matrix;
+    Variable<float, 1> temperature;
+
+    explicit Toy(std::uint64_t seed) {
+        Random random(seed);
+        embedding = Variable<float, 2>(normal_tensor<float, 2>({5, 4}, 1, random), true);
+        matrix = Variable<float, 2>(normal_tensor<float, 2>({6, 4}, 1, random), true);
+        temperature = Variable<float, 1>(normal_tensor<float, 1>({2}, 1, random), true);
+    }
+
+    std::vector<Parameter<float>> parameters() {
+        return {parameter("embedding", Role::embedding, embedding), parameter("layers.0.up", Role::hidden_matrix, matrix),
+                parameter("layers.0.temperature", Role::temperature, temperature)};
+    }
+
+    void step(Optimizer<float>& optimizer, Index t) {
+        Random random(static_cast<std::uint64_t>(1000 + t));
+        for (const auto& p : parameters())
+            for (Index i = 0; i < p.count; ++i) p.gradient[i] = p.value[i] + static_cast<float>(random.normal());
+        optimizer.step(parameters(), 0.01);
+    }
+};
+
+std::vector<float> numbers_of(const std::vector<Parameter<float>>& parameters) {
+    std::vector<float> all;
+    for (const auto& p : parameters) all.insert(all.end(), p.value, p.value + p.count);
+    return all;
+}
+
+std::unique_ptr<Optimizer<float>> make(const std::string& name, const std::vector<Parameter<float>>& parameters) {
+    if (name == "adamw") return std::make_unique<AdamW<float>>(parameters);
+    if (name == "muon") return std::make_unique<Muon<float>>(parameters);
+    AdafactorOptions options = AdafactorOptions::paper();
+    options.min_dim_size_to_factor = 2;
+    return std::make_unique<Adafactor<float>>(parameters, options);
+}
+
+}  // namespace
+
+TEST_CASE("an optimiser restored from its slots goes on bitwise as the uninterrupted one") {
+    for (const std::string name : {"adamw", "adafactor", "muon"}) {
+        CAPTURE(name);
+        Toy straight(7), resumed(7);
+        const auto first = make(name, straight.parameters()), before = make(name, resumed.parameters());
+        for (Index t = 0; t < 3; ++t) {
+            straight.step(*first, t);
+            resumed.step(*before, t);
+        }
+        const auto after = make(name, resumed.parameters());
+        const OptimizerState<float> kept = before->state(), fresh = after->state();
+        REQUIRE(kept.slots.size() == fresh.slots.size());
+        for (std::size_t i = 0; i < kept.slots.size(); ++i) {
+            REQUIRE(kept.slots[i].name == fresh.slots[i].name);
+            REQUIRE(kept.slots[i].shape == fresh.slots[i].shape);
+            std::copy_n(kept.slots[i].data, kept.slots[i].count, fresh.slots[i].data);
+        }
+        *fresh.step_count = *kept.step_count;
+        for (Index t = 3; t < 6; ++t) {
+            straight.step(*first, t);
+            resumed.step(*after, t);
+        }
+        CHECK(numbers_of(straight.parameters()) == numbers_of(resumed.parameters()));
+        CHECK(after->step_count() == 6);
+    }
+}
+
+TEST_CASE("slots exist before the first step, are zero, and carry optimiser, parameter and part in their names") {
+    Toy toy(1);
+    const auto names = [&](const std::string& name) {
+        const auto optimizer = make(name, toy.parameters());
+        std::vector<std::string> found;
+        for (const auto& slot : optimizer->state().slots) {
+            found.push_back(slot.name + " " + shape_text(slot.shape));
+            for (Index i = 0; i < slot.count; ++i) CHECK(slot.data[i] == 0.0f);
+        }
+        CHECK(*optimizer->state().step_count == 0);
+        return found;
+    };
+    using Names = std::vector<std::string>;
+    CHECK(names("adamw") == Names{"adamw.embedding.m (5, 4)", "adamw.embedding.v (5, 4)", "adamw.layers.0.up.m (6, 4)",
+                                  "adamw.layers.0.up.v (6, 4)", "adamw.layers.0.temperature.m (2)",
+                                  "adamw.layers.0.temperature.v (2)"});
+    CHECK(names("muon") == Names{"muon.embedding.m (5, 4)", "muon.embedding.v (5, 4)", "muon.layers.0.up.momentum (6, 4)",
+                                 "muon.layers.0.temperature.m (2)", "muon.layers.0.temperature.v (2)"});
+    CHECK(names("adafactor") == Names{"adafactor.embedding.v_row (5)", "adafactor.embedding.v_column (4)",
+                                      "adafactor.embedding.momentum (5, 4)", "adafactor.layers.0.up.v_row (6)",
+                                      "adafactor.layers.0.up.v_column (4)", "adafactor.layers.0.up.momentum (6, 4)",
+                                      "adafactor.layers.0.temperature.v (2)", "adafactor.layers.0.temperature.momentum (2)"});
+}
+
+TEST_CASE("a step leaves the gradients as they are, and at learning rate 0 the values too") {
+    for (const std::string name : {"adamw", "adafactor", "muon"}) {
+        CAPTURE(name);
+        Toy toy(3);
+        const auto optimizer = make(name, toy.parameters());
+        for (const auto& p : toy.parameters()) std::fill_n(p.gradient, p.count, 0.5f);
+        const std::vector<float> before = numbers_of(toy.parameters());
+        optimizer->step(toy.parameters(), 0);
+        CHECK(numbers_of(toy.parameters()) == before);
+        for (const auto& p : toy.parameters())
+            for (Index i = 0; i < p.count; ++i) CHECK(p.gradient[i] == 0.5f);
+    }
+}
+
+TEST_CASE("every role has its own learning-rate factor") {
+    const LearningRateFactors factors{1, 2, 3, 4, 5, 6};
+    CHECK(factors.of(Role::embedding) == 1);
+    CHECK(factors.of(Role::hidden_matrix) == 2);
+    CHECK(factors.of(Role::output) == 3);
+    CHECK(factors.of(Role::norm_scale) == 4);
+    CHECK(factors.of(Role::temperature) == 5);
+    CHECK(factors.of(Role::gate) == 6);
+}
+
+TEST_CASE("an optimiser refuses a bad learning rate and parameters that it was not made for") {
+    Toy toy(1);
+    AdamW<float> optimizer(toy.parameters());
+    const auto parameters = toy.parameters();
+    CHECK_THROWS_WITH_AS(optimizer.step(parameters, -1), "adamw: learning rate -1, expected a finite number of 0 or more",
+                         ConfigError);
+    CHECK_THROWS_AS(optimizer.step(parameters, std::numeric_limits<double>::infinity()), ConfigError);
+    CHECK_THROWS_WITH_AS(optimizer.step({parameters[0]}, 0.1), "adamw: got 1 parameters, the state is of 3", ShapeError);
+    CHECK_THROWS_WITH_AS(optimizer.step({parameters[1], parameters[0], parameters[2]}, 0.1),
+                         "adamw: parameter 0 is layers.0.up (6, 4), the state is of embedding (5, 4)", ShapeError);
+    CHECK(optimizer.step_count() == 0);
+    CHECK_THROWS_WITH_AS(AdamW<float>({parameters[0], parameters[0]}), "adamw: two parameters are named embedding", ConfigError);
+}
+
+TEST_CASE("an optimiser of no parameters and of empty ones can step") {
+    Variable<float, 2> none(zeros<float, 2>({0, 3}), true), wide(zeros<float, 2>({3, 0}), true);
+    for (const std::string name : {"adamw", "adafactor", "muon"}) {
+        const std::vector<Parameter<float>> nothing;
+        make(name, nothing)->step(nothing, 0.1);
+        const std::vector<Parameter<float>> empties{parameter("none", Role::hidden_matrix, none),
+                                                    parameter("wide", Role::hidden_matrix, wide)};
+        make(name, empties)->step(empties, 0.1);
+    }
+}

@@ -1,0 +1,89 @@
+#include "fot/train/replacing_file.hpp"
+
+#include <doctest/doctest.h>
+#include <sys/resource.h>
+
+#include <csignal>
+#include <fstream>
+#include <iterator>
+
+#include "support/temporary_folder.hpp"
+
+using namespace fot;
+
+namespace {
+
+std::string text_of(const std::filesystem::path& path) {
+    std::ifstream stream(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), {}};
+}
+
+void write_text(const std::filesystem::path& path, const std::string& text) {
+    ReplacingFile file(path);
+    file.append(text.data(), static_cast<Index>(text.size()));
+    file.commit();
+}
+
+}  // namespace
+
+TEST_CASE("a committed file takes the place of the old one and leaves nothing else behind") {
+    const testing::TemporaryFolder folder;
+    write_text(folder / "a", "old");
+    write_text(folder / "a", "the new text");
+    CHECK(text_of(folder / "a") == "the new text");
+    CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("a file that is not committed leaves the old one as it was") {
+    const testing::TemporaryFolder folder;
+    write_text(folder / "a", "old");
+    {
+        ReplacingFile file(folder / "a");
+        file.append("half", 4);
+        CHECK(text_of(folder / "a") == "old");
+        CHECK(folder.entries() == 2);
+    }
+    CHECK(text_of(folder / "a") == "old");
+    CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("two writers of one name do not mix: the last commit wins") {
+    const testing::TemporaryFolder folder;
+    ReplacingFile first(folder / "a"), second(folder / "a");
+    first.append("first", 5);
+    second.append("second", 6);
+    second.commit();
+    first.commit();
+    CHECK(text_of(folder / "a") == "first");
+    CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("a full disk is an error, and the old file stays") {
+    const testing::TemporaryFolder folder;
+    write_text(folder / "a", "old");
+    // The limit on the size of a file stands for a full disk: it fails the same call, and works for root too.
+    rlimit before{};
+    REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const rlimit small{4096, before.rlim_max};
+    const auto handler = std::signal(SIGXFSZ, SIG_IGN);
+    REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
+    std::string error;
+    try {
+        write_text(folder / "a", std::string(10000, 'x'));
+    } catch (const FileError& failure) {
+        error = failure.what();
+    }
+    REQUIRE(setrlimit(RLIMIT_FSIZE, &before) == 0);
+    std::signal(SIGXFSZ, handler);
+    CHECK(error.starts_with((folder / "a").string() + ": cannot write 5904 bytes"));
+    CHECK(error.ends_with("File too large"));
+    CHECK(text_of(folder / "a") == "old");
+    CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("a place that cannot hold a file is an error") {
+    const testing::TemporaryFolder folder;
+    CHECK_THROWS_WITH_AS(write_text(folder / "none" / "a", "x"), doctest::Contains("No such file or directory"), FileError);
+    CHECK_THROWS_WITH_AS(write_text(folder / "", "x"), doctest::Contains("exists and is not a regular file"), FileError);
+    CHECK_THROWS_WITH_AS(write_text("/dev/null", "x"), "/dev/null: cannot write: it exists and is not a regular file", FileError);
+}

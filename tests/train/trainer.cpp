@@ -1,0 +1,248 @@
+#include "fot/train/trainer.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "fot/train/adafactor.hpp"
+#include "fot/train/adamw.hpp"
+#include "fot/train/muon.hpp"
+#include "support/temporary_folder.hpp"
+#include "support/tiny_regression.hpp"
+
+using namespace fot;
+
+namespace {
+
+const testing::TemporaryFolder folder;
+const std::filesystem::path path = folder / "run.safetensors";
+
+double learning_rate(Index step) { return LearningRate::inverse_square_root(0.1, 3).at(step); }
+
+/// A model in training whose step draws batches, keeps a running loss and moves a schedule by it.
+template <class Real, class Optimizer>
+struct Run {
+    testing::TinyRegression<Real> model;
+    Optimizer optimizer{model.parameters()};
+    Random random{3};
+    double running = 0;
+    Index points = 0;
+    ContextSchedule schedule = ContextSchedule::stages({{8, Stage<Index>::no_step, 0.3}, {16}}, 0.8);
+    Trainer<Real> trainer;
+
+    explicit Run(TrainerOptions options) : trainer(model.parameters(), optimizer, std::move(options)) {
+        trainer.keep("batches", random);
+        trainer.keep("running", running);
+        trainer.keep("points", points);
+        trainer.keep("schedule", schedule);
+    }
+    TrainingOutcome run(Index interrupt_at = -1) {
+        return trainer.run([&](Index step) {
+            if (step == interrupt_at) ::raise(SIGINT);
+            const Index batch = schedule.next(step, random);
+            const double loss = model.loss(random, batch);
+            running = 0.7 * running + 0.3 * loss;
+            points += batch;
+            schedule.observe(1 - std::exp(-loss));
+            return StepResult{.loss = loss, .tokens = batch};
+        });
+    }
+};
+
+/// The message of the NumericError that a run ends with.
+template <class StepLoss>
+std::string numeric_error(Trainer<float>& trainer, StepLoss&& step_loss) {
+    try {
+        trainer.run(step_loss);
+    } catch (const NumericError& error) {
+        return error.what();
+    }
+    return "";
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("five steps, a checkpoint, new objects and five steps end bitwise like ten steps", Optimizer, AdamW<float>,
+                   AdamW<double>, Adafactor<float>, Muon<float>) {
+    using Real = std::remove_pointer_t<decltype(std::declval<Optimizer&>().state().slots[0].data)>;
+    std::filesystem::remove(path);
+    Run<Real, Optimizer> through({.steps = 10, .learning_rate = learning_rate});
+    CHECK(through.run() == TrainingOutcome::finished);
+    {
+        Run<Real, Optimizer> first({.steps = 5, .learning_rate = learning_rate, .checkpoint = path});
+        CHECK_FALSE(first.trainer.resume());
+        first.run();
+    }
+    Run<Real, Optimizer> second({.steps = 10, .learning_rate = learning_rate, .checkpoint = path});
+    second.random = Random(1234);
+    CHECK(second.trainer.resume());
+    CHECK(second.trainer.steps_done() == 5);
+    second.run();
+    CHECK(second.model.numbers() == through.model.numbers());
+    CHECK(second.random.state == through.random.state);
+    CHECK(second.running == through.running);
+    CHECK(second.points == through.points);
+    CHECK(second.schedule.state() == through.schedule.state());
+    CHECK(through.schedule.state().stage == 1);
+}
+
+TEST_CASE("an interrupt ends the step, leaves a checkpoint, and the resumed run ends bitwise the same") {
+    std::filesystem::remove(path);
+    Run<float, AdamW<float>> through({.steps = 10, .learning_rate = learning_rate});
+    through.run();
+    {
+        const InterruptGuard guard;
+        Run<float, AdamW<float>> first({.steps = 10, .learning_rate = learning_rate, .checkpoint = path});
+        CHECK(first.run(4) == TrainingOutcome::interrupted);
+        CHECK(first.trainer.steps_done() == 5);
+    }
+    Run<float, AdamW<float>> second({.steps = 10, .learning_rate = learning_rate, .checkpoint = path});
+    CHECK(second.trainer.resume());
+    CHECK(second.run() == TrainingOutcome::finished);
+    CHECK(second.model.numbers() == through.model.numbers());
+}
+
+TEST_CASE("an interrupt without a checkpoint path writes nothing") {
+    const InterruptGuard guard;
+    Run<float, AdamW<float>> run({.steps = 10, .learning_rate = learning_rate});
+    CHECK(run.run(0) == TrainingOutcome::interrupted);
+    CHECK(run.trainer.steps_done() == 1);
+    CHECK_FALSE(run.trainer.resume());
+}
+
+TEST_CASE("the loop is: gradients, limit of their norm, step of the optimiser with the schedule's rate") {
+    testing::TinyRegression<double> by_trainer, by_hand;
+    AdamW<double> trainer_optimizer(by_trainer.parameters()), hand_optimizer(by_hand.parameters());
+    Random trainer_random(5), hand_random(5);
+    Trainer<double> trainer(by_trainer.parameters(), trainer_optimizer,
+                            {.steps = 4, .learning_rate = learning_rate, .largest_gradient_norm = 0.5});
+    trainer.run([&](Index) { return StepResult{.loss = by_trainer.loss(trainer_random)}; });
+    for (Index step = 0; step < 4; ++step) {
+        zero_gradients(by_hand.parameters());
+        by_hand.loss(hand_random);
+        clip_by_global_norm(by_hand.parameters(), 0.5);
+        hand_optimizer.step(by_hand.parameters(), learning_rate(step));
+    }
+    CHECK(by_trainer.numbers() == by_hand.numbers());
+}
+
+TEST_CASE("training brings the loss down and the weights to the truth") {
+    testing::TinyRegression<float> model;
+    AdamW<float> optimizer(model.parameters());
+    Random random(6);
+    std::vector<Progress> told;
+    const LearningRate schedule = LearningRate::linear_decay(0.1, 5, 200);
+    Trainer<float> trainer(model.parameters(), optimizer,
+                           {.steps = 200,
+                            .learning_rate = [&](Index step) { return schedule.at(step); },
+                            .progress = [&](const Progress& progress) { told.push_back(progress); }});
+    trainer.run([&](Index) { return StepResult{.loss = model.loss(random), .accuracy = 0.25, .tokens = 8}; });
+    REQUIRE(told.size() == 200);
+    CHECK(told.back().loss < 1e-3 * told.front().loss);
+    CHECK(model.weight.value()(2, 0) == doctest::Approx(2).epsilon(0.01));
+    for (std::size_t i = 0; i < told.size(); ++i) {
+        CHECK(told[i].steps_done == static_cast<Index>(i) + 1);
+        CHECK(told[i].steps == 200);
+        CHECK(told[i].learning_rate == schedule.at(static_cast<Index>(i)));
+        CHECK(told[i].gradient_norm > 0);
+        CHECK(told[i].accuracy == 0.25);
+        CHECK(told[i].seconds >= (i ? told[i - 1].seconds : 0));
+        CHECK(told[i].tokens_per_second * told[i].seconds == doctest::Approx(8.0 * static_cast<double>(i + 1)));
+    }
+}
+
+TEST_CASE("a loss or gradient that is not finite ends the run before it reaches the weights") {
+    testing::TinyRegression<float> model;
+    AdamW<float> optimizer(model.parameters());
+    Random random(7);
+    Trainer<float> trainer(model.parameters(), optimizer, {.steps = 10, .learning_rate = learning_rate});
+    std::vector<float> before;
+    const auto bad_at = [&](Index bad, double loss, float gradient) {
+        return [&, bad, loss, gradient](Index step) {
+            const double good = model.loss(random);
+            before = model.numbers();
+            if (step == bad) model.bias.gradient()(1) += gradient;
+            return StepResult{.loss = step == bad ? loss : good};
+        };
+    };
+    const double nan = std::numeric_limits<double>::quiet_NaN(), infinity = std::numeric_limits<double>::infinity();
+    CHECK(numeric_error(trainer, bad_at(2, nan, 0)) == "Trainer: the loss of step 2 is nan, expected a finite number");
+    CHECK(numeric_error(trainer, bad_at(2, infinity, 0)) == "Trainer: the loss of step 2 is inf, expected a finite number");
+    CHECK(numeric_error(trainer, bad_at(3, 1, static_cast<float>(nan)))
+              .starts_with("Trainer: step 3: global_norm: the gradient of bias"));
+    CHECK(model.numbers() == before);
+    CHECK(trainer.steps_done() == 3);
+    CHECK(optimizer.step_count() == 3);
+    CHECK(numeric_error(trainer, bad_at(-1, 0, 0)) == "");
+    CHECK(trainer.steps_done() == 10);
+}
+
+TEST_CASE("checkpoints are written every so many steps, every so many seconds, and at the end") {
+    const auto written = [](TrainerOptions options) {
+        std::filesystem::remove(path);
+        std::vector<Index> steps;
+        Index last = -1;
+        options.checkpoint = path;
+        options.metadata = {{"run", "tiny"}};
+        testing::TinyRegression<float> model;
+        AdamW<float> optimizer(model.parameters());
+        Random random(8);
+        const auto look = [&] {
+            if (!std::filesystem::exists(path)) return;
+            const Index step = SafetensorsFile(path).read<Index>("training/integer/step")[0];
+            if (step != last) steps.push_back(step);
+            last = step;
+        };
+        Trainer<float> trainer(model.parameters(), optimizer, options);
+        trainer.run([&](Index) {
+            look();
+            return StepResult{.loss = model.loss(random)};
+        });
+        look();
+        CHECK(read_metadata(path) == Metadata{{"run", "tiny"}});
+        return steps;
+    };
+    CHECK(written({.steps = 7, .learning_rate = learning_rate}) == std::vector<Index>{7});
+    CHECK(written({.steps = 7, .learning_rate = learning_rate, .checkpoint_every_steps = 3}) == std::vector<Index>{3, 6, 7});
+    CHECK(written({.steps = 3, .learning_rate = learning_rate, .checkpoint_every_seconds = 1e-9}) == std::vector<Index>{1, 2, 3});
+    CHECK(written({.steps = 3, .learning_rate = learning_rate, .checkpoint_every_seconds = 1e9}) == std::vector<Index>{3});
+}
+
+TEST_CASE("a step that says the aim is reached is the last") {
+    testing::TinyRegression<float> model;
+    AdamW<float> optimizer(model.parameters());
+    Random random(9);
+    Trainer<float> trainer(model.parameters(), optimizer, {.steps = 10, .learning_rate = learning_rate});
+    CHECK(trainer.run([&](Index step) { return StepResult{.loss = model.loss(random), .done = step == 3}; }) ==
+          TrainingOutcome::finished);
+    CHECK(trainer.steps_done() == 4);
+    CHECK(optimizer.step_count() == 4);
+}
+
+TEST_CASE("a finished run that is resumed has nothing left to do") {
+    std::filesystem::remove(path);
+    Run<float, AdamW<float>> run({.steps = 3, .learning_rate = learning_rate, .checkpoint = path});
+    run.run();
+    Run<float, AdamW<float>> again({.steps = 3, .learning_rate = learning_rate, .checkpoint = path});
+    again.trainer.resume();
+    CHECK(again.run(0) == TrainingOutcome::finished);
+    CHECK(again.model.numbers() == run.model.numbers());
+}
+
+TEST_CASE("options and names that make no sense are errors") {
+    testing::TinyRegression<float> model;
+    AdamW<float> optimizer(model.parameters());
+    const auto make = [&](TrainerOptions options) { Trainer<float>(model.parameters(), optimizer, std::move(options)); };
+    CHECK_THROWS_WITH_AS(make({.steps = -1, .learning_rate = learning_rate}), "Trainer: steps -1 is below 0", ConfigError);
+    CHECK_THROWS_WITH_AS(make({.steps = 1, .learning_rate = {}}), "Trainer: there is no learning rate", ConfigError);
+    CHECK_THROWS_WITH_AS(make({.steps = 1, .learning_rate = learning_rate, .checkpoint_every_steps = -2}),
+                         "Trainer: checkpoint_every_steps -2 is below 0", ConfigError);
+    CHECK_THROWS_WITH_AS(make({.steps = 1, .learning_rate = learning_rate, .checkpoint_every_seconds = -2}),
+                         "Trainer: checkpoint_every_seconds -2 is below 0", ConfigError);
+    CHECK_THROWS_WITH_AS(make({.steps = 1, .learning_rate = learning_rate, .largest_gradient_norm = 0}),
+                         "Trainer: largest_gradient_norm 0 is not positive", ConfigError);
+    Trainer<float> trainer(model.parameters(), optimizer, {.steps = 1, .learning_rate = learning_rate});
+    Index step = 0;
+    CHECK_THROWS_WITH_AS(trainer.keep("step", step), "Trainer::keep: name 'step' is taken", ConfigError);
+}
