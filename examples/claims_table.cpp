@@ -107,7 +107,7 @@ int main(int argc, char** argv) {
         example.parse();
         Results results;
         for (const std::string program : {"distraction_issue", "dictionary_lookup"}) {
-            const std::filesystem::path path = std::filesystem::absolute(argv[0]).parent_path() / program;
+            const std::filesystem::path path = std::filesystem::absolute(argv[0]).lexically_normal().parent_path() / program;
             std::string command = quoted(path.string()) + " --output " + quoted((example.output() / program).string()) +
                                   " --seed " + std::to_string(example.seed()) + " --threads " + std::to_string(threads());
             if (example.scale() == Scale::quick) command += " --quick";
@@ -115,11 +115,14 @@ int main(int argc, char** argv) {
             run(command, results, example.out());
         }
 
+        example.out() << "Plots and numbers: " << std::filesystem::absolute(example.output()).string() << "\n";
+        for (const auto& entry : std::filesystem::recursive_directory_iterator(example.output()))
+            if (entry.path().extension() == ".svg") example.out() << "  " << entry.path().string() << "\n";
+
         Table table({"claim", "what", "paper", "ours", "reproduced"});
         add_distraction_rows(results, table);
         add_dictionary_rows(results, table);
-        example.out() << table << "\nPlots and numbers: " << std::filesystem::absolute(example.output()).string() << "\n";
-        for (const auto& entry : std::filesystem::recursive_directory_iterator(example.output()))
-            if (entry.path().extension() == ".svg") example.out() << "  " << entry.path().string() << "\n";
+        example.out() << "\n" << table;
+        if (example.scale() != Scale::full) example.out() << "\nOne seed. Three seeds with intervals: --full.\n";
     });
 }

@@ -18,6 +18,7 @@ const testing::TemporaryFolder folder;
 const std::filesystem::path path = folder / "t.safetensors";
 
 void write_bytes(const std::string& bytes) {
+    std::filesystem::remove(path);  // truncating it instead makes some file systems wait for the disk
     std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<Index>(bytes.size()));
 }
 
@@ -314,7 +315,7 @@ TEST_CASE("random damage to a header never does more than throw FileError") {
         R"({"__metadata__":{"k":"v"},)" + entry("v", "F32", "[2,3]", "[0,24]") + "," + entry("w", "I64", "[1]", "[24,32]") + "}";
     const std::string characters = "{}[]\",:0123456789-eFIU\\ \xff";
     Random random(2);
-    for (int trial = 0; trial < 3000; ++trial) {
+    for (int trial = 0; trial < 1000; ++trial) {
         std::string header = good;
         for (Index change = random.below(3) + 1; change > 0; --change) {
             const auto where = static_cast<std::size_t>(random.below(static_cast<Index>(header.size())));

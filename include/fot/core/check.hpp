@@ -47,12 +47,22 @@ std::string message(const Parts&... parts) {
     return text.str();
 }
 
+namespace detail {
+
+/// Out of line and marked as never returning: the checked code stays small, and the compiler knows the condition holds behind it.
+template <class Kind, class... Parts>
+[[noreturn, gnu::noinline, gnu::cold]] void fail(const Parts&... parts) {
+    throw Kind(message(parts...));
+}
+
+}  // namespace detail
+
 /// Throws `Kind(message(parts...))` unless `condition` holds. The message is only
 /// put together when it is needed (its parts are evaluated at every call, so they should be cheap).
 template <class Kind, class... Parts>
-void require(bool condition, const Parts&... parts) {
+[[gnu::always_inline]] inline void require(bool condition, const Parts&... parts) {
     if (!condition) [[unlikely]]
-        throw Kind(message(parts...));
+        detail::fail<Kind>(parts...);
 }
 
 }  // namespace fot

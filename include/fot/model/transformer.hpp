@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "fot/attention/causal_attention.hpp"
+#include "fot/attention/gate.hpp"
 #include "fot/core/parameter.hpp"
 #include "fot/core/random.hpp"
 #include "fot/model/config.hpp"
