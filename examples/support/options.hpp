@@ -16,12 +16,11 @@
 /// Read first: support/report.hpp, support/progress.hpp.
 #pragma once
 
-#include <signal.h>
-
 #include <CLI/CLI.hpp>
 #include <iostream>
 
 #include "fot/core/blas.hpp"
+#include "fot/train/interrupt.hpp"
 #include "progress.hpp"
 #include "report.hpp"
 
@@ -41,15 +40,6 @@ struct Scaled {
 struct Interrupted : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
-
-namespace detail {
-inline volatile sig_atomic_t interrupt_seen = 0;
-extern "C" inline void note_interrupt(int) { interrupt_seen = 1; }
-}  // namespace detail
-
-/// True once Ctrl-C was pressed: the loop should leave a checkpoint and throw `Interrupted`. A second Ctrl-C ends the program at
-/// once.
-inline bool interrupted() { return detail::interrupt_seen != 0; }
 
 /// Throws `Interrupted` once Ctrl-C was pressed, for loops that have nothing to save.
 inline void stop_if_interrupted(const std::string& how_to_go_on = "nothing was saved") {
@@ -174,11 +164,7 @@ class Example {
 template <class Body>
 int run_example(int argc, char** argv, const std::string& question, Body&& body, std::ostream& out = std::cout,
                 std::ostream& errors = std::cerr) {
-    struct sigaction action {};
-    action.sa_handler = detail::note_interrupt;
-    action.sa_flags = static_cast<int>(SA_RESETHAND);  // a second Ctrl-C does what it always does
-    detail::interrupt_seen = 0;
-    ::sigaction(SIGINT, &action, nullptr);
+    const InterruptGuard guard;  // a second Ctrl-C ends the program at once
     try {
         Example example(argc, argv, question, out);
         try {

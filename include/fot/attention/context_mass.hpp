@@ -31,6 +31,7 @@ void require_context_shapes(const Tensor<Real, 4>& q, const Tensor<Real, 4>& con
 template <class Real>
 Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table, Real scale = 1) {
     detail::require_context_shapes(q, context_k, table);
+    require<ConfigError>(scale > Real(0), "context_log_mass: scale is ", scale, ", expected above 0");
     const Index heads = extent(q, 2), group = heads / extent(context_k, 2);
     Tensor<Real, 4> mass = full<Real, 4>({extent(q, 0), extent(q, 1), heads, table.most_contexts()}, -std::numeric_limits<Real>::infinity());
     parallel_for(extent(q, 0) * heads, [&](Index unit) {

@@ -130,7 +130,8 @@ inline ContextTable packed_contexts(Index entries, Index range, Index packing, b
 /// The table as a picture: one line per entry, one column per context, `+` a positive, `-` a negative, `.` not seen.
 inline std::string attention_pattern(const ContextTable& table) {
     require_valid(table, table.entries());
-    std::string text = "entry  sees contexts 0 ... " + std::to_string(table.sources - 1) + "  (+ own document, - other document)\n";
+    const std::string which = table.sources == 0 ? "no contexts" : "contexts 0 ... " + std::to_string(table.sources - 1);
+    std::string text = "entry  sees " + which + "  (+ own document, - other document)\n";
     for (std::size_t entry = 0; entry < table.contexts.size(); ++entry) {
         std::string line(static_cast<std::size_t>(table.sources), '.');
         for (std::size_t i = 0; i < table.contexts[entry].size(); ++i)

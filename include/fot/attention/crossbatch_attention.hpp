@@ -11,6 +11,7 @@
 /// Read first: attention/contexts.hpp, attention/softmax.hpp.   Read next: attention/memory_attention.hpp.
 #pragma once
 
+#include <memory>
 #include <numeric>
 #include <type_traits>
 #include <utility>
@@ -173,6 +174,28 @@ struct Attention {
     Variable<Real, 3> log_sum_exp;
 };
 
+namespace detail {
+
+/// Puts the result of an attention on the tape. `backward(o, log_sum_exp, d_o, d_log_sum_exp)` is called once for both; its last
+/// argument is null if no gradient came to the log-sum-exp.
+template <class Real, class Backward, class... Inputs>
+Attention<Real> record_attention(Tape& tape, AttentionResult<Real> result, Backward backward, const Inputs&... inputs) {
+    Attention<Real> attention;
+    const auto log_sum_exp = std::make_shared<Variable<Real, 3>>();
+    attention.o = tape.record(
+        std::move(result.o),
+        [=](const Tensor<Real, 4>& o, const Tensor<Real, 4>& d_o) {
+            backward(o, log_sum_exp->value(), d_o, log_sum_exp->has_gradient() ? &log_sum_exp->gradient() : nullptr);
+        },
+        inputs...);
+    // Replayed before the step of o, which only runs if o has a gradient: here it gets one, if need be of zeros.
+    *log_sum_exp = tape.record(std::move(result.log_sum_exp), [o = attention.o](const Tensor<Real, 3>&) { o.gradient(); }, inputs...);
+    attention.log_sum_exp = *log_sum_exp;
+    return attention;
+}
+
+}  // namespace detail
+
 /// crossbatch_attention on the tape. `context_k` and `context_v` may be empty handles if the table is empty.
 /// options.local_bias must outlive the tape.
 template <class Real>
@@ -181,19 +204,13 @@ Attention<Real> crossbatch_attention(Tape& tape, const Variable<Real, 4>& q, con
                                      const AttentionOptions<Real>& options = {}) {
     const Variable<Real, 4> none(Tensor<Real, 4>{});
     const Variable<Real, 4> ck = context_k ? context_k : none, cv = context_v ? context_v : none;
-    AttentionResult<Real> result = crossbatch_attention(q.value(), k.value(), v.value(), ck.value(), cv.value(), table, options);
-    const bool recorded = tape.recording() && (q.needs_gradient() || k.needs_gradient() || v.needs_gradient() || ck.needs_gradient() || cv.needs_gradient());
-    Attention<Real> attention;
-    attention.log_sum_exp = Variable<Real, 3>(std::move(result.log_sum_exp), recorded);
-    attention.o = tape.record(
-        std::move(result.o),
-        [=, log_sum_exp = attention.log_sum_exp](const Tensor<Real, 4>& o, const Tensor<Real, 4>& d_o) {
-            crossbatch_attention_vjp(q.value(), k.value(), v.value(), ck.value(), cv.value(), table, options, o, log_sum_exp.value(), d_o,
-                                     log_sum_exp.has_gradient() ? &log_sum_exp.gradient() : nullptr, q.gradient(), k.gradient(),
-                                     v.gradient(), ck.gradient(), cv.gradient());
+    return detail::record_attention(
+        tape, crossbatch_attention(q.value(), k.value(), v.value(), ck.value(), cv.value(), table, options),
+        [=](const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o, const Tensor<Real, 3>* d_log_sum_exp) {
+            crossbatch_attention_vjp(q.value(), k.value(), v.value(), ck.value(), cv.value(), table, options, o, log_sum_exp, d_o, d_log_sum_exp,
+                                     q.gradient(), k.gradient(), v.gradient(), ck.gradient(), cv.gradient());
         },
         q, k, v, ck, cv);
-    return attention;
 }
 
 /// Attention to contexts alone, without the local context: one part of a gated memory layer.

@@ -47,7 +47,7 @@ void for_each_query(const Tensor<Real, 4>& o, F&& f) {
 /// The gate of one query: share of part a in softmax over a and b together. Half where both parts are empty (both o are 0).
 template <class Real>
 Real merging_gate(Real a_log_sum_exp, Real b_log_sum_exp) {
-    return a_log_sum_exp == b_log_sum_exp ? Real(0.5) : sigmoid(a_log_sum_exp - b_log_sum_exp);
+    return a_log_sum_exp == b_log_sum_exp ? Real(0.5) : fot::sigmoid(a_log_sum_exp - b_log_sum_exp);
 }
 
 }  // namespace detail
@@ -97,18 +97,13 @@ void merge_vjp(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_log_sum_exp, c
 /// merge on the tape.
 template <class Real>
 Attention<Real> merge(Tape& tape, const Attention<Real>& a, const Attention<Real>& b) {
-    AttentionResult<Real> whole = merge(a.o.value(), a.log_sum_exp.value(), b.o.value(), b.log_sum_exp.value());
-    Attention<Real> merged;
-    merged.log_sum_exp = Variable<Real, 3>(std::move(whole.log_sum_exp), tape.recording() && (a.o.needs_gradient() || b.o.needs_gradient()));
-    merged.o = tape.record(
-        std::move(whole.o),
-        [=, log_sum_exp = merged.log_sum_exp](const Tensor<Real, 4>& d_o) {
-            merge_vjp(a.o.value(), a.log_sum_exp.value(), b.o.value(), b.log_sum_exp.value(), d_o,
-                      log_sum_exp.has_gradient() ? &log_sum_exp.gradient() : nullptr, a.o.gradient(), a.log_sum_exp.gradient(), b.o.gradient(),
-                      b.log_sum_exp.gradient());
+    return detail::record_attention(
+        tape, merge(a.o.value(), a.log_sum_exp.value(), b.o.value(), b.log_sum_exp.value()),
+        [=](const Tensor<Real, 4>&, const Tensor<Real, 3>&, const Tensor<Real, 4>& d_o, const Tensor<Real, 3>* d_log_sum_exp) {
+            merge_vjp(a.o.value(), a.log_sum_exp.value(), b.o.value(), b.log_sum_exp.value(), d_o, d_log_sum_exp, a.o.gradient(),
+                      a.log_sum_exp.gradient(), b.o.gradient(), b.log_sum_exp.gradient());
         },
-        a.o, b.o);
-    return merged;
+        a.o, a.log_sum_exp, b.o, b.log_sum_exp);
 }
 
 /// The learned gate: o[b,t,h] = g_h memory[b,t,h] + (1 - g_h) local[b,t,h] with g_h = sigmoid(bias_h).

@@ -19,13 +19,14 @@ namespace fot {
 /// Attention of each query to pairs of its own, such as those a search retrieved for it.
 ///
 /// Shapes: q (B,T,H,D), keys (B,T,H,K,D), values (B,T,H,K,E) -> o (B,T,H,E), log_sum_exp (B,H,T). K = 0: zeros and -infinity.
-/// Cost:   2 B T H K D multiply-adds.   Errors: ShapeError.
+/// Cost:   2 B T H K D multiply-adds.   Errors: ShapeError; ConfigError if the scale is not above 0.
 /// Same as: memory attention over all of M, when the K pairs are M.
 template <class Real>
 AttentionResult<Real> retrieved_attention(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values, Real scale = 1) {
     const Shape<4> shape = shape_of(q);
     require_shape("retrieved_attention: keys", keys, Shape<5>{shape[0], shape[1], shape[2], -1, shape[3]});
     require_shape("retrieved_attention: values", values, Shape<5>{shape[0], shape[1], shape[2], extent(keys, 3), -1});
+    require<ConfigError>(scale > Real(0), "retrieved_attention: scale is ", scale, ", expected above 0");
     AttentionResult<Real> result{empty<Real, 4>({shape[0], shape[1], shape[2], extent(values, 4)}), empty<Real, 3>({shape[0], shape[2], shape[1]})};
     parallel_for(shape[0] * shape[2], [&](Index unit) {
         const Index b = unit / shape[2], h = unit % shape[2];
@@ -67,19 +68,13 @@ void retrieved_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 5>& ke
 template <class Real>
 Attention<Real> retrieved_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 5>& keys, const Variable<Real, 5>& values,
                                     Real scale = 1) {
-    AttentionResult<Real> result = retrieved_attention(q.value(), keys.value(), values.value(), scale);
-    Attention<Real> attention;
-    attention.log_sum_exp = Variable<Real, 3>(std::move(result.log_sum_exp),
-                                              tape.recording() && (q.needs_gradient() || keys.needs_gradient() || values.needs_gradient()));
-    attention.o = tape.record(
-        std::move(result.o),
-        [=, log_sum_exp = attention.log_sum_exp](const Tensor<Real, 4>& o, const Tensor<Real, 4>& d_o) {
-            retrieved_attention_vjp(q.value(), keys.value(), values.value(), scale, o, log_sum_exp.value(), d_o,
-                                    log_sum_exp.has_gradient() ? &log_sum_exp.gradient() : nullptr, q.gradient(), keys.gradient(),
-                                    values.gradient());
+    return detail::record_attention(
+        tape, retrieved_attention(q.value(), keys.value(), values.value(), scale),
+        [=](const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o, const Tensor<Real, 3>* d_log_sum_exp) {
+            retrieved_attention_vjp(q.value(), keys.value(), values.value(), scale, o, log_sum_exp, d_o, d_log_sum_exp, q.gradient(),
+                                    keys.gradient(), values.gradient());
         },
         q, keys, values);
-    return attention;
 }
 
 }  // namespace fot

@@ -140,8 +140,8 @@ class RunningSoftmax {
     void absorb(Index t, Real* scores, Index seen, Index padded) {
         std::fill(scores + seen, scores + padded, Real(0));
         const Real maximum = std::max(maximum_(t), scale_ * largest(scores, seen));
-        if (seen == 0 || maximum == -std::numeric_limits<Real>::infinity()) {
-            std::fill(scores, scores + seen, Real(0));
+        if (seen == 0 || maximum == -std::numeric_limits<Real>::infinity()) {  // all masked, or NaN: that must not vanish
+            for (Index j = 0; j < seen; ++j) sum_(t) += scores[j] = std::isnan(scores[j]) ? scores[j] : Real(0);
             return;
         }
         const Real correction = exponential(maximum_(t) - maximum);
@@ -195,8 +195,9 @@ void softmax_attention_vjp(HeadView<const Real> q, HeadView<const Real> keys, He
             detail::score_tile(q_tile, tile, first, keys_turned, seen, scale, visibility, scores.data());
             tile_product<false>(rows, detail::left_factor(d_o_tile), values_turned, d_scores.data(), key_block, seen, values.width);
             for (Index i = 0; i < rows; ++i) {
-                const Index row_seen = visibility.seen(tile + i, first, count);
                 const Real shift = log_sum_exp[tile + i], delta_t = delta[tile + i];
+                const bool saw_none = shift == -std::numeric_limits<Real>::infinity();  // its p would be exp(-infinity + infinity)
+                const Index row_seen = saw_none ? 0 : visibility.seen(tile + i, first, count);
                 Real *p = row(scores, i), *d_s = row(d_scores, i);
 #pragma omp simd
                 for (Index j = 0; j < row_seen; ++j) {

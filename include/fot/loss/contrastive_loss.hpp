@@ -110,8 +110,9 @@ ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tens
         for (Index b = 0; b < entries; ++b)
             for (Index h = g * group; h < (g + 1) * group; ++h) {
                 const auto at = static_cast<std::size_t>(b);
-                StreamingSearch<Real> search(matrix(row(q, b, Index(0), h), queries, width, heads * width), hardest);
                 std::vector<Index> negative_contexts(table.contexts[at].begin() + table.positives[at], table.contexts[at].end());
+                const Index wanted = std::min(hardest, static_cast<Index>(negative_contexts.size()) * rows);
+                StreamingSearch<Real> search(matrix(row(q, b, Index(0), h), queries, width, heads * width), wanted);
                 std::sort(negative_contexts.begin(), negative_contexts.end());  // a search takes its blocks in ascending order
                 for (const Index context : negative_contexts)
                     search.add(matrix(row(context_k, context, Index(0), g), rows, width, key_heads * width), context * rows);

@@ -1,0 +1,440 @@
+/// Can a model trained on 512 tokens find one definition among millions?   (claims C2 and C13)
+///
+/// A document defines words of four symbols in its first half and asks for them in the second. By crossbatch the model is trained on
+/// 256 + 256 tokens, with the definitions of other documents as negatives; then its memory is filled with up to 16 million
+/// tokens of definitions and it is asked for 400 of them. Every memory key is computed and searched exactly, none is kept.
+///
+/// Trainings, always named: `uniform` draws all symbols (the paper's data), `hard` lets each batch spell with 8 of the 61 symbols, so
+/// that keys differ in few places. --full adds `one_context` (uniform, no negatives) and `standard` (a plain transformer on
+/// whole 512-token documents, given the same memory afterwards).
+///
+/// Command: build/release/examples/dictionary_lookup          --memory-tokens 16777216 --training hard   for one point of it
+/// Memory:  below 1 GiB whatever the number of memory tokens.
+/// Expect:  accuracy near 1 up to a million tokens for `uniform` and `hard`; see examples/README.md for times and figures.
+#include <filesystem>
+#include <map>
+
+#include "fot/attention/memory_attention.hpp"
+#include "fot/data/dictionary.hpp"
+#include "fot/measure/intervals.hpp"
+#include "fot/measure/retrieval.hpp"
+#include "fot/memory/streaming_search.hpp"
+#include "fot/model/transformer.hpp"
+#include "fot/nn/cross_entropy.hpp"
+#include "fot/train/muon.hpp"
+#include "fot/train/trainer.hpp"
+#include "support/options.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+
+namespace {
+
+/// How a model is trained once it has learned the task on one context (phase 2).
+struct Training {
+    std::string name;
+    Index steps;       ///< of phase 2
+    Index questions;   ///< documents with questions in a batch, B
+    Index contexts;    ///< contexts that each of them sees, the own one included
+    Index symbols;     ///< each batch spells with so many of the 61 symbols; 0: all of them
+    bool standard = false;
+};
+
+struct Settings {
+    std::string only, checkpoint;
+    Index steps = 0, questions = 0, contexts = 0;  // 0: the training's own
+    Index memory_tokens = 0, largest = 0, k = 32, asked = 400, seeds = 0;
+    double curriculum_accuracy = 0;
+    bool repeat_keys = false;
+};
+
+std::vector<Training> trainings(Scale scale, const Settings& settings) {
+    const bool quick = scale == Scale::quick;
+    std::vector<Training> list{{"uniform", quick ? 2 : 300, 16, quick ? 16 : 128, 0}, {"hard", quick ? 2 : 200, 16, 16, 8}};
+    if (scale == Scale::full || settings.only == "one_context") list.push_back({"one_context", 300, 16, 1, 0});
+    if (scale == Scale::full || settings.only == "standard") list.push_back({"standard", 300, 16, 0, 0, true});
+    if (!settings.only.empty()) std::erase_if(list, [&](const Training& training) { return training.name != settings.only; });
+    require<ConfigError>(!list.empty(), "--training ", settings.only, ": expected uniform, hard, one_context or standard");
+    for (Training& training : list) {
+        if (settings.steps > 0) training.steps = settings.steps;
+        if (settings.questions > 0) training.questions = settings.questions;
+        if (settings.contexts > 0 && !training.standard) training.contexts = settings.contexts;
+    }
+    return list;
+}
+
+Transformer<float> new_model(Random& random) {
+    return Transformer<float>({.vocabulary = 64, .width = 128, .layers = 3, .memory_layers = {2}, .heads = 4, .memory_heads = 2, .feed_forward = 256}, random);
+}
+
+/// Targets at the answer positions alone, (B, answers).
+Tokens at_positions(const Tokens& tokens, const std::vector<Index>& positions) {
+    Tokens chosen = empty<std::int32_t, 2>({extent(tokens, 0), static_cast<Index>(positions.size())});
+    for (Index b = 0; b < extent(tokens, 0); ++b)
+        for (std::size_t p = 0; p < positions.size(); ++p) chosen(b, static_cast<Index>(p)) = tokens(b, positions[p]);
+    return chosen;
+}
+
+/// One training step: loss and gradients of a fresh batch. Only the answers are computed: nothing else has a loss.
+StepResult step_loss(Transformer<float>& model, const Training& training, Index half_length, Index questions, Index contexts, Random& random) {
+    const DictionaryTask task{.half_length = half_length};
+    DictionaryBatch<float> batch = dictionary_batch<float>(task, questions, std::max(questions, contexts), random, {.subset = training.symbols});
+    std::vector<Index> answers = answer_positions(task);
+    ContextTable table = no_contexts(questions);
+    if (training.standard) {
+        batch = whole_documents(batch);
+        for (Index& position : answers) position += half_length;
+    } else {
+        table = previous_contexts(questions, 1, contexts - 1, extent(batch.previous, 0));
+    }
+    const Tokens targets = at_positions(batch.targets, answers);
+    Tape tape;
+    const Variable<float, 3> logits = model.crossbatch(tape, {batch.previous, batch.current, table, answers});
+    const Variable<float, 1> loss = cross_entropy(tape, logits, targets, full<float, 2>(shape_of(targets), 1.0f), Reduction::token_mean);
+    Proportion right;
+    for (const auto correct : correct_predictions(logits.value(), targets).storage()) right.add(correct != 0);
+    tape.backward(loss);
+    return {.loss = static_cast<double>(loss.value()(0)), .accuracy = right.value(), .tokens = 2 * questions * half_length};
+}
+
+/// Trains in two phases: a curriculum of lengths with the own context alone, until the model has learned to look definitions up, and
+/// then the contexts and data of the training. (The paper raises the number of contexts at an accuracy of 98 % as well.)
+void train(Example& example, const Settings& settings, const Training& training, std::uint64_t seed, Transformer<float>& model) {
+    Random random(seed + 1000);
+    Muon<float> optimizer(model.parameters(), {});
+    const auto file = [&](int phase) { return example.output() / message(training.name, "_seed", seed, "_phase", phase, ".safetensors"); };
+    const auto run_phase = [&](int phase, Index steps, auto learning_rate, LengthSchedule* lengths, auto&& step) {
+        examples::Progress bar(message(training.name, ", seed ", seed, ", phase ", phase), steps);
+        Trainer<float> trainer(model.parameters(), optimizer,
+                               {.steps = steps, .learning_rate = learning_rate, .checkpoint = file(phase), .progress = [&](const fot::Progress& at) {
+                                    bar.update(at.steps_done, message("accuracy ", fixed(*at.accuracy), ", loss ", fixed(at.loss, 4)));
+                                }});
+        trainer.keep("batches", random);
+        if (lengths) trainer.keep("lengths", *lengths);
+        trainer.resume();
+        if (trainer.run(step) == TrainingOutcome::interrupted)
+            throw Interrupted(message("training is kept in ", file(phase).string(), "; the same command goes on from there"));
+    };
+
+    LengthSchedule lengths = LengthSchedule::stages({{{20, 64}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy},
+                                                     {{60, 32}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy},
+                                                     {{130, 16}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy},
+                                                     {{256, 8}, Stage<LengthAndBatch>::no_step, std::min(0.98, settings.curriculum_accuracy + 0.08)}});
+    const LearningRate warm_up = LearningRate::constant(1, 50);
+    if (!std::filesystem::exists(file(2)))
+        run_phase(1, 4000, [&](Index step) { return warm_up.at(step); }, &lengths, [&](Index step) {
+            Training curriculum = training;
+            curriculum.symbols = 0;
+            const LengthAndBatch at = lengths.next(step, random);
+            StepResult result = step_loss(model, curriculum, at.length, at.batch, 1, random);
+            lengths.observe(*result.accuracy);
+            result.done = lengths.finished();
+            return result;
+        });
+    const LearningRate decay = LearningRate::linear_decay(1, 0, training.steps, 1.0);
+    run_phase(2, training.steps, [&](Index step) { return decay.at(step); }, nullptr,
+              [&](Index) { return step_loss(model, training, 256, training.questions, training.contexts, random); });
+}
+
+/// A trained model: from --checkpoint if that file is there, else by training; then it is written there.
+Transformer<float> trained_model(Example& example, const Settings& settings, const Training& training, std::uint64_t seed) {
+    Random random(seed);
+    Transformer<float> model = new_model(random);
+    const Metadata made_for{{"program", "dictionary_lookup"}, {"training", training.name}, {"seed", message(seed)}, {"steps", message(training.steps)},
+                            {"questions", message(training.questions)}, {"contexts", message(training.contexts)}};
+    if (!settings.checkpoint.empty() && std::filesystem::exists(settings.checkpoint)) {
+        const Metadata found = read_metadata(settings.checkpoint);
+        for (const auto& [key, value] : made_for) {
+            const auto at = found.find(key);
+            require<ConfigError>(at != found.end() && at->second == value, "--checkpoint ", settings.checkpoint, ": ", key, " is ",
+                                 at == found.end() ? "not given" : at->second, ", this run wants ", value);
+        }
+        load_weights(settings.checkpoint, model.parameters());
+        example.out() << training.name << ": model from " << settings.checkpoint << "\n";
+        return model;
+    }
+    train(example, settings, training, seed, model);
+    if (!settings.checkpoint.empty()) save_weights(settings.checkpoint, model.parameters(), made_for);
+    return model;
+}
+
+/// The queries of the answers to one set of questions, and what the rest of the layer needs.
+struct Questions {
+    DictionaryBatch<float> batch;
+    Variable<float, 3> x;        ///< (W, answers, E) input of the memory layer at the answer positions
+    Variable<float, 4> q, k, v;  ///< q (W, answers, H, D) with the temperature in it; k, v (W, T, H, D) local
+    std::vector<Index> records;  ///< asked for, in order
+};
+
+/// What one memory size gives.
+struct Lookup {
+    Index memory_tokens;
+    Proportion tokens, values;
+    double knn_score = 0, focus_score = 0;  ///< of the best key of an answer token, mean over the head that decides more
+};
+
+/// Evaluates nested memory sizes in one pass over the largest: the windows of the dictionary go through the lower layers, their keys
+/// are offered to all questions whose memory they belong to, and only what the top k need is kept.
+class Evaluation {
+   public:
+    Evaluation(Transformer<float>& model, const EvaluationDictionary& dictionary, std::vector<Index> sizes, Index asked, Index k, std::uint64_t seed)
+        : model_(model), dictionary_(dictionary), sizes_(std::move(sizes)), k_(k), answers_(answer_positions(dictionary.task())) {
+        Random random(seed);
+        std::vector<Tensor<float, 4>> queries;
+        for (const Index size : sizes_) questions_.push_back(ask(dictionary_.sample_questions(size, asked, random)));
+        per_size_ = extent(questions_[0].q.value(), 0) * static_cast<Index>(answers_.size());
+        heads_ = extent(questions_[0].q.value(), 2);
+        width_ = extent(questions_[0].q.value(), 3);
+        for (Index h = 0; h < heads_; ++h) {
+            Tensor<float, 2> of_head = empty<float, 2>({per_size_ * static_cast<Index>(sizes_.size()), width_});
+            for (std::size_t s = 0; s < sizes_.size(); ++s)
+                for (Index n = 0; n < per_size_; ++n)
+                    std::copy_n(questions_[s].q.value().data() + (n * heads_ + h) * width_, width_, row(of_head, static_cast<Index>(s) * per_size_ + n));
+            searches_.emplace_back(of_head, k);
+        }
+    }
+
+    std::vector<Lookup> run(const std::string& what) {
+        const Index length = dictionary_.task().half_length, all = sizes_.back() / length;
+        const Index block = 8, group = 4 * threads();  // windows of one pass through the layers, and passes side by side
+        examples::Progress bar(what, all);
+        for (Index first = 0; first < all;) {
+            stop_if_interrupted("the trained model is kept; the same command evaluates again");
+            // Up to the next size at which some questions stop seeing more.
+            Index seen_by = 0;
+            while (sizes_[static_cast<std::size_t>(seen_by)] / length <= first) ++seen_by;
+            const Index last = std::min(first + block * group, sizes_[static_cast<std::size_t>(seen_by)] / length);
+            std::vector<Heads<float>> heads(static_cast<std::size_t>((last - first + block - 1) / block));
+            parallel_for(static_cast<Index>(heads.size()), [&](Index i) {
+                const Index begin = first + i * block;
+                heads[static_cast<std::size_t>(i)] = keys_and_values(dictionary_.windows(begin, std::min(block, last - begin)));
+            });
+            for (std::size_t i = 0; i < heads.size(); ++i)
+                for (Index h = 0; h < heads_; ++h) {
+                    const Tensor<float, 4>&k = heads[i].k.value(), &v = heads[i].v.value();
+                    searches_[static_cast<std::size_t>(h)].add_with_values(
+                        matrix(row(k, Index(0), Index(0), h), extent(k, 0) * length, width_, heads_ * width_),
+                        matrix(row(v, Index(0), Index(0), h), extent(v, 0) * length, width_, heads_ * width_),
+                        (first + static_cast<Index>(i) * block) * length, {seen_by * per_size_, per_size_ * static_cast<Index>(sizes_.size())});
+                }
+            first = last;
+            bar.update(first, "");
+        }
+        std::vector<SearchResult<float>> found;
+        std::vector<Tensor<float, 3>> values;
+        for (const auto& search : searches_) {
+            found.push_back(search.result());
+            values.push_back(search.values());
+        }
+        std::vector<Lookup> lookups;
+        for (std::size_t s = 0; s < sizes_.size(); ++s) lookups.push_back(answer(s, found, values));
+        return lookups;
+    }
+
+    /// Whom the tokens of the first questions attend to, as the paper's table: retrieved keys with their scores.
+    Table retrieved_keys(Index questions) const {
+        const SearchResult<float> found[] = {searches_[0].result(), searches_[1].result()};
+        const std::size_t size = sizes_.size() - 1;
+        Table table({"question", "input token", "head", "retrieved from", "its record", "kNN score", "Focus score"});
+        const Index value_length = dictionary_.task().value_length;
+        for (Index n = 0; n < questions * value_length; ++n) {
+            const Index at = static_cast<Index>(size) * per_size_ + n, asked = questions_[size].records[static_cast<std::size_t>(n / value_length)];
+            for (Index h = 0; h < 2; ++h) {
+                const auto [knn, focus] = scores_of_best(h, at, found[h]);
+                const Index position = found[h].indices(at, 0), record = dictionary_.record_at(position);
+                table.add(message(asked == record ? "right " : "WRONG ", text(asked)), n % value_length == 0 ? "<v>" : message("v", n % value_length), h,
+                          message("token ", position), record < 0 ? "filler" : text(record), fixed(knn), fixed(focus));
+            }
+        }
+        return table;
+    }
+
+   private:
+    std::string text(Index record) const {
+        const DictionaryRecord entry = dictionary_.record(record);
+        std::string words;
+        for (const auto symbol : entry.key) words += message(symbol, " ");
+        words += "->";
+        for (const auto symbol : entry.value) words += message(" ", symbol);
+        return words;
+    }
+
+    /// The layers below the memory layer.
+    Variable<float, 3> lower(Tape& tape, const Tokens& tokens) const {
+        Variable<float, 3> x = model_.embed(tape, tokens);
+        for (Index i = 0; i < memory_layer_; ++i) x = model_.layer(i).local(tape, x);
+        return x;
+    }
+
+    Heads<float> keys_and_values(const Tokens& tokens) const {
+        Tape tape(Tape::inference);
+        const Variable<float, 3> h = model_.layer(memory_layer_).normalized(tape, lower(tape, tokens));
+        return {{}, model_.layer(memory_layer_).keys(tape, h), model_.layer(memory_layer_).values(tape, h)};
+    }
+
+    Questions ask(const std::vector<Index>& records) const {
+        Tape tape(Tape::inference);
+        Questions questions;
+        questions.records = records;
+        questions.batch = dictionary_.questions<float>(records);
+        TransformerLayer<float>& layer = model_.layer(memory_layer_);
+        const Variable<float, 3> x = lower(tape, questions.batch.current), h = layer.normalized(tape, x);
+        questions.k = layer.keys(tape, h);
+        questions.v = layer.values(tape, h);
+        questions.q = layer.queries(tape, take_positions(tape, h, answers_));
+        questions.x = take_positions(tape, x, answers_);
+        return questions;
+    }
+
+    /// Memory attention over the k best keys of each query, merged with local attention, and the rest of the model.
+    Lookup answer(std::size_t s, const std::vector<SearchResult<float>>& found, const std::vector<Tensor<float, 3>>& values) const {
+        const Questions& questions = questions_[s];
+        const Shape<4> shape = shape_of(questions.q.value());
+        const Index kept = extent(found[0].scores, 1), first = static_cast<Index>(s) * per_size_;
+        // The score of a retrieved key is known: softmax over the k scores, then the sum of the values.
+        Attention<float> memory;
+        Tensor<float, 4> o = zeros<float, 4>(shape);
+        Tensor<float, 3> log_mass = empty<float, 3>({shape[0], shape[2], shape[1]});
+        for (Index n = 0; n < per_size_; ++n)
+            for (Index h = 0; h < heads_; ++h) {
+                const auto at = static_cast<std::size_t>(h);
+                const float* scores = row(found[at].scores, first + n);
+                const double total = log_sum_exp(scores, kept);
+                log_mass(n / shape[1], h, n % shape[1]) = static_cast<float>(total);
+                for (Index j = 0; j < kept; ++j) {
+                    const auto weight = static_cast<float>(std::exp(static_cast<double>(scores[j]) - total));
+                    for (Index d = 0; d < width_; ++d) o(n / shape[1], n % shape[1], h, d) += weight * values[at](first + n, j, d);
+                }
+            }
+        memory.o = Variable<float, 4>(std::move(o));
+        memory.log_sum_exp = Variable<float, 3>(std::move(log_mass));
+        Tape tape(Tape::inference);
+        AttentionOptions<float> options;
+        options.query_positions = answers_;
+        const Attention<float> local = causal_attention(tape, questions.q, questions.k, questions.v, options);
+        const Variable<float, 3> logits = model_.head(tape, model_.layer(memory_layer_).finish(tape, questions.x, merge(tape, memory, local).o));
+
+        Lookup lookup{sizes_[s], {}, {}, 0, 0};
+        const auto right = correct_predictions(logits.value(), at_positions(questions.batch.targets, answers_));
+        const Index value_length = dictionary_.task().value_length;
+        for (Index n = 0; n < per_size_; n += value_length) {
+            bool whole = true;
+            for (Index i = 0; i < value_length; ++i) {
+                lookup.tokens.add(right.data()[n + i] != 0);
+                whole = whole && right.data()[n + i] != 0;
+            }
+            lookup.values.add(whole);
+        }
+        const Index sampled = std::min<Index>(per_size_, 100);
+        for (Index h = 0; h < heads_; ++h) {
+            double knn = 0, focus = 0;
+            for (Index n = 0; n < sampled; ++n) {
+                const auto [knn_n, focus_n] = scores_of_best(h, first + n, found[static_cast<std::size_t>(h)]);
+                knn += knn_n / static_cast<double>(sampled);
+                focus += focus_n / static_cast<double>(sampled);
+            }
+            if (knn > lookup.knn_score) {
+                lookup.knn_score = knn;
+                lookup.focus_score = focus;
+            }
+        }
+        return lookup;
+    }
+
+    /// kNN and Focus score of the best key of query `at`: the windows around it are computed once more.
+    std::pair<double, double> scores_of_best(Index h, Index at, const SearchResult<float>& found) const {
+        const Index length = dictionary_.task().half_length, position = found.indices(at, 0);
+        const Index all = sizes_.back() / length, begin = std::max<Index>(position / length - 1, 0), end = std::min(position / length + 2, all);
+        const Heads<float> around = keys_and_values(dictionary_.windows(begin, end - begin));
+        Tensor<float, 2> keys = empty<float, 2>({(end - begin) * length, width_}), query = empty<float, 2>({1, width_}), scores = empty<float, 2>({1, extent(found.scores, 1)});
+        for (Index i = 0; i < extent(keys, 0); ++i) std::copy_n(row(around.k.value(), i / length, i % length, h), width_, row(keys, i));
+        std::copy_n(questions_[static_cast<std::size_t>(at / per_size_)].q.value().data() + (at % per_size_ * heads_ + h) * width_, width_, query.data());
+        std::copy_n(row(found.scores, at), scores.size(), scores.data());
+        return {knn_scores(scores)(0, 0), focus_scores(neighbour_scores(query, keys, {position - begin * length}))[0]};
+    }
+
+    Transformer<float>& model_;
+    const EvaluationDictionary& dictionary_;
+    std::vector<Index> sizes_;
+    Index k_, memory_layer_ = 2;
+    std::vector<Index> answers_;
+    std::vector<Questions> questions_;
+    std::vector<StreamingSearch<float>> searches_;
+    Index per_size_ = 0, heads_ = 0, width_ = 0;
+};
+
+/// 256, 1024, ... up to the largest, which is always among them; or the one size that was asked for.
+std::vector<Index> memory_sizes(const Settings& settings) {
+    if (settings.memory_tokens > 0) return {settings.memory_tokens};
+    std::vector<Index> sizes;
+    for (Index size = 256; size < settings.largest; size *= 4) sizes.push_back(size);
+    sizes.push_back(settings.largest);
+    return sizes;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    return run_example(argc, argv, "Can a model trained on 512 tokens find one definition among millions?", [](Example& example) {
+        Settings settings;
+        example.option("--training", settings.only, "uniform, hard, one_context or standard; empty: uniform and hard, all four with --full");
+        example.option("--checkpoint", settings.checkpoint, "file of a trained model: read if it is there, else written (one training, one seed)");
+        example.option("--memory-tokens", settings.memory_tokens, "evaluate this one size, up to 67108864; 0: a row of sizes");
+        example.option("--largest", settings.largest, Scaled<Index>{4096, 1048576, 16777216}, "largest size of the row");
+        example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed");
+        example.option("--k", settings.k, "retrieved keys per query and head");
+        example.option("--questions", settings.asked, "questions at each size, four answer tokens each, rounded up to windows of 25");
+        example.option("--steps", settings.steps, "steps of the second phase; 0: the training's own");
+        example.option("--documents", settings.questions, "documents with questions in a batch; 0: the training's own");
+        example.option("--contexts", settings.contexts, "contexts each of them sees in the second phase; 0: the training's own");
+        example.option("--curriculum-accuracy", settings.curriculum_accuracy, Scaled<double>{0.02, 0.9, 0.9}, "running accuracy that ends a stage of the first phase");
+        example.flag("--repeat-keys", settings.repeat_keys, "draw evaluation keys independently: some are defined twice");
+        example.parse();
+        require<ConfigError>(settings.memory_tokens >= 0 && settings.memory_tokens <= 67108864, "--memory-tokens ", settings.memory_tokens, ": expected 256 ... 67108864");
+        const std::vector<Training> list = trainings(example.scale(), settings);
+        require<ConfigError>(settings.checkpoint.empty() || (list.size() == 1 && settings.seeds == 1), "--checkpoint holds one model: give --training NAME and --seeds 1");
+        if (example.scale() == Scale::quick) example.out() << "--quick shows that the program runs; its models have learned next to nothing.\n\n";
+
+        const std::vector<Index> sizes = memory_sizes(settings);
+        Csv csv({"training", "seed", "memory_tokens", "token_accuracy", "low", "high", "value_accuracy", "knn_score", "focus_score", "ceiling"});
+        Plot plot{.name = "accuracy", .title = "Dictionary lookup, trained on 512 tokens", .x_label = "memory tokens", .y_label = "accuracy of answer tokens", .log_x = true, .y_low = 0.0, .y_high = 1.05};
+        for (const Training& training : list) {
+            std::vector<std::vector<double>> accuracies(sizes.size());
+            Table table({"memory tokens", "seed", "token accuracy", "whole values", "kNN score", "Focus score", "ceiling"});
+            std::vector<Lookup> lookups;
+            for (Index s = 0; s < settings.seeds; ++s) {
+                const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
+                Transformer<float> model = trained_model(example, settings, training, seed);
+                const EvaluationDictionary dictionary({}, seed + 5000, settings.repeat_keys);
+                Evaluation evaluation(model, dictionary, sizes, settings.asked, settings.k, seed + 6000);
+                lookups = evaluation.run(message("evaluate ", training.name, ", seed ", seed));
+                for (std::size_t i = 0; i < sizes.size(); ++i) {
+                    const Lookup& lookup = lookups[i];
+                    const double ceiling = dictionary.accuracy_ceiling(sizes[i]);
+                    accuracies[i].push_back(lookup.tokens.value());
+                    table.add(count_text(sizes[i]), seed, estimate_text(lookup.tokens.value(), lookup.tokens.interval(), 4), estimate_text(lookup.values.value(), lookup.values.interval(), 4),
+                              fixed(lookup.knn_score), fixed(lookup.focus_score), fixed(ceiling, 4));
+                    csv.add(training.name, seed, sizes[i], lookup.tokens.value(), lookup.tokens.interval().low, lookup.tokens.interval().high, lookup.values.value(), lookup.knn_score,
+                            lookup.focus_score, ceiling);
+                }
+                if (s == 0)
+                    example.out() << "\n" << training.name << ": what is retrieved at " << count_text(sizes.back()) << " memory tokens\n\n" << evaluation.retrieved_keys(2);
+            }
+            example.out() << "\n" << training.name << ": " << training.steps << " steps with " << training.contexts << " contexts\n\n" << table << "\n";
+            Series series{.name = training.name, .x = {}, .y = {}};
+            for (std::size_t i = 0; i < sizes.size(); ++i) {
+                const SeedSummary summary = summarize_seeds(accuracies[i]);
+                series.add(static_cast<double>(sizes[i]), Estimate{summary.median, summary.interval ? *summary.interval : lookups[i].tokens.interval()});
+                example.report().result(message("accuracy.", training.name, ".", sizes[i]), summary.median);
+            }
+            plot.series.push_back(series);
+            example.report().result(message("knn_score.", training.name, ".", sizes.back()), lookups.back().knn_score);
+            example.report().result(message("focus_score.", training.name, ".", sizes.back()), lookups.back().focus_score);
+        }
+        Series paper{.name = "the paper at 16M: above 0.92", .x = {}, .y = {}, .style = Style::guide};
+        for (const Index size : sizes) paper.add(static_cast<double>(size), 0.92);
+        plot.series.push_back(paper);
+        example.report().csv("accuracy_by_seed", csv);
+        example.report().plot(plot);
+    });
+}

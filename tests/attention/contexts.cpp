@@ -1,0 +1,171 @@
+#include "fot/attention/contexts.hpp"
+
+#include <doctest/doctest.h>
+
+#include <set>
+
+using namespace fot;
+
+namespace {
+
+using Lists = std::vector<std::vector<Index>>;
+using Mixture = std::vector<std::pair<Index, Index>>;
+
+/// (positives, negatives) of the rows of the last pack: what a batch that is long enough settles to.
+Mixture steady_state(const ContextTable& table, Index packing) {
+    Mixture mixture;
+    for (Index entry = table.entries() - packing; entry < table.entries(); ++entry) {
+        const auto at = static_cast<std::size_t>(entry);
+        mixture.emplace_back(table.positives[at], static_cast<Index>(table.contexts[at].size()) - table.positives[at]);
+    }
+    return mixture;
+}
+
+}  // namespace
+
+TEST_CASE("the paper's form: own previous context first, then the next documents, around the batch") {
+    const ContextTable table = previous_contexts(4, 1, 2);
+    CHECK(table.sources == 4);
+    CHECK(table.contexts == Lists{{0, 1, 2}, {1, 2, 3}, {2, 3, 0}, {3, 0, 1}});
+    CHECK(table.positives == std::vector<Index>{1, 1, 1, 1});
+    CHECK(table.most_contexts() == 3);
+    CHECK_NOTHROW(require_valid(table, 4));
+}
+
+TEST_CASE("several previous contexts: window by window of the own document, then of the next ones") {
+    const ContextTable table = previous_contexts(3, 2, 3);
+    CHECK(table.sources == 6);
+    CHECK(table.contexts == Lists{{0, 3, 1, 4, 2}, {1, 4, 2, 5, 0}, {2, 5, 0, 3, 1}});
+    CHECK(table.positives == std::vector<Index>{2, 2, 2});
+}
+
+TEST_CASE("a pool gives more negatives than there are entries, and negatives can come without positives") {
+    CHECK(previous_contexts(2, 1, 3, 5).contexts == Lists{{0, 1, 2, 3}, {1, 2, 3, 4}});
+    CHECK(previous_contexts(2, 1, 3, 5).sources == 5);
+    CHECK(previous_contexts(3, 0, 2).contexts == Lists{{1, 2}, {2, 0}, {0, 1}});
+    CHECK(previous_contexts(3, 0, 2).positives == std::vector<Index>{0, 0, 0});
+    CHECK(previous_contexts(1, 1, 0).contexts == Lists{{0}});
+}
+
+TEST_CASE("all contexts of all documents can be seen, each once") {
+    const ContextTable table = previous_contexts(4, 3, 9);
+    CHECK_NOTHROW(require_valid(table, 4));
+    for (const auto& list : table.contexts) CHECK(std::set<Index>(list.begin(), list.end()).size() == 12);
+}
+
+TEST_CASE("no contexts: an empty list for each entry") {
+    const ContextTable table = no_contexts(3);
+    CHECK(table.contexts == Lists{{}, {}, {}});
+    CHECK(table.most_contexts() == 0);
+    CHECK_NOTHROW(require_valid(table, 3));
+    CHECK(visiting_rounds(table).empty());
+}
+
+TEST_CASE("the released code's stepped packing settles to the mixtures that it is known for") {
+    CHECK(steady_state(packed_contexts(16, 3, 4, true), 4) == Mixture{{0, 0}, {1, 1}, {2, 1}, {3, 0}});
+    CHECK(steady_state(packed_contexts(16, 7, 4, true), 4) == Mixture{{0, 0}, {1, 2}, {2, 4}, {3, 4}});
+}
+
+TEST_CASE("packed entries see the rows before them, never later ones, and the first pack sees fewer") {
+    const ContextTable stepped = packed_contexts(8, 7, 4, true);
+    CHECK(stepped.sources == 8);
+    CHECK(stepped.contexts == Lists{{}, {0}, {1, 0}, {2, 1, 0}, {}, {4, 3, 2}, {5, 4, 3, 2, 1, 0}, {6, 5, 4, 3, 2, 1, 0}});
+    const ContextTable plain = packed_contexts(4, 2, 2, false);
+    CHECK(plain.contexts == Lists{{}, {0}, {1, 0}, {2, 1}});
+    CHECK(plain.positives == std::vector<Index>{0, 1, 0, 1});
+    CHECK(packed_contexts(3, 1, 1, true).contexts == Lists{{}, {0}, {1}});
+    CHECK(packed_contexts(4, 0, 4, true).contexts == Lists{{}, {}, {}, {}});
+}
+
+TEST_CASE("a mixture by list gives what no range gives") {
+    const Mixture mixture{{0, 0}, {1, 2}, {2, 5}, {3, 4}};
+    const ContextTable table = packed_contexts(12, mixture);
+    CHECK(steady_state(table, 4) == mixture);
+    CHECK(table.contexts[5] == std::vector<Index>{4, 3, 2});
+    CHECK(table.contexts[6] == std::vector<Index>{5, 4, 3, 2, 1, 0});  // only four of the five negatives exist
+    CHECK(table.contexts[10] == std::vector<Index>{9, 8, 7, 6, 5, 4, 3});
+    CHECK(table.positives[10] == 2);
+    for (Index range = 0; range < 12; ++range) CHECK(steady_state(packed_contexts(24, range, 4, true), 4) != mixture);
+}
+
+TEST_CASE("a list equal to the stepped packing's steady state gives the same table behind the first packs") {
+    const ContextTable stepped = packed_contexts(16, 3, 4, true), listed = packed_contexts(16, {{0, 0}, {1, 1}, {2, 1}, {3, 0}});
+    for (std::size_t entry = 4; entry < 16; ++entry) CHECK(stepped.contexts[entry] == listed.contexts[entry]);
+    CHECK(stepped.positives == listed.positives);
+}
+
+TEST_CASE("the attention pattern as text") {
+    CHECK(attention_pattern(previous_contexts(3, 1, 1)) ==
+          "entry  sees contexts 0 ... 2  (+ own document, - other document)\n"
+          "    0  +-.  1 positive, 1 negative\n"
+          "    1  .+-  1 positive, 1 negative\n"
+          "    2  -.+  1 positive, 1 negative\n");
+    CHECK(attention_pattern(packed_contexts(4, 3, 4, true)) ==
+          "entry  sees contexts 0 ... 3  (+ own document, - other document)\n"
+          "    0  ....  0 positive, 0 negative\n"
+          "    1  +...  1 positive, 0 negative\n"
+          "    2  ++..  2 positive, 0 negative\n"
+          "    3  +++.  3 positive, 0 negative\n");
+    CHECK(attention_pattern(no_contexts(1)) ==
+          "entry  sees no contexts  (+ own document, - other document)\n"
+          "    0    0 positive, 0 negative\n");
+}
+
+TEST_CASE("within a round no entry and no context occurs twice, and the rounds cover every visit once") {
+    const ContextTable by_hand{4, {{3, 0}, {3}, {}, {3, 1, 2, 0}}, {1, 0, 0, 2}};
+    for (const ContextTable& table : {previous_contexts(5, 1, 4), previous_contexts(4, 3, 5), previous_contexts(3, 2, 4, 7),
+                                      packed_contexts(12, 7, 4, true), packed_contexts(12, {{0, 0}, {1, 2}, {2, 5}, {3, 4}}), by_hand}) {
+        std::set<std::pair<Index, Index>> seen;
+        for (const std::vector<Visit>& round : visiting_rounds(table)) {
+            CHECK_FALSE(round.empty());
+            std::set<Index> entries, contexts;
+            for (const Visit& visit : round) {
+                CHECK(entries.insert(visit.entry).second);
+                CHECK(contexts.insert(visit.context).second);
+                CHECK(seen.insert({visit.entry, visit.place}).second);
+                CHECK(table.contexts[static_cast<std::size_t>(visit.entry)][static_cast<std::size_t>(visit.place)] == visit.context);
+            }
+        }
+        std::size_t visits = 0;
+        for (const auto& list : table.contexts) visits += list.size();
+        CHECK(seen.size() == visits);
+    }
+}
+
+TEST_CASE("in the paper's form round r is: entry i visits document i + r") {
+    const auto rounds = visiting_rounds(previous_contexts(4, 1, 3));
+    REQUIRE(rounds.size() == 4);
+    for (std::size_t r = 0; r < 4; ++r)
+        for (const Visit& visit : rounds[r]) {
+            CHECK(visit.context == (visit.entry + static_cast<Index>(r)) % 4);
+            CHECK(visit.place == static_cast<Index>(r));
+        }
+}
+
+TEST_CASE("tables that make no sense are refused") {
+    CHECK_THROWS_WITH_AS(require_valid({2, {{0}, {1}}, {1, 1}}, 3),
+                         "context table: has 2 lists and 2 counts of positives, expected 3 of each, one per batch entry", ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid({2, {{0}, {1}}, {1}}, 2),
+                         "context table: has 2 lists and 1 counts of positives, expected 2 of each, one per batch entry", ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid({2, {{0, 2}}, {1}}, 1), "context table: entry 0 lists context 2, expected 0 ... 1", ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid({2, {{}, {-1, 0}}, {0, 0}}, 2), "context table: entry 1 lists context -1, expected 0 ... 1", ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid({2, {{1, 0, 1}}, {1}}, 1), "context table: entry 0 lists a context twice", ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid({2, {{1, 0}}, {3}}, 1), "context table: entry 0 has 3 positives among 2 contexts", ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid({2, {{1, 0}}, {-1}}, 1), "context table: entry 0 has -1 positives among 2 contexts", ConfigError);
+    CHECK_THROWS_AS(attention_pattern({2, {{5}}, {0}}), ConfigError);
+}
+
+TEST_CASE("numbers of contexts that do not exist are refused") {
+    CHECK_THROWS_WITH_AS(previous_contexts(0, 1, 1), "previous_contexts: 0 entries with 1 positives and 1 negatives make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(previous_contexts(2, 1, -1), "previous_contexts: 2 entries with 1 positives and -1 negatives make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(previous_contexts(4, 1, 1, 3), "previous_contexts: a pool of 3 documents is smaller than the 4 entries", ConfigError);
+    CHECK_THROWS_WITH_AS(previous_contexts(4, 1, 4), "previous_contexts: 4 negatives wanted, 3 other documents with 1 previous contexts each",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(6, 3, 4, true), "packed_contexts: 6 entries are no multiple of a packing of 4", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(4, 3, 0, true), "packed_contexts: 4 entries are no multiple of a packing of 0", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(4, -1, 4, true), "packed_contexts: 4 entries with range -1 make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(3, {{0, 0}, {1, 0}}), "packed_contexts: 3 entries are no multiple of a packing of 2", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(3, {}), "packed_contexts: 3 entries are no multiple of a packing of 0", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(2, {{0, 0}, {2, 1}}),
+                         "packed_contexts: row 1 of a pack wants 2 positives and 1 negatives, but has 1 rows before it", ConfigError);
+}

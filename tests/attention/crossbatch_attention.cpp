@@ -1,0 +1,426 @@
+#include "fot/attention/crossbatch_attention.hpp"
+
+#include <doctest/doctest.h>
+
+#include "fot/attention/causal_attention.hpp"
+#include "support/attention_check.hpp"
+#include "support/tape_check.hpp"
+
+using namespace fot;
+using testing::AttentionInputs;
+using testing::AttentionSizes;
+using testing::attention_oracle;
+
+namespace {
+
+template <class Real>
+struct Gradients {
+    Tensor<Real, 4> q, k, v, context_k, context_v;
+
+    explicit Gradients(const AttentionInputs<Real>& in, Real start = 0)
+        : q(full(shape_of(in.q), start)),
+          k(full(shape_of(in.k), start)),
+          v(full(shape_of(in.v), start)),
+          context_k(full(shape_of(in.context_k), start)),
+          context_v(full(shape_of(in.context_v), start)) {}
+};
+
+template <class Real>
+Gradients<Real> gradients(const AttentionInputs<Real>& in, const ContextTable& table, const AttentionOptions<Real>& options,
+                          const Tensor<Real, 4>& d_o, const Tensor<Real, 3>* d_log_sum_exp = nullptr, Real start = 0) {
+    Gradients<Real> d(in, start);
+    const AttentionResult<Real> result = in.attend(table, options);
+    crossbatch_attention_vjp(in.q, in.k, in.v, in.context_k, in.context_v, table, options, result.o, result.log_sum_exp, d_o, d_log_sum_exp, d.q,
+                             d.k, d.v, d.context_k, d.context_v);
+    return d;
+}
+
+template <class Real>
+double oracle_difference(const AttentionInputs<Real>& in, const ContextTable& table, const AttentionOptions<Real>& options = {}) {
+    const AttentionResult<Real> got = in.attend(table, options);
+    const AttentionResult<double> expected = attention_oracle(in, table, options);
+    REQUIRE(shape_of(got.o) == shape_of(expected.o));
+    double worst = 0;
+    for (std::size_t i = 0; i < expected.o.size(); ++i)
+        worst = std::max(worst, std::abs(static_cast<double>(got.o.data()[i]) - expected.o.data()[i]));
+    for (std::size_t i = 0; i < expected.log_sum_exp.size(); ++i)
+        worst = std::max(worst, std::abs(static_cast<double>(got.log_sum_exp.data()[i]) - expected.log_sum_exp.data()[i]));
+    return worst;
+}
+
+/// Gradients with respect to all five inputs, of o and of the log-sum-exp at once, against finite differences.
+void check_gradients(AttentionInputs<double>& in, const ContextTable& table, const AttentionOptions<double>& options, bool number_by_number) {
+    Random random(9);
+    const AttentionResult<double> result = in.attend(table, options);
+    const Tensor<double, 4> d_o = normal_tensor<double, 4>(shape_of(result.o), 1, random);
+    const Tensor<double, 3> d_log_sum_exp = normal_tensor<double, 3>(shape_of(result.log_sum_exp), 1, random);
+    Gradients<double> d = gradients(in, table, options, d_o, &d_log_sum_exp, 0.5);
+    const auto loss = [&] {
+        const AttentionResult<double> now = in.attend(table, options);
+        return testing::weighted_sum(now.o, d_o) + testing::weighted_sum(now.log_sum_exp, d_log_sum_exp);
+    };
+    const auto check = [&](Tensor<double, 4>& x, Tensor<double, 4>& d_x) {
+        for (double& number : d_x.storage()) number -= 0.5;  // what was there before must still be there
+        if (x.size() == 0) return;
+        CHECK((number_by_number ? testing::gradient_error(x, d_x, loss) : testing::directional_error(x, d_x, loss)) < 1e-6);
+    };
+    check(in.q, d.q);
+    check(in.k, d.k);
+    check(in.v, d.v);
+    check(in.context_k, d.context_k);
+    check(in.context_v, d.context_v);
+}
+
+const ContextTable uneven{3, {{2, 0}, {}, {1, 2, 0}}, {1, 0, 2}};
+
+}  // namespace
+
+TEST_CASE("local keys and a context share one softmax: hand numbers") {
+    AttentionInputs<double> in({1, 1, 1, 1, 1, 1, 1, 1, 2}, 1);
+    in.q(0, 0, 0, 0) = 1;
+    in.k(0, 0, 0, 0) = 0;
+    in.v(0, 0, 0, 0) = 6;
+    in.context_k(0, 0, 0, 0) = std::log(2.0);
+    in.context_v(0, 0, 0, 0) = 3;
+    in.context_k(0, 1, 0, 0) = std::log(3.0);
+    in.context_v(0, 1, 0, 0) = -1;
+    const AttentionResult<double> result = in.attend(previous_contexts(1, 1, 0));
+    CHECK(result.o(0, 0, 0, 0) == doctest::Approx((1 * 6 + 2 * 3 - 3 * 1) / 6.0));
+    CHECK(result.log_sum_exp(0, 0, 0) == doctest::Approx(std::log(6.0)));
+}
+
+TEST_CASE_TEMPLATE("crossbatch attention equals plain loops", Real, float, double) {
+    const double tolerance = std::is_same_v<Real, float> ? 1e-5 : 1e-12;
+    AttentionOptions<Real> options;
+    options.scale = Real(0.6);
+    CHECK(oracle_difference(AttentionInputs<Real>({1, 1, 1, 1, 1, 1, 1, 1, 1}, 1), previous_contexts(1, 1, 0), options) < tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({3, 4, 4, 2, 2, 5, 3, 3, 4}, 2), previous_contexts(3, 1, 2), options) < tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({3, 2, 6, 4, 2, 5, 3, 3, 1}, 3), uneven, options) < tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({3, 4, 4, 2, 1, 2, 3, 9, 5}, 4), previous_contexts(3, 3, 4), options) < tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({4, 4, 4, 1, 1, 4, 4, 4, 4}, 5), packed_contexts(4, 3, 4, true), options) < tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({2, 70, 70, 2, 2, 4, 4, 2, 300}, 6), previous_contexts(2, 1, 1), options) < tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({3, 3, 3, 1, 1, 2, 2, 3, 0}, 7), uneven, options) < tolerance);
+    options.causal = false;
+    CHECK(oracle_difference(AttentionInputs<Real>({3, 4, 7, 2, 2, 5, 3, 3, 4}, 8), uneven, options) < tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({2, 9, 4, 2, 2, 5, 3, 2, 4}, 9), previous_contexts(2, 1, 1), options) < tolerance);
+}
+
+TEST_CASE("values of one give a result of one: the weights sum to one") {
+    AttentionInputs<float> in({2, 70, 70, 2, 2, 8, 3, 2, 300}, 1);
+    in.v.fill(1.0f);
+    in.context_v.fill(1.0f);
+    for (const float number : in.attend(previous_contexts(2, 1, 1)).o.storage()) REQUIRE(number == doctest::Approx(1).epsilon(1e-5));
+}
+
+TEST_CASE("without contexts crossbatch attention is causal attention, bitwise") {
+    const AttentionInputs<float> in({2, 70, 70, 2, 2, 8, 8}, 1);
+    const AttentionResult<float> crossbatch = in.attend(no_contexts(2)), causal = causal_attention(in.q, in.k, in.v);
+    CHECK(crossbatch.o.storage() == causal.o.storage());
+    CHECK(crossbatch.log_sum_exp.storage() == causal.log_sum_exp.storage());
+}
+
+TEST_CASE("crossbatch attention is causal attention to the concatenated keys") {
+    const AttentionInputs<double> in({2, 5, 5, 2, 1, 4, 3, 3, 7}, 1);
+    const ContextTable table{3, {{2, 0}, {1, 2}}, {1, 1}};
+    AttentionInputs<double> joined({2, 5, 2 * 7 + 5, 2, 1, 4, 3}, 2);
+    joined.q = in.q;
+    for (Index b = 0; b < 2; ++b) {
+        for (Index c = 0; c < 2; ++c) {
+            const Index context = table.contexts[static_cast<std::size_t>(b)][static_cast<std::size_t>(c)];
+            std::copy_n(row(in.context_k, context), 7 * 4, row(joined.k, b, c * 7));
+            std::copy_n(row(in.context_v, context), 7 * 3, row(joined.v, b, c * 7));
+        }
+        std::copy_n(row(in.k, b), 5 * 4, row(joined.k, b, 2 * 7));
+        std::copy_n(row(in.v, b), 5 * 3, row(joined.v, b, 2 * 7));
+    }
+    const AttentionResult<double> apart = in.attend(table), together = joined.attend(no_contexts(2));
+    CHECK(testing::largest_difference(apart.o, together.o) < 1e-13);
+    CHECK(testing::largest_difference(apart.log_sum_exp, together.log_sum_exp) < 1e-13);
+}
+
+TEST_CASE("the order of the other contexts does not matter, neither to the result nor to the gradients") {
+    const AttentionInputs<double> in({2, 3, 3, 2, 2, 4, 4, 4, 5}, 1);
+    const ContextTable one{4, {{0, 1, 2, 3}, {1, 2, 3, 0}}, {1, 1}}, other{4, {{0, 3, 1, 2}, {1, 0, 3, 2}}, {1, 1}};
+    CHECK(testing::largest_difference(in.attend(one).o, in.attend(other).o) < 1e-14);
+    Random random(2);
+    const Tensor<double, 4> d_o = normal_tensor<double, 4>(shape_of(in.q), 1, random);
+    const Gradients<double> d_one = gradients(in, one, {}, d_o), d_other = gradients(in, other, {}, d_o);
+    CHECK(testing::largest_difference(d_one.q, d_other.q) < 1e-14);
+    CHECK(testing::largest_difference(d_one.context_k, d_other.context_k) < 1e-14);
+    CHECK(testing::largest_difference(d_one.context_v, d_other.context_v) < 1e-14);
+}
+
+TEST_CASE("an edit to the future leaves the past bitwise equal") {
+    const Index length = 150, edited = 77;
+    const AttentionInputs<float> before({1, length, length, 2, 1, 8, 8, 1, 300}, 1);
+    AttentionInputs<float> after = before;
+    for (Tensor<float, 4>* x : {&after.q, &after.k, &after.v})
+        for (float* number = row(*x, 0, edited); number != x->data() + x->size(); ++number) *number = 100 - 3 * *number;
+    const ContextTable table = previous_contexts(1, 1, 0);
+    const AttentionResult<float> one = before.attend(table), other = after.attend(table);
+    for (Index t = 0; t < length; ++t) {
+        const bool same = std::equal(row(one.o, 0, t), row(one.o, 0, t) + 2 * 8, row(other.o, 0, t)) &&
+                          one.log_sum_exp(0, 1, t) == other.log_sum_exp(0, 1, t);
+        REQUIRE(same == (t < edited));
+    }
+}
+
+TEST_CASE("an entry depends on its own contexts only, and gives gradients to no others") {
+    const AttentionInputs<double> before({2, 3, 3, 1, 1, 4, 4, 3, 5}, 1);
+    AttentionInputs<double> after = before;
+    std::fill_n(row(after.context_k, 2), 5 * 4, 7.0);
+    std::fill_n(row(after.context_v, 2), 5 * 4, 7.0);
+    const ContextTable table{3, {{0, 1}, {1, 2}}, {1, 1}};
+    const AttentionResult<double> one = before.attend(table), other = after.attend(table);
+    CHECK(std::equal(row(one.o, 0), row(one.o, 1), row(other.o, 0)));
+    CHECK_FALSE(std::equal(row(one.o, 1), row(one.o, 2), row(other.o, 1)));
+    Tensor<double, 4> d_o = zeros_like(one.o);
+    std::fill_n(row(d_o, 0), 3 * 4, 1.0);
+    const Gradients<double> d = gradients(before, table, {}, d_o);
+    for (Index i = 0; i < 5 * 4; ++i) {
+        CHECK(row(d.context_k, 2)[i] == 0);
+        CHECK(row(d.context_v, 2)[i] == 0);
+        CHECK(row(d.context_k, 1)[i] != 0);
+    }
+    for (Index i = 0; i < 3 * 4; ++i) CHECK(row(d.q, 1)[i] == 0);
+}
+
+TEST_CASE("result and gradients are bitwise the same for one thread and for several") {
+    const AttentionInputs<float> in({5, 70, 70, 4, 2, 8, 8, 5, 70}, 1);
+    const ContextTable table = previous_contexts(5, 1, 4);
+    Random random(2);
+    const Tensor<float, 4> d_o = normal_tensor<float, 4>(shape_of(in.q), 1, random);
+    const Index before = threads();
+    set_threads(1);
+    const AttentionResult<float> one = in.attend(table);
+    const Gradients<float> d_one = gradients(in, table, {}, d_o);
+    for (const Index count : {2, 3}) {
+        set_threads(count);
+        const AttentionResult<float> several = in.attend(table);
+        const Gradients<float> d_several = gradients(in, table, {}, d_o);
+        CHECK(one.o.storage() == several.o.storage());
+        CHECK(one.log_sum_exp.storage() == several.log_sum_exp.storage());
+        CHECK(d_one.q.storage() == d_several.q.storage());
+        CHECK(d_one.k.storage() == d_several.k.storage());
+        CHECK(d_one.v.storage() == d_several.v.storage());
+        CHECK(d_one.context_k.storage() == d_several.context_k.storage());
+        CHECK(d_one.context_v.storage() == d_several.context_v.storage());
+    }
+    set_threads(before);
+}
+
+TEST_CASE("grouped queries are attention with repeated heads of keys and values") {
+    const Index group = 3;
+    const AttentionInputs<double> in({2, 4, 4, 2 * group, 2, 4, 3, 2, 5}, 1);
+    AttentionInputs<double> repeated({2, 4, 4, 2 * group, 2 * group, 4, 3, 2, 5}, 2);
+    repeated.q = in.q;
+    const auto repeat = [&](const Tensor<double, 4>& x, Tensor<double, 4>& y) {
+        for (Index b = 0; b < extent(y, 0); ++b)
+            for (Index t = 0; t < extent(y, 1); ++t)
+                for (Index h = 0; h < extent(y, 2); ++h) std::copy_n(row(x, b, t, h / group), extent(x, 3), row(y, b, t, h));
+    };
+    repeat(in.k, repeated.k);
+    repeat(in.v, repeated.v);
+    repeat(in.context_k, repeated.context_k);
+    repeat(in.context_v, repeated.context_v);
+    const ContextTable table = previous_contexts(2, 1, 1);
+    CHECK(in.attend(table).o.storage() == repeated.attend(table).o.storage());
+    // The gradient of a shared key is the sum over the heads that share it.
+    Random random(3);
+    const Tensor<double, 4> d_o = normal_tensor<double, 4>({2, 4, 2 * group, 3}, 1, random);
+    const Gradients<double> d = gradients(in, table, {}, d_o), d_repeated = gradients(repeated, table, {}, d_o);
+    CHECK(d.q.storage() == d_repeated.q.storage());
+    Tensor<double, 4> sum = zeros_like(d.context_k);
+    for (Index c = 0; c < 2; ++c)
+        for (Index s = 0; s < 5; ++s)
+            for (Index h = 0; h < 2 * group; ++h)
+                for (Index i = 0; i < 4; ++i) sum(c, s, h / group, i) += d_repeated.context_k(c, s, h, i);
+    CHECK(testing::largest_difference(d.context_k, sum) < 1e-14);
+}
+
+TEST_CASE("queries at some positions are those rows of all queries") {
+    const AttentionInputs<float> in({2, 150, 150, 2, 2, 8, 8, 2, 20}, 1);
+    const ContextTable table = previous_contexts(2, 1, 1);
+    AttentionOptions<float> options;
+    options.query_positions = {149, 3, 70, 70, 0};
+    AttentionInputs<float> some = in;
+    some.q = empty<float, 4>({2, 5, 2, 8});
+    for (Index b = 0; b < 2; ++b)
+        for (Index t = 0; t < 5; ++t) std::copy_n(row(in.q, b, options.query_positions[static_cast<std::size_t>(t)]), 2 * 8, row(some.q, b, t));
+    const AttentionResult<float> all = in.attend(table), chosen = some.attend(table, options);
+    for (Index b = 0; b < 2; ++b)
+        for (Index t = 0; t < 5; ++t) {
+            const Index position = options.query_positions[static_cast<std::size_t>(t)];
+            CHECK(std::equal(row(chosen.o, b, t), row(chosen.o, b, t) + 2 * 8, row(all.o, b, position)));
+            CHECK(chosen.log_sum_exp(b, 1, t) == all.log_sum_exp(b, 1, position));
+        }
+}
+
+TEST_CASE("a local bias is added to the scores of local keys alone; a large negative one hides a key") {
+    AttentionInputs<double> in({2, 3, 5, 2, 2, 4, 4, 2, 3}, 1);
+    Random random(2);
+    const Tensor<double, 3> random_bias = normal_tensor<double, 3>({2, 3, 5}, 1, random);
+    AttentionOptions<double> options;
+    options.scale = 0.3;
+    options.local_bias = &random_bias;
+    CHECK(oracle_difference(in, previous_contexts(2, 1, 1), options) < 1e-13);
+
+    Tensor<double, 3> padding = zeros<double, 3>({2, 3, 5});
+    for (Index b = 0; b < 2; ++b)
+        for (Index t = 0; t < 3; ++t) padding(b, t, 1) = -1e6;
+    options.local_bias = &padding;
+    const AttentionResult<double> before = in.attend(previous_contexts(2, 1, 1), options);
+    for (Index b = 0; b < 2; ++b) std::fill_n(row(in.v, b, Index(1)), 2 * 4, 1e3);
+    CHECK(in.attend(previous_contexts(2, 1, 1), options).o.storage() == before.o.storage());
+}
+
+TEST_CASE("attention to contexts alone leaves the local keys out; an entry without contexts gets zeros") {
+    Random random(1);
+    const Variable<double, 4> q(normal_tensor<double, 4>({3, 4, 2, 5}, 1, random)), ck(normal_tensor<double, 4>({3, 6, 1, 5}, 1, random)),
+        cv(normal_tensor<double, 4>({3, 6, 1, 2}, 1, random));
+    Tape tape(Tape::inference);
+    const Attention<double> alone = context_attention(tape, q, ck, cv, uneven, 0.5);
+    AttentionInputs<double> in({3, 4, 0, 2, 1, 5, 2, 3, 6}, 2);
+    in.q = q.value();
+    in.context_k = ck.value();
+    in.context_v = cv.value();
+    AttentionOptions<double> options;
+    options.scale = 0.5;
+    options.causal = false;
+    const AttentionResult<double> expected = attention_oracle(in, uneven, options);
+    CHECK(testing::largest_difference(alone.o.value(), expected.o) < 1e-14);
+    CHECK(alone.o.value()(1, 0, 0, 0) == 0);
+    CHECK(alone.log_sum_exp.value()(1, 0, 0) == -std::numeric_limits<double>::infinity());
+    CHECK(alone.log_sum_exp.value()(2, 1, 3) == doctest::Approx(expected.log_sum_exp(2, 1, 3)));
+}
+
+TEST_CASE("the scratch memory does not grow with the number of contexts") {
+    const Index before = threads();
+    set_threads(1);
+    const AttentionInputs<float> in({32, 64, 64, 2, 2, 16, 16, 32, 64}, 1);
+    const Tensor<float, 4> d_o = in.q;
+    const auto scratch = [&](Index contexts) {
+        const ContextTable table = previous_contexts(32, 1, contexts - 1);
+        const std::size_t in_use = allocator_statistics().in_use;
+        reset_peak_bytes();
+        gradients(in, table, {}, d_o);
+        return allocator_statistics().peak - in_use;
+    };
+    const std::size_t few = scratch(2);
+    CHECK(few > 0);
+    CHECK(scratch(32) == few);
+    set_threads(before);
+}
+
+TEST_CASE("the gradients are those of finite differences, number by number") {
+    AttentionOptions<double> options;
+    options.scale = 0.8;
+    AttentionInputs<double> smallest({1, 1, 1, 1, 1, 1, 1, 1, 1}, 1), grouped({3, 2, 3, 4, 2, 2, 3, 3, 2}, 2), windows({2, 2, 2, 1, 1, 2, 2, 4, 3}, 3),
+        local({1, 3, 3, 2, 2, 2, 2}, 4), no_rows({3, 2, 2, 1, 1, 2, 2, 3, 0}, 5);
+    check_gradients(smallest, previous_contexts(1, 1, 0), options, true);
+    check_gradients(grouped, uneven, options, true);
+    check_gradients(windows, previous_contexts(2, 2, 2), options, true);
+    check_gradients(local, no_contexts(1), options, true);
+    check_gradients(no_rows, uneven, options, true);
+}
+
+TEST_CASE("the gradients with a bias, with chosen positions and without a causal mask are those of finite differences") {
+    AttentionInputs<double> in({2, 3, 4, 2, 1, 2, 2, 2, 2}, 1);
+    const ContextTable table = previous_contexts(2, 1, 1);
+    AttentionOptions<double> options;
+    Random random(2);
+    const Tensor<double, 3> bias = normal_tensor<double, 3>({2, 3, 4}, 1, random);
+    options.local_bias = &bias;
+    check_gradients(in, table, options, true);
+    options.query_positions = {2, 0, 3};
+    check_gradients(in, table, options, true);
+    options = {};
+    options.causal = false;
+    check_gradients(in, table, options, true);
+}
+
+TEST_CASE("the gradients with more queries than a tile and more keys than a block are those of finite differences") {
+    AttentionInputs<double> in({2, 70, 280, 2, 1, 3, 2, 2, 300}, 1);
+    check_gradients(in, previous_contexts(2, 1, 1), {}, false);
+}
+
+TEST_CASE("on the tape crossbatch attention gives the same numbers, and the gradients of finite differences") {
+    Random random(1);
+    const ContextTable table = previous_contexts(2, 1, 1);
+    Variable<double, 4> q = testing::normal_variable<4>({2, 2, 2, 2}, random), k = testing::normal_variable<4>({2, 2, 1, 2}, random),
+                        v = testing::normal_variable<4>({2, 2, 1, 3}, random), ck = testing::normal_variable<4>({2, 3, 1, 2}, random),
+                        cv = testing::normal_variable<4>({2, 3, 1, 3}, random);
+    Tape tape;
+    const Attention<double> attention = crossbatch_attention(tape, q, k, v, ck, cv, table);
+    const AttentionResult<double> plain = crossbatch_attention(q.value(), k.value(), v.value(), ck.value(), cv.value(), table);
+    CHECK(attention.o.value().storage() == plain.o.storage());
+    CHECK(attention.log_sum_exp.value().storage() == plain.log_sum_exp.storage());
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return crossbatch_attention(on, q, k, v, ck, cv, table).o; }, q, k, v, ck, cv) < 1e-6);
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return context_attention(on, q, ck, cv, table, 0.7).o; }, q, ck, cv) < 1e-6);
+}
+
+TEST_CASE("a loss on the log-sum-exp alone has its gradient, too") {
+    Random random(2);
+    const ContextTable table = previous_contexts(2, 1, 1);
+    Variable<double, 4> q = testing::normal_variable<4>({2, 2, 1, 2}, random), k = testing::normal_variable<4>({2, 2, 1, 2}, random),
+                        v = testing::normal_variable<4>({2, 2, 1, 2}, random), ck = testing::normal_variable<4>({2, 3, 1, 2}, random),
+                        cv = testing::normal_variable<4>({2, 3, 1, 2}, random);
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return crossbatch_attention(on, q, k, v, ck, cv, table).log_sum_exp; }, q, k, ck) < 1e-6);
+}
+
+TEST_CASE("nothing is recorded for constants, nor in inference") {
+    Random random(3);
+    const Variable<double, 4> constant(normal_tensor<double, 4>({1, 2, 1, 2}, 1, random));
+    const Variable<double, 4> trained = testing::normal_variable<4>({1, 2, 1, 2}, random);
+    Tape tape, inference(Tape::inference);
+    const ContextTable table = previous_contexts(1, 1, 0);
+    CHECK_FALSE(crossbatch_attention(tape, constant, constant, constant, constant, constant, table).o.needs_gradient());
+    CHECK_FALSE(crossbatch_attention(inference, trained, trained, trained, trained, trained, table).log_sum_exp.needs_gradient());
+    CHECK(tape.size() == 0);
+    CHECK(inference.size() == 0);
+    CHECK(crossbatch_attention(tape, constant, constant, constant, trained, constant, table).log_sum_exp.needs_gradient());
+}
+
+TEST_CASE("inputs that do not fit are refused by name") {
+    const AttentionInputs<float> good({2, 3, 4, 4, 2, 6, 5, 2, 3}, 1);
+    const ContextTable table = previous_contexts(2, 1, 1);
+    const auto with = [&](auto&& change, const ContextTable& seen, const AttentionOptions<float>& options = {}) {
+        AttentionInputs<float> in = good;
+        change(in);
+        return in.attend(seen, options);
+    };
+    const auto nothing = [](AttentionInputs<float>&) {};
+    CHECK_NOTHROW(with(nothing, table));
+    CHECK_THROWS_WITH_AS(with([](auto& in) { in.k = zeros<float, 4>({2, 4, 2, 7}); }, table),
+                         "attention: k has shape (2, 4, 2, 7), expected (2, -1, -1, 6) (-1: any)", ShapeError);
+    CHECK_THROWS_WITH_AS(with([](auto& in) { in.v = zeros<float, 4>({2, 3, 2, 5}); }, table),
+                         "attention: v has shape (2, 3, 2, 5), expected (2, 4, 2, -1) (-1: any)", ShapeError);
+    CHECK_THROWS_WITH_AS(with([](auto& in) { in.k = zeros<float, 4>({2, 4, 3, 6}), in.v = zeros<float, 4>({2, 4, 3, 5}); }, table),
+                         "attention: q has 4 heads, no multiple of the 3 heads of k (grouped-query attention)", ShapeError);
+    CHECK_THROWS_WITH_AS(with([](auto& in) { in.context_k = zeros<float, 4>({3, 3, 2, 6}); }, table),
+                         "attention: context_k has shape (3, 3, 2, 6), expected (2, -1, 2, 6) (-1: any)", ShapeError);
+    CHECK_THROWS_WITH_AS(with([](auto& in) { in.context_v = zeros<float, 4>({2, 2, 2, 5}); }, table),
+                         "attention: context_v has shape (2, 2, 2, 5), expected (2, 3, 2, 5)", ShapeError);
+    CHECK_THROWS_WITH_AS(with(nothing, previous_contexts(3, 1, 1)),
+                         "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry", ConfigError);
+    CHECK_THROWS_WITH_AS(with(nothing, {2, {{0}, {2}}, {1, 1}}), "context table: entry 1 lists context 2, expected 0 ... 1", ConfigError);
+    AttentionOptions<float> options;
+    options.scale = 0;
+    CHECK_THROWS_WITH_AS(with(nothing, table, options), "attention: scale is 0, expected above 0", ConfigError);
+    options = {};
+    options.query_positions = {0, 1};
+    CHECK_THROWS_WITH_AS(with(nothing, table, options), "attention: 2 query positions for 3 queries", ShapeError);
+    options.query_positions = {0, 1, 4};
+    CHECK_THROWS_WITH_AS(with(nothing, table, options), "attention: query position 4 among 4 local keys", ConfigError);
+    options = {};
+    const Tensor<float, 3> bias = zeros<float, 3>({2, 3, 5});
+    options.local_bias = &bias;
+    CHECK_THROWS_WITH_AS(with(nothing, table, options), "attention: local_bias has shape (2, 3, 5), expected (2, 3, 4)", ShapeError);
+    CHECK_THROWS_WITH_AS(with([](auto& in) { in.q = zeros<float, 4>({2, 5, 4, 6}); }, table), "attention: 5 queries at the end of 4 local keys",
+                         ShapeError);
+    const AttentionResult<float> result = good.attend(table);
+    Gradients<float> d(good);
+    CHECK_THROWS_WITH_AS(crossbatch_attention_vjp(good.q, good.k, good.v, good.context_k, good.context_v, table, {}, result.o, result.log_sum_exp,
+                                                  good.q, nullptr, d.q, d.k, d.v, d.context_k, d.context_v),
+                         "attention vjp: d_o has shape (2, 3, 4, 6), expected (2, 3, 4, 5)", ShapeError);
+}

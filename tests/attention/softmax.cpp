@@ -1,0 +1,268 @@
+#include "fot/attention/softmax.hpp"
+
+#include <doctest/doctest.h>
+
+#include <vector>
+
+#include "fot/core/random.hpp"
+#include "support/attention_check.hpp"
+
+using namespace fot;
+
+namespace {
+
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+template <class Real>
+HeadView<const Real> view(const Tensor<Real, 2>& x) {
+    return {x.data(), extent(x, 0), extent(x, 1), extent(x, 1)};
+}
+template <class Real>
+HeadView<Real> view(Tensor<Real, 2>& x) {
+    return {x.data(), extent(x, 0), extent(x, 1), extent(x, 1)};
+}
+
+/// o and log-sum-exp of one head, in index notation.
+struct Plain {
+    Tensor<double, 2> o;
+    std::vector<double> log_sum_exp;
+};
+template <class Real>
+Plain plain_softmax(const Tensor<Real, 2>& q, const Tensor<Real, 2>& k, const Tensor<Real, 2>& v, double scale,
+                    const Visibility<Real>& visibility = {}) {
+    Plain result{zeros<double, 2>({extent(q, 0), extent(v, 1)}), {}};
+    for (Index t = 0; t < extent(q, 0); ++t) {
+        const Index seen = visibility.seen(t, 0, extent(k, 0));
+        double highest = -infinity, sum = 0;
+        std::vector<double> scores;
+        for (Index s = 0; s < seen; ++s) {
+            double score = visibility.bias ? static_cast<double>(visibility.bias[t * visibility.bias_leading + s]) : 0;
+            for (Index d = 0; d < extent(q, 1); ++d) score += scale * static_cast<double>(q(t, d)) * static_cast<double>(k(s, d));
+            scores.push_back(score);
+            highest = std::max(highest, score);
+        }
+        for (double& score : scores) sum += score = std::exp(score - highest);
+        for (Index s = 0; s < seen; ++s)
+            for (Index e = 0; e < extent(v, 1); ++e)
+                result.o(t, e) += scores[static_cast<std::size_t>(s)] / sum * static_cast<double>(v(s, e));
+        result.log_sum_exp.push_back(highest + std::log(sum));
+    }
+    return result;
+}
+
+template <class Real>
+double difference_from_plain(Index queries, Index keys, Index width, Index value_width, Real scale, bool masked) {
+    Random random(static_cast<std::uint64_t>(queries + keys));
+    const Tensor<Real, 2> q = normal_tensor<Real, 2>({queries, width}, 1, random), k = normal_tensor<Real, 2>({keys, width}, 1, random);
+    const Tensor<Real, 2> v = normal_tensor<Real, 2>({keys, value_width}, 1, random), bias = normal_tensor<Real, 2>({queries, keys}, 1, random);
+    Visibility<Real> visibility;
+    std::vector<Index> last_visible;
+    for (Index t = 0; t < queries; ++t) last_visible.push_back(random.below(keys));
+    if (masked) visibility = {last_visible.data(), bias.data(), keys};
+    RunningSoftmax<Real> softmax(view(q), value_width, scale);
+    softmax.attend(view(k), view(v), visibility);
+    Tensor<Real, 2> o = empty<Real, 2>({queries, value_width});
+    softmax.write(view(o));
+    const Plain plain = plain_softmax(q, k, v, static_cast<double>(scale), visibility);
+    double worst = 0;
+    for (Index t = 0; t < queries; ++t) {
+        worst = std::max(worst, std::abs(static_cast<double>(softmax.log_sum_exp(t)) - plain.log_sum_exp[static_cast<std::size_t>(t)]));
+        for (Index e = 0; e < value_width; ++e) worst = std::max(worst, std::abs(static_cast<double>(o(t, e)) - plain.o(t, e)));
+    }
+    return worst;
+}
+
+}  // namespace
+
+TEST_CASE("softmax of two keys: hand numbers") {
+    const Tensor<double, 2> q{{1.0}}, k{{std::log(3.0)}, {0.0}}, v{{8.0, 1.0}, {0.0, 5.0}};
+    RunningSoftmax<double> softmax(view(q), 2, 1.0);
+    softmax.attend(view(k), view(v));
+    Tensor<double, 2> o = empty<double, 2>({1, 2});
+    softmax.write(view(o));
+    CHECK(o(0, 0) == doctest::Approx(6));
+    CHECK(o(0, 1) == doctest::Approx(2));
+    CHECK(softmax.log_sum_exp(0) == doctest::Approx(std::log(4.0)));
+}
+
+TEST_CASE_TEMPLATE("the running softmax equals the written-out one around the edges of tiles and blocks", Real, float, double) {
+    const double tolerance = std::is_same_v<Real, float> ? 1e-5 : 1e-12;
+    for (const bool masked : {false, true}) {
+        CHECK(difference_from_plain<Real>(1, 1, 1, 1, Real(1), masked) < tolerance);
+        CHECK(difference_from_plain<Real>(3, 5, 4, 2, Real(0.5), masked) < tolerance);
+        CHECK(difference_from_plain<Real>(64, 256, 3, 7, Real(0.3), masked) < tolerance);
+        CHECK(difference_from_plain<Real>(65, 257, 33, 17, Real(0.2), masked) < tolerance);
+        CHECK(difference_from_plain<Real>(130, 600, 5, 3, Real(2), masked) < 10 * tolerance);
+    }
+}
+
+TEST_CASE("keys may come in any number of calls, with the largest score first or last") {
+    Random random(3);
+    const Index count = 600;
+    const Tensor<float, 2> q = full<float, 2>({2, 1}, 1.0f), v = normal_tensor<float, 2>({count, 3}, 1, random);
+    Tensor<float, 2> rising = empty<float, 2>({count, 1});
+    for (Index s = 0; s < count; ++s) rising(s, 0) = static_cast<float>(s) / 10;
+    for (const float sign : {1.0f, -1.0f}) {
+        Tensor<float, 2> k = rising;
+        for (float& number : k.storage()) number *= sign;
+        RunningSoftmax<float> whole(view(q), 3, 1.0f), parts(view(q), 3, 1.0f);
+        whole.attend(view(k), view(v));
+        for (Index s = 0; s < count; s += 50) parts.attend(view(k).rows_from(s, 50), view(v).rows_from(s, 50));
+        Tensor<float, 2> whole_o = empty<float, 2>({2, 3}), parts_o = whole_o;
+        whole.write(view(whole_o));
+        parts.write(view(parts_o));
+        CHECK(testing::largest_difference(whole_o, parts_o) < 1e-5);
+        CHECK(whole.log_sum_exp(0) == doctest::Approx(parts.log_sum_exp(0)));
+        const Plain plain = plain_softmax(q, k, v, 1.0);
+        for (Index e = 0; e < 3; ++e) CHECK(static_cast<double>(whole_o(1, e)) == doctest::Approx(plain.o(1, e)).epsilon(1e-4));
+    }
+}
+
+TEST_CASE("scores in the thousands neither overflow nor vanish") {
+    for (const float level : {5000.0f, -5000.0f}) {
+        const Tensor<float, 2> q{{1.0f}}, k{{level}, {level - 1}}, v{{1.0f}, {0.0f}};
+        RunningSoftmax<float> softmax(view(q), 1, 1.0f);
+        softmax.attend(view(k), view(v));
+        Tensor<float, 2> o = empty<float, 2>({1, 1});
+        softmax.write(view(o));
+        CHECK(o(0, 0) == doctest::Approx(1 / (1 + std::exp(-1.0))));
+        CHECK(softmax.log_sum_exp(0) == doctest::Approx(static_cast<double>(level) + std::log1p(std::exp(-1.0))));
+    }
+}
+
+TEST_CASE("without values only the log-sum-exp is made, and it is bitwise the same") {
+    Random random(4);
+    const Tensor<float, 2> q = normal_tensor<float, 2>({70, 5}, 1, random), k = normal_tensor<float, 2>({300, 5}, 1, random);
+    RunningSoftmax<float> with(view(q), 5, 1.0f), without(view(q), 0, 1.0f);
+    with.attend(view(k), view(k));
+    without.attend(view(k), {});
+    for (Index t = 0; t < 70; ++t) REQUIRE(with.log_sum_exp(t) == without.log_sum_exp(t));
+}
+
+TEST_CASE("a query that sees no key gets zeros and minus infinity") {
+    const Tensor<double, 2> q{{1.0}, {1.0}}, k{{1.0}, {2.0}}, v{{3.0}, {4.0}}, none = empty<double, 2>({0, 1});
+    const std::vector<Index> last_visible{-1, 0};
+    RunningSoftmax<double> softmax(view(q), 1, 1.0);
+    softmax.attend(view(none), view(none));
+    softmax.attend(view(k), view(v), {last_visible.data(), nullptr, 0});
+    Tensor<double, 2> o = full<double, 2>({2, 1}, 9.0);
+    softmax.write(view(o));
+    CHECK(o(0, 0) == 0);
+    CHECK(softmax.log_sum_exp(0) == -infinity);
+    CHECK(o(1, 0) == 3);
+    CHECK(softmax.log_sum_exp(1) == 1);
+}
+
+TEST_CASE("keys hidden by a bias of minus infinity are as good as absent, even all of them") {
+    const Tensor<double, 2> q{{1.0}, {1.0}}, k{{1.0}, {2.0}}, v{{3.0}, {4.0}}, bias{{-infinity, -infinity}, {-infinity, 0.0}};
+    const Visibility<double> visibility{nullptr, bias.data(), 2};
+    RunningSoftmax<double> softmax(view(q), 1, 1.0);
+    softmax.attend(view(k), view(v), visibility);
+    Tensor<double, 2> o = empty<double, 2>({2, 1});
+    softmax.write(view(o));
+    CHECK(o(0, 0) == 0);
+    CHECK(softmax.log_sum_exp(0) == -infinity);
+    CHECK(o(1, 0) == 4);
+    CHECK(softmax.log_sum_exp(1) == 2);
+
+    const std::vector<double> log_sum_exp{-infinity, 2}, delta{0, 4};
+    const Tensor<double, 2> d_o = full<double, 2>({2, 1}, 1.0);
+    Tensor<double, 2> d_q = zeros_like(q), d_k = zeros_like(k), d_v = zeros_like(v);
+    softmax_attention_vjp<double>(view(q), view(k), view(v), 1.0, visibility, log_sum_exp.data(), delta.data(), view(d_o), view(d_q), view(d_k),
+                                  view(d_v));
+    CHECK(d_v(0, 0) == 0);
+    CHECK(d_v(1, 0) == 1);
+    for (const auto* gradient : {&d_q, &d_k})
+        for (const double number : gradient->storage()) CHECK(number == 0);
+}
+
+TEST_CASE("a NaN in a query or a key shows in the result") {
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    const Tensor<double, 2> bad_q{{nan}, {1.0}}, bad_k{{nan}, {1.0}}, good{{1.0}, {2.0}};
+    RunningSoftmax<double> from_query(view(bad_q), 1, 1.0), from_key(view(good), 1, 1.0);
+    from_query.attend(view(good), view(good));
+    from_key.attend(view(bad_k), view(good));
+    Tensor<double, 2> o = empty<double, 2>({2, 1});
+    from_query.write(view(o));
+    CHECK(std::isnan(o(0, 0)));
+    CHECK(std::isnan(from_query.log_sum_exp(0)));
+    CHECK(std::isfinite(o(1, 0)));
+    from_key.write(view(o));
+    CHECK(std::isnan(o(0, 0)));
+    CHECK(std::isnan(from_key.log_sum_exp(1)));
+}
+
+TEST_CASE("visibility counts a prefix of each block") {
+    const std::vector<Index> last_visible{0, 5, 2};
+    const Visibility<float> some{last_visible.data(), nullptr, 0}, all;
+    CHECK(some.seen(0, 0, 4) == 1);
+    CHECK(some.seen(1, 0, 4) == 4);
+    CHECK(some.seen(1, 4, 4) == 2);
+    CHECK(some.seen(2, 4, 4) == 0);
+    CHECK(some.most_seen(0, 3, 0, 4) == 4);
+    CHECK(some.most_seen(0, 1, 0, 4) == 1);
+    CHECK(some.most_seen(2, 1, 4, 4) == 0);
+    CHECK(all.seen(7, 4, 4) == 4);
+    CHECK(all.most_seen(0, 9, 4, 3) == 3);
+}
+
+TEST_CASE("a head is addressed in place") {
+    Tensor<float, 4> x = empty<float, 4>({2, 3, 4, 5});
+    for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(i);
+    const Tensor<float, 4>& constant = x;
+    const HeadView<const float> head = head_view(constant, 1, 2);
+    CHECK(head.rows == 3);
+    CHECK(head.width == 5);
+    for (Index t = 0; t < 3; ++t)
+        for (Index d = 0; d < 5; ++d) CHECK(head.at(t)[d] == x(1, t, 2, d));
+    head_view(x, 0, 1).rows_from(2, 1).at(0)[3] = -1;
+    CHECK(x(0, 2, 1, 3) == -1);
+}
+
+TEST_CASE("the gradient of one visit is that of finite differences, at any width and with what was there before") {
+    struct Sizes {
+        Index queries, keys, width, value_width;
+        bool masked;
+    };
+    for (const Sizes s : {Sizes{1, 1, 1, 1, false}, Sizes{3, 4, 2, 5, false}, Sizes{3, 4, 5, 2, true}, Sizes{70, 300, 3, 2, false},
+                          Sizes{65, 257, 2, 9, true}}) {
+        CAPTURE(s.queries);
+        CAPTURE(s.masked);
+        Random random(5);
+        Tensor<double, 2> q = normal_tensor<double, 2>({s.queries, s.width}, 1, random), k = normal_tensor<double, 2>({s.keys, s.width}, 1, random);
+        Tensor<double, 2> v = normal_tensor<double, 2>({s.keys, s.value_width}, 1, random);
+        const Tensor<double, 2> bias = normal_tensor<double, 2>({s.queries, s.keys}, 1, random);
+        const Tensor<double, 2> d_o = normal_tensor<double, 2>({s.queries, s.value_width}, 1, random);
+        const Tensor<double, 2> d_log_sum_exp = normal_tensor<double, 2>({s.queries, 1}, 1, random);
+        std::vector<Index> last_visible;
+        for (Index t = 0; t < s.queries; ++t) last_visible.push_back(random.below(s.keys));
+        const Visibility<double> visibility = s.masked ? Visibility<double>{last_visible.data(), bias.data(), s.keys} : Visibility<double>{};
+        const double scale = 0.7;
+        Tensor<double, 2> o = zeros<double, 2>({s.queries, s.value_width}), log_sum_exp = zeros<double, 2>({s.queries, 1});
+        const auto loss = [&] {
+            RunningSoftmax<double> softmax(view(q), s.value_width, scale);
+            softmax.attend(view(k), view(v), visibility);
+            softmax.write(view(o));
+            for (Index t = 0; t < s.queries; ++t) log_sum_exp(t, 0) = softmax.log_sum_exp(t);
+            return testing::weighted_sum(o, d_o) + testing::weighted_sum(log_sum_exp, d_log_sum_exp);
+        };
+        loss();
+        std::vector<double> delta;
+        for (Index t = 0; t < s.queries; ++t) {
+            delta.push_back(-d_log_sum_exp(t, 0));
+            for (Index e = 0; e < s.value_width; ++e) delta.back() += d_o(t, e) * o(t, e);
+        }
+        Tensor<double, 2> d_q = full(shape_of(q), 0.5), d_k = full(shape_of(k), 0.5), d_v = full(shape_of(v), 0.5);
+        softmax_attention_vjp<double>(view(q), view(k), view(v), scale, visibility, log_sum_exp.data(), delta.data(), view(d_o), view(d_q),
+                                      view(d_k), view(d_v));
+        for (auto* gradient : {&d_q, &d_k, &d_v})
+            for (double& number : gradient->storage()) number -= 0.5;
+        CHECK(testing::directional_error(q, d_q, loss) < 1e-6);
+        CHECK(testing::directional_error(k, d_k, loss) < 1e-6);
+        CHECK(testing::directional_error(v, d_v, loss) < 1e-6);
+        if (s.keys > 10) continue;
+        CHECK(testing::gradient_error(q, d_q, loss) < 1e-6);
+        CHECK(testing::gradient_error(k, d_k, loss) < 1e-6);
+        CHECK(testing::gradient_error(v, d_v, loss) < 1e-6);
+    }
+}
