@@ -44,6 +44,7 @@ struct Settings {
     std::string only, checkpoint;
     Index steps = 0, questions = 0, contexts = 0;  // 0: the training's own
     Index memory_tokens = 0, largest = 0, k = 32, asked = 400, seeds = 0;
+    Index curriculum_steps = 0;
     double curriculum_accuracy = 0;
     bool repeat_keys = false;
 };
@@ -92,7 +93,8 @@ StepResult step_loss(Transformer<float>& model, const Training& training, Index 
     const Variable<float, 3> logits = model.crossbatch(tape, {batch.previous, batch.current, table, answers});
     const Variable<float, 1> loss = cross_entropy(tape, logits, targets, full<float, 2>(shape_of(targets), 1.0f), Reduction::token_mean);
     Proportion right;
-    for (const auto correct : correct_predictions(logits.value(), targets).storage()) right.add(correct != 0);
+    const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), targets);
+    for (const auto each : correct.storage()) right.add(each != 0);
     tape.backward(loss);
     return {.loss = static_cast<double>(loss.value()(0)), .accuracy = right.value(), .tokens = 2 * questions * half_length};
 }
@@ -122,7 +124,7 @@ void train(Example& example, const Settings& settings, const Training& training,
                                                      {{256, 8}, Stage<LengthAndBatch>::no_step, std::min(0.98, settings.curriculum_accuracy + 0.08)}});
     const LearningRate warm_up = LearningRate::constant(1, 50);
     if (!std::filesystem::exists(file(2)))
-        run_phase(1, 4000, [&](Index step) { return warm_up.at(step); }, &lengths, [&](Index step) {
+        run_phase(1, settings.curriculum_steps, [&](Index step) { return warm_up.at(step); }, &lengths, [&](Index step) {
             Training curriculum = training;
             curriculum.symbols = 0;
             const LengthAndBatch at = lengths.next(step, random);
@@ -315,7 +317,7 @@ class Evaluation {
         const Variable<float, 3> logits = model_.head(tape, model_.layer(memory_layer_).finish(tape, questions.x, merge(tape, memory, local).o));
 
         Lookup lookup{sizes_[s], {}, {}, 0, 0};
-        const auto right = correct_predictions(logits.value(), at_positions(questions.batch.targets, answers_));
+        const Tensor<std::uint8_t, 2> right = correct_predictions(logits.value(), at_positions(questions.batch.targets, answers_));
         const Index value_length = dictionary_.task().value_length;
         for (Index n = 0; n < per_size_; n += value_length) {
             bool whole = true;
@@ -387,7 +389,8 @@ int main(int argc, char** argv) {
         example.option("--steps", settings.steps, "steps of the second phase; 0: the training's own");
         example.option("--documents", settings.questions, "documents with questions in a batch; 0: the training's own");
         example.option("--contexts", settings.contexts, "contexts each of them sees in the second phase; 0: the training's own");
-        example.option("--curriculum-accuracy", settings.curriculum_accuracy, Scaled<double>{0.02, 0.9, 0.9}, "running accuracy that ends a stage of the first phase");
+        example.option("--curriculum-accuracy", settings.curriculum_accuracy, Scaled<double>{0.01, 0.9, 0.9}, "running accuracy that ends a stage of the first phase");
+        example.option("--curriculum-steps", settings.curriculum_steps, Scaled<Index>{40, 2000, 2000}, "most steps of the first phase");
         example.flag("--repeat-keys", settings.repeat_keys, "draw evaluation keys independently: some are defined twice");
         example.parse();
         require<ConfigError>(settings.memory_tokens >= 0 && settings.memory_tokens <= 67108864, "--memory-tokens ", settings.memory_tokens, ": expected 256 ... 67108864");

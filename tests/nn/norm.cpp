@@ -127,5 +127,5 @@ TEST_CASE("norms refuse a scale, a temperature or an epsilon that does not fit")
     CHECK_THROWS_WITH_AS(rms_norm(x, three, 0), "rms_norm: epsilon is 0, expected more than 0", ConfigError);
     CHECK_THROWS_WITH_AS(normalize_heads(q, &two), "normalize_heads: log_inverse_temperature has shape (2), expected (3)",
                          ShapeError);
-    CHECK_THROWS_WITH_AS(normalize_heads(q, &three, -1), "normalize_heads: epsilon is -1, expected more than 0", ConfigError);
+    CHECK_THROWS_WITH_AS(normalize_heads(q, &three, -1), "normalize_heads: epsilon is -1, expected 0 or more", ConfigError);
 }

@@ -13,6 +13,7 @@
 
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 #include "fot/core/exponential.hpp"
 #include "fot/core/largest.hpp"
@@ -30,6 +31,7 @@ struct HeadView {
 
     Real* at(Index i) const { return data + i * leading; }
     HeadView rows_from(Index first, Index count) const { return {at(first), count, width, leading}; }
+    operator HeadView<const Real>() const requires(!std::is_const_v<Real>) { return {data, rows, width, leading}; }
 };
 
 template <class Real>

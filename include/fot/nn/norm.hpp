@@ -112,13 +112,13 @@ Variable<Real, N> rms_norm(Tape& tape, const Variable<Real, N>& x, const Variabl
 /// A null pointer for the temperatures stands for factors of 1: keys, and queries of a model without temperature.
 /// Shapes: x (B,T,H,D), log_inverse_temperature (H) -> (B,T,H,D).
 /// Cost:   one pass, about 4 operations a number.
-/// Errors: ShapeError if there is not one temperature per head; ConfigError unless epsilon > 0.
+/// Errors: ShapeError if there is not one temperature per head; ConfigError if epsilon is negative (0: no vector may be zero).
 template <class Real>
 Tensor<Real, 4> normalize_heads(const Tensor<Real, 4>& x, const Tensor<Real, 1>* log_inverse_temperature = nullptr,
                                 double epsilon = 1e-6) {
     const Index tokens = extent(x, 0) * extent(x, 1), heads = extent(x, 2), width = extent(x, 3);
     if (log_inverse_temperature) require_shape("normalize_heads: log_inverse_temperature", *log_inverse_temperature, {heads});
-    require<ConfigError>(epsilon > 0, "normalize_heads: epsilon is ", epsilon, ", expected more than 0");
+    require<ConfigError>(epsilon >= 0, "normalize_heads: epsilon is ", epsilon, ", expected 0 or more");
     Tensor<Real, 1> sharpness = full<Real, 1>({heads}, Real(1));
     for (Index h = 0; log_inverse_temperature && h < heads; ++h) sharpness(h) = std::exp((*log_inverse_temperature)(h));
     Tensor<Real, 4> y = empty_like(x);

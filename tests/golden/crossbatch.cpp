@@ -1,0 +1,93 @@
+/// Kind `crossbatch`: the memory layer of the released training code, in both layouts of the rotary pairs.
+///
+/// The released code gives every entry `cross_batch_range` other contexts and adds -1e6 to the scores of those it must not see.
+/// Ours leaves them out of its ContextTable; the softmax weights of the others are the same, for e^-1000000 is 0.
+///
+/// Read first: attention/crossbatch_attention.hpp, nn/rotary.hpp.   Read next: golden/listings.cpp.
+#include "fot/attention/crossbatch_attention.hpp"
+#include "fot/nn/rotary.hpp"
+#include "golden/golden.hpp"
+#include "support/tape_check.hpp"
+
+namespace fot::golden {
+
+namespace {
+
+/// Who sees whom, checked against the counts that the case states (these include an entry's own local context).
+ContextTable context_table(Case& golden, Index entries) {
+    const Json& config = golden.config();
+    ContextTable table = packed_contexts(entries, config.at("cross_batch_range").get<Index>(),
+                                         config.at("dataset_packing").get<Index>(), config.at("cross_batch_stepping").get<bool>());
+    std::vector<std::size_t> visible;
+    for (const auto& list : table.contexts) visible.push_back(list.size() + 1);
+    if (golden.entry().contains("visible_contexts_per_entry") && golden.entry()["visible_contexts_per_entry"] != Json(visible))
+        golden.fail("visible_contexts_per_entry: got " + Json(visible).dump() + ", stated " +
+                    golden.entry()["visible_contexts_per_entry"].dump());
+    return table;
+}
+
+/// The stored bias (B,1,T,T) as (B,T,T), and whether it holds the causal mask, or more than that.
+template <class Real>
+struct Bias {
+    Tensor<Real, 3> numbers;
+    bool causal = true, more = false;
+};
+
+template <class Real>
+Bias<Real> read_bias(Case& golden, Index entries, Index length) {
+    Bias<Real> bias{golden.tensor<Real, 3>("bias", Shape<3>{entries, length, length})};
+    const Real masked = golden.config().value("min_value", Real(-1e6));
+    for (Index b = 0; b < entries; ++b)
+        for (Index t = 0; t < length; ++t)
+            for (Index s = 0; s < length; ++s) {
+                if (s > t && bias.numbers(b, t, s) > masked) bias.causal = false;
+                if (s <= t && bias.numbers(b, t, s) != Real(0)) bias.more = true;
+            }
+    return bias;
+}
+
+template <class Real>
+void check(Case& golden, const Tolerance& tolerance) {
+    const Tensor<Real, 4> d_o = golden.tensor<Real, 4>("out_grad");
+    const auto [entries, length, heads, width] = shape_of(d_o);
+    const ContextTable table = context_table(golden, entries);
+
+    // Keys of other contexts stand where their own entry begins: at position 0 in training, at first_position in general.
+    const Tensor<Index, 2> positions = golden.tensor<Index, 2>("position_ids", Shape<2>{entries, length});
+    Tensor<Index, 2> first = empty_like(positions);
+    for (Index b = 0; b < entries; ++b) std::fill_n(row(first, b), length, positions(b, 0));
+    const Index last = *std::max_element(positions.storage().begin(), positions.storage().end());
+    const RotaryTable<Real> angles(golden.config().at("rope_theta").get<double>(), width, last + 1);
+
+    const Bias<Real> bias = read_bias<Real>(golden, entries, length);
+    AttentionOptions<Real> options;
+    options.scale = static_cast<Real>(golden.entry().value("softmax_scale", 1 / std::sqrt(static_cast<double>(width))));
+    options.causal = bias.causal;
+    if (bias.more || !bias.causal) options.local_bias = &bias.numbers;
+
+    for (const RotaryLayout layout : {RotaryLayout::interleaved, RotaryLayout::half_split}) {
+        const std::string suffix = layout == RotaryLayout::interleaved ? "" : "_hf";
+        const Variable<Real, 4> query(golden.tensor<Real, 4>("query" + suffix), true),
+            key(golden.tensor<Real, 4>("key" + suffix), true), value(golden.tensor<Real, 4>("value"), true);
+        Tape tape;
+        const Variable<Real, 4> q = rotary(tape, query, angles, positions, layout),
+                                k = rotary(tape, key, angles, positions, layout);
+        const Variable<Real, 4> context_k = rotary(tape, key, angles, first, layout);
+        const Variable<Real, 4> o = crossbatch_attention(tape, q, k, value, context_k, value, table, options).o;
+        testing::replay(tape, o, d_o);
+
+        golden.compare("output", o.value(), tolerance.output);
+        if constexpr (sizeof(Real) == 4) golden.compare("output_f32", o.value(), tolerance.output);
+        golden.compare("grad_query" + suffix, query.gradient(), tolerance.gradients);
+        golden.compare("grad_key" + suffix, key.gradient(), tolerance.gradients);
+        golden.compare("grad_value", value.gradient(), tolerance.gradients);
+    }
+}
+
+}  // namespace
+
+void check_crossbatch(Case& golden) {
+    in_stated_precisions(golden, [&](auto real, const Tolerance& tolerance) { check<decltype(real)>(golden, tolerance); });
+}
+
+}  // namespace fot::golden
