@@ -1,0 +1,170 @@
+#include "fot/loss/contrastive_loss.hpp"
+
+#include <doctest/doctest.h>
+
+#include "fot/measure/positive_mass.hpp"
+#include "support/tape_check.hpp"
+
+using namespace fot;
+
+namespace {
+
+struct Inputs {
+    Tensor<double, 4> q, k;
+    Inputs(const Shape<4>& queries, Index sources, Index rows, Index key_heads, std::uint64_t seed) {
+        Random random(seed);
+        q = normal_tensor<double, 4>(queries, 1, random);
+        k = normal_tensor<double, 4>({sources, rows, key_heads, queries[3]}, 1, random);
+    }
+};
+
+/// The loss in index notation. `hardest` 0: all negatives.
+double plain_loss(const Inputs& in, const ContextTable& table, std::size_t hardest, double scale) {
+    const Index group = extent(in.q, 2) / extent(in.k, 2);
+    double sum = 0;
+    for (Index b = 0; b < extent(in.q, 0); ++b)
+        for (Index t = 0; t < extent(in.q, 1); ++t)
+            for (Index h = 0; h < extent(in.q, 2); ++h) {
+                const auto at = static_cast<std::size_t>(b);
+                double positive = 0, all = 0;
+                std::vector<double> negatives;
+                for (std::size_t c = 0; c < table.contexts[at].size(); ++c)
+                    for (Index s = 0; s < extent(in.k, 1); ++s) {
+                        double score = 0;
+                        for (Index d = 0; d < extent(in.q, 3); ++d) score += scale * in.q(b, t, h, d) * in.k(table.contexts[at][c], s, h / group, d);
+                        if (static_cast<Index>(c) < table.positives[at])
+                            positive += std::exp(score);
+                        else
+                            negatives.push_back(std::exp(score));
+                    }
+                std::sort(negatives.rbegin(), negatives.rend());
+                if (hardest > 0 && hardest < negatives.size()) negatives.resize(hardest);
+                all = positive;
+                for (const double negative : negatives) all += negative;
+                sum -= std::log(positive / all);
+            }
+    return sum / static_cast<double>(extent(in.q, 0) * extent(in.q, 1) * extent(in.q, 2));
+}
+
+const ContextTable by_hand{4, {{3, 0}, {1, 2, 0}, {2, 3, 1, 0}}, {1, 2, 1}};
+
+}  // namespace
+
+TEST_CASE("one positive among three contexts: hand numbers") {
+    Inputs in({1, 1, 1, 1}, 3, 1, 1, 1);
+    in.q(0, 0, 0, 0) = 1;
+    in.k(0, 0, 0, 0) = std::log(2.0);
+    in.k(1, 0, 0, 0) = std::log(5.0);
+    in.k(2, 0, 0, 0) = 0;
+    const ContextTable table = previous_contexts(1, 1, 2, 3);
+    const ContrastiveLoss<double> loss = contrastive_loss(in.q, in.k, table);
+    CHECK(loss.value == doctest::Approx(std::log(4.0)));
+    CHECK(loss.d_context_k(0, 0, 0, 0) == doctest::Approx(0.25 - 1));
+    CHECK(loss.d_context_k(1, 0, 0, 0) == doctest::Approx(0.625));
+    CHECK(loss.d_context_k(2, 0, 0, 0) == doctest::Approx(0.125));
+    CHECK(hard_contrastive_loss(in.q, in.k, table, 1).value == doctest::Approx(std::log(3.5)));
+    CHECK(hard_contrastive_loss(in.q, in.k, table, 1).d_context_k(2, 0, 0, 0) == 0);
+}
+
+TEST_CASE("the loss equals plain loops, with all negatives and with the hardest") {
+    const Inputs grouped({3, 4, 4, 3}, 4, 5, 2, 2), single({1, 1, 1, 2}, 2, 1, 1, 3), many({2, 3, 1, 4}, 6, 70, 1, 4);
+    struct Case {
+        const Inputs& in;
+        ContextTable table;
+    };
+    for (const auto& [in, table] : {Case{grouped, by_hand}, Case{single, previous_contexts(1, 1, 1, 2)}, Case{many, previous_contexts(2, 2, 3, 3)}}) {
+        CHECK(contrastive_loss(in.q, in.k, table, 0.7).value == doctest::Approx(plain_loss(in, table, 0, 0.7)));
+        for (const Index hardest : {1, 2, 5, 1000})
+            CHECK(hard_contrastive_loss(in.q, in.k, table, hardest, 0.7).value ==
+                  doctest::Approx(plain_loss(in, table, static_cast<std::size_t>(hardest), 0.7)));
+    }
+}
+
+TEST_CASE("the loss is the mean of -log r_d") {
+    const Inputs in({4, 5, 2, 3}, 4, 6, 2, 5);
+    const ContextTable table = previous_contexts(4, 1, 3);
+    const Tensor<double, 3> r = positive_mass_per_query(context_log_mass(in.q, in.k, table), 4);
+    double mean = 0;
+    for (const double share : r.storage()) mean -= std::log(share) / static_cast<double>(r.size());
+    CHECK(contrastive_loss(in.q, in.k, table).value == doctest::Approx(mean));
+}
+
+TEST_CASE("as many hardest negatives as there are, or more, is the loss against all of them") {
+    const Inputs in({3, 4, 2, 3}, 4, 5, 1, 6);
+    const ContrastiveLoss<double> all = contrastive_loss(in.q, in.k, by_hand, 0.8);
+    for (const Index hardest : {15, 16, 1 << 30}) {
+        const ContrastiveLoss<double> hard = hard_contrastive_loss(in.q, in.k, by_hand, hardest, 0.8);
+        CHECK(hard.value == doctest::Approx(all.value));
+        CHECK(testing::largest_difference(hard.d_q, all.d_q) < 1e-14);
+        CHECK(testing::largest_difference(hard.d_context_k, all.d_context_k) < 1e-14);
+    }
+}
+
+TEST_CASE("fewer negatives make a smaller loss") {
+    const Inputs in({3, 4, 2, 3}, 4, 5, 2, 7);
+    double before = 0;
+    for (const Index hardest : {1, 2, 4, 8, 15}) {
+        const double value = hard_contrastive_loss(in.q, in.k, by_hand, hardest).value;
+        CHECK(value > before);
+        before = value;
+    }
+}
+
+TEST_CASE("the gradients of the contrastive loss are those of finite differences") {
+    for (const Index hardest : {0, 2}) {
+        Inputs in({3, 2, 4, 2}, 4, 3, 2, 8);
+        const auto loss = [&] {
+            return hardest == 0 ? contrastive_loss(in.q, in.k, by_hand, 0.7) : hard_contrastive_loss(in.q, in.k, by_hand, hardest, 0.7);
+        };
+        const ContrastiveLoss<double> at = loss();
+        // A small step: at a larger one another key may become the hardest.
+        CHECK(testing::gradient_error(in.q, at.d_q, [&] { return loss().value; }, 1e-4) < 1e-6);
+        CHECK(testing::gradient_error(in.k, at.d_context_k, [&] { return loss().value; }, 1e-4) < 1e-6);
+    }
+}
+
+TEST_CASE("on the tape the loss is one number, its gradient scaled and added") {
+    Random random(9);
+    Variable<double, 4> q = testing::normal_variable<4>({3, 2, 2, 2}, random), k = testing::normal_variable<4>({4, 2, 1, 2}, random);
+    Tape tape;
+    CHECK(contrastive_loss(tape, q, k, by_hand).value()(0) == contrastive_loss(q.value(), k.value(), by_hand).value);
+    CHECK(contrastive_loss(tape, q, k, by_hand, 2).value()(0) == hard_contrastive_loss(q.value(), k.value(), by_hand, 2).value);
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return contrastive_loss(on, q, k, by_hand, 0, 0.6); }, q, k) < 1e-6);
+    const Variable<double, 4> constant(k.value());
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return contrastive_loss(on, q, constant, by_hand); }, q) < 1e-6);
+    CHECK_FALSE(constant.has_gradient());
+}
+
+TEST_CASE("value and gradients are bitwise the same for one thread and for two") {
+    Random random(10);
+    const Tensor<float, 4> q = normal_tensor<float, 4>({4, 20, 4, 8}, 1, random), k = normal_tensor<float, 4>({4, 20, 2, 8}, 1, random);
+    const ContextTable table = previous_contexts(4, 1, 3);
+    const Index before = threads();
+    for (const Index hardest : {0, 7}) {
+        const auto run = [&, hardest] { return hardest == 0 ? contrastive_loss(q, k, table) : hard_contrastive_loss(q, k, table, hardest); };
+        set_threads(1);
+        const ContrastiveLoss<float> one = run();
+        set_threads(2);
+        const ContrastiveLoss<float> two = run();
+        CHECK(one.value == two.value);
+        CHECK(one.d_q.storage() == two.d_q.storage());
+        CHECK(one.d_context_k.storage() == two.d_context_k.storage());
+    }
+    set_threads(before);
+}
+
+TEST_CASE("a table without positives or without negatives gives no contrast and is refused") {
+    const Inputs in({2, 1, 1, 2}, 2, 1, 1, 11);
+    CHECK_THROWS_WITH_AS(contrastive_loss(in.q, in.k, previous_contexts(2, 1, 0)),
+                         "contrastive_loss: entry 0 has 1 positives among 1 contexts, expected some of each kind", ConfigError);
+    CHECK_THROWS_WITH_AS(contrastive_loss(in.q, in.k, {2, {{0, 1}, {1, 0}}, {1, 0}}),
+                         "contrastive_loss: entry 1 has 0 positives among 2 contexts, expected some of each kind", ConfigError);
+    CHECK_THROWS_WITH_AS(hard_contrastive_loss(in.q, in.k, previous_contexts(2, 0, 1), 1),
+                         "hard_contrastive_loss: entry 0 has 0 positives among 1 contexts, expected some of each kind", ConfigError);
+    CHECK_THROWS_WITH_AS(hard_contrastive_loss(in.q, in.k, previous_contexts(2, 1, 1), 0),
+                         "hard_contrastive_loss: 0 hardest negatives, expected at least 1", ConfigError);
+    CHECK_THROWS_WITH_AS(contrastive_loss(in.q, in.k, previous_contexts(3, 1, 1)),
+                         "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry", ConfigError);
+    CHECK_THROWS_WITH_AS(contrastive_loss(in.q, zeros<double, 4>({2, 1, 1, 3}), previous_contexts(2, 1, 1)),
+                         "context_log_mass: context_k has shape (2, 1, 1, 3), expected (2, -1, -1, 2) (-1: any)", ShapeError);
+}
