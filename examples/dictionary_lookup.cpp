@@ -37,6 +37,7 @@ struct Training {
     Index questions;   ///< documents with questions in a batch, B
     Index contexts;    ///< contexts that each of them sees, the own one included
     Index symbols;     ///< each batch spells with so many of the 61 symbols; 0: all of them
+    double temperature_rate = 5;  ///< how much faster temperatures learn than the other parameters that Adam trains
     bool standard = false;
 };
 
@@ -51,9 +52,9 @@ struct Settings {
 
 std::vector<Training> trainings(Scale scale, const Settings& settings) {
     const bool quick = scale == Scale::quick;
-    std::vector<Training> list{{"uniform", quick ? 2 : 300, 16, quick ? 16 : 128, 0}, {"hard", quick ? 2 : 200, 16, 16, 8}};
+    std::vector<Training> list{{"uniform", quick ? 2 : scale == Scale::full ? 300 : 200, 16, quick ? 16 : 128, 0, 20}, {"hard", quick ? 2 : 200, 16, 16, 8}};
     if (scale == Scale::full || settings.only == "one_context") list.push_back({"one_context", 300, 16, 1, 0});
-    if (scale == Scale::full || settings.only == "standard") list.push_back({"standard", 300, 16, 0, 0, true});
+    if (scale == Scale::full || settings.only == "standard") list.push_back({"standard", 300, 16, 0, 0, 5, true});
     if (!settings.only.empty()) std::erase_if(list, [&](const Training& training) { return training.name != settings.only; });
     require<ConfigError>(!list.empty(), "--training ", settings.only, ": expected uniform, hard, one_context or standard");
     for (Training& training : list) {
@@ -103,12 +104,14 @@ StepResult step_loss(Transformer<float>& model, const Training& training, Index 
 /// then the contexts and data of the training. (The paper raises the number of contexts at an accuracy of 98 % as well.)
 void train(Example& example, const Settings& settings, const Training& training, std::uint64_t seed, Transformer<float>& model) {
     Random random(seed + 1000);
-    Muon<float> optimizer(model.parameters(), {});
     const auto file = [&](int phase) { return example.output() / message(training.name, "_seed", seed, "_phase", phase, ".safetensors"); };
-    const auto run_phase = [&](int phase, Index steps, auto learning_rate, LengthSchedule* lengths, auto&& step) {
+    const auto run_phase = [&](int phase, Index steps, double temperature_rate, const LearningRate& schedule, LengthSchedule* lengths, auto&& step) {
+        MuonOptions options;
+        options.adam.learning_rate_factors.temperature = temperature_rate;
+        Muon<float> optimizer(model.parameters(), options);
         examples::Progress bar(message(training.name, ", seed ", seed, ", phase ", phase), steps);
         Trainer<float> trainer(model.parameters(), optimizer,
-                               {.steps = steps, .learning_rate = learning_rate, .checkpoint = file(phase), .progress = [&](const fot::Progress& at) {
+                               {.steps = steps, .learning_rate = [&](Index at) { return schedule.at(at); }, .checkpoint = file(phase), .progress = [&](const fot::Progress& at) {
                                     bar.update(at.steps_done, message("accuracy ", fixed(*at.accuracy), ", loss ", fixed(at.loss, 4)));
                                 }});
         trainer.keep("batches", random);
@@ -122,9 +125,8 @@ void train(Example& example, const Settings& settings, const Training& training,
                                                      {{60, 32}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy},
                                                      {{130, 16}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy},
                                                      {{256, 8}, Stage<LengthAndBatch>::no_step, std::min(0.98, settings.curriculum_accuracy + 0.08)}});
-    const LearningRate warm_up = LearningRate::constant(1, 50);
     if (!std::filesystem::exists(file(2)))
-        run_phase(1, settings.curriculum_steps, [&](Index step) { return warm_up.at(step); }, &lengths, [&](Index step) {
+        run_phase(1, settings.curriculum_steps, 5, LearningRate::constant(1, 50), &lengths, [&](Index step) {
             Training curriculum = training;
             curriculum.symbols = 0;
             const LengthAndBatch at = lengths.next(step, random);
@@ -133,8 +135,7 @@ void train(Example& example, const Settings& settings, const Training& training,
             result.done = lengths.finished();
             return result;
         });
-    const LearningRate decay = LearningRate::linear_decay(1, 0, training.steps, 1.0);
-    run_phase(2, training.steps, [&](Index step) { return decay.at(step); }, nullptr,
+    run_phase(2, training.steps, training.temperature_rate, LearningRate::linear_decay(1, std::min<Index>(10, training.steps), training.steps, 1.0), nullptr,
               [&](Index) { return step_loss(model, training, 256, training.questions, training.contexts, random); });
 }
 

@@ -29,7 +29,7 @@ namespace {
 
 struct Settings {
     std::string corpus;  // empty: the libstdc++ headers
-    Index steps = 0, seeds = 0, batch = 32, length = 64, contexts = 0, width = 128, layers = 3, heads = 4, memory_heads = 4;
+    Index steps = 0, seeds = 0, batch = 16, length = 128, contexts = 0, width = 128, layers = 3, heads = 4, memory_heads = 1;
     Index queries = 0;  // places of each held-out document that are measured
     double learning_rate = 1;
 };
@@ -167,7 +167,7 @@ int main(int argc, char** argv) {
     return run_example(argc, argv, "Does attention get distracted by unrelated documents, and does crossbatch training cure it?", [](Example& example) {
         Settings settings;
         example.option("--corpus", settings.corpus, "DIR[:GLOB], one file one document; empty: the libstdc++ headers");
-        example.option("--steps", settings.steps, Scaled<Index>{12, 1500, 6000}, "training steps of each model");
+        example.option("--steps", settings.steps, Scaled<Index>{12, 1000, 4000}, "training steps of each model");
         example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed");
         example.option("--contexts", settings.contexts, Scaled<Index>{8, 16, 32}, "contexts of the third model at the end of training");
         example.option("--batch", settings.batch, "documents in a batch");

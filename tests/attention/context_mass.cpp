@@ -94,7 +94,8 @@ TEST_CASE("the masses of all contexts together are the log-sum-exp of attention 
 TEST_CASE("a table without contexts and contexts without keys have no mass") {
     const Inputs in({2, 3, 2, 4}, 2, 0, 2, 3);
     CHECK(shape_of(context_log_mass(in.q, in.k, {2, {{}, {}}, {0, 0}})) == Shape<4>{2, 3, 2, 0});
-    for (const double number : context_log_mass(in.q, in.k, previous_contexts(2, 1, 1)).storage()) CHECK(number == -infinity);
+    const Tensor<double, 4> mass = context_log_mass(in.q, in.k, previous_contexts(2, 1, 1));
+    for (const double number : mass.storage()) CHECK(number == -infinity);
 }
 
 TEST_CASE("the gradients of the log mass are those of finite differences, added to what was there") {

@@ -109,7 +109,8 @@ TEST_CASE("values of one give a result of one: the weights sum to one") {
     AttentionInputs<float> in({2, 70, 70, 2, 2, 8, 3, 2, 300}, 1);
     in.v.fill(1.0f);
     in.context_v.fill(1.0f);
-    for (const float number : in.attend(previous_contexts(2, 1, 1)).o.storage()) REQUIRE(number == doctest::Approx(1).epsilon(1e-5));
+    const AttentionResult<float> result = in.attend(previous_contexts(2, 1, 1));
+    for (const float number : result.o.storage()) REQUIRE(number == doctest::Approx(1).epsilon(1e-5));
 }
 
 TEST_CASE("without contexts crossbatch attention is causal attention, bitwise") {

@@ -93,7 +93,7 @@ TEST_CASE("means over heads and documents are taken over all batches") {
     Tensor<double, 4> x = zeros<double, 4>({2, 1, 2, 2});
     x(0, 0, 1, 0) = std::log(3.0);  // entry 0, head 1: r = 3/4; all others 1/2
     mass.add(x);
-    mass.add(log_masses({1, 1, 1}));
+    mass.add(full<double, 4>({1, 1, 2, 3}, 1.0));
     CHECK(mass.documents() == 3);
     CHECK(mass.per_document(0) == std::vector<double>{0.625, 0.5, 0.5});
     CHECK(mass.mean(0) == doctest::Approx((0.625 + 0.5 + 0.5) / 3));
@@ -123,4 +123,7 @@ TEST_CASE("a number of contexts that was not measured is refused") {
     CHECK_THROWS_AS(mass.add(x), ConfigError);
     CHECK(mass.documents() == 0);
     CHECK(mass.per_document(0).empty());
+    PositiveMass one_head({2});
+    one_head.add(x);
+    CHECK_THROWS_WITH_AS(one_head.add(zeros<double, 4>({1, 1, 2, 3})), "PositiveMass: 2 heads after batches of 1", ShapeError);
 }

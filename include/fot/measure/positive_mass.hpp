@@ -32,11 +32,20 @@ double positive_share(const Real* log_mass, Index positives, Index count) {
     return positive / all;
 }
 
+namespace detail {
+
+template <class Real>
+void require_measured(const Tensor<Real, 4>& log_mass, Index d, Index positives) {
+    require<ConfigError>(positives >= 1 && positives <= d && d <= extent(log_mass, 3), "positive_mass: ", positives, " positives among ", d,
+                         " contexts, measured for ", extent(log_mass, 3));
+}
+
+}  // namespace detail
+
 /// r_d of every query, (B,T,H). Errors: ConfigError unless 1 <= positives <= d <= C.
 template <class Real>
 Tensor<double, 3> positive_mass_per_query(const Tensor<Real, 4>& log_mass, Index d, Index positives = 1) {
-    require<ConfigError>(positives >= 1 && positives <= d && d <= extent(log_mass, 3), "positive_mass: ", positives, " positives among ", d,
-                         " contexts, measured for ", extent(log_mass, 3));
+    detail::require_measured(log_mass, d, positives);
     Tensor<double, 3> mass = empty<double, 3>({extent(log_mass, 0), extent(log_mass, 1), extent(log_mass, 2)});
     for (Index b = 0; b < extent(mass, 0); ++b)
         for (Index t = 0; t < extent(mass, 1); ++t)
@@ -53,9 +62,15 @@ class PositiveMass {
     }
 
     /// Takes in the log masses (B,T,H,C) of one batch; each entry counts as one document.
+    /// Errors: ConfigError unless 1 <= positives <= d <= C for every d, ShapeError if H changes; then nothing is taken in.
     template <class Real>
     void add(const Tensor<Real, 4>& log_mass, Index positives = 1) {
         const Index entries = extent(log_mass, 0), queries = extent(log_mass, 1), heads = extent(log_mass, 2);
+        for (std::size_t i = 0; i < contexts_.size(); ++i) {
+            detail::require_measured(log_mass, contexts_[i], positives);
+            require<ShapeError>(documents_ == 0 || static_cast<Index>(per_head_[i].size()) == heads, "PositiveMass: ", heads,
+                                " heads after batches of ", per_head_[i].size());
+        }
         for (std::size_t i = 0; i < contexts_.size(); ++i) {
             const Tensor<double, 3> mass = positive_mass_per_query(log_mass, contexts_[i], positives);
             per_head_[i].resize(static_cast<std::size_t>(heads), 0.0);
