@@ -11,11 +11,12 @@
 
 #include <cmath>
 #include <filesystem>
-#include <iosfwd>
+#include <iomanip>
 #include <limits>
 #include <map>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -134,7 +135,11 @@ class Case {
         return names;
     }
 
-    static std::string text(double number) { return message(number); }
+    static std::string text(double number, int digits = 3) {
+        std::ostringstream text;
+        text << std::setprecision(digits) << number;
+        return text.str();
+    }
 
    private:
     bool same_count(const std::string& name, Index count) {
@@ -147,7 +152,7 @@ class Case {
     std::string description(const std::string& name, Index flat, double got, double expected) const {
         std::vector<Index> place(shape(name).size());
         for (std::size_t axis = place.size(); axis-- > 0; flat /= shape(name)[axis]) place[axis] = flat % shape(name)[axis];
-        return "'" + name + "' at " + shape_text(place) + ": got " + text(got) + ", stored " + text(expected);
+        return "'" + name + "' at " + shape_text(place) + ": got " + text(got, 12) + ", stored " + text(expected, 12);
     }
 
     Json entry_;
