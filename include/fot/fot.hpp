@@ -45,6 +45,8 @@
 
 #include "fot/model/config.hpp"       // the shape of a model
 #include "fot/model/transformer.hpp"  // the decoder
+#include "fot/model/inference.hpp"    // reading with memory, window by window
+#include "fot/model/generation.hpp"   // writing, token by token
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW

@@ -3,14 +3,28 @@
 
 #include <cmath>
 
+#include "fot/core/parallel.hpp"
 #include "fot/core/tensor.hpp"
 
 namespace fot::testing {
+
+/// One thread while it lives: finite differences call tiny functions thousands of times, and waking others costs more than the work.
+class OneThread {
+   public:
+    OneThread() : before_(threads()) { set_threads(1); }
+    ~OneThread() { set_threads(before_); }
+    OneThread(const OneThread&) = delete;
+    OneThread& operator=(const OneThread&) = delete;
+
+   private:
+    Index before_;
+};
 
 /// Largest deviation of `d_x` from the numerical gradient of `loss()` with respect to `x`, relative to the largest gradient.
 /// Four-point central differences: the error of the method is of order step^4. `loss` reads x by reference.
 template <std::size_t N, class Loss>
 double gradient_error(Tensor<double, N>& x, const Tensor<double, N>& d_x, Loss&& loss, double step = 1e-3) {
+    const OneThread alone;
     double worst = 0, largest = 1e-8;
     for (std::size_t i = 0; i < x.size(); ++i) {
         double& element = x.data()[i];

@@ -1,0 +1,150 @@
+/// Inference with memory: text is read window by window, and what the memory layers computed is kept for later windows.
+///
+///     M_top = the top_k entries of the memory for a query                         (exact, per head)
+///     o     = softmax over M_top and the local context up to the query            (or the gate of the Memorizing Transformer)
+///
+/// A window is appended to the memory AFTER its own attention. Layers without memory see nothing beyond their window. A memory belongs
+/// to one input: it starts empty, and a cleared memory is a fresh one.
+///
+/// Source: paper section 3.1; departs from it in: nothing.
+/// Read first: model/transformer.hpp, memory/key_value_memory.hpp.   Read next: model/generation.hpp.
+#pragma once
+
+#include <limits>
+#include <vector>
+
+#include "fot/attention/memory_attention.hpp"
+#include "fot/memory/key_value_memory.hpp"
+#include "fot/model/transformer.hpp"
+
+namespace fot {
+
+/// The memories of one batch of inputs: one for each memory layer and batch entry.
+template <class Real>
+class MemoryState {
+   public:
+    /// `capacity` entries at most, the oldest leave first; 0: unlimited.   Errors: ConfigError if there are no entries.
+    MemoryState(const TransformerConfig& config, Index entries, Storage storage = Storage::full, Index capacity = 0) : entries_(entries) {
+        require<ConfigError>(entries >= 1, "MemoryState: ", entries, " batch entries, expected 1 or more");
+        for (Index layer = 0; layer < config.layers; ++layer) {
+            memories_.emplace_back();
+            if (!config.is_memory_layer(layer)) continue;
+            for (Index entry = 0; entry < entries; ++entry)
+                memories_.back().emplace_back(config.key_heads_of(layer), config.head_width_of(layer), storage, capacity);
+        }
+    }
+
+    Index entries() const { return entries_; }
+
+    /// Tokens that each memory holds; 0 for a model without memory layers.
+    Index size() const {
+        for (const auto& layer : memories_)
+            if (!layer.empty()) return layer[0].size();
+        return 0;
+    }
+
+    /// Forgets everything: the single-document setting, at each new document.
+    void clear() {
+        for (auto& layer : memories_)
+            for (auto& memory : layer) memory.clear();
+    }
+
+    KeyValueMemory<Real>& memory(Index layer, Index entry) { return memories_[static_cast<std::size_t>(layer)][static_cast<std::size_t>(entry)]; }
+
+   private:
+    Index entries_;
+    std::vector<std::vector<KeyValueMemory<Real>>> memories_;
+};
+
+/// How a memory is read.
+struct MemoryOptions {
+    Index top_k = 128;   ///< retrieved entries per query and head; 0: the whole memory
+    Index document = 0;  ///< what the entries of this window are marked with
+    bool append = true;  ///< false: the window looks at the memory and is not remembered
+};
+
+namespace detail {
+
+/// Attention of the queries of one batch entry, (1,T,H,D), to its memory. An empty memory gives zeros and log-sum-exp -infinity.
+template <class Real>
+AttentionResult<Real> attend_to_memory(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory, Index top_k) {
+    const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3), group = heads / memory.heads();
+    if (top_k > 0) {
+        const RetrievedEntries<Real> found = memory.retrieve(reshaped<3>(q, {queries, heads, width}), top_k);
+        const Shape<5> shape{1, queries, heads, extent(found.keys, 2), width};
+        return retrieved_attention(q, reshaped<5>(found.keys, shape), reshaped<5>(found.values, shape));
+    }
+    AttentionResult<Real> result{empty<Real, 4>({1, queries, heads, width}), empty<Real, 3>({1, heads, queries})};
+    parallel_for(heads, [&](Index h) {
+        RunningSoftmax<Real> softmax(head_view(q, 0, h), width, 1);
+        memory.for_each_block(h / group, [&](const auto& keys, const auto& values, Index) {
+            softmax.attend({keys.data, keys.rows, keys.columns, keys.leading}, {values.data, values.rows, values.columns, values.leading});
+        });
+        softmax.write(head_view(result.o, 0, h));
+        for (Index t = 0; t < queries; ++t) result.log_sum_exp(0, h, t) = softmax.log_sum_exp(t);
+    });
+    return result;
+}
+
+}  // namespace detail
+
+/// Reads one window: logits (B,T,V) of its tokens (B,T), which then are part of the memory (unless options.append is false).
+///
+/// Cost:   per memory layer B H T M D multiply-adds of search, M the memory's size.
+/// Errors: ShapeError unless the state has B entries; DataError for a token outside the vocabulary; ConfigError if top_k < 0.
+/// Same as: Transformer::local while the memory is empty; Transformer::crossbatch with the earlier windows as contexts, when top_k
+///          takes in the whole memory.
+template <class Real>
+Tensor<Real, 3> read_window(Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state, const MemoryOptions& options = {}) {
+    const Index entries = extent(tokens, 0), length = extent(tokens, 1);
+    require<ShapeError>(entries == state.entries(), "read_window: ", entries, " batch entries, the memory state has ", state.entries());
+    require<ConfigError>(options.top_k >= 0, "read_window: top_k ", options.top_k, " is negative");
+    Tape tape(Tape::inference);
+    Variable<Real, 3> x = model.embed(tape, tokens);
+    for (Index i = 0; i < model.config().layers; ++i) {
+        TransformerLayer<Real>& layer = model.layer(i);
+        if (!model.config().is_memory_layer(i)) {
+            x = layer.local(tape, x);
+            continue;
+        }
+        const std::vector<Index> at = TransformerLayer<Real>::all_positions(length);
+        const Variable<Real, 3> h = layer.normalized(tape, x);
+        const Variable<Real, 4> keys = layer.keys(tape, h), v = layer.values(tape, h), q = layer.rotated(tape, layer.queries(tape, h), at);
+        const Attention<Real> local = causal_attention(tape, q, layer.rotated(tape, keys, at), v);
+        Tensor<Real, 4> o = local.o.value();
+        for (Index b = 0; b < entries; ++b) {
+            KeyValueMemory<Real>& memory = state.memory(i, b);
+            if (memory.size() > 0) {  // with nothing remembered the layer is local, gate or no gate
+                const Variable<Real, 4> q_b = take_entries(tape, q, b, 1), local_b = take_entries(tape, local.o, b, 1);
+                const Tensor<Real, 3> local_mass = take_entries(tape, local.log_sum_exp, b, 1).value();
+                const AttentionResult<Real> remembered = detail::attend_to_memory(q_b.value(), memory, options.top_k);
+                const Tensor<Real, 4> both = layer.gate_bias ? gate(remembered.o, local_b.value(), layer.gate_bias.value())
+                                                             : merge(remembered.o, remembered.log_sum_exp, local_b.value(), local_mass).o;
+                std::copy_n(both.data(), both.size(), row(o, b));
+            }
+            if (!options.append) continue;
+            const Shape<3> shape{length, extent(keys.value(), 2), extent(keys.value(), 3)};
+            memory.append(reshaped<3>(take_entries(tape, keys, b, 1).value(), shape), reshaped<3>(take_entries(tape, v, b, 1).value(), shape), options.document);
+        }
+        x = layer.finish(tape, x, Variable<Real, 4>(std::move(o)));
+    }
+    return model.head(tape, x).value();
+}
+
+/// Reads tokens (B,N) of any length in windows of `window`, the last one ragged: logits (B,N,V).
+template <class Real>
+Tensor<Real, 3> read_document(Transformer<Real>& model, const Tokens& tokens, Index window, MemoryState<Real>& state, const MemoryOptions& options = {}) {
+    require<ConfigError>(window >= 1, "read_document: a window of ", window, " tokens, expected 1 or more");
+    const Index entries = extent(tokens, 0), length = extent(tokens, 1), vocabulary = model.config().vocabulary;
+    Tensor<Real, 3> logits = empty<Real, 3>({entries, length, vocabulary});
+    for (Index first = 0; first < length; first += window) {
+        const Index count = std::min(window, length - first);
+        Tokens part = empty<std::int32_t, 2>({entries, count});
+        for (Index b = 0; b < entries; ++b) std::copy_n(row(tokens, b) + first, count, row(part, b));
+        const Tensor<Real, 3> of_part = read_window(model, part, state, options);
+        for (Index b = 0; b < entries; ++b) std::copy_n(row(of_part, b), count * vocabulary, row(logits, b, first));
+    }
+    return logits;
+}
+
+}  // namespace fot

@@ -1,0 +1,141 @@
+#include "fot/model/inference.hpp"
+
+#include <doctest/doctest.h>
+
+#include "support/gradient_check.hpp"
+
+using namespace fot;
+using namespace fot::testing;
+
+namespace {
+
+TransformerConfig small_config() {
+    return {.vocabulary = 11, .width = 8, .layers = 3, .memory_layers = {1, 2}, .heads = 2, .memory_heads = 2, .feed_forward = 12, .activation = Activation::swiglu};
+}
+
+Tokens random_tokens(Index rows, Index columns, std::uint64_t seed) {
+    Random random(seed);
+    Tokens tokens = empty<std::int32_t, 2>({rows, columns});
+    for (auto& token : tokens.storage()) token = static_cast<std::int32_t>(random.below(11));
+    return tokens;
+}
+
+}  // namespace
+
+TEST_CASE("with an empty memory a window is read as by a standard transformer") {
+    Random random(1);
+    Transformer<double> model(small_config(), random);
+    const Tokens tokens = random_tokens(2, 6, 2);
+    MemoryState<double> state(model.config(), 2);
+    Tape tape(Tape::inference);
+    CHECK(largest_difference(read_window(model, tokens, state), model.local(tape, tokens).value()) < 1e-12);
+    CHECK(state.size() == 6);
+}
+
+TEST_CASE("a window sees the one before as crossbatch sees its only positive") {
+    for (const Integration integration : {Integration::merged, Integration::gated})
+        for (const bool positions : {false, true})
+            for (const Index top_k : {0, 6, 100}) {
+                CAPTURE(top_k);
+                CAPTURE(positions);
+                TransformerConfig config = small_config();
+                config.integration = integration;
+                config.memory_positions = positions;
+                Random random(3);
+                Transformer<double> model(config, random);
+                const Tokens previous = random_tokens(2, 6, 4), current = random_tokens(2, 5, 5);
+                MemoryState<double> state(config, 2);
+                read_window(model, previous, state, {.top_k = top_k});
+                const Tensor<double, 3> logits = read_window(model, current, state, {.top_k = top_k});
+                Tape tape(Tape::inference);
+                const ContextTable table = previous_contexts(2, 1, 0);
+                CHECK(largest_difference(logits, model.crossbatch(tape, {previous, current, table}).value()) < 1e-10);
+            }
+}
+
+TEST_CASE("grouped queries read the memory of their key head") {
+    TransformerConfig config = small_config();
+    config.key_heads = 1;
+    Random random(6);
+    Transformer<double> model(config, random);
+    const Tokens previous = random_tokens(1, 6, 7), current = random_tokens(1, 6, 8);
+    MemoryState<double> dense(config, 1), found(config, 1);
+    read_window(model, previous, dense);
+    read_window(model, previous, found);
+    CHECK(largest_difference(read_window(model, current, dense, {.top_k = 0}), read_window(model, current, found, {.top_k = 6})) < 1e-12);
+}
+
+TEST_CASE("a cleared memory is a fresh one") {
+    Random random(9);
+    Transformer<double> model(small_config(), random);
+    const Tokens first = random_tokens(1, 6, 10), second = random_tokens(1, 6, 11);
+    MemoryState<double> used(model.config(), 1), fresh(model.config(), 1);
+    read_window(model, first, used);
+    used.clear();
+    CHECK(used.size() == 0);
+    CHECK(largest_difference(read_window(model, second, used), read_window(model, second, fresh)) == 0);
+}
+
+TEST_CASE("batch entries do not see each other") {
+    Random random(12);
+    Transformer<double> model(small_config(), random);
+    Tokens first = random_tokens(2, 6, 13), second = random_tokens(2, 6, 14);
+    MemoryState<double> one(model.config(), 2), other(model.config(), 2);
+    read_window(model, first, one);
+    const Tensor<double, 3> before = read_window(model, second, one);
+    for (Index t = 0; t < 6; ++t) first(1, t) = 0;  // another text in entry 1
+    read_window(model, first, other);
+    const Tensor<double, 3> after = read_window(model, second, other);
+    double own = 0, neighbour = 0;
+    for (Index i = 0; i < 6 * 11; ++i) {
+        own = std::max(own, std::abs(row(before, Index(0))[i] - row(after, Index(0))[i]));
+        neighbour = std::max(neighbour, std::abs(row(before, Index(1))[i] - row(after, Index(1))[i]));
+    }
+    CHECK(own == 0);
+    CHECK(neighbour > 0);
+}
+
+TEST_CASE("bfloat16 storage is close, capacity drops the oldest") {
+    Random random(15);
+    Transformer<double> model(small_config(), random);
+    const Tokens text = random_tokens(1, 20, 16), next = random_tokens(1, 5, 17);
+    MemoryState<double> exact(model.config(), 1), rounded(model.config(), 1, Storage::bfloat16), limited(model.config(), 1, Storage::full, 5);
+    for (MemoryState<double>* state : {&exact, &rounded, &limited}) read_document(model, text, 5, *state);
+    CHECK(exact.size() == 20);
+    CHECK(limited.size() == 5);
+    const Tensor<double, 3> logits = read_window(model, next, exact, {.append = false});
+    const double difference = largest_difference(logits, read_window(model, next, rounded, {.append = false}));
+    CHECK(difference > 0);
+    CHECK(difference < 0.05);
+    CHECK(exact.size() == 20);  // append = false
+}
+
+TEST_CASE("a document is read window by window, the last one ragged") {
+    Random random(18);
+    Transformer<double> model(small_config(), random);
+    const Tokens text = random_tokens(1, 8, 19);
+    MemoryState<double> whole(model.config(), 1), by_hand(model.config(), 1);
+    const Tensor<double, 3> logits = read_document(model, text, 5, whole, {.document = 7});
+    CHECK(shape_of(logits) == Shape<3>{1, 8, 11});
+    CHECK(whole.memory(1, 0).document(0) == 7);
+    Tokens head = empty<std::int32_t, 2>({1, 5}), tail = empty<std::int32_t, 2>({1, 3});
+    std::copy_n(text.data(), 5, head.data());
+    std::copy_n(text.data() + 5, 3, tail.data());
+    read_window(model, head, by_hand);
+    const Tensor<double, 3> of_tail = read_window(model, tail, by_hand);
+    for (Index i = 0; i < 3 * 11; ++i) CHECK(row(logits, Index(0), Index(5))[i] == of_tail.data()[i]);
+}
+
+TEST_CASE("inference names what is wrong") {
+    Random random(20);
+    Transformer<double> model(small_config(), random);
+    MemoryState<double> state(model.config(), 1);
+    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(2, 3, 21), state), "read_window: 2 batch entries, the memory state has 1", ShapeError);
+    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 21), state, {.top_k = -1}), "read_window: top_k -1 is negative", ConfigError);
+    CHECK_THROWS_WITH_AS(read_document(model, random_tokens(1, 3, 21), 0, state), "read_document: a window of 0 tokens, expected 1 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(MemoryState<double>(model.config(), 0), "MemoryState: 0 batch entries, expected 1 or more", ConfigError);
+    Tokens unknown = random_tokens(1, 3, 21);
+    unknown(0, 1) = 11;
+    CHECK_THROWS_AS(read_window(model, unknown, state), DataError);
+    CHECK(state.size() == 0);
+}
