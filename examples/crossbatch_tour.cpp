@@ -17,27 +17,33 @@ int main(int argc, char** argv) {
         example.parse();
         std::ostream& out = example.out();
 
-        // 1. Four documents, one at each batch index. Each has a previous context. Document 0 sees its own (+) and, as a distraction,
+        // 1. Four documents, one at each batch index. Each has a previous context. Document 0 sees its own (+) and, as a
+        // distraction,
         //    those of documents 1 and 2 (-). The paper calls this d = 3.
         const ContextTable table = previous_contexts(4, 1, 2);
         out << "The paper's form: previous contexts of documents i, i+1, i+2 (mod 4)\n" << attention_pattern(table) << "\n";
 
         // 2. The released code has no previous contexts: rows of one batch see earlier rows. Four rows hold one document, and with
         //    stepping each of them sees another number of contexts, so one batch mixes short and long memories.
-        out << "The released code's form: range 3, packing 4, stepping\n" << attention_pattern(packed_contexts(8, 3, 4, true)) << "\n";
+        out << "The released code's form: range 3, packing 4, stepping\n"
+            << attention_pattern(packed_contexts(8, 3, 4, true)) << "\n";
 
         // 3. Random queries and keys of length one: a model before training. 8 tokens, 2 heads of width 16.
         Random random(example.seed());
-        const auto unit = [&](Index entries) { return normalize_heads<double>(normal_tensor<double, 4>({entries, 8, 2, 16}, 1, random)); };
+        const auto unit = [&](Index entries) {
+            return normalize_heads<double>(normal_tensor<double, 4>({entries, 8, 2, 16}, 1, random));
+        };
         const Tensor<double, 4> q = unit(4), k = unit(4), context_k = unit(4);
-        const Tensor<double, 4> v = normal_tensor<double, 4>({4, 8, 2, 16}, 1, random), context_v = normal_tensor<double, 4>({4, 8, 2, 16}, 1, random);
+        const Tensor<double, 4> v = normal_tensor<double, 4>({4, 8, 2, 16}, 1, random),
+                                context_v = normal_tensor<double, 4>({4, 8, 2, 16}, 1, random);
 
         // 4. The distraction issue: nothing tells the own document's keys from others', so each context gets an equal share.
         const Tensor<double, 4> log_mass = context_log_mass(q, context_k, table, 4.0);
         PositiveMass mass({1, 2, 3});
         mass.add(log_mass);
         Table shares({"d", "r_d", "1/d"});
-        for (std::size_t i = 0; i < 3; ++i) shares.add(mass.contexts()[i], fixed(mass.mean(i)), fixed(1.0 / static_cast<double>(mass.contexts()[i])));
+        for (std::size_t i = 0; i < 3; ++i)
+            shares.add(mass.contexts()[i], fixed(mass.mean(i)), fixed(1.0 / static_cast<double>(mass.contexts()[i])));
         out << "Share of the own context among d, before training\n" << shares << "\n";
 
         // 5. One softmax over local keys and all contexts: with values of one the output is one, whoever is seen.
@@ -52,8 +58,10 @@ int main(int argc, char** argv) {
         const AttentionResult<double> result = crossbatch_attention(q, k, v, context_k, context_v, table, options);
         Tensor<double, 4> d_o = zeros_like(result.o);
         std::fill_n(row(d_o, Index(0)), 8 * 2 * 16, 1.0);
-        Tensor<double, 4> d_q = zeros_like(q), d_k = zeros_like(k), d_v = zeros_like(v), d_context_k = zeros_like(context_k), d_context_v = zeros_like(context_v);
-        crossbatch_attention_vjp(q, k, v, context_k, context_v, table, options, result.o, result.log_sum_exp, d_o, nullptr, d_q, d_k, d_v, d_context_k, d_context_v);
+        Tensor<double, 4> d_q = zeros_like(q), d_k = zeros_like(k), d_v = zeros_like(v), d_context_k = zeros_like(context_k),
+                          d_context_v = zeros_like(context_v);
+        crossbatch_attention_vjp(q, k, v, context_k, context_v, table, options, result.o, result.log_sum_exp, d_o, nullptr, d_q,
+                                 d_k, d_v, d_context_k, d_context_v);
         Table gradients({"context", "|gradient of its keys|", "for document 0 it is"});
         const char* roles[] = {"its own", "a negative", "a negative", "not seen"};
         std::vector<double> norms;

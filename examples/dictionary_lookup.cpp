@@ -1,11 +1,11 @@
 /// Can a model trained on 512 tokens find one definition among millions?   (claims C2 and C13)
 ///
-/// A document defines words of four symbols in its first half and asks for them in the second. By crossbatch the model is trained on
-/// 256 + 256 tokens, with the definitions of other documents as negatives; then its memory is filled with up to 16 million
+/// A document defines words of four symbols in its first half and asks for them in the second. By crossbatch the model is trained
+/// on 256 + 256 tokens, with the definitions of other documents as negatives; then its memory is filled with up to 16 million
 /// tokens of definitions and it is asked for 400 of them. Every memory key is computed and searched exactly, none is kept.
 ///
-/// Trainings, always named: `uniform` draws all symbols (the paper's data), `hard` lets each batch spell with 8 of the 61 symbols, so
-/// that keys differ in few places. --full adds `one_context` (uniform, no negatives) and `standard` (a plain transformer on
+/// Trainings, always named: `uniform` draws all symbols (the paper's data), `hard` lets each batch spell with 8 of the 61 symbols,
+/// so that keys differ in few places. --full adds `one_context` (uniform, no negatives) and `standard` (a plain transformer on
 /// whole 512-token documents, given the same memory afterwards).
 ///
 /// Command: build/release/examples/dictionary_lookup          --memory-tokens 16777216 --training hard   for one point of it
@@ -33,10 +33,10 @@ namespace {
 /// How a model is trained once it has learned the task on one context (phase 2).
 struct Training {
     std::string name;
-    Index steps;       ///< of phase 2
-    Index questions;   ///< documents with questions in a batch, B
-    Index contexts;    ///< contexts that each of them sees, the own one included
-    Index symbols;     ///< each batch spells with so many of the 61 symbols; 0: all of them
+    Index steps;                  ///< of phase 2
+    Index questions;              ///< documents with questions in a batch, B
+    Index contexts;               ///< contexts that each of them sees, the own one included
+    Index symbols;                ///< each batch spells with so many of the 61 symbols; 0: all of them
     double temperature_rate = 5;  ///< how much faster temperatures learn than the other parameters that Adam trains
     bool standard = false;
 };
@@ -52,7 +52,12 @@ struct Settings {
 
 std::vector<Training> trainings(Scale scale, const Settings& settings) {
     const bool quick = scale == Scale::quick;
-    std::vector<Training> list{{"uniform", quick ? 2 : scale == Scale::full ? 300 : 200, 16, quick ? 16 : 128, 0, 20}, {"hard", quick ? 2 : 200, 16, 16, 8}};
+    std::vector<Training> list{{"uniform",
+                                quick                  ? 2
+                                : scale == Scale::full ? 300
+                                                       : 200,
+                                16, quick ? 16 : 128, 0, 20},
+                               {"hard", quick ? 2 : 200, 16, 16, 8}};
     if (scale == Scale::full || settings.only == "one_context") list.push_back({"one_context", 300, 16, 1, 0});
     if (scale == Scale::full || settings.only == "standard") list.push_back({"standard", 300, 16, 0, 0, 5, true});
     if (!settings.only.empty()) std::erase_if(list, [&](const Training& training) { return training.name != settings.only; });
@@ -66,7 +71,9 @@ std::vector<Training> trainings(Scale scale, const Settings& settings) {
 }
 
 Transformer<float> new_model(Random& random) {
-    return Transformer<float>({.vocabulary = 64, .width = 128, .layers = 3, .memory_layers = {2}, .heads = 4, .memory_heads = 2, .feed_forward = 256}, random);
+    return Transformer<float>(
+        {.vocabulary = 64, .width = 128, .layers = 3, .memory_layers = {2}, .heads = 4, .memory_heads = 2, .feed_forward = 256},
+        random);
 }
 
 /// Targets at the answer positions alone, (B, answers).
@@ -78,9 +85,11 @@ Tokens at_positions(const Tokens& tokens, const std::vector<Index>& positions) {
 }
 
 /// One training step: loss and gradients of a fresh batch. Only the answers are computed: nothing else has a loss.
-StepResult step_loss(Transformer<float>& model, const Training& training, Index half_length, Index questions, Index contexts, Random& random) {
+StepResult step_loss(Transformer<float>& model, const Training& training, Index half_length, Index questions, Index contexts,
+                     Random& random) {
     const DictionaryTask task{.half_length = half_length};
-    DictionaryBatch<float> batch = dictionary_batch<float>(task, questions, std::max(questions, contexts), random, {.subset = training.symbols});
+    DictionaryBatch<float> batch =
+        dictionary_batch<float>(task, questions, std::max(questions, contexts), random, {.subset = training.symbols});
     std::vector<Index> answers = answer_positions(task);
     ContextTable table = no_contexts(questions);
     if (training.standard) {
@@ -92,7 +101,8 @@ StepResult step_loss(Transformer<float>& model, const Training& training, Index 
     const Tokens targets = at_positions(batch.targets, answers);
     Tape tape;
     const Variable<float, 3> logits = model.crossbatch(tape, {batch.previous, batch.current, table, answers});
-    const Variable<float, 1> loss = cross_entropy(tape, logits, targets, full<float, 2>(shape_of(targets), 1.0f), Reduction::token_mean);
+    const Variable<float, 1> loss =
+        cross_entropy(tape, logits, targets, full<float, 2>(shape_of(targets), 1.0f), Reduction::token_mean);
     Proportion right;
     const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), targets);
     for (const auto each : correct.storage()) right.add(each != 0);
@@ -100,20 +110,28 @@ StepResult step_loss(Transformer<float>& model, const Training& training, Index 
     return {.loss = static_cast<double>(loss.value()(0)), .accuracy = right.value(), .tokens = 2 * questions * half_length};
 }
 
-/// Trains in two phases: a curriculum of lengths with the own context alone, until the model has learned to look definitions up, and
-/// then the contexts and data of the training. (The paper raises the number of contexts at an accuracy of 98 % as well.)
+/// Trains in two phases: a curriculum of lengths with the own context alone, until the model has learned to look definitions up,
+/// and then the contexts and data of the training. (The paper raises the number of contexts at an accuracy of 98 % as well.)
 void train(Example& example, const Settings& settings, const Training& training, std::uint64_t seed, Transformer<float>& model) {
     Random random(seed + 1000);
-    const auto file = [&](int phase) { return example.output() / message(training.name, "_seed", seed, "_phase", phase, ".safetensors"); };
-    const auto run_phase = [&](int phase, Index steps, double temperature_rate, const LearningRate& schedule, LengthSchedule* lengths, auto&& step) {
+    const auto file = [&](int phase) {
+        return example.output() / message(training.name, "_seed", seed, "_phase", phase, ".safetensors");
+    };
+    const auto run_phase = [&](int phase, Index steps, double temperature_rate, const LearningRate& schedule,
+                               LengthSchedule* lengths, auto&& step) {
         MuonOptions options;
         options.adam.learning_rate_factors.temperature = temperature_rate;
         Muon<float> optimizer(model.parameters(), options);
         examples::Progress bar(message(training.name, ", seed ", seed, ", phase ", phase), steps);
         Trainer<float> trainer(model.parameters(), optimizer,
-                               {.steps = steps, .learning_rate = [&](Index at) { return schedule.at(at); }, .checkpoint = file(phase), .progress = [&](const fot::Progress& at) {
-                                    bar.update(at.steps_done, message("accuracy ", fixed(*at.accuracy), ", loss ", fixed(at.loss, 4)));
-                                }});
+                               {.steps = steps,
+                                .learning_rate = [&](Index at) { return schedule.at(at); },
+                                .checkpoint = file(phase),
+                                .progress =
+                                    [&](const fot::Progress& at) {
+                                        bar.update(at.steps_done,
+                                                   message("accuracy ", fixed(*at.accuracy), ", loss ", fixed(at.loss, 4)));
+                                    }});
         trainer.keep("batches", random);
         if (lengths) trainer.keep("lengths", *lengths);
         trainer.resume();
@@ -121,10 +139,11 @@ void train(Example& example, const Settings& settings, const Training& training,
             throw Interrupted(message("training is kept in ", file(phase).string(), "; the same command goes on from there"));
     };
 
-    LengthSchedule lengths = LengthSchedule::stages({{{20, 64}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy},
-                                                     {{60, 32}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy},
-                                                     {{130, 16}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy},
-                                                     {{256, 8}, Stage<LengthAndBatch>::no_step, std::min(0.98, settings.curriculum_accuracy + 0.08)}});
+    LengthSchedule lengths =
+        LengthSchedule::stages({{{20, 64}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy},
+                                {{60, 32}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy},
+                                {{130, 16}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy},
+                                {{256, 8}, Stage<LengthAndBatch>::no_step, std::min(0.98, settings.curriculum_accuracy + 0.08)}});
     if (!std::filesystem::exists(file(2)))
         run_phase(1, settings.curriculum_steps, 5, LearningRate::constant(1, 50), &lengths, [&](Index step) {
             Training curriculum = training;
@@ -135,7 +154,8 @@ void train(Example& example, const Settings& settings, const Training& training,
             result.done = lengths.finished();
             return result;
         });
-    run_phase(2, training.steps, training.temperature_rate, LearningRate::linear_decay(1, std::min<Index>(10, training.steps), training.steps, 1.0), nullptr,
+    run_phase(2, training.steps, training.temperature_rate,
+              LearningRate::linear_decay(1, std::min<Index>(10, training.steps), training.steps, 1.0), nullptr,
               [&](Index) { return step_loss(model, training, 256, training.questions, training.contexts, random); });
 }
 
@@ -143,8 +163,12 @@ void train(Example& example, const Settings& settings, const Training& training,
 Transformer<float> trained_model(Example& example, const Settings& settings, const Training& training, std::uint64_t seed) {
     Random random(seed);
     Transformer<float> model = new_model(random);
-    const Metadata made_for{{"program", "dictionary_lookup"}, {"training", training.name}, {"seed", message(seed)}, {"steps", message(training.steps)},
-                            {"questions", message(training.questions)}, {"contexts", message(training.contexts)}};
+    const Metadata made_for{{"program", "dictionary_lookup"},
+                            {"training", training.name},
+                            {"seed", message(seed)},
+                            {"steps", message(training.steps)},
+                            {"questions", message(training.questions)},
+                            {"contexts", message(training.contexts)}};
     if (!settings.checkpoint.empty() && std::filesystem::exists(settings.checkpoint)) {
         const Metadata found = read_metadata(settings.checkpoint);
         for (const auto& [key, value] : made_for) {
@@ -176,11 +200,12 @@ struct Lookup {
     double knn_score = 0, focus_score = 0;  ///< of the best key of an answer token, mean over the head that decides more
 };
 
-/// Evaluates nested memory sizes in one pass over the largest: the windows of the dictionary go through the lower layers, their keys
-/// are offered to all questions whose memory they belong to, and only what the top k need is kept.
+/// Evaluates nested memory sizes in one pass over the largest: the windows of the dictionary go through the lower layers, their
+/// keys are offered to all questions whose memory they belong to, and only what the top k need is kept.
 class Evaluation {
    public:
-    Evaluation(Transformer<float>& model, const EvaluationDictionary& dictionary, std::vector<Index> sizes, Index asked, Index k, std::uint64_t seed)
+    Evaluation(Transformer<float>& model, const EvaluationDictionary& dictionary, std::vector<Index> sizes, Index asked, Index k,
+               std::uint64_t seed)
         : model_(model), dictionary_(dictionary), sizes_(std::move(sizes)), k_(k), answers_(answer_positions(dictionary.task())) {
         Random random(seed);
         std::vector<Tensor<float, 4>> queries;
@@ -192,7 +217,8 @@ class Evaluation {
             Tensor<float, 2> of_head = empty<float, 2>({per_size_ * static_cast<Index>(sizes_.size()), width_});
             for (std::size_t s = 0; s < sizes_.size(); ++s)
                 for (Index n = 0; n < per_size_; ++n)
-                    std::copy_n(questions_[s].q.value().data() + (n * heads_ + h) * width_, width_, row(of_head, static_cast<Index>(s) * per_size_ + n));
+                    std::copy_n(questions_[s].q.value().data() + (n * heads_ + h) * width_, width_,
+                                row(of_head, static_cast<Index>(s) * per_size_ + n));
             searches_.emplace_back(of_head, k);
         }
     }
@@ -218,7 +244,8 @@ class Evaluation {
                     searches_[static_cast<std::size_t>(h)].add_with_values(
                         matrix(row(k, Index(0), Index(0), h), extent(k, 0) * length, width_, heads_ * width_),
                         matrix(row(v, Index(0), Index(0), h), extent(v, 0) * length, width_, heads_ * width_),
-                        (first + static_cast<Index>(i) * block) * length, {seen_by * per_size_, per_size_ * static_cast<Index>(sizes_.size())});
+                        (first + static_cast<Index>(i) * block) * length,
+                        {seen_by * per_size_, per_size_ * static_cast<Index>(sizes_.size())});
                 }
             first = last;
             bar.update(first, "");
@@ -241,12 +268,14 @@ class Evaluation {
         Table table({"question", "input token", "head", "retrieved from", "its record", "kNN score", "Focus score"});
         const Index value_length = dictionary_.task().value_length;
         for (Index n = 0; n < questions * value_length; ++n) {
-            const Index at = static_cast<Index>(size) * per_size_ + n, asked = questions_[size].records[static_cast<std::size_t>(n / value_length)];
+            const Index at = static_cast<Index>(size) * per_size_ + n,
+                        asked = questions_[size].records[static_cast<std::size_t>(n / value_length)];
             for (Index h = 0; h < 2; ++h) {
                 const auto [knn, focus] = scores_of_best(h, at, found[h]);
                 const Index position = found[h].indices(at, 0), record = dictionary_.record_at(position);
-                table.add(message(asked == record ? "right " : "WRONG ", text(asked)), n % value_length == 0 ? "<v>" : message("v", n % value_length), h,
-                          message("token ", position), record < 0 ? "filler" : text(record), fixed(knn), fixed(focus));
+                table.add(message(asked == record ? "right " : "WRONG ", text(asked)),
+                          n % value_length == 0 ? "<v>" : message("v", n % value_length), h, message("token ", position),
+                          record < 0 ? "filler" : text(record), fixed(knn), fixed(focus));
             }
         }
         return table;
@@ -315,7 +344,8 @@ class Evaluation {
         AttentionOptions<float> options;
         options.query_positions = answers_;
         const Attention<float> local = causal_attention(tape, questions.q, questions.k, questions.v, options);
-        const Variable<float, 3> logits = model_.head(tape, model_.layer(memory_layer_).finish(tape, questions.x, merge(tape, memory, local).o));
+        const Variable<float, 3> logits =
+            model_.head(tape, model_.layer(memory_layer_).finish(tape, questions.x, merge(tape, memory, local).o));
 
         Lookup lookup{sizes_[s], {}, {}, 0, 0};
         const Tensor<std::uint8_t, 2> right = correct_predictions(logits.value(), at_positions(questions.batch.targets, answers_));
@@ -347,11 +377,15 @@ class Evaluation {
     /// kNN and Focus score of the best key of query `at`: the windows around it are computed once more.
     std::pair<double, double> scores_of_best(Index h, Index at, const SearchResult<float>& found) const {
         const Index length = dictionary_.task().half_length, position = found.indices(at, 0);
-        const Index all = sizes_.back() / length, begin = std::max<Index>(position / length - 1, 0), end = std::min(position / length + 2, all);
+        const Index all = sizes_.back() / length, begin = std::max<Index>(position / length - 1, 0),
+                    end = std::min(position / length + 2, all);
         const Heads<float> around = keys_and_values(dictionary_.windows(begin, end - begin));
-        Tensor<float, 2> keys = empty<float, 2>({(end - begin) * length, width_}), query = empty<float, 2>({1, width_}), scores = empty<float, 2>({1, extent(found.scores, 1)});
-        for (Index i = 0; i < extent(keys, 0); ++i) std::copy_n(row(around.k.value(), i / length, i % length, h), width_, row(keys, i));
-        std::copy_n(questions_[static_cast<std::size_t>(at / per_size_)].q.value().data() + (at % per_size_ * heads_ + h) * width_, width_, query.data());
+        Tensor<float, 2> keys = empty<float, 2>({(end - begin) * length, width_}), query = empty<float, 2>({1, width_}),
+                         scores = empty<float, 2>({1, extent(found.scores, 1)});
+        for (Index i = 0; i < extent(keys, 0); ++i)
+            std::copy_n(row(around.k.value(), i / length, i % length, h), width_, row(keys, i));
+        std::copy_n(questions_[static_cast<std::size_t>(at / per_size_)].q.value().data() + (at % per_size_ * heads_ + h) * width_,
+                    width_, query.data());
         std::copy_n(row(found.scores, at), scores.size(), scores.data());
         return {knn_scores(scores)(0, 0), focus_scores(neighbour_scores(query, keys, {position - begin * length}))[0]};
     }
@@ -380,28 +414,43 @@ std::vector<Index> memory_sizes(const Settings& settings) {
 int main(int argc, char** argv) {
     return run_example(argc, argv, "Can a model trained on 512 tokens find one definition among millions?", [](Example& example) {
         Settings settings;
-        example.option("--training", settings.only, "uniform, hard, one_context or standard; empty: uniform and hard, all four with --full");
-        example.option("--checkpoint", settings.checkpoint, "file of a trained model: read if it is there, else written (one training, one seed)");
+        example.option("--training", settings.only,
+                       "uniform, hard, one_context or standard; empty: uniform and hard, all four with --full");
+        example.option("--checkpoint", settings.checkpoint,
+                       "file of a trained model: read if it is there, else written (one training, one seed)");
         example.option("--memory-tokens", settings.memory_tokens, "evaluate this one size, up to 67108864; 0: a row of sizes");
         example.option("--largest", settings.largest, Scaled<Index>{4096, 1048576, 16777216}, "largest size of the row");
         example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed");
         example.option("--k", settings.k, "retrieved keys per query and head");
-        example.option("--questions", settings.asked, "questions at each size, four answer tokens each, rounded up to windows of 25");
+        example.option("--questions", settings.asked,
+                       "questions at each size, four answer tokens each, rounded up to windows of 25");
         example.option("--steps", settings.steps, "steps of the second phase; 0: the training's own");
         example.option("--documents", settings.questions, "documents with questions in a batch; 0: the training's own");
         example.option("--contexts", settings.contexts, "contexts each of them sees in the second phase; 0: the training's own");
-        example.option("--curriculum-accuracy", settings.curriculum_accuracy, Scaled<double>{0.01, 0.9, 0.9}, "running accuracy that ends a stage of the first phase");
-        example.option("--curriculum-steps", settings.curriculum_steps, Scaled<Index>{40, 2000, 2000}, "most steps of the first phase");
+        example.option("--curriculum-accuracy", settings.curriculum_accuracy, Scaled<double>{0.01, 0.9, 0.9},
+                       "running accuracy that ends a stage of the first phase");
+        example.option("--curriculum-steps", settings.curriculum_steps, Scaled<Index>{40, 2000, 2000},
+                       "most steps of the first phase");
         example.flag("--repeat-keys", settings.repeat_keys, "draw evaluation keys independently: some are defined twice");
         example.parse();
-        require<ConfigError>(settings.memory_tokens >= 0 && settings.memory_tokens <= 67108864, "--memory-tokens ", settings.memory_tokens, ": expected 256 ... 67108864");
+        require<ConfigError>(settings.memory_tokens >= 0 && settings.memory_tokens <= 67108864, "--memory-tokens ",
+                             settings.memory_tokens, ": expected 256 ... 67108864");
         const std::vector<Training> list = trainings(example.scale(), settings);
-        require<ConfigError>(settings.checkpoint.empty() || (list.size() == 1 && settings.seeds == 1), "--checkpoint holds one model: give --training NAME and --seeds 1");
-        if (example.scale() == Scale::quick) example.out() << "--quick shows that the program runs; its models have learned next to nothing.\n\n";
+        require<ConfigError>(settings.checkpoint.empty() || (list.size() == 1 && settings.seeds == 1),
+                             "--checkpoint holds one model: give --training NAME and --seeds 1");
+        if (example.scale() == Scale::quick)
+            example.out() << "--quick shows that the program runs; its models have learned next to nothing.\n\n";
 
         const std::vector<Index> sizes = memory_sizes(settings);
-        Csv csv({"training", "seed", "memory_tokens", "token_accuracy", "low", "high", "value_accuracy", "knn_score", "focus_score", "ceiling"});
-        Plot plot{.name = "accuracy", .title = "Dictionary lookup, trained on 512 tokens", .x_label = "memory tokens", .y_label = "accuracy of answer tokens", .log_x = true, .y_low = 0.0, .y_high = 1.05};
+        Csv csv({"training", "seed", "memory_tokens", "token_accuracy", "low", "high", "value_accuracy", "knn_score", "focus_score",
+                 "ceiling"});
+        Plot plot{.name = "accuracy",
+                  .title = "Dictionary lookup, trained on 512 tokens",
+                  .x_label = "memory tokens",
+                  .y_label = "accuracy of answer tokens",
+                  .log_x = true,
+                  .y_low = 0.0,
+                  .y_high = 1.05};
         for (const Training& training : list) {
             std::vector<std::vector<double>> accuracies(sizes.size());
             Table table({"memory tokens", "seed", "token accuracy", "whole values", "kNN score", "Focus score", "ceiling"});
@@ -416,19 +465,25 @@ int main(int argc, char** argv) {
                     const Lookup& lookup = lookups[i];
                     const double ceiling = dictionary.accuracy_ceiling(sizes[i]);
                     accuracies[i].push_back(lookup.tokens.value());
-                    table.add(count_text(sizes[i]), seed, estimate_text(lookup.tokens.value(), lookup.tokens.interval(), 4), estimate_text(lookup.values.value(), lookup.values.interval(), 4),
-                              fixed(lookup.knn_score), fixed(lookup.focus_score), fixed(ceiling, 4));
-                    csv.add(training.name, seed, sizes[i], lookup.tokens.value(), lookup.tokens.interval().low, lookup.tokens.interval().high, lookup.values.value(), lookup.knn_score,
-                            lookup.focus_score, ceiling);
+                    table.add(count_text(sizes[i]), seed, estimate_text(lookup.tokens.value(), lookup.tokens.interval(), 4),
+                              estimate_text(lookup.values.value(), lookup.values.interval(), 4), fixed(lookup.knn_score),
+                              fixed(lookup.focus_score), fixed(ceiling, 4));
+                    csv.add(training.name, seed, sizes[i], lookup.tokens.value(), lookup.tokens.interval().low,
+                            lookup.tokens.interval().high, lookup.values.value(), lookup.knn_score, lookup.focus_score, ceiling);
                 }
                 if (s == 0)
-                    example.out() << "\n" << training.name << ": what is retrieved at " << count_text(sizes.back()) << " memory tokens\n\n" << evaluation.retrieved_keys(2);
+                    example.out() << "\n"
+                                  << training.name << ": what is retrieved at " << count_text(sizes.back()) << " memory tokens\n\n"
+                                  << evaluation.retrieved_keys(2);
             }
-            example.out() << "\n" << training.name << ": " << training.steps << " steps with " << training.contexts << " contexts\n\n" << table << "\n";
+            example.out() << "\n"
+                          << training.name << ": " << training.steps << " steps with " << training.contexts << " contexts\n\n"
+                          << table << "\n";
             Series series{.name = training.name, .x = {}, .y = {}};
             for (std::size_t i = 0; i < sizes.size(); ++i) {
                 const SeedSummary summary = summarize_seeds(accuracies[i]);
-                series.add(static_cast<double>(sizes[i]), Estimate{summary.median, summary.interval ? *summary.interval : lookups[i].tokens.interval()});
+                series.add(static_cast<double>(sizes[i]),
+                           Estimate{summary.median, summary.interval ? *summary.interval : lookups[i].tokens.interval()});
                 example.report().result(message("accuracy.", training.name, ".", sizes[i]), summary.median);
             }
             plot.series.push_back(series);

@@ -26,17 +26,21 @@ int main(int argc, char** argv) {
         east(0, 0) = 1;
         const SearchResult<float> small = exact_search(few, east, 10);  // k is larger than the memory: all 4 come back
         Table order({"rank", "key", "score"});
-        for (Index j = 0; j < extent(small.indices, 1); ++j) order.add(j, small.indices(0, j), fixed(static_cast<double>(small.scores(0, j)), 1));
+        for (Index j = 0; j < extent(small.indices, 1); ++j)
+            order.add(j, small.indices(0, j), fixed(static_cast<double>(small.scores(0, j)), 1));
         out << "Four keys, k = 10\n" << order << "\n";
 
         // 2. A memory need not be stored to be searched: blocks of keys may come by as a stream.
-        const Tensor<float, 2> keys = normal_tensor<float, 2>({20000, 32}, 1, random), queries = normal_tensor<float, 2>({64, 32}, 1, random);
+        const Tensor<float, 2> keys = normal_tensor<float, 2>({20000, 32}, 1, random),
+                               queries = normal_tensor<float, 2>({64, 32}, 1, random);
         const SearchResult<float> at_once = exact_search(keys, queries, 16);
         StreamingSearch<float> search(queries, 16);
-        for (Index first = 0; first < 20000; first += 777) search.add(matrix(row(keys, first), std::min<Index>(777, 20000 - first), Index(32)), first);
+        for (Index first = 0; first < 20000; first += 777)
+            search.add(matrix(row(keys, first), std::min<Index>(777, 20000 - first), Index(32)), first);
         const SearchResult<float> streamed = search.result();
-        const bool equal = std::equal(at_once.indices.data(), at_once.indices.data() + at_once.indices.size(), streamed.indices.data()) &&
-                           std::equal(at_once.scores.data(), at_once.scores.data() + at_once.scores.size(), streamed.scores.data());
+        const bool equal =
+            std::equal(at_once.indices.data(), at_once.indices.data() + at_once.indices.size(), streamed.indices.data()) &&
+            std::equal(at_once.scores.data(), at_once.scores.data() + at_once.scores.size(), streamed.scores.data());
         out << "20000 keys at once and in blocks of 777: " << (equal ? "bitwise equal" : "DIFFERENT") << "\n\n";
 
         // 3. What do the top k leave out? Their share of the softmax over everything.
@@ -55,13 +59,14 @@ int main(int argc, char** argv) {
         // 4. The memory of a layer: keys and values of two heads, each entry with its document. The oldest leave at capacity.
         KeyValueMemory<float> memory(2, 32, Storage::full, 300), compact(2, 32, Storage::bfloat16, 300);
         for (Index document = 0; document < 4; ++document) {
-            const Tensor<float, 3> k = normal_tensor<float, 3>({100, 2, 32}, 1, random), v = normal_tensor<float, 3>({100, 2, 32}, 1, random);
+            const Tensor<float, 3> k = normal_tensor<float, 3>({100, 2, 32}, 1, random),
+                                   v = normal_tensor<float, 3>({100, 2, 32}, 1, random);
             memory.append(k, v, document);
             compact.append(k, v, document);
         }
         const RetrievedEntries<float> found = memory.retrieve(normal_tensor<float, 3>({1, 2, 32}, 1, random), 3);
-        out << "400 entries offered to a memory of 300: holds " << memory.size() << ", the oldest is entry " << memory.position(0) << " of the stream, from document "
-            << memory.document(0) << "\n";
+        out << "400 entries offered to a memory of 300: holds " << memory.size() << ", the oldest is entry " << memory.position(0)
+            << " of the stream, from document " << memory.document(0) << "\n";
         for (Index h = 0; h < 2; ++h) {
             out << "  head " << h << " retrieves from documents";
             for (Index j = 0; j < 3; ++j) out << " " << found.documents(0, h, j);

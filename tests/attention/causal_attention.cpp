@@ -24,9 +24,9 @@ TEST_CASE("a query sees itself and what came before: hand numbers") {
 
 TEST_CASE_TEMPLATE("causal attention equals plain loops", Real, float, double) {
     const double tolerance = std::is_same_v<Real, float> ? 1e-5 : 1e-12;
-    for (const AttentionSizes& sizes :
-         {AttentionSizes{}, AttentionSizes{2, 1, 1, 2, 2, 3, 3}, AttentionSizes{2, 5, 5, 4, 2, 6, 3}, AttentionSizes{1, 3, 9, 2, 1, 4, 4},
-          AttentionSizes{1, 130, 130, 2, 2, 8, 8}, AttentionSizes{1, 70, 330, 1, 1, 4, 4}, AttentionSizes{2, 0, 3, 1, 1, 4, 4}}) {
+    for (const AttentionSizes& sizes : {AttentionSizes{}, AttentionSizes{2, 1, 1, 2, 2, 3, 3}, AttentionSizes{2, 5, 5, 4, 2, 6, 3},
+                                        AttentionSizes{1, 3, 9, 2, 1, 4, 4}, AttentionSizes{1, 130, 130, 2, 2, 8, 8},
+                                        AttentionSizes{1, 70, 330, 1, 1, 4, 4}, AttentionSizes{2, 0, 3, 1, 1, 4, 4}}) {
         const AttentionInputs<Real> in(sizes, 1);
         AttentionOptions<Real> options;
         options.scale = Real(0.5);
@@ -44,7 +44,8 @@ TEST_CASE_TEMPLATE("causal attention equals plain loops", Real, float, double) {
 
 TEST_CASE("on the tape causal attention gives the same numbers, and the gradients of finite differences") {
     Random random(2);
-    Variable<double, 4> q = testing::normal_variable<4>({2, 3, 4, 2}, random), k = testing::normal_variable<4>({2, 5, 2, 2}, random),
+    Variable<double, 4> q = testing::normal_variable<4>({2, 3, 4, 2}, random),
+                        k = testing::normal_variable<4>({2, 5, 2, 2}, random),
                         v = testing::normal_variable<4>({2, 5, 2, 3}, random);
     Tape tape;
     const Attention<double> attention = causal_attention(tape, q, k, v);
@@ -56,7 +57,9 @@ TEST_CASE("on the tape causal attention gives the same numbers, and the gradient
 }
 
 TEST_CASE("more queries than keys, or keys of another width, are refused") {
-    const Tensor<float, 4> two = zeros<float, 4>({1, 2, 1, 4}), three = zeros<float, 4>({1, 3, 1, 4}), wide = zeros<float, 4>({1, 2, 1, 5});
+    const Tensor<float, 4> two = zeros<float, 4>({1, 2, 1, 4}), three = zeros<float, 4>({1, 3, 1, 4}),
+                           wide = zeros<float, 4>({1, 2, 1, 5});
     CHECK_THROWS_WITH_AS(causal_attention(three, two, two), "attention: 3 queries at the end of 2 local keys", ShapeError);
-    CHECK_THROWS_WITH_AS(causal_attention(two, wide, wide), "attention: k has shape (1, 2, 1, 5), expected (1, -1, -1, 4) (-1: any)", ShapeError);
+    CHECK_THROWS_WITH_AS(causal_attention(two, wide, wide),
+                         "attention: k has shape (1, 2, 1, 5), expected (1, -1, -1, 4) (-1: any)", ShapeError);
 }

@@ -133,7 +133,8 @@ TEST_CASE("the gradients of the log mass are those of finite differences, added 
 
 TEST_CASE("log mass and gradients are bitwise the same for one thread and for two") {
     Random random(6);
-    const Tensor<float, 4> q = normal_tensor<float, 4>({4, 30, 4, 8}, 1, random), k = normal_tensor<float, 4>({4, 40, 2, 8}, 1, random);
+    const Tensor<float, 4> q = normal_tensor<float, 4>({4, 30, 4, 8}, 1, random),
+                           k = normal_tensor<float, 4>({4, 40, 2, 8}, 1, random);
     const ContextTable table = previous_contexts(4, 1, 3);
     const auto run = [&] {
         const Tensor<float, 4> mass = context_log_mass(q, k, table);
@@ -160,6 +161,7 @@ TEST_CASE("context keys that do not fit are refused") {
     CHECK_THROWS_WITH_AS(context_log_mass(in.q, zeros<double, 4>({2, 6, 3, 5}), table),
                          "context_log_mass: q has 4 heads, no multiple of the 3 heads of context_k", ShapeError);
     CHECK_THROWS_WITH_AS(context_log_mass(in.q, in.k, previous_contexts(3, 1, 1)),
-                         "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry", ConfigError);
+                         "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry",
+                         ConfigError);
     CHECK_THROWS_WITH_AS(context_log_mass(in.q, in.k, table, 0.0), "context_log_mass: scale is 0, expected above 0", ConfigError);
 }

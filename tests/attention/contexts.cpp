@@ -113,8 +113,9 @@ TEST_CASE("the attention pattern as text") {
 
 TEST_CASE("within a round no entry and no context occurs twice, and the rounds cover every visit once") {
     const ContextTable by_hand{4, {{3, 0}, {3}, {}, {3, 1, 2, 0}}, {1, 0, 0, 2}};
-    for (const ContextTable& table : {previous_contexts(5, 1, 4), previous_contexts(4, 3, 5), previous_contexts(3, 2, 4, 7),
-                                      packed_contexts(12, 7, 4, true), packed_contexts(12, {{0, 0}, {1, 2}, {2, 5}, {3, 4}}), by_hand}) {
+    for (const ContextTable& table :
+         {previous_contexts(5, 1, 4), previous_contexts(4, 3, 5), previous_contexts(3, 2, 4, 7), packed_contexts(12, 7, 4, true),
+          packed_contexts(12, {{0, 0}, {1, 2}, {2, 5}, {3, 4}}), by_hand}) {
         std::set<std::pair<Index, Index>> seen;
         for (const std::vector<Visit>& round : visiting_rounds(table)) {
             CHECK_FALSE(round.empty());
@@ -123,7 +124,8 @@ TEST_CASE("within a round no entry and no context occurs twice, and the rounds c
                 CHECK(entries.insert(visit.entry).second);
                 CHECK(contexts.insert(visit.context).second);
                 CHECK(seen.insert({visit.entry, visit.place}).second);
-                CHECK(table.contexts[static_cast<std::size_t>(visit.entry)][static_cast<std::size_t>(visit.place)] == visit.context);
+                CHECK(table.contexts[static_cast<std::size_t>(visit.entry)][static_cast<std::size_t>(visit.place)] ==
+                      visit.context);
             }
         }
         std::size_t visits = 0;
@@ -144,28 +146,41 @@ TEST_CASE("in the paper's form round r is: entry i visits document i + r") {
 
 TEST_CASE("tables that make no sense are refused") {
     CHECK_THROWS_WITH_AS(require_valid({2, {{0}, {1}}, {1, 1}}, 3),
-                         "context table: has 2 lists and 2 counts of positives, expected 3 of each, one per batch entry", ConfigError);
+                         "context table: has 2 lists and 2 counts of positives, expected 3 of each, one per batch entry",
+                         ConfigError);
     CHECK_THROWS_WITH_AS(require_valid({2, {{0}, {1}}, {1}}, 2),
-                         "context table: has 2 lists and 1 counts of positives, expected 2 of each, one per batch entry", ConfigError);
-    CHECK_THROWS_WITH_AS(require_valid({2, {{0, 2}}, {1}}, 1), "context table: entry 0 lists context 2, expected 0 ... 1", ConfigError);
-    CHECK_THROWS_WITH_AS(require_valid({2, {{}, {-1, 0}}, {0, 0}}, 2), "context table: entry 1 lists context -1, expected 0 ... 1", ConfigError);
+                         "context table: has 2 lists and 1 counts of positives, expected 2 of each, one per batch entry",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid({2, {{0, 2}}, {1}}, 1), "context table: entry 0 lists context 2, expected 0 ... 1",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid({2, {{}, {-1, 0}}, {0, 0}}, 2), "context table: entry 1 lists context -1, expected 0 ... 1",
+                         ConfigError);
     CHECK_THROWS_WITH_AS(require_valid({2, {{1, 0, 1}}, {1}}, 1), "context table: entry 0 lists a context twice", ConfigError);
-    CHECK_THROWS_WITH_AS(require_valid({2, {{1, 0}}, {3}}, 1), "context table: entry 0 has 3 positives among 2 contexts", ConfigError);
-    CHECK_THROWS_WITH_AS(require_valid({2, {{1, 0}}, {-1}}, 1), "context table: entry 0 has -1 positives among 2 contexts", ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid({2, {{1, 0}}, {3}}, 1), "context table: entry 0 has 3 positives among 2 contexts",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid({2, {{1, 0}}, {-1}}, 1), "context table: entry 0 has -1 positives among 2 contexts",
+                         ConfigError);
     CHECK_THROWS_AS(attention_pattern({2, {{5}}, {0}}), ConfigError);
 }
 
 TEST_CASE("numbers of contexts that do not exist are refused") {
-    CHECK_THROWS_WITH_AS(previous_contexts(0, 1, 1), "previous_contexts: 0 entries with 1 positives and 1 negatives make no sense", ConfigError);
-    CHECK_THROWS_WITH_AS(previous_contexts(2, 1, -1), "previous_contexts: 2 entries with 1 positives and -1 negatives make no sense", ConfigError);
-    CHECK_THROWS_WITH_AS(previous_contexts(4, 1, 1, 3), "previous_contexts: a pool of 3 documents is smaller than the 4 entries", ConfigError);
-    CHECK_THROWS_WITH_AS(previous_contexts(4, 1, 4), "previous_contexts: 4 negatives wanted, 3 other documents with 1 previous contexts each",
+    CHECK_THROWS_WITH_AS(previous_contexts(0, 1, 1), "previous_contexts: 0 entries with 1 positives and 1 negatives make no sense",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(6, 3, 4, true), "packed_contexts: 6 entries are no multiple of a packing of 4", ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(4, 3, 0, true), "packed_contexts: 4 entries are no multiple of a packing of 0", ConfigError);
+    CHECK_THROWS_WITH_AS(previous_contexts(2, 1, -1),
+                         "previous_contexts: 2 entries with 1 positives and -1 negatives make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(previous_contexts(4, 1, 1, 3), "previous_contexts: a pool of 3 documents is smaller than the 4 entries",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(previous_contexts(4, 1, 4),
+                         "previous_contexts: 4 negatives wanted, 3 other documents with 1 previous contexts each", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(6, 3, 4, true), "packed_contexts: 6 entries are no multiple of a packing of 4",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(4, 3, 0, true), "packed_contexts: 4 entries are no multiple of a packing of 0",
+                         ConfigError);
     CHECK_THROWS_WITH_AS(packed_contexts(4, -1, 4, true), "packed_contexts: 4 entries with range -1 make no sense", ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(3, {{0, 0}, {1, 0}}), "packed_contexts: 3 entries are no multiple of a packing of 2", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(3, {{0, 0}, {1, 0}}), "packed_contexts: 3 entries are no multiple of a packing of 2",
+                         ConfigError);
     CHECK_THROWS_WITH_AS(packed_contexts(3, {}), "packed_contexts: 3 entries are no multiple of a packing of 0", ConfigError);
     CHECK_THROWS_WITH_AS(packed_contexts(2, {{0, 0}, {2, 1}}),
-                         "packed_contexts: row 1 of a pack wants 2 positives and 1 negatives, but has 1 rows before it", ConfigError);
+                         "packed_contexts: row 1 of a pack wants 2 positives and 1 negatives, but has 1 rows before it",
+                         ConfigError);
 }

@@ -7,9 +7,9 @@
 #include "support/tape_check.hpp"
 
 using namespace fot;
+using testing::attention_oracle;
 using testing::AttentionInputs;
 using testing::AttentionSizes;
-using testing::attention_oracle;
 
 namespace {
 
@@ -30,8 +30,8 @@ Gradients<Real> gradients(const AttentionInputs<Real>& in, const ContextTable& t
                           const Tensor<Real, 4>& d_o, const Tensor<Real, 3>* d_log_sum_exp = nullptr, Real start = 0) {
     Gradients<Real> d(in, start);
     const AttentionResult<Real> result = in.attend(table, options);
-    crossbatch_attention_vjp(in.q, in.k, in.v, in.context_k, in.context_v, table, options, result.o, result.log_sum_exp, d_o, d_log_sum_exp, d.q,
-                             d.k, d.v, d.context_k, d.context_v);
+    crossbatch_attention_vjp(in.q, in.k, in.v, in.context_k, in.context_v, table, options, result.o, result.log_sum_exp, d_o,
+                             d_log_sum_exp, d.q, d.k, d.v, d.context_k, d.context_v);
     return d;
 }
 
@@ -49,7 +49,8 @@ double oracle_difference(const AttentionInputs<Real>& in, const ContextTable& ta
 }
 
 /// Gradients with respect to all five inputs, of o and of the log-sum-exp at once, against finite differences.
-void check_gradients(AttentionInputs<double>& in, const ContextTable& table, const AttentionOptions<double>& options, bool number_by_number) {
+void check_gradients(AttentionInputs<double>& in, const ContextTable& table, const AttentionOptions<double>& options,
+                     bool number_by_number) {
     Random random(9);
     const AttentionResult<double> result = in.attend(table, options);
     const Tensor<double, 4> d_o = normal_tensor<double, 4>(shape_of(result.o), 1, random);
@@ -93,16 +94,22 @@ TEST_CASE_TEMPLATE("crossbatch attention equals plain loops", Real, float, doubl
     const double tolerance = std::is_same_v<Real, float> ? 1e-5 : 1e-12;
     AttentionOptions<Real> options;
     options.scale = Real(0.6);
-    CHECK(oracle_difference(AttentionInputs<Real>({1, 1, 1, 1, 1, 1, 1, 1, 1}, 1), previous_contexts(1, 1, 0), options) < tolerance);
-    CHECK(oracle_difference(AttentionInputs<Real>({3, 4, 4, 2, 2, 5, 3, 3, 4}, 2), previous_contexts(3, 1, 2), options) < tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({1, 1, 1, 1, 1, 1, 1, 1, 1}, 1), previous_contexts(1, 1, 0), options) <
+          tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({3, 4, 4, 2, 2, 5, 3, 3, 4}, 2), previous_contexts(3, 1, 2), options) <
+          tolerance);
     CHECK(oracle_difference(AttentionInputs<Real>({3, 2, 6, 4, 2, 5, 3, 3, 1}, 3), uneven, options) < tolerance);
-    CHECK(oracle_difference(AttentionInputs<Real>({3, 4, 4, 2, 1, 2, 3, 9, 5}, 4), previous_contexts(3, 3, 4), options) < tolerance);
-    CHECK(oracle_difference(AttentionInputs<Real>({4, 4, 4, 1, 1, 4, 4, 4, 4}, 5), packed_contexts(4, 3, 4, true), options) < tolerance);
-    CHECK(oracle_difference(AttentionInputs<Real>({2, 70, 70, 2, 2, 4, 4, 2, 300}, 6), previous_contexts(2, 1, 1), options) < tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({3, 4, 4, 2, 1, 2, 3, 9, 5}, 4), previous_contexts(3, 3, 4), options) <
+          tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({4, 4, 4, 1, 1, 4, 4, 4, 4}, 5), packed_contexts(4, 3, 4, true), options) <
+          tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({2, 70, 70, 2, 2, 4, 4, 2, 300}, 6), previous_contexts(2, 1, 1), options) <
+          tolerance);
     CHECK(oracle_difference(AttentionInputs<Real>({3, 3, 3, 1, 1, 2, 2, 3, 0}, 7), uneven, options) < tolerance);
     options.causal = false;
     CHECK(oracle_difference(AttentionInputs<Real>({3, 4, 7, 2, 2, 5, 3, 3, 4}, 8), uneven, options) < tolerance);
-    CHECK(oracle_difference(AttentionInputs<Real>({2, 9, 4, 2, 2, 5, 3, 2, 4}, 9), previous_contexts(2, 1, 1), options) < tolerance);
+    CHECK(oracle_difference(AttentionInputs<Real>({2, 9, 4, 2, 2, 5, 3, 2, 4}, 9), previous_contexts(2, 1, 1), options) <
+          tolerance);
 }
 
 TEST_CASE("values of one give a result of one: the weights sum to one") {
@@ -247,7 +254,8 @@ TEST_CASE("queries at some positions are those rows of all queries") {
     AttentionInputs<float> some = in;
     some.q = empty<float, 4>({2, 5, 2, 8});
     for (Index b = 0; b < 2; ++b)
-        for (Index t = 0; t < 5; ++t) std::copy_n(row(in.q, b, options.query_positions[static_cast<std::size_t>(t)]), 2 * 8, row(some.q, b, t));
+        for (Index t = 0; t < 5; ++t)
+            std::copy_n(row(in.q, b, options.query_positions[static_cast<std::size_t>(t)]), 2 * 8, row(some.q, b, t));
     const AttentionResult<float> all = in.attend(table), chosen = some.attend(table, options);
     for (Index b = 0; b < 2; ++b)
         for (Index t = 0; t < 5; ++t) {
@@ -277,8 +285,8 @@ TEST_CASE("a local bias is added to the scores of local keys alone; a large nega
 
 TEST_CASE("attention to contexts alone leaves the local keys out; an entry without contexts gets zeros") {
     Random random(1);
-    const Variable<double, 4> q(normal_tensor<double, 4>({3, 4, 2, 5}, 1, random)), ck(normal_tensor<double, 4>({3, 6, 1, 5}, 1, random)),
-        cv(normal_tensor<double, 4>({3, 6, 1, 2}, 1, random));
+    const Variable<double, 4> q(normal_tensor<double, 4>({3, 4, 2, 5}, 1, random)),
+        ck(normal_tensor<double, 4>({3, 6, 1, 5}, 1, random)), cv(normal_tensor<double, 4>({3, 6, 1, 2}, 1, random));
     Tape tape(Tape::inference);
     const Attention<double> alone = context_attention(tape, q, ck, cv, uneven, 0.5);
     AttentionInputs<double> in({3, 4, 0, 2, 1, 5, 2, 3, 6}, 2);
@@ -316,8 +324,8 @@ TEST_CASE("the scratch memory does not grow with the number of contexts") {
 TEST_CASE("the gradients are those of finite differences, number by number") {
     AttentionOptions<double> options;
     options.scale = 0.8;
-    AttentionInputs<double> smallest({1, 1, 1, 1, 1, 1, 1, 1, 1}, 1), grouped({3, 2, 3, 4, 2, 2, 3, 3, 2}, 2), windows({2, 2, 2, 1, 1, 2, 2, 4, 3}, 3),
-        local({1, 3, 3, 2, 2, 2, 2}, 4), no_rows({3, 2, 2, 1, 1, 2, 2, 3, 0}, 5);
+    AttentionInputs<double> smallest({1, 1, 1, 1, 1, 1, 1, 1, 1}, 1), grouped({3, 2, 3, 4, 2, 2, 3, 3, 2}, 2),
+        windows({2, 2, 2, 1, 1, 2, 2, 4, 3}, 3), local({1, 3, 3, 2, 2, 2, 2}, 4), no_rows({3, 2, 2, 1, 1, 2, 2, 3, 0}, 5);
     check_gradients(smallest, previous_contexts(1, 1, 0), options, true);
     check_gradients(grouped, uneven, options, true);
     check_gradients(windows, previous_contexts(2, 2, 2), options, true);
@@ -348,25 +356,31 @@ TEST_CASE("the gradients with more queries than a tile and more keys than a bloc
 TEST_CASE("on the tape crossbatch attention gives the same numbers, and the gradients of finite differences") {
     Random random(1);
     const ContextTable table = previous_contexts(2, 1, 1);
-    Variable<double, 4> q = testing::normal_variable<4>({2, 2, 2, 2}, random), k = testing::normal_variable<4>({2, 2, 1, 2}, random),
-                        v = testing::normal_variable<4>({2, 2, 1, 3}, random), ck = testing::normal_variable<4>({2, 3, 1, 2}, random),
+    Variable<double, 4> q = testing::normal_variable<4>({2, 2, 2, 2}, random),
+                        k = testing::normal_variable<4>({2, 2, 1, 2}, random),
+                        v = testing::normal_variable<4>({2, 2, 1, 3}, random),
+                        ck = testing::normal_variable<4>({2, 3, 1, 2}, random),
                         cv = testing::normal_variable<4>({2, 3, 1, 3}, random);
     Tape tape;
     const Attention<double> attention = crossbatch_attention(tape, q, k, v, ck, cv, table);
     const AttentionResult<double> plain = crossbatch_attention(q.value(), k.value(), v.value(), ck.value(), cv.value(), table);
     CHECK(attention.o.value().storage() == plain.o.storage());
     CHECK(attention.log_sum_exp.value().storage() == plain.log_sum_exp.storage());
-    CHECK(testing::tape_gradient_error([&](Tape& on) { return crossbatch_attention(on, q, k, v, ck, cv, table).o; }, q, k, v, ck, cv) < 1e-6);
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return crossbatch_attention(on, q, k, v, ck, cv, table).o; }, q, k, v, ck,
+                                       cv) < 1e-6);
     CHECK(testing::tape_gradient_error([&](Tape& on) { return context_attention(on, q, ck, cv, table, 0.7).o; }, q, ck, cv) < 1e-6);
 }
 
 TEST_CASE("a loss on the log-sum-exp alone has its gradient, too") {
     Random random(2);
     const ContextTable table = previous_contexts(2, 1, 1);
-    Variable<double, 4> q = testing::normal_variable<4>({2, 2, 1, 2}, random), k = testing::normal_variable<4>({2, 2, 1, 2}, random),
-                        v = testing::normal_variable<4>({2, 2, 1, 2}, random), ck = testing::normal_variable<4>({2, 3, 1, 2}, random),
+    Variable<double, 4> q = testing::normal_variable<4>({2, 2, 1, 2}, random),
+                        k = testing::normal_variable<4>({2, 2, 1, 2}, random),
+                        v = testing::normal_variable<4>({2, 2, 1, 2}, random),
+                        ck = testing::normal_variable<4>({2, 3, 1, 2}, random),
                         cv = testing::normal_variable<4>({2, 3, 1, 2}, random);
-    CHECK(testing::tape_gradient_error([&](Tape& on) { return crossbatch_attention(on, q, k, v, ck, cv, table).log_sum_exp; }, q, k, ck) < 1e-6);
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return crossbatch_attention(on, q, k, v, ck, cv, table).log_sum_exp; }, q, k,
+                                       ck) < 1e-6);
 }
 
 TEST_CASE("nothing is recorded for constants, nor in inference") {
@@ -392,19 +406,41 @@ TEST_CASE("inputs that do not fit are refused by name") {
     };
     const auto nothing = [](AttentionInputs<float>&) {};
     CHECK_NOTHROW(with(nothing, table));
-    CHECK_THROWS_WITH_AS(with([](auto& in) { in.k = zeros<float, 4>({2, 4, 2, 7}); }, table),
+    CHECK_THROWS_WITH_AS(with(
+                             [](auto& in) {
+                                 in.k = zeros<float, 4>({2, 4, 2, 7});
+                             },
+                             table),
                          "attention: k has shape (2, 4, 2, 7), expected (2, -1, -1, 6) (-1: any)", ShapeError);
-    CHECK_THROWS_WITH_AS(with([](auto& in) { in.v = zeros<float, 4>({2, 3, 2, 5}); }, table),
+    CHECK_THROWS_WITH_AS(with(
+                             [](auto& in) {
+                                 in.v = zeros<float, 4>({2, 3, 2, 5});
+                             },
+                             table),
                          "attention: v has shape (2, 3, 2, 5), expected (2, 4, 2, -1) (-1: any)", ShapeError);
-    CHECK_THROWS_WITH_AS(with([](auto& in) { in.k = zeros<float, 4>({2, 4, 3, 6}), in.v = zeros<float, 4>({2, 4, 3, 5}); }, table),
+    CHECK_THROWS_WITH_AS(with(
+                             [](auto& in) {
+                                 in.k = zeros<float, 4>({2, 4, 3, 6}), in.v = zeros<float, 4>({2, 4, 3, 5});
+                             },
+                             table),
                          "attention: q has 4 heads, no multiple of the 3 heads of k (grouped-query attention)", ShapeError);
-    CHECK_THROWS_WITH_AS(with([](auto& in) { in.context_k = zeros<float, 4>({3, 3, 2, 6}); }, table),
+    CHECK_THROWS_WITH_AS(with(
+                             [](auto& in) {
+                                 in.context_k = zeros<float, 4>({3, 3, 2, 6});
+                             },
+                             table),
                          "attention: context_k has shape (3, 3, 2, 6), expected (2, -1, 2, 6) (-1: any)", ShapeError);
-    CHECK_THROWS_WITH_AS(with([](auto& in) { in.context_v = zeros<float, 4>({2, 2, 2, 5}); }, table),
+    CHECK_THROWS_WITH_AS(with(
+                             [](auto& in) {
+                                 in.context_v = zeros<float, 4>({2, 2, 2, 5});
+                             },
+                             table),
                          "attention: context_v has shape (2, 2, 2, 5), expected (2, 3, 2, 5)", ShapeError);
     CHECK_THROWS_WITH_AS(with(nothing, previous_contexts(3, 1, 1)),
-                         "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry", ConfigError);
-    CHECK_THROWS_WITH_AS(with(nothing, {2, {{0}, {2}}, {1, 1}}), "context table: entry 1 lists context 2, expected 0 ... 1", ConfigError);
+                         "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(with(nothing, {2, {{0}, {2}}, {1, 1}}), "context table: entry 1 lists context 2, expected 0 ... 1",
+                         ConfigError);
     AttentionOptions<float> options;
     options.scale = 0;
     CHECK_THROWS_WITH_AS(with(nothing, table, options), "attention: scale is 0, expected above 0", ConfigError);
@@ -416,12 +452,17 @@ TEST_CASE("inputs that do not fit are refused by name") {
     options = {};
     const Tensor<float, 3> bias = zeros<float, 3>({2, 3, 5});
     options.local_bias = &bias;
-    CHECK_THROWS_WITH_AS(with(nothing, table, options), "attention: local_bias has shape (2, 3, 5), expected (2, 3, 4)", ShapeError);
-    CHECK_THROWS_WITH_AS(with([](auto& in) { in.q = zeros<float, 4>({2, 5, 4, 6}); }, table), "attention: 5 queries at the end of 4 local keys",
+    CHECK_THROWS_WITH_AS(with(nothing, table, options), "attention: local_bias has shape (2, 3, 5), expected (2, 3, 4)",
                          ShapeError);
+    CHECK_THROWS_WITH_AS(with(
+                             [](auto& in) {
+                                 in.q = zeros<float, 4>({2, 5, 4, 6});
+                             },
+                             table),
+                         "attention: 5 queries at the end of 4 local keys", ShapeError);
     const AttentionResult<float> result = good.attend(table);
     Gradients<float> d(good);
-    CHECK_THROWS_WITH_AS(crossbatch_attention_vjp(good.q, good.k, good.v, good.context_k, good.context_v, table, {}, result.o, result.log_sum_exp,
-                                                  good.q, nullptr, d.q, d.k, d.v, d.context_k, d.context_v),
+    CHECK_THROWS_WITH_AS(crossbatch_attention_vjp(good.q, good.k, good.v, good.context_k, good.context_v, table, {}, result.o,
+                                                  result.log_sum_exp, good.q, nullptr, d.q, d.k, d.v, d.context_k, d.context_v),
                          "attention vjp: d_o has shape (2, 3, 4, 6), expected (2, 3, 4, 5)", ShapeError);
 }

@@ -65,7 +65,8 @@ TEST_CASE("merging is symmetric and associative") {
 
 TEST_CASE("a part without keys changes nothing, bitwise; two of them stay empty") {
     const AttentionResult<float> part = random_part<float>({1, 3, 2, 4}, 1);
-    const AttentionResult<float> none{zeros<float, 4>({1, 3, 2, 4}), full<float, 3>({1, 2, 3}, -std::numeric_limits<float>::infinity())};
+    const AttentionResult<float> none{zeros<float, 4>({1, 3, 2, 4}),
+                                      full<float, 3>({1, 2, 3}, -std::numeric_limits<float>::infinity())};
     for (const AttentionResult<float>& whole : {merge(part, none), merge(none, part)}) {
         CHECK(whole.o.storage() == part.o.storage());
         CHECK(whole.log_sum_exp.storage() == part.log_sum_exp.storage());
@@ -86,7 +87,8 @@ TEST_CASE("the gradients of merge are those of finite differences") {
     AttentionResult<double> a = random_part<double>({2, 3, 2, 2}, 1), b = random_part<double>({2, 3, 2, 2}, 2);
     const AttentionResult<double> weight = random_part<double>({2, 3, 2, 2}, 3);
     AttentionResult<double> d_a{full(shape_of(a.o), 0.5), full(shape_of(a.log_sum_exp), 0.5)}, d_b = d_a;
-    merge_vjp(a.o, a.log_sum_exp, b.o, b.log_sum_exp, weight.o, &weight.log_sum_exp, d_a.o, d_a.log_sum_exp, d_b.o, d_b.log_sum_exp);
+    merge_vjp(a.o, a.log_sum_exp, b.o, b.log_sum_exp, weight.o, &weight.log_sum_exp, d_a.o, d_a.log_sum_exp, d_b.o,
+              d_b.log_sum_exp);
     const auto loss = [&] {
         const AttentionResult<double> whole = merge(a, b);
         return testing::weighted_sum(whole.o, weight.o) + testing::weighted_sum(whole.log_sum_exp, weight.log_sum_exp);
@@ -107,7 +109,8 @@ TEST_CASE("an empty part gets no gradient that is not a number") {
     for (const bool both : {false, true}) {
         const AttentionResult<double>& other = both ? none : part;
         AttentionResult<double> d_a{zeros_like(part.o), zeros_like(part.log_sum_exp)}, d_b = d_a;
-        merge_vjp(none.o, none.log_sum_exp, other.o, other.log_sum_exp, part.o, &part.log_sum_exp, d_a.o, d_a.log_sum_exp, d_b.o, d_b.log_sum_exp);
+        merge_vjp(none.o, none.log_sum_exp, other.o, other.log_sum_exp, part.o, &part.log_sum_exp, d_a.o, d_a.log_sum_exp, d_b.o,
+                  d_b.log_sum_exp);
         CHECK(std::isfinite(d_a.log_sum_exp(0, 0, 0)));
         CHECK(std::isfinite(d_b.log_sum_exp(0, 0, 0)));
         CHECK(std::isfinite(d_a.o(0, 0, 0, 1)));
@@ -117,8 +120,10 @@ TEST_CASE("an empty part gets no gradient that is not a number") {
 
 TEST_CASE("on the tape merge has the gradients of finite differences, also for a loss on the log-sum-exp alone") {
     Random random(4);
-    Variable<double, 4> q = testing::normal_variable<4>({2, 2, 2, 2}, random), k = testing::normal_variable<4>({2, 2, 1, 2}, random),
-                        v = testing::normal_variable<4>({2, 2, 1, 2}, random), ck = testing::normal_variable<4>({2, 2, 1, 2}, random),
+    Variable<double, 4> q = testing::normal_variable<4>({2, 2, 2, 2}, random),
+                        k = testing::normal_variable<4>({2, 2, 1, 2}, random),
+                        v = testing::normal_variable<4>({2, 2, 1, 2}, random),
+                        ck = testing::normal_variable<4>({2, 2, 1, 2}, random),
                         cv = testing::normal_variable<4>({2, 2, 1, 2}, random);
     const ContextTable table = previous_contexts(2, 1, 1);
     const auto merged = [&](Tape& on) { return merge(on, context_attention(on, q, ck, cv, table), causal_attention(on, q, k, v)); };
@@ -139,18 +144,21 @@ TEST_CASE("the learned gate: hand numbers, one gate a head") {
 
 TEST_CASE("the gradients of the gate are those of finite differences") {
     Random random(5);
-    Variable<double, 4> memory = testing::normal_variable<4>({2, 3, 2, 2}, random), local = testing::normal_variable<4>({2, 3, 2, 2}, random);
+    Variable<double, 4> memory = testing::normal_variable<4>({2, 3, 2, 2}, random),
+                        local = testing::normal_variable<4>({2, 3, 2, 2}, random);
     Variable<double, 1> bias = testing::normal_variable<1>({2}, random);
     CHECK(testing::tape_gradient_error([&](Tape& on) { return gate(on, memory, local, bias); }, memory, local, bias) < 1e-6);
 }
 
 TEST_CASE("parts and biases that do not fit are refused") {
-    const AttentionResult<float> a = random_part<float>({1, 2, 3, 4}, 1), b = random_part<float>({1, 2, 3, 5}, 2), c = random_part<float>({1, 3, 3, 4}, 3);
+    const AttentionResult<float> a = random_part<float>({1, 2, 3, 4}, 1), b = random_part<float>({1, 2, 3, 5}, 2),
+                                 c = random_part<float>({1, 3, 3, 4}, 3);
     CHECK_THROWS_WITH_AS(merge(a, b), "merge: second o has shape (1, 2, 3, 5), expected (1, 2, 3, 4)", ShapeError);
-    CHECK_THROWS_WITH_AS(fot::merge(a.o, c.log_sum_exp, a.o, a.log_sum_exp), "merge: first log_sum_exp has shape (1, 3, 3), expected (1, 3, 2)",
+    CHECK_THROWS_WITH_AS(fot::merge(a.o, c.log_sum_exp, a.o, a.log_sum_exp),
+                         "merge: first log_sum_exp has shape (1, 3, 3), expected (1, 3, 2)", ShapeError);
+    CHECK_THROWS_WITH_AS(fot::merge(a.o, a.log_sum_exp, a.o, c.log_sum_exp),
+                         "merge: second log_sum_exp has shape (1, 3, 3), expected (1, 3, 2)", ShapeError);
+    CHECK_THROWS_WITH_AS(gate(a.o, b.o, zeros<float, 1>({3})), "gate: local has shape (1, 2, 3, 5), expected (1, 2, 3, 4)",
                          ShapeError);
-    CHECK_THROWS_WITH_AS(fot::merge(a.o, a.log_sum_exp, a.o, c.log_sum_exp), "merge: second log_sum_exp has shape (1, 3, 3), expected (1, 3, 2)",
-                         ShapeError);
-    CHECK_THROWS_WITH_AS(gate(a.o, b.o, zeros<float, 1>({3})), "gate: local has shape (1, 2, 3, 5), expected (1, 2, 3, 4)", ShapeError);
     CHECK_THROWS_WITH_AS(gate(a.o, a.o, zeros<float, 1>({4})), "gate: bias has shape (4), expected (3)", ShapeError);
 }

@@ -36,14 +36,16 @@ double oracle_difference(const Retrieved<Real>& in, Real scale) {
                 double sum = 0;
                 for (Index i = 0; i < shape[3]; ++i) {
                     double score = 0;
-                    for (Index d = 0; d < shape[4]; ++d) score += static_cast<double>(scale * in.q(b, t, h, d)) * static_cast<double>(in.keys(b, t, h, i, d));
+                    for (Index d = 0; d < shape[4]; ++d)
+                        score += static_cast<double>(scale * in.q(b, t, h, d)) * static_cast<double>(in.keys(b, t, h, i, d));
                     weights.push_back(std::exp(score));
                     sum += weights.back();
                 }
                 worst = std::max(worst, std::abs(static_cast<double>(got.log_sum_exp(b, h, t)) - std::log(sum)));
                 for (Index e = 0; e < extent(in.values, 4); ++e) {
                     double o = 0;
-                    for (Index i = 0; i < shape[3]; ++i) o += weights[static_cast<std::size_t>(i)] / sum * static_cast<double>(in.values(b, t, h, i, e));
+                    for (Index i = 0; i < shape[3]; ++i)
+                        o += weights[static_cast<std::size_t>(i)] / sum * static_cast<double>(in.values(b, t, h, i, e));
                     worst = std::max(worst, std::abs(static_cast<double>(got.o(b, t, h, e)) - o));
                 }
             }
@@ -99,7 +101,8 @@ TEST_CASE("the whole memory as a context equals all of it retrieved and merged w
     const Tensor<double, 4> v = normal_tensor<double, 4>({1, length, key_heads, width}, 1, random);
     KeyValueMemory<double> memory(key_heads, width);
     memory.append(memory_k, memory_v, 0);
-    const AttentionResult<double> whole = crossbatch_attention(q, k, v, as_context(memory_k), as_context(memory_v), previous_contexts(1, 1, 0));
+    const AttentionResult<double> whole =
+        crossbatch_attention(q, k, v, as_context(memory_k), as_context(memory_v), previous_contexts(1, 1, 0));
     const AttentionResult<double> local = causal_attention(q, k, v);
     for (const Index wanted : {stored, 10 * stored}) {
         const RetrievedEntries<double> found = memory.retrieve(reshaped<3>(q, {length, heads, width}), wanted);
@@ -114,15 +117,17 @@ TEST_CASE("the whole memory as a context equals all of it retrieved and merged w
 TEST_CASE("the best few of a memory hold most of its mass when keys are spread out") {
     const Index length = 8, width = 16, stored = 200, wanted = 16;
     Random random(2);
-    const Tensor<float, 3> keys = normal_tensor<float, 3>({stored, 1, width}, 1, random), queries = normal_tensor<float, 3>({length, 1, width}, 1, random);
+    const Tensor<float, 3> keys = normal_tensor<float, 3>({stored, 1, width}, 1, random),
+                           queries = normal_tensor<float, 3>({length, 1, width}, 1, random);
     KeyValueMemory<float> memory(1, width);
     memory.append(keys, keys, 0);
     const RetrievedEntries<float> found = memory.retrieve(queries, wanted);
     const Tensor<float, 4> q = reshaped<4>(queries, {1, length, 1, width});
-    const AttentionResult<float> best =
-        retrieved_attention(q, reshaped<5>(found.keys, {1, length, 1, wanted, width}), reshaped<5>(found.values, {1, length, 1, wanted, width}));
-    const AttentionResult<float> all = crossbatch_attention(q, zeros<float, 4>({1, 0, 1, width}), zeros<float, 4>({1, 0, 1, width}), as_context(keys),
-                                                            as_context(keys), previous_contexts(1, 1, 0), {.causal = false});
+    const AttentionResult<float> best = retrieved_attention(q, reshaped<5>(found.keys, {1, length, 1, wanted, width}),
+                                                            reshaped<5>(found.values, {1, length, 1, wanted, width}));
+    const AttentionResult<float> all =
+        crossbatch_attention(q, zeros<float, 4>({1, 0, 1, width}), zeros<float, 4>({1, 0, 1, width}), as_context(keys),
+                             as_context(keys), previous_contexts(1, 1, 0), {.causal = false});
     for (Index t = 0; t < length; ++t) {
         const double kept = std::exp(static_cast<double>(best.log_sum_exp(0, 0, t) - all.log_sum_exp(0, 0, t)));
         CHECK(kept > static_cast<double>(wanted) / static_cast<double>(stored));
@@ -140,7 +145,8 @@ TEST_CASE("the gradients of attention to retrieved pairs are those of finite dif
         const Tensor<double, 3> d_log_sum_exp = normal_tensor<double, 3>(shape_of(result.log_sum_exp), 1, random);
         Tensor<double, 4> d_q = full(shape_of(in.q), 0.5);
         Tensor<double, 5> d_keys = full(shape_of(in.keys), 0.5), d_values = full(shape_of(in.values), 0.5);
-        retrieved_attention_vjp(in.q, in.keys, in.values, scale, result.o, result.log_sum_exp, d_o, &d_log_sum_exp, d_q, d_keys, d_values);
+        retrieved_attention_vjp(in.q, in.keys, in.values, scale, result.o, result.log_sum_exp, d_o, &d_log_sum_exp, d_q, d_keys,
+                                d_values);
         const auto loss = [&] {
             const AttentionResult<double> now = retrieved_attention(in.q, in.keys, in.values, scale);
             return testing::weighted_sum(now.o, d_o) + testing::weighted_sum(now.log_sum_exp, d_log_sum_exp);
@@ -157,15 +163,23 @@ TEST_CASE("the gradients of attention to retrieved pairs are those of finite dif
 
 TEST_CASE("on the tape, alone and merged with local attention, the gradients are those of finite differences") {
     Random random(6);
-    Variable<double, 4> q = testing::normal_variable<4>({2, 2, 2, 3}, random), k = testing::normal_variable<4>({2, 2, 1, 3}, random),
+    Variable<double, 4> q = testing::normal_variable<4>({2, 2, 2, 3}, random),
+                        k = testing::normal_variable<4>({2, 2, 1, 3}, random),
                         v = testing::normal_variable<4>({2, 2, 1, 2}, random);
-    Variable<double, 5> keys = testing::normal_variable<5>({2, 2, 2, 3, 3}, random), values = testing::normal_variable<5>({2, 2, 2, 3, 2}, random);
-    CHECK(testing::tape_gradient_error([&](Tape& on) { return retrieved_attention(on, q, keys, values, 0.8).o; }, q, keys, values) < 1e-6);
-    CHECK(testing::tape_gradient_error([&](Tape& on) { return retrieved_attention(on, q, keys, values, 0.8).log_sum_exp; }, q, keys) < 1e-6);
-    const auto merged = [&](Tape& on) { return merge(on, retrieved_attention(on, q, keys, values), causal_attention(on, q, k, v)).o; };
+    Variable<double, 5> keys = testing::normal_variable<5>({2, 2, 2, 3, 3}, random),
+                        values = testing::normal_variable<5>({2, 2, 2, 3, 2}, random);
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return retrieved_attention(on, q, keys, values, 0.8).o; }, q, keys, values) <
+          1e-6);
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return retrieved_attention(on, q, keys, values, 0.8).log_sum_exp; }, q,
+                                       keys) < 1e-6);
+    const auto merged = [&](Tape& on) {
+        return merge(on, retrieved_attention(on, q, keys, values), causal_attention(on, q, k, v)).o;
+    };
     CHECK(testing::tape_gradient_error(merged, q, k, v, keys, values) < 1e-6);
     const Variable<double, 5> constant_keys(keys.value()), constant_values(values.value());
-    const auto constant = [&](Tape& on) { return merge(on, retrieved_attention(on, q, constant_keys, constant_values), causal_attention(on, q, k, v)).o; };
+    const auto constant = [&](Tape& on) {
+        return merge(on, retrieved_attention(on, q, constant_keys, constant_values), causal_attention(on, q, k, v)).o;
+    };
     CHECK(testing::tape_gradient_error(constant, q, k, v) < 1e-6);
 }
 
@@ -197,5 +211,6 @@ TEST_CASE("retrieved pairs that do not fit the queries are refused") {
                          "retrieved_attention: keys has shape (1, 2, 1, 5, 4), expected (1, 2, 3, -1, 4) (-1: any)", ShapeError);
     CHECK_THROWS_WITH_AS(retrieved_attention(in.q, in.keys, zeros<float, 5>({1, 2, 3, 4, 6})),
                          "retrieved_attention: values has shape (1, 2, 3, 4, 6), expected (1, 2, 3, 5, -1) (-1: any)", ShapeError);
-    CHECK_THROWS_WITH_AS(retrieved_attention(in.q, in.keys, in.values, -1.0f), "retrieved_attention: scale is -1, expected above 0", ConfigError);
+    CHECK_THROWS_WITH_AS(retrieved_attention(in.q, in.keys, in.values, -1.0f), "retrieved_attention: scale is -1, expected above 0",
+                         ConfigError);
 }

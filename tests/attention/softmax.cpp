@@ -53,8 +53,10 @@ Plain plain_softmax(const Tensor<Real, 2>& q, const Tensor<Real, 2>& k, const Te
 template <class Real>
 double difference_from_plain(Index queries, Index keys, Index width, Index value_width, Real scale, bool masked) {
     Random random(static_cast<std::uint64_t>(queries + keys));
-    const Tensor<Real, 2> q = normal_tensor<Real, 2>({queries, width}, 1, random), k = normal_tensor<Real, 2>({keys, width}, 1, random);
-    const Tensor<Real, 2> v = normal_tensor<Real, 2>({keys, value_width}, 1, random), bias = normal_tensor<Real, 2>({queries, keys}, 1, random);
+    const Tensor<Real, 2> q = normal_tensor<Real, 2>({queries, width}, 1, random),
+                          k = normal_tensor<Real, 2>({keys, width}, 1, random);
+    const Tensor<Real, 2> v = normal_tensor<Real, 2>({keys, value_width}, 1, random),
+                          bias = normal_tensor<Real, 2>({queries, keys}, 1, random);
     Visibility<Real> visibility;
     std::vector<Index> last_visible;
     for (Index t = 0; t < queries; ++t) last_visible.push_back(random.below(keys));
@@ -66,7 +68,8 @@ double difference_from_plain(Index queries, Index keys, Index width, Index value
     const Plain plain = plain_softmax(q, k, v, static_cast<double>(scale), visibility);
     double worst = 0;
     for (Index t = 0; t < queries; ++t) {
-        worst = std::max(worst, std::abs(static_cast<double>(softmax.log_sum_exp(t)) - plain.log_sum_exp[static_cast<std::size_t>(t)]));
+        worst =
+            std::max(worst, std::abs(static_cast<double>(softmax.log_sum_exp(t)) - plain.log_sum_exp[static_cast<std::size_t>(t)]));
         for (Index e = 0; e < value_width; ++e) worst = std::max(worst, std::abs(static_cast<double>(o(t, e)) - plain.o(t, e)));
     }
     return worst;
@@ -168,8 +171,8 @@ TEST_CASE("keys hidden by a bias of minus infinity are as good as absent, even a
     const std::vector<double> log_sum_exp{-infinity, 2}, delta{0, 4};
     const Tensor<double, 2> d_o = full<double, 2>({2, 1}, 1.0);
     Tensor<double, 2> d_q = zeros_like(q), d_k = zeros_like(k), d_v = zeros_like(v);
-    softmax_attention_vjp<double>(view(q), view(k), view(v), 1.0, visibility, log_sum_exp.data(), delta.data(), view(d_o), view(d_q), view(d_k),
-                                  view(d_v));
+    softmax_attention_vjp<double>(view(q), view(k), view(v), 1.0, visibility, log_sum_exp.data(), delta.data(), view(d_o),
+                                  view(d_q), view(d_k), view(d_v));
     CHECK(d_v(0, 0) == 0);
     CHECK(d_v(1, 0) == 1);
     for (const auto* gradient : {&d_q, &d_k})
@@ -229,14 +232,16 @@ TEST_CASE("the gradient of one visit is that of finite differences, at any width
         CAPTURE(s.queries);
         CAPTURE(s.masked);
         Random random(5);
-        Tensor<double, 2> q = normal_tensor<double, 2>({s.queries, s.width}, 1, random), k = normal_tensor<double, 2>({s.keys, s.width}, 1, random);
+        Tensor<double, 2> q = normal_tensor<double, 2>({s.queries, s.width}, 1, random),
+                          k = normal_tensor<double, 2>({s.keys, s.width}, 1, random);
         Tensor<double, 2> v = normal_tensor<double, 2>({s.keys, s.value_width}, 1, random);
         const Tensor<double, 2> bias = normal_tensor<double, 2>({s.queries, s.keys}, 1, random);
         const Tensor<double, 2> d_o = normal_tensor<double, 2>({s.queries, s.value_width}, 1, random);
         const Tensor<double, 2> d_log_sum_exp = normal_tensor<double, 2>({s.queries, 1}, 1, random);
         std::vector<Index> last_visible;
         for (Index t = 0; t < s.queries; ++t) last_visible.push_back(random.below(s.keys));
-        const Visibility<double> visibility = s.masked ? Visibility<double>{last_visible.data(), bias.data(), s.keys} : Visibility<double>{};
+        const Visibility<double> visibility =
+            s.masked ? Visibility<double>{last_visible.data(), bias.data(), s.keys} : Visibility<double>{};
         const double scale = 0.7;
         Tensor<double, 2> o = zeros<double, 2>({s.queries, s.value_width}), log_sum_exp = zeros<double, 2>({s.queries, 1});
         const auto loss = [&] {
@@ -253,8 +258,8 @@ TEST_CASE("the gradient of one visit is that of finite differences, at any width
             for (Index e = 0; e < s.value_width; ++e) delta.back() += d_o(t, e) * o(t, e);
         }
         Tensor<double, 2> d_q = full(shape_of(q), 0.5), d_k = full(shape_of(k), 0.5), d_v = full(shape_of(v), 0.5);
-        softmax_attention_vjp<double>(view(q), view(k), view(v), scale, visibility, log_sum_exp.data(), delta.data(), view(d_o), view(d_q),
-                                      view(d_k), view(d_v));
+        softmax_attention_vjp<double>(view(q), view(k), view(v), scale, visibility, log_sum_exp.data(), delta.data(), view(d_o),
+                                      view(d_q), view(d_k), view(d_v));
         for (auto* gradient : {&d_q, &d_k, &d_v})
             for (double& number : gradient->storage()) number -= 0.5;
         CHECK(testing::directional_error(q, d_q, loss) < 1e-6);

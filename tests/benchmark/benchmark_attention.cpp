@@ -28,21 +28,26 @@ int main(int argc, char** argv) {
     const Shape<4> shape{batch, length, heads, width};
     const auto tensor = [&](Index entries) { return normal_tensor<float, 4>({entries, length, heads, width}, 1, random); };
     const Index pool = std::max(batch, contexts);  // as many documents as contexts are asked for
-    const Tensor<float, 4> q = tensor(batch), k = tensor(batch), v = tensor(batch), d_o = tensor(batch), context_k = tensor(pool), context_v = tensor(pool);
+    const Tensor<float, 4> q = tensor(batch), k = tensor(batch), v = tensor(batch), d_o = tensor(batch), context_k = tensor(pool),
+                           context_v = tensor(pool);
     const ContextTable table = previous_contexts(batch, 1, contexts - 1, pool);
     const AttentionOptions<float> options{.scale = 0.125f};
 
-    Tensor<float, 4> d_q = zeros<float, 4>(shape), d_k = d_q, d_v = d_q, d_context_k = zeros_like(context_k), d_context_v = d_context_k;
+    Tensor<float, 4> d_q = zeros<float, 4>(shape), d_k = d_q, d_v = d_q, d_context_k = zeros_like(context_k),
+                     d_context_v = d_context_k;
     double peak = 0;
     const double seconds = testing::median_seconds(repeats, [&] {
         reset_peak_bytes();
         const double before = static_cast<double>(allocator_statistics().in_use);
         const AttentionResult<float> result = crossbatch_attention(q, k, v, context_k, context_v, table, options);
-        crossbatch_attention_vjp(q, k, v, context_k, context_v, table, options, result.o, result.log_sum_exp, d_o, nullptr, d_q, d_k, d_v, d_context_k, d_context_v);
+        crossbatch_attention_vjp(q, k, v, context_k, context_v, table, options, result.o, result.log_sum_exp, d_o, nullptr, d_q,
+                                 d_k, d_v, d_context_k, d_context_v);
         const double output = static_cast<double>(4 * (result.o.size() + result.log_sum_exp.size()));
         peak = std::max(peak, static_cast<double>(allocator_statistics().peak) - before - output);
     });
-    const double multiply_adds = 7.0 * static_cast<double>(batch * heads * length * width) * (static_cast<double>(contexts * length) + 0.5 * static_cast<double>(length));
-    std::printf("attention %ld x %ld tokens, %ld contexts, %ld x %ld heads, %ld threads: %.0f GFLOP/s\n", batch, length, contexts, heads, width, threads(), 2e-9 * multiply_adds / seconds);
+    const double multiply_adds = 7.0 * static_cast<double>(batch * heads * length * width) *
+                                 (static_cast<double>(contexts * length) + 0.5 * static_cast<double>(length));
+    std::printf("attention %ld x %ld tokens, %ld contexts, %ld x %ld heads, %ld threads: %.0f GFLOP/s\n", batch, length, contexts,
+                heads, width, threads(), 2e-9 * multiply_adds / seconds);
     std::printf("result attention_ms %.2f\nresult peak_mib %.2f\n", 1e3 * seconds, peak / 1048576);
 }

@@ -24,13 +24,17 @@ int main(int argc, char** argv) {
     app.add_option("--tokens", token_count, "memory tokens; whole windows of them are used")->capture_default_str();
     app.add_option("--length", length, "tokens of a window")->capture_default_str();
     app.add_option("--threads", thread_count, "threads")->capture_default_str();
-    app.add_option("--storage", storage, "float, bfloat16, or auto: bfloat16 from 8M tokens on")->check(CLI::IsMember({"auto", "float", "bfloat16"}))->capture_default_str();
+    app.add_option("--storage", storage, "float, bfloat16, or auto: bfloat16 from 8M tokens on")
+        ->check(CLI::IsMember({"auto", "float", "bfloat16"}))
+        ->capture_default_str();
     CLI11_PARSE(app, argc, argv);
     set_threads(thread_count);
     const bool half = storage == "bfloat16" || (storage == "auto" && token_count >= Index{8} << 20);
 
     Random random(0);
-    Transformer<float> model({.vocabulary = 64, .width = 128, .layers = 3, .memory_layers = {2}, .heads = 4, .memory_heads = 2, .feed_forward = 256}, random);
+    Transformer<float> model(
+        {.vocabulary = 64, .width = 128, .layers = 3, .memory_layers = {2}, .heads = 4, .memory_heads = 2, .feed_forward = 256},
+        random);
     const Index heads = 2, width = 64, windows = token_count / length, block = 8;
     const auto keys_and_values = [&](const Tokens& tokens) {
         Tape tape(Tape::inference);
@@ -56,7 +60,8 @@ int main(int argc, char** argv) {
             first += extent(tokens.back(), 0);
         }
         std::vector<Heads<float>> results(tokens.size());
-        parallel_for(static_cast<Index>(tokens.size()), [&](Index i) { results[static_cast<std::size_t>(i)] = keys_and_values(tokens[static_cast<std::size_t>(i)]); });
+        parallel_for(static_cast<Index>(tokens.size()),
+                     [&](Index i) { results[static_cast<std::size_t>(i)] = keys_and_values(tokens[static_cast<std::size_t>(i)]); });
         for (const Heads<float>& result : results)
             memory.append(reshaped<3>(result.k.value(), {extent(result.k.value(), 0) * length, heads, width}),
                           reshaped<3>(result.v.value(), {extent(result.v.value(), 0) * length, heads, width}), 0);
@@ -86,7 +91,9 @@ int main(int argc, char** argv) {
 
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    std::printf("%ld tokens in %s, %ld threads, first output %.4f\n", memory.size(), half ? "bfloat16" : "float", threads(), static_cast<double>(o(0, 0, 0)));
+    std::printf("%ld tokens in %s, %ld threads, first output %.4f\n", memory.size(), half ? "bfloat16" : "float", threads(),
+                static_cast<double>(o(0, 0, 0)));
     std::printf("result fill_tokens_per_second %.0f\nresult search_seconds %.3f\nresult total_seconds %.3f\nresult peak_mib %.0f\n",
-                static_cast<double>(memory.size()) / (filled - start), done - searched, done - start, static_cast<double>(usage.ru_maxrss) / 1024);
+                static_cast<double>(memory.size()) / (filled - start), done - searched, done - start,
+                static_cast<double>(usage.ru_maxrss) / 1024);
 }

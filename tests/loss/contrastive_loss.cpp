@@ -31,7 +31,8 @@ double plain_loss(const Inputs& in, const ContextTable& table, std::size_t harde
                 for (std::size_t c = 0; c < table.contexts[at].size(); ++c)
                     for (Index s = 0; s < extent(in.k, 1); ++s) {
                         double score = 0;
-                        for (Index d = 0; d < extent(in.q, 3); ++d) score += scale * in.q(b, t, h, d) * in.k(table.contexts[at][c], s, h / group, d);
+                        for (Index d = 0; d < extent(in.q, 3); ++d)
+                            score += scale * in.q(b, t, h, d) * in.k(table.contexts[at][c], s, h / group, d);
                         if (static_cast<Index>(c) < table.positives[at])
                             positive += std::exp(score);
                         else
@@ -72,7 +73,8 @@ TEST_CASE("the loss equals plain loops, with all negatives and with the hardest"
         const Inputs& in;
         ContextTable table;
     };
-    for (const auto& [in, table] : {Case{grouped, by_hand}, Case{single, previous_contexts(1, 1, 1, 2)}, Case{many, previous_contexts(2, 2, 3, 3)}}) {
+    for (const auto& [in, table] :
+         {Case{grouped, by_hand}, Case{single, previous_contexts(1, 1, 1, 2)}, Case{many, previous_contexts(2, 2, 3, 3)}}) {
         CHECK(contrastive_loss(in.q, in.k, table, 0.7).value == doctest::Approx(plain_loss(in, table, 0, 0.7)));
         for (const Index hardest : {1, 2, 5, 1000})
             CHECK(hard_contrastive_loss(in.q, in.k, table, hardest, 0.7).value ==
@@ -114,18 +116,22 @@ TEST_CASE("the gradients of the contrastive loss are those of finite differences
     for (const Index hardest : {0, 2}) {
         Inputs in({3, 2, 4, 2}, 4, 3, 2, 8);
         const auto loss = [&] {
-            return hardest == 0 ? contrastive_loss(in.q, in.k, by_hand, 0.7) : hard_contrastive_loss(in.q, in.k, by_hand, hardest, 0.7);
+            return hardest == 0 ? contrastive_loss(in.q, in.k, by_hand, 0.7)
+                                : hard_contrastive_loss(in.q, in.k, by_hand, hardest, 0.7);
         };
         const ContrastiveLoss<double> at = loss();
         // A small step: at a larger one another key may become the hardest.
-        CHECK(testing::gradient_error(in.q, at.d_q, [&] { return loss().value; }, 1e-4) < 1e-6);
-        CHECK(testing::gradient_error(in.k, at.d_context_k, [&] { return loss().value; }, 1e-4) < 1e-6);
+        CHECK(testing::gradient_error(
+                  in.q, at.d_q, [&] { return loss().value; }, 1e-4) < 1e-6);
+        CHECK(testing::gradient_error(
+                  in.k, at.d_context_k, [&] { return loss().value; }, 1e-4) < 1e-6);
     }
 }
 
 TEST_CASE("on the tape the loss is one number, its gradient scaled and added") {
     Random random(9);
-    Variable<double, 4> q = testing::normal_variable<4>({3, 2, 2, 2}, random), k = testing::normal_variable<4>({4, 2, 1, 2}, random);
+    Variable<double, 4> q = testing::normal_variable<4>({3, 2, 2, 2}, random),
+                        k = testing::normal_variable<4>({4, 2, 1, 2}, random);
     Tape tape;
     CHECK(contrastive_loss(tape, q, k, by_hand).value()(0) == contrastive_loss(q.value(), k.value(), by_hand).value);
     CHECK(contrastive_loss(tape, q, k, by_hand, 2).value()(0) == hard_contrastive_loss(q.value(), k.value(), by_hand, 2).value);
@@ -137,11 +143,14 @@ TEST_CASE("on the tape the loss is one number, its gradient scaled and added") {
 
 TEST_CASE("value and gradients are bitwise the same for one thread and for two") {
     Random random(10);
-    const Tensor<float, 4> q = normal_tensor<float, 4>({4, 20, 4, 8}, 1, random), k = normal_tensor<float, 4>({4, 20, 2, 8}, 1, random);
+    const Tensor<float, 4> q = normal_tensor<float, 4>({4, 20, 4, 8}, 1, random),
+                           k = normal_tensor<float, 4>({4, 20, 2, 8}, 1, random);
     const ContextTable table = previous_contexts(4, 1, 3);
     const Index before = threads();
     for (const Index hardest : {0, 7}) {
-        const auto run = [&, hardest] { return hardest == 0 ? contrastive_loss(q, k, table) : hard_contrastive_loss(q, k, table, hardest); };
+        const auto run = [&, hardest] {
+            return hardest == 0 ? contrastive_loss(q, k, table) : hard_contrastive_loss(q, k, table, hardest);
+        };
         set_threads(1);
         const ContrastiveLoss<float> one = run();
         set_threads(2);
@@ -160,11 +169,13 @@ TEST_CASE("a table without positives or without negatives gives no contrast and 
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, in.k, {2, {{0, 1}, {1, 0}}, {1, 0}}),
                          "contrastive_loss: entry 1 has 0 positives among 2 contexts, expected some of each kind", ConfigError);
     CHECK_THROWS_WITH_AS(hard_contrastive_loss(in.q, in.k, previous_contexts(2, 0, 1), 1),
-                         "hard_contrastive_loss: entry 0 has 0 positives among 1 contexts, expected some of each kind", ConfigError);
+                         "hard_contrastive_loss: entry 0 has 0 positives among 1 contexts, expected some of each kind",
+                         ConfigError);
     CHECK_THROWS_WITH_AS(hard_contrastive_loss(in.q, in.k, previous_contexts(2, 1, 1), 0),
                          "hard_contrastive_loss: 0 hardest negatives, expected at least 1", ConfigError);
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, in.k, previous_contexts(3, 1, 1)),
-                         "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry", ConfigError);
+                         "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry",
+                         ConfigError);
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, zeros<double, 4>({2, 1, 1, 3}), previous_contexts(2, 1, 1)),
                          "context_log_mass: context_k has shape (2, 1, 1, 3), expected (2, -1, -1, 2) (-1: any)", ShapeError);
 }

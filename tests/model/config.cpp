@@ -45,23 +45,29 @@ TEST_CASE("the last memory layer is the highest one, -1 in a standard transforme
 
 TEST_CASE("configurations that do not fit together are refused") {
     CHECK_THROWS_WITH_AS(with([](auto& config) { config.layers = 0; }).check(),
-                         "TransformerConfig: vocabulary 256, width 128, layers 0, feed_forward 512: each must be at least 1", ConfigError);
+                         "TransformerConfig: vocabulary 256, width 128, layers 0, feed_forward 512: each must be at least 1",
+                         ConfigError);
     CHECK_THROWS_AS(with([](auto& config) { config.vocabulary = 0; }).check(), ConfigError);
     CHECK_THROWS_AS(with([](auto& config) { config.width = 0; }).check(), ConfigError);
     CHECK_THROWS_AS(with([](auto& config) { config.feed_forward = 0; }).check(), ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& config) { config.heads = 3; }).check(), "TransformerConfig: width 128 does not divide into 3 heads", ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& config) { config.memory_heads = 0; }).check(), "TransformerConfig: width 128 does not divide into 0 heads",
-                         ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& config) { config.heads = 3; }).check(),
+                         "TransformerConfig: width 128 does not divide into 3 heads", ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& config) { config.memory_heads = 0; }).check(),
+                         "TransformerConfig: width 128 does not divide into 0 heads", ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& config) { config.width = 12; }).check(),
                          "TransformerConfig: head width 3 is odd, rotary positions need pairs", ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& config) { config.key_heads = 3; }).check(), "TransformerConfig: 4 heads are no multiple of 3 key heads",
-                         ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& config) { config.memory_layers = {1, 3}; }).check(), "TransformerConfig: memory layer 3 of 3 layers",
-                         ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& config) { config.memory_layers = {-1}; }).check(), "TransformerConfig: memory layer -1 of 3 layers",
-                         ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& config) { config.memory_layers = {1, 1}; }).check(), "TransformerConfig: memory layer 1 is listed twice",
-                         ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& config) { config.key_heads = 3; }).check(),
+                         "TransformerConfig: 4 heads are no multiple of 3 key heads", ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& config) {
+                             config.memory_layers = {1, 3};
+                         }).check(),
+                         "TransformerConfig: memory layer 3 of 3 layers", ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& config) { config.memory_layers = {-1}; }).check(),
+                         "TransformerConfig: memory layer -1 of 3 layers", ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& config) {
+                             config.memory_layers = {1, 1};
+                         }).check(),
+                         "TransformerConfig: memory layer 1 is listed twice", ConfigError);
     const char* positive = "TransformerConfig: rotary_base, initial_inverse_temperature and norm_epsilon must be above 0";
     CHECK_THROWS_WITH_AS(with([](auto& config) { config.rotary_base = 0; }).check(), positive, ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& config) { config.initial_inverse_temperature = -1; }).check(), positive, ConfigError);

@@ -10,7 +10,9 @@ namespace {
 
 Transformer<float> small_model() {
     Random random(1);
-    return Transformer<float>({.vocabulary = 11, .width = 8, .layers = 2, .memory_layers = {1}, .heads = 2, .memory_heads = 2, .feed_forward = 12}, random);
+    return Transformer<float>(
+        {.vocabulary = 11, .width = 8, .layers = 2, .memory_layers = {1}, .heads = 2, .memory_heads = 2, .feed_forward = 12},
+        random);
 }
 
 }  // namespace
@@ -56,7 +58,8 @@ TEST_CASE("greedy generation is the likeliest token again and again") {
     Random random(5);
     const std::vector<std::int32_t> prompt{1, 2, 3};
     std::vector<std::int32_t> told;
-    const std::vector<std::int32_t> written = generate(model, prompt, 3, 100, state, {.temperature = 0}, random, {}, [&](std::int32_t token) { told.push_back(token); });
+    const std::vector<std::int32_t> written =
+        generate(model, prompt, 3, 100, state, {.temperature = 0}, random, {}, [&](std::int32_t token) { told.push_back(token); });
     CHECK(told == written);
     std::vector<std::int32_t> text = prompt;
     for (const std::int32_t token : written) {
@@ -88,9 +91,12 @@ TEST_CASE("generation names what is wrong") {
     Transformer<float> model = small_model();
     MemoryState<float> state(model.config(), 1), two(model.config(), 2);
     Random random(8);
-    CHECK_THROWS_WITH_AS(generate(model, {}, 1, 4, state, {}, random), "generate: the prompt is empty, expected at least one token to go on from", DataError);
-    CHECK_THROWS_WITH_AS(generate(model, {1}, 1, 0, state, {}, random), "generate: windows of 0 tokens and 1 new ones make no sense", ConfigError);
-    CHECK_THROWS_WITH_AS(generate(model, {1}, 1, 4, two, {}, random), "generate: the memory state has 2 batch entries, expected 1", ShapeError);
+    CHECK_THROWS_WITH_AS(generate(model, {}, 1, 4, state, {}, random),
+                         "generate: the prompt is empty, expected at least one token to go on from", DataError);
+    CHECK_THROWS_WITH_AS(generate(model, {1}, 1, 0, state, {}, random),
+                         "generate: windows of 0 tokens and 1 new ones make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(generate(model, {1}, 1, 4, two, {}, random), "generate: the memory state has 2 batch entries, expected 1",
+                         ShapeError);
     const float logits[] = {1.0f, std::numeric_limits<float>::quiet_NaN()};
     CHECK_THROWS_WITH_AS(sample_token(logits, 2, {}, random), "sample_token: logit 1 is NaN", NumericError);
     CHECK_THROWS_WITH_AS(sample_token(logits, 1, {.top_p = 0}, random), doctest::Contains("top_p 0"), ConfigError);

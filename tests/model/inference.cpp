@@ -10,7 +10,14 @@ using namespace fot::testing;
 namespace {
 
 TransformerConfig small_config() {
-    return {.vocabulary = 11, .width = 8, .layers = 3, .memory_layers = {1, 2}, .heads = 2, .memory_heads = 2, .feed_forward = 12, .activation = Activation::swiglu};
+    return {.vocabulary = 11,
+            .width = 8,
+            .layers = 3,
+            .memory_layers = {1, 2},
+            .heads = 2,
+            .memory_heads = 2,
+            .feed_forward = 12,
+            .activation = Activation::swiglu};
 }
 
 Tokens random_tokens(Index rows, Index columns, std::uint64_t seed) {
@@ -62,7 +69,8 @@ TEST_CASE("grouped queries read the memory of their key head") {
     MemoryState<double> dense(config, 1), found(config, 1);
     read_window(model, previous, dense);
     read_window(model, previous, found);
-    CHECK(largest_difference(read_window(model, current, dense, {.top_k = 0}), read_window(model, current, found, {.top_k = 6})) < 1e-12);
+    CHECK(largest_difference(read_window(model, current, dense, {.top_k = 0}), read_window(model, current, found, {.top_k = 6})) <
+          1e-12);
 }
 
 TEST_CASE("a cleared memory is a fresh one") {
@@ -99,7 +107,8 @@ TEST_CASE("bfloat16 storage is close, capacity drops the oldest") {
     Random random(15);
     Transformer<double> model(small_config(), random);
     const Tokens text = random_tokens(1, 20, 16), next = random_tokens(1, 5, 17);
-    MemoryState<double> exact(model.config(), 1), rounded(model.config(), 1, Storage::bfloat16), limited(model.config(), 1, Storage::full, 5);
+    MemoryState<double> exact(model.config(), 1), rounded(model.config(), 1, Storage::bfloat16),
+        limited(model.config(), 1, Storage::full, 5);
     for (MemoryState<double>* state : {&exact, &rounded, &limited}) read_document(model, text, 5, *state);
     CHECK(exact.size() == 20);
     CHECK(limited.size() == 5);
@@ -130,9 +139,12 @@ TEST_CASE("inference names what is wrong") {
     Random random(20);
     Transformer<double> model(small_config(), random);
     MemoryState<double> state(model.config(), 1);
-    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(2, 3, 21), state), "read_window: 2 batch entries, the memory state has 1", ShapeError);
-    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 21), state, {.top_k = -1}), "read_window: top_k -1 is negative", ConfigError);
-    CHECK_THROWS_WITH_AS(read_document(model, random_tokens(1, 3, 21), 0, state), "read_document: a window of 0 tokens, expected 1 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(2, 3, 21), state), "read_window: 2 batch entries, the memory state has 1",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 21), state, {.top_k = -1}), "read_window: top_k -1 is negative",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(read_document(model, random_tokens(1, 3, 21), 0, state),
+                         "read_document: a window of 0 tokens, expected 1 or more", ConfigError);
     CHECK_THROWS_WITH_AS(MemoryState<double>(model.config(), 0), "MemoryState: 0 batch entries, expected 1 or more", ConfigError);
     Tokens unknown = random_tokens(1, 3, 21);
     unknown(0, 1) = 11;

@@ -193,10 +193,12 @@ TEST_CASE("a memory layer without positions sees an unordered context: its token
     Tokens reversed = previous;
     for (Index t = 0; t < 6; ++t) reversed(0, t) = previous(0, 5 - t);
     const ContextTable table = previous_contexts(1, 1, 0);
-    CHECK(testing::largest_difference(logits(model, {previous, current, table}), logits(model, {reversed, current, table})) < 1e-13);
+    CHECK(testing::largest_difference(logits(model, {previous, current, table}), logits(model, {reversed, current, table})) <
+          1e-13);
     config.memory_layers = {1};
     Transformer<double> ordered = model_of<double>(config);
-    CHECK(testing::largest_difference(logits(ordered, {previous, current, table}), logits(ordered, {reversed, current, table})) > 1e-6);
+    CHECK(testing::largest_difference(logits(ordered, {previous, current, table}), logits(ordered, {reversed, current, table})) >
+          1e-6);
 }
 
 TEST_CASE("logits at some positions are those rows of all logits, with the memory layer last or below") {
@@ -216,7 +218,8 @@ TEST_CASE("logits at some positions are those rows of all logits, with the memor
                 CHECK(shape_of(some) == Shape<3>{2, 3, 7});
                 CHECK(testing::largest_difference(some, take_positions(all, positions)) < 1e-13);
                 CHECK(testing::largest_difference(logits(model, {no_tokens, current, no_contexts(2), positions}),
-                                                  take_positions(logits(model, {no_tokens, current, no_contexts(2)}), positions)) < 1e-13);
+                                                  take_positions(logits(model, {no_tokens, current, no_contexts(2)}), positions)) <
+                      1e-13);
             }
 }
 
@@ -285,7 +288,9 @@ TEST_CASE("the gradient of every parameter is that of finite differences: merged
     two.memory_layers = {0, 2};
     for (const TransformerConfig& config : {gated, grouped, two}) {
         Transformer<double> model = model_of<double>(config);
-        parameter_gradient_error(model.parameters(), [&](Tape& on) { return weighted_logits(on, model.crossbatch(on, {previous, current, table})); });
+        parameter_gradient_error(model.parameters(), [&](Tape& on) {
+            return weighted_logits(on, model.crossbatch(on, {previous, current, table}));
+        });
     }
 }
 
@@ -380,7 +385,8 @@ TEST_CASE("inputs that do not fit are refused") {
     CHECK_THROWS_WITH_AS(logits(model, {previous, current, previous_contexts(2, 1, 1, 3)}),
                          "Transformer::crossbatch: the table is made for 3 previous contexts, got 2", ConfigError);
     CHECK_THROWS_WITH_AS(logits(model, {previous, current, {2, {{0}}, {1}}}),
-                         "context table: has 1 lists and 1 counts of positives, expected 2 of each, one per batch entry", ConfigError);
+                         "context table: has 1 lists and 1 counts of positives, expected 2 of each, one per batch entry",
+                         ConfigError);
     CHECK_THROWS_AS(logits(model, {previous, current, previous_contexts(2, 1, 1), {0, 3}}), ConfigError);
     Tokens outside = current;
     outside(1, 2) = 7;

@@ -24,7 +24,8 @@ AttentionResult<Real> causal_attention(const Tensor<Real, 4>& q, const Tensor<Re
 template <class Real>
 Attention<Real> causal_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& k, const Variable<Real, 4>& v,
                                  const AttentionOptions<Real>& options = {}) {
-    return crossbatch_attention(tape, q, k, v, Variable<Real, 4>(), Variable<Real, 4>(), no_contexts(extent(q.value(), 0)), options);
+    return crossbatch_attention(tape, q, k, v, Variable<Real, 4>(), Variable<Real, 4>(), no_contexts(extent(q.value(), 0)),
+                                options);
 }
 
 }  // namespace fot

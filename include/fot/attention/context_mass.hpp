@@ -2,8 +2,8 @@
 ///
 ///     L[b,t,h,c] = log sum_s exp(scale <q[b,t,h], k[context c of b, s, h]>)
 ///
-/// From these numbers follow the positive attention mass r_d (measure/positive_mass.hpp: for every d at once, since r_d needs the first d
-/// contexts only) and the explicit contrastive loss (loss/contrastive_loss.hpp), without a score ever being stored.
+/// From these numbers follow the positive attention mass r_d (measure/positive_mass.hpp: for every d at once, since r_d needs the
+/// first d contexts only) and the explicit contrastive loss (loss/contrastive_loss.hpp), without a score ever being stored.
 ///
 /// Read first: attention/crossbatch_attention.hpp.   Read next: measure/positive_mass.hpp, loss/contrastive_loss.hpp.
 #pragma once
@@ -18,8 +18,8 @@ template <class Real>
 void require_context_shapes(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table) {
     require_valid(table, extent(q, 0));
     require_shape("context_log_mass: context_k", context_k, Shape<4>{table.sources, -1, -1, extent(q, 3)});
-    require<ShapeError>(extent(context_k, 2) > 0 && extent(q, 2) % extent(context_k, 2) == 0, "context_log_mass: q has ", extent(q, 2),
-                        " heads, no multiple of the ", extent(context_k, 2), " heads of context_k");
+    require<ShapeError>(extent(context_k, 2) > 0 && extent(q, 2) % extent(context_k, 2) == 0, "context_log_mass: q has ",
+                        extent(q, 2), " heads, no multiple of the ", extent(context_k, 2), " heads of context_k");
 }
 
 }  // namespace detail
@@ -29,11 +29,13 @@ void require_context_shapes(const Tensor<Real, 4>& q, const Tensor<Real, 4>& con
 /// Shapes: q (B,T,H,D), context_k (P,S,G,D) -> (B,T,H,C), C the longest list of the table; -infinity behind a shorter list.
 /// Cost:   B H T C S D multiply-adds.   Errors: ShapeError, ConfigError.
 template <class Real>
-Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table, Real scale = 1) {
+Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table,
+                                 Real scale = 1) {
     detail::require_context_shapes(q, context_k, table);
     require<ConfigError>(scale > Real(0), "context_log_mass: scale is ", scale, ", expected above 0");
     const Index heads = extent(q, 2), group = heads / extent(context_k, 2);
-    Tensor<Real, 4> mass = full<Real, 4>({extent(q, 0), extent(q, 1), heads, table.most_contexts()}, -std::numeric_limits<Real>::infinity());
+    Tensor<Real, 4> mass =
+        full<Real, 4>({extent(q, 0), extent(q, 1), heads, table.most_contexts()}, -std::numeric_limits<Real>::infinity());
     parallel_for(extent(q, 0) * heads, [&](Index unit) {
         const Index b = unit / heads, h = unit % heads;
         const std::vector<Index>& list = table.contexts[static_cast<std::size_t>(b)];
@@ -51,7 +53,8 @@ Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>
 ///     d_s = p d_mass with p = exp(s - mass)
 template <class Real>
 void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table, Real scale,
-                          const Tensor<Real, 4>& mass, const Tensor<Real, 4>& d_mass, Tensor<Real, 4>& d_q, Tensor<Real, 4>& d_context_k) {
+                          const Tensor<Real, 4>& mass, const Tensor<Real, 4>& d_mass, Tensor<Real, 4>& d_q,
+                          Tensor<Real, 4>& d_context_k) {
     detail::require_context_shapes(q, context_k, table);
     const Index queries = extent(q, 1), key_heads = extent(context_k, 2), group = extent(q, 2) / key_heads;
     for (const std::vector<Visit>& round : visiting_rounds(table))
@@ -65,8 +68,9 @@ void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& conte
                     delta(t) = -d_mass(at.entry, t, h, at.place);
                 }
                 const Index context_rows = extent(context_k, 1);
-                softmax_attention_vjp<Real>(head_view(q, at.entry, h), head_view(context_k, at.context, g), {nullptr, context_rows, 0, 0}, scale, {},
-                                            log_sum_exp.data(), delta.data(), {nullptr, queries, 0, 0}, head_view(d_q, at.entry, h),
+                softmax_attention_vjp<Real>(head_view(q, at.entry, h), head_view(context_k, at.context, g),
+                                            {nullptr, context_rows, 0, 0}, scale, {}, log_sum_exp.data(), delta.data(),
+                                            {nullptr, queries, 0, 0}, head_view(d_q, at.entry, h),
                                             head_view(d_context_k, at.context, g), {nullptr, context_rows, 0, 0});
             }
         });

@@ -35,35 +35,37 @@ struct ContextTable {
 
 /// Throws ConfigError unless the table has `entries` lists of distinct contexts below `sources`, with positives among them.
 inline void require_valid(const ContextTable& table, Index entries) {
-    require<ConfigError>(table.entries() == entries && static_cast<Index>(table.positives.size()) == entries,
-                         "context table: has ", table.entries(), " lists and ", table.positives.size(), " counts of positives, expected ",
-                         entries, " of each, one per batch entry");
+    require<ConfigError>(table.entries() == entries && static_cast<Index>(table.positives.size()) == entries, "context table: has ",
+                         table.entries(), " lists and ", table.positives.size(), " counts of positives, expected ", entries,
+                         " of each, one per batch entry");
     for (Index entry = 0; entry < entries; ++entry) {
         const auto at = static_cast<std::size_t>(entry);
         std::vector<Index> sorted = table.contexts[at];
         std::sort(sorted.begin(), sorted.end());
-        require<ConfigError>(sorted.empty() || (sorted.front() >= 0 && sorted.back() < table.sources), "context table: entry ", entry,
-                             " lists context ", sorted.empty() ? 0 : (sorted.front() < 0 ? sorted.front() : sorted.back()),
+        require<ConfigError>(sorted.empty() || (sorted.front() >= 0 && sorted.back() < table.sources), "context table: entry ",
+                             entry, " lists context ", sorted.empty() ? 0 : (sorted.front() < 0 ? sorted.front() : sorted.back()),
                              ", expected 0 ... ", table.sources - 1);
         require<ConfigError>(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end(), "context table: entry ", entry,
                              " lists a context twice");
         require<ConfigError>(table.positives[at] >= 0 && table.positives[at] <= static_cast<Index>(sorted.size()),
-                             "context table: entry ", entry, " has ", table.positives[at], " positives among ", sorted.size(), " contexts");
+                             "context table: entry ", entry, " has ", table.positives[at], " positives among ", sorted.size(),
+                             " contexts");
     }
 }
 
 /// The paper's form: every batch index holds one document, and previous contexts come from an earlier pass.
 ///
-/// Context `window * pool + j` is the window-th previous context of document j (window 0: the one just before). Entry i sees its own
-/// document's `positives` windows, then those of documents i+1, i+2, ... (mod pool), `negatives` contexts in all.
-/// The paper's d is 1 + negatives (with positives = 1), its w is `positives`.
-/// `pool` documents have previous contexts, the first `entries` of them are also trained on (0: pool = entries).
-/// Errors: ConfigError for counts below 0, a pool smaller than entries, or more negatives than other documents have.
+/// Context `window * pool + j` is the window-th previous context of document j (window 0: the one just before). Entry i sees its
+/// own document's `positives` windows, then those of documents i+1, i+2, ... (mod pool), `negatives` contexts in all. The paper's d
+/// is 1 + negatives (with positives = 1), its w is `positives`. `pool` documents have previous contexts, the first `entries` of
+/// them are also trained on (0: pool = entries). Errors: ConfigError for counts below 0, a pool smaller than entries, or more
+/// negatives than other documents have.
 inline ContextTable previous_contexts(Index entries, Index positives, Index negatives, Index pool = 0) {
     if (pool == 0) pool = entries;
-    require<ConfigError>(entries >= 1 && positives >= 0 && negatives >= 0, "previous_contexts: ", entries, " entries with ", positives,
-                         " positives and ", negatives, " negatives make no sense");
-    require<ConfigError>(pool >= entries, "previous_contexts: a pool of ", pool, " documents is smaller than the ", entries, " entries");
+    require<ConfigError>(entries >= 1 && positives >= 0 && negatives >= 0, "previous_contexts: ", entries, " entries with ",
+                         positives, " positives and ", negatives, " negatives make no sense");
+    require<ConfigError>(pool >= entries, "previous_contexts: a pool of ", pool, " documents is smaller than the ", entries,
+                         " entries");
     const Index windows = std::max<Index>(positives, 1);
     require<ConfigError>(negatives <= (pool - 1) * windows, "previous_contexts: ", negatives, " negatives wanted, ", pool - 1,
                          " other documents with ", windows, " previous contexts each");
@@ -80,7 +82,8 @@ inline ContextTable previous_contexts(Index entries, Index positives, Index nega
 
 /// No contexts: attention is local. Crossbatch with this table is plain causal attention.
 inline ContextTable no_contexts(Index entries) {
-    return {0, std::vector<std::vector<Index>>(static_cast<std::size_t>(entries)), std::vector<Index>(static_cast<std::size_t>(entries), 0)};
+    return {0, std::vector<std::vector<Index>>(static_cast<std::size_t>(entries)),
+            std::vector<Index>(static_cast<std::size_t>(entries), 0)};
 }
 
 /// The released code's packed form with a list per row of a pack: `mixture[j]` = (positives, negatives) of row j.
@@ -90,16 +93,19 @@ inline ContextTable no_contexts(Index entries) {
 /// Errors: ConfigError if entries is no multiple of the packing, or if row j wants more positives than the j rows before it.
 inline ContextTable packed_contexts(Index entries, const std::vector<std::pair<Index, Index>>& mixture) {
     const auto packing = static_cast<Index>(mixture.size());
-    require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries, " entries are no multiple of a packing of ", packing);
+    require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries,
+                         " entries are no multiple of a packing of ", packing);
     ContextTable table{entries, {}, {}};
     for (Index entry = 0; entry < entries; ++entry) {
         const Index row_in_pack = entry % packing;
         const auto [positives, negatives] = mixture[static_cast<std::size_t>(row_in_pack)];
         require<ConfigError>(positives >= 0 && negatives >= 0 && positives <= row_in_pack, "packed_contexts: row ", row_in_pack,
-                             " of a pack wants ", positives, " positives and ", negatives, " negatives, but has ", row_in_pack, " rows before it");
+                             " of a pack wants ", positives, " positives and ", negatives, " negatives, but has ", row_in_pack,
+                             " rows before it");
         std::vector<Index> list;
         for (Index back = 1; back <= positives; ++back) list.push_back(entry - back);
-        for (Index back = 1; back <= negatives && entry - row_in_pack - back >= 0; ++back) list.push_back(entry - row_in_pack - back);
+        for (Index back = 1; back <= negatives && entry - row_in_pack - back >= 0; ++back)
+            list.push_back(entry - row_in_pack - back);
         table.contexts.push_back(std::move(list));
         table.positives.push_back(positives);
     }
@@ -113,7 +119,8 @@ inline ContextTable packed_contexts(Index entries, const std::vector<std::pair<I
 /// Errors: ConfigError for range < 0, packing < 1, or entries that are no multiple of the packing.
 inline ContextTable packed_contexts(Index entries, Index range, Index packing, bool stepping) {
     require<ConfigError>(entries >= 1 && range >= 0, "packed_contexts: ", entries, " entries with range ", range, " make no sense");
-    require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries, " entries are no multiple of a packing of ", packing);
+    require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries,
+                         " entries are no multiple of a packing of ", packing);
     const Index most = range + 1, others = std::max<Index>(packing - 1, 1), step = (most + others - 1) / others;
     ContextTable table{entries, {}, {}};
     for (Index entry = 0; entry < entries; ++entry) {
@@ -163,7 +170,9 @@ inline std::vector<std::vector<Visit>> visiting_rounds(const ContextTable& table
             if (place >= static_cast<Index>(list.size())) continue;
             const Index context = list[static_cast<std::size_t>(place)];
             std::size_t round = 0;
-            while (round < rounds.size() && (entry_busy[round][static_cast<std::size_t>(entry)] || context_busy[round][static_cast<std::size_t>(context)])) ++round;
+            while (round < rounds.size() &&
+                   (entry_busy[round][static_cast<std::size_t>(entry)] || context_busy[round][static_cast<std::size_t>(context)]))
+                ++round;
             if (round == rounds.size()) {
                 rounds.emplace_back();
                 entry_busy.emplace_back(static_cast<std::size_t>(table.entries()), false);

@@ -1,8 +1,8 @@
 /// Crossbatch attention: local keys, own previous context and other documents in one softmax, differentiably.
 ///
 /// This is the training side of the Focused Transformer (paper section 3.2). In inference a memory layer attends to keys of many
-/// documents at once; here it learns to do so from the batch, with gradients into ALL keys and values, the previous and the negative
-/// ones too. There is no new parameter and no extra loss: softmax under the next-token loss is itself the contrast.
+/// documents at once; here it learns to do so from the batch, with gradients into ALL keys and values, the previous and the
+/// negative ones too. There is no new parameter and no extra loss: softmax under the next-token loss is itself the contrast.
 ///
 /// Who sees which contexts is a ContextTable, so the paper's form, the released code's packed form and lists by hand are all this
 /// one function. Positions are the caller's: rotate q and k, and hand over context keys as they are (position 0, the identity
@@ -51,13 +51,14 @@ class AttentionShapes {
         : entries(extent(q, 0)), queries(extent(q, 1)), heads(extent(q, 2)), key_heads(extent(k, 2)), options_(options) {
         require_shape("attention: k", k, Shape<4>{entries, -1, -1, extent(q, 3)});
         require_shape("attention: v", v, Shape<4>{entries, extent(k, 1), key_heads, -1});
-        require<ShapeError>(key_heads > 0 && heads % key_heads == 0, "attention: q has ", heads, " heads, no multiple of the ", key_heads,
-                            " heads of k (grouped-query attention)");
+        require<ShapeError>(key_heads > 0 && heads % key_heads == 0, "attention: q has ", heads, " heads, no multiple of the ",
+                            key_heads, " heads of k (grouped-query attention)");
         require<ConfigError>(options.scale > Real(0), "attention: scale is ", options.scale, ", expected above 0");
         require_valid(table, entries);
         if (table.most_contexts() > 0) {
             require_shape("attention: context_k", context_k, Shape<4>{table.sources, -1, key_heads, extent(q, 3)});
-            require_shape("attention: context_v", context_v, Shape<4>{table.sources, extent(context_k, 1), key_heads, extent(v, 3)});
+            require_shape("attention: context_v", context_v,
+                          Shape<4>{table.sources, extent(context_k, 1), key_heads, extent(v, 3)});
         }
         const Index local = extent(k, 1);
         if (options.local_bias) require_shape("attention: local_bias", *options.local_bias, Shape<3>{entries, queries, local});
@@ -67,10 +68,11 @@ class AttentionShapes {
             last_visible_.resize(static_cast<std::size_t>(queries));
             std::iota(last_visible_.begin(), last_visible_.end(), local - queries);
         }
-        require<ShapeError>(!options.causal || static_cast<Index>(last_visible_.size()) == queries, "attention: ", last_visible_.size(),
-                            " query positions for ", queries, " queries");
+        require<ShapeError>(!options.causal || static_cast<Index>(last_visible_.size()) == queries,
+                            "attention: ", last_visible_.size(), " query positions for ", queries, " queries");
         for (const Index position : last_visible_)
-            require<ConfigError>(position >= 0 && position < local, "attention: query position ", position, " among ", local, " local keys");
+            require<ConfigError>(position >= 0 && position < local, "attention: query position ", position, " among ", local,
+                                 " local keys");
     }
 
     Index key_head(Index head) const { return head / (heads / key_heads); }
@@ -106,8 +108,8 @@ class AttentionShapes {
 /// Same as: causal_attention when the table is empty; attention to the concatenated keys in any case.
 template <class Real>
 AttentionResult<Real> crossbatch_attention(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k, const Tensor<Real, 4>& v,
-                                           const Tensor<Real, 4>& context_k, const Tensor<Real, 4>& context_v, const ContextTable& table,
-                                           const AttentionOptions<Real>& options = {}) {
+                                           const Tensor<Real, 4>& context_k, const Tensor<Real, 4>& context_v,
+                                           const ContextTable& table, const AttentionOptions<Real>& options = {}) {
     const detail::AttentionShapes<Real> shapes(q, k, v, context_k, context_v, table, options);
     AttentionResult<Real> result{empty<Real, 4>({shapes.entries, shapes.queries, shapes.heads, extent(v, 3)}),
                                  empty<Real, 3>({shapes.entries, shapes.heads, shapes.queries})};
@@ -125,12 +127,13 @@ AttentionResult<Real> crossbatch_attention(const Tensor<Real, 4>& q, const Tenso
 
 /// Gradients of crossbatch_attention, added to d_q ... d_context_v, given those of o and (if not null) of log_sum_exp.
 ///
-/// Contexts are visited in rounds (see visiting_rounds), round 0 being the local keys: sums come out the same for any number of threads.
-/// Cost: 5/2 of the forward pass; probabilities are made again, never stored.
+/// Contexts are visited in rounds (see visiting_rounds), round 0 being the local keys: sums come out the same for any number of
+/// threads. Cost: 5/2 of the forward pass; probabilities are made again, never stored.
 template <class Real>
-void crossbatch_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k, const Tensor<Real, 4>& v, const Tensor<Real, 4>& context_k,
-                              const Tensor<Real, 4>& context_v, const ContextTable& table, const AttentionOptions<Real>& options,
-                              const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o, const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp,
+void crossbatch_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k, const Tensor<Real, 4>& v,
+                              const Tensor<Real, 4>& context_k, const Tensor<Real, 4>& context_v, const ContextTable& table,
+                              const AttentionOptions<Real>& options, const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp,
+                              const Tensor<Real, 4>& d_o, const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp,
                               Tensor<Real, 4>& d_q, Tensor<Real, 4>& d_k, Tensor<Real, 4>& d_v, Tensor<Real, 4>& d_context_k,
                               Tensor<Real, 4>& d_context_v) {
     const detail::AttentionShapes<Real> shapes(q, k, v, context_k, context_v, table, options);
@@ -152,9 +155,9 @@ void crossbatch_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k
     const auto visit = [&](Index b, Index g, const Tensor<Real, 4>& keys, const Tensor<Real, 4>& values, Index at,
                            const Visibility<Real>& visibility, Tensor<Real, 4>& d_keys, Tensor<Real, 4>& d_values) {
         for (Index h = g * group; h < (g + 1) * group; ++h)
-            softmax_attention_vjp<Real>(head_view(q, b, h), head_view(keys, at, g), head_view(values, at, g), options.scale, visibility,
-                                        row(log_sum_exp, b, h), row(delta, b, h), head_view(d_o, b, h), head_view(d_q, b, h),
-                                        head_view(d_keys, at, g), head_view(d_values, at, g));
+            softmax_attention_vjp<Real>(head_view(q, b, h), head_view(keys, at, g), head_view(values, at, g), options.scale,
+                                        visibility, row(log_sum_exp, b, h), row(delta, b, h), head_view(d_o, b, h),
+                                        head_view(d_q, b, h), head_view(d_keys, at, g), head_view(d_values, at, g));
     };
     parallel_for(shapes.entries * shapes.key_heads, [&](Index unit) {
         const Index b = unit / shapes.key_heads, g = unit % shapes.key_heads;
@@ -189,7 +192,8 @@ Attention<Real> record_attention(Tape& tape, AttentionResult<Real> result, Backw
         },
         inputs...);
     // Replayed before the step of o, which only runs if o has a gradient: here it gets one, if need be of zeros.
-    *log_sum_exp = tape.record(std::move(result.log_sum_exp), [o = attention.o](const Tensor<Real, 3>&) { o.gradient(); }, inputs...);
+    *log_sum_exp = tape.record(
+        std::move(result.log_sum_exp), [o = attention.o](const Tensor<Real, 3>&) { o.gradient(); }, inputs...);
     attention.log_sum_exp = *log_sum_exp;
     return attention;
 }
@@ -200,27 +204,29 @@ Attention<Real> record_attention(Tape& tape, AttentionResult<Real> result, Backw
 /// options.local_bias must outlive the tape.
 template <class Real>
 Attention<Real> crossbatch_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& k, const Variable<Real, 4>& v,
-                                     const Variable<Real, 4>& context_k, const Variable<Real, 4>& context_v, const ContextTable& table,
-                                     const AttentionOptions<Real>& options = {}) {
+                                     const Variable<Real, 4>& context_k, const Variable<Real, 4>& context_v,
+                                     const ContextTable& table, const AttentionOptions<Real>& options = {}) {
     const Variable<Real, 4> none(Tensor<Real, 4>{});
     const Variable<Real, 4> ck = context_k ? context_k : none, cv = context_v ? context_v : none;
     return detail::record_attention(
         tape, crossbatch_attention(q.value(), k.value(), v.value(), ck.value(), cv.value(), table, options),
-        [=](const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o, const Tensor<Real, 3>* d_log_sum_exp) {
-            crossbatch_attention_vjp(q.value(), k.value(), v.value(), ck.value(), cv.value(), table, options, o, log_sum_exp, d_o, d_log_sum_exp,
-                                     q.gradient(), k.gradient(), v.gradient(), ck.gradient(), cv.gradient());
+        [=](const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o,
+            const Tensor<Real, 3>* d_log_sum_exp) {
+            crossbatch_attention_vjp(q.value(), k.value(), v.value(), ck.value(), cv.value(), table, options, o, log_sum_exp, d_o,
+                                     d_log_sum_exp, q.gradient(), k.gradient(), v.gradient(), ck.gradient(), cv.gradient());
         },
         q, k, v, ck, cv);
 }
 
 /// Attention to contexts alone, without the local context: one part of a gated memory layer.
 template <class Real>
-Attention<Real> context_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& context_k, const Variable<Real, 4>& context_v,
-                                  const ContextTable& table, Real scale = 1) {
+Attention<Real> context_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& context_k,
+                                  const Variable<Real, 4>& context_v, const ContextTable& table, Real scale = 1) {
     const Index entries = extent(q.value(), 0), heads = extent(context_k.value(), 2);
     const Variable<Real, 4> no_keys(empty<Real, 4>({entries, 0, heads, extent(context_k.value(), 3)}));
     const Variable<Real, 4> no_values(empty<Real, 4>({entries, 0, heads, extent(context_v.value(), 3)}));
-    return crossbatch_attention(tape, q, no_keys, no_values, context_k, context_v, table, AttentionOptions<Real>{.scale = scale, .causal = false});
+    return crossbatch_attention(tape, q, no_keys, no_values, context_k, context_v, table,
+                                AttentionOptions<Real>{.scale = scale, .causal = false});
 }
 
 }  // namespace fot

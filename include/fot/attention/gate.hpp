@@ -28,7 +28,8 @@ Real sigmoid(Real x) {
 namespace detail {
 
 template <class Real>
-void require_parts(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_log_sum_exp, const Tensor<Real, 4>& b, const Tensor<Real, 3>& b_log_sum_exp) {
+void require_parts(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_log_sum_exp, const Tensor<Real, 4>& b,
+                   const Tensor<Real, 3>& b_log_sum_exp) {
     require_shape("merge: second o", b, shape_of(a));
     const Shape<3> rows{extent(a, 0), extent(a, 2), extent(a, 1)};
     require_shape("merge: first log_sum_exp", a_log_sum_exp, rows);
@@ -65,7 +66,8 @@ AttentionResult<Real> merge(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_l
         const Real gate = detail::merging_gate(a_log_sum_exp(i, h, t), b_log_sum_exp(i, h, t));
         const Real larger = std::max(a_log_sum_exp(i, h, t), b_log_sum_exp(i, h, t));
         const Real smaller = std::min(a_log_sum_exp(i, h, t), b_log_sum_exp(i, h, t));
-        whole.log_sum_exp(i, h, t) = smaller == -std::numeric_limits<Real>::infinity() ? larger : larger + std::log1p(std::exp(smaller - larger));
+        whole.log_sum_exp(i, h, t) =
+            smaller == -std::numeric_limits<Real>::infinity() ? larger : larger + std::log1p(std::exp(smaller - larger));
         const Real *a_row = row(a, i, t, h), *b_row = row(b, i, t, h);
         for (Index e = 0; e < extent(a, 3); ++e) whole.o(i, t, h, e) = gate * a_row[e] + (1 - gate) * b_row[e];
     });
@@ -76,9 +78,10 @@ AttentionResult<Real> merge(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_l
 ///
 ///     d_la += g (1-g) <d_o, a - b> + g d_log_sum_exp,   d_lb -= the first term, += (1-g) d_log_sum_exp
 template <class Real>
-void merge_vjp(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_log_sum_exp, const Tensor<Real, 4>& b, const Tensor<Real, 3>& b_log_sum_exp,
-               const Tensor<Real, 4>& d_o, const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp, Tensor<Real, 4>& d_a,
-               Tensor<Real, 3>& d_a_log_sum_exp, Tensor<Real, 4>& d_b, Tensor<Real, 3>& d_b_log_sum_exp) {
+void merge_vjp(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_log_sum_exp, const Tensor<Real, 4>& b,
+               const Tensor<Real, 3>& b_log_sum_exp, const Tensor<Real, 4>& d_o,
+               const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp, Tensor<Real, 4>& d_a, Tensor<Real, 3>& d_a_log_sum_exp,
+               Tensor<Real, 4>& d_b, Tensor<Real, 3>& d_b_log_sum_exp) {
     detail::require_parts(a, a_log_sum_exp, b, b_log_sum_exp);
     detail::for_each_query(a, [&](Index i, Index t, Index h) {
         const Real gate = detail::merging_gate(a_log_sum_exp(i, h, t), b_log_sum_exp(i, h, t));

@@ -4,7 +4,8 @@
 ///     o = sum over (key, value) in M_top and C_{<=q} of softmax(scale <q, key>) value
 ///
 /// The search is memory/key_value_memory.hpp; here is what follows it: attention of each query to its own K retrieved pairs.
-/// merge (attention/gate.hpp) puts that and the local attention into one softmax, gate mixes them as the Memorizing Transformer does.
+/// merge (attention/gate.hpp) puts that and the local attention into one softmax, gate mixes them as the Memorizing Transformer
+/// does.
 ///
 /// Attention to the WHOLE memory is crossbatch_attention with the memory as a context.
 ///
@@ -22,12 +23,14 @@ namespace fot {
 /// Cost:   2 B T H K D multiply-adds.   Errors: ShapeError; ConfigError if the scale is not above 0.
 /// Same as: memory attention over all of M, when the K pairs are M.
 template <class Real>
-AttentionResult<Real> retrieved_attention(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values, Real scale = 1) {
+AttentionResult<Real> retrieved_attention(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values,
+                                          Real scale = 1) {
     const Shape<4> shape = shape_of(q);
     require_shape("retrieved_attention: keys", keys, Shape<5>{shape[0], shape[1], shape[2], -1, shape[3]});
     require_shape("retrieved_attention: values", values, Shape<5>{shape[0], shape[1], shape[2], extent(keys, 3), -1});
     require<ConfigError>(scale > Real(0), "retrieved_attention: scale is ", scale, ", expected above 0");
-    AttentionResult<Real> result{empty<Real, 4>({shape[0], shape[1], shape[2], extent(values, 4)}), empty<Real, 3>({shape[0], shape[2], shape[1]})};
+    AttentionResult<Real> result{empty<Real, 4>({shape[0], shape[1], shape[2], extent(values, 4)}),
+                                 empty<Real, 3>({shape[0], shape[2], shape[1]})};
     parallel_for(shape[0] * shape[2], [&](Index unit) {
         const Index b = unit / shape[2], h = unit % shape[2];
         for (Index t = 0; t < shape[1]; ++t) {
@@ -46,8 +49,8 @@ AttentionResult<Real> retrieved_attention(const Tensor<Real, 4>& q, const Tensor
 template <class Real>
 void retrieved_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values, Real scale,
                              const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o,
-                             const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp, Tensor<Real, 4>& d_q, Tensor<Real, 5>& d_keys,
-                             Tensor<Real, 5>& d_values) {
+                             const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp, Tensor<Real, 4>& d_q,
+                             Tensor<Real, 5>& d_keys, Tensor<Real, 5>& d_values) {
     const Shape<4> shape = shape_of(q);
     const Index count = extent(keys, 3), width = shape[3], value_width = extent(values, 4);
     parallel_for(shape[0] * shape[2], [&](Index unit) {
@@ -56,9 +59,9 @@ void retrieved_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 5>& ke
             Real delta = d_log_sum_exp ? -(*d_log_sum_exp)(b, h, t) : Real(0);
             for (Index e = 0; e < value_width; ++e) delta += d_o(b, t, h, e) * o(b, t, h, e);
             softmax_attention_vjp<Real>({row(q, b, t, h), 1, width, width}, {row(keys, b, t, h), count, width, width},
-                                        {row(values, b, t, h), count, value_width, value_width}, scale, {}, &log_sum_exp(b, h, t), &delta,
-                                        {row(d_o, b, t, h), 1, value_width, value_width}, {row(d_q, b, t, h), 1, width, width},
-                                        {row(d_keys, b, t, h), count, width, width},
+                                        {row(values, b, t, h), count, value_width, value_width}, scale, {}, &log_sum_exp(b, h, t),
+                                        &delta, {row(d_o, b, t, h), 1, value_width, value_width},
+                                        {row(d_q, b, t, h), 1, width, width}, {row(d_keys, b, t, h), count, width, width},
                                         {row(d_values, b, t, h), count, value_width, value_width});
         }
     });
@@ -66,13 +69,14 @@ void retrieved_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 5>& ke
 
 /// retrieved_attention on the tape. Keys and values without gradient are constants, as in the Memorizing Transformer.
 template <class Real>
-Attention<Real> retrieved_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 5>& keys, const Variable<Real, 5>& values,
-                                    Real scale = 1) {
+Attention<Real> retrieved_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 5>& keys,
+                                    const Variable<Real, 5>& values, Real scale = 1) {
     return detail::record_attention(
         tape, retrieved_attention(q.value(), keys.value(), values.value(), scale),
-        [=](const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o, const Tensor<Real, 3>* d_log_sum_exp) {
-            retrieved_attention_vjp(q.value(), keys.value(), values.value(), scale, o, log_sum_exp, d_o, d_log_sum_exp, q.gradient(),
-                                    keys.gradient(), values.gradient());
+        [=](const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o,
+            const Tensor<Real, 3>* d_log_sum_exp) {
+            retrieved_attention_vjp(q.value(), keys.value(), values.value(), scale, o, log_sum_exp, d_o, d_log_sum_exp,
+                                    q.gradient(), keys.gradient(), values.gradient());
         },
         q, keys, values);
 }

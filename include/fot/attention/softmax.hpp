@@ -121,7 +121,8 @@ class RunningSoftmax {
                 detail::score_tile(q_.rows_from(tile, rows), tile, first, keys_, seen, scale_, visibility, scores_.data());
                 for (Index i = 0; i < rows; ++i) absorb(tile + i, row(scores_, i), visibility.seen(tile + i, first, count), seen);
                 if (values.rows)
-                    tile_product<true>(rows, {scores_.data(), key_block, 1}, values_, row(weighted_, tile), width_, values.width, seen);
+                    tile_product<true>(rows, {scores_.data(), key_block, 1}, values_, row(weighted_, tile), width_, values.width,
+                                       seen);
             }
         }
     }

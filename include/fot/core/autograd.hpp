@@ -91,7 +91,8 @@ class Tape {
         return result;
     }
 
-    /// Adds d(loss)/d(parameter) to every parameter's gradient, and empties the tape. Throws ShapeError unless the loss is one number.
+    /// Adds d(loss)/d(parameter) to every parameter's gradient, and empties the tape. Throws ShapeError unless the loss is one
+    /// number.
     template <class Real>
     void backward(const Variable<Real, 1>& loss) {
         require_shape("Tape::backward: loss", loss.value(), Shape<1>{1});

@@ -152,7 +152,8 @@ void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, R
         for (Index i = 0; i < rows; i += register_rows)
             detail::with_constant_rows(std::min(register_rows, rows - i), [&](auto count) {
                 detail::product_in_registers<accumulate, count()>(
-                    depth, LeftFactor<Real>{a.data + i * a.row_stride, a.row_stride, a.column_stride}, panel, c + i * leading + first, leading);
+                    depth, LeftFactor<Real>{a.data + i * a.row_stride, a.row_stride, a.column_stride}, panel,
+                    c + i * leading + first, leading);
             });
     }
 }

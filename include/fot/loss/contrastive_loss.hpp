@@ -6,11 +6,12 @@
 /// attention mass: exp(-loss) is the geometric mean of r_d. Every key of a positive context is a positive, every key of another
 /// document in the batch is an in-batch negative.
 ///
-/// Crossbatch is the implicit form of the same contrast. There the softmax over positives and negatives stands inside the model, and the
-/// next-token loss decides how sharply to contrast: attention to a negative is only punished where it makes the prediction worse,
-/// and a positive key is only favoured where its value helps. Here the contrast is the loss itself, whether it helps or not.
+/// Crossbatch is the implicit form of the same contrast. There the softmax over positives and negatives stands inside the model,
+/// and the next-token loss decides how sharply to contrast: attention to a negative is only punished where it makes the prediction
+/// worse, and a positive key is only favoured where its value helps. Here the contrast is the loss itself, whether it helps or not.
 ///
-/// With `hardest` = n, the sum below runs over the positives and the n hardest negatives of each query: the n negative keys of largest score.
+/// With `hardest` = n, the sum below runs over the positives and the n hardest negatives of each query: the n negative keys of
+/// largest score.
 ///
 /// Read first: attention/context_mass.hpp.   Read next: examples/contrastive_loss.cpp.
 #pragma once
@@ -51,11 +52,13 @@ struct ContrastiveLoss {
 /// Shapes: q (B,T,H,D), context_k (P,S,G,D), table over P with at least one positive and one negative per entry.
 /// Cost:   3 B H T C S D multiply-adds.   Errors: ShapeError, ConfigError.
 template <class Real>
-ContrastiveLoss<Real> contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table, Real scale = 1) {
+ContrastiveLoss<Real> contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table,
+                                       Real scale = 1) {
     require_valid(table, extent(q, 0));
     for (std::size_t b = 0; b < table.contexts.size(); ++b)
-        require<ConfigError>(table.positives[b] >= 1 && table.positives[b] < static_cast<Index>(table.contexts[b].size()), "contrastive_loss: entry ", b,
-                             " has ", table.positives[b], " positives among ", table.contexts[b].size(), " contexts, expected some of each kind");
+        require<ConfigError>(table.positives[b] >= 1 && table.positives[b] < static_cast<Index>(table.contexts[b].size()),
+                             "contrastive_loss: entry ", b, " has ", table.positives[b], " positives among ",
+                             table.contexts[b].size(), " contexts, expected some of each kind");
     const Tensor<Real, 4> mass = context_log_mass(q, context_k, table, scale);
     const Index entries = extent(mass, 0), queries = extent(mass, 1), heads = extent(mass, 2);
     const double weight = 1 / static_cast<double>(entries * queries * heads);
@@ -73,7 +76,8 @@ ContrastiveLoss<Real> contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Re
                 per_entry[at] += weight * (log_all - log_positive);
                 // d loss / d L_c = share of c among all - share of c among the positives
                 for (Index c = 0; c < count; ++c)
-                    d_mass(b, t, h, c) = static_cast<Real>(weight * (std::exp(mass_bth[c] - log_all) - (c < positives ? std::exp(mass_bth[c] - log_positive) : 0.0)));
+                    d_mass(b, t, h, c) = static_cast<Real>(
+                        weight * (std::exp(mass_bth[c] - log_all) - (c < positives ? std::exp(mass_bth[c] - log_positive) : 0.0)));
             }
     });
     for (const double part : per_entry) loss.value += part;
@@ -81,24 +85,27 @@ ContrastiveLoss<Real> contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Re
     return loss;
 }
 
-/// InfoNCE against the `hardest` negative keys of each query only. All of them, or more than there are: the same as contrastive_loss.
+/// InfoNCE against the `hardest` negative keys of each query only. All of them, or more than there are: the same as
+/// contrastive_loss.
 ///
 /// The choice of keys is a constant to the gradient. Cost: as contrastive_loss, with an exact search in place of one product.
 /// Errors: as contrastive_loss; ConfigError if hardest < 1.
 template <class Real>
-ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table, Index hardest,
-                                            Real scale = 1) {
+ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table,
+                                            Index hardest, Real scale = 1) {
     require<ConfigError>(hardest >= 1, "hard_contrastive_loss: ", hardest, " hardest negatives, expected at least 1");
     require_valid(table, extent(q, 0));
     // The positives: a table that lists them alone.
     ContextTable positive_table = table;
     for (std::size_t b = 0; b < table.contexts.size(); ++b) {
-        require<ConfigError>(table.positives[b] >= 1 && table.positives[b] < static_cast<Index>(table.contexts[b].size()), "hard_contrastive_loss: entry ",
-                             b, " has ", table.positives[b], " positives among ", table.contexts[b].size(), " contexts, expected some of each kind");
+        require<ConfigError>(table.positives[b] >= 1 && table.positives[b] < static_cast<Index>(table.contexts[b].size()),
+                             "hard_contrastive_loss: entry ", b, " has ", table.positives[b], " positives among ",
+                             table.contexts[b].size(), " contexts, expected some of each kind");
         positive_table.contexts[b].resize(static_cast<std::size_t>(table.positives[b]));
     }
     const Tensor<Real, 4> mass = context_log_mass(q, context_k, positive_table, scale);
-    const Index entries = extent(q, 0), queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3), rows = extent(context_k, 1);
+    const Index entries = extent(q, 0), queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3),
+                rows = extent(context_k, 1);
     const Index key_heads = extent(context_k, 2), group = heads / key_heads;
     const double weight = 1 / static_cast<double>(entries * queries * heads);
 
@@ -121,14 +128,18 @@ ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tens
                     const Real* mass_bth = row(mass, b, t, h);
                     std::vector<double> terms(mass_bth, mass_bth + table.positives[at]);
                     const double log_positive = detail::log_sum(terms);
-                    for (Index n = 0; n < extent(negatives.scores, 1); ++n) terms.push_back(static_cast<double>(scale * negatives.scores(t, n)));
+                    for (Index n = 0; n < extent(negatives.scores, 1); ++n)
+                        terms.push_back(static_cast<double>(scale * negatives.scores(t, n)));
                     const double log_all = detail::log_sum(terms);
                     per_head[static_cast<std::size_t>(g)] += weight * (log_all - log_positive);
                     for (Index c = 0; c < table.positives[at]; ++c)
-                        d_mass(b, t, h, c) = static_cast<Real>(weight * (std::exp(mass_bth[c] - log_all) - std::exp(mass_bth[c] - log_positive)));
+                        d_mass(b, t, h, c) =
+                            static_cast<Real>(weight * (std::exp(mass_bth[c] - log_all) - std::exp(mass_bth[c] - log_positive)));
                     for (Index n = 0; n < extent(negatives.scores, 1); ++n) {
                         const Index key = negatives.indices(t, n);
-                        const Real d_score = scale * static_cast<Real>(weight * std::exp(static_cast<double>(scale * negatives.scores(t, n)) - log_all));
+                        const Real d_score =
+                            scale *
+                            static_cast<Real>(weight * std::exp(static_cast<double>(scale * negatives.scores(t, n)) - log_all));
                         const Real *k_n = row(context_k, key / rows, key % rows, g), *q_t = row(q, b, t, h);
                         Real *d_k_n = row(loss.d_context_k, key / rows, key % rows, g), *d_q_t = row(loss.d_q, b, t, h);
                         for (Index d = 0; d < width; ++d) {
@@ -146,10 +157,11 @@ ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tens
 
 /// The loss on the tape: with `hardest` = 0 against all negatives.
 template <class Real>
-Variable<Real, 1> contrastive_loss(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& context_k, const ContextTable& table, Index hardest = 0,
-                                   Real scale = 1) {
-    const auto loss = std::make_shared<ContrastiveLoss<Real>>(hardest == 0 ? contrastive_loss(q.value(), context_k.value(), table, scale)
-                                                                           : hard_contrastive_loss(q.value(), context_k.value(), table, hardest, scale));
+Variable<Real, 1> contrastive_loss(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& context_k,
+                                   const ContextTable& table, Index hardest = 0, Real scale = 1) {
+    const auto loss = std::make_shared<ContrastiveLoss<Real>>(
+        hardest == 0 ? contrastive_loss(q.value(), context_k.value(), table, scale)
+                     : hard_contrastive_loss(q.value(), context_k.value(), table, hardest, scale));
     return tape.record(
         full<Real, 1>({1}, static_cast<Real>(loss->value)),
         [=](const Tensor<Real, 1>& d_loss) {

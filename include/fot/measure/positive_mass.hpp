@@ -5,7 +5,8 @@
 ///     r_d = exp(L_1) / sum_{i=1..d} exp(L_i)            averaged over queries, heads and documents
 ///
 /// If attention is spread evenly over documents, r_d = 1/d: the distraction issue. The local context is left out.
-/// With w previous contexts of the own document, the first w are summed in the numerator, and d counts those beyond the w-th as well.
+/// With w previous contexts of the own document, the first w are summed in the numerator, and d counts those beyond the w-th as
+/// well.
 ///
 /// Source: paper section 3.3 and appendix (distraction issue).
 /// Read first: attention/context_mass.hpp.   Read next: examples/distraction_issue.cpp.
@@ -36,8 +37,8 @@ namespace detail {
 
 template <class Real>
 void require_measured(const Tensor<Real, 4>& log_mass, Index d, Index positives) {
-    require<ConfigError>(positives >= 1 && positives <= d && d <= extent(log_mass, 3), "positive_mass: ", positives, " positives among ", d,
-                         " contexts, measured for ", extent(log_mass, 3));
+    require<ConfigError>(positives >= 1 && positives <= d && d <= extent(log_mass, 3), "positive_mass: ", positives,
+                         " positives among ", d, " contexts, measured for ", extent(log_mass, 3));
 }
 
 }  // namespace detail
@@ -57,7 +58,8 @@ Tensor<double, 3> positive_mass_per_query(const Tensor<Real, 4>& log_mass, Index
 class PositiveMass {
    public:
     /// `contexts`: the d to measure. Errors: ConfigError if one is below 1.
-    explicit PositiveMass(std::vector<Index> contexts) : contexts_(std::move(contexts)), per_document_(contexts_.size()), per_head_(contexts_.size()) {
+    explicit PositiveMass(std::vector<Index> contexts)
+        : contexts_(std::move(contexts)), per_document_(contexts_.size()), per_head_(contexts_.size()) {
         for (const Index d : contexts_) require<ConfigError>(d >= 1, "PositiveMass: cannot measure r_d for d = ", d);
     }
 

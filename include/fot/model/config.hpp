@@ -19,42 +19,49 @@ enum class Integration {
 
 /// Every default is that of the byte-level toy of the examples.
 struct TransformerConfig {
-    Index vocabulary = 256;                          ///< V
-    Index width = 128;                               ///< E
-    Index layers = 3;                                ///< L
-    std::vector<Index> memory_layers = {2};          ///< 0-based; empty: a standard transformer
-    Index heads = 4;                                 ///< H of the layers without memory; their D is E / H
-    Index memory_heads = 4;                          ///< H of the memory layers; their D is E / H
-    Index key_heads = 0;                             ///< grouped-query attention: heads of keys and values; 0: as many as heads
-    Index feed_forward = 512;                        ///< inner width
+    Index vocabulary = 256;                  ///< V
+    Index width = 128;                       ///< E
+    Index layers = 3;                        ///< L
+    std::vector<Index> memory_layers = {2};  ///< 0-based; empty: a standard transformer
+    Index heads = 4;                         ///< H of the layers without memory; their D is E / H
+    Index memory_heads = 4;                  ///< H of the memory layers; their D is E / H
+    Index key_heads = 0;                     ///< grouped-query attention: heads of keys and values; 0: as many as heads
+    Index feed_forward = 512;                ///< inner width
     Activation activation = Activation::squared_relu;
     Integration integration = Integration::merged;
-    double rotary_base = 100;                        ///< of the rotary angles: small, for short local contexts
-    bool memory_positions = false;                   ///< rotate local queries and keys in memory layers too (others stand at position 0)
-    double initial_inverse_temperature = 8;          ///< 1 / temperature at the start, one learned per head
+    double rotary_base = 100;                ///< of the rotary angles: small, for short local contexts
+    bool memory_positions = false;           ///< rotate local queries and keys in memory layers too (others stand at position 0)
+    double initial_inverse_temperature = 8;  ///< 1 / temperature at the start, one learned per head
     double norm_epsilon = 1e-6;
 
-    bool is_memory_layer(Index layer) const { return std::find(memory_layers.begin(), memory_layers.end(), layer) != memory_layers.end(); }
+    bool is_memory_layer(Index layer) const {
+        return std::find(memory_layers.begin(), memory_layers.end(), layer) != memory_layers.end();
+    }
     Index heads_of(Index layer) const { return is_memory_layer(layer) ? memory_heads : heads; }
     Index key_heads_of(Index layer) const { return key_heads == 0 ? heads_of(layer) : key_heads; }
     Index head_width_of(Index layer) const { return width / heads_of(layer); }
 
     /// The highest memory layer, -1 if there is none. Above it a previous context has nothing more to give.
-    Index last_memory_layer() const { return memory_layers.empty() ? -1 : *std::max_element(memory_layers.begin(), memory_layers.end()); }
+    Index last_memory_layer() const {
+        return memory_layers.empty() ? -1 : *std::max_element(memory_layers.begin(), memory_layers.end());
+    }
 
     /// Throws ConfigError if the numbers do not fit each other.
     void check() const {
-        require<ConfigError>(vocabulary >= 1 && width >= 1 && layers >= 1 && feed_forward >= 1, "TransformerConfig: vocabulary ", vocabulary,
-                             ", width ", width, ", layers ", layers, ", feed_forward ", feed_forward, ": each must be at least 1");
+        require<ConfigError>(vocabulary >= 1 && width >= 1 && layers >= 1 && feed_forward >= 1, "TransformerConfig: vocabulary ",
+                             vocabulary, ", width ", width, ", layers ", layers, ", feed_forward ", feed_forward,
+                             ": each must be at least 1");
         for (const Index count : {heads, memory_heads}) {
-            require<ConfigError>(count >= 1 && width % count == 0, "TransformerConfig: width ", width, " does not divide into ", count, " heads");
-            require<ConfigError>(width / count % 2 == 0, "TransformerConfig: head width ", width / count, " is odd, rotary positions need pairs");
+            require<ConfigError>(count >= 1 && width % count == 0, "TransformerConfig: width ", width, " does not divide into ",
+                                 count, " heads");
+            require<ConfigError>(width / count % 2 == 0, "TransformerConfig: head width ", width / count,
+                                 " is odd, rotary positions need pairs");
             require<ConfigError>(key_heads >= 0 && (key_heads == 0 || count % key_heads == 0), "TransformerConfig: ", count,
                                  " heads are no multiple of ", key_heads, " key heads");
         }
         for (std::size_t i = 0; i < memory_layers.size(); ++i) {
-            require<ConfigError>(memory_layers[i] >= 0 && memory_layers[i] < layers, "TransformerConfig: memory layer ", memory_layers[i],
-                                 " of ", layers, " layers");
+            require<ConfigError>(memory_layers[i] >= 0 && memory_layers[i] < layers, "TransformerConfig: memory layer ",
+                                 memory_layers[i], " of ", layers, " layers");
             require<ConfigError>(std::count(memory_layers.begin(), memory_layers.end(), memory_layers[i]) == 1,
                                  "TransformerConfig: memory layer ", memory_layers[i], " is listed twice");
         }

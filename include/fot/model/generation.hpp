@@ -25,9 +25,9 @@ struct SamplingOptions {
 /// Errors: ConfigError for options out of range; NumericError if a logit is NaN.
 template <class Real>
 std::int32_t sample_token(const Real* logits, Index count, const SamplingOptions& options, Random& random) {
-    require<ConfigError>(count >= 1 && options.temperature >= 0 && options.top_k >= 0 && options.top_p > 0 && options.top_p <= 1, "sample_token: ", count,
-                         " logits, temperature ", options.temperature, ", top_k ", options.top_k, ", top_p ", options.top_p,
-                         ": expected 1 or more, >= 0, >= 0, above 0 and at most 1");
+    require<ConfigError>(count >= 1 && options.temperature >= 0 && options.top_k >= 0 && options.top_p > 0 && options.top_p <= 1,
+                         "sample_token: ", count, " logits, temperature ", options.temperature, ", top_k ", options.top_k,
+                         ", top_p ", options.top_p, ": expected 1 or more, >= 0, >= 0, above 0 and at most 1");
     for (Index i = 0; i < count; ++i) require<NumericError>(!std::isnan(logits[i]), "sample_token: logit ", i, " is NaN");
     std::vector<std::int32_t> order(static_cast<std::size_t>(count));
     std::iota(order.begin(), order.end(), 0);
@@ -53,15 +53,16 @@ std::int32_t sample_token(const Real* logits, Index count, const SamplingOptions
 
 /// Continues `prompt` by `count` tokens, of which `each` is told as they come.
 ///
-/// The text is read in windows of `window` tokens. The window that is being written is computed anew for each token (nothing of it is in
-/// memory yet); once full it goes to memory, and a new window begins with the next token.
-/// Errors: DataError if the prompt is empty; ConfigError if window < 1 or count < 0; as read_window.
+/// The text is read in windows of `window` tokens. The window that is being written is computed anew for each token (nothing of it
+/// is in memory yet); once full it goes to memory, and a new window begins with the next token. Errors: DataError if the prompt is
+/// empty; ConfigError if window < 1 or count < 0; as read_window.
 template <class Real>
-std::vector<std::int32_t> generate(Transformer<Real>& model, const std::vector<std::int32_t>& prompt, Index count, Index window, MemoryState<Real>& state,
-                                   const SamplingOptions& sampling, Random& random, const MemoryOptions& options = {},
-                                   const std::function<void(std::int32_t)>& each = {}) {
+std::vector<std::int32_t> generate(Transformer<Real>& model, const std::vector<std::int32_t>& prompt, Index count, Index window,
+                                   MemoryState<Real>& state, const SamplingOptions& sampling, Random& random,
+                                   const MemoryOptions& options = {}, const std::function<void(std::int32_t)>& each = {}) {
     require<DataError>(!prompt.empty(), "generate: the prompt is empty, expected at least one token to go on from");
-    require<ConfigError>(window >= 1 && count >= 0, "generate: windows of ", window, " tokens and ", count, " new ones make no sense");
+    require<ConfigError>(window >= 1 && count >= 0, "generate: windows of ", window, " tokens and ", count,
+                         " new ones make no sense");
     require<ShapeError>(state.entries() == 1, "generate: the memory state has ", state.entries(), " batch entries, expected 1");
     const auto as_tokens = [](const std::vector<std::int32_t>& list) {
         Tokens tokens = empty<std::int32_t, 2>({1, static_cast<Index>(list.size())});
@@ -82,7 +83,8 @@ std::vector<std::int32_t> generate(Transformer<Real>& model, const std::vector<s
     }
     for (Index i = 0; i < count; ++i) {
         const Tensor<Real, 3> logits = read_window(model, as_tokens(open), state, look);
-        written.push_back(sample_token(row(logits, Index(0), static_cast<Index>(open.size()) - 1), model.config().vocabulary, sampling, random));
+        written.push_back(
+            sample_token(row(logits, Index(0), static_cast<Index>(open.size()) - 1), model.config().vocabulary, sampling, random));
         if (each) each(written.back());
         close_if_full();
         open.push_back(written.back());

@@ -3,8 +3,8 @@
 ///     M_top = the top_k entries of the memory for a query                         (exact, per head)
 ///     o     = softmax over M_top and the local context up to the query            (or the gate of the Memorizing Transformer)
 ///
-/// A window is appended to the memory AFTER its own attention. Layers without memory see nothing beyond their window. A memory belongs
-/// to one input: it starts empty, and a cleared memory is a fresh one.
+/// A window is appended to the memory AFTER its own attention. Layers without memory see nothing beyond their window. A memory
+/// belongs to one input: it starts empty, and a cleared memory is a fresh one.
 ///
 /// Source: paper section 3.1; departs from it in: nothing.
 /// Read first: model/transformer.hpp, memory/key_value_memory.hpp.   Read next: model/generation.hpp.
@@ -24,7 +24,8 @@ template <class Real>
 class MemoryState {
    public:
     /// `capacity` entries at most, the oldest leave first; 0: unlimited.   Errors: ConfigError if there are no entries.
-    MemoryState(const TransformerConfig& config, Index entries, Storage storage = Storage::full, Index capacity = 0) : entries_(entries) {
+    MemoryState(const TransformerConfig& config, Index entries, Storage storage = Storage::full, Index capacity = 0)
+        : entries_(entries) {
         require<ConfigError>(entries >= 1, "MemoryState: ", entries, " batch entries, expected 1 or more");
         for (Index layer = 0; layer < config.layers; ++layer) {
             memories_.emplace_back();
@@ -49,7 +50,9 @@ class MemoryState {
             for (auto& memory : layer) memory.clear();
     }
 
-    KeyValueMemory<Real>& memory(Index layer, Index entry) { return memories_[static_cast<std::size_t>(layer)][static_cast<std::size_t>(entry)]; }
+    KeyValueMemory<Real>& memory(Index layer, Index entry) {
+        return memories_[static_cast<std::size_t>(layer)][static_cast<std::size_t>(entry)];
+    }
 
    private:
     Index entries_;
@@ -78,7 +81,8 @@ AttentionResult<Real> attend_to_memory(const Tensor<Real, 4>& q, const KeyValueM
     parallel_for(heads, [&](Index h) {
         RunningSoftmax<Real> softmax(head_view(q, 0, h), width, 1);
         memory.for_each_block(h / group, [&](const auto& keys, const auto& values, Index) {
-            softmax.attend({keys.data, keys.rows, keys.columns, keys.leading}, {values.data, values.rows, values.columns, values.leading});
+            softmax.attend({keys.data, keys.rows, keys.columns, keys.leading},
+                           {values.data, values.rows, values.columns, values.leading});
         });
         softmax.write(head_view(result.o, 0, h));
         for (Index t = 0; t < queries; ++t) result.log_sum_exp(0, h, t) = softmax.log_sum_exp(t);
@@ -95,9 +99,11 @@ AttentionResult<Real> attend_to_memory(const Tensor<Real, 4>& q, const KeyValueM
 /// Same as: Transformer::local while the memory is empty; Transformer::crossbatch with the earlier windows as contexts, when top_k
 ///          takes in the whole memory.
 template <class Real>
-Tensor<Real, 3> read_window(Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state, const MemoryOptions& options = {}) {
+Tensor<Real, 3> read_window(Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
+                            const MemoryOptions& options = {}) {
     const Index entries = extent(tokens, 0), length = extent(tokens, 1);
-    require<ShapeError>(entries == state.entries(), "read_window: ", entries, " batch entries, the memory state has ", state.entries());
+    require<ShapeError>(entries == state.entries(), "read_window: ", entries, " batch entries, the memory state has ",
+                        state.entries());
     require<ConfigError>(options.top_k >= 0, "read_window: top_k ", options.top_k, " is negative");
     Tape tape(Tape::inference);
     Variable<Real, 3> x = model.embed(tape, tokens);
@@ -109,7 +115,8 @@ Tensor<Real, 3> read_window(Transformer<Real>& model, const Tokens& tokens, Memo
         }
         const std::vector<Index> at = TransformerLayer<Real>::all_positions(length);
         const Variable<Real, 3> h = layer.normalized(tape, x);
-        const Variable<Real, 4> keys = layer.keys(tape, h), v = layer.values(tape, h), q = layer.rotated(tape, layer.queries(tape, h), at);
+        const Variable<Real, 4> keys = layer.keys(tape, h), v = layer.values(tape, h),
+                                q = layer.rotated(tape, layer.queries(tape, h), at);
         const Attention<Real> local = causal_attention(tape, q, layer.rotated(tape, keys, at), v);
         Tensor<Real, 4> o = local.o.value();
         for (Index b = 0; b < entries; ++b) {
@@ -118,13 +125,15 @@ Tensor<Real, 3> read_window(Transformer<Real>& model, const Tokens& tokens, Memo
                 const Variable<Real, 4> q_b = take_entries(tape, q, b, 1), local_b = take_entries(tape, local.o, b, 1);
                 const Tensor<Real, 3> local_mass = take_entries(tape, local.log_sum_exp, b, 1).value();
                 const AttentionResult<Real> remembered = detail::attend_to_memory(q_b.value(), memory, options.top_k);
-                const Tensor<Real, 4> both = layer.gate_bias ? gate(remembered.o, local_b.value(), layer.gate_bias.value())
-                                                             : merge(remembered.o, remembered.log_sum_exp, local_b.value(), local_mass).o;
+                const Tensor<Real, 4> both = layer.gate_bias
+                                                 ? gate(remembered.o, local_b.value(), layer.gate_bias.value())
+                                                 : merge(remembered.o, remembered.log_sum_exp, local_b.value(), local_mass).o;
                 std::copy_n(both.data(), both.size(), row(o, b));
             }
             if (!options.append) continue;
             const Shape<3> shape{length, extent(keys.value(), 2), extent(keys.value(), 3)};
-            memory.append(reshaped<3>(take_entries(tape, keys, b, 1).value(), shape), reshaped<3>(take_entries(tape, v, b, 1).value(), shape), options.document);
+            memory.append(reshaped<3>(take_entries(tape, keys, b, 1).value(), shape),
+                          reshaped<3>(take_entries(tape, v, b, 1).value(), shape), options.document);
         }
         x = layer.finish(tape, x, Variable<Real, 4>(std::move(o)));
     }
@@ -133,7 +142,8 @@ Tensor<Real, 3> read_window(Transformer<Real>& model, const Tokens& tokens, Memo
 
 /// Reads tokens (B,N) of any length in windows of `window`, the last one ragged: logits (B,N,V).
 template <class Real>
-Tensor<Real, 3> read_document(Transformer<Real>& model, const Tokens& tokens, Index window, MemoryState<Real>& state, const MemoryOptions& options = {}) {
+Tensor<Real, 3> read_document(Transformer<Real>& model, const Tokens& tokens, Index window, MemoryState<Real>& state,
+                              const MemoryOptions& options = {}) {
     require<ConfigError>(window >= 1, "read_document: a window of ", window, " tokens, expected 1 or more");
     const Index entries = extent(tokens, 0), length = extent(tokens, 1), vocabulary = model.config().vocabulary;
     Tensor<Real, 3> logits = empty<Real, 3>({entries, length, vocabulary});

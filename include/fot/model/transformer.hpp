@@ -1,14 +1,14 @@
 /// The small Focused Transformer: a decoder in which some layers attend to more than their local context.
 ///
-/// Pre-normalisation, rotary positions (none in memory layers), L2-normalised queries and keys with one learned temperature per head.
-/// A layer is:
+/// Pre-normalisation, rotary positions (none in memory layers), L2-normalised queries and keys with one learned temperature per
+/// head. A layer is:
 ///
 ///     x = x + O attention(norm(x))
 ///     x = x + down activation(up norm(x))
 ///
-/// Training by crossbatch runs the layers below a memory layer twice, over the previous contexts and over the current ones; the memory
-/// layer of a current context then sees its own local keys and those of the contexts that the table gives it. No parameter is new:
-/// the same weights run as a standard transformer (no contexts), by crossbatch, or with a memory (model/inference.hpp).
+/// Training by crossbatch runs the layers below a memory layer twice, over the previous contexts and over the current ones; the
+/// memory layer of a current context then sees its own local keys and those of the contexts that the table gives it. No parameter
+/// is new: the same weights run as a standard transformer (no contexts), by crossbatch, or with a memory (model/inference.hpp).
 ///
 /// Source: paper sections 3.2 and 4, appendix A.
 /// Read first: attention/crossbatch_attention.hpp, nn/linear.hpp.   Read next: model/inference.hpp, train/trainer.hpp.
@@ -51,8 +51,9 @@ struct CrossbatchInput {
     const Tokens& previous;     ///< (P,T) previous contexts, numbered as in the table; (0,0) if there are none
     const Tokens& current;      ///< (B,T)
     const ContextTable& table;  ///< who sees which previous contexts
-    std::vector<Index> output_positions = {};  ///< positions whose logits are wanted; empty: all. Fewer are cheaper if the last layer has memory
-    bool differentiable_previous = true;       ///< false: previous keys and values are constants, as in the Memorizing Transformer
+    std::vector<Index> output_positions =
+        {};  ///< positions whose logits are wanted; empty: all. Fewer are cheaper if the last layer has memory
+    bool differentiable_previous = true;  ///< false: previous keys and values are constants, as in the Memorizing Transformer
 };
 
 /// One layer: parameters and the parts of its forward pass.
@@ -81,7 +82,8 @@ class TransformerLayer {
         down = matrix_of(width, inner, 0.5);
         attention_norm = Variable<Real, 1>(full<Real, 1>({width}, Real(1)), true);
         feed_forward_norm = Variable<Real, 1>(full<Real, 1>({width}, Real(1)), true);
-        log_inverse_temperature = Variable<Real, 1>(full<Real, 1>({heads_}, static_cast<Real>(std::log(config.initial_inverse_temperature))), true);
+        log_inverse_temperature =
+            Variable<Real, 1>(full<Real, 1>({heads_}, static_cast<Real>(std::log(config.initial_inverse_temperature))), true);
         if (memory_ && config.integration == Integration::gated) gate_bias = Variable<Real, 1>(zeros<Real, 1>({heads_}), true);
     }
 
@@ -99,7 +101,9 @@ class TransformerLayer {
         list.push_back(parameter(prefix + "down", Role::hidden_matrix, down));
     }
 
-    Variable<Real, 3> normalized(Tape& tape, const Variable<Real, 3>& x) const { return rms_norm(tape, x, attention_norm, epsilon_); }
+    Variable<Real, 3> normalized(Tape& tape, const Variable<Real, 3>& x) const {
+        return rms_norm(tape, x, attention_norm, epsilon_);
+    }
 
     /// q / |q| / temperature of normalized x.
     Variable<Real, 4> queries(Tape& tape, const Variable<Real, 3>& h) const {
@@ -129,7 +133,9 @@ class TransformerLayer {
     Variable<Real, 3> local(Tape& tape, const Variable<Real, 3>& x) {
         const Variable<Real, 3> h = normalized(tape, x);
         const std::vector<Index> at = all_positions(extent(x.value(), 1));
-        return finish(tape, x, causal_attention(tape, rotated(tape, queries(tape, h), at), rotated(tape, keys(tape, h), at), values(tape, h)).o);
+        return finish(
+            tape, x,
+            causal_attention(tape, rotated(tape, queries(tape, h), at), rotated(tape, keys(tape, h), at), values(tape, h)).o);
     }
 
     static std::vector<Index> all_positions(Index length) {
@@ -158,7 +164,9 @@ class Transformer {
         embedding_ = Variable<Real, 2>(normal_tensor<Real, 2>({config.vocabulary, config.width}, 1, random), true);
         for (Index layer = 0; layer < config.layers; ++layer) layers_.emplace_back(config, layer, random);
         final_norm_ = Variable<Real, 1>(full<Real, 1>({config.width}, Real(1)), true);
-        output_ = Variable<Real, 2>(normal_tensor<Real, 2>({config.vocabulary, config.width}, 0.5 / std::sqrt(static_cast<double>(config.width)), random), true);
+        output_ = Variable<Real, 2>(
+            normal_tensor<Real, 2>({config.vocabulary, config.width}, 0.5 / std::sqrt(static_cast<double>(config.width)), random),
+            true);
     }
     Transformer(const Transformer&) = delete;  // parameters are handles: a copy would share them
     Transformer& operator=(const Transformer&) = delete;
@@ -197,8 +205,8 @@ class Transformer {
     /// `views`, if not null, receives what each memory layer saw.
     Variable<Real, 3> crossbatch(Tape& tape, const CrossbatchInput& input, std::vector<MemoryLayerView<Real>>* views = nullptr) {
         const bool has_previous = extent(input.previous, 0) > 0;
-        require<ConfigError>(input.table.sources == extent(input.previous, 0), "Transformer::crossbatch: the table is made for ", input.table.sources,
-                             " previous contexts, got ", extent(input.previous, 0));
+        require<ConfigError>(input.table.sources == extent(input.previous, 0), "Transformer::crossbatch: the table is made for ",
+                             input.table.sources, " previous contexts, got ", extent(input.previous, 0));
         Variable<Real, 3> previous = has_previous ? embed(tape, input.previous) : Variable<Real, 3>();
         Variable<Real, 3> x = embed(tape, input.current);
         for (Index i = 0; i < config_.layers; ++i) {
@@ -229,8 +237,8 @@ class Transformer {
     };
 
     /// A memory layer over the current contexts; with `reduce` only at the output positions.
-    Variable<Real, 3> memory_layer(Tape& tape, Index i, Variable<Real, 3> x, const Heads<Real>& context, const CrossbatchInput& input, bool reduce,
-                                   std::vector<MemoryLayerView<Real>>* views) {
+    Variable<Real, 3> memory_layer(Tape& tape, Index i, Variable<Real, 3> x, const Heads<Real>& context,
+                                   const CrossbatchInput& input, bool reduce, std::vector<MemoryLayerView<Real>>* views) {
         TransformerLayer<Real>& at = layer(i);
         Variable<Real, 3> h = at.normalized(tape, x);
         const std::vector<Index> all = TransformerLayer<Real>::all_positions(extent(x.value(), 1));
@@ -244,8 +252,10 @@ class Transformer {
         const Variable<Real, 4> q = at.rotated(tape, at.queries(tape, h), reduce ? input.output_positions : all);
         if (views) views->push_back({i, q, k, context.k});
         if (!context.k) return at.finish(tape, x, causal_attention(tape, q, k, v, options).o);
-        if (!at.gate_bias) return at.finish(tape, x, crossbatch_attention(tape, q, k, v, context.k, context.v, input.table, options).o);
-        const Attention<Real> memory = context_attention(tape, q, context.k, context.v, input.table), local = causal_attention(tape, q, k, v, options);
+        if (!at.gate_bias)
+            return at.finish(tape, x, crossbatch_attention(tape, q, k, v, context.k, context.v, input.table, options).o);
+        const Attention<Real> memory = context_attention(tape, q, context.k, context.v, input.table),
+                              local = causal_attention(tape, q, k, v, options);
         return at.finish(tape, x, gate(tape, memory.o, local.o, at.gate_bias));
     }
 

@@ -1,0 +1,135 @@
+/// What the experiments on real text share: corpus, model, loss, and what is measured on held-out documents.
+///
+/// Read first: support/options.hpp.   Read next: distraction_issue.cpp.
+#pragma once
+
+#include "fot/data/corpus.hpp"
+#include "fot/data/documents.hpp"
+#include "fot/measure/intervals.hpp"
+#include "fot/measure/positive_mass.hpp"
+#include "fot/model/transformer.hpp"
+#include "fot/nn/cross_entropy.hpp"
+#include "fot/train/schedule.hpp"
+#include "options.hpp"
+
+namespace fot::examples {
+
+/// What the text experiments have in common.
+struct TextSettings {
+    std::string corpus;  // empty: the libstdc++ headers
+    Index steps = 0, seeds = 0, batch = 16, length = 128, contexts = 0, width = 128, layers = 3, heads = 4, memory_heads = 1;
+    Index queries = 0;  // places of each held-out document that are measured
+    double learning_rate = 1;
+};
+
+/// Declares the options of TextSettings on the example; `steps` differ from program to program.
+inline void add_text_options(Example& example, TextSettings& settings, const Scaled<Index>& steps, const Scaled<Index>& contexts) {
+    example.option("--corpus", settings.corpus, "DIR[:GLOB], one file one document; empty: the libstdc++ headers");
+    example.option("--steps", settings.steps, steps, "training steps of each model");
+    example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed");
+    example.option("--contexts", settings.contexts, contexts, "contexts at the end of crossbatch training");
+    example.option("--batch", settings.batch, "documents in a batch");
+    example.option("--length", settings.length, "local context, bytes");
+    example.option("--width", settings.width, "model width");
+    example.option("--layers", settings.layers, "layers; the last one is the memory layer");
+    example.option("--memory-heads", settings.memory_heads, "heads of the memory layer");
+    example.option("--queries", settings.queries, Scaled<Index>{1, 16, 32}, "places measured in each test document");
+    example.option("--learning-rate", settings.learning_rate, "factor on the learning rates of the optimiser");
+}
+
+/// The corpus, split by document; the split is the same for every seed.
+inline CorpusSplit load_split(const TextSettings& settings) {
+    std::vector<Document> documents = settings.corpus.empty() ? libstdcxx_documents() : load_corpus(settings.corpus);
+    return split_documents(std::move(documents), 20000, 0.15, 0.15, 7);
+}
+
+/// The byte-level model: the last layer is the memory layer.
+inline Transformer<float> new_text_model(const TextSettings& settings, Random& random) {
+    return Transformer<float>({.vocabulary = byte_vocabulary,
+                               .width = settings.width,
+                               .layers = settings.layers,
+                               .memory_layers = {settings.layers - 1},
+                               .heads = settings.heads,
+                               .memory_heads = settings.memory_heads,
+                               .feed_forward = 4 * settings.width},
+                              random);
+}
+
+/// The number of contexts by step: raised in powers of two once the model has learned to use its previous context; a model that
+/// starts with many learns to ignore them all.
+inline ContextSchedule raised_contexts(const TextSettings& settings) {
+    std::vector<std::pair<Index, Index>> raised{{0, 1}};
+    const Index begin = 3 * settings.steps / 10, end = settings.steps / 2;
+    Index stages = 0;
+    for (Index c = 2; c <= settings.contexts; c *= 2) ++stages;
+    for (Index stage = 1, c = 2; c <= settings.contexts; c *= 2, ++stage)
+        raised.emplace_back(begin + (stages > 1 ? (end - begin) * (stage - 1) / (stages - 1) : 0), c);
+    return ContextSchedule::at_steps(raised);
+}
+
+/// Next-token loss of a batch, in nats. Without contexts it is the loss of a standard transformer.
+inline Variable<float, 1> text_loss(Tape& tape, Transformer<float>& model, const ContextBatch<float>& batch, Index contexts) {
+    const Index entries = extent(batch.current, 0);
+    const ContextTable table =
+        contexts == 0 ? no_contexts(entries) : previous_contexts(entries, 1, contexts - 1, extent(batch.previous, 0));
+    const Tokens none = empty<std::int32_t, 2>({0, 0});
+    const Variable<float, 3> logits = model.crossbatch(tape, {contexts == 0 ? none : batch.previous, batch.current, table});
+    return cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
+}
+
+/// r_d on held-out text. Queries come from test documents; the other contexts from windows of all other held-out documents.
+inline PositiveMass measure_positive_mass(const TextSettings& settings, const CorpusSplit& split, Transformer<float>& model) {
+    const std::vector<TokenDocument> test = byte_documents(split.test);
+    std::vector<TokenDocument> held_out = test;
+    for (TokenDocument& document : byte_documents(split.validation)) held_out.push_back(std::move(document));
+    require<DataError>(held_out.size() >= 2, "text experiment: ", held_out.size(), " held-out documents, expected 2 or more");
+
+    const Index most = 64, length = settings.length;
+    const ContextTable table = previous_contexts(1, 1, most - 1, most);
+    PositiveMass mass({1, 2, 4, 8, 16, 32, 64});
+    Random random(2024);  // the same places for every model and seed
+    const auto copy_window = [&](const TokenDocument& document, Index start, std::int32_t* target) {
+        std::copy_n(document.tokens.data() + start, length, target);
+    };
+    for (std::size_t d = 0; d < test.size(); ++d) {
+        // All places of a document are averaged before intervals are drawn: the document is the unit.
+        Tensor<float, 4> of_document = empty<float, 4>({1, settings.queries * length, settings.memory_heads, most});
+        for (Index place = 0; place < settings.queries; ++place) {
+            Tokens contexts = empty<std::int32_t, 2>({most, length}), current = empty<std::int32_t, 2>({1, length});
+            const Index start = random.below(test[d].length() - 2 * length + 1);
+            copy_window(test[d], start, row(contexts, 0));
+            copy_window(test[d], start + length, row(current, 0));
+            for (Index i = 1; i < most; ++i) {
+                std::size_t other = d;
+                while (other == d) other = static_cast<std::size_t>(random.below(static_cast<Index>(held_out.size())));
+                copy_window(held_out[other], random.below(held_out[other].length() - length + 1), row(contexts, i));
+            }
+            Tape tape(Tape::inference);
+            std::vector<MemoryLayerView<float>> seen;
+            model.crossbatch(tape, {contexts, current, table}, &seen);
+            const Tensor<float, 4> log_mass = context_log_mass(seen[0].q.value(), seen[0].context_k.value(), table);
+            std::copy_n(log_mass.data(), log_mass.size(), row(of_document, Index(0), place * length));
+        }
+        mass.add(of_document);
+    }
+    return mass;
+}
+
+/// Bits per byte on test documents with and without the previous context: a model that gains nothing from it ignores it.
+inline std::pair<double, double> bits_per_byte(const TextSettings& settings, const CorpusSplit& split, Transformer<float>& model) {
+    const std::vector<TokenDocument> test = byte_documents(split.test);
+    const auto entries = static_cast<Index>(test.size());
+    Random random(2025);
+    double with = 0, without = 0;
+    for (Index batch = 0; batch < settings.queries; ++batch) {
+        const ContextBatch<float> drawn =
+            sample_contexts<float>(test, {.entries = entries, .positives = 1, .length = settings.length}, random);
+        Tape tape(Tape::inference);
+        with += static_cast<double>(text_loss(tape, model, drawn, 1).value()(0));
+        without += static_cast<double>(text_loss(tape, model, drawn, 0).value()(0));
+    }
+    const double bits = 1 / (static_cast<double>(settings.queries) * std::log(2.0));
+    return {bits * with, bits * without};
+}
+
+}  // namespace fot::examples
