@@ -247,7 +247,7 @@ TEST_CASE("the gate decides between memory and local context") {
     set_bias(-1e4);  // local only
     Tape tape(Tape::inference);
     CHECK(testing::largest_difference(logits(model, {previous, current, table}), model.local(tape, current).value()) < 1e-14);
-    set_bias(1e4);  // memory only: with the memory layer first, a past token shows nowhere in what later ones read
+    set_bias(1e4);  // memory only
     CHECK(testing::largest_difference(logits(model, {previous, current, table}), logits(model, {other, current, table})) > 1e-6);
 }
 
@@ -344,7 +344,7 @@ TEST_CASE("constant previous contexts: the same logits, but no gradient through 
     for (const std::int32_t token : current.storage()) CHECK(embedding_gradient(constant, token) > 0);
 }
 
-TEST_CASE("the tape is as long in inference as before: nothing is recorded") {
+TEST_CASE("in inference nothing is recorded") {
     Transformer<float> model = model_of<float>(tiny());
     Tape tape(Tape::inference);
     model.crossbatch(tape, {random_tokens(2, 3, 2), random_tokens(2, 3, 1), previous_contexts(2, 1, 1)});

@@ -48,7 +48,8 @@ AttentionResult<double> attention_oracle(const AttentionInputs<Real>& in, const 
                 const auto see = [&](const Real* key, const Real* value, double bias) {
                     double score = bias;
                     for (Index d = 0; d < extent(in.q, 3); ++d)
-                        score += static_cast<double>(options.scale) * static_cast<double>(in.q(b, t, h, d)) * static_cast<double>(key[d]);
+                        score += static_cast<double>(options.scale) * static_cast<double>(in.q(b, t, h, d)) *
+                                 static_cast<double>(key[d]);
                     scores.push_back(score);
                     values.push_back(value);
                 };
@@ -75,6 +76,7 @@ AttentionResult<double> attention_oracle(const AttentionInputs<Real>& in, const 
 /// Relative error, four-point differences.
 template <std::size_t N, class Loss>
 double directional_error(Tensor<double, N>& x, const Tensor<double, N>& d_x, Loss&& loss, double step = 1e-3) {
+    const OneThread alone;
     Random random(7);
     const Tensor<double, N> before = x;
     double worst = 0;

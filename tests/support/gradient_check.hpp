@@ -8,7 +8,8 @@
 
 namespace fot::testing {
 
-/// One thread while it lives: finite differences call tiny functions thousands of times, and waking others costs more than the work.
+/// One thread while it lives: finite differences call tiny functions thousands of times, and waking others costs more than the
+/// work.
 class OneThread {
    public:
     OneThread() : before_(threads()) { set_threads(1); }

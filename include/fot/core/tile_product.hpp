@@ -74,6 +74,34 @@ void pack(const Real* source, Index depth, Index columns, Index leading, PackedF
     }
 }
 
+namespace detail {
+
+/// Four numbers of each of eight rows, turned over: target row k (0 ... 3) gets the k-th number of every source row.
+/// Number by number this would be a store for each; here rows i and i + 4 lie side by side in one vector, and interleaving
+/// the vectors twice leaves the eight numbers of a target row together.
+inline void transpose_eight_by_four(const float* source, Index leading, float* target, Index target_leading) {
+    typedef float Four __attribute__((vector_size(16)));
+    typedef float Eight __attribute__((vector_size(32)));
+    const auto rows = [&](Index i) {
+        Four upper, lower;
+        std::memcpy(&upper, source + i * leading, sizeof(Four));
+        std::memcpy(&lower, source + (i + 4) * leading, sizeof(Four));
+        return __builtin_shufflevector(upper, lower, 0, 1, 2, 3, 4, 5, 6, 7);
+    };
+    const auto interleave = [](Eight a, Eight b, Eight& first, Eight& last) {  // the first and the last two numbers of each four
+        first = __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
+        last = __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
+    };
+    Eight even_first, even_last, odd_first, odd_last, turned[4];
+    interleave(rows(0), rows(2), even_first, even_last);
+    interleave(rows(1), rows(3), odd_first, odd_last);
+    interleave(even_first, odd_first, turned[0], turned[1]);
+    interleave(even_last, odd_last, turned[2], turned[3]);
+    for (Index k = 0; k < 4; ++k) std::memcpy(target + k * target_leading, &turned[k], sizeof(Eight));
+}
+
+}  // namespace detail
+
 /// Packs the transpose of the matrix (columns, depth) at `source`, whose rows lie `leading` apart.
 template <class Real>
 void pack_transposed(const Real* source, Index columns, Index depth, Index leading, PackedFactor<Real>& packed) {
@@ -83,9 +111,17 @@ void pack_transposed(const Real* source, Index columns, Index depth, Index leadi
     for (Index first = 0; first < columns; first += width, target += width * depth) {
         const Index used = std::min(width, columns - first);
         if (used < width) std::fill_n(target, width * depth, Real(0));
+        Index turned_rows = 0, turned_columns = 0;  // what went in blocks; double is for checks and goes number by number
+        if constexpr (std::is_same_v<Real, float>) {
+            turned_rows = used / 8 * 8;
+            turned_columns = depth / 4 * 4;
+            for (Index j = 0; j < turned_rows; j += 8)  // outer: heads often lie a power of two apart, all in one set of the cache
+                for (Index k = 0; k < turned_columns; k += 4)
+                    detail::transpose_eight_by_four(source + (first + j) * leading + k, leading, target + k * width + j, width);
+        }
         for (Index j = 0; j < used; ++j) {
             const Real* source_row = source + (first + j) * leading;
-            for (Index k = 0; k < depth; ++k) target[k * width + j] = source_row[k];
+            for (Index k = j < turned_rows ? turned_columns : 0; k < depth; ++k) target[k * width + j] = source_row[k];
         }
     }
 }
