@@ -5,7 +5,7 @@
 ///
 /// Time:    a quarter of an hour on two cores; seconds with --quick, where the models are too small to show anything.
 /// Command: cmake --workflow --preset reproduce      (or this program, beside the other two)
-/// Expect:  "yes" in every row, "up to 1M" where the paper's size is a matter of --full.
+/// Expect:  "yes" for C1, "up to 1M" for C2, whose 16M tokens are a matter of --full; examples/README.md has a run.
 #include <sys/wait.h>
 
 #include <array>

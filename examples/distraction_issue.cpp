@@ -6,7 +6,7 @@
 /// memory layer's attention stays with the own document, r_d among d contexts. Attention that does not care gives 1/d.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
-/// Time:    about five minutes on two cores, about half a gigabyte; --quick: seconds; --full: three seeds, longer training.
+/// Time:    about six minutes on two cores, about half a gigabyte; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/distraction_issue
 /// Expect:  the standard model on the line 1/d, crossbatch above it, with more contexts further above.
 #include <map>
