@@ -442,6 +442,8 @@ int main(int argc, char** argv) {
             example.out() << "--quick shows that the program runs; its models have learned next to nothing.\n\n";
 
         const std::vector<Index> sizes = memory_sizes(settings);
+        const EvaluationDictionary any({}, 0, settings.repeat_keys);
+        for (const Index size : sizes) any.windows_for(size);  // a size that cannot be is refused before training, not after
         Csv csv({"training", "seed", "memory_tokens", "token_accuracy", "low", "high", "value_accuracy", "knn_score", "focus_score",
                  "ceiling"});
         Plot plot{.name = "accuracy",
