@@ -82,19 +82,21 @@ namespace detail {
 inline void transpose_eight_by_four(const float* source, Index leading, float* target, Index target_leading) {
     typedef float Four __attribute__((vector_size(16)));
     typedef float Eight __attribute__((vector_size(32)));
-    const auto rows = [&](Index i) {
+    const auto load = [&](Index i, Eight& rows) {  // by reference: a vector that is returned has another ABI without AVX
         Four upper, lower;
         std::memcpy(&upper, source + i * leading, sizeof(Four));
         std::memcpy(&lower, source + (i + 4) * leading, sizeof(Four));
-        return __builtin_shufflevector(upper, lower, 0, 1, 2, 3, 4, 5, 6, 7);
+        rows = __builtin_shufflevector(upper, lower, 0, 1, 2, 3, 4, 5, 6, 7);
     };
-    const auto interleave = [](Eight a, Eight b, Eight& first, Eight& last) {  // the first and the last two numbers of each four
+    const auto interleave = [](const Eight& a, const Eight& b, Eight& first,
+                               Eight& last) {  // the first and the last two numbers of each four
         first = __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
         last = __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
     };
-    Eight even_first, even_last, odd_first, odd_last, turned[4];
-    interleave(rows(0), rows(2), even_first, even_last);
-    interleave(rows(1), rows(3), odd_first, odd_last);
+    Eight pair[4], even_first, even_last, odd_first, odd_last, turned[4];
+    for (Index i = 0; i < 4; ++i) load(i, pair[i]);
+    interleave(pair[0], pair[2], even_first, even_last);
+    interleave(pair[1], pair[3], odd_first, odd_last);
     interleave(even_first, odd_first, turned[0], turned[1]);
     interleave(even_last, odd_last, turned[2], turned[3]);
     for (Index k = 0; k < 4; ++k) std::memcpy(target + k * target_leading, &turned[k], sizeof(Eight));
