@@ -220,6 +220,43 @@ TEST_CASE("a step that says the aim is reached is the last") {
     CHECK(optimizer.step_count() == 4);
 }
 
+TEST_CASE("a run that has reached its aim stays finished when it is resumed") {
+    std::filesystem::remove(path);
+    const auto run = [](bool done) {
+        testing::TinyRegression<float> model;
+        AdamW<float> optimizer(model.parameters());
+        Random random(9);
+        Trainer<float> trainer(model.parameters(), optimizer, {.steps = 5, .learning_rate = learning_rate, .checkpoint = path});
+        trainer.resume();
+        trainer.run([&](Index step) { return StepResult{.loss = model.loss(random), .done = done && step == 1}; });
+        return trainer.steps_done();
+    };
+    CHECK(run(true) == 2);
+    CHECK(run(false) == 2);
+    std::filesystem::remove(path);
+    CHECK(run(false) == 5);
+}
+
+TEST_CASE("a checkpoint of other settings is refused") {
+    std::filesystem::remove(path);
+    const auto resume = [](Metadata metadata) {
+        testing::TinyRegression<float> model;
+        AdamW<float> optimizer(model.parameters());
+        Trainer<float> trainer(model.parameters(), optimizer,
+                               {.steps = 1, .learning_rate = learning_rate, .checkpoint = path, .metadata = std::move(metadata)});
+        const bool resumed = trainer.resume();
+        if (!resumed) trainer.save();
+        return resumed;
+    };
+    CHECK_FALSE(resume({{"contexts", "16"}, {"seed", "1"}}));
+    CHECK(resume({{"contexts", "16"}, {"seed", "1"}}));
+    CHECK(resume({{"seed", "1"}}));
+    CHECK_THROWS_WITH_AS(resume({{"contexts", "8"}}),
+                         message(path.string(), ": metadata 'contexts' is '16', expected '8'").c_str(), ConfigError);
+    CHECK_THROWS_WITH_AS(resume({{"steps", "8"}}), message(path.string(), ": metadata 'steps' is missing, expected '8'").c_str(),
+                         ConfigError);
+}
+
 TEST_CASE("a finished run that is resumed has nothing left to do") {
     std::filesystem::remove(path);
     Run<float, AdamW<float>> run({.steps = 3, .learning_rate = learning_rate, .checkpoint = path});

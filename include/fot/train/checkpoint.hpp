@@ -143,4 +143,17 @@ void load_weights(const std::filesystem::path& path, const std::vector<Parameter
 /// The metadata of a checkpoint or of a finished model: its configuration, say. Reads no tensor.
 inline Metadata read_metadata(const std::filesystem::path& path) { return SafetensorsFile(path).metadata(); }
 
+/// Makes sure that a file was made for what it is now wanted for: each expected entry is in its metadata. It may hold others.
+///
+/// Errors: FileError if the file is malformed; ConfigError if an entry is missing or differs.
+inline void require_metadata(const std::filesystem::path& path, const Metadata& expected) {
+    const Metadata found = read_metadata(path);
+    for (const auto& [name, value] : expected) {
+        const auto at = found.find(name);
+        require<ConfigError>(at != found.end(), path.string(), ": metadata '", name, "' is missing, expected '", value, "'");
+        require<ConfigError>(at->second == value, path.string(), ": metadata '", name, "' is '", at->second, "', expected '", value,
+                             "'");
+    }
+}
+
 }  // namespace fot

@@ -63,7 +63,7 @@ struct TrainerOptions {
     std::filesystem::path checkpoint = {};  ///< written at the end and when interrupted; empty: never
     Index checkpoint_every_steps = 0;       ///< and after so many steps; 0: not
     double checkpoint_every_seconds = 0;    ///< and after so long; 0: not
-    Metadata metadata = {};                 ///< kept in the checkpoint
+    Metadata metadata = {};                 ///< kept in the checkpoint; `resume` wants the same
     std::function<void(const Progress&)> progress = {};
 };
 
@@ -88,6 +88,7 @@ class Trainer {
         state_.parameters = std::move(parameters);
         state_.optimizer = optimizer_.state();
         state_.integers["step"] = &step_;
+        state_.integers["aim_reached"] = &aim_reached_;
     }
     Trainer(const Trainer&) = delete;  // the state points at step_
     Trainer& operator=(const Trainer&) = delete;
@@ -108,8 +109,11 @@ class Trainer {
     }
 
     /// Goes on from the checkpoint if there is one; says whether there was. Call it after `keep`.
+    ///
+    /// Errors: ConfigError if the checkpoint was made under other metadata, by a run of other settings that is.
     bool resume() {
         if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint)) return false;
+        require_metadata(options_.checkpoint, options_.metadata);
         load_checkpoint(options_.checkpoint, state_);
         for (const auto& restore : after_load_) restore();
         return true;
@@ -121,7 +125,7 @@ class Trainer {
     TrainingOutcome run(StepLoss&& step_loss) {
         begun_ = saved_ = Clock::now();
         Index tokens = 0;
-        while (step_ < options_.steps) {
+        while (step_ < options_.steps && aim_reached_ == 0) {
             if (interrupted()) {
                 save();
                 return TrainingOutcome::interrupted;
@@ -135,7 +139,7 @@ class Trainer {
 
             tokens += result.tokens;
             report(result, learning_rate, gradient_norm, tokens);
-            if (result.done) break;
+            aim_reached_ = result.done ? 1 : 0;
             if (checkpoint_is_due()) save();
         }
         save();
@@ -190,6 +194,7 @@ class Trainer {
     TrainingState<Real> state_{};
     std::vector<std::function<void()>> before_save_, after_load_;
     Index step_ = 0;
+    Index aim_reached_ = 0;  // 1 after a StepResult that was `done`: a resumed run knows it too
     Clock::time_point begun_{}, saved_{};
 };
 
