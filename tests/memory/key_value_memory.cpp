@@ -234,4 +234,26 @@ TEST_CASE("bad use of a memory is named") {
     CHECK_THROWS_WITH_AS(memory.document(3), doctest::Contains("entry 3 of 3"), DataError);
     CHECK_THROWS_WITH_AS(memory.position(-1), doctest::Contains("entry -1 of 3"), DataError);
     CHECK_THROWS_WITH_AS(memory.for_each_block(2, [](auto, auto, Index) {}), doctest::Contains("head 2 of 2"), ShapeError);
+    CHECK_THROWS_WITH_AS(memory.for_each_block(0, 2, 4, [](auto, auto, Index) {}), doctest::Contains("entries 2 to 4 of 3"),
+                         DataError);
+    CHECK_THROWS_AS(memory.for_each_block(0, 2, 1, [](auto, auto, Index) {}), DataError);
+}
+
+TEST_CASE("blocks can be walked from any entry to any other") {
+    constexpr Index tokens = 2 * KeyValueMemory<double>::block_entries + 300;
+    KeyValueMemory<double> memory(1, 2, Storage::full, tokens - 100);  // the first 100 are dropped again
+    Tensor<double, 3> keys = empty<double, 3>({tokens, 1, 2});
+    for (Index t = 0; t < tokens; ++t) keys(t, 0, 0) = keys(t, 0, 1) = static_cast<double>(t);
+    memory.append(keys, keys, 0);
+    for (const auto& [first, last] :
+         std::vector<std::pair<Index, Index>>{{0, 1}, {5, 5}, {900, 1000}, {900, 2100}, {2000, tokens - 100}}) {
+        Index next = first;
+        memory.for_each_block(0, first, last, [&](const auto& block_keys, const auto& block_values, Index entry) {
+            CHECK(entry == next);
+            CHECK(block_values.rows == block_keys.rows);
+            for (Index i = 0; i < block_keys.rows; ++i, ++next)
+                REQUIRE(block_keys.data[i * block_keys.leading] == static_cast<double>(100 + next));
+        });
+        CHECK(next == last);
+    }
 }

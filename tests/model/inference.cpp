@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "support/gradient_check.hpp"
+#include "support/model_check.hpp"
 
 using namespace fot;
 using namespace fot::testing;
@@ -135,14 +135,55 @@ TEST_CASE("a document is read window by window, the last one ragged") {
     for (Index i = 0; i < 3 * 11; ++i) CHECK(row(logits, Index(0), Index(5))[i] == of_tail.data()[i]);
 }
 
+TEST_CASE("in training, gradients flow through a window but not into its memory; entries may be of different length") {
+    for (const Integration integration : {Integration::merged, Integration::gated}) {
+        TransformerConfig config = small_config();
+        config.integration = integration;
+        config.norm_epsilon = 1e-3;
+        config.memory_layers = {1};  // a higher one would look for other keys when the parameters move
+        Random random(22);
+        Transformer<double> model(config, random);
+        MemoryState<double> state(config, 2);
+        read_window(model, random_tokens(2, 4, 23), state);
+        state.clear(1);
+        read_window(model, random_tokens(2, 3, 24), state);
+        CHECK(state.size(0) == 7);
+        CHECK(state.size(1) == 3);
+        const Tokens current = random_tokens(2, 3, 25);
+        parameter_gradient_error(model.parameters(), [&](Tape& on) {
+            return weighted_logits(on, window_with_memory(on, model, current, state, {.top_k = 100, .append = false}));
+        });
+    }
+}
+
+TEST_CASE("what is cleared for one entry stays for the others") {
+    Random random(26);
+    Transformer<double> model(small_config(), random);
+    MemoryState<double> state(model.config(), 2), kept(model.config(), 2);
+    const Tokens first = random_tokens(2, 6, 27), second = random_tokens(2, 6, 28);
+    read_window(model, first, state);
+    read_window(model, first, kept);
+    state.clear(0);
+    const Tensor<double, 3> cleared = read_window(model, second, state), both = read_window(model, second, kept);
+    Tape tape(Tape::inference);
+    const Tensor<double, 3> local = model.local(tape, second).value();
+    for (Index i = 0; i < 6 * 11; ++i) {
+        CHECK(row(cleared, Index(0))[i] == doctest::Approx(row(local, Index(0))[i]).epsilon(1e-12));
+        CHECK(row(cleared, Index(1))[i] == row(both, Index(1))[i]);
+    }
+}
+
 TEST_CASE("inference names what is wrong") {
     Random random(20);
     Transformer<double> model(small_config(), random);
     MemoryState<double> state(model.config(), 1);
-    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(2, 3, 21), state), "read_window: 2 batch entries, the memory state has 1",
-                         ShapeError);
-    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 21), state, {.top_k = -1}), "read_window: top_k -1 is negative",
-                         ConfigError);
+    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(2, 3, 21), state),
+                         "window_with_memory: 2 batch entries, the memory state has 1", ShapeError);
+    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 21), state, {.top_k = -1}),
+                         "window_with_memory: top_k -1 is negative", ConfigError);
+    Tape training;
+    CHECK_THROWS_WITH_AS(window_with_memory(training, model, random_tokens(1, 3, 21), state, {.top_k = 0}),
+                         "window_with_memory: top_k 0 in training, expected 1 or more", ConfigError);
     CHECK_THROWS_WITH_AS(read_document(model, random_tokens(1, 3, 21), 0, state),
                          "read_document: a window of 0 tokens, expected 1 or more", ConfigError);
     CHECK_THROWS_WITH_AS(MemoryState<double>(model.config(), 0), "MemoryState: 0 batch entries, expected 1 or more", ConfigError);

@@ -5,9 +5,11 @@
 #include <set>
 
 #include "fot/loss/contrastive_loss.hpp"
-#include "support/tape_check.hpp"
+#include "support/model_check.hpp"
 
 using namespace fot;
+using testing::parameter_gradient_error;
+using testing::weighted_logits;
 
 namespace {
 
@@ -60,46 +62,6 @@ std::vector<Real> gradients(Transformer<Real>& model, const CrossbatchInput& inp
     std::vector<Real> all;
     for (const auto& p : parameters) all.insert(all.end(), p.gradient, p.gradient + p.count);
     return all;
-}
-
-/// Largest relative error of the gradient of any parameter of `loss(tape)`.
-template <class Loss>
-double parameter_gradient_error(std::vector<Parameter<double>> parameters, Loss&& loss) {
-    zero_gradients(parameters);
-    Tape tape;
-    tape.backward(loss(tape));
-    const auto value = [&] {
-        Tape inference(Tape::inference);
-        return loss(inference).value()(0);
-    };
-    double worst = 0;
-    for (const auto& p : parameters) {
-        Tensor<double, 1> before = empty<double, 1>({p.count}), gradient = before;
-        std::copy_n(p.value, p.count, before.data());
-        std::copy_n(p.gradient, p.count, gradient.data());
-        const auto at_these = [&] {
-            std::copy_n(before.data(), p.count, p.value);
-            return value();
-        };
-        const double error = testing::gradient_error(before, gradient, at_these);
-        std::copy_n(before.data(), p.count, p.value);
-        INFO(p.name);
-        CHECK(error < 1e-6);
-        worst = std::max(worst, error);
-    }
-    return worst;
-}
-
-/// The loss sum of weight * logits, as a variable.
-Variable<double, 1> weighted_logits(Tape& tape, const Variable<double, 3>& y) {
-    Random random(6);
-    const Tensor<double, 3> weight = normal_tensor<double, 3>(shape_of(y.value()), 1, random);
-    return tape.record(
-        Tensor<double, 1>{testing::weighted_sum(y.value(), weight)},
-        [=](const Tensor<double, 1>& d) {
-            for (std::size_t i = 0; i < weight.size(); ++i) y.gradient().data()[i] += d(0) * weight.data()[i];
-        },
-        y);
 }
 
 }  // namespace

@@ -120,7 +120,7 @@ class KeyValueMemory {
             Tensor<Real, 2> grouped = empty<Real, 2>({tokens * group, width_});
             for (Index t = 0; t < tokens; ++t) std::copy_n(row(queries, t, h * group), group * width_, row(grouped, t * group));
             StreamingSearch<Real> search(grouped, found);
-            walk([&](const Block& block, Index begin, Index end, Index first, Scratch& scratch) {
+            walk(0, size(), [&](const Block& block, Index begin, Index end, Index first, Scratch& scratch) {
                 search.add(block.keys.view(h, begin, end, scratch), first);
             });
             const SearchResult<Real> best = search.result();
@@ -158,15 +158,24 @@ class KeyValueMemory {
         return result;
     }
 
-    /// Calls f(keys, values, first) for the stored entries of one head from the oldest on: views (m, D) of entries first ... first
-    /// + m - 1. The views are valid during the call only: 16-bit numbers are expanded block by block.
+    /// Calls f(keys, values, entry) for the entries first ... last-1 of one head, oldest first: views (m, D) of as many entries,
+    /// from number `entry` on. The views are valid during the call only: 16-bit numbers are expanded block by block. Errors:
+    /// ShapeError if there is no such head; DataError unless 0 <= first <= last <= size().
+    template <class F>
+    void for_each_block(Index head, Index first, Index last, F&& f) const {
+        require<ShapeError>(head >= 0 && head < heads_, "KeyValueMemory::for_each_block: head ", head, " of ", heads_);
+        require<DataError>(first >= 0 && first <= last && last <= size(), "KeyValueMemory::for_each_block: entries ", first, " to ",
+                           last, " of ", size());
+        Scratch expanded_values;
+        walk(first, last, [&](const Block& block, Index begin, Index end, Index entry, Scratch& scratch) {
+            f(block.keys.view(head, begin, end, scratch), block.values.view(head, begin, end, expanded_values), entry);
+        });
+    }
+
+    /// The same for all entries.
     template <class F>
     void for_each_block(Index head, F&& f) const {
-        require<ShapeError>(head >= 0 && head < heads_, "KeyValueMemory::for_each_block: head ", head, " of ", heads_);
-        Scratch expanded_values;
-        walk([&](const Block& block, Index begin, Index end, Index first, Scratch& scratch) {
-            f(block.keys.view(head, begin, end, scratch), block.values.view(head, begin, end, expanded_values), first);
-        });
+        for_each_block(head, 0, size(), std::forward<F>(f));
     }
 
    private:
@@ -232,15 +241,15 @@ class KeyValueMemory {
         blocks_.erase(blocks_.begin(), blocks_.begin() + whole_blocks);
     }
 
-    /// Calls f(block, begin, end, index of the entry at begin, scratch) from the oldest block to the newest.
+    /// Calls f(block, begin, end, number of the entry at begin, scratch) for the entries first ... last-1, oldest first.
     template <class F>
-    void walk(F&& f) const {
+    void walk(Index first, Index last, F&& f) const {
         Scratch scratch;
-        for (Index position = oldest_; position < next_;) {
-            const Place place = locate(position - oldest_);
-            const Index end = std::min(block_entries, place.slot + next_ - position);
-            f(*place.block, place.slot, end, position - oldest_, scratch);
-            position += end - place.slot;
+        while (first < last) {
+            const Place place = locate(first);
+            const Index end = std::min(block_entries, place.slot + last - first);
+            f(*place.block, place.slot, end, first, scratch);
+            first += end - place.slot;
         }
     }
 

@@ -37,17 +37,22 @@ class MemoryState {
 
     Index entries() const { return entries_; }
 
-    /// Tokens that each memory holds; 0 for a model without memory layers.
-    Index size() const {
+    /// Tokens that the memory of an entry holds; 0 for a model without memory layers.
+    Index size(Index entry = 0) const {
         for (const auto& layer : memories_)
-            if (!layer.empty()) return layer[0].size();
+            if (!layer.empty()) return layer[static_cast<std::size_t>(entry)].size();
         return 0;
     }
 
     /// Forgets everything: the single-document setting, at each new document.
     void clear() {
+        for (Index entry = 0; entry < entries_; ++entry) clear(entry);
+    }
+
+    /// Forgets what one batch entry has read: its document has ended.
+    void clear(Index entry) {
         for (auto& layer : memories_)
-            for (auto& memory : layer) memory.clear();
+            if (!layer.empty()) layer[static_cast<std::size_t>(entry)].clear();
     }
 
     KeyValueMemory<Real>& memory(Index layer, Index entry) {
@@ -68,15 +73,10 @@ struct MemoryOptions {
 
 namespace detail {
 
-/// Attention of the queries of one batch entry, (1,T,H,D), to its memory. An empty memory gives zeros and log-sum-exp -infinity.
+/// Attention of queries (1,T,H,D) to all of a memory.
 template <class Real>
-AttentionResult<Real> attend_to_memory(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory, Index top_k) {
+AttentionResult<Real> attend_to_all(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory) {
     const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3), group = heads / memory.heads();
-    if (top_k > 0) {
-        const RetrievedEntries<Real> found = memory.retrieve(reshaped<3>(q, {queries, heads, width}), top_k);
-        const Shape<5> shape{1, queries, heads, extent(found.keys, 2), width};
-        return retrieved_attention(q, reshaped<5>(found.keys, shape), reshaped<5>(found.values, shape));
-    }
     AttentionResult<Real> result{empty<Real, 4>({1, queries, heads, width}), empty<Real, 3>({1, heads, queries})};
     parallel_for(heads, [&](Index h) {
         RunningSoftmax<Real> softmax(head_view(q, 0, h), width, 1);
@@ -90,22 +90,39 @@ AttentionResult<Real> attend_to_memory(const Tensor<Real, 4>& q, const KeyValueM
     return result;
 }
 
+/// Attention of the queries of one batch entry, (1,T,H,D), to its memory, whose keys and values are constants.
+template <class Real>
+Attention<Real> attend_to_memory(Tape& tape, const Variable<Real, 4>& q, const KeyValueMemory<Real>& memory, Index top_k) {
+    const Shape<4> shape = shape_of(q.value());
+    if (top_k == 0) {
+        AttentionResult<Real> all = attend_to_all(q.value(), memory);
+        return {Variable<Real, 4>(std::move(all.o)), Variable<Real, 3>(std::move(all.log_sum_exp))};
+    }
+    const RetrievedEntries<Real> found = memory.retrieve(reshaped<3>(q.value(), {shape[1], shape[2], shape[3]}), top_k);
+    const Shape<5> of_found{1, shape[1], shape[2], extent(found.keys, 2), shape[3]};
+    return retrieved_attention(tape, q, Variable<Real, 5>(reshaped<5>(found.keys, of_found)),
+                               Variable<Real, 5>(reshaped<5>(found.values, of_found)));
+}
+
 }  // namespace detail
 
-/// Reads one window: logits (B,T,V) of its tokens (B,T), which then are part of the memory (unless options.append is false).
+/// Logits (B,T,V) of one window of tokens (B,T), which then are part of the memory (unless options.append is false).
 ///
+/// On a training tape gradients reach the local keys and values and all queries; what is remembered is constant, as in the
+/// Memorizing Transformer, and needs a top_k above 0.
 /// Cost:   per memory layer B H T M D multiply-adds of search, M the memory's size.
-/// Errors: ShapeError unless the state has B entries; DataError for a token outside the vocabulary; ConfigError if top_k < 0.
+/// Errors: ShapeError unless the state has B entries; DataError for a token outside the vocabulary; ConfigError if top_k < 0, or 0
+///         on a training tape.
 /// Same as: Transformer::local while the memory is empty; Transformer::crossbatch with the earlier windows as contexts, when top_k
 ///          takes in the whole memory.
 template <class Real>
-Tensor<Real, 3> read_window(Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
-                            const MemoryOptions& options = {}) {
+Variable<Real, 3> window_with_memory(Tape& tape, Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
+                                     const MemoryOptions& options = {}) {
     const Index entries = extent(tokens, 0), length = extent(tokens, 1);
-    require<ShapeError>(entries == state.entries(), "read_window: ", entries, " batch entries, the memory state has ",
+    require<ShapeError>(entries == state.entries(), "window_with_memory: ", entries, " batch entries, the memory state has ",
                         state.entries());
-    require<ConfigError>(options.top_k >= 0, "read_window: top_k ", options.top_k, " is negative");
-    Tape tape(Tape::inference);
+    require<ConfigError>(options.top_k >= (tape.recording() ? 1 : 0), "window_with_memory: top_k ", options.top_k,
+                         tape.recording() ? " in training, expected 1 or more" : " is negative");
     Variable<Real, 3> x = model.embed(tape, tokens);
     for (Index i = 0; i < model.config().layers; ++i) {
         TransformerLayer<Real>& layer = model.layer(i);
@@ -118,26 +135,33 @@ Tensor<Real, 3> read_window(Transformer<Real>& model, const Tokens& tokens, Memo
         const Variable<Real, 4> keys = layer.keys(tape, h), v = layer.values(tape, h),
                                 q = layer.rotated(tape, layer.queries(tape, h), at);
         const Attention<Real> local = causal_attention(tape, q, layer.rotated(tape, keys, at), v);
-        Tensor<Real, 4> o = local.o.value();
+        Variable<Real, 4> o;
         for (Index b = 0; b < entries; ++b) {
             KeyValueMemory<Real>& memory = state.memory(i, b);
+            Variable<Real, 4> o_b = take_entries(tape, local.o, b, 1);
             if (memory.size() > 0) {  // with nothing remembered the layer is local, gate or no gate
-                const Variable<Real, 4> q_b = take_entries(tape, q, b, 1), local_b = take_entries(tape, local.o, b, 1);
-                const Tensor<Real, 3> local_mass = take_entries(tape, local.log_sum_exp, b, 1).value();
-                const AttentionResult<Real> remembered = detail::attend_to_memory(q_b.value(), memory, options.top_k);
-                const Tensor<Real, 4> both = layer.gate_bias
-                                                 ? gate(remembered.o, local_b.value(), layer.gate_bias.value())
-                                                 : merge(remembered.o, remembered.log_sum_exp, local_b.value(), local_mass).o;
-                std::copy_n(both.data(), both.size(), row(o, b));
+                const Attention<Real> remembered =
+                    detail::attend_to_memory(tape, take_entries(tape, q, b, 1), memory, options.top_k);
+                o_b = layer.gate_bias ? gate(tape, remembered.o, o_b, layer.gate_bias)
+                                      : merge(tape, remembered, {o_b, take_entries(tape, local.log_sum_exp, b, 1)}).o;
             }
+            o = b == 0 ? o_b : concatenate_entries(tape, o, o_b);
             if (!options.append) continue;
             const Shape<3> shape{length, extent(keys.value(), 2), extent(keys.value(), 3)};
-            memory.append(reshaped<3>(take_entries(tape, keys, b, 1).value(), shape),
-                          reshaped<3>(take_entries(tape, v, b, 1).value(), shape), options.document);
+            memory.append(reshaped<3>(take_entries(keys.value(), b, 1), shape), reshaped<3>(take_entries(v.value(), b, 1), shape),
+                          options.document);
         }
-        x = layer.finish(tape, x, Variable<Real, 4>(std::move(o)));
+        x = layer.finish(tape, x, o);
     }
-    return model.head(tape, x).value();
+    return model.head(tape, x);
+}
+
+/// Reads one window without gradients: its logits (B,T,V). Cost, errors and equivalences are those of window_with_memory.
+template <class Real>
+Tensor<Real, 3> read_window(Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
+                            const MemoryOptions& options = {}) {
+    Tape tape(Tape::inference);
+    return window_with_memory(tape, model, tokens, state, options).value();
 }
 
 /// Reads tokens (B,N) of any length in windows of `window`, the last one ragged: logits (B,N,V).

@@ -1,0 +1,273 @@
+/// How well a model predicts held-out text with memories of many sizes (paper sections 5.2-5.5: perplexity against memory size).
+///
+/// Documents are read one after another, window by window, into one memory: a stream, the oldest entries leave first. At some
+/// windows of each document the model is asked to predict the text with the last 0, 512, 2048, ... tokens of the memory:
+///
+///     multi-document   the last M tokens of the stream: the own document's, then those of the documents read before
+///     single-document  the same, but nothing from before the document began
+///
+/// All sizes come from one pass. A memory of M tokens is the newest part of one of 4 M, so the search goes on from size to size
+/// and its best entries so far are written down at each. That is possible since what a memory layer remembers does not depend on
+/// the memory: all layers below it are local. With two memory layers it would, and the curve is refused.
+///
+/// Read first: model/inference.hpp, measure/perplexity.hpp.
+#pragma once
+
+#include <functional>
+
+#include "fot/data/text.hpp"
+#include "fot/measure/perplexity.hpp"
+#include "fot/model/inference.hpp"
+#include "fot/nn/cross_entropy.hpp"
+
+namespace fot {
+
+/// Which earlier text a memory holds.
+enum class MemoryScope { single_document, multi_document };
+
+/// One point of the curve. top_k 0: attention over the whole memory.
+struct MemoryCondition {
+    MemoryScope scope = MemoryScope::multi_document;
+    Index tokens = 0, top_k = 128;
+
+    auto operator<=>(const MemoryCondition&) const = default;
+};
+
+struct MemoryCurveOptions {
+    std::vector<MemoryCondition> conditions;  ///< what is measured
+    Index window = 128;                       ///< local context
+    Index scored_windows = 8;                 ///< per document, evenly spread over it; fewer if it has fewer
+    Storage storage = Storage::full;
+    std::function<void(Index done, Index all)> progress = {};  ///< called now and then with tokens read and to be read
+};
+
+/// The windows of a document that are predicted: `count` whole ones of the `length / window` it has, evenly spread, the last one
+/// among them (as a target needs a token behind it, the very last token of a document is none of them).
+inline std::vector<Index> scored_windows(Index length, Index window, Index count) {
+    require<ConfigError>(window >= 1 && count >= 1, "scored_windows: ", count, " windows of ", window, " tokens make no sense");
+    const Index whole = std::max<Index>(length - 1, 0) / window, chosen = std::min(count, whole);
+    std::vector<Index> numbers;
+    for (Index i = 1; i <= chosen; ++i) numbers.push_back(whole * i / chosen - 1);
+    return numbers;
+}
+
+namespace detail {
+
+/// Attention to retrieved entries whose scores are known from the search: softmax over the first k of them.
+/// Shapes: scores (N,K), values (N,K,D) -> o_n (D) and log-sum-exp.
+template <class Real>
+Real attend_to_found(const Real* scores, const Real* values, Index k, Index width, Real* o) {
+    std::fill_n(o, width, Real(0));
+    if (k == 0) return -std::numeric_limits<Real>::infinity();
+    Real sum = 0;  // scores come best first
+    for (Index j = 0; j < k; ++j) {
+        const Real weight = std::exp(scores[j] - scores[0]);
+        sum += weight;
+        for (Index d = 0; d < width; ++d) o[d] += weight * values[j * width + d];
+    }
+    for (Index d = 0; d < width; ++d) o[d] /= sum;
+    return scores[0] + std::log(sum);
+}
+
+/// One window's attention to nested parts of the memory: `lengths` newest entries, ascending, each with every top_k.
+/// Result [length][top_k], each (1,T,H,D).
+template <class Real>
+std::vector<std::vector<AttentionResult<Real>>> attend_to_nested(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory,
+                                                                 const std::vector<Index>& lengths,
+                                                                 const std::vector<Index>& top_ks) {
+    const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3), group = heads / memory.heads();
+    std::vector<std::vector<AttentionResult<Real>>> results(lengths.size());
+    for (auto& of_length : results)
+        for (std::size_t i = 0; i < top_ks.size(); ++i)
+            of_length.push_back({empty<Real, 4>({1, queries, heads, width}), empty<Real, 3>({1, heads, queries})});
+    const Index most = std::min(*std::max_element(top_ks.begin(), top_ks.end()), lengths.empty() ? 0 : lengths.back());
+    const bool whole = std::find(top_ks.begin(), top_ks.end(), 0) != top_ks.end();
+
+    // Queries are shared among the threads: each slice walks the memory by itself, from the newest part to the oldest.
+    const Index slices = std::min(std::max<Index>(threads() / heads, 1), (queries + panel_width<Real> - 1) / panel_width<Real>);
+    parallel_for(heads * slices, [&](Index unit) {
+        const Index h = unit / slices, from = queries * (unit % slices) / slices, to = queries * (unit % slices + 1) / slices;
+        const HeadView<const Real> q_h = head_view(q, 0, h).rows_from(from, to - from);
+        StreamingSearch<Real> search(matrix(q_h.data, q_h.rows, width, q_h.leading), most);
+        RunningSoftmax<Real> softmax(q_h, width, 1);
+        for (std::size_t i = 0; i < lengths.size(); ++i) {
+            if (lengths[i] == 0) continue;  // no memory: not looked at
+            const Index newer = i == 0 ? 0 : lengths[i - 1], first = memory.size() - lengths[i], last = memory.size() - newer;
+            memory.for_each_block(h / group, first, last, [&](const auto& keys, const auto& values, Index entry) {
+                if (most > 0) search.add_with_values(keys, values, newer + entry - first);  // numbered in the order they are seen
+                if (whole)
+                    softmax.attend({keys.data, keys.rows, keys.columns, keys.leading},
+                                   {values.data, values.rows, values.columns, values.leading});
+            });
+            const SearchResult<Real> found = most > 0 ? search.result() : SearchResult<Real>{};
+            const Tensor<Real, 3> found_values = most > 0 ? search.values() : Tensor<Real, 3>{};
+            for (std::size_t k = 0; k < top_ks.size(); ++k) {
+                AttentionResult<Real>& result = results[i][k];
+                if (top_ks[k] == 0) softmax.write(head_view(result.o, 0, h).rows_from(from, to - from));
+                for (Index t = from; t < to; ++t)
+                    result.log_sum_exp(0, h, t) =
+                        top_ks[k] == 0 ? softmax.log_sum_exp(t - from)
+                                       : attend_to_found(row(found.scores, t - from), row(found_values, t - from),
+                                                         std::min(top_ks[k], lengths[i]), width, row(result.o, 0, t, h));
+            }
+        }
+    });
+    return results;
+}
+
+/// Reads documents into one memory and predicts some of their windows.
+template <class Real>
+class StreamReader {
+   public:
+    StreamReader(Transformer<Real>& model, const MemoryCurveOptions& options)
+        : model_(model),
+          options_(options),
+          at_(model.config().memory_layers[0]),
+          layer_(model.layer(at_)),
+          memory_(model.config().key_heads_of(at_), model.config().head_width_of(at_), options.storage, largest(options)) {
+        for (const MemoryCondition& condition : options.conditions)
+            if (std::find(top_ks_.begin(), top_ks_.end(), condition.top_k) == top_ks_.end()) top_ks_.push_back(condition.top_k);
+    }
+
+    /// Reads a document; `number` -1: only into the memory.
+    void read(const TokenDocument& document, Index number) {
+        const Index window = options_.window, length = document.length(), group = 16;
+        const std::vector<Index> scored =
+            number < 0 ? std::vector<Index>{} : scored_windows(length, window, options_.scored_windows);
+        for (Index first = 0; first < length;) {
+            // Layers below the memory see one window at a time, so several windows make a batch.
+            const Index count = std::clamp<Index>((length - first) / window, 1, group), width = std::min(window, length - first);
+            const Tokens tokens = reshaped<2>(tokens_at(document, first, count * width), {count, width});
+            Tape tape(Tape::inference);
+            Variable<Real, 3> x = model_.embed(tape, tokens);
+            for (Index i = 0; i < at_; ++i) x = model_.layer(i).local(tape, x);
+            const Variable<Real, 3> h = layer_.normalized(tape, x);
+            const Variable<Real, 4> k = layer_.keys(tape, h), v = layer_.values(tape, h);
+            for (Index i = 0; i < count; ++i, first += width) {
+                const auto of_window = [&](const auto& y) { return take_entries(tape, y, i, 1); };
+                if (std::binary_search(scored.begin(), scored.end(), first / window))
+                    score(number, tokens_at(document, first + 1, width), first,
+                          {of_window(x), of_window(h), of_window(k), of_window(v)});
+                const Shape<3> shape{width, memory_.heads(), memory_.width()};
+                memory_.append(reshaped<3>(of_window(k).value(), shape), reshaped<3>(of_window(v).value(), shape), number);
+            }
+        }
+    }
+
+    std::map<MemoryCondition, PerplexityMeter> curve;
+
+   private:
+    static Index largest(const MemoryCurveOptions& options) {
+        Index most = 1;
+        for (const MemoryCondition& condition : options.conditions) most = std::max(most, condition.tokens);
+        return most;
+    }
+
+    static Tokens tokens_at(const TokenDocument& document, Index first, Index count) {
+        Tokens tokens = empty<std::int32_t, 2>({1, count});
+        std::copy_n(document.tokens.data() + first, count, tokens.data());
+        return tokens;
+    }
+
+    /// A window at the memory layer: its input, normalised input, keys and values.
+    struct Window {
+        Variable<Real, 3> x, h;
+        Variable<Real, 4> k, v;
+    };
+
+    /// Predicts a window under all conditions; the `own` newest entries of the memory are of its document.
+    void score(Index document, const Tokens& targets, Index own, const Window& window) {
+        Tape tape(Tape::inference);
+        const std::vector<Index> positions = TransformerLayer<Real>::all_positions(extent(targets, 1));
+        const Variable<Real, 4> q = layer_.rotated(tape, layer_.queries(tape, window.h), positions);
+        const Attention<Real> local = causal_attention(tape, q, layer_.rotated(tape, window.k, positions), window.v);
+
+        const auto length_of = [&](const MemoryCondition& condition) {
+            const Index most = condition.scope == MemoryScope::single_document ? own : memory_.size();
+            return std::min({condition.tokens, most, memory_.size()});
+        };
+        std::vector<Index> lengths;
+        for (const MemoryCondition& condition : options_.conditions) lengths.push_back(length_of(condition));
+        std::sort(lengths.begin(), lengths.end());
+        lengths.erase(std::unique(lengths.begin(), lengths.end()), lengths.end());
+        const auto nested = attend_to_nested(q.value(), memory_, lengths, top_ks_);
+
+        std::map<std::pair<Index, Index>, double> nats;  // of a length and top_k: several conditions may come to the same
+        for (const MemoryCondition& condition : options_.conditions) {
+            const Index length = length_of(condition), top_k = length == 0 ? 0 : condition.top_k;
+            const auto [place, fresh] = nats.try_emplace({length, top_k}, 0.0);
+            if (fresh)
+                place->second = nats_with(tape, nested[place_of(lengths, length)][place_of(top_ks_, condition.top_k)], length > 0,
+                                          local, window.x, targets);
+            curve[condition].add(document, place->second, extent(targets, 1));
+        }
+    }
+
+    static std::size_t place_of(const std::vector<Index>& list, Index number) {
+        return static_cast<std::size_t>(std::find(list.begin(), list.end(), number) - list.begin());
+    }
+
+    /// The loss of a window, summed, with the given attention to the memory.
+    double nats_with(Tape& tape, const AttentionResult<Real>& remembered, bool remembers, const Attention<Real>& local,
+                     const Variable<Real, 3>& x, const Tokens& targets) {
+        Variable<Real, 4> o = local.o;
+        if (remembers && layer_.gate_bias) o = Variable<Real, 4>(gate(remembered.o, local.o.value(), layer_.gate_bias.value()));
+        if (remembers && !layer_.gate_bias)
+            o = Variable<Real, 4>(merge(remembered.o, remembered.log_sum_exp, local.o.value(), local.log_sum_exp.value()).o);
+        Variable<Real, 3> y = layer_.finish(tape, x, o);
+        for (Index above = at_ + 1; above < model_.config().layers; ++above) y = model_.layer(above).local(tape, y);
+        const Tensor<Real, 2> of_tokens = token_nats(model_.head(tape, y).value(), targets);
+        double sum = 0;
+        for (const Real each : of_tokens.storage()) sum += static_cast<double>(each);
+        return sum;
+    }
+
+    Transformer<Real>& model_;
+    const MemoryCurveOptions& options_;
+    Index at_;
+    TransformerLayer<Real>& layer_;
+    KeyValueMemory<Real> memory_;
+    std::vector<Index> top_ks_;
+};
+
+}  // namespace detail
+
+/// Bits per byte and perplexity of `documents` under each condition; `before` is read first, to fill the memory.
+///
+/// A document is numbered by its place in `documents`; those without a whole window are only remembered. Every condition is
+/// measured at the same places, so that the difference of two is paired by document (bits_per_byte_difference). The memory holds
+/// less than asked for while the stream is young: let `before` have as many tokens as the largest condition.
+/// Cost:   the layers below the memory layer once per token; per scored window T H M D multiply-adds of search, M the largest
+///         memory, as much again and T H M exponentials with a top_k of 0; 2 H D numbers an entry.
+/// Errors: ConfigError unless the model has exactly one memory layer, for negative sizes, or if nothing is to be measured;
+///         DataError if no document has a whole window, or a token is outside the vocabulary.
+/// Same as: read_document over the stream with a memory of capacity M, cleared or not at each document.
+template <class Real>
+std::map<MemoryCondition, PerplexityMeter> memory_curve(Transformer<Real>& model, const std::vector<TokenDocument>& documents,
+                                                        const std::vector<TokenDocument>& before,
+                                                        const MemoryCurveOptions& options) {
+    const std::size_t memory_layers = model.config().memory_layers.size();
+    require<ConfigError>(memory_layers == 1, "memory_curve: the model has ", memory_layers, " memory layers, expected 1");
+    require<ConfigError>(!options.conditions.empty() && options.window >= 1 && options.scored_windows >= 1,
+                         "memory_curve: ", options.conditions.size(), " conditions, ", options.scored_windows, " windows of ",
+                         options.window, " tokens a document, expected 1 or more of each");
+    for (const MemoryCondition& condition : options.conditions)
+        require<ConfigError>(condition.tokens >= 0 && condition.top_k >= 0, "memory_curve: a memory of ", condition.tokens,
+                             " tokens with top_k ", condition.top_k, ", expected 0 or more");
+    detail::StreamReader<Real> reader(model, options);
+    Index all = 0, done = 0;
+    for (const auto* list : {&before, &documents})
+        for (const TokenDocument& document : *list) all += document.length();
+    const auto read = [&](const TokenDocument& document, Index number) {
+        reader.read(document, number);
+        done += document.length();
+        if (options.progress) options.progress(done, all);
+    };
+    for (const TokenDocument& document : before) read(document, -1);
+    for (std::size_t i = 0; i < documents.size(); ++i) read(documents[i], static_cast<Index>(i));
+    require<DataError>(!reader.curve.empty(), "memory_curve: none of the ", documents.size(), " documents has a whole window of ",
+                       options.window, " tokens and one more");
+    return std::move(reader.curve);
+}
+
+}  // namespace fot

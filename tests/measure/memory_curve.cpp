@@ -1,0 +1,166 @@
+#include "fot/measure/memory_curve.hpp"
+
+#include <doctest/doctest.h>
+
+#include "fot/core/random.hpp"
+
+using namespace fot;
+
+namespace {
+
+TransformerConfig small_config() {
+    return {.vocabulary = 11,
+            .width = 8,
+            .layers = 3,
+            .memory_layers = {1},  // one layer below, one above
+            .heads = 2,
+            .memory_heads = 2,
+            .feed_forward = 12};
+}
+
+std::vector<TokenDocument> random_documents(const std::vector<Index>& lengths, std::uint64_t seed) {
+    Random random(seed);
+    std::vector<TokenDocument> documents;
+    for (const Index length : lengths) {
+        TokenDocument document;
+        for (Index t = 0; t < length; ++t) document.tokens.push_back(static_cast<std::int32_t>(random.below(11)));
+        documents.push_back(document);
+    }
+    return documents;
+}
+
+Tokens window_of(const TokenDocument& document, Index first, Index count) {
+    Tokens tokens = empty<std::int32_t, 2>({1, count});
+    std::copy_n(document.tokens.data() + first, count, tokens.data());
+    return tokens;
+}
+
+/// The same by reading the whole stream once per condition with a memory of that capacity.
+PerplexityMeter one_by_one(Transformer<double>& model, const std::vector<TokenDocument>& documents,
+                           const std::vector<TokenDocument>& before, const MemoryCondition& condition, Index window, Index count) {
+    MemoryState<double> state(model.config(), 1, Storage::full, std::max<Index>(condition.tokens, 1));
+    PerplexityMeter meter;
+    const auto read = [&](const TokenDocument& document, Index number) {
+        if (condition.scope == MemoryScope::single_document) state.clear();
+        const std::vector<Index> scored = scored_windows(document.length(), window, count);
+        for (Index first = 0; first < document.length(); first += window) {
+            const Index length = std::min(window, document.length() - first);
+            if (condition.tokens == 0) state.clear();
+            const Tensor<double, 3> logits =
+                read_window(model, window_of(document, first, length), state, {.top_k = condition.top_k});
+            if (number < 0 || !std::binary_search(scored.begin(), scored.end(), first / window)) continue;
+            const Tensor<double, 2> nats = token_nats(logits, window_of(document, first + 1, length));
+            meter.add(number, std::accumulate(nats.data(), nats.data() + nats.size(), 0.0), length);
+        }
+    };
+    for (const TokenDocument& document : before) read(document, -1);
+    for (std::size_t i = 0; i < documents.size(); ++i) read(documents[i], static_cast<Index>(i));
+    return meter;
+}
+
+}  // namespace
+
+TEST_CASE("scored windows are whole, evenly spread, the last one among them") {
+    CHECK(scored_windows(1000, 10, 3) == std::vector<Index>{32, 65, 98});  // 99 whole windows with a token behind them
+    CHECK(scored_windows(31, 10, 8) == std::vector<Index>{0, 1, 2});
+    CHECK(scored_windows(30, 10, 8) == std::vector<Index>{0, 1});
+    CHECK(scored_windows(10, 10, 8).empty());
+    CHECK(scored_windows(0, 10, 8).empty());
+    CHECK_THROWS_WITH_AS(scored_windows(30, 0, 1), "scored_windows: 1 windows of 0 tokens make no sense", ConfigError);
+}
+
+TEST_CASE("one pass over the stream gives what a pass per memory size gives") {
+    for (const Integration integration : {Integration::merged, Integration::gated})
+        for (const Index key_heads : {0, 1}) {
+            TransformerConfig config = small_config();
+            config.integration = integration;
+            config.key_heads = key_heads;
+            Random random(1);
+            Transformer<double> model(config, random);
+            const auto documents = random_documents({23, 4, 95, 40}, 2), before = random_documents({30, 17}, 3);
+            MemoryCurveOptions options{.conditions = {}, .window = 5, .scored_windows = 4};
+            for (const MemoryScope scope : {MemoryScope::single_document, MemoryScope::multi_document})
+                for (const Index tokens : {0, 3, 20, 60, 1000})
+                    for (const Index top_k : {0, 2, 7}) options.conditions.push_back({scope, tokens, top_k});
+            const auto curve = memory_curve(model, documents, before, options);
+            CHECK(curve.size() == options.conditions.size());
+            for (const MemoryCondition& condition : options.conditions) {
+                CAPTURE(condition.tokens);
+                CAPTURE(condition.top_k);
+                const PerplexityMeter expected = one_by_one(model, documents, before, condition, 5, 4);
+                const PerplexityMeter& got = curve.at(condition);
+                REQUIRE(got.documents() == 3);  // the second one has no whole window
+                REQUIRE(expected.documents() == 3);
+                for (const auto& [document, loss] : expected.losses()) {
+                    CHECK(got.losses().at(document).tokens == loss.tokens);
+                    CHECK(got.losses().at(document).nats == doctest::Approx(loss.nats).epsilon(1e-10));
+                }
+            }
+        }
+}
+
+TEST_CASE("other documents matter to the multi-document memory alone") {
+    Random random(4);
+    Transformer<double> model(small_config(), random);
+    const auto documents = random_documents({50}, 5);
+    const MemoryCondition single{MemoryScope::single_document, 100, 4}, multi{MemoryScope::multi_document, 100, 4};
+    const MemoryCurveOptions options{.conditions = {single, multi}, .window = 5};
+    auto one = memory_curve(model, documents, random_documents({60}, 6), options),
+         other = memory_curve(model, documents, random_documents({60}, 7), options);
+    CHECK(one.at(single).nats() == other.at(single).nats());
+    CHECK(one.at(multi).nats() != other.at(multi).nats());
+}
+
+TEST_CASE("the numbers do not depend on the number of threads, the rounded memory is close") {
+    Random random(8);
+    TransformerConfig config = small_config();
+    config.memory_heads = 1;
+    Transformer<float> model(config, random);
+    const auto documents = random_documents({300}, 9), before = random_documents({500}, 10);
+    MemoryCurveOptions options{.conditions = {{MemoryScope::multi_document, 400, 8}, {MemoryScope::multi_document, 400, 0}},
+                               .window = 40};
+    const Index before_test = threads();
+    set_threads(1);
+    const auto alone = memory_curve(model, documents, before, options);
+    set_threads(2);
+    const auto shared = memory_curve(model, documents, before, options);
+    options.storage = Storage::bfloat16;
+    const auto rounded = memory_curve(model, documents, before, options);
+    set_threads(before_test);
+    for (const MemoryCondition& condition : options.conditions) {
+        CHECK(alone.at(condition).nats()[0] == doctest::Approx(shared.at(condition).nats()[0]).epsilon(1e-5));
+        CHECK(rounded.at(condition).nats()[0] != shared.at(condition).nats()[0]);
+        CHECK(rounded.at(condition).nats()[0] == doctest::Approx(shared.at(condition).nats()[0]).epsilon(1e-2));
+    }
+}
+
+TEST_CASE("progress counts the tokens read") {
+    Random random(11);
+    Transformer<double> model(small_config(), random);
+    std::vector<std::pair<Index, Index>> calls;
+    memory_curve(model, random_documents({20, 10}, 12), random_documents({7}, 13),
+                 {.conditions = {{MemoryScope::multi_document, 8, 2}}, .window = 5, .progress = [&](Index done, Index all) {
+                      calls.emplace_back(done, all);
+                  }});
+    CHECK(calls == std::vector<std::pair<Index, Index>>{{7, 37}, {27, 37}, {37, 37}});
+}
+
+TEST_CASE("a memory curve names what is wrong") {
+    Random random(14);
+    TransformerConfig two = small_config();
+    two.memory_layers = {1, 2};
+    Transformer<double> model(small_config(), random), deeper(two, random);
+    const auto documents = random_documents({20}, 15);
+    const MemoryCurveOptions good{.conditions = {{MemoryScope::multi_document, 8, 2}}, .window = 5};
+    CHECK_THROWS_WITH_AS(memory_curve(deeper, documents, {}, good), "memory_curve: the model has 2 memory layers, expected 1",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(memory_curve(model, documents, {}, {.conditions = {}, .window = 5}),
+                         "memory_curve: 0 conditions, 8 windows of 5 tokens a document, expected 1 or more of each", ConfigError);
+    CHECK_THROWS_WITH_AS(memory_curve(model, documents, {}, {.conditions = {{MemoryScope::multi_document, -1, 2}}, .window = 5}),
+                         "memory_curve: a memory of -1 tokens with top_k 2, expected 0 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(memory_curve(model, random_documents({5, 2}, 16), {}, good),
+                         "memory_curve: none of the 2 documents has a whole window of 5 tokens and one more", DataError);
+    auto foreign = random_documents({20}, 17);
+    foreign[0].tokens[3] = 11;
+    CHECK_THROWS_AS(memory_curve(model, foreign, {}, good), DataError);
+}

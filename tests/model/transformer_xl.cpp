@@ -1,0 +1,125 @@
+#include "fot/model/transformer_xl.hpp"
+
+#include <doctest/doctest.h>
+
+#include "support/model_check.hpp"
+
+using namespace fot;
+using namespace fot::testing;
+
+namespace {
+
+TransformerConfig small_config(std::vector<Index> memory_layers = {1}) {
+    return {.vocabulary = 11,
+            .width = 8,
+            .layers = 2,
+            .memory_layers = std::move(memory_layers),
+            .heads = 2,
+            .memory_heads = 1,
+            .feed_forward = 12,
+            .activation = Activation::swiglu,
+            .norm_epsilon = 1e-3};
+}
+
+Tokens random_tokens(Index rows, Index columns, std::uint64_t seed) {
+    Random random(seed);
+    Tokens tokens = empty<std::int32_t, 2>({rows, columns});
+    for (auto& token : tokens.storage()) token = static_cast<std::int32_t>(random.below(11));
+    return tokens;
+}
+
+Tokens columns(const Tokens& tokens, Index first, Index count) {
+    Tokens part = empty<std::int32_t, 2>({extent(tokens, 0), count});
+    for (Index b = 0; b < extent(tokens, 0); ++b) std::copy_n(row(tokens, b) + first, count, row(part, b));
+    return part;
+}
+
+}  // namespace
+
+TEST_CASE("the first window is read as by a standard transformer") {
+    Random random(1);
+    Transformer<double> model(small_config(), random);
+    const Tokens tokens = random_tokens(2, 6, 2);
+    RecurrentState<double> state;
+    Tape tape(Tape::inference);
+    CHECK(largest_difference(window_with_recurrence(tape, model, tokens, state).value(), model.local(tape, tokens).value()) == 0);
+}
+
+TEST_CASE("two windows of one layer are one window of twice the length") {
+    TransformerConfig config = small_config({});
+    config.layers = 1;  // with more, the standard transformer's lower layers look further back
+    Random random(3);
+    Transformer<double> model(config, random);
+    const Tokens tokens = random_tokens(2, 11, 4);
+    RecurrentState<double> state;
+    Tape tape(Tape::inference);
+    window_with_recurrence(tape, model, columns(tokens, 0, 6), state);
+    const Tensor<double, 3> second = window_with_recurrence(tape, model, columns(tokens, 6, 5), state).value();
+    const Tensor<double, 3> whole = model.local(tape, tokens).value();
+    for (Index b = 0; b < 2; ++b)
+        for (Index i = 0; i < 5 * 11; ++i) CHECK(row(second, b)[i] == doctest::Approx(row(whole, b, Index(6))[i]).epsilon(1e-10));
+}
+
+TEST_CASE("two layers see two windows back, and an edit before that changes nothing") {
+    Random random(5);
+    Transformer<double> model(small_config(), random);
+    const Tokens tokens = random_tokens(1, 24, 6);
+    const auto last_of_four = [&](Index edited) {
+        Tokens changed = tokens;
+        if (edited >= 0) changed(0, edited) = (changed(0, edited) + 1) % 11;
+        RecurrentState<double> state;
+        Tape tape(Tape::inference);
+        Tensor<double, 3> logits;
+        for (Index window = 0; window < 4; ++window)
+            logits = window_with_recurrence(tape, model, columns(changed, 6 * window, 6), state).value();
+        return logits;
+    };
+    const Tensor<double, 3> before = last_of_four(-1);
+    CHECK(largest_difference(before, last_of_four(5)) == 0);
+    CHECK(largest_difference(before, last_of_four(6)) > 1e-6);
+    CHECK(largest_difference(before, last_of_four(13)) > 1e-6);
+}
+
+TEST_CASE("an entry whose document has ended sees no previous window, its neighbour does") {
+    Random random(7);
+    Transformer<double> model(small_config(), random);
+    const Tokens first = random_tokens(2, 6, 8), second = random_tokens(2, 6, 9);
+    Tape tape(Tape::inference);
+    RecurrentState<double> state, kept;
+    window_with_recurrence(tape, model, first, state);
+    window_with_recurrence(tape, model, first, kept);
+    state.clear(0);
+    const Tensor<double, 3> cleared = window_with_recurrence(tape, model, second, state).value(),
+                            both = window_with_recurrence(tape, model, second, kept).value(),
+                            local = model.local(tape, second).value();
+    for (Index i = 0; i < 6 * 11; ++i) {
+        CHECK(row(cleared, Index(0))[i] == doctest::Approx(row(local, Index(0))[i]).epsilon(1e-10));
+        CHECK(row(cleared, Index(1))[i] == row(both, Index(1))[i]);
+    }
+    CHECK(largest_difference(both, local) > 1e-3);
+}
+
+TEST_CASE("gradients reach every parameter, and stop at the states of the previous window") {
+    Random random(10);
+    Transformer<double> model(small_config(), random);
+    const Tokens first = random_tokens(2, 4, 11), second = random_tokens(2, 4, 12);
+    RecurrentState<double> previous;
+    {
+        Tape tape(Tape::inference);
+        window_with_recurrence(tape, model, first, previous);
+    }
+    parameter_gradient_error(model.parameters(), [&](Tape& on) {  // the states stay those of the unchanged parameters
+        RecurrentState<double> state = previous;
+        return weighted_logits(on, window_with_recurrence(on, model, second, state));
+    });
+}
+
+TEST_CASE("a state of other entries is refused") {
+    Random random(13);
+    Transformer<double> model(small_config(), random);
+    RecurrentState<double> state;
+    Tape tape(Tape::inference);
+    window_with_recurrence(tape, model, random_tokens(2, 4, 14), state);
+    CHECK_THROWS_WITH_AS(window_with_recurrence(tape, model, random_tokens(3, 4, 14), state),
+                         "window_with_recurrence: 3 batch entries, the state has 2", ShapeError);
+}

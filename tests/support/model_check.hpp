@@ -1,0 +1,51 @@
+/// Gradient check of a whole model.
+#pragma once
+
+#include <doctest/doctest.h>
+
+#include "fot/core/parameter.hpp"
+#include "support/tape_check.hpp"
+
+namespace fot::testing {
+
+/// Largest relative error of the gradient of any parameter of `loss(tape)`.
+template <class Loss>
+double parameter_gradient_error(std::vector<Parameter<double>> parameters, Loss&& loss) {
+    zero_gradients(parameters);
+    Tape tape;
+    tape.backward(loss(tape));
+    const auto value = [&] {
+        Tape inference(Tape::inference);
+        return loss(inference).value()(0);
+    };
+    double worst = 0;
+    for (const auto& p : parameters) {
+        Tensor<double, 1> before = empty<double, 1>({p.count}), gradient = before;
+        std::copy_n(p.value, p.count, before.data());
+        std::copy_n(p.gradient, p.count, gradient.data());
+        const auto at_these = [&] {
+            std::copy_n(before.data(), p.count, p.value);
+            return value();
+        };
+        const double error = gradient_error(before, gradient, at_these);
+        std::copy_n(before.data(), p.count, p.value);
+        INFO(p.name);
+        CHECK(error < 1e-6);
+        worst = std::max(worst, error);
+    }
+    return worst;
+}
+
+/// The loss sum of weight * logits, as a variable.
+inline Variable<double, 1> weighted_logits(Tape& tape, const Variable<double, 3>& y) {
+    Random random(6);
+    const Tensor<double, 3> weight = normal_tensor<double, 3>(shape_of(y.value()), 1, random);
+    return tape.record(
+        Tensor<double, 1>{weighted_sum(y.value(), weight)},
+        [=](const Tensor<double, 1>& d) {
+            for (std::size_t i = 0; i < weight.size(); ++i) y.gradient().data()[i] += d(0) * weight.data()[i];
+        },
+        y);
+}
+
+}  // namespace fot::testing
