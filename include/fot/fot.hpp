@@ -1,61 +1,70 @@
 /// The whole library, in reading order.
 #pragma once
 
-// clang-format off: the reading order is not the alphabet
+// The reading order is not the alphabet.
+// clang-format off
 
+#include "fot/core/check.hpp"         // errors that name what was wrong
+#include "fot/core/allocator.hpp"     // freed blocks are kept for the next tensor
+#include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
+#include "fot/core/parallel.hpp"      // parallel loops
+#include "fot/core/blas.hpp"          // one checked matrix product
+#include "fot/core/tile_product.hpp"  // products of tiles that fit into the cache
+#include "fot/core/exponential.hpp"   // an exponential that vectorises
+#include "fot/core/largest.hpp"       // the largest of a row
+#include "fot/core/bfloat16.hpp"      // half the bytes for memories
+#include "fot/core/random.hpp"        // seeded, the same everywhere
+#include "fot/core/autograd.hpp"      // the tape
+#include "fot/core/parameter.hpp"     // what optimisers and checkpoints see of a model
+
+#include "fot/nn/linear.hpp"         // linear maps, into heads and out of them
+#include "fot/nn/embedding.hpp"      // a row of a table for each token
+#include "fot/nn/norm.hpp"           // RMS norm; queries and keys of length one
+#include "fot/nn/rotary.hpp"         // positions as rotations
+#include "fot/nn/feed_forward.hpp"   // widen, bend, narrow
+#include "fot/nn/arrange.hpp"        // sums, and rows taken out or put together
+#include "fot/nn/cross_entropy.hpp"  // the loss of training
+
+#include "fot/memory/streaming_search.hpp"  // exact top-k over a stream of key blocks
+#include "fot/memory/exact_search.hpp"      // exact top-k in one call
+#include "fot/memory/key_value_memory.hpp"  // the external memory of a layer
+
+#include "fot/data/dictionary.hpp"  // dictionary lookup
+#include "fot/data/text.hpp"        // bytes as tokens
+#include "fot/data/corpus.hpp"      // where real text comes from
+#include "fot/data/documents.hpp"   // documents to batches
+
+#include "fot/attention/softmax.hpp"               // softmax over keys that arrive in blocks
 #include "fot/attention/causal_attention.hpp"      // local attention
-#include "fot/attention/context_mass.hpp"          // how much each context weighs
 #include "fot/attention/contexts.hpp"              // who sees whom
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
-#include "fot/attention/gate.hpp"                  // the Memorizing Transformer's two attentions
+#include "fot/attention/context_mass.hpp"          // how much each context weighs
 #include "fot/attention/memory_attention.hpp"      // local context and the best of a memory
-#include "fot/attention/softmax.hpp"               // softmax over keys that arrive in blocks
-#include "fot/core/allocator.hpp"                  // freed blocks are kept for the next tensor
-#include "fot/core/autograd.hpp"                   // the tape
-#include "fot/core/bfloat16.hpp"                   // half the bytes for memories
-#include "fot/core/blas.hpp"                       // one checked matrix product
-#include "fot/core/check.hpp"                      // errors that name what was wrong
-#include "fot/core/exponential.hpp"                // an exponential that vectorises
-#include "fot/core/largest.hpp"                    // the largest of a row
-#include "fot/core/parallel.hpp"                   // parallel loops
-#include "fot/core/parameter.hpp"                  // what optimisers and checkpoints see of a model
-#include "fot/core/random.hpp"                     // seeded, the same everywhere
-#include "fot/core/tensor.hpp"                     // row-major tensors, the shape letters
-#include "fot/core/tile_product.hpp"               // products of tiles that fit into the cache
-#include "fot/data/corpus.hpp"                     // where real text comes from
-#include "fot/data/dictionary.hpp"                 // dictionary lookup
-#include "fot/data/documents.hpp"                  // documents to batches
-#include "fot/data/text.hpp"                       // bytes as tokens
-#include "fot/loss/contrastive_loss.hpp"           // what crossbatch does implicitly, as a loss
-#include "fot/measure/intervals.hpp"               // how sure a number is
-#include "fot/measure/memory_curve.hpp"            // perplexity against memory size
-#include "fot/measure/perplexity.hpp"              // perplexity and bits per byte
-#include "fot/measure/positive_mass.hpp"           // r_d
-#include "fot/measure/retrieval.hpp"               // kNN score, Focus score, recall
-#include "fot/memory/exact_search.hpp"             // exact top-k in one call
-#include "fot/memory/key_value_memory.hpp"         // the external memory of a layer
-#include "fot/memory/streaming_search.hpp"         // exact top-k over a stream of key blocks
-#include "fot/model/config.hpp"                    // the shape of a model
-#include "fot/model/generation.hpp"                // writing, token by token
-#include "fot/model/inference.hpp"                 // reading with memory, window by window
-#include "fot/model/transformer.hpp"               // the decoder
-#include "fot/model/transformer_xl.hpp"            // the same with the states of the previous window
-#include "fot/nn/arrange.hpp"                      // sums, and rows taken out or put together
-#include "fot/nn/cross_entropy.hpp"                // the loss of training
-#include "fot/nn/embedding.hpp"                    // a row of a table for each token
-#include "fot/nn/feed_forward.hpp"                 // widen, bend, narrow
-#include "fot/nn/linear.hpp"                       // linear maps, into heads and out of them
-#include "fot/nn/norm.hpp"                         // RMS norm; queries and keys of length one
-#include "fot/nn/rotary.hpp"                       // positions as rotations
-#include "fot/train/adafactor.hpp"                 // Adafactor
-#include "fot/train/adamw.hpp"                     // AdamW
-#include "fot/train/checkpoint.hpp"                // weights, optimiser, random state, step
-#include "fot/train/clip.hpp"                      // the norm of all gradients
-#include "fot/train/dtype.hpp"                     // element types of stored tensors
-#include "fot/train/interrupt.hpp"                 // Ctrl-C as a question
-#include "fot/train/muon.hpp"                      // Muon
-#include "fot/train/optimizer.hpp"                 // what optimisers share
-#include "fot/train/replacing_file.hpp"            // files written all or nothing
-#include "fot/train/safetensors.hpp"               // named tensors in a file
-#include "fot/train/schedule.hpp"                  // learning rate, context length, number of contexts
-#include "fot/train/trainer.hpp"                   // the training loop
+#include "fot/attention/gate.hpp"                  // the Memorizing Transformer's two attentions
+
+#include "fot/loss/contrastive_loss.hpp"  // what crossbatch does implicitly, as a loss
+
+#include "fot/model/config.hpp"          // the shape of a model
+#include "fot/model/transformer.hpp"     // the decoder
+#include "fot/model/transformer_xl.hpp"  // the same with the states of the previous window
+#include "fot/model/inference.hpp"       // reading with memory, window by window
+#include "fot/model/generation.hpp"      // writing, token by token
+
+#include "fot/train/optimizer.hpp"       // what optimisers share
+#include "fot/train/adamw.hpp"           // AdamW
+#include "fot/train/adafactor.hpp"       // Adafactor
+#include "fot/train/muon.hpp"            // Muon
+#include "fot/train/clip.hpp"            // the norm of all gradients
+#include "fot/train/schedule.hpp"        // learning rate, context length, number of contexts
+#include "fot/train/dtype.hpp"           // element types of stored tensors
+#include "fot/train/replacing_file.hpp"  // files written all or nothing
+#include "fot/train/safetensors.hpp"     // named tensors in a file
+#include "fot/train/checkpoint.hpp"      // weights, optimiser, random state, step
+#include "fot/train/interrupt.hpp"       // Ctrl-C as a question
+#include "fot/train/trainer.hpp"         // the training loop
+
+#include "fot/measure/intervals.hpp"      // how sure a number is
+#include "fot/measure/positive_mass.hpp"  // r_d
+#include "fot/measure/perplexity.hpp"     // perplexity and bits per byte
+#include "fot/measure/memory_curve.hpp"   // perplexity against memory size
+#include "fot/measure/retrieval.hpp"      // kNN score, Focus score, recall
