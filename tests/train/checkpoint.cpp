@@ -26,14 +26,20 @@ struct Run {
     Random random{7};
     Index step = 0;
     double accuracy = 0;
+    std::vector<Index> starts{};  // grows with each step
+    std::vector<Real> losses{};   // likewise
 
     TrainingState<Real> state() {
-        return {model.parameters(), optimizer.state(), {{"batches", &random}}, {{"step", &step}}, {{"accuracy", &accuracy}}};
+        return {model.parameters(),        optimizer.state(),     {{"batches", &random}}, {{"step", &step}},
+                {{"accuracy", &accuracy}}, {{"starts", &starts}}, {{"losses", &losses}}};
     }
     void train(Index steps) {
         for (; steps > 0; --steps, ++step) {
             zero_gradients(model.parameters());
-            accuracy = 0.9 * accuracy + 0.1 * model.loss(random);
+            const double loss = model.loss(random);
+            accuracy = 0.9 * accuracy + 0.1 * loss;
+            starts.push_back(100 * step);
+            losses.push_back(static_cast<Real>(loss));
             optimizer.step(model.parameters(), 0.1 / static_cast<double>(step + 1));
         }
     }
@@ -62,6 +68,8 @@ TEST_CASE_TEMPLATE("a run resumed from a checkpoint ends bitwise like one that r
     CHECK(outcome(second) == outcome(through));
     CHECK(second.random.state == through.random.state);
     CHECK(second.accuracy == through.accuracy);
+    CHECK(second.starts == through.starts);
+    CHECK(second.losses == through.losses);
     CHECK(second.step == 10);
     CHECK(outcome(first) != outcome(through));
 }
@@ -100,8 +108,9 @@ TEST_CASE("a checkpoint is a safetensors file with the weights under their own n
     CHECK(file.read<Index>("training/optimizer_step") == std::vector<Index>{3});
     CHECK(file.read<Index>("training/integer/step") == std::vector<Index>{3});
     CHECK(file.read<double>("training/number/accuracy") == std::vector<double>{run.accuracy});
+    CHECK(file.read<std::int64_t>("training/list/starts") == std::vector<std::int64_t>(run.starts.begin(), run.starts.end()));
     CHECK(file.read<std::uint64_t>("training/random/batches").front() == run.random.state[0]);
-    CHECK(file.names().size() == 2 + 4 + 1 + 3);
+    CHECK(file.names().size() == 2 + 4 + 1 + 5);
     CHECK(read_metadata(path) == Metadata{{"model", "tiny"}});
 }
 
@@ -151,7 +160,7 @@ TEST_CASE("a checkpoint of another run is refused, and the run stays as it was")
     TrainingState<double> more = run.state();
     Random second(1);
     more.randoms["second"] = &second;
-    CHECK(refusal(more) == at + "has no tensor 'training/random/second', among 10");
+    CHECK(refusal(more) == at + "has no tensor 'training/random/second', among 12");
 
     TrainingState<double> fewer = run.state();
     fewer.numbers.clear();

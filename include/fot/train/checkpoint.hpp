@@ -11,10 +11,13 @@
 ///     training/random/batches                     U64   the four words of a generator
 ///     training/integer/step                       I64   a counter
 ///     training/number/accuracy                    F64   a running average
+///     training/list/starts                        I64   counters in a row, as many as there are
+///     training/array/memory                       F32   numbers in a row: what a memory holds, say
 ///
 /// Read first: train/safetensors.hpp, train/optimizer.hpp.   Read next: train/trainer.hpp.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -35,6 +38,8 @@ struct TrainingState {
     std::map<std::string, Random*> randoms;
     std::map<std::string, Index*> integers;
     std::map<std::string, double*> numbers;
+    std::map<std::string, std::vector<Index>*> lists = {};  ///< loaded with whatever length they were saved with
+    std::map<std::string, std::vector<Real>*> arrays = {};  ///< likewise
 };
 
 namespace detail {
@@ -47,6 +52,7 @@ struct CheckpointPiece {
     Dtype dtype;
     std::vector<Index> shape;
     void* bytes;
+    std::function<void*(Index)> resized = nullptr;  ///< for lists and arrays: makes room for another length, returns where
 };
 
 /// The one list that saving and loading share.
@@ -62,6 +68,14 @@ std::vector<CheckpointPiece> checkpoint_pieces(const TrainingState<Real>& state)
         pieces.push_back({prefix + "random/" + name, Dtype::u64, {4}, random->state.data()});
     for (const auto& [name, integer] : state.integers) pieces.push_back({prefix + "integer/" + name, Dtype::i64, {}, integer});
     for (const auto& [name, number] : state.numbers) pieces.push_back({prefix + "number/" + name, Dtype::f64, {}, number});
+    const auto add_list = [&]<class T>(const std::string& name, std::vector<T>* list) {
+        pieces.push_back({prefix + name, dtype_of<T>(), {static_cast<Index>(list->size())}, list->data(), [list](Index size) {
+                              list->resize(static_cast<std::size_t>(size));
+                              return static_cast<void*>(list->data());
+                          }});
+    };
+    for (const auto& [name, list] : state.lists) add_list("list/" + name, list);
+    for (const auto& [name, array] : state.arrays) add_list("array/" + name, array);
     return pieces;
 }
 
@@ -100,7 +114,8 @@ void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real
     std::set<std::string> known;
     for (const auto& piece : pieces) {
         known.insert(piece.name);
-        detail::require_stored_shape(file, piece.name, piece.shape);
+        const std::vector<Index> shape = file.shape(piece.name);
+        detail::require_stored_shape(file, piece.name, piece.resized && shape.size() == 1 ? shape : piece.shape);
         require<FileError>(file.dtype(piece.name) == piece.dtype, path.string(), ": tensor '", piece.name, "' has dtype ",
                            dtype_name(file.dtype(piece.name)), ", expected ", dtype_name(piece.dtype),
                            " (a checkpoint goes on only in the type it was made in)");
@@ -109,7 +124,8 @@ void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real
                                ": tensor '", piece.name, "' is all zero, which is no state of a generator");
     }
     detail::refuse_unknown(file, known, true);
-    for (const auto& piece : pieces) file.read_bytes(piece.name, piece.bytes);
+    for (const auto& piece : pieces)
+        file.read_bytes(piece.name, piece.resized ? piece.resized(file.shape(piece.name)[0]) : piece.bytes);
 }
 
 /// Writes the weights of a finished model: one tensor a parameter, under its name.

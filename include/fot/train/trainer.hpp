@@ -97,6 +97,14 @@ class Trainer {
     void keep(const std::string& name, Random& random) { keep_in(state_.randoms, name, random); }
     void keep(const std::string& name, Index& integer) { keep_in(state_.integers, name, integer); }
     void keep(const std::string& name, double& number) { keep_in(state_.numbers, name, number); }
+    void keep(const std::string& name, std::vector<Index>& list) { keep_in(state_.lists, name, list); }
+    void keep(const std::string& name, std::vector<Real>& array) { keep_in(state_.arrays, name, array); }
+
+    /// For state that has to be written into what is kept first, and to be made of it again.
+    void around_checkpoints(std::function<void()> before_save, std::function<void()> after_load) {
+        before_save_.push_back(std::move(before_save));
+        after_load_.push_back(std::move(after_load));
+    }
 
     /// The same for a schedule that moves on by what it observes: its stage and its running signal are kept.
     template <class Value>
@@ -104,8 +112,7 @@ class Trainer {
         const auto copy = std::make_shared<typename StageSchedule<Value>::State>();
         keep(name + ".stage", copy->stage);
         keep(name + ".running", copy->running);
-        before_save_.push_back([&schedule, copy] { *copy = schedule.state(); });
-        after_load_.push_back([&schedule, copy] { schedule.restore(*copy); });
+        around_checkpoints([&schedule, copy] { *copy = schedule.state(); }, [&schedule, copy] { schedule.restore(*copy); });
     }
 
     /// Goes on from the checkpoint if there is one; says whether there was. Call it after `keep`.

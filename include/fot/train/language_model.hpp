@@ -1,0 +1,247 @@
+/// The models that the paper compares as language models: one way to train for each, on the same parameters and the same text.
+///
+///     standard         the local context alone
+///     transformer_xl   and, in every layer, the states of the window before; documents are read in order
+///     memorizing       and, in the memory layer, a memory that the training fills as it reads; nothing learns through it
+///     crossbatch       and, in the memory layer, previous contexts of the own and of other documents, differentiably
+///
+/// A model of one kind can be continued as any other: no kind has parameters of its own (the gate of `Integration::gated`
+/// excepted).
+///
+/// Source: paper section 5.1 and appendix A.
+/// Read first: data/documents.hpp, model/transformer.hpp, model/transformer_xl.hpp, model/inference.hpp.   Read next: an example.
+#pragma once
+
+#include "fot/data/documents.hpp"
+#include "fot/model/inference.hpp"
+#include "fot/model/transformer_xl.hpp"
+#include "fot/nn/cross_entropy.hpp"
+#include "fot/train/trainer.hpp"
+
+namespace fot {
+
+/// How a language model sees what came before its local context, in training.
+enum class LanguageModelKind { standard, transformer_xl, memorizing, crossbatch };
+
+/// One of the models to be compared.
+struct LanguageModelRecipe {
+    std::string name;  ///< in tables and results
+    LanguageModelKind kind = LanguageModelKind::standard;
+    Integration integration = Integration::merged;  ///< of the memory layer: part of the model's configuration
+
+    // crossbatch
+    Index positives = 1;                                      ///< w, previous contexts of the own document
+    ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and d - 1 negatives
+    bool differentiable = true;                               ///< false: keys and values of previous contexts are constants
+
+    // memorizing
+    Index memory_tokens = 2048;  ///< the oldest leave first; the memory is cleared at the end of a document
+    Index top_k = 32;            ///< retrieved per query and head
+};
+
+/// d = 1 until 3/10 of the training, then doubled step by step, so that half of the training is left for the largest number. A
+/// model that meets many contexts before it has learned to use its own learns to ignore them all. Errors: ConfigError unless
+/// contexts is a power of two.
+inline ContextSchedule doubled_contexts(Index contexts, Index steps) {
+    Index doublings = 0;
+    while (Index(1) << doublings < contexts) ++doublings;
+    require<ConfigError>(contexts >= 1 && Index(1) << doublings == contexts, "doubled_contexts: ", contexts,
+                         " contexts, expected a power of two");
+    std::vector<std::pair<Index, Index>> switches{{0, 1}};
+    const Index begin = 3 * steps / 10, end = steps / 2;
+    for (Index i = 1; i <= doublings; ++i) {
+        const Index step = begin + (doublings > 1 ? (end - begin) * (i - 1) / (doublings - 1) : 0);
+        if (step <= switches.back().first) switches.pop_back();  // a very short training skips some
+        switches.emplace_back(step, Index(1) << i);
+    }
+    return ContextSchedule::at_steps(switches);
+}
+
+/// How much text a step sees.
+struct LanguageModelBatch {
+    Index entries = 16;  ///< documents
+    Index length = 128;  ///< tokens of the local context
+};
+
+/// Loss and gradients of one step after another, for a Trainer.
+///
+/// standard and crossbatch draw random pieces of random documents; transformer_xl and memorizing walk through documents in order,
+/// each batch index through its own, since their states belong to the text just before. All see entries * length tokens a step.
+/// Errors: ConfigError if the model's integration is not that of the recipe; DataError if there are too few documents.
+template <class Real>
+class LanguageModelTraining {
+   public:
+    /// Model and documents must outlive the training.
+    LanguageModelTraining(Transformer<Real>& model, LanguageModelRecipe recipe, const std::vector<TokenDocument>& documents,
+                          LanguageModelBatch batch, std::uint64_t seed)
+        : model_(model),
+          recipe_(std::move(recipe)),
+          documents_(documents),
+          batch_(batch),
+          random_(seed),
+          memory_(model.config(), batch.entries, Storage::full, recipe_.memory_tokens) {
+        require<ConfigError>(model.config().integration == recipe_.integration, "LanguageModelTraining: the model is ",
+                             model.config().integration == Integration::gated ? "gated" : "merged", ", the recipe '", recipe_.name,
+                             "' is not");
+        if (walks()) begin_walk();
+    }
+    LanguageModelTraining(const LanguageModelTraining&) = delete;  // the walk points at the order of documents
+    LanguageModelTraining& operator=(const LanguageModelTraining&) = delete;
+
+    /// One step: adds to the gradients of the model. Steps count from 0 and come in order.
+    StepResult operator()(Index step) {
+        Tape tape;
+        const Variable<Real, 1> loss = walks() ? loss_of_walk(tape) : loss_of_pieces(tape, step);
+        tape.backward(loss);
+        return {.loss = static_cast<double>(loss.value()(0)), .tokens = batch_.entries * batch_.length};
+    }
+
+    /// Makes all that the next step depends on part of the trainer's checkpoints.
+    void keep(Trainer<Real>& trainer) {
+        trainer.keep("batches", random_);
+        trainer.keep("contexts", recipe_.contexts);
+        if (!walks()) return;
+        trainer.keep("walk.document", walk_->state.document);
+        trainer.keep("walk.start", walk_->state.start);
+        trainer.keep("walk.next", walk_->state.next);
+        trainer.keep("states.sizes", kept_sizes_);
+        trainer.keep("states", kept_);
+        if (recipe_.kind == LanguageModelKind::memorizing)
+            trainer.around_checkpoints([this] { write_memory(); }, [this] { read_memory(); });
+        else
+            trainer.around_checkpoints([this] { write_states(); }, [this] { read_states(); });
+    }
+
+   private:
+    bool walks() const {
+        return recipe_.kind == LanguageModelKind::transformer_xl || recipe_.kind == LanguageModelKind::memorizing;
+    }
+
+    /// A random order of the documents, and a random place in the first of each batch index: not all begin at a beginning.
+    void begin_walk() {
+        order_ = documents_;
+        random_.shuffle(order_);
+        walk_.emplace(order_, WindowShape{.entries = batch_.entries, .positives = 0, .length = batch_.length});
+        for (Index b = 0; b < batch_.entries; ++b) {
+            const Index windows = order_[static_cast<std::size_t>(b)].length() / batch_.length;
+            walk_->state.document[static_cast<std::size_t>(b)] = b;
+            walk_->state.start[static_cast<std::size_t>(b)] = batch_.length * random_.below(std::max<Index>(windows, 1));
+        }
+        walk_->state.next = batch_.entries;
+    }
+
+    /// Mean loss of a batch in nats. An entry's current window is at a random place, its previous ones lie before it.
+    Variable<Real, 1> loss_of_pieces(Tape& tape, Index step) {
+        const bool standard = recipe_.kind == LanguageModelKind::standard;
+        const Index contexts = recipe_.contexts.next(step, random_);
+        // All models draw places with room for w previous windows, the standard one too: it must not see easier text.
+        const WindowShape shape{.entries = batch_.entries,
+                                .pool = std::max(batch_.entries, contexts),
+                                .positives = recipe_.positives,
+                                .length = batch_.length};
+        const ContextBatch<Real> batch = sample_contexts<Real>(documents_, shape, random_);
+        const ContextTable table =
+            standard ? no_contexts(batch_.entries)
+                     : previous_contexts(batch_.entries, recipe_.positives, (contexts - 1) * recipe_.positives, shape.documents());
+        const Tokens none = empty<std::int32_t, 2>({0, 0});
+        const CrossbatchInput input{.previous = standard ? none : batch.previous,
+                                    .current = batch.current,
+                                    .table = table,
+                                    .differentiable_previous = recipe_.differentiable};
+        return cross_entropy(tape, model_.crossbatch(tape, input), batch.targets, batch.mask, Reduction::token_mean);
+    }
+
+    /// The same for the next window of each batch index, with what is kept of the windows before.
+    Variable<Real, 1> loss_of_walk(Tape& tape) {
+        const ContextBatch<Real> batch = *walk_->template next<Real>();
+        for (Index b = 0; b < batch_.entries; ++b)
+            if (walk_->state.start[static_cast<std::size_t>(b)] == batch_.length) {  // the first window of a document
+                memory_.clear(b);
+                recurrent_.clear(b);
+            }
+        const Variable<Real, 3> logits = recipe_.kind == LanguageModelKind::memorizing
+                                             ? window_with_memory(tape, model_, batch.current, memory_, {.top_k = recipe_.top_k})
+                                             : window_with_recurrence(tape, model_, batch.current, recurrent_);
+        return cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
+    }
+
+    /// Transformer-XL's states as one row of numbers, and back.
+    void write_states() {
+        kept_.clear();
+        kept_sizes_.clear();
+        for (const bool seen : recurrent_.seen) kept_sizes_.push_back(seen);
+        for (const Tensor<Real, 3>& input : recurrent_.inputs) kept_.insert(kept_.end(), input.data(), input.data() + input.size());
+    }
+    void read_states() {
+        const Index numbers = static_cast<Index>(kept_.size()), layers = model_.config().layers, width = model_.config().width;
+        const Index length = numbers / (layers * batch_.entries * width);
+        require<DataError>(numbers == layers * batch_.entries * length * width &&
+                               (numbers == 0 || static_cast<Index>(kept_sizes_.size()) == batch_.entries),
+                           "LanguageModelTraining: ", numbers, " kept states of ", kept_sizes_.size(), " entries, expected ",
+                           batch_.entries, " entries in ", layers, " layers of width ", width);
+        recurrent_ = {};
+        recurrent_.seen.assign(kept_sizes_.begin(), kept_sizes_.end());
+        for (Index layer = 0; numbers > 0 && layer < layers; ++layer) {
+            recurrent_.inputs.push_back(empty<Real, 3>({batch_.entries, length, width}));
+            Tensor<Real, 3>& input = recurrent_.inputs.back();
+            std::copy_n(kept_.data() + layer * element_count(input), input.size(), input.data());
+        }
+    }
+
+    /// What the memories hold as one row of numbers, and back: per memory the number of entries, then keys and values by head.
+    void write_memory() {
+        kept_.clear();
+        kept_sizes_.clear();
+        for (const Index layer : model_.config().memory_layers)
+            for (Index b = 0; b < batch_.entries; ++b) {
+                const KeyValueMemory<Real>& memory = memory_.memory(layer, b);
+                kept_sizes_.push_back(memory.size());
+                for (Index h = 0; h < memory.heads(); ++h)
+                    memory.for_each_block(h, [&](const auto& keys, const auto& values, Index) {
+                        for (Index i = 0; i < keys.rows; ++i)
+                            for (const auto& part : {keys, values})
+                                kept_.insert(kept_.end(), part.data + i * part.leading,
+                                             part.data + i * part.leading + part.columns);
+                    });
+            }
+    }
+    void read_memory() {
+        const auto& layers = model_.config().memory_layers;
+        require<DataError>(kept_sizes_.size() == layers.size() * static_cast<std::size_t>(batch_.entries),
+                           "LanguageModelTraining: ", kept_sizes_.size(), " kept memories, expected ",
+                           static_cast<Index>(layers.size()) * batch_.entries);
+        std::size_t next = 0, place = 0;
+        for (const Index layer : layers)
+            for (Index b = 0; b < batch_.entries; ++b) {
+                KeyValueMemory<Real>& memory = memory_.memory(layer, b);
+                const Index size = kept_sizes_[next++], numbers = 2 * size * memory.heads() * memory.width();
+                require<DataError>(
+                    size >= 0 && size <= recipe_.memory_tokens && place + static_cast<std::size_t>(numbers) <= kept_.size(),
+                    "LanguageModelTraining: a kept memory of ", size, " entries, expected at most ", recipe_.memory_tokens,
+                    " and their keys and values");
+                Tensor<Real, 3> keys = empty<Real, 3>({size, memory.heads(), memory.width()}), values = empty_like(keys);
+                for (Index h = 0; h < memory.heads(); ++h)
+                    for (Index i = 0; i < size; ++i)
+                        for (Tensor<Real, 3>* part : {&keys, &values}) {
+                            std::copy_n(kept_.data() + place, memory.width(), row(*part, i, h));
+                            place += static_cast<std::size_t>(memory.width());
+                        }
+                memory.clear();
+                memory.append(keys, values, 0);
+            }
+    }
+
+    Transformer<Real>& model_;
+    LanguageModelRecipe recipe_;
+    const std::vector<TokenDocument>& documents_;
+    LanguageModelBatch batch_;
+    Random random_;
+    std::vector<TokenDocument> order_;  // of the walk
+    std::optional<DocumentWalk> walk_;
+    MemoryState<Real> memory_;
+    RecurrentState<Real> recurrent_;
+    std::vector<Real> kept_;  // the states as a checkpoint holds them
+    std::vector<Index> kept_sizes_;
+};
+
+}  // namespace fot

@@ -1,0 +1,155 @@
+#include "fot/train/language_model.hpp"
+
+#include <doctest/doctest.h>
+
+#include "fot/train/muon.hpp"
+#include "support/temporary_folder.hpp"
+
+using namespace fot;
+
+namespace {
+
+const testing::TemporaryFolder folder;
+
+/// Text in which a document repeats its own words: lines of one of its few words each.
+std::vector<TokenDocument> documents(Index count, Index length) {
+    Random random(1);
+    std::vector<TokenDocument> all;
+    for (Index i = 0; i < count; ++i) {
+        TokenDocument document;
+        std::int32_t word[4];
+        for (std::int32_t& letter : word) letter = static_cast<std::int32_t>(random.below(10));
+        for (Index t = 0; t < length; ++t) document.tokens.push_back(random.uniform() < 0.1 ? 10 : word[t % 4]);
+        all.push_back(document);
+    }
+    return all;
+}
+
+Transformer<float> small_model(Integration integration = Integration::merged) {
+    Random random(2);
+    return Transformer<float>({.vocabulary = 11,
+                               .width = 16,
+                               .layers = 2,
+                               .memory_layers = {1},
+                               .heads = 2,
+                               .memory_heads = 1,
+                               .feed_forward = 16,
+                               .integration = integration},
+                              random);
+}
+
+std::vector<LanguageModelRecipe> recipes() {
+    return {
+        {.name = "standard", .kind = LanguageModelKind::standard},
+        {.name = "xl", .kind = LanguageModelKind::transformer_xl},
+        {.name = "mt", .kind = LanguageModelKind::memorizing, .integration = Integration::gated, .memory_tokens = 30, .top_k = 4},
+        {.name = "mt_merged", .kind = LanguageModelKind::memorizing, .memory_tokens = 30, .top_k = 4},
+        {.name = "crossbatch_1", .kind = LanguageModelKind::crossbatch},
+        {.name = "crossbatch_4_w2", .kind = LanguageModelKind::crossbatch, .positives = 2, .contexts = doubled_contexts(4, 20)},
+        {.name = "constant_previous", .kind = LanguageModelKind::crossbatch, .differentiable = false}};
+}
+
+std::vector<float> weights(Transformer<float>& model) {
+    std::vector<float> all;
+    for (const auto& p : model.parameters()) all.insert(all.end(), p.value, p.value + p.count);
+    return all;
+}
+
+/// Trains for `steps` of 20, beginning where the checkpoint stopped; returns the losses and leaves a checkpoint.
+std::vector<double> train(Transformer<float>& model, const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& text,
+                          Index steps, const std::filesystem::path& checkpoint = {}) {
+    LanguageModelTraining<float> training(model, recipe, text, {.entries = 3, .length = 8}, 5);
+    Muon<float> optimizer(model.parameters(), {});
+    Trainer<float> trainer(model.parameters(), optimizer,
+                           {.steps = steps, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
+    training.keep(trainer);
+    trainer.resume();
+    std::vector<double> losses;
+    trainer.run([&](Index step) {
+        const StepResult result = training(step);
+        losses.push_back(result.loss);
+        CHECK(result.tokens == 24);
+        return result;
+    });
+    return losses;
+}
+
+}  // namespace
+
+TEST_CASE("contexts are doubled between three and five tenths of the training") {
+    Random random(1);
+    ContextSchedule schedule = doubled_contexts(8, 100);
+    std::vector<Index> seen;
+    for (Index step = 0; step < 100; ++step) seen.push_back(schedule.next(step, random));
+    CHECK(seen[29] == 1);
+    CHECK(seen[30] == 2);
+    CHECK(seen[39] == 2);
+    CHECK(seen[40] == 4);
+    CHECK(seen[49] == 4);
+    CHECK(seen[50] == 8);
+    CHECK(doubled_contexts(1, 10).next(9, random) == 1);
+    ContextSchedule hurried = doubled_contexts(16, 3);  // fewer steps than stages
+    CHECK(hurried.next(0, random) >= 1);
+    CHECK(hurried.next(2, random) == 16);
+    CHECK_THROWS_WITH_AS(doubled_contexts(6, 100), "doubled_contexts: 6 contexts, expected a power of two", ConfigError);
+}
+
+TEST_CASE("every kind learns, and a model of one kind goes on as any other") {
+    const std::vector<TokenDocument> text = documents(6, 200);
+    Transformer<float> plain = small_model();
+    const std::vector<double> first = train(plain, recipes()[0], text, 60);
+    CHECK(first.back() < first.front() - 0.5);
+    save_weights(folder / "plain.safetensors", plain.parameters());
+    for (const LanguageModelRecipe& recipe : recipes()) {
+        CAPTURE(recipe.name);
+        if (recipe.integration == Integration::gated) continue;  // has a parameter of its own
+        Transformer<float> model = small_model();
+        load_weights(folder / "plain.safetensors", model.parameters());
+        const std::vector<double> losses = train(model, recipe, text, 40);
+        CHECK(losses.front() < first.front() - 0.4);
+        CHECK(std::accumulate(losses.end() - 10, losses.end(), 0.0) / 10 < losses.front() + 0.05);  // what was learned is not lost
+    }
+}
+
+TEST_CASE("an interrupted training of any kind goes on bitwise") {
+    const std::vector<TokenDocument> text = documents(6, 100);  // documents end on the way
+    for (const LanguageModelRecipe& recipe : recipes()) {
+        CAPTURE(recipe.name);
+        Transformer<float> through = small_model(recipe.integration), first = small_model(recipe.integration),
+                           second = small_model(recipe.integration);
+        const std::vector<double> losses = train(through, recipe, text, 20);
+        const std::filesystem::path checkpoint = folder / (recipe.name + ".safetensors");
+        std::vector<double> in_two = train(first, recipe, text, 9, checkpoint);
+        const std::vector<double> rest = train(second, recipe, text, 20, checkpoint);
+        in_two.insert(in_two.end(), rest.begin(), rest.end());
+        CHECK(in_two == losses);
+        CHECK(weights(second) == weights(through));
+    }
+}
+
+TEST_CASE("the first loss of a kind is that of the same pass written out") {
+    const std::vector<TokenDocument> text = documents(6, 100);
+    Transformer<float> model = small_model();
+    const LanguageModelBatch batch{.entries = 3, .length = 8};
+    LanguageModelTraining<float> training(model, recipes()[4], text, batch, 5);
+    const double loss = training(0).loss;
+    Random random(5);
+    const auto pieces = sample_contexts<float>(text, {.entries = 3, .positives = 1, .length = 8}, random);
+    Tape tape(Tape::inference);
+    const ContextTable table = previous_contexts(3, 1, 0);
+    const Tensor<float, 2> expected =
+        token_nats(model.crossbatch(tape, {pieces.previous, pieces.current, table}).value(), pieces.targets);
+    double sum = 0;
+    for (const float nats : expected.storage()) sum += static_cast<double>(nats);
+    CHECK(loss == doctest::Approx(sum / 24).epsilon(1e-5));
+}
+
+TEST_CASE("a recipe for another integration and too little text are refused") {
+    Transformer<float> merged = small_model();
+    const std::vector<TokenDocument> text = documents(3, 100), few = documents(2, 100);
+    CHECK_THROWS_WITH_AS(LanguageModelTraining<float>(merged, recipes()[2], text, {.entries = 3, .length = 8}, 1),
+                         "LanguageModelTraining: the model is merged, the recipe 'mt' is not", ConfigError);
+    LanguageModelTraining<float> crossbatch(merged, recipes()[4], few, {.entries = 3, .length = 8}, 1);
+    CHECK_THROWS_AS(crossbatch(0), DataError);
+    CHECK_THROWS_AS(LanguageModelTraining<float>(merged, recipes()[1], few, {.entries = 3, .length = 8}, 1), DataError);
+}
