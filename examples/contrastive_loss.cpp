@@ -16,8 +16,6 @@
 
 #include <map>
 
-#include "fot/train/muon.hpp"
-#include "fot/train/trainer.hpp"
 #include "support/text_experiment.hpp"
 
 using namespace fot;
@@ -43,24 +41,22 @@ Variable<float, 1> weighted_sum(Tape& tape, const Variable<float, 1>& a, const V
         a, b);
 }
 
-void train(Example& example, const TextSettings& settings, const Recipe& recipe, float weight,
-           const std::vector<TokenDocument>& documents, std::uint64_t seed, Transformer<float>& model) {
-    Random random(seed + 1000);
-    Muon<float> optimizer(model.parameters(), {});
-    ContextSchedule schedule = raised_contexts(settings);
-    const LearningRate rate = LearningRate::linear_decay(settings.learning_rate, 40, settings.steps);
-    const std::filesystem::path checkpoint =
-        example.output() / message(recipe.name, "_seed", seed, "_", settings.steps, "steps.safetensors");
-    examples::Progress bar(message("train ", recipe.name, ", seed ", seed), settings.steps);
-    Trainer<float> trainer(
-        model.parameters(), optimizer,
-        {.steps = settings.steps,
-         .learning_rate = [&](Index step) { return rate.at(step); },
-         .checkpoint = checkpoint,
-         .progress = [&](const fot::Progress& at) { bar.update(at.steps_done, message("loss ", fixed(at.loss), " nats")); }});
-    trainer.keep("batches", random);
-    trainer.resume();
-    const TrainingOutcome outcome = trainer.run([&](Index step) {
+/// One step after another, for train_text_model.
+struct ContrastiveTraining {
+    Transformer<float>& model;
+    const TextSettings& settings;
+    Recipe recipe;
+    float weight;
+    const std::vector<TokenDocument>& documents;
+    Random random;
+    ContextSchedule schedule = doubled_contexts(settings.contexts, settings.steps);
+
+    void keep(Trainer<float>& trainer) {
+        trainer.keep("batches", random);
+        trainer.keep("contexts", schedule);
+    }
+
+    StepResult operator()(Index step) {
         const Index contexts = schedule.next(step, random), entries = settings.batch, pool = std::max(entries, contexts);
         const ContextBatch<float> batch = sample_contexts<float>(
             documents, {.entries = entries, .pool = pool, .positives = 1, .length = settings.length}, random);
@@ -73,12 +69,9 @@ void train(Example& example, const TextSettings& settings, const Recipe& recipe,
         if (recipe.contrast && contexts > 1)
             loss = weighted_sum(tape, loss, contrastive_loss(tape, seen[0].q, seen[0].context_k, table, recipe.hardest), weight);
         tape.backward(loss);
-        return StepResult{.loss = static_cast<double>(loss.value()(0)), .tokens = entries * settings.length};
-    });
-    if (outcome == TrainingOutcome::interrupted)
-        throw Interrupted(
-            message("training of ", recipe.name, " is kept in ", checkpoint.string(), "; the same command goes on from there"));
-}
+        return {.loss = static_cast<double>(loss.value()(0)), .tokens = entries * settings.length};
+    }
+};
 
 }  // namespace
 
@@ -102,7 +95,8 @@ int main(int argc, char** argv) {
                 const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
                 Random random(seed);
                 Transformer<float> model = new_text_model(settings, random);
-                train(example, settings, recipe, static_cast<float>(weight), training, seed, model);
+                ContrastiveTraining steps{model, settings, recipe, static_cast<float>(weight), training, Random(seed + 1000)};
+                train_text_model(example, settings, recipe.name, steps, seed, model);
                 mass[recipe.name].push_back(measure_positive_mass(settings, split, model));
                 const auto [bits_with, bits_without] = bits_per_byte(settings, split, model);
                 with[recipe.name].push_back(bits_with);

@@ -33,10 +33,10 @@ namespace {
 /// How a model is trained once it has learned the task on one context (phase 2).
 struct Training {
     std::string name;
-    Index steps;                  ///< of phase 2
-    Index questions;              ///< documents with questions in a batch, B
-    Index contexts;               ///< contexts that each of them sees, the own one included
-    Index symbols;                ///< each batch spells with so many of the 61 symbols; 0: all of them
+    Index steps;      ///< of phase 2
+    Index questions;  ///< documents with questions in a batch, B
+    Index contexts;   ///< contexts that each of them sees, the own one included
+    Index symbols;    ///< each batch spells with so many of the 61 symbols; 0: all of them
     bool standard = false;
 };
 
@@ -51,8 +51,16 @@ struct Settings {
 
 std::vector<Training> trainings(Scale scale, const Settings& settings) {
     const bool quick = scale == Scale::quick, full = scale == Scale::full;
-    std::vector<Training> list{{"uniform", quick ? 2 : full ? 900 : 200, 16, quick ? 16 : 128, 0},
-                               {"hard", quick ? 2 : full ? 400 : 200, 16, 16, 8}};
+    std::vector<Training> list{{"uniform",
+                                quick  ? 2
+                                : full ? 900
+                                       : 200,
+                                16, quick ? 16 : 128, 0},
+                               {"hard",
+                                quick  ? 2
+                                : full ? 400
+                                       : 200,
+                                16, 16, 8}};
     if (full || settings.only == "one_context") list.push_back({"one_context", 600, 16, 1, 0});
     if (full || settings.only == "standard") list.push_back({"standard", 600, 16, 0, 0, true});
     if (!settings.only.empty()) std::erase_if(list, [&](const Training& training) { return training.name != settings.only; });
@@ -128,8 +136,7 @@ void train(Example& example, const Settings& settings, const Training& training,
     LengthSchedule lengths = LengthSchedule::stages({stage(20, 64, accuracy), stage(60, 32, accuracy), stage(130, 16, accuracy),
                                                      stage(256, 8, std::min(0.98, accuracy + 0.08))});
     Index curriculum = settings.curriculum_steps;  // steps of phase 1, fewer once it has ended earlier
-    const LearningRate constant = LearningRate::constant(1, 50),
-                       decaying = LearningRate::linear_decay(1, 0, training.steps, 1.0);
+    const LearningRate constant = LearningRate::constant(1, 50), decaying = LearningRate::linear_decay(1, 0, training.steps, 1.0);
 
     Random random(seed + 1000);
     MuonOptions options;

@@ -11,8 +11,6 @@
 /// Expect:  the standard model on the line 1/d, crossbatch above it, with more contexts further above.
 #include <map>
 
-#include "fot/train/muon.hpp"
-#include "fot/train/trainer.hpp"
 #include "support/text_experiment.hpp"
 
 using namespace fot;
@@ -20,51 +18,13 @@ using namespace fot::examples;
 
 namespace {
 
-/// A model of the comparison: how many contexts it sees when. Number 0: local context only.
-struct Recipe {
-    std::string name;
-    ContextSchedule contexts;
-    bool standard = false;
-};
-
-std::vector<Recipe> recipes(const TextSettings& settings) {
-    return {{"standard", ContextSchedule::constant(1), true},
-            {"crossbatch_1", ContextSchedule::constant(1)},
-            {message("crossbatch_", settings.contexts), raised_contexts(settings)}};
-}
-
-/// Trains `model`, or goes on where an interrupted run of the same settings stopped.
-void train(Example& example, const TextSettings& settings, Recipe recipe, const std::vector<TokenDocument>& documents,
-           std::uint64_t seed, Transformer<float>& model) {
-    Random random(seed + 1000);
-    Muon<float> optimizer(model.parameters(), {});
-    const LearningRate schedule = LearningRate::linear_decay(settings.learning_rate, 40, settings.steps);
-    const std::filesystem::path checkpoint =
-        example.output() / message(recipe.name, "_seed", seed, "_", settings.steps, "steps.safetensors");
-    examples::Progress bar(message("train ", recipe.name, ", seed ", seed), settings.steps);
-    Trainer<float> trainer(model.parameters(), optimizer,
-                           {.steps = settings.steps,
-                            .learning_rate = [&](Index step) { return schedule.at(step); },
-                            .checkpoint = checkpoint,
-                            .progress =
-                                [&](const fot::Progress& at) {
-                                    bar.update(at.steps_done, message(fixed(at.loss / std::log(2.0)), " bits/byte, ",
-                                                                      static_cast<Index>(at.tokens_per_second), " tokens/s"));
-                                }});
-    trainer.keep("batches", random);
-    trainer.resume();
-    const TrainingOutcome outcome = trainer.run([&](Index step) {
-        const Index contexts = recipe.standard ? 0 : recipe.contexts.next(step, random);
-        const WindowShape shape{
-            .entries = settings.batch, .pool = std::max(settings.batch, contexts), .positives = 1, .length = settings.length};
-        Tape tape;
-        const Variable<float, 1> loss = text_loss(tape, model, sample_contexts<float>(documents, shape, random), contexts);
-        tape.backward(loss);
-        return StepResult{.loss = static_cast<double>(loss.value()(0)), .tokens = settings.batch * settings.length};
-    });
-    if (outcome == TrainingOutcome::interrupted)
-        throw Interrupted(
-            message("training of ", recipe.name, " is kept in ", checkpoint.string(), "; the same command goes on from there"));
+/// The models of the comparison. Every one is trained in the same way but for the contexts it sees.
+std::vector<LanguageModelRecipe> recipes(const TextSettings& settings) {
+    return {{.name = "standard", .kind = LanguageModelKind::standard},
+            {.name = "crossbatch_1", .kind = LanguageModelKind::crossbatch},
+            {.name = message("crossbatch_", settings.contexts),
+             .kind = LanguageModelKind::crossbatch,
+             .contexts = doubled_contexts(settings.contexts, settings.steps)}};
 }
 
 }  // namespace
@@ -83,15 +43,13 @@ int main(int argc, char** argv) {
                           << split.test.size() << " for testing\n\n";
 
             // Per model: r_d of each seed, and of the documents of the first seed.
-            const std::vector<Recipe> models = recipes(settings);
+            const std::vector<LanguageModelRecipe> models = recipes(settings);
             std::map<std::string, std::vector<PositiveMass>> measured;
             Table gains({"model", "seed", "bits/byte, local context", "with the previous context", "r_64 x 64 by head"});
             for (Index s = 0; s < settings.seeds; ++s)
-                for (const Recipe& recipe : models) {
+                for (const LanguageModelRecipe& recipe : models) {
                     const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
-                    Random random(seed);
-                    Transformer<float> model = new_text_model(settings, random);
-                    train(example, settings, recipe, training, seed, model);
+                    Transformer<float> model = trained_text_model(example, settings, recipe, training, seed);
                     const PositiveMass mass = measure_positive_mass(settings, split, model);
                     const auto [with, without] = bits_per_byte(settings, split, model);
                     std::string heads;
@@ -111,7 +69,7 @@ int main(int argc, char** argv) {
             std::vector<std::vector<std::string>> rows;
             const std::vector<Index> contexts = measured[models[0].name][0].contexts();
             for (const Index d : contexts) rows.push_back({message(d), fixed(1.0 / static_cast<double>(d), 4)});
-            for (const Recipe& recipe : models) {
+            for (const LanguageModelRecipe& recipe : models) {
                 const std::vector<PositiveMass>& seeds = measured[recipe.name];
                 Series series{.name = recipe.name, .x = {}, .y = {}};
                 for (std::size_t i = 0; i < contexts.size(); ++i) {

@@ -9,7 +9,8 @@
 #include "fot/measure/positive_mass.hpp"
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "fot/train/schedule.hpp"
+#include "fot/train/language_model.hpp"
+#include "fot/train/muon.hpp"
 #include "options.hpp"
 
 namespace fot::examples {
@@ -44,37 +45,64 @@ inline CorpusSplit load_split(const TextSettings& settings) {
 }
 
 /// The byte-level model: the last layer is the memory layer.
-inline Transformer<float> new_text_model(const TextSettings& settings, Random& random) {
+inline Transformer<float> new_text_model(const TextSettings& settings, Random& random,
+                                         Integration integration = Integration::merged) {
     return Transformer<float>({.vocabulary = byte_vocabulary,
                                .width = settings.width,
                                .layers = settings.layers,
                                .memory_layers = {settings.layers - 1},
                                .heads = settings.heads,
                                .memory_heads = settings.memory_heads,
-                               .feed_forward = 4 * settings.width},
+                               .feed_forward = 4 * settings.width,
+                               .integration = integration},
                               random);
 }
 
-/// The number of contexts by step: raised in powers of two once the model has learned to use its previous context; a model that
-/// starts with many learns to ignore them all.
-inline ContextSchedule raised_contexts(const TextSettings& settings) {
-    std::vector<std::pair<Index, Index>> raised{{0, 1}};
-    const Index begin = 3 * settings.steps / 10, end = settings.steps / 2;
-    Index stages = 0;
-    for (Index c = 2; c <= settings.contexts; c *= 2) ++stages;
-    for (Index stage = 1, c = 2; c <= settings.contexts; c *= 2, ++stage)
-        raised.emplace_back(begin + (stages > 1 ? (end - begin) * (stage - 1) / (stages - 1) : 0), c);
-    return ContextSchedule::at_steps(raised);
+/// Runs a training to its end, or goes on where an interrupted run of the same settings stopped; the weights end in `model`.
+/// `training` is called as a LanguageModelTraining is: operator()(step), keep(trainer).
+template <class Training>
+void train_text_model(Example& example, const TextSettings& settings, const std::string& name, Training& training,
+                      std::uint64_t seed, Transformer<float>& model) {
+    Muon<float> optimizer(model.parameters(), {});
+    const LearningRate schedule = LearningRate::linear_decay(settings.learning_rate, 40, settings.steps);
+    const std::filesystem::path checkpoint =
+        example.output() / message(name, "_seed", seed, "_", settings.steps, "steps.safetensors");
+    examples::Progress bar(message("train ", name, ", seed ", seed), settings.steps);
+    Trainer<float> trainer(model.parameters(), optimizer,
+                           {.steps = settings.steps,
+                            .learning_rate = [&](Index step) { return schedule.at(step); },
+                            .checkpoint = checkpoint,
+                            .metadata = {{"program", example.name()},
+                                         {"model", name},
+                                         {"seed", message(seed)},
+                                         {"corpus", settings.corpus},
+                                         {"steps", message(settings.steps)},
+                                         {"contexts", message(settings.contexts)},
+                                         {"batch", message(settings.batch)},
+                                         {"length", message(settings.length)},
+                                         {"learning_rate", message(settings.learning_rate)}},
+                            .progress =
+                                [&](const fot::Progress& at) {
+                                    bar.update(at.steps_done, message("loss ", fixed(at.loss), " nats, ",
+                                                                      static_cast<Index>(at.tokens_per_second), " tokens/s"));
+                                }});
+    training.keep(trainer);
+    trainer.resume();
+    const TrainingOutcome outcome = trainer.run([&](Index step) { return training(step); });
+    if (outcome == TrainingOutcome::interrupted)
+        throw Interrupted(
+            message("training of ", name, " is kept in ", checkpoint.string(), "; the same command goes on from there"));
 }
 
-/// Next-token loss of a batch, in nats. Without contexts it is the loss of a standard transformer.
-inline Variable<float, 1> text_loss(Tape& tape, Transformer<float>& model, const ContextBatch<float>& batch, Index contexts) {
-    const Index entries = extent(batch.current, 0);
-    const ContextTable table =
-        contexts == 0 ? no_contexts(entries) : previous_contexts(entries, 1, contexts - 1, extent(batch.previous, 0));
-    const Tokens none = empty<std::int32_t, 2>({0, 0});
-    const Variable<float, 3> logits = model.crossbatch(tape, {contexts == 0 ? none : batch.previous, batch.current, table});
-    return cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
+/// A model trained as the recipe says.
+inline Transformer<float> trained_text_model(Example& example, const TextSettings& settings, const LanguageModelRecipe& recipe,
+                                             const std::vector<TokenDocument>& documents, std::uint64_t seed) {
+    Random random(seed);
+    Transformer<float> model = new_text_model(settings, random, recipe.integration);
+    LanguageModelTraining<float> training(model, recipe, documents, {.entries = settings.batch, .length = settings.length},
+                                          seed + 1000);
+    train_text_model(example, settings, recipe.name, training, seed, model);
+    return model;
 }
 
 /// r_d on held-out text. Queries come from test documents; the other contexts from windows of all other held-out documents.
@@ -125,8 +153,12 @@ inline std::pair<double, double> bits_per_byte(const TextSettings& settings, con
         const ContextBatch<float> drawn =
             sample_contexts<float>(test, {.entries = entries, .positives = 1, .length = settings.length}, random);
         Tape tape(Tape::inference);
-        with += static_cast<double>(text_loss(tape, model, drawn, 1).value()(0));
-        without += static_cast<double>(text_loss(tape, model, drawn, 0).value()(0));
+        const ContextTable own = previous_contexts(entries, 1, 0);
+        const auto nats = [&](const Variable<float, 3>& logits) {
+            return cross_entropy(logits.value(), drawn.targets, drawn.mask, Reduction::token_mean);
+        };
+        with += nats(model.crossbatch(tape, {drawn.previous, drawn.current, own}));
+        without += nats(model.local(tape, drawn.current));
     }
     const double bits = 1 / (static_cast<double>(settings.queries) * std::log(2.0));
     return {bits * with, bits * without};

@@ -37,17 +37,21 @@ struct MemoryCurveOptions {
     std::vector<MemoryCondition> conditions;  ///< what is measured
     Index window = 128;                       ///< local context
     Index scored_windows = 8;                 ///< per document, evenly spread over it; fewer if it has fewer
+    Index score_from = 0;                     ///< only windows that begin at this token of their document or later
     Storage storage = Storage::full;
     std::function<void(Index done, Index all)> progress = {};  ///< called now and then with tokens read and to be read
 };
 
-/// The windows of a document that are predicted: `count` whole ones of the `length / window` it has, evenly spread, the last one
-/// among them (as a target needs a token behind it, the very last token of a document is none of them).
-inline std::vector<Index> scored_windows(Index length, Index window, Index count) {
-    require<ConfigError>(window >= 1 && count >= 1, "scored_windows: ", count, " windows of ", window, " tokens make no sense");
-    const Index whole = std::max<Index>(length - 1, 0) / window, chosen = std::min(count, whole);
+/// The numbers of the windows of a document that are predicted: `count` of the whole ones that begin at token `from` or later,
+/// evenly spread, the last one among them. (A target needs a token behind it, so the very last token of a document is in none of
+/// them.)
+inline std::vector<Index> scored_windows(Index length, Index window, Index count, Index from = 0) {
+    require<ConfigError>(window >= 1 && count >= 1 && from >= 0, "scored_windows: ", count, " windows of ", window,
+                         " tokens from token ", from, " on make no sense");
+    const Index skipped = (from + window - 1) / window, whole = std::max<Index>(length - 1, 0) / window,
+                there = std::max<Index>(whole - skipped, 0), chosen = std::min(count, there);
     std::vector<Index> numbers;
-    for (Index i = 1; i <= chosen; ++i) numbers.push_back(whole * i / chosen - 1);
+    for (Index i = 1; i <= chosen; ++i) numbers.push_back(skipped + there * i / chosen - 1);
     return numbers;
 }
 
@@ -133,7 +137,7 @@ class StreamReader {
     void read(const TokenDocument& document, Index number) {
         const Index window = options_.window, length = document.length(), group = 16;
         const std::vector<Index> scored =
-            number < 0 ? std::vector<Index>{} : scored_windows(length, window, options_.scored_windows);
+            number < 0 ? std::vector<Index>{} : scored_windows(length, window, options_.scored_windows, options_.score_from);
         for (Index first = 0; first < length;) {
             // Layers below the memory see one window at a time, so several windows make a batch.
             const Index count = std::clamp<Index>((length - first) / window, 1, group), width = std::min(window, length - first);
@@ -266,7 +270,7 @@ std::map<MemoryCondition, PerplexityMeter> memory_curve(Transformer<Real>& model
     for (const TokenDocument& document : before) read(document, -1);
     for (std::size_t i = 0; i < documents.size(); ++i) read(documents[i], static_cast<Index>(i));
     require<DataError>(!reader.curve.empty(), "memory_curve: none of the ", documents.size(), " documents has a whole window of ",
-                       options.window, " tokens and one more");
+                       options.window, " tokens and one more, from token ", options.score_from, " on");
     return std::move(reader.curve);
 }
 
