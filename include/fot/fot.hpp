@@ -62,6 +62,7 @@
 #include "fot/train/checkpoint.hpp"      // weights, optimiser, random state, step
 #include "fot/train/interrupt.hpp"       // Ctrl-C as a question
 #include "fot/train/trainer.hpp"         // the training loop
+#include "fot/train/language_model.hpp"  // one way to train each of the compared language models
 
 #include "fot/measure/intervals.hpp"      // how sure a number is
 #include "fot/measure/positive_mass.hpp"  // r_d
