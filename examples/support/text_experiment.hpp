@@ -3,8 +3,9 @@
 /// Read first: support/options.hpp.   Read next: distraction_issue.cpp.
 #pragma once
 
-#include "fot/data/corpus.hpp"
 #include "fot/data/documents.hpp"
+#include "fot/data/named_corpus.hpp"
+#include "fot/data/split.hpp"
 #include "fot/measure/intervals.hpp"
 #include "fot/measure/positive_mass.hpp"
 #include "fot/model/transformer.hpp"
@@ -17,7 +18,7 @@ namespace fot::examples {
 
 /// What the text experiments have in common.
 struct TextSettings {
-    std::string corpus;  // empty: the libstdc++ headers
+    std::string corpus = "libstdcxx";
     Index steps = 0, seeds = 0, batch = 16, length = 128, contexts = 0, width = 128, layers = 3, heads = 4, memory_heads = 1;
     Index queries = 0;  // places of each held-out document that are measured
     double learning_rate = 1;
@@ -25,7 +26,7 @@ struct TextSettings {
 
 /// Declares the options of TextSettings on the example; `steps` differ from program to program.
 inline void add_text_options(Example& example, TextSettings& settings, const Scaled<Index>& steps, const Scaled<Index>& contexts) {
-    example.option("--corpus", settings.corpus, "DIR[:GLOB], one file one document; empty: the libstdc++ headers");
+    example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB], one file one document");
     example.option("--steps", settings.steps, steps, "training steps of each model");
     example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed");
     example.option("--contexts", settings.contexts, contexts, "contexts at the end of crossbatch training");
@@ -40,8 +41,7 @@ inline void add_text_options(Example& example, TextSettings& settings, const Sca
 
 /// The corpus, split by document; the split is the same for every seed.
 inline CorpusSplit load_split(const TextSettings& settings) {
-    std::vector<Document> documents = settings.corpus.empty() ? libstdcxx_documents() : load_corpus(settings.corpus);
-    return split_documents(std::move(documents), 20000, 0.15, 0.15, 7);
+    return split_documents(load_corpus(settings.corpus), 20000, 0.15, 0.15, 7);
 }
 
 /// The byte-level model: the last layer is the memory layer.

@@ -29,10 +29,12 @@
 #include "fot/memory/exact_search.hpp"      // exact top-k in one call
 #include "fot/memory/key_value_memory.hpp"  // the external memory of a layer
 
-#include "fot/data/dictionary.hpp"  // dictionary lookup
-#include "fot/data/text.hpp"        // bytes as tokens
-#include "fot/data/corpus.hpp"      // where real text comes from
-#include "fot/data/documents.hpp"   // documents to batches
+#include "fot/data/dictionary.hpp"    // dictionary lookup
+#include "fot/data/text.hpp"          // bytes as tokens
+#include "fot/data/corpus.hpp"        // a folder of text
+#include "fot/data/named_corpus.hpp"  // text that every machine can have
+#include "fot/data/split.hpp"         // for training, validation and test, by document
+#include "fot/data/documents.hpp"     // documents to batches
 
 #include "fot/attention/softmax.hpp"               // softmax over keys that arrive in blocks
 #include "fot/attention/causal_attention.hpp"      // local attention

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 
@@ -24,6 +25,14 @@ class TemporaryFolder {
     }
 
     std::filesystem::path operator/(const std::filesystem::path& name) const { return path_ / name; }
+
+    std::string path() const { return path_.string(); }
+
+    /// Writes a file below the folder, and the folders it is in.
+    void write(const std::filesystem::path& name, const std::string& text) const {
+        std::filesystem::create_directories((path_ / name).parent_path());
+        std::ofstream(path_ / name, std::ios::binary) << text;
+    }
 
     std::ptrdiff_t entries() const {
         return std::distance(std::filesystem::directory_iterator(path_), std::filesystem::directory_iterator());
