@@ -28,12 +28,14 @@ LanguageModelRecipe crossbatch(Index w, Index d, Index steps) {
 }
 
 std::vector<LanguageModelRecipe> recipes(const TextSettings& settings) {
-    std::vector<LanguageModelRecipe> list{{.name = "standard", .kind = LanguageModelKind::standard}};
-    for (const Index w : {1, 2})
-        for (const Index d : {Index(1), Index(2), settings.contexts})
-            if (d <= 2 || w == 1) list.push_back(crossbatch(w, d, settings.steps));
-    list.push_back({.name = "mt_merged", .kind = LanguageModelKind::crossbatch, .differentiable = false});
-    return list;
+    require<ConfigError>(settings.contexts > 2, "--contexts ", settings.contexts, ": expected more than the 2 of crossbatch_2");
+    return {{.name = "standard", .kind = LanguageModelKind::standard},
+            crossbatch(1, 1, settings.steps),
+            crossbatch(1, 2, settings.steps),
+            crossbatch(2, 1, settings.steps),
+            crossbatch(2, 2, settings.steps),
+            crossbatch(1, settings.contexts, settings.steps),
+            {.name = "mt_merged", .kind = LanguageModelKind::crossbatch, .differentiable = false}};
 }
 
 }  // namespace
@@ -41,64 +43,29 @@ std::vector<LanguageModelRecipe> recipes(const TextSettings& settings) {
 int main(int argc, char** argv) {
     return run_example(argc, argv, "How far beyond its training length does a model use its own document?", [](Example& example) {
         TextSettings settings;
-        Index smallest = 128, largest = 0, top_k = 128;
+        MemorySettings memory{.smallest = 128};
         add_text_options(example, settings, {12, 800, 3000}, {4, 16, 32});
-        example.option("--smallest", smallest, "smallest memory, tokens; each further one is four times as large");
-        example.option("--largest", largest, Scaled<Index>{2048, 16384, 16384}, "largest memory, tokens");
-        example.option("--top-k", top_k, "retrieved entries per query and head; 0: the whole memory");
+        add_memory_options(example, memory, {2048, 16384, 16384});
         example.parse();
 
         const CorpusSplit split = load_split(settings);
-        const std::vector<Index> sizes = memory_ladder(smallest, largest);
-        const auto own = [&](Index tokens) { return MemoryCondition{MemoryScope::single_document, tokens, top_k}; };
+        const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
+        const ConditionOf own = [&](Index tokens) { return MemoryCondition{MemoryScope::single_document, tokens, memory.top_k}; };
         MemoryCurveOptions options{
-            .conditions = {}, .window = settings.length, .scored_windows = settings.queries, .score_from = largest};
+            .conditions = {}, .window = settings.length, .scored_windows = settings.queries, .score_from = memory.largest};
         for (const Index size : sizes) options.conditions.push_back(own(size));
-        const std::vector<LanguageModelRecipe> models = recipes(settings);
-        const MemoryCurves curves = train_and_measure(example, settings, models, split, {}, options);
 
-        Plot plot{.name = "bits_per_byte",
-                  .title = "A memory of the own document, far beyond the training length",
-                  .x_label = "memory tokens",
-                  .y_label = "bits per byte",
-                  .log_x = true};
-        std::vector<std::string> head{"memory tokens"};
-        for (const LanguageModelRecipe& recipe : models) head.push_back(recipe.name);
-        Table bits(head);
-        for (const Index size : sizes) {
-            std::vector<std::string> cells{count_text(size)};
-            for (const LanguageModelRecipe& recipe : models) {
-                const Estimate estimate = curves.bits_per_byte(recipe.name, own(size));
-                cells.push_back(fixed(estimate.value));
-                example.report().result(message("bits_per_byte.", recipe.name, ".", size), estimate.value);
-            }
-            bits.add_row(cells);
-        }
-        for (const LanguageModelRecipe& recipe : models)
-            plot.series.push_back(curve_series(curves, recipe.name, recipe.name, sizes, own));
+        const std::vector<TrainingPlan> models = plans(memory, settings, recipes(settings));
+        const MemoryCurves curves = train_and_measure(example, settings, memory, models, split, {}, options);
 
-        const std::vector<std::pair<std::string, std::string>> pairs{{"crossbatch_2", "crossbatch_1"},
-                                                                     {"crossbatch_1_w2", "crossbatch_1"},
-                                                                     {"crossbatch_2_w2", "crossbatch_2"},
-                                                                     {message("crossbatch_", settings.contexts), "crossbatch_1"},
-                                                                     {"crossbatch_1", "mt_merged"}};
-        head.resize(1);
-        for (const auto& [a, b] : pairs) head.push_back(message(a, " - ", b));
-        Table differences(head);
-        for (const Index size : sizes) {
-            std::vector<std::string> cells{count_text(size)};
-            for (const auto& [a, b] : pairs) {
-                const Estimate difference = curves.difference(a, own(size), b, own(size));
-                cells.push_back(estimate_text(difference));
-                report_difference(example.report(), a, b, size, difference);
-            }
-            differences.add_row(cells);
-        }
-        example.out() << "\nBits per byte on test documents from their byte " << largest << " on\n\n"
-                      << bits << "\nDifferences on the same documents (below 0: the first is better), " << intervals_over(settings)
-                      << "\n\n"
-                      << differences;
-        example.report().csv("bits_per_byte_by_seed", curves.csv(example.seed()));
-        example.report().plot(plot);
+        report_curves(example, settings, curves, models, sizes, own,
+                      message("Bits per byte from byte ", memory.largest, " of a document on"));
+        if (memory.checkpoint.empty())
+            compare_models(example, settings, curves, sizes,
+                           {{"crossbatch_2", own, "crossbatch_1", own},
+                            {"crossbatch_1_w2", own, "crossbatch_1", own},
+                            {"crossbatch_2_w2", own, "crossbatch_2", own},
+                            {message("crossbatch_", settings.contexts), own, "crossbatch_1", own},
+                            {"crossbatch_1", own, "mt_merged", own}});
     });
 }

@@ -44,32 +44,36 @@ int main(int argc, char** argv) {
     return run_example(
         argc, argv, "What happens to a language model when its memory fills with other documents?", [](Example& example) {
             TextSettings settings;
-            Index smallest = 512, largest = 0, top_k = 128;
+            MemorySettings memory;
             add_text_options(example, settings, {12, 800, 3000}, {16, 32, 32});
-            example.option("--smallest", smallest, "smallest memory, tokens; each further one is four times as large");
-            example.option("--largest", largest, Scaled<Index>{8192, 524288, 524288}, "largest memory, tokens");
-            example.option("--top-k", top_k, "retrieved entries per query and head; 0: the whole memory");
+            add_memory_options(example, memory, {8192, 524288, 524288});
             example.parse();
 
             const CorpusSplit split = load_split(settings);
-            const std::vector<TokenDocument> before = byte_documents(split.validation);
+            const std::vector<TokenDocument> before = last_tokens(byte_documents(split.validation), memory.largest);
             Index held = 0;
             for (const TokenDocument& document : before) held += document.length();
-            const std::vector<Index> sizes = memory_ladder(smallest, largest);
+            require<DataError>(held >= memory.largest, "multi_document_perplexity: the validation documents have ", held,
+                               " tokens, expected the largest memory, ", memory.largest,
+                               ", or more (--largest N makes it smaller)");
+            const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
             example.out() << split.train.size() << " documents for training, " << split.test.size()
-                          << " for testing after a stream of " << count_text(held) << " tokens of " << before.size()
-                          << " others\n\n";
-            require<DataError>(held >= largest, "multi_document_perplexity: the validation documents have ", held,
-                               " tokens, expected the largest memory, ", largest, ", or more (--largest N makes it smaller)");
+                          << " for testing after a stream of " << count_text(held) << " tokens of others\n\n";
 
-            const auto multi = [&](Index tokens) { return MemoryCondition{MemoryScope::multi_document, tokens, top_k}; };
-            const auto single = [&](Index tokens) { return MemoryCondition{MemoryScope::single_document, tokens, top_k}; };
+            const ConditionOf multi = [&](Index tokens) {
+                return MemoryCondition{MemoryScope::multi_document, tokens, memory.top_k};
+            };
+            const ConditionOf single = [&](Index tokens) {
+                return MemoryCondition{MemoryScope::single_document, tokens, memory.top_k};
+            };
             MemoryCurveOptions options{.conditions = {}, .window = settings.length, .scored_windows = settings.queries};
             for (const Index size : sizes)
                 for (const MemoryCondition& at : {multi(size), single(size)}) options.conditions.push_back(at);
 
-            const std::vector<LanguageModelRecipe> models = recipes(settings);
-            const MemoryCurves curves = train_and_measure(example, settings, models, split, before, options);
+            const bool compare = memory.checkpoint.empty();
+            const std::vector<TrainingPlan> models = plans(memory, settings, recipes(settings));
+            const std::string bare = models.front().name;  // without memory: to be beaten
+            const MemoryCurves curves = train_and_measure(example, settings, memory, models, split, before, options);
 
             Plot plot{.name = "bits_per_byte",
                       .title = "A memory that fills with other documents",
@@ -77,40 +81,32 @@ int main(int argc, char** argv) {
                       .y_label = "bits per byte",
                       .log_x = true};
             Table bits({"model", "memory", "memory tokens", "bits/byte", "against no memory"});
-            const auto add_curve = [&](const std::string& model, const auto& condition, const std::string& name) {
+            const auto add_curve = [&](const std::string& model, const ConditionOf& condition, const std::string& name) {
                 for (const Index size : sizes)
                     bits.add(model, condition(size).scope == MemoryScope::multi_document ? "stream" : "own document",
                              count_text(size), estimate_text(curves.bits_per_byte(model, condition(size))),
-                             estimate_text(curves.difference(model, condition(size), "standard", multi(0))));
+                             estimate_text(curves.difference(model, condition(size), bare, multi(0))));
                 plot.series.push_back(curve_series(curves, model, name, sizes, condition));
             };
-            for (const LanguageModelRecipe& recipe : models) add_curve(recipe.name, multi, recipe.name);
-            add_curve("mt", single, "mt, own document only");
-            Series none{.name = "standard, no memory", .x = {}, .y = {}, .style = Style::guide};
+            for (const TrainingPlan& plan : models) add_curve(plan.name, multi, plan.name);
+            add_curve(compare ? "mt" : bare, single, message(compare ? "mt" : bare, ", own document only"));
+            Series none{.name = message(bare, ", no memory"), .x = {}, .y = {}, .style = Style::guide};
             for (const Index size : sizes)
-                if (size > 0) none.add(static_cast<double>(size), curves.bits_per_byte("standard", multi(0)).value);
+                if (size > 0) none.add(static_cast<double>(size), curves.bits_per_byte(bare, multi(0)).value);
             plot.series.push_back(none);
             example.out() << "\nBits per byte on test documents, " << intervals_over(settings) << "\n\n" << bits;
 
-            const std::string most = models.back().name;
-            Table differences({"memory tokens", "crossbatch_8 - crossbatch_1", message(most, " - crossbatch_1"),
-                               message(most, " - mt, own document")});
-            for (const LanguageModelRecipe& recipe : models)
+            for (const TrainingPlan& plan : models)
                 for (const Index size : sizes)
-                    example.report().result(message("bits_per_byte.", recipe.name, ".", size),
-                                            curves.bits_per_byte(recipe.name, multi(size)).value);
-            for (const Index size : sizes) {
-                const Estimate eight = curves.difference("crossbatch_8", multi(size), "crossbatch_1", multi(size)),
-                               many = curves.difference(most, multi(size), "crossbatch_1", multi(size)),
-                               bound = curves.difference(most, multi(size), "mt", single(size));
-                differences.add(count_text(size), estimate_text(eight), estimate_text(many), estimate_text(bound));
-                report_difference(example.report(), "crossbatch_8", "crossbatch_1", size, eight);
-                if (most != "crossbatch_8") report_difference(example.report(), most, "crossbatch_1", size, many);
-                report_difference(example.report(), most, "mt_single", size, bound);
+                    example.report().result(message("bits_per_byte.", plan.name, ".", size),
+                                            curves.bits_per_byte(plan.name, multi(size)).value);
+            if (compare) {
+                const std::string most = models.back().name;
+                compare_models(example, settings, curves, sizes,
+                               {{"crossbatch_8", multi, "crossbatch_1", multi},
+                                {most, multi, "crossbatch_1", multi},
+                                {most, multi, "mt", single}});
             }
-            example.out() << "\nDifferences on the same documents, bits per byte (below 0: the first is better), "
-                          << intervals_over(settings) << "\n\n"
-                          << differences;
             example.report().csv("bits_per_byte_by_seed", curves.csv(example.seed()));
             example.report().plot(plot);
         });

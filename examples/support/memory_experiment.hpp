@@ -60,13 +60,6 @@ class MemoryCurves {
     std::map<std::string, std::vector<Curve>> curves_;
 };
 
-/// `result difference.<a>-<b>.<memory> <value> <low> <high>`.
-inline void report_difference(Report& report, const std::string& a, const std::string& b, Index memory, const Estimate& estimate) {
-    report.result(
-        message("difference.", a, "-", b, ".", memory),
-        message(value_text(estimate.value), " ", value_text(estimate.interval.low), " ", value_text(estimate.interval.high)));
-}
-
 /// Memory sizes: 0, then `smallest`, four times that, ... up to `largest`, which is always among them.
 inline std::vector<Index> memory_ladder(Index smallest, Index largest) {
     require<ConfigError>(smallest >= 1 && largest >= smallest, "memory sizes from ", smallest, " to ", largest,
@@ -92,19 +85,70 @@ inline MemoryCurves::Curve measured_curve(Transformer<float>& model, const std::
     return memory_curve(model, documents, before, options);
 }
 
-/// Trains every model with every seed, and measures it on the test documents after a stream of other documents.
-inline MemoryCurves train_and_measure(Example& example, const TextSettings& settings,
-                                      const std::vector<LanguageModelRecipe>& models, const CorpusSplit& split,
+/// What an experiment on memory size measures, and on how much text.
+struct MemorySettings {
+    Index smallest = 512, largest = 0, top_k = 128;
+    Index documents = 0, longest = 0;  ///< at most so many test documents, at most so many bytes of each; 0: all
+    std::string checkpoint = {};
+};
+
+/// Declares the options of MemorySettings on the example.
+inline void add_memory_options(Example& example, MemorySettings& settings, const Scaled<Index>& largest) {
+    example.option("--smallest", settings.smallest, "smallest memory, tokens; each further one is four times as large");
+    example.option("--largest", settings.largest, largest, "largest memory, tokens");
+    example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
+    example.option("--documents", settings.documents, Scaled<Index>{2, 0, 0}, "test documents that are measured; 0: all");
+    example.option("--longest", settings.longest, Scaled<Index>{8192, 262144, 0}, "bytes of each that are read; 0: all");
+    example.option("--checkpoint", settings.checkpoint, "measure this model instead of training any");
+}
+
+/// The test documents of a split that are measured.
+inline std::vector<TokenDocument> measured_documents(const CorpusSplit& split, const MemorySettings& settings) {
+    std::vector<TokenDocument> documents = byte_documents(split.test);
+    if (settings.documents > 0 && settings.documents < static_cast<Index>(documents.size()))
+        documents.resize(static_cast<std::size_t>(settings.documents));
+    for (TokenDocument& document : documents)
+        if (settings.longest > 0 && settings.longest < document.length())
+            document.tokens.resize(static_cast<std::size_t>(settings.longest));
+    return documents;
+}
+
+/// The last documents of a list, so many that they have `tokens` tokens; fewer if there are none left.
+inline std::vector<TokenDocument> last_tokens(std::vector<TokenDocument> documents, Index tokens) {
+    Index kept = 0;
+    auto first = documents.end();
+    while (first != documents.begin() && kept < tokens) kept += (--first)->length();
+    documents.erase(documents.begin(), first);
+    return documents;
+}
+
+/// Trains every model with every seed, and measures it. With a checkpoint: measures that, the one model of the list.
+inline MemoryCurves train_and_measure(Example& example, TextSettings settings, const MemorySettings& memory,
+                                      const std::vector<TrainingPlan>& models, const CorpusSplit& split,
                                       const std::vector<TokenDocument>& before, const MemoryCurveOptions& options) {
-    const std::vector<TokenDocument> training = byte_documents(split.train), test = byte_documents(split.test);
+    const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory);
     MemoryCurves curves;
+    if (!memory.checkpoint.empty()) {
+        Transformer<float> model = stored_text_model(memory.checkpoint, settings);
+        curves.add(models.at(0).name, measured_curve(model, test, before, options, memory.checkpoint));
+        return curves;
+    }
     for (Index s = 0; s < settings.seeds; ++s)
-        for (const LanguageModelRecipe& recipe : models) {
+        for (const TrainingPlan& plan : models) {
             const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
-            Transformer<float> model = trained_text_model(example, settings, recipe, training, seed);
-            curves.add(recipe.name, measured_curve(model, test, before, options, message(recipe.name, ", seed ", seed)));
+            Transformer<float> model = trained_text_model(example, settings, plan, training, seed);
+            curves.add(plan.name, measured_curve(model, test, before, options, message(plan.name, ", seed ", seed)));
         }
     return curves;
+}
+
+/// The models of a comparison, or the one of the checkpoint.
+inline std::vector<TrainingPlan> plans(const MemorySettings& memory, const TextSettings& settings,
+                                       const std::vector<LanguageModelRecipe>& recipes) {
+    if (!memory.checkpoint.empty()) return {{.name = "checkpoint", .phases = {}}};
+    std::vector<TrainingPlan> list;
+    for (const LanguageModelRecipe& recipe : recipes) list.push_back({recipe.name, {{recipe, settings.steps}}});
+    return list;
 }
 
 /// What the intervals of MemoryCurves are over.
@@ -112,14 +156,74 @@ inline const char* intervals_over(const TextSettings& settings) {
     return settings.seeds >= 3 ? "median and 95 % interval over seeds" : "95 % interval over documents";
 }
 
-/// The curve of a model over memory sizes above 0, as a line of a plot. `condition` makes a MemoryCondition of a size.
-template <class Condition>
-Series curve_series(const MemoryCurves& curves, const std::string& model, const std::string& name, const std::vector<Index>& sizes,
-                    Condition condition) {
+/// A way to read, made of a memory size.
+using ConditionOf = std::function<MemoryCondition(Index)>;
+
+/// The curve of a model over memory sizes above 0, as a line of a plot.
+inline Series curve_series(const MemoryCurves& curves, const std::string& model, const std::string& name,
+                           const std::vector<Index>& sizes, const ConditionOf& condition) {
     Series series{.name = name, .x = {}, .y = {}};
     for (const Index size : sizes)
         if (size > 0) series.add(static_cast<double>(size), curves.bits_per_byte(model, condition(size)));
     return series;
+}
+
+/// Two models, each read in its way.
+struct ComparedPair {
+    std::string a;
+    ConditionOf a_at;
+    std::string b;
+    ConditionOf b_at;
+
+    /// A model that only sees its own document, where others see a stream, has "_single" behind its name.
+    std::string name(const char* between) const {
+        const bool same = a_at(1).scope == b_at(1).scope;
+        const auto marked = [&](const std::string& model, const ConditionOf& at) {
+            return message(model, !same && at(1).scope == MemoryScope::single_document ? "_single" : "");
+        };
+        return message(marked(a, a_at), between, marked(b, b_at));
+    }
+};
+
+/// The table of differences at each memory size, and `result difference.<a>-<b>.<memory> <value> <low> <high>`.
+inline void compare_models(Example& example, const TextSettings& settings, const MemoryCurves& curves,
+                           const std::vector<Index>& sizes, const std::vector<ComparedPair>& pairs) {
+    std::vector<std::string> head{"memory tokens"};
+    for (const ComparedPair& pair : pairs) head.push_back(pair.name(" - "));
+    Table table(head);
+    for (const Index size : sizes) {
+        std::vector<std::string> cells{count_text(size)};
+        for (const ComparedPair& pair : pairs) {
+            const Estimate estimate = curves.difference(pair.a, pair.a_at(size), pair.b, pair.b_at(size));
+            cells.push_back(estimate_text(estimate));
+            example.report().result(message("difference.", pair.name("-"), ".", size),
+                                    message(value_text(estimate.value), " ", value_text(estimate.interval.low), " ",
+                                            value_text(estimate.interval.high)));
+        }
+        table.add_row(cells);
+    }
+    example.out() << "\nDifferences on the same documents, bits per byte (below 0: the first is better), "
+                  << intervals_over(settings) << "\n\n"
+                  << table;
+}
+
+/// The table and plot of all models over memory sizes, the CSV file, and `result bits_per_byte.<model>.<memory> <value>`.
+inline void report_curves(Example& example, const TextSettings& settings, const MemoryCurves& curves,
+                          const std::vector<TrainingPlan>& models, const std::vector<Index>& sizes, const ConditionOf& condition,
+                          const std::string& title) {
+    Plot plot{.name = "bits_per_byte", .title = title, .x_label = "memory tokens", .y_label = "bits per byte", .log_x = true};
+    Table table({"model", "memory tokens", "bits/byte"});
+    for (const TrainingPlan& plan : models) {
+        for (const Index size : sizes) {
+            const Estimate estimate = curves.bits_per_byte(plan.name, condition(size));
+            table.add(plan.name, count_text(size), estimate_text(estimate));
+            example.report().result(message("bits_per_byte.", plan.name, ".", size), estimate.value);
+        }
+        plot.series.push_back(curve_series(curves, plan.name, plan.name, sizes, condition));
+    }
+    example.out() << "\n" << title << " on test documents, " << intervals_over(settings) << "\n\n" << table;
+    example.report().csv("bits_per_byte_by_seed", curves.csv(example.seed()));
+    example.report().plot(plot);
 }
 
 }  // namespace fot::examples

@@ -3,6 +3,8 @@
 /// Read first: support/options.hpp.   Read next: distraction_issue.cpp.
 #pragma once
 
+#include <charconv>
+
 #include "fot/data/documents.hpp"
 #include "fot/data/named_corpus.hpp"
 #include "fot/data/split.hpp"
@@ -58,6 +60,44 @@ inline Transformer<float> new_text_model(const TextSettings& settings, Random& r
                               random);
 }
 
+/// What a stored model is made of, beside its weights.
+inline Metadata shape_of_model(const TextSettings& settings, Integration integration) {
+    return {{"width", message(settings.width)},
+            {"layers", message(settings.layers)},
+            {"heads", message(settings.heads)},
+            {"memory_heads", message(settings.memory_heads)},
+            {"integration", integration == Integration::gated ? "gated" : "merged"}};
+}
+
+/// A model that one of these programs trained and kept. The shape in `settings` becomes that of the file.
+/// Errors: FileError if the file is malformed or holds no model of these programs.
+inline Transformer<float> stored_text_model(const std::filesystem::path& path, TextSettings& settings) {
+    const Metadata metadata = read_metadata(path);
+    const auto entry = [&](const char* name) {
+        const auto found = metadata.find(name);
+        require<FileError>(found != metadata.end(), "'", path.string(), "' does not say its ", name,
+                           "; expected a model that a program of examples/ trained on text");
+        return found->second;
+    };
+    const auto number = [&](const char* name) {
+        const std::string text = entry(name);
+        Index value = 0;
+        const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+        require<FileError>(failure == std::errc() && end == text.data() + text.size(), "'", path.string(), "': its ", name, " is '",
+                           text, "', expected a number");
+        return value;
+    };
+    settings.width = number("width");
+    settings.layers = number("layers");
+    settings.heads = number("heads");
+    settings.memory_heads = number("memory_heads");
+    Random random(0);
+    Transformer<float> model =
+        new_text_model(settings, random, entry("integration") == "gated" ? Integration::gated : Integration::merged);
+    load_weights(path, model.parameters());
+    return model;
+}
+
 /// Runs a training to its end, or goes on where an interrupted run of the same settings stopped; the weights end in `model`.
 /// `training` is called as a LanguageModelTraining is: operator()(step), keep(trainer).
 template <class Training>
@@ -67,20 +107,22 @@ void train_text_model(Example& example, const TextSettings& settings, const std:
     const LearningRate schedule = LearningRate::linear_decay(settings.learning_rate, 40, settings.steps);
     const std::filesystem::path checkpoint =
         example.output() / message(name, "_seed", seed, "_", settings.steps, "steps.safetensors");
+    Metadata metadata = shape_of_model(settings, model.config().integration);
+    metadata.merge(Metadata{{"program", example.name()},
+                            {"model", name},
+                            {"seed", message(seed)},
+                            {"corpus", settings.corpus},
+                            {"steps", message(settings.steps)},
+                            {"contexts", message(settings.contexts)},
+                            {"batch", message(settings.batch)},
+                            {"length", message(settings.length)},
+                            {"learning_rate", message(settings.learning_rate)}});
     examples::Progress bar(message("train ", name, ", seed ", seed), settings.steps);
     Trainer<float> trainer(model.parameters(), optimizer,
                            {.steps = settings.steps,
                             .learning_rate = [&](Index step) { return schedule.at(step); },
                             .checkpoint = checkpoint,
-                            .metadata = {{"program", example.name()},
-                                         {"model", name},
-                                         {"seed", message(seed)},
-                                         {"corpus", settings.corpus},
-                                         {"steps", message(settings.steps)},
-                                         {"contexts", message(settings.contexts)},
-                                         {"batch", message(settings.batch)},
-                                         {"length", message(settings.length)},
-                                         {"learning_rate", message(settings.learning_rate)}},
+                            .metadata = metadata,
                             .progress =
                                 [&](const fot::Progress& at) {
                                     bar.update(at.steps_done, message("loss ", fixed(at.loss), " nats, ",
@@ -94,15 +136,36 @@ void train_text_model(Example& example, const TextSettings& settings, const std:
             message("training of ", name, " is kept in ", checkpoint.string(), "; the same command goes on from there"));
 }
 
+/// Trainings of one model, one after another: each begins with the weights of the one before, and an optimiser of its own.
+struct TrainingPlan {
+    struct Phase {
+        LanguageModelRecipe recipe;
+        Index steps;
+    };
+    std::string name;
+    std::vector<Phase> phases;
+};
+
+/// A model trained as the plan says. Plans that begin with the same phases share what is kept of them.
+inline Transformer<float> trained_text_model(Example& example, TextSettings settings, const TrainingPlan& plan,
+                                             const std::vector<TokenDocument>& documents, std::uint64_t seed) {
+    Random random(seed);
+    Transformer<float> model = new_text_model(settings, random, plan.phases.at(0).recipe.integration);
+    std::string name;
+    for (const auto& [recipe, steps] : plan.phases) {
+        name = name.empty() ? recipe.name : message(name, "_then_", recipe.name);
+        settings.steps = steps;
+        LanguageModelTraining<float> training(model, recipe, documents, {.entries = settings.batch, .length = settings.length},
+                                              seed + 1000);
+        train_text_model(example, settings, name, training, seed, model);
+    }
+    return model;
+}
+
 /// A model trained as the recipe says.
 inline Transformer<float> trained_text_model(Example& example, const TextSettings& settings, const LanguageModelRecipe& recipe,
                                              const std::vector<TokenDocument>& documents, std::uint64_t seed) {
-    Random random(seed);
-    Transformer<float> model = new_text_model(settings, random, recipe.integration);
-    LanguageModelTraining<float> training(model, recipe, documents, {.entries = settings.batch, .length = settings.length},
-                                          seed + 1000);
-    train_text_model(example, settings, recipe.name, training, seed, model);
-    return model;
+    return trained_text_model(example, settings, TrainingPlan{recipe.name, {{recipe, settings.steps}}}, documents, seed);
 }
 
 /// r_d on held-out text. Queries come from test documents; the other contexts from windows of all other held-out documents.
