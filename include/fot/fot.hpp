@@ -66,8 +66,9 @@
 #include "fot/train/trainer.hpp"         // the training loop
 #include "fot/train/language_model.hpp"  // one way to train each of the compared language models
 
-#include "fot/measure/intervals.hpp"      // how sure a number is
-#include "fot/measure/positive_mass.hpp"  // r_d
-#include "fot/measure/perplexity.hpp"     // perplexity and bits per byte
-#include "fot/measure/memory_curve.hpp"   // perplexity against memory size
-#include "fot/measure/retrieval.hpp"      // kNN score, Focus score, recall
+#include "fot/measure/intervals.hpp"              // how sure a number is
+#include "fot/measure/positive_mass.hpp"          // r_d
+#include "fot/measure/perplexity.hpp"             // perplexity and bits per byte
+#include "fot/measure/memory_curve.hpp"           // perplexity against memory size
+#include "fot/measure/recurrence_perplexity.hpp"  // the same for Transformer-XL
+#include "fot/measure/retrieval.hpp"              // kNN score, Focus score, recall
