@@ -72,3 +72,4 @@
 #include "fot/measure/memory_curve.hpp"           // perplexity against memory size
 #include "fot/measure/recurrence_perplexity.hpp"  // the same for Transformer-XL
 #include "fot/measure/retrieval.hpp"              // kNN score, Focus score, recall
+#include "fot/measure/memory_inspection.hpp"      // what each token of a text retrieved

@@ -110,6 +110,7 @@ Attention<Real> attend_to_memory(Tape& tape, const Variable<Real, 4>& q, const K
 ///
 /// On a training tape gradients reach the local keys and values and all queries; what is remembered is constant, as in the
 /// Memorizing Transformer, and needs a top_k above 0.
+/// `views`, if not null, receives the queries and local keys of each memory layer.
 /// Cost:   per memory layer B H T M D multiply-adds of search, M the memory's size.
 /// Errors: ShapeError unless the state has B entries; DataError for a token outside the vocabulary; ConfigError if top_k < 0, or 0
 ///         on a training tape.
@@ -117,7 +118,7 @@ Attention<Real> attend_to_memory(Tape& tape, const Variable<Real, 4>& q, const K
 ///          takes in the whole memory.
 template <class Real>
 Variable<Real, 3> window_with_memory(Tape& tape, Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
-                                     const MemoryOptions& options = {}) {
+                                     const MemoryOptions& options = {}, std::vector<MemoryLayerView<Real>>* views = nullptr) {
     const Index entries = extent(tokens, 0), length = extent(tokens, 1);
     require<ShapeError>(entries == state.entries(), "window_with_memory: ", entries, " batch entries, the memory state has ",
                         state.entries());
@@ -133,8 +134,9 @@ Variable<Real, 3> window_with_memory(Tape& tape, Transformer<Real>& model, const
         const std::vector<Index> at = TransformerLayer<Real>::all_positions(length);
         const Variable<Real, 3> h = layer.normalized(tape, x);
         const Variable<Real, 4> keys = layer.keys(tape, h), v = layer.values(tape, h),
-                                q = layer.rotated(tape, layer.queries(tape, h), at);
-        const Attention<Real> local = causal_attention(tape, q, layer.rotated(tape, keys, at), v);
+                                q = layer.rotated(tape, layer.queries(tape, h), at), k = layer.rotated(tape, keys, at);
+        if (views) views->push_back({i, q, k, {}});
+        const Attention<Real> local = causal_attention(tape, q, k, v);
         Variable<Real, 4> o;
         for (Index b = 0; b < entries; ++b) {
             KeyValueMemory<Real>& memory = state.memory(i, b);

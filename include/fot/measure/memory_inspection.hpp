@@ -1,0 +1,79 @@
+/// What a memory layer looks at while it reads a window: for each token and head the entries it found, where they come from, and
+/// how sure it is of them.
+///
+/// Paper: the table of retrieved keys and their kNN and Focus scores, for text instead of a dictionary.
+/// Read first: model/inference.hpp, measure/retrieval.hpp.   Read next: examples/inspect_memory.cpp.
+#pragma once
+
+#include "fot/measure/retrieval.hpp"
+#include "fot/model/inference.hpp"
+
+namespace fot {
+
+/// An entry of the memory that a query found.
+struct InspectedEntry {
+    Index entry;       ///< its number in the memory, 0 the oldest
+    Index document;    ///< the document it was marked with
+    Index tokens_ago;  ///< how far before the query it was read, in tokens of the whole stream
+    double knn_score;  ///< its share of the attention to the entries that were found
+};
+
+/// What one token looked at with one head.
+struct InspectedQuery {
+    double memory_mass = 0;             ///< share of the attention that went to what was found, the rest went to the local context
+    double focus_score = 0;             ///< of the best entry among its 64 neighbours in the memory
+    std::vector<InspectedEntry> found;  ///< best first
+};
+
+/// The queries of a window of tokens (1,T) with the memory as it is: result [token][head]. The memory is not changed.
+///
+/// A gated layer weighs memory and local context by its gate, so `memory_mass` is that of the gate there.
+/// Errors: ConfigError unless `layer` is a memory layer, or if top_k < 1; as window_with_memory otherwise.
+template <class Real>
+std::vector<std::vector<InspectedQuery>> inspect_window(Transformer<Real>& model, Index layer, const Tokens& tokens,
+                                                        MemoryState<Real>& state, Index top_k = 32) {
+    require<ConfigError>(layer >= 0 && layer < model.config().layers && model.config().is_memory_layer(layer),
+                         "inspect_window: layer ", layer, " of ", model.config().layers, " is no memory layer");
+    require<ConfigError>(top_k >= 1, "inspect_window: top_k ", top_k, ", expected 1 or more");
+    Tape tape(Tape::inference);
+    std::vector<MemoryLayerView<Real>> views;
+    window_with_memory(tape, model, tokens, state, {.top_k = top_k, .append = false}, &views);
+    const auto view = std::find_if(views.begin(), views.end(), [&](const auto& each) { return each.layer == layer; });
+    const Tensor<Real, 4>& q = view->q.value();
+    const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
+    const KeyValueMemory<Real>& memory = state.memory(layer, 0);
+    const Index group = heads / memory.heads();
+    std::vector<std::vector<InspectedQuery>> result(static_cast<std::size_t>(queries),
+                                                    std::vector<InspectedQuery>(static_cast<std::size_t>(heads)));
+    if (memory.size() == 0) return result;
+
+    const Tensor<Real, 3> local = causal_attention(q, view->k.value(), view->k.value()).log_sum_exp;
+    const FoundEntries<Real> found = memory.search(reshaped<3>(q, {queries, heads, width}), top_k);
+    const Index kept = extent(found.scores, 2);
+    for (Index t = 0; t < queries; ++t)
+        for (Index h = 0; h < heads; ++h) {
+            InspectedQuery& query = result[static_cast<std::size_t>(t)][static_cast<std::size_t>(h)];
+            const double total = log_sum_exp(row(found.scores, t, h), kept);
+            const auto& gate_bias = model.layer(layer).gate_bias;
+            query.memory_mass =
+                sigmoid(gate_bias ? static_cast<double>(gate_bias.value()(h)) : total - static_cast<double>(local(0, h, t)));
+            for (Index j = 0; j < kept; ++j) {
+                const Index entry = found.indices(t, h, j);
+                query.found.push_back({entry, memory.document(entry), memory.size() - entry + t,
+                                       std::exp(static_cast<double>(found.scores(t, h, j)) - total)});
+            }
+            // The keys around the best entry.
+            const Index best = query.found[0].entry, first = std::max<Index>(best - focus_reach, 0),
+                        last = std::min(best + focus_reach + 1, memory.size());
+            Tensor<Real, 2> keys = empty<Real, 2>({last - first, width}), of_query = empty<Real, 2>({1, width});
+            memory.for_each_block(h / group, first, last, [&](const auto& block, const auto&, Index entry) {
+                for (Index i = 0; i < block.rows; ++i)
+                    std::copy_n(block.data + i * block.leading, width, row(keys, entry - first + i));
+            });
+            std::copy_n(row(q, Index(0), t, h), width, of_query.data());
+            query.focus_score = focus_scores(neighbour_scores(of_query, keys, {best - first}))[0];
+        }
+    return result;
+}
+
+}  // namespace fot
