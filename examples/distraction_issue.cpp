@@ -3,7 +3,9 @@
 /// Three models of the same shape, data, steps and optimiser learn the same text byte by byte: a standard transformer, crossbatch
 /// with one context (the own previous one), and crossbatch in which documents of the batch are added as negatives. Then each looks
 /// at the previous context of a held-out document beside contexts of other held-out documents, and we measure which share of the
-/// memory layer's attention stays with the own document, r_d among d contexts. Attention that does not care gives 1/d.
+/// memory layer's attention stays with the own document, r_d among d contexts. Attention that does not care gives 1/d. What it is
+/// good for is measured beside it: bits per byte with a memory that fills with other documents (claim C7, at length in
+/// multi_document_perplexity).
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
 /// Time:    about six minutes on two cores, about half a gigabyte; --quick: seconds; --full: three seeds, longer training.
@@ -11,7 +13,7 @@
 /// Expect:  the standard model on the line 1/d, crossbatch above it, with more contexts further above.
 #include <map>
 
-#include "support/text_experiment.hpp"
+#include "support/memory_experiment.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -34,28 +36,40 @@ int main(int argc, char** argv) {
         argc, argv, "Does attention get distracted by unrelated documents, and does crossbatch training cure it?",
         [](Example& example) {
             TextSettings settings;
+            MemorySettings memory;
             add_text_options(example, settings, {12, 1000, 4000}, {8, 16, 32});
+            add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
             example.parse();
 
             const CorpusSplit split = load_split(settings);
-            const std::vector<TokenDocument> training = byte_documents(split.train);
+            const std::vector<TokenDocument> training = byte_documents(split.train), before = documents_before(split, memory),
+                                             test = measured_documents(split, memory);
             example.out() << split.train.size() << " documents for training, " << split.validation.size() << " for validation, "
                           << split.test.size() << " for testing\n\n";
 
+            const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
+            const ConditionOf stream = [&](Index tokens) {
+                return MemoryCondition{MemoryScope::multi_document, tokens, memory.top_k};
+            };
+            MemoryCurveOptions options{.conditions = {}, .window = settings.length, .scored_windows = settings.queries};
+            for (const Index size : sizes) options.conditions.push_back(stream(size));
+
             // Per model: r_d of each seed, and of the documents of the first seed.
-            const std::vector<LanguageModelRecipe> models = recipes(settings);
+            const std::vector<TrainingPlan> models = plans(memory, settings, recipes(settings));
             std::map<std::string, std::vector<PositiveMass>> measured;
+            MemoryCurves curves;
             Table gains({"model", "seed", "bits/byte, local context", "with the previous context", "r_64 x 64 by head"});
             for (Index s = 0; s < settings.seeds; ++s)
-                for (const LanguageModelRecipe& recipe : models) {
+                for (const TrainingPlan& plan : models) {
                     const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
-                    Transformer<float> model = trained_text_model(example, settings, recipe, training, seed);
+                    Transformer<float> model = model_of(example, settings, memory, plan, training, seed);
                     const PositiveMass mass = measure_positive_mass(settings, split, model);
                     const auto [with, without] = bits_per_byte(settings, split, model);
                     std::string heads;
                     for (const double r : mass.per_head(6)) heads += (heads.empty() ? "" : " ") + fixed(64 * r, 1);
-                    gains.add(recipe.name, seed, fixed(without), fixed(with), heads);
-                    measured[recipe.name].push_back(mass);
+                    gains.add(plan.name, seed, fixed(without), fixed(with), heads);
+                    measured[plan.name].push_back(mass);
+                    curves.add(plan.name, measured_curve(model, test, before, options, message(plan.name, ", seed ", seed)));
                 }
 
             Plot plot{.name = "positive_mass",
@@ -65,19 +79,21 @@ int main(int argc, char** argv) {
                       .log_x = true,
                       .log_y = true};
             Csv csv({"model", "seed", "d", "positive_mass", "low", "high"});
-            Table table({"d", "1/d", models[0].name, models[1].name, models[2].name});
+            std::vector<std::string> head{"d", "1/d"};
+            for (const TrainingPlan& plan : models) head.push_back(plan.name);
+            Table table(head);
             std::vector<std::vector<std::string>> rows;
             const std::vector<Index> contexts = measured[models[0].name][0].contexts();
             for (const Index d : contexts) rows.push_back({message(d), fixed(1.0 / static_cast<double>(d), 4)});
-            for (const LanguageModelRecipe& recipe : models) {
-                const std::vector<PositiveMass>& seeds = measured[recipe.name];
-                Series series{.name = recipe.name, .x = {}, .y = {}};
+            for (const TrainingPlan& plan : models) {
+                const std::vector<PositiveMass>& seeds = measured[plan.name];
+                Series series{.name = plan.name, .x = {}, .y = {}};
                 for (std::size_t i = 0; i < contexts.size(); ++i) {
                     std::vector<double> values;
                     for (std::size_t s = 0; s < seeds.size(); ++s) {
                         const Estimate of_documents = bootstrap_mean(seeds[s].per_document(i), 1);
                         values.push_back(seeds[s].mean(i));
-                        csv.add(recipe.name, example.seed() + s, contexts[i], seeds[s].mean(i), of_documents.interval.low,
+                        csv.add(plan.name, example.seed() + s, contexts[i], seeds[s].mean(i), of_documents.interval.low,
                                 of_documents.interval.high);
                     }
                     // Three seeds or more: the median and the interval over seeds. Fewer: the interval over documents of the first
@@ -88,7 +104,7 @@ int main(int argc, char** argv) {
                                                                 : bootstrap_mean(seeds[0].per_document(i), 1).interval};
                     series.add(static_cast<double>(contexts[i]), estimate);
                     rows[i].push_back(estimate_text(estimate, 4));
-                    example.report().result(message("positive_mass.", recipe.name, ".", contexts[i]), estimate.value);
+                    example.report().result(message("positive_mass.", plan.name, ".", contexts[i]), estimate.value);
                 }
                 plot.series.push_back(series);
             }
@@ -97,12 +113,14 @@ int main(int argc, char** argv) {
             plot.series.push_back(guide);
 
             for (const std::vector<std::string>& cells : rows) table.add_row(cells);
-            example.out() << "\nPositive attention mass r_d on held-out documents, "
-                          << (settings.seeds >= 3 ? "median and 95 % interval over seeds" : "95 % interval over documents")
-                          << "\n\n"
+            example.out() << "\nPositive attention mass r_d on held-out documents, " << intervals_over(settings) << "\n\n"
                           << table << "\nIs the previous context used, and which heads attend to it?\n\n"
                           << gains;
             example.report().csv("positive_mass_by_seed", csv);
             example.report().plot(plot);
+            report_curves(example, settings, curves, models, sizes, stream,
+                          "A memory that fills with other documents: bits per byte");
+            if (memory.checkpoint.empty())
+                compare_models(example, settings, curves, sizes, {{models[2].name, stream, models[1].name, stream}});
         });
 }

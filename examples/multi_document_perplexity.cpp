@@ -50,15 +50,10 @@ int main(int argc, char** argv) {
             example.parse();
 
             const CorpusSplit split = load_split(settings);
-            const std::vector<TokenDocument> before = last_tokens(byte_documents(split.validation), memory.largest);
-            Index held = 0;
-            for (const TokenDocument& document : before) held += document.length();
-            require<DataError>(held >= memory.largest, "multi_document_perplexity: the validation documents have ", held,
-                               " tokens, expected the largest memory, ", memory.largest,
-                               ", or more (--largest N makes it smaller)");
+            const std::vector<TokenDocument> before = documents_before(split, memory);
             const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
             example.out() << split.train.size() << " documents for training, " << split.test.size()
-                          << " for testing after a stream of " << count_text(held) << " tokens of others\n\n";
+                          << " for testing after a stream of " << before.size() << " others\n\n";
 
             const ConditionOf multi = [&](Index tokens) {
                 return MemoryCondition{MemoryScope::multi_document, tokens, memory.top_k};

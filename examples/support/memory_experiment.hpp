@@ -17,6 +17,8 @@ class MemoryCurves {
 
     void add(const std::string& model, Curve curve) { curves_[model].push_back(std::move(curve)); }
 
+    bool has(const std::string& model, const MemoryCondition& at) const { return curves_.at(model)[0].count(at) > 0; }
+
     /// Bits per byte. Three seeds or more: their median, and the interval over seeds. Fewer: the first one, and the interval over
     /// documents.
     Estimate bits_per_byte(const std::string& model, const MemoryCondition& at) const {
@@ -93,12 +95,13 @@ struct MemorySettings {
 };
 
 /// Declares the options of MemorySettings on the example.
-inline void add_memory_options(Example& example, MemorySettings& settings, const Scaled<Index>& largest) {
+inline void add_memory_options(Example& example, MemorySettings& settings, const Scaled<Index>& largest,
+                               const Scaled<Index>& longest = {8192, 262144, 0}) {
     example.option("--smallest", settings.smallest, "smallest memory, tokens; each further one is four times as large");
     example.option("--largest", settings.largest, largest, "largest memory, tokens");
     example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.option("--documents", settings.documents, Scaled<Index>{2, 0, 0}, "test documents that are measured; 0: all");
-    example.option("--longest", settings.longest, Scaled<Index>{8192, 262144, 0}, "bytes of each that are read; 0: all");
+    example.option("--longest", settings.longest, longest, "bytes of each that are read; 0: all");
     example.option("--checkpoint", settings.checkpoint, "measure this model instead of training any");
 }
 
@@ -113,30 +116,36 @@ inline std::vector<TokenDocument> measured_documents(const CorpusSplit& split, c
     return documents;
 }
 
-/// The last documents of a list, so many that they have `tokens` tokens; fewer if there are none left.
-inline std::vector<TokenDocument> last_tokens(std::vector<TokenDocument> documents, Index tokens) {
+/// Documents that fill the largest memory before the first test document: the last validation documents.
+/// Errors: DataError if they are too few.
+inline std::vector<TokenDocument> documents_before(const CorpusSplit& split, const MemorySettings& settings) {
+    std::vector<TokenDocument> documents = byte_documents(split.validation);
     Index kept = 0;
     auto first = documents.end();
-    while (first != documents.begin() && kept < tokens) kept += (--first)->length();
+    while (first != documents.begin() && kept < settings.largest) kept += (--first)->length();
+    require<DataError>(kept >= settings.largest, "the validation documents have ", kept, " tokens, expected the largest memory, ",
+                       settings.largest, ", or more (--largest N makes it smaller)");
     documents.erase(documents.begin(), first);
     return documents;
 }
 
-/// Trains every model with every seed, and measures it. With a checkpoint: measures that, the one model of the list.
+/// The model of a plan: trained, or the one of --checkpoint, whose shape then becomes that of the settings.
+inline Transformer<float> model_of(Example& example, TextSettings& settings, const MemorySettings& memory, const TrainingPlan& plan,
+                                   const std::vector<TokenDocument>& training, std::uint64_t seed) {
+    return memory.checkpoint.empty() ? trained_text_model(example, settings, plan, training, seed)
+                                     : stored_text_model(memory.checkpoint, settings);
+}
+
+/// Trains every model with every seed, and measures it.
 inline MemoryCurves train_and_measure(Example& example, TextSettings settings, const MemorySettings& memory,
                                       const std::vector<TrainingPlan>& models, const CorpusSplit& split,
                                       const std::vector<TokenDocument>& before, const MemoryCurveOptions& options) {
     const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory);
     MemoryCurves curves;
-    if (!memory.checkpoint.empty()) {
-        Transformer<float> model = stored_text_model(memory.checkpoint, settings);
-        curves.add(models.at(0).name, measured_curve(model, test, before, options, memory.checkpoint));
-        return curves;
-    }
     for (Index s = 0; s < settings.seeds; ++s)
         for (const TrainingPlan& plan : models) {
             const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
-            Transformer<float> model = trained_text_model(example, settings, plan, training, seed);
+            Transformer<float> model = model_of(example, settings, memory, plan, training, seed);
             curves.add(plan.name, measured_curve(model, test, before, options, message(plan.name, ", seed ", seed)));
         }
     return curves;
@@ -145,7 +154,7 @@ inline MemoryCurves train_and_measure(Example& example, TextSettings settings, c
 /// The models of a comparison, or the one of the checkpoint.
 inline std::vector<TrainingPlan> plans(const MemorySettings& memory, const TextSettings& settings,
                                        const std::vector<LanguageModelRecipe>& recipes) {
-    if (!memory.checkpoint.empty()) return {{.name = "checkpoint", .phases = {}}};
+    if (!memory.checkpoint.empty()) return {{.name = "checkpoint", .phases = {}}};  // trained already
     std::vector<TrainingPlan> list;
     for (const LanguageModelRecipe& recipe : recipes) list.push_back({recipe.name, {{recipe, settings.steps}}});
     return list;
@@ -185,6 +194,12 @@ struct ComparedPair {
     }
 };
 
+/// `result difference.<a>-<b>.<memory> <value> <low> <high>`; `what` is "<a>-<b>.<memory>".
+inline void report_difference(Report& report, const std::string& what, const Estimate& estimate) {
+    report.result(message("difference.", what), message(value_text(estimate.value), " ", value_text(estimate.interval.low), " ",
+                                                        value_text(estimate.interval.high)));
+}
+
 /// The table of differences at each memory size, and `result difference.<a>-<b>.<memory> <value> <low> <high>`.
 inline void compare_models(Example& example, const TextSettings& settings, const MemoryCurves& curves,
                            const std::vector<Index>& sizes, const std::vector<ComparedPair>& pairs) {
@@ -196,9 +211,7 @@ inline void compare_models(Example& example, const TextSettings& settings, const
         for (const ComparedPair& pair : pairs) {
             const Estimate estimate = curves.difference(pair.a, pair.a_at(size), pair.b, pair.b_at(size));
             cells.push_back(estimate_text(estimate));
-            example.report().result(message("difference.", pair.name("-"), ".", size),
-                                    message(value_text(estimate.value), " ", value_text(estimate.interval.low), " ",
-                                            value_text(estimate.interval.high)));
+            report_difference(example.report(), message(pair.name("-"), ".", size), estimate);
         }
         table.add_row(cells);
     }

@@ -41,9 +41,12 @@ inline void add_text_options(Example& example, TextSettings& settings, const Sca
     example.option("--learning-rate", settings.learning_rate, "factor on the learning rates of the optimiser");
 }
 
+/// Bytes of the shortest document that is trained or measured on.
+inline constexpr Index shortest_document = 20000;
+
 /// The corpus, split by document; the split is the same for every seed.
 inline CorpusSplit load_split(const TextSettings& settings) {
-    return split_documents(load_corpus(settings.corpus), 20000, 0.15, 0.15, 7);
+    return split_documents(load_corpus(settings.corpus), shortest_document, 0.15, 0.15, 7);
 }
 
 /// The byte-level model: the last layer is the memory layer.
