@@ -58,14 +58,15 @@ std::vector<TestSet> long_inputs(Example& example, const TextSettings& settings,
     return sets;
 }
 
-/// Documents that are too short for training.
-std::vector<TokenDocument> short_inputs(const TextSettings& settings) {
+/// Documents that are too short for training, `most` at most; 0: all.
+std::vector<TokenDocument> short_inputs(const TextSettings& settings, Index most) {
     std::vector<TokenDocument> documents = byte_documents(load_corpus(settings.corpus));
     std::erase_if(documents, [&](const TokenDocument& document) {
         return document.length() >= shortest_document || document.length() <= settings.length;
     });
     require<DataError>(!documents.empty(), "fine_tune_existing_model: all documents of ", settings.corpus, " have ",
                        shortest_document, " bytes or more; none is left as a short input");
+    if (most > 0 && most < static_cast<Index>(documents.size())) documents.resize(static_cast<std::size_t>(most));
     return documents;
 }
 
@@ -81,7 +82,8 @@ int main(int argc, char** argv) {
             add_text_options(example, settings, {12, 1000, 4000}, {4, 16, 16});
             example.option("--further-steps", further, Scaled<Index>{8, 400, 1000}, "training steps of each continuation");
             example.option("--top-k", memory.top_k, "retrieved entries per query and head; 0: the whole memory");
-            example.option("--documents", memory.documents, Scaled<Index>{2, 0, 0}, "test documents of each corpus; 0: all");
+            example.option("--documents", memory.documents, Scaled<Index>{2, 0, 0},
+                           "documents of each kind that are measured; 0: all");
             example.option("--longest", memory.longest, Scaled<Index>{16384, 131072, 0}, "bytes of each that are read; 0: all");
             example.parse();
 
@@ -101,7 +103,7 @@ int main(int argc, char** argv) {
             const CorpusSplit split = load_split(settings);
             const std::vector<TokenDocument> training = byte_documents(split.train);
             std::vector<TestSet> sets = long_inputs(example, settings, memory, split);
-            TestSet brief{"short inputs", short_inputs(settings)};
+            TestSet brief{"short inputs", short_inputs(settings, memory.documents)};
             example.out() << "\n";
             const std::vector<TrainingPlan> models = plans(settings, further);
             for (Index s = 0; s < settings.seeds; ++s)

@@ -196,8 +196,9 @@ struct ComparedPair {
 
 /// `result difference.<a>-<b>.<memory> <value> <low> <high>`; `what` is "<a>-<b>.<memory>".
 inline void report_difference(Report& report, const std::string& what, const Estimate& estimate) {
-    report.result(message("difference.", what), message(value_text(estimate.value), " ", value_text(estimate.interval.low), " ",
-                                                        value_text(estimate.interval.high)));
+    const Interval& interval = estimate.interval;
+    report.result(message("difference.", what),
+                  message(fixed(estimate.value, 5), " ", fixed(interval.low, 5), " ", fixed(interval.high, 5)));
 }
 
 /// The table of differences at each memory size, and `result difference.<a>-<b>.<memory> <value> <low> <high>`.
