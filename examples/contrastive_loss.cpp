@@ -13,8 +13,6 @@
 /// Command: build/release/examples/contrastive_loss
 /// Expect:  crossbatch raises r_d more than InfoNCE does beside a standard transformer's loss, and InfoNCE adds next to nothing to
 ///          crossbatch; against the hardest keys alone it does harm. paper_notes.md has the figures.
-#include "fot/loss/contrastive_loss.hpp"
-
 #include <map>
 
 #include "support/text_experiment.hpp"
@@ -24,55 +22,14 @@ using namespace fot::examples;
 
 namespace {
 
-struct Recipe {
-    std::string name;
-    bool crossbatch;    // contexts in the model's softmax; else the next-token loss is that of a standard transformer
-    bool contrast;      // InfoNCE is added
-    Index hardest = 0;  // negatives per query; 0: all keys of the negative contexts
-};
-
-/// a + weight * b, for two losses.
-Variable<float, 1> weighted_sum(Tape& tape, const Variable<float, 1>& a, const Variable<float, 1>& b, float weight) {
-    return tape.record(
-        full<float, 1>({1}, a.value()(0) + weight * b.value()(0)),
-        [=](const Tensor<float, 1>& d_sum) {
-            if (a.needs_gradient()) a.gradient()(0) += d_sum(0);
-            if (b.needs_gradient()) b.gradient()(0) += weight * d_sum(0);
-        },
-        a, b);
+std::vector<LanguageModelRecipe> recipes(const TextSettings& settings, double weight) {
+    using enum LanguageModelKind;
+    const ContextSchedule contexts = doubled_contexts(settings.contexts, settings.steps);
+    return {{.name = "crossbatch", .kind = crossbatch, .contexts = contexts},
+            {.name = "infonce", .kind = standard, .contexts = contexts, .contrastive_weight = weight},
+            {.name = "both", .kind = crossbatch, .contexts = contexts, .contrastive_weight = weight},
+            {.name = "hard", .kind = crossbatch, .contexts = contexts, .contrastive_weight = weight, .hardest_negatives = 64}};
 }
-
-/// One step after another, for train_text_model.
-struct ContrastiveTraining {
-    Transformer<float>& model;
-    const TextSettings& settings;
-    Recipe recipe;
-    float weight;
-    const std::vector<TokenDocument>& documents;
-    Random random;
-    ContextSchedule schedule = doubled_contexts(settings.contexts, settings.steps);
-
-    void keep(Trainer<float>& trainer) {
-        trainer.keep("batches", random);
-        trainer.keep("contexts", schedule);
-    }
-
-    StepResult operator()(Index step) {
-        const Index contexts = schedule.next(step, random), entries = settings.batch, pool = std::max(entries, contexts);
-        const ContextBatch<float> batch = sample_contexts<float>(
-            documents, {.entries = entries, .pool = pool, .positives = 1, .length = settings.length}, random);
-        const ContextTable table = previous_contexts(entries, 1, contexts - 1, pool);
-        Tape tape;
-        std::vector<MemoryLayerView<float>> seen;
-        const Variable<float, 3> with_contexts = model.crossbatch(tape, {batch.previous, batch.current, table}, &seen);
-        const Variable<float, 3> logits = recipe.crossbatch ? with_contexts : model.local(tape, batch.current);
-        Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
-        if (recipe.contrast && contexts > 1)
-            loss = weighted_sum(tape, loss, contrastive_loss(tape, seen[0].q, seen[0].context_k, table, recipe.hardest), weight);
-        tape.backward(loss);
-        return {.loss = static_cast<double>(loss.value()(0)), .tokens = entries * settings.length};
-    }
-};
 
 }  // namespace
 
@@ -86,18 +43,14 @@ int main(int argc, char** argv) {
 
         const CorpusSplit split = load_split(settings);
         const std::vector<TokenDocument> training = byte_documents(split.train);
-        const std::vector<Recipe> models{
-            {"crossbatch", true, false}, {"infonce", false, true}, {"both", true, true}, {"hard", true, true, 64}};
+        const std::vector<LanguageModelRecipe> models = recipes(settings, weight);
         std::map<std::string, std::vector<PositiveMass>> mass;
         std::map<std::string, std::vector<double>> with, without;
         Csv csv({"model", "seed", "d", "positive_mass"});
         for (Index s = 0; s < settings.seeds; ++s)
-            for (const Recipe& recipe : models) {
+            for (const LanguageModelRecipe& recipe : models) {
                 const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
-                Random random(seed);
-                Transformer<float> model = new_text_model(settings, random);
-                ContrastiveTraining steps{model, settings, recipe, static_cast<float>(weight), training, Random(seed + 1000)};
-                train_text_model(example, settings, recipe.name, steps, seed, model);
+                Transformer<float> model = trained_text_model(example, settings, recipe, training, seed);
                 mass[recipe.name].push_back(measure_positive_mass(settings, split, model));
                 const auto [bits_with, bits_without] = bits_per_byte(settings, split, model);
                 with[recipe.name].push_back(bits_with);
@@ -114,7 +67,7 @@ int main(int argc, char** argv) {
                   .log_y = true};
         Table table({"model", "r_2", "r_8", "r_64", "r_64 x 64", "bits/byte, local context", "with the previous context"});
         Series guide{.name = "1/d: attention does not care", .x = {}, .y = {}, .style = Style::guide};
-        for (const Recipe& recipe : models) {
+        for (const LanguageModelRecipe& recipe : models) {
             std::vector<double> medians;
             Series series{.name = recipe.name, .x = {}, .y = {}};
             const std::vector<Index>& contexts = mass[recipe.name][0].contexts();

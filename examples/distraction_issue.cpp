@@ -5,7 +5,7 @@
 /// at the previous context of a held-out document beside contexts of other held-out documents, and we measure which share of the
 /// memory layer's attention stays with the own document, r_d among d contexts. Attention that does not care gives 1/d. What it is
 /// good for is measured beside it: bits per byte with a memory that fills with other documents (claim C7, at length in
-/// multi_document_perplexity).
+/// multi_document_perplexity). --full has a fourth model: crossbatch and, beside the next-token loss, an explicit contrastive one.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
 /// Time:    about six minutes on two cores, about half a gigabyte; --quick: seconds; --full: three seeds, longer training.
@@ -21,12 +21,18 @@ using namespace fot::examples;
 namespace {
 
 /// The models of the comparison. Every one is trained in the same way but for the contexts it sees.
-std::vector<LanguageModelRecipe> recipes(const TextSettings& settings) {
-    return {{.name = "standard", .kind = LanguageModelKind::standard},
-            {.name = "crossbatch_1", .kind = LanguageModelKind::crossbatch},
-            {.name = message("crossbatch_", settings.contexts),
+std::vector<LanguageModelRecipe> recipes(const TextSettings& settings, double contrastive_weight) {
+    const LanguageModelRecipe one{.name = "crossbatch_1", .kind = LanguageModelKind::crossbatch},
+        many{.name = message("crossbatch_", settings.contexts),
              .kind = LanguageModelKind::crossbatch,
-             .contexts = doubled_contexts(settings.contexts, settings.steps)}};
+             .contexts = doubled_contexts(settings.contexts, settings.steps)};
+    std::vector<LanguageModelRecipe> list{{.name = "standard", .kind = LanguageModelKind::standard}, one, many};
+    if (contrastive_weight > 0) {
+        list.push_back(many);
+        list.back().name += "_infonce";
+        list.back().contrastive_weight = contrastive_weight;
+    }
+    return list;
 }
 
 }  // namespace
@@ -37,8 +43,11 @@ int main(int argc, char** argv) {
         [](Example& example) {
             TextSettings settings;
             MemorySettings memory;
+            double contrastive_weight = 0;
             add_text_options(example, settings, {12, 1000, 4000}, {8, 16, 32});
             add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
+            example.option("--contrastive-weight", contrastive_weight, Scaled<double>{0, 0, 0.3},
+                           "of InfoNCE in a further model; 0: no such model");
             example.parse();
 
             const CorpusSplit split = load_split(settings);
@@ -55,7 +64,7 @@ int main(int argc, char** argv) {
             for (const Index size : sizes) options.conditions.push_back(stream(size));
 
             // Per model: r_d of each seed, and of the documents of the first seed.
-            const std::vector<TrainingPlan> models = plans(memory, settings, recipes(settings));
+            const std::vector<TrainingPlan> models = plans(memory, settings, recipes(settings, contrastive_weight));
             std::map<std::string, std::vector<PositiveMass>> measured;
             MemoryCurves curves;
             Table gains({"model", "seed", "bits/byte, local context", "with the previous context", "r_64 x 64 by head"});

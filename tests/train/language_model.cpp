@@ -144,6 +144,39 @@ TEST_CASE("the first loss of a kind is that of the same pass written out") {
     CHECK(loss == doctest::Approx(sum / 24).epsilon(1e-5));
 }
 
+TEST_CASE("a contrastive loss is added with its weight, once there are negatives") {
+    const std::vector<TokenDocument> text = documents(6, 100);
+    Transformer<float> model = small_model();
+    for (const LanguageModelKind kind : {LanguageModelKind::standard, LanguageModelKind::crossbatch})
+        for (const Index hardest : {0, 3})
+            for (const Index contexts : {1, 4}) {
+                LanguageModelRecipe recipe{.name = "contrast",
+                                           .kind = kind,
+                                           .contexts = ContextSchedule::constant(contexts),
+                                           .contrastive_weight = 0.5,
+                                           .hardest_negatives = hardest};
+                const auto first_loss = [&] {
+                    LanguageModelTraining<float> training(model, recipe, text, {.entries = 4, .length = 8}, 5);
+                    return training(0).loss;
+                };
+                const double with = first_loss();
+                recipe.contrastive_weight = 0;
+                const double without = first_loss();
+                if (contexts == 1) {
+                    CHECK(with == without);
+                    continue;
+                }
+                Random random(5);
+                const auto pieces = sample_contexts<float>(text, {.entries = 4, .positives = 1, .length = 8}, random);
+                const ContextTable table = previous_contexts(4, 1, 3);
+                Tape tape(Tape::inference);
+                std::vector<MemoryLayerView<float>> seen;
+                model.crossbatch(tape, {pieces.previous, pieces.current, table}, &seen);
+                const float contrast = contrastive_loss(tape, seen[0].q, seen[0].context_k, table, hardest).value()(0);
+                CHECK(with - without == doctest::Approx(0.5 * static_cast<double>(contrast)).epsilon(1e-4));
+            }
+}
+
 TEST_CASE("a recipe for another integration and too little text are refused") {
     Transformer<float> merged = small_model();
     const std::vector<TokenDocument> text = documents(3, 100), few = documents(2, 100);

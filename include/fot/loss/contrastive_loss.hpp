@@ -155,18 +155,18 @@ ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tens
     return loss;
 }
 
-/// The loss on the tape: with `hardest` = 0 against all negatives.
+/// `weight` times the loss on the tape, to be added to another loss; with `hardest` = 0 against all negatives.
 template <class Real>
 Variable<Real, 1> contrastive_loss(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& context_k,
-                                   const ContextTable& table, Index hardest = 0, Real scale = 1) {
+                                   const ContextTable& table, Index hardest = 0, Real scale = 1, Real weight = 1) {
     const auto loss = std::make_shared<ContrastiveLoss<Real>>(
         hardest == 0 ? contrastive_loss(q.value(), context_k.value(), table, scale)
                      : hard_contrastive_loss(q.value(), context_k.value(), table, hardest, scale));
     return tape.record(
-        full<Real, 1>({1}, static_cast<Real>(loss->value)),
+        full<Real, 1>({1}, weight * static_cast<Real>(loss->value)),
         [=](const Tensor<Real, 1>& d_loss) {
             const auto add_scaled = [&](const Tensor<Real, 4>& from, Tensor<Real, 4>& to) {
-                for (std::size_t i = 0; i < from.size(); ++i) to.data()[i] += d_loss(0) * from.data()[i];
+                for (std::size_t i = 0; i < from.size(); ++i) to.data()[i] += weight * d_loss(0) * from.data()[i];
             };
             if (q.needs_gradient()) add_scaled(loss->d_q, q.gradient());
             if (context_k.needs_gradient()) add_scaled(loss->d_context_k, context_k.gradient());

@@ -5,6 +5,8 @@
 ///     memorizing       and, in the memory layer, a memory that the training fills as it reads; nothing learns through it
 ///     crossbatch       and, in the memory layer, previous contexts of the own and of other documents, differentiably
 ///
+/// standard and crossbatch can have a contrastive loss on the memory layer's queries and keys beside the next-token loss.
+///
 /// A model of one kind can be continued as any other: no kind has parameters of its own (the gate of `Integration::gated`
 /// excepted).
 ///
@@ -13,6 +15,7 @@
 #pragma once
 
 #include "fot/data/documents.hpp"
+#include "fot/loss/contrastive_loss.hpp"
 #include "fot/model/inference.hpp"
 #include "fot/model/transformer_xl.hpp"
 #include "fot/nn/cross_entropy.hpp"
@@ -33,6 +36,10 @@ struct LanguageModelRecipe {
     Index positives = 1;                                      ///< w, previous contexts of the own document
     ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and d - 1 negatives
     bool differentiable = true;                               ///< false: keys and values of previous contexts are constants
+
+    // standard and crossbatch
+    double contrastive_weight = 0;  ///< of InfoNCE over the contexts of a step, both losses in nats; 0: none
+    Index hardest_negatives = 0;    ///< only against so many negative keys of each query; 0: all
 
     // memorizing
     Index memory_tokens = 2048;  ///< the oldest leave first; the memory is cleared at the end of a document
@@ -134,21 +141,34 @@ class LanguageModelTraining {
     Variable<Real, 1> loss_of_pieces(Tape& tape, Index step) {
         const bool standard = recipe_.kind == LanguageModelKind::standard;
         const Index contexts = recipe_.contexts.next(step, random_);
+        const bool contrast = recipe_.contrastive_weight > 0 && contexts > 1;
         // All models draw places with room for w previous windows, the standard one too: it must not see easier text.
         const WindowShape shape{.entries = batch_.entries,
                                 .pool = std::max(batch_.entries, contexts),
                                 .positives = recipe_.positives,
                                 .length = batch_.length};
         const ContextBatch<Real> batch = sample_contexts<Real>(documents_, shape, random_);
+        const auto loss_of = [&](const Variable<Real, 3>& logits) {
+            return cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
+        };
+        if (standard && !contrast) return loss_of(model_.local(tape, batch.current));
+
         const ContextTable table =
-            standard ? no_contexts(batch_.entries)
-                     : previous_contexts(batch_.entries, recipe_.positives, (contexts - 1) * recipe_.positives, shape.documents());
-        const Tokens none = empty<std::int32_t, 2>({0, 0});
-        const CrossbatchInput input{.previous = standard ? none : batch.previous,
-                                    .current = batch.current,
-                                    .table = table,
-                                    .differentiable_previous = recipe_.differentiable};
-        return cross_entropy(tape, model_.crossbatch(tape, input), batch.targets, batch.mask, Reduction::token_mean);
+            previous_contexts(batch_.entries, recipe_.positives, (contexts - 1) * recipe_.positives, shape.documents());
+        std::vector<MemoryLayerView<Real>> seen;
+        const Variable<Real, 3> logits = model_.crossbatch(tape,
+                                                           {.previous = batch.previous,
+                                                            .current = batch.current,
+                                                            .table = table,
+                                                            .differentiable_previous = recipe_.differentiable},
+                                                           &seen);
+        Variable<Real, 1> loss = loss_of(standard ? model_.local(tape, batch.current) : logits);
+        if (contrast)
+            for (const MemoryLayerView<Real>& layer : seen)
+                loss = add(tape, loss,
+                           contrastive_loss(tape, layer.q, layer.context_k, table, recipe_.hardest_negatives, Real(1),
+                                            static_cast<Real>(recipe_.contrastive_weight)));
+        return loss;
     }
 
     /// The same for the next window of each batch index, with what is kept of the windows before.
