@@ -69,7 +69,8 @@ TEST_CASE("scored windows are whole, evenly spread, the last one among them") {
     CHECK(scored_windows(61, 10, 2, 30) == std::vector<Index>{3, 5});  // of windows 3, 4, 5
     CHECK(scored_windows(61, 10, 8, 31) == std::vector<Index>{4, 5});
     CHECK(scored_windows(61, 10, 8, 60).empty());
-    CHECK_THROWS_WITH_AS(scored_windows(30, 0, 1), "scored_windows: 1 windows of 0 tokens from token 0 on make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(scored_windows(30, 0, 1), "scored_windows: 1 windows of 0 tokens from token 0 on make no sense",
+                         ConfigError);
 }
 
 TEST_CASE("one pass over the stream gives what a pass per memory size gives") {
@@ -162,7 +163,8 @@ TEST_CASE("a memory curve names what is wrong") {
     CHECK_THROWS_WITH_AS(memory_curve(model, documents, {}, {.conditions = {{MemoryScope::multi_document, -1, 2}}, .window = 5}),
                          "memory_curve: a memory of -1 tokens with top_k 2, expected 0 or more", ConfigError);
     CHECK_THROWS_WITH_AS(memory_curve(model, random_documents({5, 2}, 16), {}, good),
-                         "memory_curve: none of the 2 documents has a whole window of 5 tokens and one more, from token 0 on", DataError);
+                         "memory_curve: none of the 2 documents has a whole window of 5 tokens and one more, from token 0 on",
+                         DataError);
     auto foreign = random_documents({20}, 17);
     foreign[0].tokens[3] = 11;
     CHECK_THROWS_AS(memory_curve(model, foreign, {}, good), DataError);

@@ -251,8 +251,8 @@ TEST_CASE("a checkpoint of other settings is refused") {
     CHECK_FALSE(resume({{"contexts", "16"}, {"seed", "1"}}));
     CHECK(resume({{"contexts", "16"}, {"seed", "1"}}));
     CHECK(resume({{"seed", "1"}}));
-    CHECK_THROWS_WITH_AS(resume({{"contexts", "8"}}),
-                         message(path.string(), ": metadata 'contexts' is '16', expected '8'").c_str(), ConfigError);
+    CHECK_THROWS_WITH_AS(resume({{"contexts", "8"}}), message(path.string(), ": metadata 'contexts' is '16', expected '8'").c_str(),
+                         ConfigError);
     CHECK_THROWS_WITH_AS(resume({{"steps", "8"}}), message(path.string(), ": metadata 'steps' is missing, expected '8'").c_str(),
                          ConfigError);
 }
