@@ -9,7 +9,7 @@
 ///                           Memorizing Transformer with a memory of one context                             (C6)
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
-/// Time:    about fifteen minutes on two cores, about a gigabyte; --quick: seconds; --full: three seeds, longer training.
+/// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/context_extrapolation
 /// Expect:  d = 2 below d = 1, w = 2 below w = 1, and mt_merged above crossbatch_1, the more the longer the memory.
 #include "support/memory_experiment.hpp"

@@ -9,7 +9,7 @@
 ///
 /// Data:    the libstdc++ headers that come with g++; boost, books, latex and proofs are measured on as well if they are there (see
 ///          README). --corpus trains on another one.
-/// Time:    about ten minutes on two cores, about a gigabyte; --quick: seconds; --full: three seeds, longer training.
+/// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/fine_tune_existing_model
 /// Expect:  crossbatch gains from every longer input on every corpus, and is level with the standard model on short ones.
 #include "fot/measure/recurrence_perplexity.hpp"

@@ -7,7 +7,7 @@
 ///
 /// Data:    --text FILE or DIR[:GLOB], one file one document, the last one by name is inspected; test documents if not given.
 /// Model:   --checkpoint FILE of any program here that trains on text; trained by crossbatch if not given.
-/// Time:    about five minutes on two cores with training, seconds without; --quick: seconds.
+/// Time:    not timed yet at default size; --quick: seconds.
 /// Command: build/release/examples/inspect_memory
 /// Expect:  names and phrases of the document are found where they stood before; kNN and Focus scores are high there, low
 /// elsewhere.

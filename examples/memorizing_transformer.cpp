@@ -9,7 +9,7 @@
 ///     crossbatch_<n>_tuned, crossbatch_<n>_gated_tuned   by crossbatch, then shortly on the memory, merged or gated
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
-/// Time:    about fifteen minutes on two cores, about a gigabyte; --quick: seconds; --full: three seeds, longer training.
+/// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/memorizing_transformer
 /// Expect:  the tuned models below mt at every memory size, and merged models beside gated ones.
 #include "support/memory_experiment.hpp"

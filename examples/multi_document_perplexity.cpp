@@ -7,14 +7,12 @@
 ///     standard         local context alone in training; with memory 0 it is the model without memory to be beaten
 ///     crossbatch_<n>   trained with n contexts in the end: crossbatch_1 never met another document
 ///     mt               the Memorizing Transformer. With a memory that is cleared at each document it is the soft bound: nothing
-///     can
-///                      distract it
+///                      can distract it there
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
-/// Time:    about 18 minutes on two cores, about two gigabytes; --quick: seconds; --full: three seeds, longer training.
+/// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/multi_document_perplexity
-/// Expect:  below the model without memory at first; crossbatch_1 turns up as the memory grows, more contexts turn up later and
-/// less.
+/// Expect:  below the model without memory at first; crossbatch_1 turns up as the memory grows, more contexts later and less.
 #include "support/memory_experiment.hpp"
 
 using namespace fot;

@@ -3,10 +3,10 @@
 /// Paper: the table of retrieved keys on dictionary lookup (kNN score, Focus score), and the question that a limited k raises.
 ///
 ///     kNN score     softmax weight of a key among the K retrieved ones: does the query decide between them?
-///     Focus score   softmax weight of a key among itself, its 32 predecessors and its 32 successors: does it stand out where it
-///     lies? rank          place of the first retrieved key that belongs to the true record; recall at k = share of ranks below k
-///     kept mass     share of the attention mass over the whole memory that the top k hold: the cost of using k instead of
-///     everything
+///     Focus score   softmax weight of a key among itself, its 32 predecessors and its 32 successors: does it stand out there?
+///     rank          place of the first retrieved key that belongs to the true record
+///     recall at k   share of ranks below k
+///     kept mass     share of the attention mass over the whole memory that the top k hold: what using k instead of all costs
 ///
 /// All functions take plain tensors: scores <q, key> / temperature, (N, K), and the positions in memory that they belong to. -inf
 /// marks a place where there is no key. Everything is per query, so that it can be averaged, or printed beside the query.
