@@ -50,12 +50,9 @@ int main(int argc, char** argv) {
 
         const CorpusSplit split = load_split(settings);
         const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
-        const ConditionOf own = [&](Index tokens) { return MemoryCondition{MemoryScope::single_document, tokens, memory.top_k}; };
-        MemoryCurveOptions options{
-            .conditions = {}, .window = settings.length, .scored_windows = settings.queries, .score_from = memory.largest};
-        for (const Index size : sizes) options.conditions.push_back(own(size));
-
-        const std::vector<TrainingPlan> models = plans(memory, settings, recipes(settings));
+        const ConditionOf own = reading(MemoryScope::single_document, memory);
+        const MemoryCurveOptions options = curve_options(settings, sizes, {own}, memory.largest);
+        const std::vector<TrainingPlan> models = unless_checkpoint(memory, settings, plans_of(recipes(settings), settings.steps));
         const MemoryCurves curves = train_and_measure(example, settings, memory, models, split, {}, options);
 
         report_curves(example, settings, curves, models, sizes, own,

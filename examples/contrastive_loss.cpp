@@ -43,20 +43,20 @@ int main(int argc, char** argv) {
 
         const CorpusSplit split = load_split(settings);
         const std::vector<TokenDocument> training = byte_documents(split.train);
-        const std::vector<LanguageModelRecipe> models = recipes(settings, weight);
+        const std::vector<TrainingPlan> models = plans_of(recipes(settings, weight), settings.steps);
         std::map<std::string, std::vector<PositiveMass>> mass;
         std::map<std::string, std::vector<double>> with, without;
         Csv csv({"model", "seed", "d", "positive_mass"});
         for (Index s = 0; s < settings.seeds; ++s)
-            for (const LanguageModelRecipe& recipe : models) {
+            for (const TrainingPlan& plan : models) {
                 const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
-                Transformer<float> model = trained_text_model(example, settings, recipe, training, seed);
-                mass[recipe.name].push_back(measure_positive_mass(settings, split, model));
+                Transformer<float> model = trained_text_model(example, settings, plan, training, seed);
+                mass[plan.name].push_back(measure_positive_mass(settings, split, model));
                 const auto [bits_with, bits_without] = bits_per_byte(settings, split, model);
-                with[recipe.name].push_back(bits_with);
-                without[recipe.name].push_back(bits_without);
-                for (std::size_t i = 0; i < mass[recipe.name].back().contexts().size(); ++i)
-                    csv.add(recipe.name, seed, mass[recipe.name].back().contexts()[i], mass[recipe.name].back().mean(i));
+                with[plan.name].push_back(bits_with);
+                without[plan.name].push_back(bits_without);
+                for (std::size_t i = 0; i < mass[plan.name].back().contexts().size(); ++i)
+                    csv.add(plan.name, seed, mass[plan.name].back().contexts()[i], mass[plan.name].back().mean(i));
             }
 
         Plot plot{.name = "positive_mass",
@@ -67,22 +67,22 @@ int main(int argc, char** argv) {
                   .log_y = true};
         Table table({"model", "r_2", "r_8", "r_64", "r_64 x 64", "bits/byte, local context", "with the previous context"});
         Series guide{.name = "1/d: attention does not care", .x = {}, .y = {}, .style = Style::guide};
-        for (const LanguageModelRecipe& recipe : models) {
+        for (const TrainingPlan& plan : models) {
             std::vector<double> medians;
-            Series series{.name = recipe.name, .x = {}, .y = {}};
-            const std::vector<Index>& contexts = mass[recipe.name][0].contexts();
+            Series series{.name = plan.name, .x = {}, .y = {}};
+            const std::vector<Index>& contexts = mass[plan.name][0].contexts();
             for (std::size_t i = 0; i < contexts.size(); ++i) {
                 std::vector<double> seeds;
-                for (const PositiveMass& of_seed : mass[recipe.name]) seeds.push_back(of_seed.mean(i));
+                for (const PositiveMass& of_seed : mass[plan.name]) seeds.push_back(of_seed.mean(i));
                 medians.push_back(median(seeds));
                 series.add(static_cast<double>(contexts[i]), medians.back());
-                if (&recipe == &models[0]) guide.add(static_cast<double>(contexts[i]), 1.0 / static_cast<double>(contexts[i]));
-                example.report().result(message("positive_mass.", recipe.name, ".", contexts[i]), medians.back());
+                if (&plan == &models[0]) guide.add(static_cast<double>(contexts[i]), 1.0 / static_cast<double>(contexts[i]));
+                example.report().result(message("positive_mass.", plan.name, ".", contexts[i]), medians.back());
             }
             plot.series.push_back(series);
-            table.add(recipe.name, fixed(medians[1]), fixed(medians[3]), fixed(medians[6], 4), fixed(64 * medians[6], 2),
-                      fixed(median(without[recipe.name])), fixed(median(with[recipe.name])));
-            example.report().result(message("bits_per_byte.", recipe.name), median(with[recipe.name]));
+            table.add(plan.name, fixed(medians[1]), fixed(medians[3]), fixed(medians[6], 4), fixed(64 * medians[6], 2),
+                      fixed(median(without[plan.name])), fixed(median(with[plan.name])));
+            example.report().result(message("bits_per_byte.", plan.name), median(with[plan.name]));
         }
         plot.series.push_back(guide);
         example.out() << "\nHeld-out documents" << (settings.seeds > 1 ? ", medians over seeds" : "") << "\n\n" << table;

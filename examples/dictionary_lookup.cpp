@@ -498,10 +498,9 @@ int main(int argc, char** argv) {
                           << table << "\n";
             Series series{.name = training.name, .x = {}, .y = {}};
             for (std::size_t i = 0; i < sizes.size(); ++i) {
-                const SeedSummary summary = summarize_seeds(accuracies[i]);
-                series.add(static_cast<double>(sizes[i]),
-                           Estimate{summary.median, summary.interval ? *summary.interval : lookups[i].tokens.interval()});
-                example.report().result(message("accuracy.", training.name, ".", sizes[i]), summary.median);
+                const Estimate accuracy = over_seeds(accuracies[i], lookups[i].tokens.interval());
+                series.add(static_cast<double>(sizes[i]), accuracy);
+                example.report().result(message("accuracy.", training.name, ".", sizes[i]), accuracy.value);
             }
             plot.series.push_back(series);
             example.report().result(message("knn_score.", training.name, ".", sizes.back()), lookups.back().knn_score);

@@ -57,15 +57,11 @@ int main(int argc, char** argv) {
                           << split.test.size() << " for testing\n\n";
 
             const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
-            const ConditionOf stream = [&](Index tokens) {
-                return MemoryCondition{MemoryScope::multi_document, tokens, memory.top_k};
-            };
-            MemoryCurveOptions options{.conditions = {}, .window = settings.length, .scored_windows = settings.queries};
-            for (const Index size : sizes) options.conditions.push_back(stream(size));
-
-            // Per model: r_d of each seed, and of the documents of the first seed.
-            const std::vector<TrainingPlan> models = plans(memory, settings, recipes(settings, contrastive_weight));
-            std::map<std::string, std::vector<PositiveMass>> measured;
+            const ConditionOf stream = reading(MemoryScope::multi_document, memory);
+            const MemoryCurveOptions options = curve_options(settings, sizes, {stream});
+            const std::vector<TrainingPlan> models =
+                unless_checkpoint(memory, settings, plans_of(recipes(settings, contrastive_weight), settings.steps));
+            std::map<std::string, std::vector<PositiveMass>> measured;  // r_d of each seed
             MemoryCurves curves;
             Table gains({"model", "seed", "bits/byte, local context", "with the previous context", "r_64 x 64 by head"});
             for (Index s = 0; s < settings.seeds; ++s)
@@ -105,12 +101,7 @@ int main(int argc, char** argv) {
                         csv.add(plan.name, example.seed() + s, contexts[i], seeds[s].mean(i), of_documents.interval.low,
                                 of_documents.interval.high);
                     }
-                    // Three seeds or more: the median and the interval over seeds. Fewer: the interval over documents of the first
-                    // one.
-                    const SeedSummary summary = summarize_seeds(values);
-                    const Estimate estimate{summary.median, summary.interval
-                                                                ? *summary.interval
-                                                                : bootstrap_mean(seeds[0].per_document(i), 1).interval};
+                    const Estimate estimate = over_seeds(values, bootstrap_mean(seeds[0].per_document(i), 1).interval);
                     series.add(static_cast<double>(contexts[i]), estimate);
                     rows[i].push_back(estimate_text(estimate, 4));
                     example.report().result(message("positive_mass.", plan.name, ".", contexts[i]), estimate.value);

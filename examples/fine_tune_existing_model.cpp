@@ -1,14 +1,14 @@
 /// Does an existing model learn to use a memory by a short training with FoT, and does it stay good at short inputs?   (C4 and C12)
 ///
-/// A standard transformer is trained first: it has never seen more than its local context. Then it is continued, for a quarter as
-/// many steps, as each of the compared models; none has a parameter that the first one lacks. What is measured:
+/// A standard transformer is trained first: it has never seen more than its local context. Then it is continued, for fewer steps,
+/// as each of the compared models; none has a parameter that the first one lacks. What is measured:
 ///
 ///     long inputs    held-out documents of several corpora, of which it was trained on one, at 2, 4, 16 and 64 times the local
 ///                    context: the local one and a memory of the rest. A Transformer-XL sees 2 contexts, no more.
 ///     short inputs   documents of less than 20 KB without any memory, before and after
 ///
 /// Data:    the libstdc++ headers that come with g++; boost, books, latex and proofs are measured on as well if they are there (see
-///          README). --corpus trains on another one.
+///          examples/README.md). --corpus trains on another one.
 /// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/fine_tune_existing_model
 /// Expect:  crossbatch gains from every longer input on every corpus, and is level with the standard model on short ones.
@@ -89,16 +89,10 @@ int main(int argc, char** argv) {
 
             const Index length = settings.length;
             const std::vector<Index> contexts{1, 2, 4, 16, 64};
-            const ConditionOf own = [&](Index tokens) {
-                return MemoryCondition{MemoryScope::single_document, tokens, memory.top_k};
-            };
-            MemoryCurveOptions options{.conditions = {},
-                                       .window = length,
-                                       .scored_windows = settings.queries,
-                                       .score_from = (contexts.back() - 1) * length};
-            std::vector<Index> sizes;
+            const ConditionOf own = reading(MemoryScope::single_document, memory);
+            std::vector<Index> sizes;  // of the memory
             for (const Index count : contexts) sizes.push_back((count - 1) * length);
-            for (const Index size : sizes) options.conditions.push_back(own(size));
+            const MemoryCurveOptions options = curve_options(settings, sizes, {own}, sizes.back());
 
             const CorpusSplit split = load_split(settings);
             const std::vector<TokenDocument> training = byte_documents(split.train);
@@ -112,13 +106,12 @@ int main(int argc, char** argv) {
                     Transformer<float> model = trained_text_model(example, settings, plan, training, seed);
                     const std::string what = message(plan.name, ", seed ", seed);
                     for (TestSet& set : sets) {
-                        MemoryCurves::Curve curve =
-                            measured_curve(model, set.documents, {}, options, message(set.name, ", ", what));
-                        if (plan.name == "xl") {  // its memory is the window before, and it cannot do without
-                            curve.clear();
+                        MemoryCurves::Curve curve;
+                        if (plan.name == "xl")  // its memory is the window before, and it cannot do without
                             curve[own(length)] =
                                 recurrence_perplexity(model, set.documents, length, options.scored_windows, options.score_from);
-                        }
+                        else
+                            curve = measured_curve(model, set.documents, {}, options, message(set.name, ", ", what));
                         set.curves.add(plan.name, std::move(curve));
                     }
                     MemoryCurveOptions without{.conditions = {own(0)}, .window = length};

@@ -55,27 +55,36 @@ std::vector<Document> documents_to_read(const InspectionSettings& inspection, co
     return load_corpus(inspection.text);
 }
 
-/// Reads the documents; the last windows of the last document are inspected before they are remembered.
+/// Reads the documents; the last windows of the last document are inspected before they are remembered. Windows that would have
+/// left the memory by then are skipped: they count as bytes of the stream, but are not read. (What the layers below the memory
+/// layer compute depends on no other window.)
 std::vector<InspectedByte> read_and_inspect(Transformer<float>& model, const std::vector<Document>& documents, Index length,
                                             const InspectionSettings& settings, Stream& stream) {
+    const auto size_of = [&](const Document& document) { return static_cast<Index>(document.text.size()); };
+    Index all = 0;
+    for (const Document& document : documents) all += size_of(document);
+    const Index skipped = all - settings.windows * length - settings.memory;  // bytes no longer remembered when inspection begins
     std::vector<InspectedByte> inspected;
     MemoryState<float> state(model.config(), 1, Storage::full, settings.memory);
+    examples::Progress bar("read", all);
     for (std::size_t d = 0; d < documents.size(); ++d) {
         const std::vector<std::int32_t> tokens = byte_tokens(documents[d].text);
-        const auto size = static_cast<Index>(tokens.size()), windows = (size + length - 1) / length;
+        const Index size = size_of(documents[d]), windows = (size + length - 1) / length;
         stream.documents.push_back(documents[d].name);
         for (Index w = 0; w < windows; ++w) {
             stop_if_interrupted("nothing is lost but time");
-            const Index first = w * length, count = std::min(length, size - first);
+            const Index first = w * length, count = std::min(length, size - first),
+                        position = static_cast<Index>(stream.tokens.size());
+            stream.tokens.insert(stream.tokens.end(), tokens.begin() + first, tokens.begin() + first + count);
+            if (position + count <= skipped) continue;
             Tokens window = empty<std::int32_t, 2>({1, count});
             std::copy_n(tokens.data() + first, count, window.data());
             if (d + 1 == documents.size() && w >= windows - settings.windows) {
                 const auto queries = inspect_window(model, model.config().last_memory_layer(), window, state, settings.top_k);
-                for (Index t = 0; t < count; ++t)
-                    inspected.push_back({static_cast<Index>(stream.tokens.size()) + t, queries[static_cast<std::size_t>(t)]});
+                for (Index t = 0; t < count; ++t) inspected.push_back({position + t, queries[static_cast<std::size_t>(t)]});
             }
             read_window(model, window, state, {.top_k = settings.top_k, .document = static_cast<Index>(d)});
-            stream.tokens.insert(stream.tokens.end(), window.data(), window.data() + count);
+            bar.update(position + count);
         }
     }
     return inspected;
@@ -180,13 +189,14 @@ int main(int argc, char** argv) {
 
         std::vector<Document> documents = documents_to_read(inspection, settings);
         if (example.scale() == Scale::quick && documents.size() > 2) documents.resize(2);
-        const LanguageModelRecipe recipe{.name = message("crossbatch_", settings.contexts),
-                                         .kind = LanguageModelKind::crossbatch,
-                                         .contexts = doubled_contexts(settings.contexts, settings.steps)};
-        Transformer<float> model = inspection.checkpoint.empty()
-                                       ? trained_text_model(example, settings, recipe, byte_documents(load_split(settings).train),
-                                                            static_cast<std::uint64_t>(example.seed()))
-                                       : stored_text_model(inspection.checkpoint, settings);
+        const std::vector<TrainingPlan> plans = plans_of({{.name = message("crossbatch_", settings.contexts),
+                                                           .kind = LanguageModelKind::crossbatch,
+                                                           .contexts = doubled_contexts(settings.contexts, settings.steps)}},
+                                                         settings.steps);
+        Transformer<float> model = inspection.checkpoint.empty() ? trained_text_model(example, settings, plans.front(),
+                                                                                      byte_documents(load_split(settings).train),
+                                                                                      static_cast<std::uint64_t>(example.seed()))
+                                                                 : stored_text_model(inspection.checkpoint, settings);
         Stream stream;
         const std::vector<InspectedByte> inspected = read_and_inspect(model, documents, settings.length, inspection, stream);
 

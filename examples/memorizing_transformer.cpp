@@ -43,35 +43,30 @@ std::vector<TrainingPlan> plans(const TextSettings& settings) {
 }  // namespace
 
 int main(int argc, char** argv) {
-    return run_example(
-        argc, argv, "Is it better to train on a memory, or by crossbatch and then shortly on a memory?", [](Example& example) {
-            TextSettings settings;
-            MemorySettings memory{.smallest = 128};
-            add_text_options(example, settings, {12, 800, 3000}, {2, 8, 8});
-            add_memory_options(example, memory, {2048, 16384, 16384});
-            example.parse();
+    return run_example(argc, argv, "Is it better to train on a memory, or by crossbatch and then shortly on a memory?",
+                       [](Example& example) {
+                           TextSettings settings;
+                           MemorySettings memory{.smallest = 128};
+                           add_text_options(example, settings, {12, 800, 3000}, {2, 8, 8});
+                           add_memory_options(example, memory, {2048, 16384, 16384});
+                           example.parse();
 
-            const CorpusSplit split = load_split(settings);
-            const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
-            const ConditionOf own = [&](Index tokens) {
-                return MemoryCondition{MemoryScope::single_document, tokens, memory.top_k};
-            };
-            MemoryCurveOptions options{
-                .conditions = {}, .window = settings.length, .scored_windows = settings.queries, .score_from = memory.largest};
-            for (const Index size : sizes) options.conditions.push_back(own(size));
-            const std::vector<TrainingPlan> models =
-                memory.checkpoint.empty() ? plans(settings) : fot::examples::plans(memory, settings, {});
-            const MemoryCurves curves = train_and_measure(example, settings, memory, models, split, {}, options);
+                           const CorpusSplit split = load_split(settings);
+                           const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
+                           const ConditionOf own = reading(MemoryScope::single_document, memory);
+                           const MemoryCurveOptions options = curve_options(settings, sizes, {own}, memory.largest);
+                           const std::vector<TrainingPlan> models = unless_checkpoint(memory, settings, plans(settings));
+                           const MemoryCurves curves = train_and_measure(example, settings, memory, models, split, {}, options);
 
-            report_curves(example, settings, curves, models, sizes, own, "Bits per byte of the own document");
-            if (memory.checkpoint.empty()) {
-                const std::string trained = models[2].name, tuned = models[3].name, gated = models[4].name;
-                compare_models(example, settings, curves, sizes,
-                               {{tuned, own, "mt_merged", own},
-                                {gated, own, "mt", own},
-                                {tuned, own, trained, own},
-                                {"mt_merged", own, "mt", own},
-                                {tuned, own, gated, own}});
-            }
-        });
+                           report_curves(example, settings, curves, models, sizes, own, "Bits per byte of the own document");
+                           if (memory.checkpoint.empty()) {
+                               const std::string trained = models[2].name, tuned = models[3].name, gated = models[4].name;
+                               compare_models(example, settings, curves, sizes,
+                                              {{tuned, own, "mt_merged", own},
+                                               {gated, own, "mt", own},
+                                               {tuned, own, trained, own},
+                                               {"mt_merged", own, "mt", own},
+                                               {tuned, own, gated, own}});
+                           }
+                       });
 }

@@ -53,18 +53,12 @@ int main(int argc, char** argv) {
             example.out() << split.train.size() << " documents for training, " << split.test.size()
                           << " for testing after a stream of " << before.size() << " others\n\n";
 
-            const ConditionOf multi = [&](Index tokens) {
-                return MemoryCondition{MemoryScope::multi_document, tokens, memory.top_k};
-            };
-            const ConditionOf single = [&](Index tokens) {
-                return MemoryCondition{MemoryScope::single_document, tokens, memory.top_k};
-            };
-            MemoryCurveOptions options{.conditions = {}, .window = settings.length, .scored_windows = settings.queries};
-            for (const Index size : sizes)
-                for (const MemoryCondition& at : {multi(size), single(size)}) options.conditions.push_back(at);
-
+            const ConditionOf multi = reading(MemoryScope::multi_document, memory),
+                              single = reading(MemoryScope::single_document, memory);
+            const MemoryCurveOptions options = curve_options(settings, sizes, {multi, single});
             const bool compare = memory.checkpoint.empty();
-            const std::vector<TrainingPlan> models = plans(memory, settings, recipes(settings));
+            const std::vector<TrainingPlan> models =
+                unless_checkpoint(memory, settings, plans_of(recipes(settings), settings.steps));
             const std::string bare = models.front().name;  // without memory: to be beaten
             const MemoryCurves curves = train_and_measure(example, settings, memory, models, split, before, options);
 

@@ -19,12 +19,12 @@ class MemoryCurves {
 
     bool has(const std::string& model, const MemoryCondition& at) const { return curves_.at(model)[0].count(at) > 0; }
 
-    /// Bits per byte. Three seeds or more: their median, and the interval over seeds. Fewer: the first one, and the interval over
-    /// documents.
+    /// Bits per byte: the median of the seeds; the interval is over seeds, with fewer than three of them over the documents of the
+    /// first.
     Estimate bits_per_byte(const std::string& model, const MemoryCondition& at) const {
         std::vector<double> values;
         for (const Curve& curve : curves_.at(model)) values.push_back(curve.at(at).bits_per_byte(bootstrap_seed).value);
-        return over_seeds(values, curves_.at(model)[0].at(at).bits_per_byte(bootstrap_seed));
+        return over_seeds(values, curves_.at(model)[0].at(at).bits_per_byte(bootstrap_seed).interval);
     }
 
     /// Bits per byte of a minus b on the same documents (and, seed by seed, of models that began alike): below 0 where a is better.
@@ -35,7 +35,7 @@ class MemoryCurves {
             return bits_per_byte_difference(curves_.at(a)[s].at(at_a), curves_.at(b)[s].at(at_b), bootstrap_seed);
         };
         for (std::size_t s = 0; s < curves_.at(a).size(); ++s) values.push_back(of_seed(s).value);
-        return over_seeds(values, of_seed(0));
+        return over_seeds(values, of_seed(0).interval);
     }
 
     /// Rows of (model, seed, scope, memory tokens, top_k, bits per byte, interval over documents), for a CSV file.
@@ -53,11 +53,6 @@ class MemoryCurves {
 
    private:
     static constexpr std::uint64_t bootstrap_seed = 1;
-
-    static Estimate over_seeds(const std::vector<double>& values, const Estimate& first) {
-        const SeedSummary summary = summarize_seeds(values);
-        return {summary.median, summary.interval ? *summary.interval : first.interval};
-    }
 
     std::map<std::string, std::vector<Curve>> curves_;
 };
@@ -129,6 +124,31 @@ inline std::vector<TokenDocument> documents_before(const CorpusSplit& split, con
     return documents;
 }
 
+/// A way to read, made of a memory size.
+using ConditionOf = std::function<MemoryCondition(Index)>;
+
+inline ConditionOf reading(MemoryScope scope, const MemorySettings& settings) {
+    return [scope, top_k = settings.top_k](Index tokens) { return MemoryCondition{scope, tokens, top_k}; };
+}
+
+/// Every memory size, read in each of the ways.
+inline MemoryCurveOptions curve_options(const TextSettings& settings, const std::vector<Index>& sizes,
+                                        const std::vector<ConditionOf>& ways, Index score_from = 0) {
+    MemoryCurveOptions options{
+        .conditions = {}, .window = settings.length, .scored_windows = settings.queries, .score_from = score_from};
+    for (const Index size : sizes)
+        for (const ConditionOf& way : ways) options.conditions.push_back(way(size));
+    return options;
+}
+
+/// The plans of a comparison; with --checkpoint that one model, measured once, in place of them all.
+inline std::vector<TrainingPlan> unless_checkpoint(const MemorySettings& memory, TextSettings& settings,
+                                                   std::vector<TrainingPlan> plans) {
+    if (memory.checkpoint.empty()) return plans;
+    settings.seeds = 1;
+    return {{.name = "checkpoint", .phases = {}}};
+}
+
 /// The model of a plan: trained, or the one of --checkpoint, whose shape then becomes that of the settings.
 inline Transformer<float> model_of(Example& example, TextSettings& settings, const MemorySettings& memory, const TrainingPlan& plan,
                                    const std::vector<TokenDocument>& training, std::uint64_t seed) {
@@ -137,7 +157,7 @@ inline Transformer<float> model_of(Example& example, TextSettings& settings, con
 }
 
 /// Trains every model with every seed, and measures it.
-inline MemoryCurves train_and_measure(Example& example, TextSettings settings, const MemorySettings& memory,
+inline MemoryCurves train_and_measure(Example& example, TextSettings& settings, const MemorySettings& memory,
                                       const std::vector<TrainingPlan>& models, const CorpusSplit& split,
                                       const std::vector<TokenDocument>& before, const MemoryCurveOptions& options) {
     const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory);
@@ -151,22 +171,10 @@ inline MemoryCurves train_and_measure(Example& example, TextSettings settings, c
     return curves;
 }
 
-/// The models of a comparison, or the one of the checkpoint.
-inline std::vector<TrainingPlan> plans(const MemorySettings& memory, const TextSettings& settings,
-                                       const std::vector<LanguageModelRecipe>& recipes) {
-    if (!memory.checkpoint.empty()) return {{.name = "checkpoint", .phases = {}}};  // trained already
-    std::vector<TrainingPlan> list;
-    for (const LanguageModelRecipe& recipe : recipes) list.push_back({recipe.name, {{recipe, settings.steps}}});
-    return list;
-}
-
 /// What the intervals of MemoryCurves are over.
 inline const char* intervals_over(const TextSettings& settings) {
     return settings.seeds >= 3 ? "median and 95 % interval over seeds" : "95 % interval over documents";
 }
-
-/// A way to read, made of a memory size.
-using ConditionOf = std::function<MemoryCondition(Index)>;
 
 /// The curve of a model over memory sizes above 0, as a line of a plot.
 inline Series curve_series(const MemoryCurves& curves, const std::string& model, const std::string& name,

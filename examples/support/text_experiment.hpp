@@ -101,44 +101,6 @@ inline Transformer<float> stored_text_model(const std::filesystem::path& path, T
     return model;
 }
 
-/// Runs a training to its end, or goes on where an interrupted run of the same settings stopped; the weights end in `model`.
-/// `training` is called as a LanguageModelTraining is: operator()(step), keep(trainer).
-template <class Training>
-void train_text_model(Example& example, const TextSettings& settings, const std::string& name, Training& training,
-                      std::uint64_t seed, Transformer<float>& model) {
-    Muon<float> optimizer(model.parameters(), {});
-    const LearningRate schedule = LearningRate::linear_decay(settings.learning_rate, 40, settings.steps);
-    const std::filesystem::path checkpoint =
-        example.output() / message(name, "_seed", seed, "_", settings.steps, "steps.safetensors");
-    Metadata metadata = shape_of_model(settings, model.config().integration);
-    metadata.merge(Metadata{{"program", example.name()},
-                            {"model", name},
-                            {"seed", message(seed)},
-                            {"corpus", settings.corpus},
-                            {"steps", message(settings.steps)},
-                            {"contexts", message(settings.contexts)},
-                            {"batch", message(settings.batch)},
-                            {"length", message(settings.length)},
-                            {"learning_rate", message(settings.learning_rate)}});
-    examples::Progress bar(message("train ", name, ", seed ", seed), settings.steps);
-    Trainer<float> trainer(model.parameters(), optimizer,
-                           {.steps = settings.steps,
-                            .learning_rate = [&](Index step) { return schedule.at(step); },
-                            .checkpoint = checkpoint,
-                            .metadata = metadata,
-                            .progress =
-                                [&](const fot::Progress& at) {
-                                    bar.update(at.steps_done, message("loss ", fixed(at.loss), " nats, ",
-                                                                      static_cast<Index>(at.tokens_per_second), " tokens/s"));
-                                }});
-    training.keep(trainer);
-    trainer.resume();
-    const TrainingOutcome outcome = trainer.run([&](Index step) { return training(step); });
-    if (outcome == TrainingOutcome::interrupted)
-        throw Interrupted(
-            message("training of ", name, " is kept in ", checkpoint.string(), "; the same command goes on from there"));
-}
-
 /// Trainings of one model, one after another: each begins with the weights of the one before, and an optimiser of its own.
 struct TrainingPlan {
     struct Phase {
@@ -149,26 +111,70 @@ struct TrainingPlan {
     std::vector<Phase> phases;
 };
 
-/// A model trained as the plan says. Plans that begin with the same phases share what is kept of them.
-inline Transformer<float> trained_text_model(Example& example, TextSettings settings, const TrainingPlan& plan,
+/// One plan of a single phase for each recipe.
+inline std::vector<TrainingPlan> plans_of(const std::vector<LanguageModelRecipe>& recipes, Index steps) {
+    std::vector<TrainingPlan> plans;
+    for (const LanguageModelRecipe& recipe : recipes) plans.push_back({recipe.name, {{recipe, steps}}});
+    return plans;
+}
+
+/// All that a phase depends on beside the settings, in words: what a file must say before it is used in place of a training.
+inline std::string description(const TrainingPlan::Phase& phase) {
+    const LanguageModelRecipe& recipe = phase.recipe;
+    const char* kinds[] = {"standard", "transformer_xl", "memorizing", "crossbatch"};
+    std::string text = message(recipe.name, ": ", kinds[static_cast<int>(recipe.kind)], ", ", phase.steps, " steps");
+    if (recipe.kind == LanguageModelKind::crossbatch)
+        text += message(", ", recipe.positives, " positives", recipe.differentiable ? "" : ", not differentiable");
+    if (recipe.contrastive_weight > 0)
+        text += message(", InfoNCE ", recipe.contrastive_weight, ", hardest ", recipe.hardest_negatives);
+    if (recipe.kind == LanguageModelKind::memorizing) text += message(", memory ", recipe.memory_tokens, ", top ", recipe.top_k);
+    return text;
+}
+
+/// A model trained as the plan says. Every phase is kept in a file of --output: an interrupted run goes on where it stopped, and
+/// plans that begin with the same phases share what is kept of them.
+/// Errors: ConfigError if a file of that name was made with other settings.
+inline Transformer<float> trained_text_model(Example& example, const TextSettings& settings, const TrainingPlan& plan,
                                              const std::vector<TokenDocument>& documents, std::uint64_t seed) {
     Random random(seed);
     Transformer<float> model = new_text_model(settings, random, plan.phases.at(0).recipe.integration);
-    std::string name;
-    for (const auto& [recipe, steps] : plan.phases) {
-        name = name.empty() ? recipe.name : message(name, "_then_", recipe.name);
-        settings.steps = steps;
-        LanguageModelTraining<float> training(model, recipe, documents, {.entries = settings.batch, .length = settings.length},
-                                              seed + 1000);
-        train_text_model(example, settings, name, training, seed, model);
+    Metadata metadata = shape_of_model(settings, model.config().integration);
+    metadata.merge(Metadata{{"program", example.name()},
+                            {"seed", message(seed)},
+                            {"corpus", settings.corpus},
+                            {"contexts", message(settings.contexts)},
+                            {"batch", message(settings.batch)},
+                            {"length", message(settings.length)},
+                            {"learning_rate", message(settings.learning_rate)}});
+    std::string name;  // of the file: the phases up to this one
+    for (const TrainingPlan::Phase& phase : plan.phases) {
+        const Index steps = phase.steps;
+        name += message(name.empty() ? "" : "_then_", phase.recipe.name, "_", steps, "steps");
+        metadata["training"] += message(metadata["training"].empty() ? "" : "; ", description(phase));
+        const std::filesystem::path checkpoint = example.output() / message(name, "_seed", seed, ".safetensors");
+
+        Muon<float> optimizer(model.parameters(), {});
+        const LearningRate schedule = LearningRate::linear_decay(settings.learning_rate, 40, steps);
+        examples::Progress bar(message("train ", plan.name, ", seed ", seed), steps);
+        LanguageModelTraining<float> training(model, phase.recipe, documents,
+                                              {.entries = settings.batch, .length = settings.length}, seed + 1000);
+        Trainer<float> trainer(model.parameters(), optimizer,
+                               {.steps = steps,
+                                .learning_rate = [&](Index step) { return schedule.at(step); },
+                                .checkpoint = checkpoint,
+                                .metadata = metadata,
+                                .progress =
+                                    [&](const fot::Progress& at) {
+                                        bar.update(at.steps_done, message("loss ", fixed(at.loss), " nats, ",
+                                                                          static_cast<Index>(at.tokens_per_second), " tokens/s"));
+                                    }});
+        training.keep(trainer);
+        trainer.resume();
+        if (trainer.run(training) == TrainingOutcome::interrupted)
+            throw Interrupted(
+                message("training of ", name, " is kept in ", checkpoint.string(), "; the same command goes on from there"));
     }
     return model;
-}
-
-/// A model trained as the recipe says.
-inline Transformer<float> trained_text_model(Example& example, const TextSettings& settings, const LanguageModelRecipe& recipe,
-                                             const std::vector<TokenDocument>& documents, std::uint64_t seed) {
-    return trained_text_model(example, settings, TrainingPlan{recipe.name, {{recipe, settings.steps}}}, documents, seed);
 }
 
 /// r_d on held-out text. Queries come from test documents; the other contexts from windows of all other held-out documents.

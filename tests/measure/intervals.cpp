@@ -143,6 +143,10 @@ TEST_CASE("seeds are summarised by mean, median, extremes and an interval from t
     CHECK(three.interval->high == doctest::Approx(2 + 4.302653 / std::sqrt(3.0)));
     CHECK(three.interval->low == doctest::Approx(2 - 4.302653 / std::sqrt(3.0)));
     CHECK_FALSE(summarize_seeds({1, 2}).interval.has_value());
+    CHECK(over_seeds({3, 1, 2}, {0, 9}).value == 2);
+    CHECK(over_seeds({3, 1, 2}, {0, 9}).interval.high == three.interval->high);
+    CHECK(over_seeds({1, 2}, {0, 9}).value == 1.5);
+    CHECK(over_seeds({1, 2}, {0, 9}).interval.high == 9);
 }
 
 TEST_CASE("wrong inputs of the intervals are named") {

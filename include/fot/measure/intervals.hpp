@@ -5,7 +5,7 @@
 ///
 ///     right or wrong answers          Wilson's score interval             proportion_interval, Proportion
 ///     which documents were held out   percentile bootstrap on documents   bootstrap_ratio, bootstrap_mean, ..._difference
-///     the seed of the training run    Student's t on the seeds' results   summarize_seeds
+///     the seed of the training run    Student's t on the seeds' results   summarize_seeds, over_seeds
 ///
 /// Tokens of one document depend on each other, documents hardly do: documents are what the bootstrap draws. Two models that read
 /// the same documents are compared by the bootstrap of their difference, which is far narrower than the two intervals look.
@@ -226,6 +226,13 @@ inline SeedSummary summarize_seeds(const std::vector<double>& values) {
         summary.interval = Interval{summary.mean - half, summary.mean + half};
     }
     return summary;
+}
+
+/// The median over seeds with their interval; with fewer than three seeds the interval is `of_one`, one seed's own (over documents,
+/// over answers). Errors: those of summarize_seeds.
+inline Estimate over_seeds(const std::vector<double>& values, const Interval& of_one) {
+    const SeedSummary summary = summarize_seeds(values);
+    return {summary.median, summary.interval.value_or(of_one)};
 }
 
 }  // namespace fot
