@@ -108,8 +108,10 @@ int main(int argc, char** argv) {
         Results results;
         for (const std::string program : {"distraction_issue", "dictionary_lookup"}) {
             const std::filesystem::path path = std::filesystem::absolute(argv[0]).lexically_normal().parent_path() / program;
-            std::string command = quoted(path.string()) + " --output " + quoted((example.output() / program).string()) +
-                                  " --seed " + std::to_string(example.seed()) + " --threads " + std::to_string(threads());
+            const std::string kernels = faster_blas_kernels();
+            std::string command = (kernels.empty() ? "" : "OPENBLAS_CORETYPE=" + kernels + " ") + quoted(path.string()) +
+                                  " --output " + quoted((example.output() / program).string()) + " --seed " +
+                                  std::to_string(example.seed()) + " --threads " + std::to_string(threads());
             if (example.scale() == Scale::quick) command += " --quick";
             if (example.scale() == Scale::full) command += " --full";
             run(command, results, example.out());

@@ -9,10 +9,11 @@
 ///     both         next-token loss of crossbatch, plus InfoNCE
 ///     hard         the same against the 64 hardest negative keys of each query only
 ///
-/// Time:    about eight minutes on two cores; --quick: seconds; --full: three seeds, longer training.
+/// Time:    about seven minutes on two cores; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/contrastive_loss
-/// Expect:  crossbatch raises r_d more than InfoNCE does beside a standard transformer's loss, and InfoNCE adds next to nothing to
-///          crossbatch; against the hardest keys alone it does harm. paper_notes.md has the figures.
+/// Expect:  crossbatch raises r_d more than InfoNCE does beside a standard transformer's loss. To crossbatch, InfoNCE of the default
+///          weight adds next to nothing; a larger --weight raises r_d and costs bits per byte. Against the hardest keys alone it
+///          does harm. paper_notes.md has the figures.
 #include <map>
 
 #include "support/text_experiment.hpp"

@@ -44,9 +44,9 @@ int main(int argc, char** argv) {
             TextSettings settings;
             MemorySettings memory;
             double contrastive_weight = 0;
-            add_text_options(example, settings, {12, 1000, 4000}, {8, 16, 32});
+            add_text_options(example, settings, {12, 1000, 1500}, {8, 16, 32});
             add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
-            example.option("--contrastive-weight", contrastive_weight, Scaled<double>{0, 0, 0.3},
+            example.option("--contrastive-weight", contrastive_weight, Scaled<double>{0, 0, 0.5},
                            "of InfoNCE in a further model; 0: no such model");
             example.parse();
 

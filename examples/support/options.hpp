@@ -116,6 +116,9 @@ class Example {
         for (const auto& [option_name, text] : echo_) line(option_name, text());
         line("scale", scale() == Scale::quick ? "quick" : scale() == Scale::full ? "full" : "default");
         line("BLAS", blas_name());
+        if (const std::string faster = faster_blas_kernels(); !faster.empty())
+            line("", message("this OpenBLAS does not know the processor; OPENBLAS_CORETYPE=", faster,
+                             " makes it several times as fast"));
         out_ << std::endl;
     }
 

@@ -13,6 +13,7 @@ namespace fot {
 /// `scored` and `from`: the two can be compared document by document.
 ///
 /// Errors: ConfigError as scored_windows; DataError if no document has a whole window, or a token is outside the vocabulary.
+/// Cost:    up to layers + 1 windows through the model for each that is scored.
 /// Same as: for a document of one window, the standard transformer.
 template <class Real>
 PerplexityMeter recurrence_perplexity(Transformer<Real>& model, const std::vector<TokenDocument>& documents, Index window,
