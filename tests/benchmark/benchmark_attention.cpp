@@ -13,12 +13,14 @@
 int main(int argc, char** argv) {
     using namespace fot;
     Index batch = 16, length = 256, contexts = 16, thread_count = 2, repeats = 10, heads = 2, width = 64;
+    float scale = 0.125f;
     CLI::App app("Crossbatch attention, forward and backward");
     app.add_option("--batch", batch, "documents")->capture_default_str();
     app.add_option("--length", length, "local tokens and tokens of a previous context")->capture_default_str();
     app.add_option("--contexts", contexts, "contexts that each document sees beside its local one")->capture_default_str();
     app.add_option("--heads", heads, "heads")->capture_default_str();
     app.add_option("--width", width, "width of a head")->capture_default_str();
+    app.add_option("--scale", scale, "of the scores: 8 is attention as sharp as a trained model's")->capture_default_str();
     app.add_option("--threads", thread_count, "threads")->capture_default_str();
     app.add_option("--repeats", repeats, "timed repetitions")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
@@ -28,10 +30,11 @@ int main(int argc, char** argv) {
     const Shape<4> shape{batch, length, heads, width};
     const auto tensor = [&](Index entries) { return normal_tensor<float, 4>({entries, length, heads, width}, 1, random); };
     const Index pool = std::max(batch, contexts);  // as many documents as contexts are asked for
-    const Tensor<float, 4> q = tensor(batch), k = tensor(batch), v = tensor(batch), d_o = tensor(batch), context_k = tensor(pool),
+    const Tensor<float, 4> q = tensor(batch), k = tensor(batch), v = tensor(batch), context_k = tensor(pool),
                            context_v = tensor(pool);
+    const Tensor<float, 4> d_o = normal_tensor<float, 4>(shape, 1e-5f, random);  // as small as under a mean over a batch's tokens
     const ContextTable table = previous_contexts(batch, 1, contexts - 1, pool);
-    const AttentionOptions<float> options{.scale = 0.125f};
+    const AttentionOptions<float> options{.scale = scale};
 
     Tensor<float, 4> d_q = zeros<float, 4>(shape), d_k = d_q, d_v = d_q, d_context_k = zeros_like(context_k),
                      d_context_v = d_context_k;

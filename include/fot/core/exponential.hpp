@@ -5,6 +5,10 @@
 /// exponent bits and e^r is its Taylor polynomial of degree 7. x is limited as an integer: g++ 12 makes a branch of a comparison of
 /// floats where the processor has no masks (AVX2), and a loop with a branch is not vectorised.
 ///
+/// What is below 2^-64 becomes 0. Beside a largest term of 1 it is lost to rounding anyway; but its products with gradients are
+/// denormal numbers, and an Intel processor takes a hundred cycles for each. A model whose attention has become sharp trains
+/// three times as fast without them.
+///
 /// Read next: attention/softmax.hpp.
 #pragma once
 
@@ -18,7 +22,7 @@
 
 namespace fot {
 
-/// e^x in float, relative error below 2e-7 from -87 to 88. Below -88 the result is 0, also for -infinity; above 88 it is e^88; NaN
+/// e^x in float, relative error below 2e-7 from -44.7 to 88. Below, the result is 0, also for -infinity; above 88 it is e^88; NaN
 /// stays NaN.
 inline float exponential(float x) {
     constexpr float log2_e = 1.44269504f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
@@ -37,7 +41,7 @@ inline float exponential(float x) {
     p = p * r + 1.0f;
     p = p * r + 1.0f;
     const std::uint32_t exponent = std::bit_cast<std::uint32_t>(shifted) - std::bit_cast<std::uint32_t>(rounder) + 127u;
-    return p * std::bit_cast<float>(exponent << 23);  // n = -127, all that is below -88: bits of zero
+    return p * std::bit_cast<float>(exponent < 127u - 64u ? 0u : exponent << 23);
 }
 
 /// e^x in double, by the C library: double is for checks, not for speed.
