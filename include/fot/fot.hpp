@@ -13,6 +13,7 @@
 #include "fot/core/exponential.hpp"   // an exponential that vectorises
 #include "fot/core/largest.hpp"       // the largest of a row
 #include "fot/core/bfloat16.hpp"      // half the bytes for memories
+#include "fot/core/dtype.hpp"         // element types of stored tensors
 #include "fot/core/random.hpp"        // seeded, the same everywhere
 #include "fot/core/autograd.hpp"      // the tape
 #include "fot/core/parameter.hpp"     // what optimisers and checkpoints see of a model
@@ -22,6 +23,7 @@
 #include "fot/nn/norm.hpp"           // RMS norm; queries and keys of length one
 #include "fot/nn/rotary.hpp"         // positions as rotations
 #include "fot/nn/feed_forward.hpp"   // widen, bend, narrow
+#include "fot/nn/stored_linear.hpp"  // linear maps whose weights stay as a file has them
 #include "fot/nn/arrange.hpp"        // sums, and rows taken out or put together
 #include "fot/nn/cross_entropy.hpp"  // the loss of training
 
@@ -51,6 +53,7 @@
 #include "fot/model/transformer_xl.hpp"  // the same with the states of the previous window
 #include "fot/model/inference.hpp"       // reading with memory, window by window
 #include "fot/model/generation.hpp"      // writing, token by token
+#include "fot/model/long_llama.hpp"      // LongLLaMA: LLaMA with a memory, inference
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW
@@ -58,9 +61,10 @@
 #include "fot/train/muon.hpp"            // Muon
 #include "fot/train/clip.hpp"            // the norm of all gradients
 #include "fot/train/schedule.hpp"        // learning rate, context length, number of contexts
-#include "fot/train/dtype.hpp"           // element types of stored tensors
 #include "fot/train/replacing_file.hpp"  // files written all or nothing
 #include "fot/train/safetensors.hpp"     // named tensors in a file
+#include "fot/train/mapped_file.hpp"     // a file as memory
+#include "fot/train/long_llama_files.hpp"  // LongLLaMA checkpoints as Hugging Face has them
 #include "fot/train/checkpoint.hpp"      // weights, optimiser, random state, step
 #include "fot/train/interrupt.hpp"       // Ctrl-C as a question
 #include "fot/train/trainer.hpp"         // the training loop

@@ -40,7 +40,9 @@ class Case {
    public:
     /// Errors: nlohmann's or FileError if the entry names no file or there is none.
     Case(const Json& entry, const std::filesystem::path& folder)
-        : entry_(entry), file_(folder / entry.at("file").get<std::string>()) {}
+        : entry_(entry), folder_(folder), file_(folder / entry.at("file").get<std::string>()) {}
+
+    const std::filesystem::path& folder() const { return folder_; }
 
     const Json& entry() const { return entry_; }
     const Json& config() const { return entry_.at("config"); }
@@ -156,6 +158,7 @@ class Case {
     }
 
     Json entry_;
+    std::filesystem::path folder_;
     SafetensorsFile file_;
     std::set<std::string> read_;
     std::vector<std::string> problems_;
@@ -186,6 +189,7 @@ void check_listing_inference(Case& golden);
 void check_mt_gate(Case& golden);
 void check_data_pipeline(Case& golden);
 void check_optimizer(Case& golden);
+void check_long_llama(Case& golden);
 
 struct Counts {
     Index passed = 0, failed = 0, skipped = 0;

@@ -18,7 +18,8 @@ const std::map<std::string, void (*)(Case&)> checks{{"crossbatch", check_crossba
                                                     {"listing_inference", check_listing_inference},
                                                     {"mt_gate", check_mt_gate},
                                                     {"data_pipeline", check_data_pipeline},
-                                                    {"optimizer", check_optimizer}};
+                                                    {"optimizer", check_optimizer},
+                                                    {"longllama_inference", check_long_llama}};
 
 Json read_manifest(const std::filesystem::path& path) {
     std::ifstream stream(path);

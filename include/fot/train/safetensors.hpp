@@ -8,7 +8,7 @@
 /// data exactly. Tensors are read on demand, and numbers converted while they are read. The writer replaces a file as a whole or
 /// not at all. This header alone includes nlohmann/json.hpp.
 ///
-/// Read first: train/dtype.hpp, train/replacing_file.hpp.   Read next: train/checkpoint.hpp.
+/// Read first: core/dtype.hpp, train/replacing_file.hpp.   Read next: train/checkpoint.hpp.
 #pragma once
 
 #include <algorithm>
@@ -27,7 +27,7 @@
 #include <vector>
 
 #include "fot/core/tensor.hpp"
-#include "fot/train/dtype.hpp"
+#include "fot/core/dtype.hpp"
 #include "fot/train/replacing_file.hpp"
 
 namespace fot {
@@ -80,6 +80,9 @@ class SafetensorsFile {
 
     /// Number of elements.
     Index count(const std::string& name) const { return entry(name).count; }
+
+    /// Where in the file the tensor's bytes begin: for readers that map the file.
+    std::uint64_t offset(const std::string& name) const { return entry(name).begin; }
 
     /// Reads a tensor of exactly `count` elements to `destination`. A stored integer becomes any type that holds it, a stored
     /// floating-point number any floating-point type (rounded to nearest), never an integer.

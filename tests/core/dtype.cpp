@@ -1,4 +1,4 @@
-#include "fot/train/dtype.hpp"
+#include "fot/core/dtype.hpp"
 
 #include <doctest/doctest.h>
 

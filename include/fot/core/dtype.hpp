@@ -3,7 +3,7 @@
 /// A file names its element type as text ("F32"). Half precision and bfloat16 have no C++ type here: they are widened to float as
 /// they are read, exactly.
 ///
-/// Read first: core/tensor.hpp.   Read next: train/safetensors.hpp.
+/// Read first: core/tensor.hpp.   Read next: nn/stored_linear.hpp, train/safetensors.hpp.
 #pragma once
 
 #include <array>
@@ -43,11 +43,13 @@ inline constexpr std::array<DtypeFacts, 13> dtype_facts{{{Dtype::f64, "F64", 8},
 /// A stored IEEE half-precision number.
 struct StoredHalf {
     std::uint16_t bits;
+    /// Without branches, so that a loop over many can be vectorised: exponent and fraction are moved to their places in a float
+    /// and multiplied by the quotient of the two formats' units, which is exact for subnormal numbers too.
     float number() const {
-        const std::uint32_t sign = (bits & 0x8000u) << 16, exponent = (bits >> 10) & 31u, fraction = bits & 1023u;
-        if (exponent == 0) return (sign ? -0x1p-24f : 0x1p-24f) * static_cast<float>(fraction);  // zero and subnormal
-        const std::uint32_t widened = exponent == 31 ? 255 : exponent + 112;                     // infinity and NaN stay so
-        return std::bit_cast<float>(sign | widened << 23 | fraction << 13);
+        const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16, size = bits & 0x7fffu;
+        const float scaled = std::bit_cast<float>(size << 13) * 0x1p112f;
+        const std::uint32_t special = size >= 0x7c00u ? 0x7f800000u : 0u;  // infinity and NaN stay so
+        return std::bit_cast<float>(std::bit_cast<std::uint32_t>(scaled) | special | sign);
     }
 };
 

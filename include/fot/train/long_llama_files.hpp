@@ -1,0 +1,307 @@
+/// LLaMA and LongLLaMA checkpoints as Hugging Face keeps them: a folder with config.json and model.safetensors.
+///
+///     config.json                      shape of the model, and how LongLLaMA reads (mem_layers, last_context_length, ...)
+///     model.safetensors                all weights, or
+///     model.safetensors.index.json     {"weight_map": {"name": "file", ...}} and the files that it names
+///
+/// Weights stay in their files, mapped, in float, half precision or bfloat16: starting copies nothing but the norms. A plain LLaMA
+/// folder is a LongLLaMA without memory layers; give it some, and it is what fine-tuning by FoT starts from.
+///
+/// Read first: train/safetensors.hpp, model/long_llama.hpp.   Read next: train/checkpoint.hpp.
+#pragma once
+
+#include <map>
+#include <set>
+
+#include "fot/model/long_llama.hpp"
+#include "fot/train/mapped_file.hpp"
+#include "fot/train/safetensors.hpp"
+
+namespace fot {
+
+namespace detail {
+
+/// A JSON file. Errors: FileError if it is missing, larger than 64 MB or no JSON object.
+inline nlohmann::json read_json_object(const std::filesystem::path& path) {
+    std::error_code failure;
+    const auto bytes = std::filesystem::file_size(path, failure);
+    require<FileError>(!failure, path.string(), ": there is no such file");
+    require<FileError>(bytes <= 64'000'000, path.string(), ": has ", bytes, " bytes, expected at most 64 MB");
+    std::ifstream stream(path);
+    nlohmann::json json = nlohmann::json::parse(stream, nullptr, false);
+    require<FileError>(json.is_object(), path.string(), ": is no JSON object");
+    return json;
+}
+
+/// Reads fields of config.json; a wrong type is an error that names the field.
+class ConfigFields {
+   public:
+    ConfigFields(nlohmann::json json, std::string where) : path_(std::move(where)), json_(std::move(json)) {}
+
+    bool has(const char* name) const { return json_.contains(name) && !json_[name].is_null(); }
+
+    Index integer(const char* name) const {
+        require<FileError>(has(name), path_, ": field '", name, "' is missing");
+        return integer_of(name, json_[name]);
+    }
+    Index integer(const char* name, Index otherwise) const { return has(name) ? integer(name) : otherwise; }
+
+    double number(const char* name, double otherwise) const {
+        if (!has(name)) return otherwise;
+        require<FileError>(json_[name].is_number(), path_, ": field '", name, "' is ", json_[name].dump(), ", expected a number");
+        return json_[name].get<double>();
+    }
+    bool flag(const char* name, bool otherwise) const {
+        if (!has(name)) return otherwise;
+        require<FileError>(json_[name].is_boolean(), path_, ": field '", name, "' is ", json_[name].dump(),
+                           ", expected true or false");
+        return json_[name].get<bool>();
+    }
+    std::string text(const char* name, const std::string& otherwise) const {
+        if (!has(name)) return otherwise;
+        require<FileError>(json_[name].is_string(), path_, ": field '", name, "' is ", json_[name].dump(), ", expected text");
+        return json_[name].get<std::string>();
+    }
+    std::vector<Index> integers(const char* name) const {
+        std::vector<Index> list;
+        if (!has(name)) return list;
+        require<FileError>(json_[name].is_array(), path_, ": field '", name, "' is ", json_[name].dump(), ", expected a list");
+        for (const auto& each : json_[name]) list.push_back(integer_of(name, each));
+        return list;
+    }
+
+   private:
+    Index integer_of(const char* name, const nlohmann::json& value) const {
+        constexpr std::int64_t limit = std::int64_t{1} << 31;
+        require<FileError>(value.is_number_integer() && value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() < limit, path_,
+                           ": field '", name, "' is ", value.dump(), ", expected an integer from 0 to 2^31 - 1");
+        return value.get<Index>();
+    }
+
+    std::string path_;
+    nlohmann::json json_;
+};
+
+/// All safetensors files of a folder, as one collection of named tensors that stay where they are.
+class CheckpointFolder {
+   public:
+    explicit CheckpointFolder(const std::filesystem::path& folder) : folder_(folder) {
+        const std::filesystem::path index = folder / "model.safetensors.index.json";
+        if (!std::filesystem::exists(index)) {
+            open("model.safetensors");
+            for (const std::string& name : files_.at("model.safetensors").header.names()) file_of_[name] = "model.safetensors";
+            return;
+        }
+        const nlohmann::json json = read_json_object(index);
+        require<FileError>(json.contains("weight_map") && json["weight_map"].is_object(), index.string(),
+                           ": has no object 'weight_map'");
+        for (const auto& [name, file] : json["weight_map"].items()) {
+            require<FileError>(file.is_string(), index.string(), ": the file of '", name, "' is ", file.dump(), ", expected text");
+            const std::string file_name = file.get<std::string>();
+            require<FileError>(std::filesystem::path(file_name).filename() == file_name, index.string(), ": the file of '", name,
+                               "' is '", file_name, "', expected a name without a folder");
+            if (!files_.count(file_name)) open(file_name);
+            file_of_[name] = file_name;
+        }
+        for (const auto& [file_name, file] : files_)
+            for (const std::string& name : file.header.names())
+                require<FileError>(file_of_.count(name) && file_of_.at(name) == file_name, index.string(), ": does not name '", name,
+                                   "', which ", file_name, " has");
+    }
+
+    const std::map<std::string, std::string>& names() const { return file_of_; }
+    bool contains(const std::string& name) const { return file_of_.count(name) != 0; }
+
+    /// A weight (rows, columns) where it lies; one that is not aligned for its numbers is copied.
+    StoredMatrix matrix(const std::string& name, Index rows, Index columns) const {
+        const File& file = file_with(name, {rows, columns});
+        const Dtype dtype = file.header.dtype(name);
+        require<FileError>(dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16 || dtype == Dtype::f64, at(name),
+                           "has dtype ", dtype_name(dtype), ", expected F64, F32, F16 or BF16");
+        const std::uint64_t offset = file.header.offset(name);
+        if (offset % static_cast<std::uint64_t>(dtype_bytes(dtype)) == 0)
+            return {file.bytes->data() + offset, dtype, rows, columns, file.bytes};
+        const auto copy = std::make_shared<std::vector<char>>(static_cast<std::size_t>(rows * columns * dtype_bytes(dtype)));
+        file.header.read_bytes(name, copy->data());
+        return {copy->data(), dtype, rows, columns, copy};
+    }
+
+    template <class Real>
+    Tensor<Real, 1> vector(const std::string& name, Index count) const {
+        return file_with(name, {count}).header.template read_tensor<Real, 1>(name);
+    }
+
+   private:
+    struct File {
+        SafetensorsFile header;
+        std::shared_ptr<const MappedFile> bytes;
+    };
+
+    void open(const std::string& name) {
+        files_.emplace(name, File{SafetensorsFile(folder_ / name), std::make_shared<const MappedFile>(folder_ / name)});
+    }
+
+    std::string at(const std::string& name) const { return (folder_ / file_of_.at(name)).string() + ": tensor '" + name + "' "; }
+
+    const File& file_with(const std::string& name, const std::vector<Index>& shape) const {
+        require<FileError>(contains(name), folder_.string(), ": tensor '", name, "' is missing");
+        const File& file = files_.at(file_of_.at(name));
+        require<FileError>(file.header.contains(name), at(name), "is missing there");
+        require<FileError>(file.header.shape(name) == shape, at(name), "has shape ", shape_text(file.header.shape(name)),
+                           ", expected ", shape_text(shape));
+        return file;
+    }
+
+    std::filesystem::path folder_;
+    std::map<std::string, File> files_;
+    std::map<std::string, std::string> file_of_;
+};
+
+}  // namespace detail
+
+/// The configuration that the fields of a config.json of LLaMA or LongLLaMA stand for; `where` they are from, for errors.
+/// Errors: FileError if a field is missing or has a wrong type; ConfigError for what is not supported (rope_scaling, biases, another
+///         activation) or does not fit together.
+inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::string& where) {
+    const detail::ConfigFields fields(json, where);
+    LongLlamaConfig config;
+    config.vocabulary = fields.integer("vocab_size");
+    config.width = fields.integer("hidden_size");
+    config.feed_forward = fields.integer("intermediate_size");
+    config.layers = fields.integer("num_hidden_layers");
+    config.heads = fields.integer("num_attention_heads");
+    config.key_heads = fields.integer("num_key_value_heads", 0);
+    config.window = fields.integer("max_position_embeddings", 2048);
+    config.last_context = fields.integer("last_context_length", 1024);
+    config.memory_layers = fields.integers("mem_layers");
+    config.memory_positions = fields.flag("mem_positionals", true);
+    config.norm_epsilon = fields.number("rms_norm_eps", 1e-6);
+    config.rotary_base = fields.number("rope_theta", 1e4);
+    config.tied_output = fields.flag("tie_word_embeddings", false);
+    const std::string memory = fields.text("mem_dtype", "bfloat16"), activation = fields.text("hidden_act", "silu");
+    require<ConfigError>(memory == "bfloat16" || memory == "float32", where, ": mem_dtype is '", memory,
+                         "', expected bfloat16 or float32");
+    config.memory_storage = memory == "bfloat16" ? Storage::bfloat16 : Storage::full;
+    require<ConfigError>(activation == "silu", where, ": hidden_act is '", activation, "', expected silu");
+    require<ConfigError>(!fields.has("rope_scaling"), where, ": rope_scaling is not supported, expected null");
+    for (const char* bias : {"attention_bias", "mlp_bias"})
+        require<ConfigError>(!fields.flag(bias, false), where, ": ", bias, " is true, but biases are not supported");
+    config.check();
+    const Index head_width = fields.integer("head_dim", config.head_width());
+    require<ConfigError>(head_width == config.head_width(), where, ": head_dim is ", head_width, ", expected hidden_size / ",
+                         "num_attention_heads = ", config.head_width());
+    return config;
+}
+
+/// The same of a file. Errors: and FileError if it is missing or no JSON object.
+inline LongLlamaConfig read_long_llama_config(const std::filesystem::path& path) {
+    return long_llama_config(detail::read_json_object(path), path.string());
+}
+
+/// The model in a folder. `configure`, if given, may change the configuration that was read: memory layers, last_context, storage.
+/// Errors: FileError, naming file and tensor, if something is missing, unknown or of another shape; those of the configuration.
+template <class Real>
+LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::function<void(LongLlamaConfig&)>& configure = {}) {
+    LongLlamaConfig config = read_long_llama_config(folder / "config.json");
+    if (configure) configure(config);
+    config.check();
+    const detail::CheckpointFolder files(folder);
+    const Index width = config.width, inner = config.feed_forward, key_width = config.key_head_count() * config.head_width();
+    std::set<std::string> unused;
+    for (const auto& [name, file] : files.names())
+        if (!name.ends_with("rotary_emb.inv_freq")) unused.insert(name);  // old files carry the angles; they follow from the base
+    const auto matrix = [&](const std::string& name, Index rows, Index columns) {
+        unused.erase(name);
+        return files.matrix(name, rows, columns);
+    };
+    const auto vector = [&](const std::string& name) {
+        unused.erase(name);
+        return files.template vector<Real>(name, width);
+    };
+    LongLlamaWeights<Real> weights;
+    weights.embedding = matrix("model.embed_tokens.weight", config.vocabulary, width);
+    for (Index i = 0; i < config.layers; ++i) {
+        const std::string layer = message("model.layers.", i, ".");
+        weights.layers.push_back({matrix(layer + "self_attn.q_proj.weight", width, width),
+                                  matrix(layer + "self_attn.k_proj.weight", key_width, width),
+                                  matrix(layer + "self_attn.v_proj.weight", key_width, width),
+                                  matrix(layer + "self_attn.o_proj.weight", width, width),
+                                  matrix(layer + "mlp.gate_proj.weight", inner, width),
+                                  matrix(layer + "mlp.up_proj.weight", inner, width),
+                                  matrix(layer + "mlp.down_proj.weight", width, inner), vector(layer + "input_layernorm.weight"),
+                                  vector(layer + "post_attention_layernorm.weight")});
+    }
+    weights.final_norm = vector("model.norm.weight");
+    const bool has_output = files.contains("lm_head.weight") || !config.tied_output;
+    weights.output = has_output ? matrix("lm_head.weight", config.vocabulary, width) : weights.embedding;
+    require<FileError>(unused.empty(), folder.string(), ": ", unused.size(), " tensors are unknown, the first is '",
+                       unused.empty() ? "" : *unused.begin(), "'");
+    return LongLlama<Real>(std::move(config), std::move(weights));
+}
+
+/// Writes config.json and model.safetensors, each all or nothing, so that Hugging Face's code can load them.
+/// Errors: FileError if the folder cannot be made or a file not be written.
+template <class Real>
+void save_long_llama(const std::filesystem::path& folder, const LongLlama<Real>& model) {
+    const LongLlamaConfig& config = model.config();
+    const LongLlamaWeights<Real>& weights = model.weights();
+    std::error_code failure;
+    std::filesystem::create_directories(folder, failure);
+    require<FileError>(std::filesystem::is_directory(folder), folder.string(), ": cannot make this folder");
+    SafetensorsWriter writer;
+    writer.metadata["format"] = "pt";  // which Hugging Face's reader asks for
+    const auto add = [&](const std::string& name, const StoredMatrix& weight) {
+        writer.add_bytes(name, weight.dtype, {weight.rows, weight.columns}, weight.numbers);
+    };
+    add("model.embed_tokens.weight", weights.embedding);
+    for (Index i = 0; i < config.layers; ++i) {
+        const auto& layer = weights.layers[static_cast<std::size_t>(i)];
+        const std::string prefix = message("model.layers.", i, ".");
+        add(prefix + "self_attn.q_proj.weight", layer.q);
+        add(prefix + "self_attn.k_proj.weight", layer.k);
+        add(prefix + "self_attn.v_proj.weight", layer.v);
+        add(prefix + "self_attn.o_proj.weight", layer.o);
+        add(prefix + "mlp.gate_proj.weight", layer.gate);
+        add(prefix + "mlp.up_proj.weight", layer.up);
+        add(prefix + "mlp.down_proj.weight", layer.down);
+        writer.add(prefix + "input_layernorm.weight", layer.attention_norm);
+        writer.add(prefix + "post_attention_layernorm.weight", layer.feed_forward_norm);
+    }
+    writer.add("model.norm.weight", weights.final_norm);
+    if (!config.tied_output) add("lm_head.weight", weights.output);
+
+    const std::map<Dtype, const char*> torch_names{
+        {Dtype::f64, "float64"}, {Dtype::f32, "float32"}, {Dtype::f16, "float16"}, {Dtype::bf16, "bfloat16"}};
+    const nlohmann::json json{{"architectures", {"LongLlamaForCausalLM"}},
+                              {"model_type", "longllama"},
+                              {"torch_dtype", torch_names.at(weights.embedding.dtype)},
+                              {"vocab_size", config.vocabulary},
+                              {"hidden_size", config.width},
+                              {"intermediate_size", config.feed_forward},
+                              {"num_hidden_layers", config.layers},
+                              {"num_attention_heads", config.heads},
+                              {"num_key_value_heads", config.key_head_count()},
+                              {"hidden_act", "silu"},
+                              {"max_position_embeddings", config.window},
+                              {"last_context_length", config.last_context},
+                              {"mem_layers", config.memory_layers},
+                              {"mem_positionals", config.memory_positions},
+                              {"mem_dtype", config.memory_storage == Storage::bfloat16 ? "bfloat16" : "float32"},
+                              {"mem_attention_grouping", nullptr},
+                              {"rms_norm_eps", config.norm_epsilon},
+                              {"rope_theta", config.rotary_base},
+                              {"rope_scaling", nullptr},
+                              {"tie_word_embeddings", config.tied_output},
+                              {"use_cache", true},
+                              {"initializer_range", 0.02},
+                              {"pad_token_id", 0},
+                              {"bos_token_id", 1},
+                              {"eos_token_id", 2}};
+    writer.write(folder / "model.safetensors");
+    const std::string text = json.dump(2) + "\n";
+    ReplacingFile file(folder / "config.json");
+    file.append(text.data(), static_cast<Index>(text.size()));
+    file.commit();
+}
+
+}  // namespace fot
