@@ -190,6 +190,7 @@ void check_mt_gate(Case& golden);
 void check_data_pipeline(Case& golden);
 void check_optimizer(Case& golden);
 void check_long_llama(Case& golden);
+void check_train_step(Case& golden);
 
 struct Counts {
     Index passed = 0, failed = 0, skipped = 0;

@@ -19,7 +19,8 @@ const std::map<std::string, void (*)(Case&)> checks{{"crossbatch", check_crossba
                                                     {"mt_gate", check_mt_gate},
                                                     {"data_pipeline", check_data_pipeline},
                                                     {"optimizer", check_optimizer},
-                                                    {"longllama_inference", check_long_llama}};
+                                                    {"longllama_inference", check_long_llama},
+                                                    {"train_step", check_train_step}};
 
 Json read_manifest(const std::filesystem::path& path) {
     std::ifstream stream(path);

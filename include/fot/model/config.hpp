@@ -31,6 +31,7 @@ struct TransformerConfig {
     Integration integration = Integration::merged;
     double rotary_base = 100;                ///< of the rotary angles: small, for short local contexts
     bool memory_positions = false;           ///< rotate local queries and keys in memory layers too (others stand at position 0)
+    bool normalized_heads = true;            ///< queries and keys of length one, and a temperature; false: <q, k> / sqrt(D)
     double initial_inverse_temperature = 8;  ///< 1 / temperature at the start, one learned per head
     double norm_epsilon = 1e-6;
 

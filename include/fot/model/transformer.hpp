@@ -1,7 +1,7 @@
 /// The small Focused Transformer: a decoder in which some layers attend to more than their local context.
 ///
 /// Pre-normalisation, rotary positions (none in memory layers), L2-normalised queries and keys with one learned temperature per
-/// head. A layer is:
+/// head; or, if the configuration says so, as LLaMA has it (model/long_llama.hpp). A layer is:
 ///
 ///     x = x + O attention(norm(x))
 ///     x = x + down activation(up norm(x))
@@ -50,10 +50,11 @@ struct MemoryLayerView {
 struct CrossbatchInput {
     const Tokens& previous;     ///< (P,T) previous contexts, numbered as in the table; (0,0) if there are none
     const Tokens& current;      ///< (B,T)
-    const ContextTable& table;  ///< who sees which previous contexts
+    const ContextTable& table;  ///< who sees which previous contexts; packed: which other current ones
     std::vector<Index> output_positions =
         {};  ///< positions whose logits are wanted; empty: all. Fewer are cheaper if the last layer has memory
     bool differentiable_previous = true;  ///< false: previous keys and values are constants, as in the Memorizing Transformer
+    bool packed = false;  ///< the released code's form: contexts are other entries of the same pass; `previous` is empty then
 };
 
 /// One layer: parameters and the parts of its forward pass.
@@ -65,6 +66,7 @@ class TransformerLayer {
           key_heads_(config.key_heads_of(layer)),
           memory_(config.is_memory_layer(layer)),
           rotated_(!memory_ || config.memory_positions),
+          normalized_(config.normalized_heads),
           activation_(config.activation),
           epsilon_(config.norm_epsilon),
           positions_(config.rotary_base, config.head_width_of(layer), 0) {
@@ -82,8 +84,8 @@ class TransformerLayer {
         down = matrix_of(width, inner, 0.5);
         attention_norm = Variable<Real, 1>(full<Real, 1>({width}, Real(1)), true);
         feed_forward_norm = Variable<Real, 1>(full<Real, 1>({width}, Real(1)), true);
-        log_inverse_temperature =
-            Variable<Real, 1>(full<Real, 1>({heads_}, static_cast<Real>(std::log(config.initial_inverse_temperature))), true);
+        if (normalized_)
+            log_inverse_temperature = Variable<Real, 1>(full<Real, 1>({heads_}, static_cast<Real>(std::log(config.initial_inverse_temperature))), true);
         if (memory_ && config.integration == Integration::gated) gate_bias = Variable<Real, 1>(zeros<Real, 1>({heads_}), true);
     }
 
@@ -93,7 +95,7 @@ class TransformerLayer {
         list.push_back(parameter(prefix + "k", Role::hidden_matrix, k));
         list.push_back(parameter(prefix + "v", Role::hidden_matrix, v));
         list.push_back(parameter(prefix + "o", Role::hidden_matrix, o));
-        list.push_back(parameter(prefix + "log_inverse_temperature", Role::temperature, log_inverse_temperature));
+        if (normalized_) list.push_back(parameter(prefix + "log_inverse_temperature", Role::temperature, log_inverse_temperature));
         if (gate_bias) list.push_back(parameter(prefix + "gate_bias", Role::gate, gate_bias));
         list.push_back(parameter(prefix + "feed_forward_norm", Role::norm_scale, feed_forward_norm));
         list.push_back(parameter(prefix + "up", Role::hidden_matrix, up));
@@ -105,13 +107,18 @@ class TransformerLayer {
         return rms_norm(tape, x, attention_norm, epsilon_);
     }
 
-    /// q / |q| / temperature of normalized x.
+    /// q / |q| / temperature of normalized x, or q / sqrt(D): what a score multiplies with a key.
     Variable<Real, 4> queries(Tape& tape, const Variable<Real, 3>& h) const {
+        if (!normalized_) {
+            const Variable<Real, 4> projected = project_heads(tape, h, q, heads_);
+            return multiply(tape, projected, 1 / std::sqrt(static_cast<Real>(extent(projected.value(), 3))));
+        }
         return normalize_heads(tape, project_heads(tape, h, q, heads_), log_inverse_temperature, epsilon_);
     }
-    /// k / |k|.
+    /// k / |k|, or k.
     Variable<Real, 4> keys(Tape& tape, const Variable<Real, 3>& h) const {
-        return normalize_heads(tape, project_heads(tape, h, k, key_heads_), epsilon_);
+        const Variable<Real, 4> projected = project_heads(tape, h, k, key_heads_);
+        return normalized_ ? normalize_heads(tape, projected, epsilon_) : projected;
     }
     Variable<Real, 4> values(Tape& tape, const Variable<Real, 3>& h) const { return project_heads(tape, h, v, key_heads_); }
 
@@ -149,7 +156,7 @@ class TransformerLayer {
 
    private:
     Index heads_, key_heads_;
-    bool memory_, rotated_;
+    bool memory_, rotated_, normalized_;
     Activation activation_;
     double epsilon_;
     RotaryTable<Real> positions_;
@@ -205,8 +212,11 @@ class Transformer {
     /// `views`, if not null, receives what each memory layer saw.
     Variable<Real, 3> crossbatch(Tape& tape, const CrossbatchInput& input, std::vector<MemoryLayerView<Real>>* views = nullptr) {
         const bool has_previous = extent(input.previous, 0) > 0;
-        require<ConfigError>(input.table.sources == extent(input.previous, 0), "Transformer::crossbatch: the table is made for ",
-                             input.table.sources, " previous contexts, got ", extent(input.previous, 0));
+        const Index sources = extent(input.packed ? input.current : input.previous, 0);
+        require<ConfigError>(!input.packed || (!has_previous && input.differentiable_previous),
+                             "Transformer::crossbatch: packed contexts are current ones, but previous ones are given, or constant");
+        require<ConfigError>(input.table.sources == sources, "Transformer::crossbatch: the table is made for ", input.table.sources,
+                             input.packed ? " entries, got " : " previous contexts, got ", sources);
         Variable<Real, 3> previous = has_previous ? embed(tape, input.previous) : Variable<Real, 3>();
         Variable<Real, 3> x = embed(tape, input.current);
         for (Index i = 0; i < config_.layers; ++i) {
@@ -237,12 +247,13 @@ class Transformer {
     };
 
     /// A memory layer over the current contexts; with `reduce` only at the output positions.
-    Variable<Real, 3> memory_layer(Tape& tape, Index i, Variable<Real, 3> x, const Heads<Real>& context,
+    Variable<Real, 3> memory_layer(Tape& tape, Index i, Variable<Real, 3> x, Heads<Real> context,
                                    const CrossbatchInput& input, bool reduce, std::vector<MemoryLayerView<Real>>* views) {
         TransformerLayer<Real>& at = layer(i);
         Variable<Real, 3> h = at.normalized(tape, x);
         const std::vector<Index> all = TransformerLayer<Real>::all_positions(extent(x.value(), 1));
-        const Variable<Real, 4> k = at.rotated(tape, at.keys(tape, h), all), v = at.values(tape, h);
+        const Variable<Real, 4> keys = at.keys(tape, h), k = at.rotated(tape, keys, all), v = at.values(tape, h);
+        if (input.packed) context = {{}, keys, v};  // keys of others stand at position 0
         AttentionOptions<Real> options;
         if (reduce) {
             options.query_positions = input.output_positions;

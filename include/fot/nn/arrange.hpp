@@ -29,6 +29,15 @@ void copy_onto(const Real* source, Index count, Real* target) {
     parallel_slices(count, 1 << 15, [&](Index first, Index last) { std::copy(source + first, source + last, target + first); });
 }
 
+/// target[i] *= factor.
+template <class Real>
+void multiply_by(Real factor, Index count, Real* target) {
+    parallel_slices(count, 1 << 15, [&](Index first, Index last) {
+#pragma omp simd
+        for (Index i = first; i < last; ++i) target[i] *= factor;
+    });
+}
+
 /// Numbers in one entry of the first axis.
 template <class Real, std::size_t N>
 Index entry_size(const Tensor<Real, N>& x) {
@@ -61,6 +70,18 @@ Variable<Real, N> add(Tape& tape, const Variable<Real, N>& a, const Variable<Rea
         if (b.needs_gradient()) detail::add_onto(d_y.data(), element_count(d_y), b.gradient().data());
     };
     return tape.record(add(a.value(), b.value()), backward, a, b);
+}
+
+/// factor x, on the tape.
+template <class Real, std::size_t N>
+Variable<Real, N> multiply(Tape& tape, const Variable<Real, N>& x, Real factor) {
+    Tensor<Real, N> y = x.value();
+    detail::multiply_by(factor, element_count(y), y.data());
+    const auto backward = [x, factor](const Tensor<Real, N>& d_y) {
+        Real* d_x = x.gradient().data();
+        for (Index i = 0; i < element_count(d_y); ++i) d_x[i] += factor * d_y.data()[i];
+    };
+    return tape.record(std::move(y), backward, x);
 }
 
 /// The entries first ... first+count-1 of the first axis.

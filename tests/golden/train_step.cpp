@@ -1,0 +1,90 @@
+/// Kind `train_step`: a whole step of continued pre-training as released. Packed crossbatch in the memory layers, logits, the
+/// row-averaged loss, and the gradient of every weight.
+///
+/// Read first: model/transformer.hpp, model/long_llama.hpp.   Read next: golden/data_pipeline.cpp.
+#include "fot/nn/cross_entropy.hpp"
+#include "fot/train/clip.hpp"
+#include "fot/train/long_llama_files.hpp"
+#include "golden/golden.hpp"
+
+namespace fot::golden {
+
+namespace {
+
+/// Our names of a weight, and Hugging Face's.
+std::string hugging_face_name(const std::string& name) {
+    if (name == "embedding") return "model.embed_tokens.weight";
+    if (name == "final_norm") return "model.norm.weight";
+    if (name == "output") return "lm_head.weight";
+    static const std::map<std::string, std::string> parts{{"q", "self_attn.q_proj"},
+                                                          {"k", "self_attn.k_proj"},
+                                                          {"v", "self_attn.v_proj"},
+                                                          {"o", "self_attn.o_proj"},
+                                                          {"gate_map", "mlp.gate_proj"},
+                                                          {"up", "mlp.up_proj"},
+                                                          {"down", "mlp.down_proj"},
+                                                          {"attention_norm", "input_layernorm"},
+                                                          {"feed_forward_norm", "post_attention_layernorm"}};
+    const std::size_t dot = name.rfind('.');
+    return "model." + name.substr(0, dot + 1) + parts.at(name.substr(dot + 1)) + ".weight";
+}
+
+/// The share of right predictions among the counted tokens of each row, then the mean over rows.
+template <class Real>
+double row_accuracy(const Tensor<Real, 3>& logits, const Tokens& targets, const Tensor<Real, 2>& mask) {
+    const Tensor<std::uint8_t, 2> correct = correct_predictions(logits, targets);
+    double sum = 0;
+    for (Index b = 0; b < extent(mask, 0); ++b) {
+        double right = 0, counted = 0;
+        for (Index t = 0; t < extent(mask, 1); ++t) {
+            right += static_cast<double>(mask(b, t)) * correct(b, t);
+            counted += static_cast<double>(mask(b, t));
+        }
+        sum += right / std::max(counted, 1e-10);
+    }
+    return sum / static_cast<double>(extent(mask, 0));
+}
+
+Tokens tokens_of(Case& golden, const std::string& name) { return golden.tensor<std::int32_t, 2>(name); }
+
+template <class Real>
+void check(Case& golden) {
+    const Json &config = golden.config(), &tolerance = golden.entry().at("tolerance");
+    const LongLlamaConfig shape = long_llama_config(config, "config");
+    Random random(1);
+    Transformer<Real> model(llama_config(shape), random);
+    copy_weights(load_long_llama<Real>(golden.folder() / golden.entry().at("weights").get<std::string>(),
+                                       [&](LongLlamaConfig& of_folder) { of_folder = shape; }),
+                 model);
+
+    const Tokens input = tokens_of(golden, "input_tokens"), targets = tokens_of(golden, "target_tokens"),
+                 none = empty<std::int32_t, 2>({0, 0});
+    const Tensor<Real, 2> mask = golden.tensor<Real, 2>("loss_masks");
+    const ContextTable table = packed_contexts(extent(input, 0), config.at("cross_batch_range").get<Index>(),
+                                               config.at("dataset_packing").get<Index>(), config.at("cross_batch_stepping").get<bool>());
+    Tape tape;
+    const Variable<Real, 3> logits = model.crossbatch(tape, {.previous = none, .current = input, .table = table, .packed = true});
+    golden.compare("logits", logits.value(), tolerance.at("f32_logits").get<double>());
+    const double accuracy = row_accuracy(logits.value(), targets, mask);
+    golden.compare("accuracy", &accuracy, 1, 1e-9);
+    const Variable<Real, 1> loss = cross_entropy(tape, logits, targets, mask, Reduction::row_mean);
+    golden.compare("loss", loss.value(), tolerance.at("f32_loss").get<double>());
+    tape.backward(loss);
+    for (const Parameter<Real>& each : model.parameters()) {
+        const std::string name = "grad." + hugging_face_name(each.name);
+        double largest = 0;
+        for (const double number : golden.numbers<double>(name)) largest = std::max(largest, std::abs(number));
+        golden.compare(name, each.gradient, each.count, largest * tolerance.at("f32_grads_relative_to_max").get<double>());
+    }
+    const double norm = clip_by_global_norm(model.parameters(), 1e30);
+    golden.compare("grad_global_norm", &norm, 1, 1e-4 * golden.numbers<double>("grad_global_norm")[0]);
+}
+
+}  // namespace
+
+void check_train_step(Case& golden) {
+    check<double>(golden);
+    check<float>(golden);
+}
+
+}  // namespace fot::golden

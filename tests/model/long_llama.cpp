@@ -1,0 +1,236 @@
+#include "fot/model/long_llama.hpp"
+
+#include <doctest/doctest.h>
+
+using namespace fot;
+
+namespace {
+
+LongLlamaConfig small_config() {
+    return {.vocabulary = 11,
+            .width = 16,
+            .feed_forward = 24,
+            .layers = 3,
+            .heads = 4,
+            .key_heads = 2,
+            .window = 8,
+            .last_context = 5,
+            .memory_layers = {1},
+            .memory_storage = Storage::full};
+}
+
+/// A Transformer of the same shape, whose weights the LongLlama shares.
+template <class Real>
+struct SmallModel {
+    LongLlamaConfig config;
+    Random random{3};
+    Transformer<Real> trained;
+    LongLlama<Real> model;
+
+    explicit SmallModel(LongLlamaConfig of = small_config())
+        : config(of), trained(llama_config(config), random), model(long_llama(config, trained)) {}
+};
+
+Tokens random_tokens(Index entries, Index length, Index vocabulary, std::uint64_t seed) {
+    Random random(seed);
+    Tokens tokens = empty<std::int32_t, 2>({entries, length});
+    for (auto& each : tokens.storage()) each = static_cast<std::int32_t>(random.below(vocabulary));
+    return tokens;
+}
+
+Tokens part(const Tokens& tokens, Index first, Index count) { return detail::places(tokens, first, count); }
+
+template <class Real, std::size_t N>
+double largest_difference(const Tensor<Real, N>& a, const Tensor<Real, N>& b) {
+    REQUIRE(shape_of(a) == shape_of(b));
+    double largest = 0;
+    for (Index i = 0; i < element_count(a); ++i)
+        largest = std::max(largest, std::abs(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i])));
+    return largest;
+}
+
+template <class Real>
+Tensor<Real, 3> read_anew(SmallModel<Real>& small, const Tokens& tokens, const LongLlamaReading& reading = {},
+                          LongLlamaMemoryOptions options = {}) {
+    LongLlamaState<Real> state(small.config, extent(tokens, 0), options);
+    return small.model.read({tokens}, state, reading);
+}
+
+}  // namespace
+
+TEST_CASE("an input of one window is read as the trained Transformer reads it") {
+    SmallModel<double> small;
+    const Tokens tokens = random_tokens(2, 5, 11, 1);
+    Tape tape(Tape::inference);
+    CHECK(largest_difference(read_anew(small, tokens), small.trained.local(tape, tokens).value()) < 1e-12);
+}
+
+TEST_CASE("with everything in memory it is the Transformer with a memory of all windows") {
+    SmallModel<double> small;
+    const Tokens tokens = random_tokens(2, 24, 11, 2);
+    MemoryState<double> memory(small.trained.config(), 2);
+    const Tensor<double, 3> expected = read_document(small.trained, tokens, 8, memory, {.top_k = 0});
+    CHECK(largest_difference(read_anew(small, tokens, {.keep_local = false, .last_context = 8}), expected) < 1e-12);
+}
+
+TEST_CASE("the local cache gives what reading at once gives") {
+    SmallModel<double> small;
+    const Tokens tokens = random_tokens(2, 8, 11, 3);
+    const Tensor<double, 3> at_once = read_anew(small, tokens, {.last_context = 8});
+    LongLlamaState<double> state(small.config, 2);
+    small.model.read({part(tokens, 0, 3)}, state);
+    for (Index t = 3; t < 8; ++t) {
+        const Tensor<double, 3> logits = small.model.read({part(tokens, t, 1)}, state);
+        CHECK(largest_difference(logits, detail::places(at_once, t, 1)) < 1e-12);
+    }
+    CHECK(state.local_size() == 8);
+    CHECK(state.memory_size() == 0);
+}
+
+TEST_CASE("a full cache leaves at once, or as much of it as must") {
+    SmallModel<double> small;
+    const Tokens tokens = random_tokens(1, 11, 11, 4);
+    LongLlamaState<double> all(small.config, 1), oldest(small.config, 1, {.spill = Spill::oldest_first});
+    for (LongLlamaState<double>* state : {&all, &oldest}) {
+        small.model.read({part(tokens, 0, 5)}, *state);
+        small.model.read({part(tokens, 5, 3)}, *state);
+        CHECK(state->local_size() == 8);
+        small.model.read({part(tokens, 8, 2)}, *state);
+    }
+    CHECK(all.local_size() == 2);
+    CHECK(all.memory_size() == 8);
+    CHECK(oldest.local_size() == 8);
+    CHECK(oldest.memory_size() == 2);
+    CHECK(oldest.positions()(0, 0) == 2);
+    CHECK(all.memory_bytes() > 0);
+}
+
+TEST_CASE("the best entries of a memory are the whole memory when they are as many") {
+    SmallModel<double> small;
+    const Tokens tokens = random_tokens(2, 30, 11, 5);
+    const Tensor<double, 3> whole = read_anew(small, tokens), best = read_anew(small, tokens, {}, {.top_k = 25}),
+                            few = read_anew(small, tokens, {}, {.top_k = 2}), short_memory = read_anew(small, tokens, {}, {.capacity = 4});
+    CHECK(largest_difference(whole, best) < 1e-12);
+    CHECK(largest_difference(whole, few) > 1e-4);
+    CHECK(largest_difference(whole, short_memory) > 1e-4);
+}
+
+TEST_CASE("left padding changes nothing for the tokens behind it") {
+    SmallModel<double> small;
+    const Tokens tokens = random_tokens(1, 5, 11, 6);
+    Tokens padded = random_tokens(1, 8, 11, 7);
+    Tensor<std::uint8_t, 2> visible = full<std::uint8_t, 2>({1, 8}, std::uint8_t(1));
+    for (Index t = 0; t < 8; ++t)
+        if (t < 3)
+            visible(0, t) = 0;
+        else
+            padded(0, t) = tokens(0, t - 3);
+    LongLlamaState<double> state(small.config, 1);
+    const Tensor<double, 3> logits = small.model.read({padded, &visible}, state, {.last_context = 8});
+    CHECK(largest_difference(detail::places(logits, 3, 5), read_anew(small, tokens)) < 1e-12);
+    small.model.read({part(tokens, 0, 1)}, state);  // nine are too many: all eight leave, the padding aside
+    CHECK(state.memory_size() == 5);
+    CHECK(state.layer(1).padding[0].size() == 3);
+}
+
+TEST_CASE("generation goes on from what was read, and the last logits are enough for it") {
+    SmallModel<double> small;
+    const Tokens prompt = random_tokens(2, 13, 11, 8);
+    LongLlamaState<double> state(small.config, 2), step_by_step(small.config, 2);
+    Random random(1);
+    Index calls = 0;
+    const Tokens written = generate<double>(small.model, prompt, 6, state, {.temperature = 0}, random, nullptr,
+                                            [&](const auto& drawn, const auto& logits) {
+                                                CHECK(drawn.size() == 2);
+                                                CHECK(extent(logits, 1) == 1);
+                                                return ++calls < 4;
+                                            });
+    CHECK(extent(written, 1) == 4);
+    Tensor<double, 3> logits = small.model.read({prompt}, step_by_step);
+    Tokens next = empty<std::int32_t, 2>({2, 1});
+    for (Index i = 0; i < 4; ++i) {
+        for (Index b = 0; b < 2; ++b) {
+            const double* last = row(logits, b, extent(logits, 1) - 1);
+            CHECK(written(b, i) == std::max_element(last, last + 11) - last);
+            next(b, 0) = written(b, i);
+        }
+        logits = small.model.read({next}, step_by_step);
+    }
+}
+
+TEST_CASE("a memory in bfloat16 is close to one in full") {
+    LongLlamaConfig rounded = small_config();
+    rounded.memory_storage = Storage::bfloat16;
+    SmallModel<float> small, small_rounded(rounded);
+    const Tokens tokens = random_tokens(1, 30, 11, 9);
+    const double difference = largest_difference(read_anew(small, tokens), read_anew(small_rounded, tokens));
+    CHECK(difference > 0);
+    CHECK(difference < 0.05);
+}
+
+TEST_CASE("weights go into a Transformer and come back") {
+    SmallModel<float> small;
+    Random random(9);
+    Transformer<double> widened(llama_config(small.config), random);
+    copy_weights(small.model, widened);
+    const Tokens tokens = random_tokens(1, 5, 11, 10);
+    Tape tape(Tape::inference);
+    const Tensor<double, 3> in_double = widened.local(tape, tokens).value();
+    const Tensor<float, 3> in_float = read_anew(small, tokens);
+    for (Index i = 0; i < element_count(in_float); ++i)
+        CHECK(static_cast<double>(in_float.data()[i]) == doctest::Approx(in_double.data()[i]).epsilon(1e-4));
+    LongLlamaConfig other = small_config();
+    other.feed_forward = 32;
+    Transformer<double> wider(llama_config(other), random);
+    CHECK_THROWS_WITH_AS(copy_weights(small.model, wider), "copy_weights: the Transformer has no 'layers.0.gate_map' of 384 numbers",
+                         ShapeError);
+}
+
+TEST_CASE("wrong input is named") {
+    SmallModel<double> small;
+    LongLlamaState<double> state(small.config, 1);
+    const Tokens two = random_tokens(2, 5, 11, 11), one = random_tokens(1, 5, 11, 12), none = empty<std::int32_t, 2>({1, 0});
+    CHECK_THROWS_WITH_AS(small.model.read({two}, state), "LongLlama::read: 2 batch entries, the state has 1", ShapeError);
+    CHECK_THROWS_WITH_AS(small.model.read({none}, state), "LongLlama::read: no tokens", DataError);
+    const Tensor<std::uint8_t, 2> visible = full<std::uint8_t, 2>({1, 4}, std::uint8_t(1));
+    CHECK_THROWS_WITH_AS(small.model.read({one, &visible}, state),
+                         "LongLlama::read: visible has shape (1, 4), expected (1, 5)", ShapeError);
+    small.model.read({one}, state);
+    CHECK_THROWS_WITH_AS(small.model.read({one}, state, {.keep_local = false}),
+                         "LongLlama::read: 5 tokens are in the local cache, which keep_local = false would leave there", ConfigError);
+    Tokens outside = one;
+    outside(0, 2) = 11;
+    CHECK_THROWS_WITH_AS(small.model.read({outside}, state),
+                         "embedding: token 11 at position (0, 2) is outside the vocabulary of 11", DataError);
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 0), "LongLlamaState: 0 batch entries, expected 1 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.top_k = -1}), "LongLlamaState: top_k -1 is negative", ConfigError);
+}
+
+TEST_CASE("a configuration that does not fit together is named") {
+    const auto with = [](auto&& change) {
+        LongLlamaConfig config = small_config();
+        change(config);
+        config.check();
+    };
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.layers = 0; }), doctest::Contains("layers 0"), ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.heads = 3; }), "LongLlamaConfig: width 16 does not divide into 3 heads of even width",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.key_heads = 3; }), "LongLlamaConfig: 4 heads are no multiple of 3 key heads",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.last_context = -1; }), "LongLlamaConfig: last_context -1 is negative", ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.memory_layers = {3}; }), "LongLlamaConfig: memory layer 3 of 3 layers", ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.rotary_base = 0; }), doctest::Contains("must be above 0"), ConfigError);
+    SmallModel<double> small;
+    LongLlamaWeights<double> weights = small.model.weights();
+    weights.layers[2].up.rows = 23;
+    CHECK_THROWS_WITH_AS(LongLlama<double>(small.config, weights), "LongLlama: weight 'up' of layer 2 is 23 x 16, expected 24 x 16",
+                         ShapeError);
+    weights.layers.pop_back();
+    CHECK_THROWS_WITH_AS(LongLlama<double>(small.config, weights), "LongLlama: weights of 2 layers, expected 3", ShapeError);
+    LongLlamaConfig tied = small_config();
+    tied.tied_output = true;
+    CHECK_THROWS_WITH_AS(llama_config(tied), doctest::Contains("output map of its own"), ConfigError);
+    Random random(1);
+    Transformer<double> normalized({.vocabulary = 11, .width = 16}, random);
+    CHECK_THROWS_WITH_AS(long_llama(small_config(), normalized), doctest::Contains("has QK-norm"), ConfigError);
+}
