@@ -1,8 +1,8 @@
 /// Kind `longllama_inference`: calls of the released LongLLaMA code, one after another on the same state, and greedy generation.
 ///
 /// A case holds many calls, and tensors are named `<call>/<tensor>`. A call whose name ends in a single digit above 1 goes on from
-/// the state after the one before it (turn1, turn2, ...). Compared are the logits of all positions, hidden states, loss, local caches
-/// and memories. Ours does not put padding into memory; there the visible entries are compared.
+/// the state after the one before it (turn1, turn2, ...). Compared are the logits of all positions, hidden states, loss, local
+/// caches and memories. Ours does not put padding into memory; there the visible entries are compared.
 ///
 /// Read first: model/long_llama.hpp, train/long_llama_files.hpp.   Read next: golden/data_pipeline.cpp.
 #include "fot/nn/cross_entropy.hpp"
@@ -84,8 +84,7 @@ class Calls {
         const Index length = extent(labels, 1) - 1;
         const Tensor<float, 3> predicting = fot::detail::places(logits, 0, length);
         const Tokens targets = fot::detail::places(labels, 1, length);
-        const double loss =
-            cross_entropy(predicting, targets, full<float, 2>(shape_of(targets), 1.0f), Reduction::token_mean);
+        const double loss = cross_entropy(predicting, targets, full<float, 2>(shape_of(targets), 1.0f), Reduction::token_mean);
         golden_.compare(name + "/loss", &loss, 1, loss_tolerance_);
     }
 
@@ -135,7 +134,8 @@ class Calls {
                             const float expected = stored(b, h, visible[static_cast<std::size_t>(first + m)], d),
                                         got = ours.data[m * ours.leading + d];
                             const bool rounded = model_.config().memory_storage == Storage::bfloat16;  // may round the other way
-                            const double allowed = caches_tolerance_ + (rounded ? std::abs(static_cast<double>(expected)) / 128 : 0);
+                            const double allowed =
+                                caches_tolerance_ + (rounded ? std::abs(static_cast<double>(expected)) / 128 : 0);
                             if (!(std::abs(static_cast<double>(got - expected)) <= allowed)) {
                                 golden_.fail(message("'", name, "' entry ", first + m, ": got ", got, ", stored ", expected));
                                 return;
@@ -147,7 +147,8 @@ class Calls {
 
     void check_generation(const std::string& name, const Json& call) {
         const Tokens prompt = as_tokens(golden_.tensor<std::int64_t, 2>(name + "/prompt_ids"));
-        const Index entries = extent(prompt, 0), count = call.at("new_tokens").get<Index>(), vocabulary = model_.config().vocabulary;
+        const Index entries = extent(prompt, 0), count = call.at("new_tokens").get<Index>(),
+                    vocabulary = model_.config().vocabulary;
         const std::optional<Tensor<std::uint8_t, 2>> visible = visibility(name, shape_of(prompt));
         State& state = state_for(name, entries);
         if (golden_.contains(name + "/prompt_logits") && !visible) {
@@ -158,16 +159,16 @@ class Calls {
         std::vector<float> step_logits(static_cast<std::size_t>(entries * count * vocabulary));
         Index step = 0;
         std::vector<std::vector<Index>> lengths;
-        const Tokens written = generate<float>(
-            model_, prompt, count, state, {.temperature = 0}, random, visible ? &*visible : nullptr,
-            [&](const std::vector<std::int32_t>&, const Tensor<float, 3>& logits) {
-                lengths.push_back({state.local_size(), state.memory_size()});
-                if (golden_.contains(message(name, "/step", step, "/past.0.local_k")))
-                    check_caches(message(name, "/step", step), state);
-                for (Index b = 0; b < entries; ++b)
-                    std::copy_n(row(logits, b), vocabulary, step_logits.data() + (b * count + step) * vocabulary);
-                return ++step <= count;
-            });
+        const Tokens written =
+            generate<float>(model_, prompt, count, state, {.temperature = 0}, random, visible ? &*visible : nullptr,
+                            [&](const std::vector<std::int32_t>&, const Tensor<float, 3>& logits) {
+                                lengths.push_back({state.local_size(), state.memory_size()});
+                                if (golden_.contains(message(name, "/step", step, "/past.0.local_k")))
+                                    check_caches(message(name, "/step", step), state);
+                                for (Index b = 0; b < entries; ++b)
+                                    std::copy_n(row(logits, b), vocabulary, step_logits.data() + (b * count + step) * vocabulary);
+                                return ++step <= count;
+                            });
         golden_.compare(name + "/step_logits", step_logits.data(), static_cast<Index>(step_logits.size()), logits_tolerance_);
         std::vector<std::int64_t> ids(written.begin(), written.end());
         golden_.compare_exactly(name + "/new_ids", ids.data(), static_cast<Index>(ids.size()));

@@ -109,7 +109,8 @@ TEST_CASE("the best entries of a memory are the whole memory when they are as ma
     SmallModel<double> small;
     const Tokens tokens = random_tokens(2, 30, 11, 5);
     const Tensor<double, 3> whole = read_anew(small, tokens), best = read_anew(small, tokens, {}, {.top_k = 25}),
-                            few = read_anew(small, tokens, {}, {.top_k = 2}), short_memory = read_anew(small, tokens, {}, {.capacity = 4});
+                            few = read_anew(small, tokens, {}, {.top_k = 2}),
+                            short_memory = read_anew(small, tokens, {}, {.capacity = 4});
     CHECK(largest_difference(whole, best) < 1e-12);
     CHECK(largest_difference(whole, few) > 1e-4);
     CHECK(largest_difference(whole, short_memory) > 1e-4);
@@ -182,8 +183,8 @@ TEST_CASE("weights go into a Transformer and come back") {
     LongLlamaConfig other = small_config();
     other.feed_forward = 32;
     Transformer<double> wider(llama_config(other), random);
-    CHECK_THROWS_WITH_AS(copy_weights(small.model, wider), "copy_weights: the Transformer has no 'layers.0.gate_map' of 384 numbers",
-                         ShapeError);
+    CHECK_THROWS_WITH_AS(copy_weights(small.model, wider),
+                         "copy_weights: the Transformer has no 'layers.0.gate_map' of 384 numbers", ShapeError);
 }
 
 TEST_CASE("wrong input is named") {
@@ -193,17 +194,20 @@ TEST_CASE("wrong input is named") {
     CHECK_THROWS_WITH_AS(small.model.read({two}, state), "LongLlama::read: 2 batch entries, the state has 1", ShapeError);
     CHECK_THROWS_WITH_AS(small.model.read({none}, state), "LongLlama::read: no tokens", DataError);
     const Tensor<std::uint8_t, 2> visible = full<std::uint8_t, 2>({1, 4}, std::uint8_t(1));
-    CHECK_THROWS_WITH_AS(small.model.read({one, &visible}, state),
-                         "LongLlama::read: visible has shape (1, 4), expected (1, 5)", ShapeError);
+    CHECK_THROWS_WITH_AS(small.model.read({one, &visible}, state), "LongLlama::read: visible has shape (1, 4), expected (1, 5)",
+                         ShapeError);
     small.model.read({one}, state);
     CHECK_THROWS_WITH_AS(small.model.read({one}, state, {.keep_local = false}),
-                         "LongLlama::read: 5 tokens are in the local cache, which keep_local = false would leave there", ConfigError);
+                         "LongLlama::read: 5 tokens are in the local cache, which keep_local = false would leave there",
+                         ConfigError);
     Tokens outside = one;
     outside(0, 2) = 11;
     CHECK_THROWS_WITH_AS(small.model.read({outside}, state),
                          "embedding: token 11 at position (0, 2) is outside the vocabulary of 11", DataError);
-    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 0), "LongLlamaState: 0 batch entries, expected 1 or more", ConfigError);
-    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.top_k = -1}), "LongLlamaState: top_k -1 is negative", ConfigError);
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 0), "LongLlamaState: 0 batch entries, expected 1 or more",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.top_k = -1}), "LongLlamaState: top_k -1 is negative",
+                         ConfigError);
 }
 
 TEST_CASE("a configuration that does not fit together is named") {

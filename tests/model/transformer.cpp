@@ -256,6 +256,30 @@ TEST_CASE("the gradient of every parameter is that of finite differences: merged
     }
 }
 
+TEST_CASE("the gradient of packed crossbatch, with scores over the root of the width, is that of finite differences") {
+    const Tokens current = random_tokens(4, 3, 1);
+    const ContextTable table = packed_contexts(4, 2, 2, true);
+    TransformerConfig llama = tiny();
+    llama.memory_layers = {0, 2};
+    llama.memory_positions = true;
+    llama.normalized_heads = false;
+    Transformer<double> model = model_of<double>(llama);
+    for (const auto& each : model.parameters()) CHECK(each.role != Role::temperature);
+    parameter_gradient_error(model.parameters(), [&](Tape& on) {
+        return weighted_logits(on,
+                               model.crossbatch(on, {.previous = no_tokens, .current = current, .table = table, .packed = true}));
+    });
+}
+
+TEST_CASE("packed contexts are the entries of the pass itself: below the first memory layer like previous ones of the same text") {
+    const Tokens current = random_tokens(3, 4, 2);
+    const ContextTable table = packed_contexts(3, 2, 1, false);
+    Transformer<double> model = model_of<double>(tiny());  // one memory layer: what its contexts are made of is local
+    const Tensor<double, 3> packed = logits(model, {.previous = no_tokens, .current = current, .table = table, .packed = true});
+    const Tensor<double, 3> previous = logits(model, {current, current, table});
+    for (Index i = 0; i < element_count(packed); ++i) CHECK(packed.data()[i] == doctest::Approx(previous.data()[i]).epsilon(1e-12));
+}
+
 TEST_CASE("the gradient at chosen positions and of the local model is that of finite differences") {
     TransformerConfig config = tiny();
     config.layers = 2;
@@ -350,6 +374,11 @@ TEST_CASE("inputs that do not fit are refused") {
                          "context table: has 1 lists and 1 counts of positives, expected 2 of each, one per batch entry",
                          ConfigError);
     CHECK_THROWS_AS(logits(model, {previous, current, previous_contexts(2, 1, 1), {0, 3}}), ConfigError);
+    CHECK_THROWS_WITH_AS(logits(model, {.previous = previous, .current = current, .table = no_contexts(2), .packed = true}),
+                         doctest::Contains("packed contexts are current ones, but previous ones are given"), ConfigError);
+    CHECK_THROWS_WITH_AS(
+        logits(model, {.previous = no_tokens, .current = current, .table = packed_contexts(3, 1, 1, false), .packed = true}),
+        "Transformer::crossbatch: the table is made for 3 entries, got 2", ConfigError);
     Tokens outside = current;
     outside(1, 2) = 7;
     CHECK_THROWS_AS(logits(model, {previous, outside, previous_contexts(2, 1, 1)}), DataError);

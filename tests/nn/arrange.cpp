@@ -42,6 +42,7 @@ TEST_CASE("the gradients of sums, entries and positions are those of finite diff
     Variable<double, 4> heads = normal_variable<4>({2, 3, 2, 2}, random);
     CHECK(testing::tape_gradient_error([&](Tape& tape) { return add(tape, a, b); }, a, b) < 1e-6);
     CHECK(testing::tape_gradient_error([&](Tape& tape) { return add(tape, a, a); }, a) < 1e-6);
+    CHECK(testing::tape_gradient_error([&](Tape& tape) { return multiply(tape, a, -0.25); }, a) < 1e-6);
     CHECK(testing::tape_gradient_error([&](Tape& tape) { return take_entries(tape, a, 1, 2); }, a) < 1e-6);
     CHECK(testing::tape_gradient_error([&](Tape& tape) { return concatenate_entries(tape, a, c); }, a, c) < 1e-6);
     CHECK(testing::tape_gradient_error([&](Tape& tape) { return take_positions(tape, a, {2, 2, 0}); }, a) < 1e-6);

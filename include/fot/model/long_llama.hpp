@@ -32,8 +32,8 @@ struct LongLlamaConfig {
     Index feed_forward = 8640;
     Index layers = 26;
     Index heads = 32;
-    Index key_heads = 0;       ///< of keys and values, for grouped-query attention; 0: as many as heads
-    Index window = 2048;       ///< W, tokens of a prefix window, and most that the local cache holds
+    Index key_heads = 0;        ///< of keys and values, for grouped-query attention; 0: as many as heads
+    Index window = 2048;        ///< W, tokens of a prefix window, and most that the local cache holds
     Index last_context = 1024;  ///< C, tokens at the end of an input that stay in the local cache
     std::vector<Index> memory_layers = {6, 12, 18};
     bool memory_positions = true;  ///< false: memory layers rotate neither queries nor keys
@@ -60,8 +60,7 @@ struct LongLlamaConfig {
         require<ConfigError>(last_context >= 0, "LongLlamaConfig: last_context ", last_context, " is negative");
         for (const Index layer : memory_layers)
             require<ConfigError>(layer >= 0 && layer < layers, "LongLlamaConfig: memory layer ", layer, " of ", layers, " layers");
-        require<ConfigError>(norm_epsilon > 0 && rotary_base > 0,
-                             "LongLlamaConfig: norm_epsilon and rotary_base must be above 0");
+        require<ConfigError>(norm_epsilon > 0 && rotary_base > 0, "LongLlamaConfig: norm_epsilon and rotary_base must be above 0");
     }
 };
 
@@ -162,8 +161,8 @@ struct LongLlamaInput {
 
 /// How an input is read.
 struct LongLlamaReading {
-    bool keep_local = true;        ///< the last tokens stay in the local cache; false: everything goes to memory
-    Index last_context = -1;       ///< so many of them; -1: as the configuration says
+    bool keep_local = true;         ///< the last tokens stay in the local cache; false: everything goes to memory
+    Index last_context = -1;        ///< so many of them; -1: as the configuration says
     bool only_last_logits = false;  ///< logits of the last position alone: enough to go on from, and much smaller
 };
 
@@ -208,7 +207,8 @@ class LongLlama {
         : config_((config.check(), std::move(config))),
           weights_(std::move(weights)),
           rotary_(config_.rotary_base, config_.head_width(), config_.window) {
-        const Index width = config_.width, inner = config_.feed_forward, key_width = config_.key_head_count() * config_.head_width();
+        const Index width = config_.width, inner = config_.feed_forward,
+                    key_width = config_.key_head_count() * config_.head_width();
         require<ShapeError>(static_cast<Index>(weights_.layers.size()) == config_.layers, "LongLlama: weights of ",
                             weights_.layers.size(), " layers, expected ", config_.layers);
         const auto expect = [](const char* name, Index layer, const StoredMatrix& weight, Index rows, Index columns) {
@@ -290,8 +290,8 @@ class LongLlama {
                            LongLlamaState<Real>& state, bool keep_local, Index first, std::vector<Tensor<Real, 3>>* hidden) {
         const Index entries = extent(tokens, 0), length = extent(tokens, 1), cached = state.local_size();
         const Index too_many = std::max<Index>(cached + length - config_.window, 0);
-        const Index leaving = too_many == 0 || state.options().spill == Spill::all_at_once ? (too_many > 0 ? cached : 0)
-                                                                                           : std::min(too_many, cached);
+        const Index leaving =
+            too_many == 0 || state.options().spill == Spill::all_at_once ? (too_many > 0 ? cached : 0) : std::min(too_many, cached);
         const Tensor<std::uint8_t, 2> gone = detail::places(state.visible(), 0, leaving);
         const Tensor<Index, 2> all_positions = detail::joined(state.positions(), positions, leaving);
         const Tensor<std::uint8_t, 2> all_visible = detail::joined(state.visible(), visible, leaving);
@@ -311,7 +311,8 @@ class LongLlama {
                                   new_v = project_heads(h, weights.v, config_.key_head_count());
             if (leaving > 0) remember(kept, detail::places(kept.k, 0, leaving), detail::places(kept.v, 0, leaving), gone);
             const Tensor<Real, 4> k = detail::joined(kept.k, new_k, leaving), v = detail::joined(kept.v, new_v, leaving);
-            const Tensor<Real, 4> o = attend(i, project_heads(h, weights.q, config_.heads), k, v, all_positions, all_visible, state);
+            const Tensor<Real, 4> o =
+                attend(i, project_heads(h, weights.q, config_.heads), k, v, all_positions, all_visible, state);
             x = add(x, merge_heads(o, weights.o));
             x = add(x, feed_forward(rms_norm(x, weights.feed_forward_norm, config_.norm_epsilon), weights));
             if (keep_local) {
@@ -397,7 +398,8 @@ class LongLlama {
 
     /// A query that sees nothing (padding before the first token) looks at all there is, evenly: so does the released code, which
     /// limits masked scores to one common value.
-    void look_evenly(AttentionResult<Real>& seen, const Tensor<Real, 4>& v, const typename LongLlamaState<Real>::Layer& kept) const {
+    void look_evenly(AttentionResult<Real>& seen, const Tensor<Real, 4>& v,
+                     const typename LongLlamaState<Real>::Layer& kept) const {
         const Index heads = extent(seen.o, 2), group = heads / extent(v, 2), width = extent(v, 3);
         for (Index b = 0; b < extent(v, 0); ++b)
             for (Index h = 0; h < heads; ++h)
@@ -411,10 +413,11 @@ class LongLlama {
                     };
                     for (Index u = 0; u < extent(v, 1); ++u) add(row(v, b, u, h / group));
                     if (!kept.padding.empty())
-                        kept.padding[static_cast<std::size_t>(b)].for_each_block(
-                            h / group, [&](const auto&, const auto& values, Index) {
-                                for (Index m = 0; m < values.rows; ++m) add(values.data + m * values.leading);
-                            });
+                        kept.padding[static_cast<std::size_t>(b)].for_each_block(h / group,
+                                                                                 [&](const auto&, const auto& values, Index) {
+                                                                                     for (Index m = 0; m < values.rows; ++m)
+                                                                                         add(values.data + m * values.leading);
+                                                                                 });
                     for (Index e = 0; e < width; ++e)
                         seen.o(b, t, h, e) = static_cast<Real>(sum[static_cast<std::size_t>(e)] / count);
                 }
@@ -431,7 +434,8 @@ class LongLlama {
 
 /// The configuration of a Transformer that is the same model: to train it, by crossbatch in the released form too.
 inline TransformerConfig llama_config(const LongLlamaConfig& config) {
-    require<ConfigError>(!config.tied_output, "llama_config: a Transformer has an output map of its own, the model's is its embedding");
+    require<ConfigError>(!config.tied_output,
+                         "llama_config: a Transformer has an output map of its own, the model's is its embedding");
     return {.vocabulary = config.vocabulary,
             .width = config.width,
             .layers = config.layers,
@@ -452,8 +456,9 @@ inline TransformerConfig llama_config(const LongLlamaConfig& config) {
 template <class Real>
 LongLlama<Real> long_llama(const LongLlamaConfig& config, Transformer<Real>& model) {
     const TransformerConfig& trained = model.config();
-    require<ConfigError>(!trained.normalized_heads && trained.activation == Activation::swiglu && trained.heads == trained.memory_heads,
-                         "long_llama: the Transformer has QK-norm, another activation than swiglu, or memory heads of their own");
+    require<ConfigError>(
+        !trained.normalized_heads && trained.activation == Activation::swiglu && trained.heads == trained.memory_heads,
+        "long_llama: the Transformer has QK-norm, another activation than swiglu, or memory heads of their own");
     std::map<std::string, Parameter<Real>> by_name;
     for (const Parameter<Real>& each : model.parameters()) by_name.emplace(each.name, each);
     const auto matrix = [&](const std::string& name) -> StoredMatrix {

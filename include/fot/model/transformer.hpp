@@ -85,7 +85,8 @@ class TransformerLayer {
         attention_norm = Variable<Real, 1>(full<Real, 1>({width}, Real(1)), true);
         feed_forward_norm = Variable<Real, 1>(full<Real, 1>({width}, Real(1)), true);
         if (normalized_)
-            log_inverse_temperature = Variable<Real, 1>(full<Real, 1>({heads_}, static_cast<Real>(std::log(config.initial_inverse_temperature))), true);
+            log_inverse_temperature =
+                Variable<Real, 1>(full<Real, 1>({heads_}, static_cast<Real>(std::log(config.initial_inverse_temperature))), true);
         if (memory_ && config.integration == Integration::gated) gate_bias = Variable<Real, 1>(zeros<Real, 1>({heads_}), true);
     }
 
@@ -247,8 +248,8 @@ class Transformer {
     };
 
     /// A memory layer over the current contexts; with `reduce` only at the output positions.
-    Variable<Real, 3> memory_layer(Tape& tape, Index i, Variable<Real, 3> x, Heads<Real> context,
-                                   const CrossbatchInput& input, bool reduce, std::vector<MemoryLayerView<Real>>* views) {
+    Variable<Real, 3> memory_layer(Tape& tape, Index i, Variable<Real, 3> x, Heads<Real> context, const CrossbatchInput& input,
+                                   bool reduce, std::vector<MemoryLayerView<Real>>* views) {
         TransformerLayer<Real>& at = layer(i);
         Variable<Real, 3> h = at.normalized(tape, x);
         const std::vector<Index> all = TransformerLayer<Real>::all_positions(extent(x.value(), 1));

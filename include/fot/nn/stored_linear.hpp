@@ -93,11 +93,12 @@ void stored_linear_into(const Real* x, Index count, const StoredMatrix& weight, 
 }
 
 inline void require_stored(const StoredMatrix& weight, Index columns) {
-    const bool floating = weight.dtype == Dtype::f64 || weight.dtype == Dtype::f32 || weight.dtype == Dtype::f16 ||
-                          weight.dtype == Dtype::bf16;
+    const bool floating =
+        weight.dtype == Dtype::f64 || weight.dtype == Dtype::f32 || weight.dtype == Dtype::f16 || weight.dtype == Dtype::bf16;
     require<ConfigError>(floating, "stored_linear: the weight has dtype ", dtype_name(weight.dtype),
                          ", expected F64, F32, F16 or BF16");
-    require<ShapeError>(weight.columns == columns, "stored_linear: the weight has ", weight.columns, " columns, expected ", columns);
+    require<ShapeError>(weight.columns == columns, "stored_linear: the weight has ", weight.columns, " columns, expected ",
+                        columns);
 }
 
 }  // namespace detail

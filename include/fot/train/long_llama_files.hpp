@@ -105,8 +105,8 @@ class CheckpointFolder {
         }
         for (const auto& [file_name, file] : files_)
             for (const std::string& name : file.header.names())
-                require<FileError>(file_of_.count(name) && file_of_.at(name) == file_name, index.string(), ": does not name '", name,
-                                   "', which ", file_name, " has");
+                require<FileError>(file_of_.count(name) && file_of_.at(name) == file_name, index.string(), ": does not name '",
+                                   name, "', which ", file_name, " has");
     }
 
     const std::map<std::string, std::string>& names() const { return file_of_; }
@@ -160,7 +160,8 @@ class CheckpointFolder {
 }  // namespace detail
 
 /// The configuration that the fields of a config.json of LLaMA or LongLLaMA stand for; `where` they are from, for errors.
-/// Errors: FileError if a field is missing or has a wrong type; ConfigError for what is not supported (rope_scaling, biases, another
+/// Errors: FileError if a field is missing or has a wrong type; ConfigError for what is not supported (rope_scaling, biases,
+/// another
 ///         activation) or does not fit together.
 inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::string& where) {
     const detail::ConfigFields fields(json, where);
@@ -222,14 +223,12 @@ LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::
     weights.embedding = matrix("model.embed_tokens.weight", config.vocabulary, width);
     for (Index i = 0; i < config.layers; ++i) {
         const std::string layer = message("model.layers.", i, ".");
-        weights.layers.push_back({matrix(layer + "self_attn.q_proj.weight", width, width),
-                                  matrix(layer + "self_attn.k_proj.weight", key_width, width),
-                                  matrix(layer + "self_attn.v_proj.weight", key_width, width),
-                                  matrix(layer + "self_attn.o_proj.weight", width, width),
-                                  matrix(layer + "mlp.gate_proj.weight", inner, width),
-                                  matrix(layer + "mlp.up_proj.weight", inner, width),
-                                  matrix(layer + "mlp.down_proj.weight", width, inner), vector(layer + "input_layernorm.weight"),
-                                  vector(layer + "post_attention_layernorm.weight")});
+        weights.layers.push_back(
+            {matrix(layer + "self_attn.q_proj.weight", width, width), matrix(layer + "self_attn.k_proj.weight", key_width, width),
+             matrix(layer + "self_attn.v_proj.weight", key_width, width), matrix(layer + "self_attn.o_proj.weight", width, width),
+             matrix(layer + "mlp.gate_proj.weight", inner, width), matrix(layer + "mlp.up_proj.weight", inner, width),
+             matrix(layer + "mlp.down_proj.weight", width, inner), vector(layer + "input_layernorm.weight"),
+             vector(layer + "post_attention_layernorm.weight")});
     }
     weights.final_norm = vector("model.norm.weight");
     const bool has_output = files.contains("lm_head.weight") || !config.tied_output;

@@ -1,0 +1,271 @@
+#include "fot/train/long_llama_files.hpp"
+
+#include <doctest/doctest.h>
+
+#include "support/temporary_folder.hpp"
+
+using namespace fot;
+using fot::testing::TemporaryFolder;
+
+namespace {
+
+LongLlamaConfig small_config() {
+    return {.vocabulary = 7,
+            .width = 8,
+            .feed_forward = 12,
+            .layers = 2,
+            .heads = 2,
+            .key_heads = 1,
+            .window = 6,
+            .last_context = 3,
+            .memory_layers = {1},
+            .memory_storage = Storage::full,
+            .rotary_base = 5e5};
+}
+
+/// A folder with a saved model, and what the model says to some tokens.
+struct SavedModel {
+    TemporaryFolder folder;
+    Random random{1};
+    Transformer<float> trained{llama_config(small_config()), random};
+    LongLlama<float> model{long_llama(small_config(), trained)};
+
+    SavedModel() { save_long_llama(path(), model); }
+
+    std::filesystem::path path() const { return folder / "model"; }
+
+    nlohmann::json config() const { return detail::read_json_object(path() / "config.json"); }
+    void write_config(const nlohmann::json& json) const { folder.write("model/config.json", json.dump()); }
+
+    /// All tensors again, in a file of another dtype or with something changed by `change(name, shape)`.
+    template <class Change>
+    void rewrite(const std::string& file, Change&& change) const {
+        const SafetensorsFile stored(path() / "model.safetensors");
+        SafetensorsWriter writer;
+        std::map<std::string, std::vector<float>> numbers;
+        for (const std::string& name : stored.names()) {
+            std::string new_name = name;
+            std::vector<Index> shape = stored.shape(name);
+            numbers[name] = stored.read<float>(name);
+            if (change(new_name, shape)) writer.add(new_name, shape, numbers[name].data());
+        }
+        writer.write(path() / file);
+    }
+};
+
+Tensor<float, 3> logits_of(LongLlama<float>& model) {
+    Tokens tokens = empty<std::int32_t, 2>({1, 14});
+    for (Index t = 0; t < 14; ++t) tokens(0, t) = static_cast<std::int32_t>(t * t % 7);
+    LongLlamaState<float> state(model.config(), 1);
+    return model.read({tokens}, state);
+}
+
+void check_fails(const SavedModel& saved, const std::string& what) {
+    CHECK_THROWS_WITH(load_long_llama<float>(saved.path()), doctest::Contains(what.c_str()));
+}
+
+}  // namespace
+
+TEST_CASE("a saved model is loaded as it was") {
+    SavedModel saved;
+    LongLlama<float> loaded = load_long_llama<float>(saved.path());
+    CHECK(loaded.config().memory_layers == std::vector<Index>{1});
+    CHECK(loaded.config().rotary_base == 5e5);
+    CHECK(loaded.config().key_heads == 1);
+    CHECK(logits_of(loaded) == logits_of(saved.model));
+    CHECK(saved.config()["model_type"] == "longllama");
+    CHECK(saved.config()["mem_layers"] == nlohmann::json::array({1}));
+}
+
+TEST_CASE("what is loaded may be told otherwise: memory layers, last context") {
+    SavedModel saved;
+    LongLlama<float> loaded = load_long_llama<float>(saved.path(), [](LongLlamaConfig& config) {
+        config.memory_layers.clear();
+        config.last_context = 6;
+    });
+    CHECK(loaded.config().memory_layers.empty());
+    CHECK_FALSE(logits_of(loaded) == logits_of(saved.model));
+}
+
+TEST_CASE("a plain LLaMA folder is a LongLLaMA without memory layers") {
+    SavedModel saved;
+    nlohmann::json config = saved.config();
+    for (const char* name : {"mem_layers", "mem_dtype", "mem_positionals", "last_context_length", "num_key_value_heads"})
+        config.erase(name);
+    saved.write_config(config);
+    check_fails(saved, "self_attn.k_proj.weight' has shape (4, 8), expected (8, 8)");
+    config["num_key_value_heads"] = 1;
+    saved.write_config(config);
+    CHECK(load_long_llama<float>(saved.path()).config().memory_layers.empty());
+    CHECK(load_long_llama<float>(saved.path()).config().last_context == 1024);
+}
+
+TEST_CASE("half precision and bfloat16 stay as they are in the file") {
+    SavedModel saved;
+    const SafetensorsFile stored(saved.path() / "model.safetensors");
+    for (const Dtype dtype : {Dtype::bf16, Dtype::f16}) {
+        SafetensorsWriter writer;
+        std::map<std::string, std::vector<std::uint16_t>> bits;
+        for (const std::string& name : stored.names()) {
+            for (const float number : stored.read<float>(name)) {
+                const auto half = [&] {  // of numbers that are no larger than a few: enough for this test
+                    const std::uint32_t of_float = std::bit_cast<std::uint32_t>(number * 0x1p-112f);
+                    return static_cast<std::uint16_t>((of_float >> 13 & 0x7fffu) | (of_float >> 16 & 0x8000u));
+                };
+                bits[name].push_back(dtype == Dtype::bf16 ? to_bfloat16(number).bits : half());
+            }
+            writer.add_bytes(name, dtype, stored.shape(name), bits[name].data());
+        }
+        const TemporaryFolder folder;
+        std::filesystem::copy(saved.path() / "config.json", folder / "config.json");
+        writer.write(folder / "model.safetensors");
+        LongLlama<float> loaded = load_long_llama<float>(folder / "");
+        CHECK(loaded.weights().layers[0].q.dtype == dtype);
+        const Tensor<float, 3> expected = logits_of(saved.model), got = logits_of(loaded);
+        for (Index i = 0; i < element_count(got); ++i) CHECK(got.data()[i] == doctest::Approx(expected.data()[i]).epsilon(0.05));
+        const TemporaryFolder again;  // saved once more: the same bytes
+        save_long_llama(again / "copy", loaded);
+        CHECK(logits_of(loaded) == [&] {
+            LongLlama<float> copy = load_long_llama<float>(again / "copy");
+            return logits_of(copy);
+        }());
+    }
+}
+
+TEST_CASE("a checkpoint in several files is one checkpoint") {
+    SavedModel saved;
+    const Tensor<float, 3> expected = logits_of(saved.model);
+    nlohmann::json map;
+    const auto in_first = [](const std::string& name) { return name.find("layers.0") != std::string::npos; };
+    saved.rewrite("one.safetensors", [&](std::string& name, auto&) { return in_first(name); });
+    saved.rewrite("two.safetensors", [&](std::string& name, auto&) { return !in_first(name); });
+    const SafetensorsFile whole(saved.path() / "model.safetensors");
+    for (const std::string& name : whole.names())
+        map[name] = in_first(name) ? "one.safetensors" : "two.safetensors";
+    std::filesystem::remove(saved.path() / "model.safetensors");
+    const auto write_index = [&](const nlohmann::json& index) {
+        saved.folder.write("model/model.safetensors.index.json", index.dump());
+    };
+    write_index({{"weight_map", map}});
+    LongLlama<float> loaded = load_long_llama<float>(saved.path());
+    CHECK(logits_of(loaded) == expected);
+
+    nlohmann::json wrong = map;
+    wrong["model.norm.weight"] = "one.safetensors";
+    write_index({{"weight_map", wrong}});
+    check_fails(saved, "does not name 'model.norm.weight', which two.safetensors has");
+    wrong = map;
+    wrong["model.norm.weight"] = "../two.safetensors";
+    write_index({{"weight_map", wrong}});
+    check_fails(saved, "'../two.safetensors', expected a name without a folder");
+    wrong = map;
+    wrong["model.more.weight"] = "two.safetensors";
+    write_index({{"weight_map", wrong}});
+    check_fails(saved, "1 tensors are unknown, the first is 'model.more.weight'");
+    write_index({{"weight_map", 3}});
+    check_fails(saved, "has no object 'weight_map'");
+    wrong = map;
+    wrong["model.norm.weight"] = 3;
+    write_index({{"weight_map", wrong}});
+    check_fails(saved, "the file of 'model.norm.weight' is 3, expected text");
+}
+
+TEST_CASE("missing, unknown and misshapen tensors are named; angles of old files are passed over") {
+    SavedModel saved;
+    const auto with = [&](auto&& change) {
+        const SavedModel other;
+        other.rewrite("new.safetensors", change);
+        std::filesystem::rename(other.path() / "new.safetensors", saved.path() / "model.safetensors");
+    };
+    with([](std::string& name, auto&) { return name != "model.layers.1.mlp.up_proj.weight"; });
+    check_fails(saved, "tensor 'model.layers.1.mlp.up_proj.weight' is missing");
+    with([](std::string& name, auto&) {
+        if (name == "lm_head.weight") name = "head.weight";
+        return true;
+    });
+    check_fails(saved, "tensor 'lm_head.weight' is missing");
+    with([](std::string& name, auto& shape) {
+        if (name == "lm_head.weight") shape = {8, 7};
+        return true;
+    });
+    check_fails(saved, "tensor 'lm_head.weight' has shape (8, 7), expected (7, 8)");
+    // The output map may be left out, or be tied.
+    with([](std::string& name, auto&) { return name != "lm_head.weight"; });
+    nlohmann::json config = saved.config();
+    config["tie_word_embeddings"] = true;
+    saved.write_config(config);
+    LongLlama<float> tied = load_long_llama<float>(saved.path());
+    CHECK(tied.weights().output.numbers == tied.weights().embedding.numbers);
+
+    SavedModel old;
+    const SafetensorsFile stored(old.path() / "model.safetensors");
+    SafetensorsWriter writer;
+    std::map<std::string, std::vector<float>> numbers;
+    for (const std::string& name : stored.names()) {
+        numbers[name] = stored.read<float>(name);
+        writer.add(name, stored.shape(name), numbers[name].data());
+    }
+    const std::vector<float> angles{1, 0.1f};
+    writer.add("model.layers.0.self_attn.rotary_emb.inv_freq", {2}, angles.data());
+    writer.write(old.path() / "model.safetensors");
+    CHECK_NOTHROW(load_long_llama<float>(old.path()));
+}
+
+TEST_CASE("what a configuration asks for and is not there is named") {
+    const SavedModel saved;
+    const nlohmann::json good = saved.config();
+    const auto with = [&](const char* field, const nlohmann::json& value) {
+        nlohmann::json config = good;
+        config[field] = value;
+        saved.write_config(config);
+    };
+    with("rope_scaling", {{"type", "linear"}, {"factor", 2.0}});
+    check_fails(saved, "rope_scaling is not supported, expected null");
+    with("hidden_act", "gelu");
+    check_fails(saved, "hidden_act is 'gelu', expected silu");
+    with("mem_dtype", "float16");
+    check_fails(saved, "mem_dtype is 'float16', expected bfloat16 or float32");
+    with("attention_bias", true);
+    check_fails(saved, "attention_bias is true, but biases are not supported");
+    with("head_dim", 6);
+    check_fails(saved, "head_dim is 6, expected hidden_size / num_attention_heads = 4");
+    with("hidden_size", -8);
+    check_fails(saved, "field 'hidden_size' is -8, expected an integer from 0 to 2^31 - 1");
+    with("hidden_size", "8");
+    check_fails(saved, "field 'hidden_size' is \"8\", expected an integer");
+    with("hidden_size", nullptr);
+    check_fails(saved, "field 'hidden_size' is missing");
+    with("hidden_size", 1 << 30);
+    check_fails(saved, "expected");
+    with("mem_layers", 1);
+    check_fails(saved, "field 'mem_layers' is 1, expected a list");
+    with("mem_layers", {2});
+    check_fails(saved, "memory layer 2 of 2 layers");
+    with("mem_positionals", "yes");
+    check_fails(saved, "field 'mem_positionals' is \"yes\", expected true or false");
+    with("rope_theta", "large");
+    check_fails(saved, "field 'rope_theta' is \"large\", expected a number");
+    with("hidden_act", 3);
+    check_fails(saved, "field 'hidden_act' is 3, expected text");
+    saved.folder.write("model/config.json", "{\"vocab_size\": ");
+    check_fails(saved, "config.json: is no JSON object");
+    std::filesystem::remove(saved.path() / "config.json");
+    check_fails(saved, "config.json: there is no such file");
+}
+
+TEST_CASE("a folder that cannot be made is named") {
+    SavedModel saved;
+    saved.folder.write("taken", "a file");
+    CHECK_THROWS_WITH_AS(save_long_llama(saved.folder / "taken", saved.model), doctest::Contains("cannot make this folder"),
+                         FileError);
+}
+
+TEST_CASE("a file is mapped as a whole") {
+    const TemporaryFolder folder;
+    folder.write("some", "abc");
+    folder.write("none", "");
+    const MappedFile some(folder / "some"), none(folder / "none");
+    CHECK(std::string(some.data(), some.size()) == "abc");
+    CHECK(none.size() == 0);
+    CHECK_THROWS_WITH_AS(MappedFile(folder / "missing"), doctest::Contains("missing: cannot be opened"), FileError);
+}
