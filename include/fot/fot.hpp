@@ -53,7 +53,11 @@
 #include "fot/model/transformer_xl.hpp"  // the same with the states of the previous window
 #include "fot/model/inference.hpp"       // reading with memory, window by window
 #include "fot/model/generation.hpp"      // writing, token by token
-#include "fot/model/long_llama.hpp"      // LongLLaMA: LLaMA with a memory, inference
+#include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape and weights
+#include "fot/model/long_llama_state.hpp"       // local caches and memories
+#include "fot/model/long_llama.hpp"             // reading
+#include "fot/model/long_llama_generation.hpp"  // writing
+#include "fot/model/long_llama_training.hpp"    // as a Transformer, and back
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW
@@ -63,8 +67,9 @@
 #include "fot/train/schedule.hpp"        // learning rate, context length, number of contexts
 #include "fot/train/replacing_file.hpp"  // files written all or nothing
 #include "fot/train/safetensors.hpp"     // named tensors in a file
-#include "fot/train/mapped_file.hpp"     // a file as memory
-#include "fot/train/long_llama_files.hpp"  // LongLLaMA checkpoints as Hugging Face has them
+#include "fot/train/mapped_file.hpp"        // a file as memory
+#include "fot/train/checkpoint_folder.hpp"  // the weights of a model in several files
+#include "fot/train/long_llama_files.hpp"   // LongLLaMA checkpoints as Hugging Face has them
 #include "fot/train/checkpoint.hpp"      // weights, optimiser, random state, step
 #include "fot/train/interrupt.hpp"       // Ctrl-C as a question
 #include "fot/train/trainer.hpp"         // the training loop

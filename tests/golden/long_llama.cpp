@@ -5,6 +5,7 @@
 /// caches and memories. Ours does not put padding into memory; there the visible entries are compared.
 ///
 /// Read first: model/long_llama.hpp, train/long_llama_files.hpp.   Read next: golden/data_pipeline.cpp.
+#include "fot/model/long_llama_generation.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/long_llama_files.hpp"
 #include "golden/golden.hpp"

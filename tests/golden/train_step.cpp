@@ -2,6 +2,7 @@
 /// row-averaged loss, and the gradient of every weight.
 ///
 /// Read first: model/transformer.hpp, model/long_llama.hpp.   Read next: golden/data_pipeline.cpp.
+#include "fot/model/long_llama_training.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/clip.hpp"
 #include "fot/train/long_llama_files.hpp"

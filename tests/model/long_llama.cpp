@@ -1,6 +1,7 @@
-#include "fot/model/long_llama.hpp"
-
 #include <doctest/doctest.h>
+
+#include "fot/model/long_llama_generation.hpp"
+#include "fot/model/long_llama_training.hpp"
 
 using namespace fot;
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "fot/model/long_llama_training.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace fot;
@@ -140,8 +141,7 @@ TEST_CASE("a checkpoint in several files is one checkpoint") {
     saved.rewrite("one.safetensors", [&](std::string& name, auto&) { return in_first(name); });
     saved.rewrite("two.safetensors", [&](std::string& name, auto&) { return !in_first(name); });
     const SafetensorsFile whole(saved.path() / "model.safetensors");
-    for (const std::string& name : whole.names())
-        map[name] = in_first(name) ? "one.safetensors" : "two.safetensors";
+    for (const std::string& name : whole.names()) map[name] = in_first(name) ? "one.safetensors" : "two.safetensors";
     std::filesystem::remove(saved.path() / "model.safetensors");
     const auto write_index = [&](const nlohmann::json& index) {
         saved.folder.write("model/model.safetensors.index.json", index.dump());

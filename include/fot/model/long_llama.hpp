@@ -9,148 +9,21 @@
 /// without memory forget what has left the window.
 ///
 /// The model is given as weights in the format of their file (nn/stored_linear.hpp); train/long_llama_files.hpp reads them. It is
-/// trained as a Transformer whose configuration says the same (model/config.hpp, `llama_config`).
+/// trained as a Transformer whose configuration says the same (model/long_llama_training.hpp).
 ///
 /// Source: the released code (inference); paper section 3.1 and appendix A. Departs from it in: padding is not put into memory
 /// (nothing looks at it), and as options of ours the memory can be searched for its top_k entries only, be limited in capacity, and
 /// take the oldest keys from the cache one by one.
-/// Read first: model/inference.hpp, nn/stored_linear.hpp.   Read next: train/long_llama_files.hpp.
+/// Read first: model/inference.hpp, model/long_llama_state.hpp.   Read next: model/long_llama_generation.hpp.
 #pragma once
 
-#include <map>
-#include <string>
+#include <limits>
+#include <numeric>
 
-#include "fot/model/generation.hpp"
-#include "fot/nn/stored_linear.hpp"
+#include "fot/model/inference.hpp"
+#include "fot/model/long_llama_state.hpp"
 
 namespace fot {
-
-/// The shape of a model and how it reads; the defaults are those of LongLLaMA-3B.
-struct LongLlamaConfig {
-    Index vocabulary = 32000;
-    Index width = 3200;
-    Index feed_forward = 8640;
-    Index layers = 26;
-    Index heads = 32;
-    Index key_heads = 0;        ///< of keys and values, for grouped-query attention; 0: as many as heads
-    Index window = 2048;        ///< W, tokens of a prefix window, and most that the local cache holds
-    Index last_context = 1024;  ///< C, tokens at the end of an input that stay in the local cache
-    std::vector<Index> memory_layers = {6, 12, 18};
-    bool memory_positions = true;  ///< false: memory layers rotate neither queries nor keys
-    Storage memory_storage = Storage::bfloat16;
-    double norm_epsilon = 1e-6;
-    double rotary_base = 1e4;
-    bool tied_output = false;  ///< the output map is the embedding
-
-    Index head_width() const { return width / heads; }
-    Index key_head_count() const { return key_heads == 0 ? heads : key_heads; }
-    bool is_memory_layer(Index layer) const {
-        return std::find(memory_layers.begin(), memory_layers.end(), layer) != memory_layers.end();
-    }
-
-    /// Throws ConfigError if the numbers do not fit each other.
-    void check() const {
-        require<ConfigError>(vocabulary >= 1 && width >= 1 && feed_forward >= 1 && layers >= 1 && heads >= 1 && window >= 1,
-                             "LongLlamaConfig: vocabulary ", vocabulary, ", width ", width, ", feed_forward ", feed_forward,
-                             ", layers ", layers, ", heads ", heads, ", window ", window, ": each must be at least 1");
-        require<ConfigError>(width % heads == 0 && head_width() % 2 == 0, "LongLlamaConfig: width ", width,
-                             " does not divide into ", heads, " heads of even width");
-        require<ConfigError>(key_heads >= 0 && heads % key_head_count() == 0, "LongLlamaConfig: ", heads,
-                             " heads are no multiple of ", key_heads, " key heads");
-        require<ConfigError>(last_context >= 0, "LongLlamaConfig: last_context ", last_context, " is negative");
-        for (const Index layer : memory_layers)
-            require<ConfigError>(layer >= 0 && layer < layers, "LongLlamaConfig: memory layer ", layer, " of ", layers, " layers");
-        require<ConfigError>(norm_epsilon > 0 && rotary_base > 0, "LongLlamaConfig: norm_epsilon and rotary_base must be above 0");
-    }
-};
-
-/// All weights of a model. Matrices are (out, in), as Hugging Face has them; rotary pairs are (j, j + D/2).
-template <class Real>
-struct LongLlamaWeights {
-    struct Layer {
-        StoredMatrix q, k, v, o, gate, up, down;
-        Tensor<Real, 1> attention_norm, feed_forward_norm;
-    };
-    StoredMatrix embedding, output;
-    Tensor<Real, 1> final_norm;
-    std::vector<Layer> layers;
-};
-
-/// How a full local cache makes room.
-enum class Spill {
-    all_at_once,  ///< the whole cache leaves: the released code
-    oldest_first  ///< only what does not fit leaves
-};
-
-/// How a memory is kept and read; all but the defaults is ours.
-struct LongLlamaMemoryOptions {
-    Index top_k = 0;     ///< only the best entries for each query and head; 0: the whole memory
-    Index capacity = 0;  ///< entries, the oldest leave first; 0: unlimited
-    Spill spill = Spill::all_at_once;
-};
-
-/// What a batch of inputs has left behind: local caches and memories.
-template <class Real>
-class LongLlamaState {
-   public:
-    LongLlamaState(const LongLlamaConfig& config, Index entries, LongLlamaMemoryOptions options = {})
-        : options_(options),
-          positions_(empty<Index, 2>({entries, 0})),
-          visible_(empty<std::uint8_t, 2>({entries, 0})),
-          layers_(static_cast<std::size_t>(config.layers)) {
-        require<ConfigError>(entries >= 1, "LongLlamaState: ", entries, " batch entries, expected 1 or more");
-        require<ConfigError>(options.top_k >= 0, "LongLlamaState: top_k ", options.top_k, " is negative");
-        for (Index i = 0; i < config.layers; ++i) {
-            layers_[static_cast<std::size_t>(i)].k = layers_[static_cast<std::size_t>(i)].v =
-                empty<Real, 4>({entries, 0, config.key_head_count(), config.head_width()});
-            if (!config.is_memory_layer(i)) continue;
-            for (Index b = 0; b < entries; ++b) {
-                const KeyValueMemory<Real> memory(config.key_head_count(), config.head_width(), config.memory_storage,
-                                                  options.capacity);
-                layers_[static_cast<std::size_t>(i)].memory.push_back(memory);
-                layers_[static_cast<std::size_t>(i)].padding.push_back(memory);
-            }
-        }
-    }
-
-    Index entries() const { return extent(positions_, 0); }
-    const LongLlamaMemoryOptions& options() const { return options_; }
-
-    /// Tokens in the local cache.
-    Index local_size() const { return extent(positions_, 1); }
-
-    /// Tokens that the memory of an entry holds, padding not counted; 0 without memory layers.
-    Index memory_size(Index entry = 0) const {
-        for (const Layer& layer : layers_)
-            if (!layer.memory.empty()) return layer.memory[static_cast<std::size_t>(entry)].size();
-        return 0;
-    }
-
-    /// Bytes of all memories.
-    std::size_t memory_bytes() const {
-        std::size_t bytes = 0;
-        for (const Layer& layer : layers_)
-            for (const auto& memory : layer.memory) bytes += memory.bytes();
-        return bytes;
-    }
-
-    /// What one layer keeps. Keys are not rotated.
-    struct Layer {
-        Tensor<Real, 4> k, v;                               ///< local cache (B,S,G,D)
-        std::vector<KeyValueMemory<Real>> memory, padding;  ///< of each entry; padding only counts where nothing else is to be seen
-    };
-    Layer& layer(Index i) { return layers_[static_cast<std::size_t>(i)]; }
-
-    /// Position of each token in the local cache, (B,S), and whether it is one (1) or padding (0).
-    Tensor<Index, 2>& positions() { return positions_; }
-    Tensor<std::uint8_t, 2>& visible() { return visible_; }
-
-   private:
-    LongLlamaMemoryOptions options_;
-    Tensor<Index, 2> positions_;
-    Tensor<std::uint8_t, 2> visible_;
-    std::vector<Layer> layers_;
-};
 
 /// A batch of tokens to read.
 struct LongLlamaInput {
@@ -165,38 +38,6 @@ struct LongLlamaReading {
     Index last_context = -1;        ///< so many of them; -1: as the configuration says
     bool only_last_logits = false;  ///< logits of the last position alone: enough to go on from, and much smaller
 };
-
-namespace detail {
-
-/// Tensors (B,S,...) and (B,T,...) one behind the other along the second axis, without the first `dropped` places.
-template <class T, std::size_t N>
-Tensor<T, N> joined(const Tensor<T, N>& before, const Tensor<T, N>& after, Index dropped = 0) {
-    const Index entries = extent(after, 0), kept = extent(before, 1) - dropped, added = extent(after, 1);
-    Shape<N> shape = shape_of(after);
-    shape[1] = kept + added;
-    Tensor<T, N> whole = empty<T, N>(shape);
-    const Index each = kept + added == 0 ? 0 : element_count(whole) / (entries * (kept + added));
-    for (Index b = 0; b < entries; ++b) {
-        std::copy_n(before.data() + (b * extent(before, 1) + dropped) * each, kept * each,
-                    whole.data() + b * (kept + added) * each);
-        std::copy_n(after.data() + b * added * each, added * each, whole.data() + (b * (kept + added) + kept) * each);
-    }
-    return whole;
-}
-
-/// Places first ... first+count-1 of the second axis.
-template <class T, std::size_t N>
-Tensor<T, N> places(const Tensor<T, N>& x, Index first, Index count) {
-    Shape<N> shape = shape_of(x);
-    shape[1] = count;
-    Tensor<T, N> part = empty<T, N>(shape);
-    const Index entries = shape[0], each = count == 0 ? 0 : element_count(part) / (entries * count);
-    for (Index b = 0; b < entries; ++b)
-        std::copy_n(x.data() + (b * extent(x, 1) + first) * each, count * each, part.data() + b * count * each);
-    return part;
-}
-
-}  // namespace detail
 
 /// The model. Several states may be in use at a time.
 template <class Real>
@@ -431,129 +272,5 @@ class LongLlama {
     LongLlamaWeights<Real> weights_;
     RotaryTable<Real> rotary_;
 };
-
-/// The configuration of a Transformer that is the same model: to train it, by crossbatch in the released form too.
-inline TransformerConfig llama_config(const LongLlamaConfig& config) {
-    require<ConfigError>(!config.tied_output,
-                         "llama_config: a Transformer has an output map of its own, the model's is its embedding");
-    return {.vocabulary = config.vocabulary,
-            .width = config.width,
-            .layers = config.layers,
-            .memory_layers = config.memory_layers,
-            .heads = config.heads,
-            .memory_heads = config.heads,
-            .key_heads = config.key_heads,
-            .feed_forward = config.feed_forward,
-            .activation = Activation::swiglu,
-            .rotary_base = config.rotary_base,
-            .memory_positions = config.memory_positions,
-            .normalized_heads = false,
-            .norm_epsilon = config.norm_epsilon};
-}
-
-/// A Transformer of such a configuration, as LongLLaMA reads: the weights are shared, not copied, and must not move.
-/// Errors: ConfigError if the Transformer's configuration is not llama_config(config).
-template <class Real>
-LongLlama<Real> long_llama(const LongLlamaConfig& config, Transformer<Real>& model) {
-    const TransformerConfig& trained = model.config();
-    require<ConfigError>(
-        !trained.normalized_heads && trained.activation == Activation::swiglu && trained.heads == trained.memory_heads,
-        "long_llama: the Transformer has QK-norm, another activation than swiglu, or memory heads of their own");
-    std::map<std::string, Parameter<Real>> by_name;
-    for (const Parameter<Real>& each : model.parameters()) by_name.emplace(each.name, each);
-    const auto matrix = [&](const std::string& name) -> StoredMatrix {
-        const Parameter<Real>& p = by_name.at(name);
-        return {p.value, dtype_of<Real>(), p.shape[0], p.shape[1], p.owner};
-    };
-    const auto vector = [&](const std::string& name) {
-        const Parameter<Real>& p = by_name.at(name);
-        Tensor<Real, 1> copy = empty<Real, 1>({p.count});
-        std::copy_n(p.value, p.count, copy.data());
-        return copy;
-    };
-    LongLlamaWeights<Real> weights{matrix("embedding"), matrix("output"), vector("final_norm"), {}};
-    for (Index i = 0; i < trained.layers; ++i) {
-        const std::string layer = message("layers.", i, ".");
-        weights.layers.push_back({matrix(layer + "q"), matrix(layer + "k"), matrix(layer + "v"), matrix(layer + "o"),
-                                  matrix(layer + "gate_map"), matrix(layer + "up"), matrix(layer + "down"),
-                                  vector(layer + "attention_norm"), vector(layer + "feed_forward_norm")});
-    }
-    return LongLlama<Real>(config, std::move(weights));
-}
-
-/// Copies a model's weights, widened, into a Transformer of the same shape: where continued training begins.
-/// Errors: ShapeError if the two differ in shape.
-template <class Real, class Stored>
-void copy_weights(const LongLlama<Stored>& from, Transformer<Real>& to) {
-    std::map<std::string, Parameter<Real>> by_name;
-    for (const Parameter<Real>& each : to.parameters()) by_name.emplace(each.name, each);
-    const auto target = [&](const std::string& name, Index count) {
-        const auto found = by_name.find(name);
-        require<ShapeError>(found != by_name.end() && found->second.count == count, "copy_weights: the Transformer has no '", name,
-                            "' of ", count, " numbers");
-        return found->second.value;
-    };
-    const auto matrix = [&](const std::string& name, const StoredMatrix& weight) {
-        Real* numbers = target(name, weight.rows * weight.columns);
-        detail::with_weight_type(weight, [&](auto element) {
-            detail::widen(static_cast<const decltype(element)*>(weight.numbers), weight.rows * weight.columns, numbers);
-        });
-    };
-    const auto vector = [&](const std::string& name, const Tensor<Stored, 1>& x) {
-        detail::widen(x.data(), element_count(x), target(name, element_count(x)));
-    };
-    const LongLlamaWeights<Stored>& weights = from.weights();
-    matrix("embedding", weights.embedding);
-    matrix("output", weights.output);
-    vector("final_norm", weights.final_norm);
-    for (std::size_t i = 0; i < weights.layers.size(); ++i) {
-        const auto& layer = weights.layers[i];
-        const std::string prefix = message("layers.", i, ".");
-        matrix(prefix + "q", layer.q);
-        matrix(prefix + "k", layer.k);
-        matrix(prefix + "v", layer.v);
-        matrix(prefix + "o", layer.o);
-        matrix(prefix + "gate_map", layer.gate);
-        matrix(prefix + "up", layer.up);
-        matrix(prefix + "down", layer.down);
-        vector(prefix + "attention_norm", layer.attention_norm);
-        vector(prefix + "feed_forward_norm", layer.feed_forward_norm);
-    }
-}
-
-/// Continues prompts (B,P) by `count` tokens: (B,count). `each`, if given, is told the tokens (B) of every step, and its logits
-/// (B,V).
-///
-/// `visible` marks left padding; positions count the visible tokens, and a token before the first stands at -1, as in the released
-/// code. Generation does not stop at an end token: `each` returns false to stop. Errors: as LongLlama::read and sample_token.
-template <class Real>
-Tokens generate(LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
-                const SamplingOptions& sampling, Random& random, const Tensor<std::uint8_t, 2>* visible = nullptr,
-                const std::function<bool(const std::vector<std::int32_t>&, const Tensor<Real, 3>&)>& each = {}) {
-    const Index entries = extent(prompt, 0), length = extent(prompt, 1), vocabulary = model.config().vocabulary;
-    require<ConfigError>(count >= 0, "generate: ", count, " new tokens make no sense");
-    Tensor<Index, 2> positions = empty<Index, 2>({entries, length}), next = empty<Index, 2>({entries, 1});
-    for (Index b = 0; b < entries; ++b) {
-        Index seen = extent(state.positions(), 1) == 0
-                         ? 0
-                         : *std::max_element(row(state.positions(), b), row(state.positions(), b) + state.local_size()) + 1;
-        for (Index t = 0; t < length; ++t) positions(b, t) = (seen += visible ? (*visible)(b, t) : 1) - 1;
-        next(b, 0) = seen;
-    }
-    Tokens written = empty<std::int32_t, 2>({entries, count}), latest = empty<std::int32_t, 2>({entries, 1});
-    Tensor<Real, 3> logits = model.read({prompt, visible, &positions}, state, {.only_last_logits = true});
-    for (Index i = 0; i < count; ++i) {
-        std::vector<std::int32_t> drawn;
-        for (Index b = 0; b < entries; ++b) {
-            drawn.push_back(sample_token(row(logits, b), vocabulary, sampling, random));
-            written(b, i) = latest(b, 0) = drawn.back();
-        }
-        if (each && !each(drawn, logits)) return detail::places(written, 0, i + 1);
-        if (i + 1 == count) break;
-        logits = model.read({latest, nullptr, &next}, state, {.last_context = 1, .only_last_logits = true});
-        for (Index b = 0; b < entries; ++b) ++next(b, 0);
-    }
-    return written;
-}
 
 }  // namespace fot

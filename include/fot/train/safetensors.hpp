@@ -26,8 +26,8 @@
 #include <utility>
 #include <vector>
 
-#include "fot/core/tensor.hpp"
 #include "fot/core/dtype.hpp"
+#include "fot/core/tensor.hpp"
 #include "fot/train/replacing_file.hpp"
 
 namespace fot {

@@ -1,0 +1,66 @@
+/// The shape of a LongLLaMA, and its weights as a file holds them.
+///
+/// Source: the released code and its config.json; paper appendix A.
+/// Read first: nn/stored_linear.hpp.   Read next: model/long_llama_state.hpp.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "fot/memory/key_value_memory.hpp"
+#include "fot/nn/stored_linear.hpp"
+
+namespace fot {
+
+/// The shape of a model and how it reads; the defaults are those of LongLLaMA-3B.
+struct LongLlamaConfig {
+    Index vocabulary = 32000;
+    Index width = 3200;
+    Index feed_forward = 8640;
+    Index layers = 26;
+    Index heads = 32;
+    Index key_heads = 0;        ///< of keys and values, for grouped-query attention; 0: as many as heads
+    Index window = 2048;        ///< W, tokens of a prefix window, and most that the local cache holds
+    Index last_context = 1024;  ///< C, tokens at the end of an input that stay in the local cache
+    std::vector<Index> memory_layers = {6, 12, 18};
+    bool memory_positions = true;  ///< false: memory layers rotate neither queries nor keys
+    Storage memory_storage = Storage::bfloat16;
+    double norm_epsilon = 1e-6;
+    double rotary_base = 1e4;
+    bool tied_output = false;  ///< the output map is the embedding
+
+    Index head_width() const { return width / heads; }
+    Index key_head_count() const { return key_heads == 0 ? heads : key_heads; }
+    bool is_memory_layer(Index layer) const {
+        return std::find(memory_layers.begin(), memory_layers.end(), layer) != memory_layers.end();
+    }
+
+    /// Throws ConfigError if the numbers do not fit each other.
+    void check() const {
+        require<ConfigError>(vocabulary >= 1 && width >= 1 && feed_forward >= 1 && layers >= 1 && heads >= 1 && window >= 1,
+                             "LongLlamaConfig: vocabulary ", vocabulary, ", width ", width, ", feed_forward ", feed_forward,
+                             ", layers ", layers, ", heads ", heads, ", window ", window, ": each must be at least 1");
+        require<ConfigError>(width % heads == 0 && head_width() % 2 == 0, "LongLlamaConfig: width ", width,
+                             " does not divide into ", heads, " heads of even width");
+        require<ConfigError>(key_heads >= 0 && heads % key_head_count() == 0, "LongLlamaConfig: ", heads,
+                             " heads are no multiple of ", key_heads, " key heads");
+        require<ConfigError>(last_context >= 0, "LongLlamaConfig: last_context ", last_context, " is negative");
+        for (const Index layer : memory_layers)
+            require<ConfigError>(layer >= 0 && layer < layers, "LongLlamaConfig: memory layer ", layer, " of ", layers, " layers");
+        require<ConfigError>(norm_epsilon > 0 && rotary_base > 0, "LongLlamaConfig: norm_epsilon and rotary_base must be above 0");
+    }
+};
+
+/// All weights of a model. Matrices are (out, in), as Hugging Face has them; rotary pairs are (j, j + D/2).
+template <class Real>
+struct LongLlamaWeights {
+    struct Layer {
+        StoredMatrix q, k, v, o, gate, up, down;
+        Tensor<Real, 1> attention_norm, feed_forward_norm;
+    };
+    StoredMatrix embedding, output;
+    Tensor<Real, 1> final_norm;
+    std::vector<Layer> layers;
+};
+
+}  // namespace fot

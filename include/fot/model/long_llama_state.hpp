@@ -1,0 +1,121 @@
+/// What LongLLaMA remembers of the inputs it reads: local caches and memories.
+///
+/// The local cache holds the last tokens, keys not rotated, with their positions; all layers have one. Memory layers have a memory
+/// beside it, in which everything stands at position 0. Padding is put aside: nothing looks at it that sees anything else.
+///
+/// Read first: model/long_llama_config.hpp.   Read next: model/long_llama.hpp.
+#pragma once
+
+#include "fot/model/long_llama_config.hpp"
+
+namespace fot {
+
+/// How a full local cache makes room.
+enum class Spill {
+    all_at_once,  ///< the whole cache leaves: the released code
+    oldest_first  ///< only what does not fit leaves
+};
+
+/// How a memory is kept and read; all but the defaults is ours.
+struct LongLlamaMemoryOptions {
+    Index top_k = 0;     ///< only the best entries for each query and head; 0: the whole memory
+    Index capacity = 0;  ///< entries, the oldest leave first; 0: unlimited
+    Spill spill = Spill::all_at_once;
+};
+
+/// What a batch of inputs has left behind: local caches and memories.
+template <class Real>
+class LongLlamaState {
+   public:
+    LongLlamaState(const LongLlamaConfig& config, Index entries, LongLlamaMemoryOptions options = {})
+        : options_(options),
+          positions_(empty<Index, 2>({entries, 0})),
+          visible_(empty<std::uint8_t, 2>({entries, 0})),
+          layers_(static_cast<std::size_t>(config.layers)) {
+        require<ConfigError>(entries >= 1, "LongLlamaState: ", entries, " batch entries, expected 1 or more");
+        require<ConfigError>(options.top_k >= 0, "LongLlamaState: top_k ", options.top_k, " is negative");
+        for (Index i = 0; i < config.layers; ++i) {
+            layers_[static_cast<std::size_t>(i)].k = layers_[static_cast<std::size_t>(i)].v =
+                empty<Real, 4>({entries, 0, config.key_head_count(), config.head_width()});
+            if (!config.is_memory_layer(i)) continue;
+            for (Index b = 0; b < entries; ++b) {
+                const KeyValueMemory<Real> memory(config.key_head_count(), config.head_width(), config.memory_storage,
+                                                  options.capacity);
+                layers_[static_cast<std::size_t>(i)].memory.push_back(memory);
+                layers_[static_cast<std::size_t>(i)].padding.push_back(memory);
+            }
+        }
+    }
+
+    Index entries() const { return extent(positions_, 0); }
+    const LongLlamaMemoryOptions& options() const { return options_; }
+
+    /// Tokens in the local cache.
+    Index local_size() const { return extent(positions_, 1); }
+
+    /// Tokens that the memory of an entry holds, padding not counted; 0 without memory layers.
+    Index memory_size(Index entry = 0) const {
+        for (const Layer& layer : layers_)
+            if (!layer.memory.empty()) return layer.memory[static_cast<std::size_t>(entry)].size();
+        return 0;
+    }
+
+    /// Bytes of all memories.
+    std::size_t memory_bytes() const {
+        std::size_t bytes = 0;
+        for (const Layer& layer : layers_)
+            for (const auto& memory : layer.memory) bytes += memory.bytes();
+        return bytes;
+    }
+
+    /// What one layer keeps. Keys are not rotated.
+    struct Layer {
+        Tensor<Real, 4> k, v;                               ///< local cache (B,S,G,D)
+        std::vector<KeyValueMemory<Real>> memory, padding;  ///< of each entry; padding only counts where nothing else is to be seen
+    };
+    Layer& layer(Index i) { return layers_[static_cast<std::size_t>(i)]; }
+
+    /// Position of each token in the local cache, (B,S), and whether it is one (1) or padding (0).
+    Tensor<Index, 2>& positions() { return positions_; }
+    Tensor<std::uint8_t, 2>& visible() { return visible_; }
+
+   private:
+    LongLlamaMemoryOptions options_;
+    Tensor<Index, 2> positions_;
+    Tensor<std::uint8_t, 2> visible_;
+    std::vector<Layer> layers_;
+};
+
+namespace detail {
+
+/// Tensors (B,S,...) and (B,T,...) one behind the other along the second axis, without the first `dropped` places.
+template <class T, std::size_t N>
+Tensor<T, N> joined(const Tensor<T, N>& before, const Tensor<T, N>& after, Index dropped = 0) {
+    const Index entries = extent(after, 0), kept = extent(before, 1) - dropped, added = extent(after, 1);
+    Shape<N> shape = shape_of(after);
+    shape[1] = kept + added;
+    Tensor<T, N> whole = empty<T, N>(shape);
+    const Index each = kept + added == 0 ? 0 : element_count(whole) / (entries * (kept + added));
+    for (Index b = 0; b < entries; ++b) {
+        std::copy_n(before.data() + (b * extent(before, 1) + dropped) * each, kept * each,
+                    whole.data() + b * (kept + added) * each);
+        std::copy_n(after.data() + b * added * each, added * each, whole.data() + (b * (kept + added) + kept) * each);
+    }
+    return whole;
+}
+
+/// Places first ... first+count-1 of the second axis.
+template <class T, std::size_t N>
+Tensor<T, N> places(const Tensor<T, N>& x, Index first, Index count) {
+    Shape<N> shape = shape_of(x);
+    shape[1] = count;
+    Tensor<T, N> part = empty<T, N>(shape);
+    const Index entries = shape[0], each = count == 0 ? 0 : element_count(part) / (entries * count);
+    for (Index b = 0; b < entries; ++b)
+        std::copy_n(x.data() + (b * extent(x, 1) + first) * each, count * each, part.data() + b * count * each);
+    return part;
+}
+
+}  // namespace detail
+
+}  // namespace fot
