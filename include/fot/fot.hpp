@@ -32,6 +32,7 @@
 #include "fot/memory/key_value_memory.hpp"  // the external memory of a layer
 
 #include "fot/data/dictionary.hpp"    // dictionary lookup
+#include "fot/data/passkey.hpp"       // a number hidden in a long text
 #include "fot/data/text.hpp"          // bytes as tokens
 #include "fot/data/corpus.hpp"        // a folder of text
 #include "fot/data/named_corpus.hpp"  // text that every machine can have

@@ -1,0 +1,70 @@
+/// Passkey: a number is hidden somewhere in a long text that says nothing, and asked for at its end.   (paper section 5.3)
+///
+///     <task> <filler> ... The pass key is 31415. Remember it. 31415 is the pass key. <filler> ... What is the pass key? The pass
+///     key is
+///
+/// The filler is the same few sentences again and again, the key is uniform in 1 ... 49999, and its place is uniform among the
+/// sentences of filler. An answer counts if every digit is right under greedy decoding.
+///
+/// Source: Landmark Attention, Mohtashami and Jaggi 2023 (the form of the prompt); the task sentence is ours.
+/// Read first: data/text.hpp.   Read next: examples/passkey.cpp.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fot/core/check.hpp"
+#include "fot/core/random.hpp"
+
+namespace fot {
+
+/// A prompt and what must follow it.
+struct PasskeyPrompt {
+    std::string text;    ///< ends in "The pass key is"
+    std::string answer;  ///< " 31415": what greedy decoding must begin with; a "." follows
+    Index key_at = 0;    ///< where in the text the sentence with the key begins
+};
+
+namespace detail {
+
+inline const std::string passkey_task = "A pass key is hidden in the text that follows. Find it and remember it.\n";
+inline const std::string passkey_question = " What is the pass key? The pass key is";
+inline const std::vector<std::string> passkey_filler{" The grass is green.", " The sky is blue.", " The sun is yellow.",
+                                                     " Here we go.", " There and back again."};
+
+}  // namespace detail
+
+/// The length of the shortest prompt: no filler at all, a key of five digits.
+inline Index shortest_passkey_prompt() {
+    return static_cast<Index>(detail::passkey_task.size() + detail::passkey_question.size()) +
+           static_cast<Index>(std::string(" The pass key is 12345. Remember it. 12345 is the pass key.").size());
+}
+
+/// A prompt of at most `length` bytes, as long as whole sentences of filler allow.
+/// Errors: ConfigError if length is below shortest_passkey_prompt().
+inline PasskeyPrompt passkey_prompt(Index length, Random& random) {
+    require<ConfigError>(length >= shortest_passkey_prompt(), "passkey_prompt: ", length, " bytes, expected ",
+                         shortest_passkey_prompt(), " or more");
+    const std::string key = std::to_string(1 + random.below(49999));
+    const std::string hidden = " The pass key is " + key + ". Remember it. " + key + " is the pass key.";
+    Index room = length - static_cast<Index>(detail::passkey_task.size() + hidden.size() + detail::passkey_question.size());
+    const auto sentence = [](Index i) -> const std::string& {
+        return detail::passkey_filler[static_cast<std::size_t>(i) % detail::passkey_filler.size()];
+    };
+    Index sentences = 0;
+    while (static_cast<Index>(sentence(sentences).size()) <= room) room -= static_cast<Index>(sentence(sentences++).size());
+    const Index place = random.below(sentences + 1);
+    PasskeyPrompt prompt{detail::passkey_task, " " + key};
+    prompt.text.reserve(static_cast<std::size_t>(length));
+    for (Index i = 0; i <= sentences; ++i) {
+        if (i == place) {
+            prompt.key_at = static_cast<Index>(prompt.text.size());
+            prompt.text += hidden;
+        }
+        if (i < sentences) prompt.text += sentence(i);
+    }
+    prompt.text += detail::passkey_question;
+    return prompt;
+}
+
+}  // namespace fot

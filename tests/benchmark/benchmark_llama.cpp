@@ -1,0 +1,91 @@
+/// LLaMA inference: a prompt in one window, then tokens one by one, random weights.
+///
+///     build/release/tests/benchmark/benchmark_llama --threads 2 --memory-tokens 100000 --dtype bf16
+///
+/// `--memory-tokens` puts so many random entries into the memory of each `--memory-layers` layer first.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "fot/core/bfloat16.hpp"
+#include "fot/model/long_llama_generation.hpp"
+#include "support/timing.hpp"
+
+using namespace fot;
+
+namespace {
+
+/// Random weights of deviation columns^-1/2, as floats or rounded to bfloat16.
+StoredMatrix random_matrix(Index rows, Index columns, bool rounded, Random& random) {
+    Tensor<float, 2> numbers = normal_tensor<float, 2>({rows, columns}, 1 / std::sqrt(static_cast<double>(columns)), random);
+    if (!rounded) return stored_matrix(std::move(numbers));
+    const auto bits = std::make_shared<std::vector<BFloat16>>(numbers.size());
+    round_to_bfloat16(numbers.data(), element_count(numbers), bits->data());
+    return {bits->data(), Dtype::bf16, rows, columns, bits};
+}
+
+LongLlamaWeights<float> random_weights(const LongLlamaConfig& config, bool rounded, Random& random) {
+    const Index width = config.width, inner = config.feed_forward, keys = config.key_head_count() * config.head_width();
+    const auto matrix = [&](Index rows, Index columns) { return random_matrix(rows, columns, rounded, random); };
+    const Tensor<float, 1> ones = full<float, 1>({width}, 1.0f);
+    LongLlamaWeights<float> weights{matrix(config.vocabulary, width), matrix(config.vocabulary, width), ones, {}};
+    for (Index i = 0; i < config.layers; ++i)
+        weights.layers.push_back({matrix(width, width), matrix(keys, width), matrix(keys, width), matrix(width, width),
+                                  matrix(inner, width), matrix(inner, width), matrix(width, inner), ones, ones});
+    return weights;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    LongLlamaConfig config{.vocabulary = 256, .width = 512, .feed_forward = 1376, .layers = 8, .heads = 8, .memory_layers = {}};
+    Index length = 2048, decode = 64, thread_count = 2, repeats = 3, memory_tokens = 0, top_k = 0;
+    std::string dtype = "f32";
+    CLI::App app("LLaMA inference");
+    app.add_option("--vocabulary", config.vocabulary, "tokens")->capture_default_str();
+    app.add_option("--hidden", config.width, "model width")->capture_default_str();
+    app.add_option("--intermediate", config.feed_forward, "inner width")->capture_default_str();
+    app.add_option("--layers", config.layers, "layers")->capture_default_str();
+    app.add_option("--heads", config.heads, "heads")->capture_default_str();
+    app.add_option("--memory-layers", config.memory_layers, "layers with a memory");
+    app.add_option("--memory-tokens", memory_tokens, "entries of each memory")->capture_default_str();
+    app.add_option("--top-k", top_k, "retrieved entries; 0: attention to all")->capture_default_str();
+    app.add_option("--length", length, "tokens of the prompt")->capture_default_str();
+    app.add_option("--decode", decode, "tokens that are generated")->capture_default_str();
+    app.add_option("--dtype", dtype, "of the weights")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
+    app.add_option("--threads", thread_count, "threads")->capture_default_str();
+    app.add_option("--repeats", repeats, "timed repetitions")->capture_default_str();
+    CLI11_PARSE(app, argc, argv);
+    set_threads(thread_count);
+    config.window = config.last_context = length + decode;
+
+    Random random(0);
+    LongLlama<float> model(config, random_weights(config, dtype == "bf16", random));
+    Tokens prompt = empty<std::int32_t, 2>({1, length});
+    for (auto& token : prompt.storage()) token = static_cast<std::int32_t>(random.below(config.vocabulary));
+    std::vector<double> prefill, generation;
+    for (Index repeat = -1; repeat < repeats; ++repeat) {  // the first does not count
+        LongLlamaState<float> state(config, 1, {.top_k = top_k});
+        for (const Index layer : config.memory_layers)
+            for (Index first = 0; first < memory_tokens; first += 1024) {
+                const Index count = std::min<Index>(1024, memory_tokens - first);
+                const Tensor<float, 3> entries =
+                    normal_tensor<float, 3>({count, config.key_head_count(), config.head_width()}, 1, random);
+                state.layer(layer).memory[0].append(entries, entries, 0);
+            }
+        const double start = testing::now_seconds();
+        double middle = 0;
+        generate<float>(model, prompt, decode, state, {.temperature = 0}, random, nullptr, [&](const auto&, const auto&) {
+            if (middle == 0) middle = testing::now_seconds();
+            return true;
+        });
+        if (repeat < 0) continue;
+        prefill.push_back(static_cast<double>(length) / (middle - start));
+        generation.push_back(static_cast<double>(decode - 1) / (testing::now_seconds() - middle));
+    }
+    const auto median = [](std::vector<double> values) {
+        std::sort(values.begin(), values.end());
+        return values[values.size() / 2];
+    };
+    std::printf("result prefill_tokens_per_second %.0f\nresult decode_tokens_per_second %.1f\n", median(prefill),
+                median(generation));
+}
