@@ -34,6 +34,7 @@
 #include "fot/data/dictionary.hpp"    // dictionary lookup
 #include "fot/data/passkey.hpp"       // a number hidden in a long text
 #include "fot/data/text.hpp"          // bytes as tokens
+#include "fot/data/tokenizer.hpp"     // for models that are not trained here
 #include "fot/data/corpus.hpp"        // a folder of text
 #include "fot/data/named_corpus.hpp"  // text that every machine can have
 #include "fot/data/split.hpp"         // for training, validation and test, by document
