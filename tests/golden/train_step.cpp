@@ -12,24 +12,6 @@ namespace fot::golden {
 
 namespace {
 
-/// Our names of a weight, and Hugging Face's.
-std::string hugging_face_name(const std::string& name) {
-    if (name == "embedding") return "model.embed_tokens.weight";
-    if (name == "final_norm") return "model.norm.weight";
-    if (name == "output") return "lm_head.weight";
-    static const std::map<std::string, std::string> parts{{"q", "self_attn.q_proj"},
-                                                          {"k", "self_attn.k_proj"},
-                                                          {"v", "self_attn.v_proj"},
-                                                          {"o", "self_attn.o_proj"},
-                                                          {"gate_map", "mlp.gate_proj"},
-                                                          {"up", "mlp.up_proj"},
-                                                          {"down", "mlp.down_proj"},
-                                                          {"attention_norm", "input_layernorm"},
-                                                          {"feed_forward_norm", "post_attention_layernorm"}};
-    const std::size_t dot = name.rfind('.');
-    return "model." + name.substr(0, dot + 1) + parts.at(name.substr(dot + 1)) + ".weight";
-}
-
 /// The share of right predictions among the counted tokens of each row, then the mean over rows.
 template <class Real>
 double row_accuracy(const Tensor<Real, 3>& logits, const Tokens& targets, const Tensor<Real, 2>& mask) {
@@ -72,8 +54,11 @@ void check(Case& golden) {
     const Variable<Real, 1> loss = cross_entropy(tape, logits, targets, mask, Reduction::row_mean);
     golden.compare("loss", loss.value(), tolerance.at("f32_loss").get<double>());
     tape.backward(loss);
+    std::map<std::string, std::string> file_names;
+    LongLlamaWeights<Real> weights = long_llama(shape, model).weights();
+    for_each_weight(shape, weights, [&](const LongLlamaWeight& at, const auto&) { file_names[at.name] = at.file_name; });
     for (const Parameter<Real>& each : model.parameters()) {
-        const std::string name = "grad." + hugging_face_name(each.name);
+        const std::string name = "grad." + file_names.at(each.name);
         double largest = 0;
         for (const double number : golden.numbers<double>(name)) largest = std::max(largest, std::abs(number));
         golden.compare(name, each.gradient, each.count, largest * tolerance.at("f32_grads_relative_to_max").get<double>());

@@ -185,7 +185,7 @@ TEST_CASE("weights go into a Transformer and come back") {
     other.feed_forward = 32;
     Transformer<double> wider(llama_config(other), random);
     CHECK_THROWS_WITH_AS(copy_weights(small.model, wider),
-                         "copy_weights: the Transformer has no 'layers.0.gate_map' of 384 numbers", ShapeError);
+                         "long_llama: the Transformer has no 'layers.0.gate_map' of 24 x 16 numbers", ShapeError);
 }
 
 TEST_CASE("wrong input is named") {
@@ -228,7 +228,7 @@ TEST_CASE("a configuration that does not fit together is named") {
     SmallModel<double> small;
     LongLlamaWeights<double> weights = small.model.weights();
     weights.layers[2].up.rows = 23;
-    CHECK_THROWS_WITH_AS(LongLlama<double>(small.config, weights), "LongLlama: weight 'up' of layer 2 is 23 x 16, expected 24 x 16",
+    CHECK_THROWS_WITH_AS(LongLlama<double>(small.config, weights), "LongLlama: weight 'layers.2.up' is 23 x 16, expected 24 x 16",
                          ShapeError);
     weights.layers.pop_back();
     CHECK_THROWS_WITH_AS(LongLlama<double>(small.config, weights), "LongLlama: weights of 2 layers, expected 3", ShapeError);

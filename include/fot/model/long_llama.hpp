@@ -48,26 +48,16 @@ class LongLlama {
         : config_((config.check(), std::move(config))),
           weights_(std::move(weights)),
           rotary_(config_.rotary_base, config_.head_width(), config_.window) {
-        const Index width = config_.width, inner = config_.feed_forward,
-                    key_width = config_.key_head_count() * config_.head_width();
         require<ShapeError>(static_cast<Index>(weights_.layers.size()) == config_.layers, "LongLlama: weights of ",
                             weights_.layers.size(), " layers, expected ", config_.layers);
-        const auto expect = [](const char* name, Index layer, const StoredMatrix& weight, Index rows, Index columns) {
-            require<ShapeError>(weight.rows == rows && weight.columns == columns, "LongLlama: weight '", name, "' of layer ", layer,
-                                " is ", weight.rows, " x ", weight.columns, ", expected ", rows, " x ", columns);
-        };
-        expect("embedding", 0, weights_.embedding, config_.vocabulary, width);
-        expect("output", config_.layers - 1, weights_.output, config_.vocabulary, width);
-        for (Index i = 0; i < config_.layers; ++i) {
-            const auto& layer = weights_.layers[static_cast<std::size_t>(i)];
-            expect("q", i, layer.q, width, width);
-            expect("k", i, layer.k, key_width, width);
-            expect("v", i, layer.v, key_width, width);
-            expect("o", i, layer.o, width, width);
-            expect("gate", i, layer.gate, inner, width);
-            expect("up", i, layer.up, inner, width);
-            expect("down", i, layer.down, width, inner);
-        }
+        for_each_weight(config_, weights_, [](const LongLlamaWeight& expected, const auto& weight) {
+            if constexpr (std::is_same_v<decltype(weight), const StoredMatrix&>)
+                require<ShapeError>(weight.rows == expected.rows && weight.columns == expected.columns, "LongLlama: weight '",
+                                    expected.name, "' is ", weight.rows, " x ", weight.columns, ", expected ", expected.rows, " x ",
+                                    expected.columns);
+            else
+                require_shape(("LongLlama: weight '" + expected.name + "'").c_str(), weight, {expected.rows});
+        });
     }
 
     const LongLlamaConfig& config() const { return config_; }

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <string>
 #include <vector>
 
 #include "fot/memory/key_value_memory.hpp"
@@ -62,5 +63,38 @@ struct LongLlamaWeights {
     Tensor<Real, 1> final_norm;
     std::vector<Layer> layers;
 };
+
+/// One weight: as a Transformer calls it, as Hugging Face's files do, and its shape; `columns` is 0 for a vector of `rows` numbers.
+struct LongLlamaWeight {
+    std::string name, file_name;
+    Index rows, columns;
+};
+
+/// Calls visit(LongLlamaWeight, matrix or vector) for all weights of a model of this shape, in the order of its layers. It is the
+/// one place that knows them all: for reading, writing, checking and copying.
+template <class Weights, class Visit>
+void for_each_weight(const LongLlamaConfig& config, Weights& weights, Visit&& visit) {
+    const Index width = config.width, inner = config.feed_forward, key_width = config.key_head_count() * config.head_width();
+    visit(LongLlamaWeight{"embedding", "model.embed_tokens.weight", config.vocabulary, width}, weights.embedding);
+    for (Index i = 0; i < config.layers; ++i) {
+        auto& layer = weights.layers[static_cast<std::size_t>(i)];
+        const auto part = [&](const char* name, const char* file_name, Index rows, Index columns, auto& weight) {
+            visit(LongLlamaWeight{message("layers.", i, ".", name), message("model.layers.", i, ".", file_name, ".weight"), rows,
+                                  columns},
+                  weight);
+        };
+        part("attention_norm", "input_layernorm", width, 0, layer.attention_norm);
+        part("q", "self_attn.q_proj", width, width, layer.q);
+        part("k", "self_attn.k_proj", key_width, width, layer.k);
+        part("v", "self_attn.v_proj", key_width, width, layer.v);
+        part("o", "self_attn.o_proj", width, width, layer.o);
+        part("feed_forward_norm", "post_attention_layernorm", width, 0, layer.feed_forward_norm);
+        part("gate_map", "mlp.gate_proj", inner, width, layer.gate);
+        part("up", "mlp.up_proj", inner, width, layer.up);
+        part("down", "mlp.down_proj", width, inner, layer.down);
+    }
+    visit(LongLlamaWeight{"final_norm", "model.norm.weight", width, 0}, weights.final_norm);
+    visit(LongLlamaWeight{"output", "lm_head.weight", config.vocabulary, width}, weights.output);
+}
 
 }  // namespace fot

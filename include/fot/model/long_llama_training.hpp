@@ -29,33 +29,47 @@ inline TransformerConfig llama_config(const LongLlamaConfig& config) {
             .norm_epsilon = config.norm_epsilon};
 }
 
-/// A Transformer of such a configuration, as LongLLaMA reads: the weights are shared, not copied, and must not move.
-/// Errors: ConfigError if the Transformer's configuration is not llama_config(config).
+namespace detail {
+
+/// The parameter of that name and shape. Errors: ShapeError if there is none.
+template <class Real>
+const Parameter<Real>& parameter_named(const std::map<std::string, Parameter<Real>>& parameters, const LongLlamaWeight& weight) {
+    const auto found = parameters.find(weight.name);
+    require<ShapeError>(found != parameters.end() && found->second.count == weight.rows * std::max<Index>(weight.columns, 1),
+                        "long_llama: the Transformer has no '", weight.name, "' of ", weight.rows, " x ",
+                        std::max<Index>(weight.columns, 1), " numbers");
+    return found->second;
+}
+
+template <class Real>
+std::map<std::string, Parameter<Real>> parameters_by_name(Transformer<Real>& model) {
+    std::map<std::string, Parameter<Real>> parameters;
+    for (const Parameter<Real>& each : model.parameters()) parameters.emplace(each.name, each);
+    return parameters;
+}
+
+}  // namespace detail
+
+/// A Transformer of such a configuration, as LongLLaMA reads: matrices are shared, not copied, and must not move; norms are copied.
+/// Errors: ConfigError if the Transformer is no LLaMA; ShapeError if its shape is not that of `config`.
 template <class Real>
 LongLlama<Real> long_llama(const LongLlamaConfig& config, Transformer<Real>& model) {
     const TransformerConfig& trained = model.config();
     require<ConfigError>(
         !trained.normalized_heads && trained.activation == Activation::swiglu && trained.heads == trained.memory_heads,
         "long_llama: the Transformer has QK-norm, another activation than swiglu, or memory heads of their own");
-    std::map<std::string, Parameter<Real>> by_name;
-    for (const Parameter<Real>& each : model.parameters()) by_name.emplace(each.name, each);
-    const auto matrix = [&](const std::string& name) -> StoredMatrix {
-        const Parameter<Real>& p = by_name.at(name);
-        return {p.value, dtype_of<Real>(), p.shape[0], p.shape[1], p.owner};
-    };
-    const auto vector = [&](const std::string& name) {
-        const Parameter<Real>& p = by_name.at(name);
-        Tensor<Real, 1> copy = empty<Real, 1>({p.count});
-        std::copy_n(p.value, p.count, copy.data());
-        return copy;
-    };
-    LongLlamaWeights<Real> weights{matrix("embedding"), matrix("output"), vector("final_norm"), {}};
-    for (Index i = 0; i < trained.layers; ++i) {
-        const std::string layer = message("layers.", i, ".");
-        weights.layers.push_back({matrix(layer + "q"), matrix(layer + "k"), matrix(layer + "v"), matrix(layer + "o"),
-                                  matrix(layer + "gate_map"), matrix(layer + "up"), matrix(layer + "down"),
-                                  vector(layer + "attention_norm"), vector(layer + "feed_forward_norm")});
-    }
+    const auto parameters = detail::parameters_by_name(model);
+    LongLlamaWeights<Real> weights;
+    weights.layers.resize(static_cast<std::size_t>(config.layers));
+    for_each_weight(config, weights, [&](const LongLlamaWeight& at, auto& weight) {
+        const Parameter<Real>& p = detail::parameter_named(parameters, at);
+        if constexpr (std::is_same_v<decltype(weight), StoredMatrix&>) {
+            weight = {p.value, dtype_of<Real>(), at.rows, at.columns, p.owner};
+        } else {
+            weight = empty<Real, 1>({at.rows});
+            std::copy_n(p.value, at.rows, weight.data());
+        }
+    });
     return LongLlama<Real>(config, std::move(weights));
 }
 
@@ -63,40 +77,16 @@ LongLlama<Real> long_llama(const LongLlamaConfig& config, Transformer<Real>& mod
 /// Errors: ShapeError if the two differ in shape.
 template <class Real, class Stored>
 void copy_weights(const LongLlama<Stored>& from, Transformer<Real>& to) {
-    std::map<std::string, Parameter<Real>> by_name;
-    for (const Parameter<Real>& each : to.parameters()) by_name.emplace(each.name, each);
-    const auto target = [&](const std::string& name, Index count) {
-        const auto found = by_name.find(name);
-        require<ShapeError>(found != by_name.end() && found->second.count == count, "copy_weights: the Transformer has no '", name,
-                            "' of ", count, " numbers");
-        return found->second.value;
-    };
-    const auto matrix = [&](const std::string& name, const StoredMatrix& weight) {
-        Real* numbers = target(name, weight.rows * weight.columns);
-        detail::with_weight_type(weight, [&](auto element) {
-            detail::widen(static_cast<const decltype(element)*>(weight.numbers), weight.rows * weight.columns, numbers);
-        });
-    };
-    const auto vector = [&](const std::string& name, const Tensor<Stored, 1>& x) {
-        detail::widen(x.data(), element_count(x), target(name, element_count(x)));
-    };
-    const LongLlamaWeights<Stored>& weights = from.weights();
-    matrix("embedding", weights.embedding);
-    matrix("output", weights.output);
-    vector("final_norm", weights.final_norm);
-    for (std::size_t i = 0; i < weights.layers.size(); ++i) {
-        const auto& layer = weights.layers[i];
-        const std::string prefix = message("layers.", i, ".");
-        matrix(prefix + "q", layer.q);
-        matrix(prefix + "k", layer.k);
-        matrix(prefix + "v", layer.v);
-        matrix(prefix + "o", layer.o);
-        matrix(prefix + "gate_map", layer.gate);
-        matrix(prefix + "up", layer.up);
-        matrix(prefix + "down", layer.down);
-        vector(prefix + "attention_norm", layer.attention_norm);
-        vector(prefix + "feed_forward_norm", layer.feed_forward_norm);
-    }
+    const auto parameters = detail::parameters_by_name(to);
+    for_each_weight(from.config(), from.weights(), [&](const LongLlamaWeight& at, const auto& weight) {
+        const Parameter<Real>& p = detail::parameter_named(parameters, at);
+        if constexpr (std::is_same_v<decltype(weight), const StoredMatrix&>)
+            detail::with_weight_type(weight, [&](auto element) {
+                detail::widen(static_cast<const decltype(element)*>(weight.numbers), p.count, p.value);
+            });
+        else
+            detail::widen(weight.data(), p.count, p.value);
+    });
 }
 
 }  // namespace fot

@@ -120,32 +120,20 @@ LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::
     if (configure) configure(config);
     config.check();
     const CheckpointFolder files(folder);
-    const Index width = config.width, inner = config.feed_forward, key_width = config.key_head_count() * config.head_width();
     std::set<std::string> unused;
     for (const auto& [name, file] : files.names())
         if (!name.ends_with("rotary_emb.inv_freq")) unused.insert(name);  // old files carry the angles; they follow from the base
-    const auto matrix = [&](const std::string& name, Index rows, Index columns) {
-        unused.erase(name);
-        return files.matrix(name, rows, columns);
-    };
-    const auto vector = [&](const std::string& name) {
-        unused.erase(name);
-        return files.template vector<Real>(name, width);
-    };
     LongLlamaWeights<Real> weights;
-    weights.embedding = matrix("model.embed_tokens.weight", config.vocabulary, width);
-    for (Index i = 0; i < config.layers; ++i) {
-        const std::string layer = message("model.layers.", i, ".");
-        weights.layers.push_back(
-            {matrix(layer + "self_attn.q_proj.weight", width, width), matrix(layer + "self_attn.k_proj.weight", key_width, width),
-             matrix(layer + "self_attn.v_proj.weight", key_width, width), matrix(layer + "self_attn.o_proj.weight", width, width),
-             matrix(layer + "mlp.gate_proj.weight", inner, width), matrix(layer + "mlp.up_proj.weight", inner, width),
-             matrix(layer + "mlp.down_proj.weight", width, inner), vector(layer + "input_layernorm.weight"),
-             vector(layer + "post_attention_layernorm.weight")});
-    }
-    weights.final_norm = vector("model.norm.weight");
-    const bool has_output = files.contains("lm_head.weight") || !config.tied_output;
-    weights.output = has_output ? matrix("lm_head.weight", config.vocabulary, width) : weights.embedding;
+    weights.layers.resize(static_cast<std::size_t>(config.layers));
+    for_each_weight(config, weights, [&](const LongLlamaWeight& at, auto& weight) {
+        unused.erase(at.file_name);
+        if constexpr (!std::is_same_v<decltype(weight), StoredMatrix&>)
+            weight = files.template vector<Real>(at.file_name, at.rows);
+        else if (config.tied_output && at.name == "output" && !files.contains(at.file_name))
+            weight = weights.embedding;
+        else
+            weight = files.matrix(at.file_name, at.rows, at.columns);
+    });
     require<FileError>(unused.empty(), folder.string(), ": ", unused.size(), " tensors are unknown, the first is '",
                        unused.empty() ? "" : *unused.begin(), "'");
     return LongLlama<Real>(std::move(config), std::move(weights));
@@ -162,25 +150,12 @@ void save_long_llama(const std::filesystem::path& folder, const LongLlama<Real>&
     require<FileError>(std::filesystem::is_directory(folder), folder.string(), ": cannot make this folder");
     SafetensorsWriter writer;
     writer.metadata["format"] = "pt";  // which Hugging Face's reader asks for
-    const auto add = [&](const std::string& name, const StoredMatrix& weight) {
-        writer.add_bytes(name, weight.dtype, {weight.rows, weight.columns}, weight.numbers);
-    };
-    add("model.embed_tokens.weight", weights.embedding);
-    for (Index i = 0; i < config.layers; ++i) {
-        const auto& layer = weights.layers[static_cast<std::size_t>(i)];
-        const std::string prefix = message("model.layers.", i, ".");
-        add(prefix + "self_attn.q_proj.weight", layer.q);
-        add(prefix + "self_attn.k_proj.weight", layer.k);
-        add(prefix + "self_attn.v_proj.weight", layer.v);
-        add(prefix + "self_attn.o_proj.weight", layer.o);
-        add(prefix + "mlp.gate_proj.weight", layer.gate);
-        add(prefix + "mlp.up_proj.weight", layer.up);
-        add(prefix + "mlp.down_proj.weight", layer.down);
-        writer.add(prefix + "input_layernorm.weight", layer.attention_norm);
-        writer.add(prefix + "post_attention_layernorm.weight", layer.feed_forward_norm);
-    }
-    writer.add("model.norm.weight", weights.final_norm);
-    if (!config.tied_output) add("lm_head.weight", weights.output);
+    for_each_weight(config, weights, [&](const LongLlamaWeight& at, const auto& weight) {
+        if constexpr (!std::is_same_v<decltype(weight), const StoredMatrix&>)
+            writer.add(at.file_name, weight);
+        else if (!config.tied_output || at.name != "output")
+            writer.add_bytes(at.file_name, weight.dtype, {weight.rows, weight.columns}, weight.numbers);
+    });
 
     const std::map<Dtype, const char*> torch_names{
         {Dtype::f64, "float64"}, {Dtype::f32, "float32"}, {Dtype::f16, "float16"}, {Dtype::bf16, "bfloat16"}};
