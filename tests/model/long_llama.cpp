@@ -205,6 +205,12 @@ TEST_CASE("wrong input is named") {
     outside(0, 2) = 11;
     CHECK_THROWS_WITH_AS(small.model.read({outside}, state),
                          "embedding: token 11 at position (0, 2) is outside the vocabulary of 11", DataError);
+    Tokens outside_later = random_tokens(1, 20, 11, 13);
+    outside_later(0, 18) = -1;
+    LongLlamaState<double> untouched(small.config, 1);
+    CHECK_THROWS_WITH_AS(small.model.read({outside_later}, untouched),
+                         "embedding: token -1 at position (0, 18) is outside the vocabulary of 11", DataError);
+    CHECK(untouched.memory_size() == 0);
     CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 0), "LongLlamaState: 0 batch entries, expected 1 or more",
                          ConfigError);
     CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.top_k = -1}), "LongLlamaState: top_k -1 is negative",

@@ -76,6 +76,7 @@ class LongLlama {
         require<ShapeError>(entries == state.entries(), "LongLlama::read: ", entries, " batch entries, the state has ",
                             state.entries());
         require<DataError>(length >= 1, "LongLlama::read: no tokens");
+        require_in_vocabulary(input.tokens, config_.vocabulary);  // all of them, before a window has gone to memory
         require<ConfigError>(reading.keep_local || state.local_size() == 0, "LongLlama::read: ", state.local_size(),
                              " tokens are in the local cache, which keep_local = false would leave there");
         if (input.visible) require_shape("LongLlama::read: visible", *input.visible, {entries, length});

@@ -12,6 +12,14 @@
 
 namespace fot {
 
+/// Errors: DataError, naming the first, if a token is outside 0 ... vocabulary-1.
+inline void require_in_vocabulary(const Tokens& tokens, Index vocabulary) {
+    for (Index b = 0; b < extent(tokens, 0); ++b)
+        for (Index t = 0; t < extent(tokens, 1); ++t)
+            require<DataError>(tokens(b, t) >= 0 && tokens(b, t) < vocabulary, "embedding: token ", tokens(b, t), " at position (",
+                               b, ", ", t, ") is outside the vocabulary of ", vocabulary);
+}
+
 /// The row of the table that belongs to each token.
 ///
 ///     x[b,t,:] = table[tokens[b,t],:]
@@ -21,11 +29,8 @@ namespace fot {
 /// Errors: DataError if a token is outside 0 ... V-1.
 template <class Real>
 Tensor<Real, 3> embedding(const Tokens& tokens, const Tensor<Real, 2>& table) {
-    const Index batch = extent(tokens, 0), length = extent(tokens, 1), vocabulary = extent(table, 0), width = extent(table, 1);
-    for (Index b = 0; b < batch; ++b)
-        for (Index t = 0; t < length; ++t)
-            require<DataError>(tokens(b, t) >= 0 && tokens(b, t) < vocabulary, "embedding: token ", tokens(b, t), " at position (",
-                               b, ", ", t, ") is outside the vocabulary of ", vocabulary);
+    const Index batch = extent(tokens, 0), length = extent(tokens, 1), width = extent(table, 1);
+    require_in_vocabulary(tokens, extent(table, 0));
     Tensor<Real, 3> x = empty<Real, 3>({batch, length, width});
     parallel_slices(batch * length, 256, [&](Index first, Index last) {
         for (Index i = first; i < last; ++i) std::copy_n(row(table, tokens.data()[i]), width, x.data() + i * width);

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "fot/core/dtype.hpp"
+#include "fot/nn/embedding.hpp"
 #include "fot/nn/linear.hpp"
 
 namespace fot {
@@ -149,10 +150,7 @@ Tensor<Real, 3> embedding(const Tokens& tokens, const StoredMatrix& table) {
     detail::require_stored(table, table.columns);
     const Index batch = extent(tokens, 0), length = extent(tokens, 1);
     Tensor<Real, 3> x = empty<Real, 3>({batch, length, table.columns});
-    for (Index b = 0; b < batch; ++b)
-        for (Index t = 0; t < length; ++t)
-            require<DataError>(tokens(b, t) >= 0 && tokens(b, t) < table.rows, "embedding: token ", tokens(b, t), " at position (",
-                               b, ", ", t, ") is outside the vocabulary of ", table.rows);
+    require_in_vocabulary(tokens, table.rows);
     detail::with_weight_type(table, [&](auto element) {
         using Stored = decltype(element);
         for (Index i = 0; i < batch * length; ++i)
