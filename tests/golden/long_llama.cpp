@@ -104,8 +104,8 @@ class Calls {
             const std::string past = message(name, "/past.", i, ".");
             auto& layer = state.layer(i);
             if (golden_.contains(past + "local_k")) {
-                golden_.compare(past + "local_k", heads_first(layer.k), caches_tolerance_);
-                golden_.compare(past + "local_v", heads_first(layer.v), caches_tolerance_);
+                golden_.compare(past + "local_k", heads_first(layer.local.oldest_keys(layer.local.size())), caches_tolerance_);
+                golden_.compare(past + "local_v", heads_first(layer.local.oldest_values(layer.local.size())), caches_tolerance_);
                 golden_.compare_exactly(past + "local_pos", state.positions().data(), element_count(state.positions()));
             }
             if (golden_.contains(past + "mem_k"))

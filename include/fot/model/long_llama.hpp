@@ -139,20 +139,20 @@ class LongLlama {
             const auto& weights = weights_.layers[static_cast<std::size_t>(i)];
             auto& kept = state.layer(i);
             const Tensor<Real, 3> h = rms_norm(x, weights.attention_norm, config_.norm_epsilon);
-            const Tensor<Real, 4> new_k = project_heads(h, weights.k, config_.key_head_count()),
-                                  new_v = project_heads(h, weights.v, config_.key_head_count());
-            if (leaving > 0) remember(kept, detail::places(kept.k, 0, leaving), detail::places(kept.v, 0, leaving), gone);
-            const Tensor<Real, 4> k = detail::joined(kept.k, new_k, leaving), v = detail::joined(kept.v, new_v, leaving);
-            const Tensor<Real, 4> o =
-                attend(i, project_heads(h, weights.q, config_.heads), k, v, all_positions, all_visible, state);
+            const Tensor<Real, 4> q = project_heads(h, weights.q, config_.heads),
+                                  k = project_heads(h, weights.k, config_.key_head_count()),
+                                  v = project_heads(h, weights.v, config_.key_head_count());
+            if (leaving > 0) {
+                remember(kept, kept.local.oldest_keys(leaving), kept.local.oldest_values(leaving), gone);
+                kept.local.drop(leaving);
+            }
+            LocalCache<Real> passing(entries, config_.key_head_count(), config_.head_width());  // of a window that does not stay
+            LocalCache<Real>& local = keep_local ? kept.local : passing;
+            local.append(k, v);
+            const Tensor<Real, 4> o = attend(i, q, local, all_positions, all_visible, kept, state.options().top_k);
             x = add(x, merge_heads(o, weights.o));
             x = add(x, feed_forward(rms_norm(x, weights.feed_forward_norm, config_.norm_epsilon), weights));
-            if (keep_local) {
-                kept.k = k;
-                kept.v = v;
-            } else {
-                remember(kept, new_k, new_v, visible);
-            }
+            if (!keep_local) remember(kept, k, v, visible);
         }
         if (keep_local) {
             state.positions() = all_positions;
@@ -180,78 +180,89 @@ class LongLlama {
             }
     }
 
-    /// Attention of the last T of U local tokens: q (B,T,H,D), k and v (B,U,G,D) not rotated, positions and visibility (B,U).
-    Tensor<Real, 4> attend(Index i, Tensor<Real, 4> q, const Tensor<Real, 4>& k, const Tensor<Real, 4>& v,
-                           const Tensor<Index, 2>& positions, const Tensor<std::uint8_t, 2>& visible, LongLlamaState<Real>& state) {
-        const Index entries = extent(q, 0), length = extent(q, 1), local_size = extent(k, 1);
+    /// Attention of the last T of U local tokens to those before them and to the memory, in one softmax: q (B,T,H,D) not rotated,
+    /// positions and visibility (B,U).
+    Tensor<Real, 4> attend(Index i, Tensor<Real, 4> q, LocalCache<Real>& local, const Tensor<Index, 2>& positions,
+                           const Tensor<std::uint8_t, 2>& visible, const typename LongLlamaState<Real>::Layer& kept, Index top_k) {
+        const Index entries = extent(q, 0), length = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
+        const Index local_size = local.size(), group = heads / config_.key_head_count();
         const bool rotated = !config_.is_memory_layer(i) || config_.memory_positions;
-        Tensor<Real, 4> local_k = k;
         if (rotated) {
-            Tensor<Index, 2> from_first = positions;  // distance to the smallest position of the local keys
-            Index furthest = 0;
+            local.turn(positions, rotary_);
+            Tensor<Index, 2> at = detail::places(positions, local_size - length, length);
             for (Index b = 0; b < entries; ++b) {
                 const Index smallest = *std::min_element(row(positions, b), row(positions, b) + local_size);
-                for (Index u = 0; u < local_size; ++u) furthest = std::max(furthest, from_first(b, u) -= smallest);
+                for (Index t = 0; t < length; ++t) at(b, t) -= smallest;
             }
-            rotary_.grow(furthest + 1);
-            local_k = rotate(k, from_first, rotary_);
-            q = rotate(q, detail::places(from_first, local_size - length, length), rotary_);
+            q = rotate(q, at, rotary_);
         }
-        const Real scale = 1 / std::sqrt(static_cast<Real>(config_.head_width()));
-        detail::multiply_by(scale, element_count(q), q.data());
+        detail::multiply_by(1 / std::sqrt(static_cast<Real>(width)), element_count(q), q.data());
 
-        AttentionOptions<Real> options;
-        Tensor<Real, 3> bias;
+        std::vector<Index> last_visible(static_cast<std::size_t>(length));
+        std::iota(last_visible.begin(), last_visible.end(), local_size - length);
+        Tensor<Real, 2> masked;  // added to the scores: -infinity for padding
         if (std::find(visible.begin(), visible.end(), 0) != visible.end()) {
-            bias = empty<Real, 3>({entries, length, local_size});
+            masked = zeros<Real, 2>({entries, local_size});
             for (Index b = 0; b < entries; ++b)
-                for (Index t = 0; t < length; ++t)
-                    for (Index u = 0; u < local_size; ++u)
-                        bias(b, t, u) = visible(b, u) ? Real(0) : -std::numeric_limits<Real>::infinity();
-            options.local_bias = &bias;
+                for (Index u = 0; u < local_size; ++u)
+                    if (!visible(b, u)) masked(b, u) = -std::numeric_limits<Real>::infinity();
         }
-        AttentionResult<Real> seen = causal_attention(q, local_k, v, options);
-        auto& kept = state.layer(i);
-        for (Index b = 0; b < entries && !kept.memory.empty(); ++b) {
-            const KeyValueMemory<Real>& memory = kept.memory[static_cast<std::size_t>(b)];
-            if (memory.size() == 0) continue;
-            Tape tape(Tape::inference);
-            const Variable<Real, 4> q_b(take_entries(q, b, 1));
-            const Attention<Real> remembered = detail::attend_to_memory(tape, q_b, memory, state.options().top_k),
-                                  of_local{Variable<Real, 4>(take_entries(seen.o, b, 1)),
-                                           Variable<Real, 3>(take_entries(seen.log_sum_exp, b, 1))};
-            const Attention<Real> whole = merge(tape, remembered, of_local);
-            std::copy_n(whole.o.value().data(), element_count(whole.o.value()), row(seen.o, b));
-            std::copy_n(whole.log_sum_exp.value().data(), element_count(whole.log_sum_exp.value()), row(seen.log_sum_exp, b));
-        }
-        if (options.local_bias) look_evenly(seen, v, kept);
+        AttentionResult<Real> seen{empty<Real, 4>(shape_of(q)), empty<Real, 3>({entries, heads, length})};
+        parallel_for(entries * heads, [&](Index unit) {
+            const Index b = unit / heads, h = unit % heads, g = h / group;
+            RunningSoftmax<Real> softmax(head_view(std::as_const(q), b, h), width, 1);
+            softmax.attend(rotated ? local.turned_keys(b, g) : local.keys(b, g), local.values(b, g),
+                           {last_visible.data(), masked.size() ? row(masked, b) : nullptr, 0});  // one row of it for all queries
+            if (!kept.memory.empty() && top_k == 0)
+                kept.memory[static_cast<std::size_t>(b)].for_each_block(g, [&](const auto& keys, const auto& values, Index) {
+                    softmax.attend({keys.data, keys.rows, keys.columns, keys.leading},
+                                   {values.data, values.rows, values.columns, values.leading});
+                });
+            softmax.write(head_view(seen.o, b, h));
+            for (Index t = 0; t < length; ++t) seen.log_sum_exp(b, h, t) = softmax.log_sum_exp(t);
+        });
+        for (Index b = 0; b < entries && !kept.memory.empty() && top_k > 0; ++b)
+            add_best_of_memory(q, kept.memory[static_cast<std::size_t>(b)], top_k, b, seen);
+        if (masked.size()) look_evenly(seen, local, kept);
         return std::move(seen.o);
+    }
+
+    /// Puts the top_k entries of an entry's memory into the softmax of its queries.
+    void add_best_of_memory(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory, Index top_k, Index b,
+                            AttentionResult<Real>& seen) const {
+        if (memory.size() == 0) return;
+        Tape tape(Tape::inference);
+        const Attention<Real> best = detail::attend_to_memory(tape, Variable<Real, 4>(take_entries(q, b, 1)), memory, top_k);
+        const AttentionResult<Real> whole =
+            merge(best.o.value(), best.log_sum_exp.value(), take_entries(seen.o, b, 1), take_entries(seen.log_sum_exp, b, 1));
+        std::copy_n(whole.o.data(), element_count(whole.o), row(seen.o, b));
+        std::copy_n(whole.log_sum_exp.data(), element_count(whole.log_sum_exp), row(seen.log_sum_exp, b));
     }
 
     /// A query that sees nothing (padding before the first token) looks at all there is, evenly: so does the released code, which
     /// limits masked scores to one common value.
-    void look_evenly(AttentionResult<Real>& seen, const Tensor<Real, 4>& v,
+    void look_evenly(AttentionResult<Real>& seen, const LocalCache<Real>& local,
                      const typename LongLlamaState<Real>::Layer& kept) const {
-        const Index heads = extent(seen.o, 2), group = heads / extent(v, 2), width = extent(v, 3);
-        for (Index b = 0; b < extent(v, 0); ++b)
+        const Index entries = extent(seen.o, 0), heads = extent(seen.o, 2), width = extent(seen.o, 3);
+        for (Index b = 0; b < entries; ++b)
             for (Index h = 0; h < heads; ++h)
                 for (Index t = 0; t < extent(seen.o, 1); ++t) {
                     if (seen.log_sum_exp(b, h, t) != -std::numeric_limits<Real>::infinity()) continue;
-                    std::vector<double> sum(static_cast<std::size_t>(width), 0);
-                    double count = 0;
-                    const auto add = [&](const Real* value) {
-                        for (Index e = 0; e < width; ++e) sum[static_cast<std::size_t>(e)] += static_cast<double>(value[e]);
-                        ++count;
+                    const Index g = h / (heads / config_.key_head_count());
+                    Real* o = row(seen.o, b, t, h);
+                    std::fill_n(o, width, Real(0));
+                    Index count = 0;
+                    const auto add_rows = [&](const Real* values, Index rows, Index leading) {
+                        for (Index j = 0; j < rows; ++j)
+                            for (Index e = 0; e < width; ++e) o[e] += values[j * leading + e];
+                        count += rows;
                     };
-                    for (Index u = 0; u < extent(v, 1); ++u) add(row(v, b, u, h / group));
+                    const HeadView<const Real> values = local.values(b, g);
+                    add_rows(values.data, values.rows, values.leading);
                     if (!kept.padding.empty())
-                        kept.padding[static_cast<std::size_t>(b)].for_each_block(h / group,
-                                                                                 [&](const auto&, const auto& values, Index) {
-                                                                                     for (Index m = 0; m < values.rows; ++m)
-                                                                                         add(values.data + m * values.leading);
-                                                                                 });
-                    for (Index e = 0; e < width; ++e)
-                        seen.o(b, t, h, e) = static_cast<Real>(sum[static_cast<std::size_t>(e)] / count);
+                        kept.padding[static_cast<std::size_t>(b)].for_each_block(
+                            g, [&](const auto&, const auto& block, Index) { add_rows(block.data, block.rows, block.leading); });
+                    for (Index e = 0; e < width; ++e) o[e] /= static_cast<Real>(count);
                 }
     }
 

@@ -3,9 +3,10 @@
 /// The local cache holds the last tokens, keys not rotated, with their positions; all layers have one. Memory layers have a memory
 /// beside it, in which everything stands at position 0. Padding is put aside: nothing looks at it that sees anything else.
 ///
-/// Read first: model/long_llama_config.hpp.   Read next: model/long_llama.hpp.
+/// Read first: model/long_llama_config.hpp, model/local_cache.hpp.   Read next: model/long_llama.hpp.
 #pragma once
 
+#include "fot/model/local_cache.hpp"
 #include "fot/model/long_llama_config.hpp"
 
 namespace fot {
@@ -28,21 +29,17 @@ template <class Real>
 class LongLlamaState {
    public:
     LongLlamaState(const LongLlamaConfig& config, Index entries, LongLlamaMemoryOptions options = {})
-        : options_(options),
-          positions_(empty<Index, 2>({entries, 0})),
-          visible_(empty<std::uint8_t, 2>({entries, 0})),
-          layers_(static_cast<std::size_t>(config.layers)) {
+        : options_(options), positions_(empty<Index, 2>({entries, 0})), visible_(empty<std::uint8_t, 2>({entries, 0})) {
         require<ConfigError>(entries >= 1, "LongLlamaState: ", entries, " batch entries, expected 1 or more");
         require<ConfigError>(options.top_k >= 0, "LongLlamaState: top_k ", options.top_k, " is negative");
         for (Index i = 0; i < config.layers; ++i) {
-            layers_[static_cast<std::size_t>(i)].k = layers_[static_cast<std::size_t>(i)].v =
-                empty<Real, 4>({entries, 0, config.key_head_count(), config.head_width()});
+            layers_.push_back({{entries, config.key_head_count(), config.head_width()}, {}, {}});
             if (!config.is_memory_layer(i)) continue;
             for (Index b = 0; b < entries; ++b) {
                 const KeyValueMemory<Real> memory(config.key_head_count(), config.head_width(), config.memory_storage,
                                                   options.capacity);
-                layers_[static_cast<std::size_t>(i)].memory.push_back(memory);
-                layers_[static_cast<std::size_t>(i)].padding.push_back(memory);
+                layers_.back().memory.push_back(memory);
+                layers_.back().padding.push_back(memory);
             }
         }
     }
@@ -68,9 +65,9 @@ class LongLlamaState {
         return bytes;
     }
 
-    /// What one layer keeps. Keys are not rotated.
+    /// What one layer keeps.
     struct Layer {
-        Tensor<Real, 4> k, v;                               ///< local cache (B,S,G,D)
+        LocalCache<Real> local;
         std::vector<KeyValueMemory<Real>> memory, padding;  ///< of each entry; padding only counts where nothing else is to be seen
     };
     Layer& layer(Index i) { return layers_[static_cast<std::size_t>(i)]; }

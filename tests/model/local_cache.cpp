@@ -1,0 +1,97 @@
+#include "fot/model/local_cache.hpp"
+
+#include <doctest/doctest.h>
+
+#include "fot/core/random.hpp"
+
+using namespace fot;
+
+namespace {
+
+Tensor<double, 4> random_tokens(Index count, Random& random) { return normal_tensor<double, 4>({2, count, 3, 4}, 1, random); }
+
+/// Positions first ... first+count-1 for both entries, the second one two further.
+Tensor<Index, 2> positions_from(Index first, Index count) {
+    Tensor<Index, 2> positions = empty<Index, 2>({2, count});
+    for (Index s = 0; s < count; ++s) {
+        positions(0, s) = first + s;
+        positions(1, s) = first + s + 2;
+    }
+    return positions;
+}
+
+std::vector<double> numbers(HeadView<const double> view) {
+    std::vector<double> all;
+    for (Index i = 0; i < view.rows; ++i) all.insert(all.end(), view.at(i), view.at(i) + view.width);
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("a cache holds what was added and not dropped, however it grows") {
+    Random random(1);
+    LocalCache<double> cache(2, 3, 4);
+    CHECK(cache.size() == 0);
+    std::vector<std::vector<double>> keys, values;  // of entry 1, head 2
+    for (Index step = 0; step < 60; ++step) {
+        const Index count = 1 + random.below(5);
+        const Tensor<double, 4> k = random_tokens(count, random), v = random_tokens(count, random);
+        cache.append(k, v);
+        for (Index t = 0; t < count; ++t) {
+            keys.emplace_back(row(k, 1, t, 2), row(k, 1, t, 2) + 4);
+            values.emplace_back(row(v, 1, t, 2), row(v, 1, t, 2) + 4);
+        }
+        const Index dropped = random.below(std::min<Index>(cache.size(), 5) + 1);
+        if (dropped > 0) CHECK(cache.oldest_keys(dropped)(1, dropped - 1, 2, 3) == keys[static_cast<std::size_t>(dropped) - 1][3]);
+        cache.drop(dropped);
+        keys.erase(keys.begin(), keys.begin() + dropped);
+        values.erase(values.begin(), values.begin() + dropped);
+        REQUIRE(cache.size() == static_cast<Index>(keys.size()));
+        std::vector<double> all_keys, all_values;
+        for (const auto& each : keys) all_keys.insert(all_keys.end(), each.begin(), each.end());
+        for (const auto& each : values) all_values.insert(all_values.end(), each.begin(), each.end());
+        REQUIRE(numbers(cache.keys(1, 2)) == all_keys);
+        REQUIRE(numbers(cache.values(1, 2)) == all_values);
+    }
+}
+
+TEST_CASE("keys are turned to their distance from the first, when added and again when the first has left") {
+    Random random(2);
+    RotaryTable<double> table(100, 4, 1);
+    LocalCache<double> cache(2, 3, 4);
+    Index first = 5;
+    const auto check = [&] {
+        const Tensor<Index, 2> positions = positions_from(first, cache.size());
+        cache.turn(positions, table);
+        Tensor<Index, 2> from_zero = positions_from(0, cache.size());  // the second entry counts from its own first position
+        for (Index s = 0; s < cache.size(); ++s) from_zero(1, s) -= 2;
+        const Tensor<double, 4> expected = rotate(cache.oldest_keys(cache.size()), from_zero, table);
+        for (Index b = 0; b < 2; ++b)
+            for (Index s = 0; s < cache.size(); ++s)
+                for (Index d = 0; d < 4; ++d) CHECK(cache.turned_keys(b, 1).at(s)[d] == doctest::Approx(expected(b, s, 1, d)));
+    };
+    cache.append(random_tokens(3, random), random_tokens(3, random));
+    check();
+    cache.append(random_tokens(4, random), random_tokens(4, random));
+    check();
+    cache.drop(2);
+    first += 2;
+    check();
+    cache.append(random_tokens(20, random), random_tokens(20, random));
+    check();
+}
+
+TEST_CASE("what does not fit a cache is named") {
+    LocalCache<double> cache(2, 3, 4);
+    Random random(3);
+    const Tensor<double, 4> k = random_tokens(2, random);
+    CHECK_THROWS_WITH_AS(cache.append(normal_tensor<double, 4>({1, 2, 3, 4}, 1, random), k),
+                         "LocalCache::append: k has shape (1, 2, 3, 4), expected (2, ?, 3, 4)", ShapeError);
+    CHECK_THROWS_WITH_AS(cache.append(k, random_tokens(3, random)),
+                         "LocalCache::append: v has shape (2, 3, 3, 4), expected (2, 2, 3, 4)", ShapeError);
+    cache.append(k, k);
+    CHECK_THROWS_WITH_AS(cache.drop(3), "LocalCache::drop: 3 of 2 tokens", DataError);
+    RotaryTable<double> table(100, 4, 8);
+    CHECK_THROWS_WITH_AS(cache.turn(positions_from(0, 3), table), "LocalCache::turn: positions has shape (2, 3), expected (2, 2)",
+                         ShapeError);
+}
