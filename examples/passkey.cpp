@@ -1,0 +1,269 @@
+/// Does a model find a pass key far beyond the length it was trained on?   (claim C10)
+///
+/// A byte-level LLaMA is pre-trained on short windows of text, a quarter of them passkey prompts that fit the window. Then it is
+/// continued in two ways, with the same number of tokens:
+///
+///     fot    by crossbatch in the memory layer: the previous window of the own document beside windows of other documents
+///     long   on local contexts of twice the length
+///
+/// and asked for keys in prompts of up to a million bytes. `fot` reads them window by window into the memory of its one memory
+/// layer, and so does `base_memory`, the pre-trained model, which was never told to. `base` and `long` see the end of the prompt,
+/// as much of it as they were trained on. Scores are strict: every digit right under greedy decoding, and then a full stop.
+///
+/// Reading is exact, but not wasteful: the layers below the memory layer see one window alone, so windows of the same bytes
+/// (the filler comes again and again) leave the same keys and values, which are computed once.
+///
+/// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and passkey prompts made here.
+/// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, up to 16M bytes.
+/// Command: build/release/examples/passkey
+/// Expect:  fot near 1 at every length, the others at 0 beyond their own.
+#include "fot/data/passkey.hpp"
+
+#include <unordered_map>
+
+#include "fot/model/generation.hpp"
+#include "fot/model/long_llama_training.hpp"
+#include "fot/nn/cross_entropy.hpp"
+#include "fot/train/long_llama_files.hpp"
+#include "fot/train/muon.hpp"
+#include "fot/train/trainer.hpp"
+#include "support/text_experiment.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+
+namespace {
+
+struct PasskeySettings {
+    std::string corpus = "libstdcxx";
+    Index length = 256, batch = 16, steps = 0, further_steps = 0, contexts = 4, seeds = 0, trials = 0, longest = 0, top_k = 32;
+    Index width = 128, layers = 4, heads = 2, memory_layer = 2, last_context = 64;
+};
+
+/// Every fourth entry of a batch is a passkey prompt, the others are text.
+bool is_prompt(Index entry) { return entry % 4 == 0; }
+
+LongLlamaConfig shape_of_model(const PasskeySettings& settings) {
+    return {.vocabulary = byte_vocabulary,
+            .width = settings.width,
+            .feed_forward = settings.width * 11 / 4,
+            .layers = settings.layers,
+            .heads = settings.heads,
+            .window = settings.length,
+            .last_context = settings.last_context,
+            .memory_layers = {settings.memory_layer}};
+}
+
+/// Documents of `windows` windows, the last of which is trained on: text, and prompts whose answer lies in that window.
+class PasskeyBatches {
+   public:
+    PasskeyBatches(const std::vector<TokenDocument>& documents, Index entries, Index length, Index windows, std::uint64_t seed)
+        : documents_(documents), entries_(entries), length_(length), windows_(windows), random_(seed) {}
+
+    /// The next batch: all windows but the last are previous ones. Only the answer of a prompt counts.
+    ContextBatch<float> next() {
+        const WindowShape shape{.entries = entries_, .positives = windows_ - 1, .length = length_};
+        ContextBatch<float> batch = sample_contexts<float>(documents_, shape, random_);
+        for (Index b = 0; b < entries_; ++b) {
+            if (!is_prompt(b)) continue;
+            const Index most = windows_ * length_ - 7, least = std::max(shortest_passkey_prompt(), (windows_ - 1) * length_ + 48);
+            const PasskeyPrompt prompt = passkey_prompt(least + random_.below(std::max<Index>(most - least, 1)), random_);
+            const std::vector<std::int32_t> tokens = byte_tokens(prompt.text + prompt.answer + ".");
+            const auto size = static_cast<Index>(tokens.size()), asked = static_cast<Index>(prompt.text.size());
+            const auto token = [&](Index i) { return i < size ? tokens[static_cast<std::size_t>(i)] : 0; };
+            for (Index t = 0; t < length_; ++t) {
+                for (Index window = 1; window < windows_; ++window)
+                    batch.previous((window - 1) * entries_ + b, t) = token((windows_ - 1 - window) * length_ + t);
+                const Index at = (windows_ - 1) * length_ + t;
+                batch.current(b, t) = token(at);
+                batch.targets(b, t) = token(at + 1);
+                batch.mask(b, t) = at + 1 >= asked && at + 1 < size ? 1.0f : 0.0f;
+            }
+        }
+        return batch;
+    }
+
+    Random& random() { return random_; }
+
+   private:
+    const std::vector<TokenDocument>& documents_;
+    Index entries_, length_, windows_;
+    Random random_;
+};
+
+/// Trains for `steps`, on from the weights as they are; what is kept in `name` is not trained again. `kind`: base, fot, long.
+void train(Example& example, const PasskeySettings& settings, const std::string& kind, Index steps,
+           const std::vector<TokenDocument>& documents, std::uint64_t seed, Transformer<float>& model) {
+    const bool fot = kind == "fot", wide = kind == "long";
+    const Index entries = wide ? settings.batch / 2 : settings.batch, length = wide ? 2 * settings.length : settings.length;
+    PasskeyBatches batches(documents, entries, length, fot ? 2 : 1, seed + 1000);
+    Muon<float> optimizer(model.parameters(), {});
+    const LearningRate schedule = LearningRate::linear_decay(kind == "base" ? 1 : 0.5, 40, steps);
+    examples::Progress bar(message("train ", kind, ", seed ", seed), steps);
+    const std::filesystem::path checkpoint =
+        example.output() /
+        message(kind, "_", settings.steps, kind == "base" ? "" : message("_", steps), "steps_seed", seed, ".safetensors");
+    Trainer<float> trainer(
+        model.parameters(), optimizer,
+        {.steps = steps,
+         .learning_rate = [&](Index step) { return schedule.at(step); },
+         .checkpoint = checkpoint,
+         .metadata = {{"program", "passkey"},
+                      {"model", kind},
+                      {"seed", message(seed)},
+                      {"corpus", settings.corpus},
+                      {"length", message(settings.length)},
+                      {"batch", message(settings.batch)},
+                      {"contexts", message(settings.contexts)}},
+         .progress = [&](const fot::Progress& at) { bar.update(at.steps_done, message("loss ", fixed(at.loss))); }});
+    trainer.keep("batches", batches.random());
+    trainer.resume();
+    // Entry i sees its own previous window and those of i+1 ... i+contexts-1: a prompt never sees another prompt, whose key it
+    // could not tell from its own.
+    const ContextTable table = previous_contexts(entries, 1, std::min<Index>(settings.contexts, 4) - 1);
+    const TrainingOutcome outcome = trainer.run([&](Index) {
+        const ContextBatch<float> batch = batches.next();
+        Tape tape;
+        const Variable<float, 3> logits =
+            fot ? model.crossbatch(tape, {batch.previous, batch.current, table}) : model.local(tape, batch.current);
+        const Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::row_mean);
+        tape.backward(loss);
+        return StepResult{.loss = static_cast<double>(loss.value()(0)), .tokens = entries * length};
+    });
+    if (outcome == TrainingOutcome::interrupted)
+        throw Interrupted(message("training is kept in ", checkpoint.string(), "; the same command goes on from there"));
+}
+
+/// What a window leaves in memory, by its bytes.
+class WindowMemory {
+   public:
+    explicit WindowMemory(Transformer<float>& model) : model_(model), layer_(model.config().last_memory_layer()) {}
+
+    /// Appends what the bytes leave in the memory layer, window by window.
+    void read(const std::string& text, Index window, MemoryState<float>& state) {
+        for (std::size_t first = 0; first < text.size(); first += static_cast<std::size_t>(window)) {
+            const std::string bytes = text.substr(first, static_cast<std::size_t>(window));
+            auto known = known_.find(bytes);
+            if (known == known_.end()) {
+                if (known_.size() >= 4096) known_.clear();
+                known = known_.emplace(bytes, keys_and_values(bytes)).first;
+            }
+            state.memory(layer_, 0).append(known->second.first, known->second.second, 0);
+        }
+    }
+
+   private:
+    using KeysAndValues = std::pair<Tensor<float, 3>, Tensor<float, 3>>;
+
+    KeysAndValues keys_and_values(const std::string& bytes) {
+        Tape tape(Tape::inference);
+        Variable<float, 3> x = model_.embed(tape, token_row(byte_tokens(bytes)));
+        for (Index i = 0; i < layer_; ++i) x = model_.layer(i).local(tape, x);
+        const Variable<float, 3> h = model_.layer(layer_).normalized(tape, x);
+        const auto rows = [](const Tensor<float, 4>& y) { return reshaped<3>(y, {extent(y, 1), extent(y, 2), extent(y, 3)}); };
+        return {rows(model_.layer(layer_).keys(tape, h).value()), rows(model_.layer(layer_).values(tape, h).value())};
+    }
+
+    Transformer<float>& model_;
+    Index layer_;
+    std::unordered_map<std::string, KeysAndValues> known_;
+};
+
+/// Whether the model answers right. With a memory, all but the last bytes of the prompt lie there; without, it sees the last
+/// `seen`.
+bool answers(Transformer<float>& model, const PasskeyPrompt& prompt, const PasskeySettings& settings, WindowMemory* memory,
+             Index seen, Storage storage) {
+    const auto size = static_cast<Index>(prompt.text.size()), wanted = static_cast<Index>(prompt.answer.size()) + 1,
+               local = std::min(size, memory ? settings.last_context : seen - wanted);
+    MemoryState<float> state(model.config(), 1, storage);
+    if (memory) memory->read(prompt.text.substr(0, static_cast<std::size_t>(size - local)), settings.length, state);
+    Random unused(0);
+    const std::vector<std::int32_t> written =
+        generate(model, byte_tokens(prompt.text.substr(static_cast<std::size_t>(size - local))), wanted,
+                 std::max(settings.length, seen), state, {.temperature = 0}, unused, {.top_k = settings.top_k});
+    return text_of(written) == prompt.answer + ".";
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    return run_example(argc, argv, "Does a model find a pass key far beyond the length it was trained on?", [](Example& example) {
+        PasskeySettings settings;
+        example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
+        example.option("--steps", settings.steps, Scaled<Index>{12, 1500, 3000}, "steps of pre-training");
+        example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 500, 1000}, "steps of each continuation");
+        example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed");
+        example.option("--length", settings.length, "local context of training, bytes");
+        example.option("--batch", settings.batch, "documents in a batch");
+        example.option("--trials", settings.trials, Scaled<Index>{2, 100, 100}, "prompts of each length");
+        example.option("--longest", settings.longest, Scaled<Index>{4096, 1048576, 16777216}, "bytes of the longest prompt");
+        example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
+        example.parse();
+        require<ConfigError>(settings.length >= 200 && settings.batch >= 8 && settings.batch % 8 == 0, "--length ", settings.length,
+                             ", --batch ", settings.batch, ": expected 200 or more, and a multiple of 8");
+
+        const CorpusSplit split = split_documents(load_corpus(settings.corpus), shortest_document, 0.15, 0.15, 7);
+        const std::vector<TokenDocument> documents = byte_documents(split.train);
+        std::vector<Index> sizes;
+        for (const Index size :
+             {Index(256), Index(2048), Index(16384), Index(102400), Index(262144), Index(1048576), Index(4194304), Index(16777216)})
+            if (size <= settings.longest) sizes.push_back(size);
+
+        const std::vector<std::string> models{"base", "base_memory", "long", "fot"};
+        std::map<std::string, std::vector<std::vector<double>>> accuracies;  // by model: of each size, of each seed
+        Table table({"model", "seed", "prompt, bytes", "accuracy"});
+        Csv csv({"model", "seed", "bytes", "accuracy", "low", "high"});
+        std::map<std::string, std::vector<Interval>> of_one_seed;
+        for (Index s = 0; s < settings.seeds; ++s) {
+            const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
+            const auto trained = [&](const std::string& continuation) {
+                Random random(seed);
+                Transformer<float> model(llama_config(shape_of_model(settings)), random);
+                train(example, settings, "base", settings.steps, documents, seed, model);
+                if (!continuation.empty()) train(example, settings, continuation, settings.further_steps, documents, seed, model);
+                return model;
+            };
+            for (const std::string& name : models) {
+                const bool remembers = name == "fot" || name == "base_memory";
+                Transformer<float> model = trained(name == "fot" || name == "long" ? name : "");
+                if (name == "fot") {
+                    LongLlamaConfig config = shape_of_model(settings);
+                    save_long_llama(example.output() / message("long_llama_seed", seed), long_llama(config, model));
+                }
+                WindowMemory memory(model);
+                accuracies[name].resize(sizes.size());
+                for (std::size_t i = 0; i < sizes.size(); ++i) {
+                    Random random(seed * 1000003 + static_cast<std::uint64_t>(sizes[i]));  // the same prompts for every model
+                    examples::Progress bar(message(name, ", seed ", seed, ", ", count_text(sizes[i])), settings.trials);
+                    Proportion right;
+                    for (Index trial = 0; trial < settings.trials; ++trial) {
+                        stop_if_interrupted("trained models are kept; the same command asks again");
+                        const PasskeyPrompt prompt = passkey_prompt(sizes[i], random);
+                        right.add(answers(model, prompt, settings, remembers ? &memory : nullptr,
+                                          name == "long" ? 2 * settings.length : settings.length,
+                                          sizes[i] > 4194304 ? Storage::bfloat16 : Storage::full));
+                        bar.update(trial + 1, message("accuracy ", fixed(right.value(), 2)));
+                    }
+                    accuracies[name][i].push_back(right.value());
+                    if (s == 0) of_one_seed[name].push_back(right.interval());
+                    table.add(name, seed, count_text(sizes[i]), estimate_text(right.value(), right.interval()));
+                    csv.add(name, seed, sizes[i], right.value(), right.interval().low, right.interval().high);
+                }
+            }
+        }
+        example.out() << "\nAll digits right, " << settings.trials << " prompts of each length, 95 % binomial intervals\n\n"
+                      << table;
+        Plot plot{.name = "accuracy", .title = "Passkey", .x_label = "prompt, bytes", .y_label = "accuracy", .log_x = true};
+        for (const std::string& name : models) {
+            Series series{.name = name, .x = {}, .y = {}};
+            for (std::size_t i = 0; i < sizes.size(); ++i) {
+                const Estimate estimate = over_seeds(accuracies[name][i], of_one_seed[name][i]);
+                series.add(static_cast<double>(sizes[i]), estimate);
+                example.report().result(message("accuracy.", name, ".", sizes[i]), estimate.value);
+            }
+            plot.series.push_back(series);
+        }
+        example.report().csv("accuracy_by_seed", csv);
+        example.report().plot(plot);
+    });
+}
