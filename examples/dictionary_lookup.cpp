@@ -53,7 +53,7 @@ std::vector<Training> trainings(Scale scale, const Settings& settings) {
     const bool quick = scale == Scale::quick, full = scale == Scale::full;
     std::vector<Training> list{{"uniform",
                                 quick  ? 2
-                                : full ? 900
+                                : full ? 600
                                        : 200,
                                 16, quick ? 16 : 128, 0},
                                {"hard",
