@@ -216,7 +216,7 @@ class Evaluation {
    public:
     Evaluation(Transformer<float>& model, const EvaluationDictionary& dictionary, std::vector<Index> sizes, Index asked, Index k,
                std::uint64_t seed)
-        : model_(model), dictionary_(dictionary), sizes_(std::move(sizes)), k_(k), answers_(answer_positions(dictionary.task())) {
+        : model_(model), dictionary_(dictionary), sizes_(std::move(sizes)), answers_(answer_positions(dictionary.task())) {
         Random random(seed);
         std::vector<Tensor<float, 4>> queries;
         for (const Index size : sizes_) questions_.push_back(ask(dictionary_.sample_questions(size, asked, random)));
@@ -405,7 +405,7 @@ class Evaluation {
     Transformer<float>& model_;
     const EvaluationDictionary& dictionary_;
     std::vector<Index> sizes_;
-    Index k_, memory_layer_ = 2;
+    Index memory_layer_ = 2;
     std::vector<Index> answers_;
     std::vector<Questions> questions_;
     std::vector<StreamingSearch<float>> searches_;

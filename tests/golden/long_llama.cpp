@@ -116,7 +116,7 @@ class Calls {
     void check_memory(const std::string& past, bool keys, typename State::Layer& layer) {
         const std::string name = past + (keys ? "mem_k" : "mem_v");
         const Tensor<float, 4> stored = golden_.tensor<float, 4>(name);
-        const auto [entries, heads, count, width] = shape_of(stored);
+        const Index entries = extent(stored, 0), heads = extent(stored, 1), count = extent(stored, 2), width = extent(stored, 3);
         const Tensor<float, 2> mask = golden_.tensor<float, 2>(past + "mem_mask", Shape<2>{entries, count});
         for (Index b = 0; b < entries; ++b) {
             std::vector<Index> visible;

@@ -29,7 +29,7 @@ inline float exponential(float x) {
     constexpr float rounder = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer, in its low bits
     constexpr std::uint32_t sign_bit = 0x80000000u, infinity = 0x7f800000u, limit = std::bit_cast<std::uint32_t>(88.0f);
     const std::uint32_t bits = std::bit_cast<std::uint32_t>(x), size = bits & ~sign_bit;  // ordered as |x| is; NaN above infinity
-    const float clamped = std::bit_cast<float>((bits & sign_bit) | ((size > limit) & (size <= infinity) ? limit : size));
+    const float clamped = std::bit_cast<float>((bits & sign_bit) | (((size > limit) & (size <= infinity)) ? limit : size));
     const float shifted = clamped * log2_e + rounder, n = shifted - rounder;
     const float r = (clamped - n * ln2_high) - n * ln2_low;
     float p = 1.0f / 5040;
