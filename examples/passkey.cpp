@@ -16,12 +16,11 @@
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and passkey prompts made here.
 /// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, up to 16M bytes.
 /// Command: build/release/examples/passkey
-/// Expect:  fot near 1 at every length, the others at 0 beyond their own, once pre-training is long enough. With today's defaults
-/// it
-///          is not: the pre-trained model does not yet find keys in its own window.
-#include "fot/data/passkey.hpp"
-
+/// Expect:  fot near 1 at every length, the others at 0 beyond their own. Today's defaults do not reach that: the pre-trained model
+///          does not yet find keys in its own window.
 #include <unordered_map>
+
+#include "fot/data/passkey.hpp"
 
 #include "fot/model/generation.hpp"
 #include "fot/model/long_llama_training.hpp"
