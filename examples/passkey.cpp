@@ -18,9 +18,9 @@
 /// Command: build/release/examples/passkey
 /// Expect:  fot near 1 at every length, the others at 0 beyond their own. Today's defaults do not reach that: the pre-trained model
 ///          does not yet find keys in its own window.
-#include <unordered_map>
-
 #include "fot/data/passkey.hpp"
+
+#include <unordered_map>
 
 #include "fot/model/generation.hpp"
 #include "fot/model/long_llama_training.hpp"
