@@ -82,7 +82,7 @@ void add_distraction_rows(const Results& results, Table& table) {
 }
 
 void add_dictionary_rows(const Results& results, Table& table) {
-    constexpr Index paper_tokens = 16777216;
+    constexpr Index paper_tokens = 16777216;  // fewer do not reproduce the figure, only show how far it holds here
     for (const auto& [training, words] : {std::pair{"uniform", "the paper's data"}, std::pair{"hard", "our harder data"}}) {
         Index tokens = 0;
         const double accuracy = at_largest(results, std::string("accuracy.") + training + ".", "", tokens);
@@ -96,7 +96,8 @@ void add_dictionary_rows(const Results& results, Table& table) {
         Index tokens = 0;
         const double value = at_largest(results, std::string(name) + ".uniform.", "", tokens);
         table.add("C13", words, fixed(figure, 2) + " at 16M",
-                  std::isnan(value) ? "-" : fixed(value, 3) + " at " + count_text(tokens), verdict(value, value >= figure));
+                  std::isnan(value) ? "-" : fixed(value, 3) + " at " + count_text(tokens),
+                  value >= figure && tokens < paper_tokens ? "up to " + count_text(tokens) : verdict(value, value >= figure));
     }
 }
 

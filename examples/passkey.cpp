@@ -121,7 +121,7 @@ void train(Example& example, const PasskeySettings& settings, const std::string&
     trainer.resume();
     // Entry i sees its own previous window and those of i+1 ... i+contexts-1: a prompt never sees another prompt, whose key it
     // could not tell from its own.
-    const ContextTable table = previous_contexts(entries, 1, std::min<Index>(settings.contexts, 4) - 1);
+    const ContextTable table = previous_contexts(entries, 1, settings.contexts - 1);
     const TrainingOutcome outcome = trainer.run([&](Index) {
         const ContextBatch<float> batch = batches.next();
         Tape tape;

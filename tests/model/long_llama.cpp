@@ -205,6 +205,11 @@ TEST_CASE("wrong input is named") {
     outside(0, 2) = 11;
     CHECK_THROWS_WITH_AS(small.model.read({outside}, state),
                          "embedding: token 11 at position (0, 2) is outside the vocabulary of 11", DataError);
+    Random random(1);
+    CHECK_THROWS_WITH_AS(generate<double>(small.model, two, 1, state, {}, random), "generate: 2 prompts, the state has 1 entries",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(generate<double>(small.model, one, 1, state, {}, random, &visible),
+                         "generate: visible has shape (1, 4), expected (1, 5)", ShapeError);
     Tokens outside_later = random_tokens(1, 20, 11, 13);
     outside_later(0, 18) = -1;
     LongLlamaState<double> untouched(small.config, 1);

@@ -64,6 +64,9 @@ class LocalCache {
         turned_ = size_;
     }
 
+    /// The smallest position of an entry when the keys were turned last: what their positions count from.
+    Index turned_from(Index entry) const { return smallest_[static_cast<std::size_t>(entry)]; }
+
     /// Keys as they came, keys as turned last, and values of one head of one entry: (S,D), valid until the cache changes.
     HeadView<const Real> keys(Index entry, Index head) const { return view(keys_, entry, head); }
     HeadView<const Real> turned_keys(Index entry, Index head) const { return view(turned_keys_, entry, head); }

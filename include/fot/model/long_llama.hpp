@@ -122,8 +122,7 @@ class LongLlama {
                            LongLlamaState<Real>& state, bool keep_local, Index first, std::vector<Tensor<Real, 3>>* hidden) {
         const Index entries = extent(tokens, 0), length = extent(tokens, 1), cached = state.local_size();
         const Index too_many = std::max<Index>(cached + length - config_.window, 0);
-        const Index leaving =
-            too_many == 0 || state.options().spill == Spill::all_at_once ? (too_many > 0 ? cached : 0) : std::min(too_many, cached);
+        const Index leaving = too_many == 0 ? 0 : state.options().spill == Spill::all_at_once ? cached : std::min(too_many, cached);
         const Tensor<std::uint8_t, 2> gone = detail::places(state.visible(), 0, leaving);
         const Tensor<Index, 2> all_positions = detail::joined(state.positions(), positions, leaving);
         const Tensor<std::uint8_t, 2> all_visible = detail::joined(state.visible(), visible, leaving);
@@ -190,10 +189,8 @@ class LongLlama {
         if (rotated) {
             local.turn(positions, rotary_);
             Tensor<Index, 2> at = detail::places(positions, local_size - length, length);
-            for (Index b = 0; b < entries; ++b) {
-                const Index smallest = *std::min_element(row(positions, b), row(positions, b) + local_size);
-                for (Index t = 0; t < length; ++t) at(b, t) -= smallest;
-            }
+            for (Index b = 0; b < entries; ++b)
+                for (Index t = 0; t < length; ++t) at(b, t) -= local.turned_from(b);
             q = rotate(q, at, rotary_);
         }
         detail::multiply_by(1 / std::sqrt(static_cast<Real>(width)), element_count(q), q.data());

@@ -20,6 +20,8 @@ Tokens generate(LongLlama<Real>& model, const Tokens& prompt, Index count, LongL
                 const std::function<bool(const std::vector<std::int32_t>&, const Tensor<Real, 3>&)>& each = {}) {
     const Index entries = extent(prompt, 0), length = extent(prompt, 1), vocabulary = model.config().vocabulary;
     require<ConfigError>(count >= 0, "generate: ", count, " new tokens make no sense");
+    require<ShapeError>(entries == state.entries(), "generate: ", entries, " prompts, the state has ", state.entries(), " entries");
+    if (visible) require_shape("generate: visible", *visible, {entries, length});
     Tensor<Index, 2> positions = empty<Index, 2>({entries, length}), next = empty<Index, 2>({entries, 1});
     for (Index b = 0; b < entries; ++b) {
         Index seen = extent(state.positions(), 1) == 0
