@@ -237,6 +237,10 @@ TEST_CASE("what a configuration asks for and is not there is named") {
     check_fails(saved, "field 'hidden_size' is missing");
     with("hidden_size", 1 << 30);
     check_fails(saved, "expected");
+    with("hidden_size", nlohmann::json::array({8}));  // lists may nest deeply: they are not spelled out
+    check_fails(saved, "field 'hidden_size' is an array, expected an integer");
+    with("num_hidden_layers", 2147483647);
+    check_fails(saved, "has 21 tensors, too few for 2147483647 layers");
     with("mem_layers", 1);
     check_fails(saved, "field 'mem_layers' is 1, expected a list");
     with("mem_layers", {2});

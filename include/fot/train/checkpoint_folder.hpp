@@ -28,6 +28,11 @@ inline nlohmann::json read_json_object(const std::filesystem::path& path) {
     return json;
 }
 
+/// A value for an error message: as it stands in the file, but a list or object, which may nest without end, by its kind alone.
+inline std::string shown(const nlohmann::json& value) {
+    return value.is_structured() ? std::string("an ") + value.type_name() : value.dump();
+}
+
 }  // namespace detail
 
 /// All safetensors files of a folder, as one collection of named tensors that stay where they are.
@@ -44,7 +49,8 @@ class CheckpointFolder {
         require<FileError>(json.contains("weight_map") && json["weight_map"].is_object(), index.string(),
                            ": has no object 'weight_map'");
         for (const auto& [name, file] : json["weight_map"].items()) {
-            require<FileError>(file.is_string(), index.string(), ": the file of '", name, "' is ", file.dump(), ", expected text");
+            require<FileError>(file.is_string(), index.string(), ": the file of '", name, "' is ", detail::shown(file),
+                               ", expected text");
             const std::string file_name = file.get<std::string>();
             require<FileError>(std::filesystem::path(file_name).filename() == file_name, index.string(), ": the file of '", name,
                                "' is '", file_name, "', expected a name without a folder");

@@ -36,24 +36,24 @@ class ConfigFields {
 
     double number(const char* name, double otherwise) const {
         if (!has(name)) return otherwise;
-        require<FileError>(json_[name].is_number(), path_, ": field '", name, "' is ", json_[name].dump(), ", expected a number");
+        require<FileError>(json_[name].is_number(), path_, ": field '", name, "' is ", shown(json_[name]), ", expected a number");
         return json_[name].get<double>();
     }
     bool flag(const char* name, bool otherwise) const {
         if (!has(name)) return otherwise;
-        require<FileError>(json_[name].is_boolean(), path_, ": field '", name, "' is ", json_[name].dump(),
+        require<FileError>(json_[name].is_boolean(), path_, ": field '", name, "' is ", shown(json_[name]),
                            ", expected true or false");
         return json_[name].get<bool>();
     }
     std::string text(const char* name, const std::string& otherwise) const {
         if (!has(name)) return otherwise;
-        require<FileError>(json_[name].is_string(), path_, ": field '", name, "' is ", json_[name].dump(), ", expected text");
+        require<FileError>(json_[name].is_string(), path_, ": field '", name, "' is ", shown(json_[name]), ", expected text");
         return json_[name].get<std::string>();
     }
     std::vector<Index> integers(const char* name) const {
         std::vector<Index> list;
         if (!has(name)) return list;
-        require<FileError>(json_[name].is_array(), path_, ": field '", name, "' is ", json_[name].dump(), ", expected a list");
+        require<FileError>(json_[name].is_array(), path_, ": field '", name, "' is ", shown(json_[name]), ", expected a list");
         for (const auto& each : json_[name]) list.push_back(integer_of(name, each));
         return list;
     }
@@ -62,7 +62,7 @@ class ConfigFields {
     Index integer_of(const char* name, const nlohmann::json& value) const {
         constexpr std::int64_t limit = std::int64_t{1} << 31;
         require<FileError>(value.is_number_integer() && value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() < limit, path_,
-                           ": field '", name, "' is ", value.dump(), ", expected an integer from 0 to 2^31 - 1");
+                           ": field '", name, "' is ", shown(value), ", expected an integer from 0 to 2^31 - 1");
         return value.get<Index>();
     }
 
@@ -123,6 +123,9 @@ LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::
     std::set<std::string> unused;
     for (const auto& [name, file] : files.names())
         if (!name.ends_with("rotary_emb.inv_freq")) unused.insert(name);  // old files carry the angles; they follow from the base
+    const auto stored = static_cast<Index>(files.names().size());
+    require<FileError>(config.layers <= stored, folder.string(), ": has ", stored, " tensors, too few for ", config.layers,
+                       " layers");
     LongLlamaWeights<Real> weights;
     weights.layers.resize(static_cast<std::size_t>(config.layers));
     for_each_weight(config, weights, [&](const LongLlamaWeight& at, auto& weight) {
