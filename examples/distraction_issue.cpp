@@ -50,17 +50,17 @@ int main(int argc, char** argv) {
                            "of InfoNCE in a further model; 0: no such model");
             example.parse();
 
-            const CorpusSplit split = load_split(settings);
+            const std::vector<TrainingPlan> models =
+                unless_checkpoint(memory, settings, plans_of(recipes(settings, contrastive_weight), settings.steps));
+            const CorpusSplit split = held_out(settings, memory, memory.largest);
             const std::vector<TokenDocument> training = byte_documents(split.train), before = documents_before(split, memory),
                                              test = measured_documents(split, memory);
             example.out() << split.train.size() << " documents for training, " << split.validation.size() << " for validation, "
                           << split.test.size() << " for testing\n\n";
 
             const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
-            const ConditionOf stream = reading(MemoryScope::multi_document, memory);
+            const ConditionOf stream = reading(MemoryScope::multi_document, memory.top_k);
             const MemoryCurveOptions options = curve_options(settings, sizes, {stream});
-            const std::vector<TrainingPlan> models =
-                unless_checkpoint(memory, settings, plans_of(recipes(settings, contrastive_weight), settings.steps));
             std::map<std::string, std::vector<PositiveMass>> measured;  // r_d of each seed
             MemoryCurves curves;
             Table gains({"model", "seed", "bits/byte, local context", "with the previous context", "r_64 x 64 by head"});
@@ -94,14 +94,14 @@ int main(int argc, char** argv) {
                 const std::vector<PositiveMass>& seeds = measured[plan.name];
                 Series series{.name = plan.name, .x = {}, .y = {}};
                 for (std::size_t i = 0; i < contexts.size(); ++i) {
-                    std::vector<double> values;
+                    std::vector<Estimate> of_each;
                     for (std::size_t s = 0; s < seeds.size(); ++s) {
                         const Estimate of_documents = bootstrap_mean(seeds[s].per_document(i), 1);
-                        values.push_back(seeds[s].mean(i));
+                        of_each.push_back(of_documents);
                         csv.add(plan.name, example.seed() + s, contexts[i], seeds[s].mean(i), of_documents.interval.low,
                                 of_documents.interval.high);
                     }
-                    const Estimate estimate = over_seeds(values, bootstrap_mean(seeds[0].per_document(i), 1).interval);
+                    const Estimate estimate = over_seeds(of_each);
                     series.add(static_cast<double>(contexts[i]), estimate);
                     rows[i].push_back(estimate_text(estimate, 4));
                     example.report().result(message("positive_mass.", plan.name, ".", contexts[i]), estimate.value);

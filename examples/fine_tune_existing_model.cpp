@@ -1,14 +1,18 @@
 /// Does an existing model learn to use a memory by a short training with FoT, and does it stay good at short inputs?   (C4 and C12)
 ///
-/// A standard transformer is trained first: it has never seen more than its local context. Then it is continued, for fewer steps,
-/// as each of the compared models; none has a parameter that the first one lacks. What is measured:
+/// A standard transformer is trained on short documents first: it has never seen more than its local context. Then it is continued
+/// on long ones, for fewer steps, as each of the compared models; none has a parameter that the first one lacks. What is measured:
 ///
 ///     long inputs    held-out documents of several corpora, of which it was trained on one, at 2, 4, 16 and 64 times the local
-///                    context: the local one and a memory of the rest. A Transformer-XL sees 2 contexts, no more.
-///     short inputs   documents of less than 20 KB without any memory, before and after
+///                    context: the local one and a memory of the rest. A Transformer-XL sees 2 contexts at a time (and, through its
+///                    layers, a little of as many more as it has layers); it has no further memory.
+///     short inputs   held-out documents of less than 20 KB without any memory, before and after
+///
+/// Crossbatch is trained here with a quarter of each batch seeing no context at all: a model that always has a previous context
+/// forgets how to do without.
 ///
 /// Data:    the libstdc++ headers that come with g++; boost, books, latex and proofs are measured on as well if they are there (see
-///          examples/README.md). --corpus trains on another one.
+///          examples/README.md). --corpus trains on another one. --checkpoint FILE continues that model, of any program here.
 /// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/fine_tune_existing_model
 /// Expect:  crossbatch gains from every longer input on every corpus, and is level with the standard model on short ones.
@@ -20,31 +24,67 @@ using namespace fot::examples;
 
 namespace {
 
+/// Bytes of the shortest document that counts as a short input.
+constexpr Index shortest_input = 300;
+
 /// Documents that are measured on.
 struct TestSet {
     std::string name;
     std::vector<TokenDocument> documents;
+    bool trained_on = false;
     MemoryCurves curves = {};
+
+    /// Before the names of results and files.
+    std::string prefix() const { return trained_on ? std::string() : name + "."; }
 };
 
-std::vector<TrainingPlan> plans(const TextSettings& settings, Index further) {
+/// One corpus, split by document, and each part again into short and long documents.
+struct ShortAndLong {
+    std::vector<TokenDocument> train_short, train_long, test_short, test_long;
+};
+
+ShortAndLong short_and_long(const TextSettings& settings) {
+    const CorpusSplit split = split_documents(load_corpus(settings.corpus), shortest_input, 0.15, 0.15, 7);
+    ShortAndLong parts;
+    const auto deal = [](const std::vector<Document>& documents, std::vector<TokenDocument>& brief,
+                         std::vector<TokenDocument>& deep) {
+        for (TokenDocument& document : byte_documents(documents))
+            (document.length() < shortest_document ? brief : deep).push_back(std::move(document));
+    };
+    deal(split.train, parts.train_short, parts.train_long);
+    deal(split.test, parts.test_short, parts.test_long);
+    require<DataError>(!parts.test_short.empty() && !parts.test_long.empty(), settings.corpus, ": ", parts.test_short.size(),
+                       " test documents below ", shortest_document, " bytes and ", parts.test_long.size(),
+                       " of that length, expected some of each");
+    return parts;
+}
+
+/// The model before, and what becomes of it.
+std::vector<TrainingPlan> plans(const TextSettings& settings, Index further, const std::string& checkpoint,
+                                const std::vector<TokenDocument>& short_documents) {
     using enum LanguageModelKind;
-    const TrainingPlan::Phase first{{.name = "standard", .kind = standard}, settings.steps};
+    const TrainingPlan::Phase first{{.name = "short", .kind = standard}, settings.steps, &short_documents};
     const std::vector<LanguageModelRecipe> continuations{{.name = "standard", .kind = standard},
                                                          {.name = "xl", .kind = transformer_xl},
                                                          {.name = "mt_merged", .kind = memorizing},
                                                          {.name = message("crossbatch_", settings.contexts),
                                                           .kind = crossbatch,
-                                                          .contexts = doubled_contexts(settings.contexts, further)}};
-    std::vector<TrainingPlan> list{{"before", {first}}};
-    for (const LanguageModelRecipe& recipe : continuations) list.push_back({recipe.name, {first, {recipe, further}}});
+                                                          .contexts = doubled_contexts(settings.contexts, further),
+                                                          .local_entries = settings.batch / 4}};
+    TrainingPlan before{.name = "before", .phases = {}, .from = checkpoint};
+    if (checkpoint.empty()) before.phases.push_back(first);
+    std::vector<TrainingPlan> list{before};
+    for (const LanguageModelRecipe& recipe : continuations) {
+        list.push_back(before);
+        list.back().name = recipe.name;
+        list.back().phases.push_back({recipe, further});
+    }
     return list;
 }
 
-/// The test documents of the corpus of training, and of every other one that is on this machine.
-std::vector<TestSet> long_inputs(Example& example, const TextSettings& settings, const MemorySettings& memory,
-                                 const CorpusSplit& split) {
-    std::vector<TestSet> sets{{settings.corpus, measured_documents(split, memory)}};
+/// The test documents of every other corpus that is on this machine: zero-shot.
+std::vector<TestSet> other_corpora(Example& example, const TextSettings& settings, const MemorySettings& memory) {
+    std::vector<TestSet> sets;
     for (const NamedCorpus& corpus : named_corpora()) {
         if (corpus.name == settings.corpus || example.scale() == Scale::quick) continue;
         try {
@@ -58,16 +98,39 @@ std::vector<TestSet> long_inputs(Example& example, const TextSettings& settings,
     return sets;
 }
 
-/// Documents that are too short for training, `most` at most; 0: all.
-std::vector<TokenDocument> short_inputs(const TextSettings& settings, Index most) {
-    std::vector<TokenDocument> documents = byte_documents(load_corpus(settings.corpus));
-    std::erase_if(documents, [&](const TokenDocument& document) {
-        return document.length() >= shortest_document || document.length() <= settings.length;
-    });
-    require<DataError>(!documents.empty(), "fine_tune_existing_model: all documents of ", settings.corpus, " have ",
-                       shortest_document, " bytes or more; none is left as a short input");
-    if (most > 0 && most < static_cast<Index>(documents.size())) documents.resize(static_cast<std::size_t>(most));
-    return documents;
+/// Table, plot and CSV file of one set, and `result bits_per_byte.[<corpus>.]<model>.<memory> <value>`.
+void report_set(Example& example, const TextSettings& settings, const TestSet& set, const std::vector<TrainingPlan>& models,
+                const std::vector<Index>& sizes, const ConditionOf& own) {
+    std::vector<std::string> head{"model"};
+    for (const Index size : sizes) head.push_back(message(size / settings.length + 1, size == 0 ? " context" : " contexts"));
+    Table table(head);
+    Plot plot{.name = message("bits_per_byte_", file_name_of(set.name)),
+              .title = message("Fine-tuned models on ", set.name),
+              .x_label = "tokens, local context and memory",
+              .y_label = "bits per byte",
+              .log_x = true};
+    for (const TrainingPlan& plan : models) {
+        std::vector<std::string> cells{plan.name};
+        Series series{.name = plan.name, .x = {}, .y = {}};
+        for (const Index size : sizes) {
+            if (!set.curves.has(plan.name, own(size))) {
+                cells.push_back("-");
+                continue;
+            }
+            const Estimate estimate = set.curves.bits_per_byte(plan.name, own(size));
+            cells.push_back(estimate_text(estimate));
+            series.add(static_cast<double>(size + settings.length), estimate);
+            example.report().result(message("bits_per_byte.", set.prefix(), plan.name, ".", size), estimate.value);
+        }
+        table.add_row(cells);
+        plot.series.push_back(series);
+    }
+    example.out() << "\n"
+                  << set.name << (set.trained_on ? "" : ", zero-shot") << ", " << set.documents.size()
+                  << " documents: bits per byte, " << intervals_over(settings) << "\n\n"
+                  << table;
+    example.report().plot(plot);
+    example.report().csv(message("by_seed_", file_name_of(set.name)), set.curves.csv(example.seed()));
 }
 
 }  // namespace
@@ -80,30 +143,33 @@ int main(int argc, char** argv) {
             MemorySettings memory;
             Index further = 0;
             add_text_options(example, settings, {12, 1000, 4000}, {4, 16, 16});
-            example.option("--further-steps", further, Scaled<Index>{8, 400, 1000}, "training steps of each continuation");
+            example.option("--further-steps", further, Scaled<Index>{8, 600, 1500}, "training steps of each continuation");
+            example.option("--checkpoint", memory.checkpoint, "continue this model, in place of one that is trained here first");
             example.option("--top-k", memory.top_k, "retrieved entries per query and head; 0: the whole memory");
             example.option("--documents", memory.documents, Scaled<Index>{2, 0, 0},
                            "documents of each kind that are measured; 0: all");
             example.option("--longest", memory.longest, Scaled<Index>{16384, 131072, 0}, "bytes of each that are read; 0: all");
             example.parse();
+            if (!memory.checkpoint.empty()) stored_text_model(memory.checkpoint, settings);
 
             const Index length = settings.length;
-            const std::vector<Index> contexts{1, 2, 4, 16, 64};
-            const ConditionOf own = reading(MemoryScope::single_document, memory);
-            std::vector<Index> sizes;  // of the memory
-            for (const Index count : contexts) sizes.push_back((count - 1) * length);
+            const ConditionOf own = reading(MemoryScope::single_document, memory.top_k);
+            const std::vector<Index> sizes{0, length, 3 * length, 15 * length, 63 * length};  // of the memory
             const MemoryCurveOptions options = curve_options(settings, sizes, {own}, sizes.back());
 
-            const CorpusSplit split = load_split(settings);
-            const std::vector<TokenDocument> training = byte_documents(split.train);
-            std::vector<TestSet> sets = long_inputs(example, settings, memory, split);
-            TestSet brief{"short inputs", short_inputs(settings, memory.documents)};
-            example.out() << "\n";
-            const std::vector<TrainingPlan> models = plans(settings, further);
+            ShortAndLong parts = short_and_long(settings);
+            std::vector<TestSet> sets{{settings.corpus, at_most(std::move(parts.test_long), memory), true}};
+            for (TestSet& set : other_corpora(example, settings, memory)) sets.push_back(std::move(set));
+            TestSet brief{"short inputs", at_most(std::move(parts.test_short), memory)};
+            example.out() << parts.train_short.size() << " short and " << parts.train_long.size()
+                          << " long documents for training, " << brief.documents.size() << " short and "
+                          << sets.front().documents.size() << " long ones for testing\n\n";
+
+            const std::vector<TrainingPlan> models = plans(settings, further, memory.checkpoint, parts.train_short);
             for (Index s = 0; s < settings.seeds; ++s)
                 for (const TrainingPlan& plan : models) {
                     const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
-                    Transformer<float> model = trained_text_model(example, settings, plan, training, seed);
+                    Transformer<float> model = trained_text_model(example, settings, plan, parts.train_long, seed);
                     const std::string what = message(plan.name, ", seed ", seed);
                     for (TestSet& set : sets) {
                         MemoryCurves::Curve curve;
@@ -114,65 +180,49 @@ int main(int argc, char** argv) {
                             curve = measured_curve(model, set.documents, {}, options, message(set.name, ", ", what));
                         set.curves.add(plan.name, std::move(curve));
                     }
-                    MemoryCurveOptions without{.conditions = {own(0)}, .window = length};
+                    const MemoryCurveOptions without{.conditions = {own(0)}, .window = length};
                     brief.curves.add(plan.name,
                                      measured_curve(model, brief.documents, {}, without, message("short inputs, ", what)));
                 }
 
-            for (const TestSet& set : sets) {
-                std::vector<std::string> head{"model"};
-                for (const Index count : contexts) head.push_back(message(count, count == 1 ? " context" : " contexts"));
-                Table table(head);
-                const bool trained_on = set.name == settings.corpus;
-                const std::string prefix = trained_on ? std::string() : message(set.name, ".");
-                Plot plot{.name = message("bits_per_byte_", set.name),
-                          .title = message("Fine-tuned models on ", set.name),
-                          .x_label = "tokens, local context and memory",
-                          .y_label = "bits per byte",
-                          .log_x = true};
-                for (const TrainingPlan& plan : models) {
-                    std::vector<std::string> cells{plan.name};
-                    Series series{.name = plan.name, .x = {}, .y = {}};
-                    for (const Index size : sizes) {
-                        if (!set.curves.has(plan.name, own(size))) {
-                            cells.push_back("-");
-                            continue;
-                        }
-                        const Estimate estimate = set.curves.bits_per_byte(plan.name, own(size));
-                        cells.push_back(fixed(estimate.value));
-                        series.add(static_cast<double>(size + length), estimate);
-                        example.report().result(message("bits_per_byte.", prefix, plan.name, ".", size), estimate.value);
-                    }
-                    table.add_row(cells);
-                    plot.series.push_back(series);
-                }
-                example.out() << "\n" << set.name << (trained_on ? "" : ", zero-shot") << ": bits per byte\n\n" << table;
-                example.report().plot(plot);
-                example.report().csv(message("by_seed_", set.name), set.curves.csv(example.seed()));
-            }
-
+            for (const TestSet& set : sets) report_set(example, settings, set, models, sizes, own);
             const std::string focused = models.back().name;
-            Table differences({"documents", message(focused, " - before, 1 context"), message(focused, " - xl, 2 contexts"),
-                               message(focused, " - mt_merged, 64 contexts"), message(focused, ", 64 - 2 contexts")});
-            for (const TestSet& set : sets) {
-                const auto difference = [&](const std::string& a, Index a_size, const std::string& b, Index b_size) {
-                    return set.curves.difference(a, own(a_size), b, own(b_size));
-                };
-                const Estimate local = difference(focused, 0, "before", 0), xl = difference(focused, length, "xl", length),
-                               mt = difference(focused, sizes.back(), "mt_merged", sizes.back()),
-                               longer = difference(focused, sizes.back(), focused, length);
-                differences.add(set.name, estimate_text(local), estimate_text(xl), estimate_text(mt), estimate_text(longer));
-                if (set.name != settings.corpus) continue;
-                report_difference(example.report(), message(focused, "-xl.", length), xl);
-                report_difference(example.report(), message(focused, "-mt_merged.", sizes.back()), mt);
+            Table differences({"documents", "memory", message(focused, " - before"), message(focused, " - xl"),
+                               message(focused, " - mt_merged"), message(focused, ", - 2 contexts")});
+            for (const TestSet& set : sets)
+                for (const Index size : sizes) {
+                    if (size == 0) continue;
+                    // Against the model before and XL as they are at their best: without memory, and with two contexts.
+                    const auto row_of = [&](const char* kind, const std::string& other, Index other_size) {
+                        const Estimate estimate = set.curves.difference(focused, own(size), other, own(other_size));
+                        report_interval(example.report(), message(kind, ".", set.prefix(), focused, "-", other, ".", size),
+                                        estimate);
+                        return estimate_text(estimate);
+                    };
+                    const std::string against_before = row_of("difference", "before", 0),
+                                      against_xl = row_of("difference", "xl", length),
+                                      against_mt = row_of("difference", "mt_merged", size);
+                    std::string longer = "-";
+                    if (size > length) {
+                        const Estimate change = set.curves.difference(focused, own(size), focused, own(length));
+                        report_interval(example.report(), message("change.", set.prefix(), focused, ".", length, "-", size),
+                                        change);
+                        longer = estimate_text(change);
+                    }
+                    differences.add(set.name, count_text(size), against_before, against_xl, against_mt, longer);
+                }
+            Table of_short({"model", "bits/byte", "against before"});
+            for (const TrainingPlan& plan : models) {
+                const Estimate change = brief.curves.difference(plan.name, own(0), "before", own(0));
+                of_short.add(plan.name, estimate_text(brief.curves.bits_per_byte(plan.name, own(0))), estimate_text(change));
+                if (plan.name != "before")
+                    report_interval(example.report(), message("difference.", plan.name, "-before.short"), change);
             }
-            const Estimate brief_change = brief.curves.difference(focused, own(0), "before", own(0)),
-                           brief_standard = brief.curves.difference(focused, own(0), "standard", own(0));
             example.out() << "\nDifferences on the same documents, bits per byte (below 0: the first is better), "
                           << intervals_over(settings) << "\n\n"
-                          << differences << "\nShort inputs: " << focused << " - before " << estimate_text(brief_change)
-                          << ", - standard " << estimate_text(brief_standard) << " bits per byte\n";
-            report_difference(example.report(), message(focused, "-before.short"), brief_change);
-            report_difference(example.report(), message(focused, "-standard.short"), brief_standard);
+                          << differences << "\nShort inputs without memory\n\n"
+                          << of_short;
+            report_interval(example.report(), message("difference.", focused, "-standard.short"),
+                            brief.curves.difference(focused, own(0), "standard", own(0)));
         });
 }

@@ -211,10 +211,9 @@ int main(int argc, char** argv) {
             if (size <= settings.longest) sizes.push_back(size);
 
         const std::vector<std::string> models{"base", "base_memory", "long", "fot"};
-        std::map<std::string, std::vector<std::vector<double>>> accuracies;  // by model: of each size, of each seed
+        std::map<std::string, std::vector<std::vector<Estimate>>> accuracies;  // by model: of each size, of each seed
         Table table({"model", "seed", "prompt, bytes", "accuracy"});
         Csv csv({"model", "seed", "bytes", "accuracy", "low", "high"});
-        std::map<std::string, std::vector<Interval>> of_one_seed;
         for (Index s = 0; s < settings.seeds; ++s) {
             const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
             const auto trained = [&](const std::string& continuation) {
@@ -245,8 +244,7 @@ int main(int argc, char** argv) {
                                           sizes[i] > 4194304 ? Storage::bfloat16 : Storage::full));
                         bar.update(trial + 1, message("accuracy ", fixed(right.value(), 2)));
                     }
-                    accuracies[name][i].push_back(right.value());
-                    if (s == 0) of_one_seed[name].push_back(right.interval());
+                    accuracies[name][i].push_back({right.value(), right.interval()});
                     table.add(name, seed, count_text(sizes[i]), estimate_text(right.value(), right.interval()));
                     csv.add(name, seed, sizes[i], right.value(), right.interval().low, right.interval().high);
                 }
@@ -258,7 +256,7 @@ int main(int argc, char** argv) {
         for (const std::string& name : models) {
             Series series{.name = name, .x = {}, .y = {}};
             for (std::size_t i = 0; i < sizes.size(); ++i) {
-                const Estimate estimate = over_seeds(accuracies[name][i], of_one_seed[name][i]);
+                const Estimate estimate = over_seeds(accuracies[name][i]);
                 series.add(static_cast<double>(sizes[i]), estimate);
                 example.report().result(message("accuracy.", name, ".", sizes[i]), estimate.value);
             }

@@ -19,23 +19,27 @@ class MemoryCurves {
 
     bool has(const std::string& model, const MemoryCondition& at) const { return curves_.at(model)[0].count(at) > 0; }
 
-    /// Bits per byte: the median of the seeds; the interval is over seeds, with fewer than three of them over the documents of the
-    /// first.
+    /// Bits per byte: the median of the seeds; the interval is over seeds, with fewer than three of them over documents.
     Estimate bits_per_byte(const std::string& model, const MemoryCondition& at) const {
-        std::vector<double> values;
-        for (const Curve& curve : curves_.at(model)) values.push_back(curve.at(at).bits_per_byte(bootstrap_seed).value);
-        return over_seeds(values, curves_.at(model)[0].at(at).bits_per_byte(bootstrap_seed).interval);
+        std::vector<Estimate> of_each;
+        for (const Curve& curve : curves_.at(model)) of_each.push_back(curve.at(at).bits_per_byte(bootstrap_seed));
+        return over_seeds(of_each);
     }
 
-    /// Bits per byte of a minus b on the same documents (and, seed by seed, of models that began alike): below 0 where a is better.
+    /// Bits per byte of a minus b on the same documents, seed by seed (of models that began alike): below 0 where a is better.
+    /// Intervals are over documents.
+    std::vector<Estimate> differences(const std::string& a, const MemoryCondition& at_a, const std::string& b,
+                                      const MemoryCondition& at_b) const {
+        std::vector<Estimate> of_each;
+        for (std::size_t s = 0; s < curves_.at(a).size(); ++s)
+            of_each.push_back(bits_per_byte_difference(curves_.at(a)[s].at(at_a), curves_.at(b)[s].at(at_b), bootstrap_seed));
+        return of_each;
+    }
+
+    /// The same of all seeds together, as bits_per_byte.
     Estimate difference(const std::string& a, const MemoryCondition& at_a, const std::string& b,
                         const MemoryCondition& at_b) const {
-        std::vector<double> values;
-        const auto of_seed = [&](std::size_t s) {
-            return bits_per_byte_difference(curves_.at(a)[s].at(at_a), curves_.at(b)[s].at(at_b), bootstrap_seed);
-        };
-        for (std::size_t s = 0; s < curves_.at(a).size(); ++s) values.push_back(of_seed(s).value);
-        return over_seeds(values, of_seed(0).interval);
+        return over_seeds(differences(a, at_a, b, at_b));
     }
 
     /// Rows of (model, seed, scope, memory tokens, top_k, bits per byte, interval over documents), for a CSV file.
@@ -85,6 +89,7 @@ inline MemoryCurves::Curve measured_curve(Transformer<float>& model, const std::
 /// What an experiment on memory size measures, and on how much text.
 struct MemorySettings {
     Index smallest = 512, largest = 0, top_k = 128;
+    std::vector<Index> other_top_ks = {};
     Index documents = 0, longest = 0;  ///< at most so many test documents, at most so many bytes of each; 0: all
     std::string checkpoint = {};
 };
@@ -100,15 +105,45 @@ inline void add_memory_options(Example& example, MemorySettings& settings, const
     example.option("--checkpoint", settings.checkpoint, "measure this model instead of training any");
 }
 
-/// The test documents of a split that are measured.
-inline std::vector<TokenDocument> measured_documents(const CorpusSplit& split, const MemorySettings& settings) {
-    std::vector<TokenDocument> documents = byte_documents(split.test);
+/// What is trained on and what is measured: the split of the corpus. (Call it after unless_checkpoint.) With a --checkpoint that
+/// was trained on another corpus nothing has been seen before, and all documents of two windows or more are measured, but for the
+/// first `stream_tokens` (at least), which become the validation part. Errors: those of load_split and stored_text_model; DataError
+/// if no document is left to be measured.
+inline CorpusSplit held_out(const TextSettings& settings, const MemorySettings& memory, Index stream_tokens) {
+    if (memory.checkpoint.empty()) return load_split(settings);
+    if (read_metadata(memory.checkpoint)["corpus"] == settings.corpus) return load_split(settings);
+    const Index least = 2 * settings.length + 1;
+    std::vector<Document> documents = load_corpus(settings.corpus);
+    const std::size_t all = documents.size();
+    std::erase_if(documents, [&](const Document& document) { return static_cast<Index>(document.text.size()) < least; });
+    Random random(7);
+    random.shuffle(documents);
+    CorpusSplit split;
+    Index kept = 0;
+    for (Document& document : documents) {
+        std::vector<Document>& part = kept < stream_tokens ? split.validation : split.test;
+        kept += static_cast<Index>(document.text.size());
+        part.push_back(std::move(document));
+    }
+    require<DataError>(!split.test.empty(), settings.corpus, ": ", all, " documents, of which ", documents.size(), " have ", least,
+                       " bytes or more and ", split.validation.size(), " fill the memory of ", stream_tokens,
+                       " tokens; none is left to be measured (--largest N makes the memory smaller)");
+    return split;
+}
+
+/// As many of the documents as are to be measured, and as much of each.
+inline std::vector<TokenDocument> at_most(std::vector<TokenDocument> documents, const MemorySettings& settings) {
     if (settings.documents > 0 && settings.documents < static_cast<Index>(documents.size()))
         documents.resize(static_cast<std::size_t>(settings.documents));
     for (TokenDocument& document : documents)
         if (settings.longest > 0 && settings.longest < document.length())
             document.tokens.resize(static_cast<std::size_t>(settings.longest));
     return documents;
+}
+
+/// The test documents of a split that are measured.
+inline std::vector<TokenDocument> measured_documents(const CorpusSplit& split, const MemorySettings& settings) {
+    return at_most(byte_documents(split.test), settings);
 }
 
 /// Documents that fill the largest memory before the first test document: the last validation documents.
@@ -124,11 +159,22 @@ inline std::vector<TokenDocument> documents_before(const CorpusSplit& split, con
     return documents;
 }
 
+/// The part of a memory of `tokens` that is of the own document, over the windows that are measured.
+inline double own_share(const std::vector<TokenDocument>& documents, const MemoryCurveOptions& options, Index tokens) {
+    double own = 0, all = 0;
+    for (const TokenDocument& document : documents)
+        for (const Index window : scored_windows(document.length(), options.window, options.scored_windows, options.score_from)) {
+            own += static_cast<double>(std::min(tokens, window * options.window));
+            all += static_cast<double>(tokens);
+        }
+    return all == 0 ? 1 : own / all;
+}
+
 /// A way to read, made of a memory size.
 using ConditionOf = std::function<MemoryCondition(Index)>;
 
-inline ConditionOf reading(MemoryScope scope, const MemorySettings& settings) {
-    return [scope, top_k = settings.top_k](Index tokens) { return MemoryCondition{scope, tokens, top_k}; };
+inline ConditionOf reading(MemoryScope scope, Index top_k) {
+    return [scope, top_k](Index tokens) { return MemoryCondition{scope, tokens, top_k}; };
 }
 
 /// Every memory size, read in each of the ways.
@@ -141,10 +187,11 @@ inline MemoryCurveOptions curve_options(const TextSettings& settings, const std:
     return options;
 }
 
-/// The plans of a comparison; with --checkpoint that one model, measured once, in place of them all.
+/// The plans of a comparison; with --checkpoint that one model, measured once, in place of them all, and its shape in the settings.
 inline std::vector<TrainingPlan> unless_checkpoint(const MemorySettings& memory, TextSettings& settings,
                                                    std::vector<TrainingPlan> plans) {
     if (memory.checkpoint.empty()) return plans;
+    stored_text_model(memory.checkpoint, settings);
     settings.seeds = 1;
     return {{.name = "checkpoint", .phases = {}}};
 }
@@ -192,40 +239,74 @@ struct ComparedPair {
     std::string b;
     ConditionOf b_at;
 
-    /// A model that only sees its own document, where others see a stream, has "_single" behind its name.
-    std::string name(const char* between) const {
-        const bool same = a_at(1).scope == b_at(1).scope;
-        const auto marked = [&](const std::string& model, const ConditionOf& at) {
-            return message(model, !same && at(1).scope == MemoryScope::single_document ? "_single" : "");
-        };
-        return message(marked(a, a_at), between, marked(b, b_at));
+    /// A model that only sees its own document, where others see a stream, has "_single" behind its name; one without any memory
+    /// "_bare".
+    std::string name_of_a() const { return marked(a, a_at); }
+    std::string name_of_b() const { return marked(b, b_at); }
+    std::string name(const char* between) const { return message(name_of_a(), between, name_of_b()); }
+
+   private:
+    std::string marked(const std::string& model, const ConditionOf& at) const {
+        const bool alone = a_at(1).scope != b_at(1).scope && at(1).scope == MemoryScope::single_document;
+        return message(model, at(1).tokens == 0 ? "_bare" : alone ? "_single" : "");
     }
 };
 
-/// `result difference.<a>-<b>.<memory> <value> <low> <high>`; `what` is "<a>-<b>.<memory>".
-inline void report_difference(Report& report, const std::string& what, const Estimate& estimate) {
-    const Interval& interval = estimate.interval;
-    report.result(message("difference.", what),
-                  message(fixed(estimate.value, 5), " ", fixed(interval.low, 5), " ", fixed(interval.high, 5)));
+/// A model without memory, whatever the size that others have.
+inline ConditionOf without_memory(const ConditionOf& like) {
+    return [like](Index) { return like(0); };
 }
 
-/// The table of differences at each memory size, and `result difference.<a>-<b>.<memory> <value> <low> <high>`.
+/// `result <name> <value> <low> <high>`.
+inline void report_interval(Report& report, const std::string& name, const Estimate& estimate) {
+    const Interval& interval = estimate.interval;
+    report.result(name, message(fixed(estimate.value, 5), " ", fixed(interval.low, 5), " ", fixed(interval.high, 5)));
+}
+
+/// The table of differences at each memory size, differences.csv with those of each seed and their intervals over documents, and
+/// `result difference.<a>-<b>.<memory> <value> <low> <high>`. A pair that is a model beside itself is left out.
 inline void compare_models(Example& example, const TextSettings& settings, const MemoryCurves& curves,
-                           const std::vector<Index>& sizes, const std::vector<ComparedPair>& pairs) {
+                           const std::vector<Index>& sizes, std::vector<ComparedPair> pairs) {
+    std::vector<std::string> names;
+    std::erase_if(pairs, [&](const ComparedPair& pair) {
+        const bool again = std::find(names.begin(), names.end(), pair.name("-")) != names.end();
+        names.push_back(pair.name("-"));
+        return again || (pair.a == pair.b && pair.a_at(1) == pair.b_at(1));
+    });
+    Csv csv({"a", "b", "memory_tokens", "seed", "difference", "low", "high"});
     std::vector<std::string> head{"memory tokens"};
     for (const ComparedPair& pair : pairs) head.push_back(pair.name(" - "));
     Table table(head);
     for (const Index size : sizes) {
         std::vector<std::string> cells{count_text(size)};
         for (const ComparedPair& pair : pairs) {
-            const Estimate estimate = curves.difference(pair.a, pair.a_at(size), pair.b, pair.b_at(size));
+            const std::vector<Estimate> of_each = curves.differences(pair.a, pair.a_at(size), pair.b, pair.b_at(size));
+            for (std::size_t s = 0; s < of_each.size(); ++s)
+                csv.add(pair.name_of_a(), pair.name_of_b(), size, example.seed() + s, of_each[s].value, of_each[s].interval.low,
+                        of_each[s].interval.high);
+            const Estimate estimate = over_seeds(of_each);
             cells.push_back(estimate_text(estimate));
-            report_difference(example.report(), message(pair.name("-"), ".", size), estimate);
+            report_interval(example.report(), message("difference.", pair.name("-"), ".", size), estimate);
         }
         table.add_row(cells);
     }
     example.out() << "\nDifferences on the same documents, bits per byte (below 0: the first is better), "
                   << intervals_over(settings) << "\n\n"
+                  << table;
+    example.report().csv("differences", csv);
+}
+
+/// What each model gains or loses between two memory sizes, on the same documents, and `result change.<model>.<from>-<to> <value>
+/// <low> <high>`.
+inline void report_changes(Example& example, const TextSettings& settings, const MemoryCurves& curves,
+                           const std::vector<TrainingPlan>& models, const ConditionOf& condition, Index from, Index to) {
+    Table table({"model", message(count_text(to), " - ", count_text(from), " memory tokens")});
+    for (const TrainingPlan& plan : models) {
+        const Estimate estimate = curves.difference(plan.name, condition(to), plan.name, condition(from));
+        table.add(plan.name, estimate_text(estimate));
+        report_interval(example.report(), message("change.", plan.name, ".", from, "-", to), estimate);
+    }
+    example.out() << "\nWhat more memory changes, bits per byte (below 0: it helps), " << intervals_over(settings) << "\n\n"
                   << table;
 }
 
@@ -246,6 +327,32 @@ inline void report_curves(Example& example, const TextSettings& settings, const 
     example.out() << "\n" << title << " on test documents, " << intervals_over(settings) << "\n\n" << table;
     example.report().csv("bits_per_byte_by_seed", curves.csv(example.seed()));
     example.report().plot(plot);
+}
+
+/// A whole experiment: models that read long documents with a memory of the document so far, and pairs of them compared. What is
+/// predicted lies beyond the largest memory.
+inline void compare_on_own_document(Example& example, TextSettings settings, const MemorySettings& memory,
+                                    const std::vector<TrainingPlan>& plans,
+                                    const std::vector<std::pair<std::string, std::string>>& pairs) {
+    const std::vector<TrainingPlan> models = unless_checkpoint(memory, settings, plans);
+    const CorpusSplit split = held_out(settings, memory, 0);
+    const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
+    const ConditionOf own = reading(MemoryScope::single_document, memory.top_k);
+    const MemoryCurveOptions options = curve_options(settings, sizes, {own}, memory.largest);
+    const auto deep = std::ranges::count_if(measured_documents(split, memory), [&](const TokenDocument& document) {
+        return document.length() > memory.largest + settings.length;
+    });
+    example.out() << split.train.size() << " documents for training; " << deep << " of " << split.test.size()
+                  << " test documents are longer than " << count_text(memory.largest) << " bytes and measured\n\n";
+    const MemoryCurves curves = train_and_measure(example, settings, memory, models, split, {}, options);
+
+    report_curves(example, settings, curves, models, sizes, own,
+                  message("Bits per byte from byte ", memory.largest, " of a document on"));
+    report_changes(example, settings, curves, models, own, memory.smallest, memory.largest);
+    if (!memory.checkpoint.empty()) return;
+    std::vector<ComparedPair> compared;
+    for (const auto& [a, b] : pairs) compared.push_back({a, own, b, own});
+    compare_models(example, settings, curves, sizes, compared);
 }
 
 }  // namespace fot::examples

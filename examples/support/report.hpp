@@ -89,6 +89,13 @@ class Table {
     std::vector<std::vector<std::string>> rows_;
 };
 
+/// A text as part of a file name: what cannot be in one becomes '_'.
+inline std::string file_name_of(std::string text) {
+    for (char& letter : text)
+        if (!std::isalnum(static_cast<unsigned char>(letter)) && letter != '.' && letter != '-') letter = '_';
+    return text;
+}
+
 /// Collects a program's results and files; `finish` prints where the files are and, last of all, the results.
 class Report {
    public:

@@ -21,6 +21,7 @@ namespace fot::examples {
 /// What the text experiments have in common.
 struct TextSettings {
     std::string corpus = "libstdcxx";
+    std::string models = {};  // folder of trained models; empty: --output
     Index steps = 0, seeds = 0, batch = 16, length = 128, contexts = 0, width = 128, layers = 3, heads = 4, memory_heads = 1;
     Index queries = 0;  // places of each held-out document that are measured
     double learning_rate = 1;
@@ -29,6 +30,7 @@ struct TextSettings {
 /// Declares the options of TextSettings on the example; `steps` differ from program to program.
 inline void add_text_options(Example& example, TextSettings& settings, const Scaled<Index>& steps, const Scaled<Index>& contexts) {
     example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB], one file one document");
+    example.option("--models", settings.models, "folder of trained models, which programs can share; empty: --output");
     example.option("--steps", settings.steps, steps, "training steps of each model");
     example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed");
     example.option("--contexts", settings.contexts, contexts, "contexts at the end of crossbatch training");
@@ -65,14 +67,12 @@ inline Transformer<float> new_text_model(const TextSettings& settings, Random& r
 
 /// What a stored model is made of, beside its weights.
 inline Metadata shape_of_model(const TextSettings& settings, Integration integration) {
-    return {{"width", message(settings.width)},
-            {"layers", message(settings.layers)},
-            {"heads", message(settings.heads)},
-            {"memory_heads", message(settings.memory_heads)},
-            {"integration", integration == Integration::gated ? "gated" : "merged"}};
+    return {{"width", message(settings.width)},   {"layers", message(settings.layers)},
+            {"heads", message(settings.heads)},   {"memory_heads", message(settings.memory_heads)},
+            {"length", message(settings.length)}, {"integration", integration == Integration::gated ? "gated" : "merged"}};
 }
 
-/// A model that one of these programs trained and kept. The shape in `settings` becomes that of the file.
+/// A model that one of these programs trained and kept. The shape and length in `settings` become those of the file.
 /// Errors: FileError if the file is malformed or holds no model of these programs.
 inline Transformer<float> stored_text_model(const std::filesystem::path& path, TextSettings& settings) {
     const Metadata metadata = read_metadata(path);
@@ -94,6 +94,7 @@ inline Transformer<float> stored_text_model(const std::filesystem::path& path, T
     settings.layers = number("layers");
     settings.heads = number("heads");
     settings.memory_heads = number("memory_heads");
+    settings.length = number("length");
     Random random(0);
     Transformer<float> model =
         new_text_model(settings, random, entry("integration") == "gated" ? Integration::gated : Integration::merged);
@@ -106,15 +107,18 @@ struct TrainingPlan {
     struct Phase {
         LanguageModelRecipe recipe;
         Index steps;
+        const std::vector<TokenDocument>* documents = nullptr;  ///< other text than the experiment's; the recipe's name says so
     };
     std::string name;
     std::vector<Phase> phases;
+    bool one_schedule = false;  ///< one learning rate schedule over all phases; otherwise each has its own
+    std::string from = {};      ///< file of a model to begin with; empty: a new one
 };
 
 /// One plan of a single phase for each recipe.
 inline std::vector<TrainingPlan> plans_of(const std::vector<LanguageModelRecipe>& recipes, Index steps) {
     std::vector<TrainingPlan> plans;
-    for (const LanguageModelRecipe& recipe : recipes) plans.push_back({recipe.name, {{recipe, steps}}});
+    for (const LanguageModelRecipe& recipe : recipes) plans.push_back({.name = recipe.name, .phases = {{recipe, steps}}});
     return plans;
 }
 
@@ -123,44 +127,56 @@ inline std::string description(const TrainingPlan::Phase& phase) {
     const LanguageModelRecipe& recipe = phase.recipe;
     const char* kinds[] = {"standard", "transformer_xl", "memorizing", "crossbatch"};
     std::string text = message(recipe.name, ": ", kinds[static_cast<int>(recipe.kind)], ", ", phase.steps, " steps");
-    if (recipe.kind == LanguageModelKind::crossbatch)
-        text += message(", ", recipe.positives, " positives", recipe.differentiable ? "" : ", not differentiable");
+    const bool walks = recipe.kind == LanguageModelKind::memorizing || recipe.kind == LanguageModelKind::transformer_xl;
+    if (recipe.kind == LanguageModelKind::crossbatch || recipe.contrastive_weight > 0)
+        text += message(", ", recipe.positives, " positives, contexts ", recipe.contexts.text(),
+                        recipe.differentiable ? "" : ", not differentiable");
+    if (recipe.local_entries > 0) text += message(", ", recipe.local_entries, " entries local");
     if (recipe.contrastive_weight > 0)
         text += message(", InfoNCE ", recipe.contrastive_weight, ", hardest ", recipe.hardest_negatives);
     if (recipe.kind == LanguageModelKind::memorizing) text += message(", memory ", recipe.memory_tokens, ", top ", recipe.top_k);
+    if (walks) text += message(", walks of ", recipe.walk_windows);
     return text;
 }
 
-/// A model trained as the plan says. Every phase is kept in a file of --output: an interrupted run goes on where it stopped, and
+/// A model trained as the plan says. Every phase is kept in a file of --models: an interrupted run goes on where it stopped, and
 /// plans that begin with the same phases share what is kept of them.
 /// Errors: ConfigError if a file of that name was made with other settings.
-inline Transformer<float> trained_text_model(Example& example, const TextSettings& settings, const TrainingPlan& plan,
+inline Transformer<float> trained_text_model(Example& example, TextSettings& settings, const TrainingPlan& plan,
                                              const std::vector<TokenDocument>& documents, std::uint64_t seed) {
     Random random(seed);
-    Transformer<float> model = new_text_model(settings, random, plan.phases.at(0).recipe.integration);
+    Transformer<float> model = plan.from.empty() ? new_text_model(settings, random, plan.phases.at(0).recipe.integration)
+                                                 : stored_text_model(plan.from, settings);
     Metadata metadata = shape_of_model(settings, model.config().integration);
-    metadata.merge(Metadata{{"program", example.name()},
-                            {"seed", message(seed)},
+    metadata.merge(Metadata{{"seed", message(seed)},
                             {"corpus", settings.corpus},
-                            {"contexts", message(settings.contexts)},
                             {"batch", message(settings.batch)},
-                            {"length", message(settings.length)},
                             {"learning_rate", message(settings.learning_rate)}});
-    std::string name;  // of the file: the phases up to this one
+    if (!plan.from.empty()) metadata["training"] = "from " + plan.from;
+    const std::filesystem::path folder = settings.models.empty() ? example.output() : std::filesystem::path(settings.models);
+    std::filesystem::create_directories(folder);
+    std::string name = plan.from.empty() ? "" : std::filesystem::path(plan.from).stem().string();  // the phases up to this one
+    Index all_steps = 0, before = 0;
+    for (const TrainingPlan::Phase& phase : plan.phases) all_steps += phase.steps;
     for (const TrainingPlan::Phase& phase : plan.phases) {
-        const Index steps = phase.steps;
+        const Index steps = phase.steps, scheduled = plan.one_schedule ? all_steps : steps;
         name += message(name.empty() ? "" : "_then_", phase.recipe.name, "_", steps, "steps");
         metadata["training"] += message(metadata["training"].empty() ? "" : "; ", description(phase));
-        const std::filesystem::path checkpoint = example.output() / message(name, "_seed", seed, ".safetensors");
+        if (scheduled != steps) {
+            name += message("_of_", scheduled);
+            metadata["training"] += message(", from step ", before, " of ", scheduled);
+        }
+        const std::filesystem::path checkpoint = folder / message(name, "_seed", seed, ".safetensors");
 
         Muon<float> optimizer(model.parameters(), {});
-        const LearningRate schedule = LearningRate::linear_decay(settings.learning_rate, 40, steps);
+        const LearningRate schedule = LearningRate::linear_decay(settings.learning_rate, 40, scheduled);
+        const Index first = plan.one_schedule ? before : 0;
         examples::Progress bar(message("train ", plan.name, ", seed ", seed), steps);
-        LanguageModelTraining<float> training(model, phase.recipe, documents,
+        LanguageModelTraining<float> training(model, phase.recipe, phase.documents ? *phase.documents : documents,
                                               {.entries = settings.batch, .length = settings.length}, seed + 1000);
         Trainer<float> trainer(model.parameters(), optimizer,
                                {.steps = steps,
-                                .learning_rate = [&](Index step) { return schedule.at(step); },
+                                .learning_rate = [&](Index step) { return schedule.at(first + step); },
                                 .checkpoint = checkpoint,
                                 .metadata = metadata,
                                 .progress =
@@ -173,11 +189,13 @@ inline Transformer<float> trained_text_model(Example& example, const TextSetting
         if (trainer.run(training) == TrainingOutcome::interrupted)
             throw Interrupted(
                 message("training of ", name, " is kept in ", checkpoint.string(), "; the same command goes on from there"));
+        before += steps;
     }
     return model;
 }
 
-/// r_d on held-out text. Queries come from test documents; the other contexts from windows of all other held-out documents.
+/// r_d on held-out text. Queries come from test documents; the other contexts are random windows of all other held-out documents,
+/// which come again where those are fewer than 63: another window each time.
 inline PositiveMass measure_positive_mass(const TextSettings& settings, const CorpusSplit& split, Transformer<float>& model) {
     const std::vector<TokenDocument> test = byte_documents(split.test);
     std::vector<TokenDocument> held_out = test;

@@ -36,7 +36,8 @@ Transformer<float> trained(const TemporaryFolder& folder, const TrainingPlan& pl
     std::ostringstream out;
     Example example(3, arguments.data(), "Does it train?", out);
     example.parse();
-    return trained_text_model(example, small_settings(), plan, byte_documents(documents), 1);
+    TextSettings settings = small_settings();
+    return trained_text_model(example, settings, plan, byte_documents(documents), 1);
 }
 
 bool same_weights(Transformer<float>& a, Transformer<float>& b) {
@@ -67,15 +68,17 @@ TEST_CASE("a kept model of other settings is refused, not taken for this one") {
     recipe.contrastive_weight = 0.5;
     trained(folder, plans_of({recipe}, 2)[0]);
     recipe.contrastive_weight = 0.25;
-    CHECK_THROWS_WITH_AS(trained(folder, plans_of({recipe}, 2)[0]),
-                         doctest::Contains("metadata 'training' is 'standard: standard, 2 steps, InfoNCE 0.5"), ConfigError);
+    CHECK_THROWS_WITH_AS(
+        trained(folder, plans_of({recipe}, 2)[0]),
+        doctest::Contains("metadata 'training' is 'standard: standard, 2 steps, 1 positives, contexts 1, InfoNCE 0.5"),
+        ConfigError);
 }
 
 TEST_CASE("a continuation depends on the steps of what it continues") {
     const TemporaryFolder folder;
     const LanguageModelRecipe xl{.name = "xl", .kind = LanguageModelKind::transformer_xl};
-    Transformer<float> after_two = trained(folder, {"xl", {{standard, 2}, {xl, 1}}});
-    Transformer<float> after_three = trained(folder, {"xl", {{standard, 3}, {xl, 1}}});
+    Transformer<float> after_two = trained(folder, {.name = "xl", .phases = {{standard, 2}, {xl, 1}}});
+    Transformer<float> after_three = trained(folder, {.name = "xl", .phases = {{standard, 3}, {xl, 1}}});
     CHECK_FALSE(same_weights(after_two, after_three));
     CHECK(std::filesystem::exists(folder / "standard_2steps_then_xl_1steps_seed1.safetensors"));
     CHECK(std::filesystem::exists(folder / "standard_3steps_then_xl_1steps_seed1.safetensors"));
@@ -106,14 +109,129 @@ TEST_CASE("a file that is no model of these programs is refused") {
                          doctest::Contains("its width is '8 or so', expected a number"), FileError);
 }
 
-TEST_CASE("a checkpoint is measured once, whatever the number of seeds") {
+TEST_CASE("another schedule of contexts is another training") {
+    const TemporaryFolder folder;
+    LanguageModelRecipe recipe{.name = "crossbatch", .kind = LanguageModelKind::crossbatch};
+    trained(folder, plans_of({recipe}, 2)[0]);
+    recipe.contexts = ContextSchedule::at_steps({{0, 1}, {1, 2}});
+    CHECK_THROWS_WITH_AS(trained(folder, plans_of({recipe}, 2)[0]), doctest::Contains("contexts 1'"), ConfigError);
+}
+
+TEST_CASE("under one schedule a second phase goes on where the first stopped; otherwise it begins anew") {
+    const TemporaryFolder folder;
+    const std::vector<TrainingPlan::Phase> phases{{standard, 2}, {{.name = "again"}, 2}};
+    Transformer<float> apart = trained(folder, {.name = "apart", .phases = phases});
+    Transformer<float> together = trained(folder, {.name = "together", .phases = phases, .one_schedule = true});
+    CHECK_FALSE(same_weights(apart, together));
+    CHECK(std::filesystem::exists(folder / "standard_2steps_of_4_then_again_2steps_of_4_seed1.safetensors"));
+}
+
+TEST_CASE("a phase may have documents of its own, and a plan may begin with a kept model") {
+    const TemporaryFolder folder;
+    const std::vector<TokenDocument> others = byte_documents(std::vector<Document>{
+        {"third", "something else, of about the same length"}, {"fourth", "and again something else, about as long"}});
+    Transformer<float> usual = trained(folder, {.name = "a", .phases = {{{.name = "a"}, 2}}});
+    Transformer<float> other = trained(folder, {.name = "b", .phases = {{{.name = "b"}, 2, &others}}});
+    CHECK_FALSE(same_weights(usual, other));
+    const std::string file = (folder / "a_2steps_seed1.safetensors").string();
+    Transformer<float> kept = trained(folder, {.name = "kept", .phases = {}, .from = file});
+    CHECK(same_weights(usual, kept));
+    Transformer<float> continued = trained(folder, {.name = "more", .phases = {{standard, 1}}, .from = file});
+    CHECK_FALSE(same_weights(usual, continued));
+    CHECK(std::filesystem::exists(folder / "a_2steps_seed1_then_standard_1steps_seed1.safetensors"));
+}
+
+TEST_CASE("a checkpoint is measured once, whatever the number of seeds, and on all documents of another corpus") {
+    const TemporaryFolder folder;
+    trained(folder, plans_of({standard}, 2)[0]);
     TextSettings settings;
     settings.seeds = 3;
     MemorySettings memory;
     const std::vector<TrainingPlan> plans = plans_of({standard}, 2);
     CHECK(unless_checkpoint(memory, settings, plans)[0].name == "standard");
     CHECK(settings.seeds == 3);
-    memory.checkpoint = "some.safetensors";
+    memory.checkpoint = (folder / "standard_2steps_seed1.safetensors").string();
     CHECK(unless_checkpoint(memory, settings, plans)[0].name == "checkpoint");
     CHECK(settings.seeds == 1);
+    CHECK(settings.length == 8);  // its own
+
+    for (const char* name : {"a", "b", "c", "d"})
+        folder.write(message("text/", name), message("document ", name, " of 26 bytes. "));
+    folder.write("text/short", "16 bytes of text");
+    settings.corpus = (folder / "text").string();
+    CHECK(held_out(settings, memory, 0).test.size() == 4);
+    const CorpusSplit split = held_out(settings, memory, 30);
+    CHECK(split.train.empty());
+    CHECK(split.validation.size() == 2);
+    CHECK(split.test.size() == 2);
+    memory.largest = 30;
+    CHECK(documents_before(split, memory).size() == 2);
+    CHECK_THROWS_WITH_AS(held_out(settings, memory, 1000),
+                         doctest::Contains("5 documents, of which 4 have 17 bytes or more and 4 fill the memory of 1000 tokens"),
+                         DataError);
 }
+
+TEST_CASE("what fills the memory first are the last validation documents, and there must be enough of them") {
+    CorpusSplit split;
+    for (const char* name : {"one", "two", "three"}) split.validation.push_back({name, std::string(10, 'x')});
+    MemorySettings memory{.largest = 15};
+    CHECK(documents_before(split, memory).size() == 2);
+    memory.largest = 31;
+    CHECK_THROWS_WITH_AS(documents_before(split, memory),
+                         doctest::Contains("the validation documents have 30 tokens, expected the largest memory, 31"), DataError);
+    split.test = split.validation;
+    memory.documents = 2;
+    memory.longest = 4;
+    CHECK(measured_documents(split, memory).size() == 2);
+    CHECK(measured_documents(split, memory)[1].length() == 4);
+}
+
+TEST_CASE("memory sizes are four times as large each, and end with the largest") {
+    CHECK(memory_ladder(2, 33) == std::vector<Index>{0, 2, 8, 32, 33});
+    CHECK(memory_ladder(2, 2) == std::vector<Index>{0, 2});
+    CHECK_THROWS_WITH_AS(memory_ladder(4, 2), "memory sizes from 4 to 2: expected 1 or more, in rising order", ConfigError);
+}
+
+TEST_CASE("the own share of a memory") {
+    // A document of 9 tokens has windows 0 and 1 of 4; with memory 4 the second sees its own 4, the first nothing of its own.
+    const std::vector<TokenDocument> documents{{.source = "", .tokens = std::vector<std::int32_t>(9)}};
+    const MemoryCurveOptions options{.conditions = {}, .window = 4, .scored_windows = 2};
+    CHECK(own_share(documents, options, 4) == 0.5);
+    CHECK(own_share(documents, options, 8) == 0.25);
+}
+
+TEST_CASE("differences are reported once a pair, with those of each seed in a file") {
+    const auto meter = [](double nats) {
+        PerplexityMeter of_document;
+        for (const Index document : {0, 1}) of_document.add(document, nats, 10);  // alike: an interval of no width
+        return of_document;
+    };
+    const ConditionOf own = reading(MemoryScope::single_document, 2);
+    MemoryCurves curves;
+    for (const double seed : {0.0, 1.0}) {
+        curves.add("a", {{own(0), meter(3 + seed)}, {own(4), meter(1)}});
+        curves.add("b", {{own(0), meter(3)}, {own(4), meter(2)}});
+    }
+    const TemporaryFolder folder;
+    std::string words[] = {"build/some_example", "--output", folder.path()};
+    char* arguments[] = {words[0].data(), words[1].data(), words[2].data()};
+    std::ostringstream out;
+    Example example(3, arguments, "What is the difference?", out);
+    example.parse();
+    TextSettings settings;
+    settings.seeds = 2;
+    compare_models(example, settings, curves, {0, 4},
+                   {{"a", own, "b", own}, {"a", own, "b", own}, {"a", own, "a", own}, {"a", own, "b", without_memory(own)}});
+    report_changes(example, settings, curves, {{.name = "a", .phases = {}}}, own, 0, 4);
+    example.report().finish();
+    const double bit = 1 / (10 * std::log(2.0));
+    CHECK(out.str().find(message("result difference.a-b.0 ", fixed(0.5 * bit, 5), " 0.00000 ", fixed(bit, 5))) !=
+          std::string::npos);
+    CHECK(out.str().find(message("result difference.a-b.4 ", fixed(-bit, 5))) != std::string::npos);
+    CHECK(out.str().find(message("result difference.a-b_bare.4 ", fixed(-2 * bit, 5))) != std::string::npos);
+    CHECK(out.str().find(message("result change.a.0-4 ", fixed(-2.5 * bit, 5))) != std::string::npos);
+    CHECK(out.str().find("difference.a-a") == std::string::npos);
+    CHECK(std::filesystem::exists(folder / "differences.csv"));
+}
+
+TEST_CASE("any text is part of a file name") { CHECK(file_name_of("/usr/include:*.h") == "_usr_include__.h"); }

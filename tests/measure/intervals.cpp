@@ -143,10 +143,13 @@ TEST_CASE("seeds are summarised by mean, median, extremes and an interval from t
     CHECK(three.interval->high == doctest::Approx(2 + 4.302653 / std::sqrt(3.0)));
     CHECK(three.interval->low == doctest::Approx(2 - 4.302653 / std::sqrt(3.0)));
     CHECK_FALSE(summarize_seeds({1, 2}).interval.has_value());
-    CHECK(over_seeds({3, 1, 2}, {0, 9}).value == 2);
-    CHECK(over_seeds({3, 1, 2}, {0, 9}).interval.high == three.interval->high);
-    CHECK(over_seeds({1, 2}, {0, 9}).value == 1.5);
-    CHECK(over_seeds({1, 2}, {0, 9}).interval.high == 9);
+    CHECK(over_seeds({{3, {}}, {1, {}}, {2, {}}}).value == 2);
+    CHECK(over_seeds({{3, {}}, {1, {}}, {2, {}}}).interval.high == three.interval->high);
+    const Estimate two = over_seeds({{1, {0, 4}}, {2, {1, 9}}});  // what either covers
+    CHECK(two.value == 1.5);
+    CHECK(two.interval.low == 0);
+    CHECK(two.interval.high == 9);
+    CHECK_THROWS_WITH_AS(over_seeds({}), "summarize_seeds: no values", DataError);
 }
 
 TEST_CASE("wrong inputs of the intervals are named") {

@@ -177,12 +177,63 @@ TEST_CASE("a contrastive loss is added with its weight, once there are negatives
             }
 }
 
+TEST_CASE("entries without contexts are trained as the standard model") {
+    const std::vector<TokenDocument> text = documents(6, 100);
+    Transformer<float> model = small_model();
+    LanguageModelRecipe recipe = recipes()[4];
+    recipe.local_entries = 2;
+    LanguageModelTraining<float> training(model, recipe, text, {.entries = 3, .length = 8}, 5);
+    const double loss = training(0).loss;
+    Random random(5);
+    const auto pieces = sample_contexts<float>(text, {.entries = 3, .positives = 1, .length = 8}, random);
+    Tape tape(Tape::inference);
+    const Tensor<float, 2> local = token_nats(model.local(tape, pieces.current).value(), pieces.targets),
+                           remembering = token_nats(
+                               model.crossbatch(tape, {pieces.previous, pieces.current, previous_contexts(3, 1, 0)}).value(),
+                               pieces.targets);
+    double sum = 0;
+    for (Index b = 0; b < 3; ++b)
+        for (Index t = 0; t < 8; ++t) sum += static_cast<double>(b < 2 ? local(b, t) : remembering(b, t));
+    CHECK(loss == doctest::Approx(sum / 24).epsilon(1e-5));
+}
+
+TEST_CASE("a walk stays for its windows, then goes on at another place with nothing remembered") {
+    // One long document for each entry: the first window of a stay has the loss of the local context alone.
+    const std::vector<TokenDocument> text = documents(3, 500);
+    LanguageModelRecipe recipe{.name = "xl", .kind = LanguageModelKind::transformer_xl, .walk_windows = 1};
+    Transformer<float> model = small_model(), same = small_model();
+    const auto no_update = [&](Transformer<float>& of, const LanguageModelRecipe& with, Index steps) {
+        LanguageModelTraining<float> training(of, with, text, {.entries = 3, .length = 8}, 5);
+        std::vector<double> losses;
+        for (Index step = 0; step < steps; ++step) losses.push_back(training(step).loss);
+        return losses;
+    };
+    const std::vector<double> always_new = no_update(model, recipe, 6);
+    recipe.kind = LanguageModelKind::memorizing;
+    const std::vector<double> with_empty_memory = no_update(same, recipe, 6);
+    for (std::size_t i = 0; i < 6; ++i) CHECK(always_new[i] == doctest::Approx(with_empty_memory[i]).epsilon(1e-6));
+    recipe.walk_windows = 3;
+    const std::vector<double> remembered = no_update(same, recipe, 6);
+    recipe.kind = LanguageModelKind::transformer_xl;
+    CHECK(no_update(model, recipe, 6) != remembered);
+}
+
 TEST_CASE("a recipe for another integration and too little text are refused") {
     Transformer<float> merged = small_model();
     const std::vector<TokenDocument> text = documents(3, 100), few = documents(2, 100);
     CHECK_THROWS_WITH_AS(LanguageModelTraining<float>(merged, recipes()[2], text, {.entries = 3, .length = 8}, 1),
                          "LanguageModelTraining: the model is merged, the recipe 'mt' is not", ConfigError);
-    LanguageModelTraining<float> crossbatch(merged, recipes()[4], few, {.entries = 3, .length = 8}, 1);
-    CHECK_THROWS_AS(crossbatch(0), DataError);
-    CHECK_THROWS_AS(LanguageModelTraining<float>(merged, recipes()[1], few, {.entries = 3, .length = 8}, 1), DataError);
+    const auto refused = [&](const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents, const char* why) {
+        CHECK_THROWS_WITH(LanguageModelTraining<float>(merged, recipe, documents, {.entries = 3, .length = 8}, 1),
+                          doctest::Contains(why));
+    };
+    refused(recipes()[4], few, "recipe 'crossbatch_1' needs 3 documents of 17 tokens or more at a time, there are 2");
+    refused(recipes()[5], text, "recipe 'crossbatch_4_w2' needs 4 documents of 25 tokens or more at a time, there are 3");
+    refused(recipes()[1], few, "recipe 'xl' needs 3 documents of 2 tokens or more at a time, there are 2");
+    LanguageModelRecipe odd = recipes()[4];
+    odd.local_entries = 3;
+    refused(odd, text, "walks of 32 windows and 3 of 3 entries without contexts");
+    odd.local_entries = 0;
+    odd.walk_windows = 0;
+    refused(odd, text, "walks of 0 windows");
 }

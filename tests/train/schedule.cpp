@@ -202,3 +202,11 @@ TEST_CASE("stages that make no sense are refused") {
     CHECK_THROWS_WITH_AS(schedule.observe(std::nan("")), "StageSchedule::observe: the signal is not finite", NumericError);
     CHECK_THROWS_WITH_AS(schedule.restore({2, 0.0}), "StageSchedule::restore: stage 2 of 1 with running signal 0", ConfigError);
 }
+
+TEST_CASE("a schedule in words") {
+    CHECK(ContextSchedule::constant(3).text() == "3");
+    CHECK(ContextSchedule::at_steps({{0, 1}, {240, 2}, {320, 8}}).text() == "1 until step 240, 2 until step 320, 8");
+    CHECK(ContextSchedule::stages({{1, 10, 0.15}, {4}}).text() == "1 until step 10 until signal 0.15, 4");
+    CHECK(ContextSchedule::drawn({2, 128}).text() == "one of 2, 128 a step");
+    CHECK(ContextSchedule::drawn({2, 128}).values() == std::vector<Index>{2, 128});
+}

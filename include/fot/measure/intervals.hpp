@@ -228,11 +228,18 @@ inline SeedSummary summarize_seeds(const std::vector<double>& values) {
     return summary;
 }
 
-/// The median over seeds with their interval; with fewer than three seeds the interval is `of_one`, one seed's own (over documents,
-/// over answers). Errors: those of summarize_seeds.
-inline Estimate over_seeds(const std::vector<double>& values, const Interval& of_one) {
+/// The median over seeds with their interval. Of fewer than three seeds the interval is what the seeds' own cover together (over
+/// documents, over answers). Errors: those of summarize_seeds.
+inline Estimate over_seeds(const std::vector<Estimate>& of_each) {
+    std::vector<double> values;
+    for (const Estimate& estimate : of_each) values.push_back(estimate.value);
     const SeedSummary summary = summarize_seeds(values);
-    return {summary.median, summary.interval.value_or(of_one)};
+    Interval covered = of_each.front().interval;
+    for (const Estimate& estimate : of_each) {
+        covered.low = std::min(covered.low, estimate.interval.low);
+        covered.high = std::max(covered.high, estimate.interval.high);
+    }
+    return {summary.median, summary.interval.value_or(covered)};
 }
 
 }  // namespace fot

@@ -36,14 +36,18 @@ struct LanguageModelRecipe {
     Index positives = 1;                                      ///< w, previous contexts of the own document
     ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and d - 1 negatives
     bool differentiable = true;                               ///< false: keys and values of previous contexts are constants
+    Index local_entries = 0;  ///< so many entries of a batch see no context: the model must stay good without a memory
 
     // standard and crossbatch
     double contrastive_weight = 0;  ///< of InfoNCE over the contexts of a step, both losses in nats; 0: none
     Index hardest_negatives = 0;    ///< only against so many negative keys of each query; 0: all
 
     // memorizing
-    Index memory_tokens = 2048;  ///< the oldest leave first; the memory is cleared at the end of a document
+    Index memory_tokens = 2048;  ///< the oldest leave first
     Index top_k = 32;            ///< retrieved per query and head
+
+    // transformer_xl and memorizing
+    Index walk_windows = 32;  ///< an entry reads so many windows of a document, then goes on elsewhere without what it kept
 };
 
 /// d = 1 until 3/10 of the training, then doubled step by step, so that half of the training is left for the largest number. A
@@ -72,9 +76,11 @@ struct LanguageModelBatch {
 
 /// Loss and gradients of one step after another, for a Trainer.
 ///
-/// standard and crossbatch draw random pieces of random documents; transformer_xl and memorizing walk through documents in order,
-/// each batch index through its own, since their states belong to the text just before. All see entries * length tokens a step.
-/// Errors: ConfigError if the model's integration is not that of the recipe; DataError if there are too few documents.
+/// standard and crossbatch draw random pieces of random documents in each step. transformer_xl and memorizing need the text just
+/// before: they draw a place in the same way, read on from there for `walk_windows` windows, and then draw another. All see
+/// entries * length tokens a step.
+/// Errors: ConfigError if the model's integration is not that of the recipe, or the recipe makes no sense; DataError if there are
+///         too few documents for any step to come.
 template <class Real>
 class LanguageModelTraining {
    public:
@@ -90,10 +96,20 @@ class LanguageModelTraining {
         require<ConfigError>(model.config().integration == recipe_.integration, "LanguageModelTraining: the model is ",
                              model.config().integration == Integration::gated ? "gated" : "merged", ", the recipe '", recipe_.name,
                              "' is not");
+        require<ConfigError>(recipe_.walk_windows >= 1 && recipe_.local_entries >= 0 && recipe_.local_entries < batch.entries &&
+                                 (recipe_.local_entries == 0 || recipe_.contrastive_weight == 0),
+                             "LanguageModelTraining: recipe '", recipe_.name, "' has walks of ", recipe_.walk_windows,
+                             " windows and ", recipe_.local_entries, " of ", batch.entries,
+                             " entries without contexts, which a contrastive loss cannot do without");
+        const std::vector<Index> contexts = recipe_.contexts.values();
+        const Index most = walks() ? batch.entries : std::max(batch.entries, *std::max_element(contexts.begin(), contexts.end())),
+                    least_tokens = walks() ? 2 : (recipe_.positives + 1) * batch.length + 1;
+        const auto usable = std::count_if(documents.begin(), documents.end(),
+                                          [&](const TokenDocument& document) { return document.length() >= least_tokens; });
+        require<DataError>(usable >= most, "LanguageModelTraining: recipe '", recipe_.name, "' needs ", most, " documents of ",
+                           least_tokens, " tokens or more at a time, there are ", usable);
         if (walks()) begin_walk();
     }
-    LanguageModelTraining(const LanguageModelTraining&) = delete;  // the walk points at the order of documents
-    LanguageModelTraining& operator=(const LanguageModelTraining&) = delete;
 
     /// One step: adds to the gradients of the model. Steps count from 0 and come in order.
     StepResult operator()(Index step) {
@@ -108,9 +124,9 @@ class LanguageModelTraining {
         trainer.keep("batches", random_);
         trainer.keep("contexts", recipe_.contexts);
         if (!walks()) return;
-        trainer.keep("walk.document", walk_->state.document);
-        trainer.keep("walk.start", walk_->state.start);
-        trainer.keep("walk.next", walk_->state.next);
+        trainer.keep("walk.document", walk_document_);
+        trainer.keep("walk.start", walk_start_);
+        trainer.keep("walk.left", walk_left_);
         trainer.keep("states.sizes", kept_sizes_);
         trainer.keep("states", kept_);
         if (recipe_.kind == LanguageModelKind::memorizing)
@@ -124,17 +140,59 @@ class LanguageModelTraining {
         return recipe_.kind == LanguageModelKind::transformer_xl || recipe_.kind == LanguageModelKind::memorizing;
     }
 
-    /// A random order of the documents, and a random place in the first of each batch index: not all begin at a beginning.
+    const TokenDocument& document_of(Index b) const {
+        return documents_[static_cast<std::size_t>(walk_document_[static_cast<std::size_t>(b)])];
+    }
+
+    /// Every entry at a place of its own, in the middle of its walk, so that not all move on in the same step.
     void begin_walk() {
-        order_ = documents_;
-        random_.shuffle(order_);
-        walk_.emplace(order_, WindowShape{.entries = batch_.entries, .positives = 0, .length = batch_.length});
+        const auto entries = static_cast<std::size_t>(batch_.entries);
+        walk_document_.assign(entries, -1);
+        walk_start_.assign(entries, 0);
+        walk_left_.assign(entries, 0);
         for (Index b = 0; b < batch_.entries; ++b) {
-            const Index windows = order_[static_cast<std::size_t>(b)].length() / batch_.length;
-            walk_->state.document[static_cast<std::size_t>(b)] = b;
-            walk_->state.start[static_cast<std::size_t>(b)] = batch_.length * random_.below(std::max<Index>(windows, 1));
+            move_on(b);
+            walk_left_[static_cast<std::size_t>(b)] = 1 + random_.below(recipe_.walk_windows);
         }
-        walk_->state.next = batch_.entries;
+    }
+
+    /// Entry b goes to a random window of a document that no other entry holds, drawn in proportion to length^0.75 as pieces are.
+    void move_on(Index b) {
+        std::vector<double> weights(documents_.size());
+        double all = 0;
+        for (std::size_t i = 0; i < documents_.size(); ++i) {
+            const auto held_by = std::find(walk_document_.begin(), walk_document_.end(), static_cast<Index>(i));
+            const bool free = held_by == walk_document_.end() || held_by - walk_document_.begin() == b;
+            if (free && documents_[i].length() >= 2) weights[i] = std::pow(static_cast<double>(documents_[i].length()), 0.75);
+            all += weights[i];
+        }
+        double place = random_.uniform() * all;
+        std::size_t chosen = documents_.size();
+        for (std::size_t i = 0; i < documents_.size() && (chosen == documents_.size() || place >= 0); ++i)
+            if (weights[i] > 0) {
+                chosen = i;
+                place -= weights[i];
+            }
+        const auto at = static_cast<std::size_t>(b);
+        walk_document_[at] = static_cast<Index>(chosen);
+        walk_start_[at] = batch_.length * random_.below((documents_[chosen].length() - 2) / batch_.length + 1);
+        walk_left_[at] = recipe_.walk_windows;
+        memory_.clear(b);
+        recurrent_.clear(b);
+    }
+
+    /// The next window of every entry.
+    ContextBatch<Real> next_windows() {
+        const WindowShape shape{.entries = batch_.entries, .positives = 0, .length = batch_.length};
+        ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape);
+        for (Index b = 0; b < batch_.entries; ++b) {
+            const auto at = static_cast<std::size_t>(b);
+            if (walk_left_[at] == 0 || walk_start_[at] + 1 >= document_of(b).length()) move_on(b);
+            detail::write_entry(shape, b, document_of(b), walk_start_[at], batch);
+            walk_start_[at] += batch_.length;
+            --walk_left_[at];
+        }
+        return batch;
     }
 
     /// Mean loss of a batch in nats. An entry's current window is at a random place, its previous ones lie before it.
@@ -153,8 +211,12 @@ class LanguageModelTraining {
         };
         if (standard && !contrast) return loss_of(model_.local(tape, batch.current));
 
-        const ContextTable table =
+        ContextTable table =
             previous_contexts(batch_.entries, recipe_.positives, (contexts - 1) * recipe_.positives, shape.documents());
+        for (Index b = 0; b < recipe_.local_entries; ++b) {
+            table.contexts[static_cast<std::size_t>(b)].clear();
+            table.positives[static_cast<std::size_t>(b)] = 0;
+        }
         std::vector<MemoryLayerView<Real>> seen;
         const Variable<Real, 3> logits = model_.crossbatch(tape,
                                                            {.previous = batch.previous,
@@ -173,12 +235,7 @@ class LanguageModelTraining {
 
     /// The same for the next window of each batch index, with what is kept of the windows before.
     Variable<Real, 1> loss_of_walk(Tape& tape) {
-        const ContextBatch<Real> batch = *walk_->template next<Real>();
-        for (Index b = 0; b < batch_.entries; ++b)
-            if (walk_->state.start[static_cast<std::size_t>(b)] == batch_.length) {  // the first window of a document
-                memory_.clear(b);
-                recurrent_.clear(b);
-            }
+        const ContextBatch<Real> batch = next_windows();
         const Variable<Real, 3> logits = recipe_.kind == LanguageModelKind::memorizing
                                              ? window_with_memory(tape, model_, batch.current, memory_, {.top_k = recipe_.top_k})
                                              : window_with_recurrence(tape, model_, batch.current, recurrent_);
@@ -256,8 +313,7 @@ class LanguageModelTraining {
     const std::vector<TokenDocument>& documents_;
     LanguageModelBatch batch_;
     Random random_;
-    std::vector<TokenDocument> order_;  // of the walk
-    std::optional<DocumentWalk> walk_;
+    std::vector<Index> walk_document_, walk_start_, walk_left_;  // of each entry: where it reads on, and for how many windows
     MemoryState<Real> memory_;
     RecurrentState<Real> recurrent_;
     std::vector<Real> kept_;  // the states as a checkpoint holds them

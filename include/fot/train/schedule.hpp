@@ -14,6 +14,7 @@
 #include <cmath>
 #include <limits>
 #include <numbers>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -231,6 +232,24 @@ class StageSchedule {
 
     /// The last stage has come to its end: time to stop.
     bool finished() const { return state_.stage >= count(); }
+
+    /// The values it can take, in order.
+    std::vector<Value> values() const {
+        std::vector<Value> list;
+        for (const Stage<Value>& stage : stages_) list.push_back(stage.value);
+        return list;
+    }
+
+    /// In words: "1 until step 240, 2 until signal 0.15, 16", or "one of 2, 128 a step".
+    std::string text() const {
+        std::string words;
+        for (const Stage<Value>& stage : stages_) {
+            words += message(words.empty() ? (drawn_ ? "one of " : "") : ", ", stage.value);
+            if (stage.until_step != Stage<Value>::no_step) words += message(" until step ", stage.until_step);
+            if (stage.until_signal < Stage<Value>::no_signal) words += message(" until signal ", stage.until_signal);
+        }
+        return words + (drawn_ ? " a step" : "");
+    }
 
     /// Number of stages.
     Index count() const { return static_cast<Index>(stages_.size()); }
