@@ -18,8 +18,7 @@ int main(int argc, char** argv) {
         std::ostream& out = example.out();
 
         // 1. Four documents, one at each batch index. Each has a previous context. Document 0 sees its own (+) and, as a
-        // distraction,
-        //    those of documents 1 and 2 (-). The paper calls this d = 3.
+        //    distraction, those of documents 1 and 2 (-). The paper calls this d = 3.
         const ContextTable table = previous_contexts(4, 1, 2);
         out << "The paper's form: previous contexts of documents i, i+1, i+2 (mod 4)\n" << attention_pattern(table) << "\n";
 

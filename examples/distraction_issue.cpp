@@ -69,10 +69,10 @@ int main(int argc, char** argv) {
                     const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
                     Transformer<float> model = model_of(example, settings, memory, plan, training, seed);
                     const PositiveMass mass = measure_positive_mass(settings, split, model);
-                    const auto [with, without] = bits_per_byte(settings, split, model);
+                    const auto [with, without] = predictions(settings, split, model);
                     std::string heads;
                     for (const double r : mass.per_head(6)) heads += (heads.empty() ? "" : " ") + fixed(64 * r, 1);
-                    gains.add(plan.name, seed, fixed(without), fixed(with), heads);
+                    gains.add(plan.name, seed, fixed(without.bits_per_byte), fixed(with.bits_per_byte), heads);
                     measured[plan.name].push_back(mass);
                     curves.add(plan.name, measured_curve(model, test, before, options, message(plan.name, ", seed ", seed)));
                 }

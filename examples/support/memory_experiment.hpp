@@ -274,22 +274,17 @@ inline void compare_models(Example& example, const TextSettings& settings, const
         return again || (pair.a == pair.b && pair.a_at(1) == pair.b_at(1));
     });
     Csv csv({"a", "b", "memory_tokens", "seed", "difference", "low", "high"});
-    std::vector<std::string> head{"memory tokens"};
-    for (const ComparedPair& pair : pairs) head.push_back(pair.name(" - "));
-    Table table(head);
-    for (const Index size : sizes) {
-        std::vector<std::string> cells{count_text(size)};
-        for (const ComparedPair& pair : pairs) {
+    Table table({"first", "second", "memory tokens", "first - second"});
+    for (const ComparedPair& pair : pairs)
+        for (const Index size : sizes) {
             const std::vector<Estimate> of_each = curves.differences(pair.a, pair.a_at(size), pair.b, pair.b_at(size));
             for (std::size_t s = 0; s < of_each.size(); ++s)
                 csv.add(pair.name_of_a(), pair.name_of_b(), size, example.seed() + s, of_each[s].value, of_each[s].interval.low,
                         of_each[s].interval.high);
             const Estimate estimate = over_seeds(of_each);
-            cells.push_back(estimate_text(estimate));
+            table.add(pair.name_of_a(), pair.name_of_b(), count_text(size), estimate_text(estimate));
             report_interval(example.report(), message("difference.", pair.name("-"), ".", size), estimate);
         }
-        table.add_row(cells);
-    }
     example.out() << "\nDifferences on the same documents, bits per byte (below 0: the first is better), "
                   << intervals_over(settings) << "\n\n"
                   << table;

@@ -233,25 +233,35 @@ inline PositiveMass measure_positive_mass(const TextSettings& settings, const Co
     return mass;
 }
 
-/// Bits per byte on test documents with and without the previous context: a model that gains nothing from it ignores it.
-inline std::pair<double, double> bits_per_byte(const TextSettings& settings, const CorpusSplit& split, Transformer<float>& model) {
+/// How well the next byte is predicted.
+struct Prediction {
+    double bits_per_byte = 0, accuracy = 0;
+};
+
+/// Prediction on test documents with and without the previous context: a model that gains nothing from it ignores it.
+inline std::pair<Prediction, Prediction> predictions(const TextSettings& settings, const CorpusSplit& split,
+                                                     Transformer<float>& model) {
     const std::vector<TokenDocument> test = byte_documents(split.test);
     const auto entries = static_cast<Index>(test.size());
     Random random(2025);
-    double with = 0, without = 0;
+    Prediction with, without;
     for (Index batch = 0; batch < settings.queries; ++batch) {
         const ContextBatch<float> drawn =
             sample_contexts<float>(test, {.entries = entries, .positives = 1, .length = settings.length}, random);
         Tape tape(Tape::inference);
         const ContextTable own = previous_contexts(entries, 1, 0);
-        const auto nats = [&](const Variable<float, 3>& logits) {
-            return cross_entropy(logits.value(), drawn.targets, drawn.mask, Reduction::token_mean);
+        const auto add = [&](Prediction& prediction, const Variable<float, 3>& logits) {
+            const double batches = static_cast<double>(settings.queries);
+            const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), drawn.targets);
+            const auto right = static_cast<double>(std::ranges::count_if(correct.storage(), [](auto each) { return each != 0; }));
+            prediction.bits_per_byte +=
+                cross_entropy(logits.value(), drawn.targets, drawn.mask, Reduction::token_mean) / (batches * std::log(2.0));
+            prediction.accuracy += right / (batches * static_cast<double>(correct.size()));
         };
-        with += nats(model.crossbatch(tape, {drawn.previous, drawn.current, own}));
-        without += nats(model.local(tape, drawn.current));
+        add(with, model.crossbatch(tape, {drawn.previous, drawn.current, own}));
+        add(without, model.local(tape, drawn.current));
     }
-    const double bits = 1 / (static_cast<double>(settings.queries) * std::log(2.0));
-    return {bits * with, bits * without};
+    return {with, without};
 }
 
 }  // namespace fot::examples

@@ -165,6 +165,9 @@ TEST_CASE("whole documents are definitions followed by questions") {
         }
     DictionaryBatch<float> broken = batch;
     broken.previous = zeros<std::int32_t, 2>({1, 20});
+    DictionaryBatch<float> torn = broken;
+    torn.targets = zeros<std::int32_t, 2>({2, 3});
+    CHECK_THROWS_WITH_AS(whole_documents(torn), "whole_documents: targets has shape (2, 3), expected (2, 20)", ShapeError);
     CHECK_THROWS_WITH_AS(whole_documents(broken), "whole_documents: previous has shape (1, 20), expected (2 or more, 20)",
                          ShapeError);
 }

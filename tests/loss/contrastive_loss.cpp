@@ -139,6 +139,7 @@ TEST_CASE("on the tape the loss is one number, its gradient scaled and added") {
     CHECK(contrastive_loss(tape, q, k, by_hand, 0, 1.0, 0.3).value()(0) ==
           doctest::Approx(0.3 * contrastive_loss(tape, q, k, by_hand).value()(0)));
     CHECK(testing::tape_gradient_error([&](Tape& on) { return contrastive_loss(on, q, k, by_hand, 0, 0.6, 0.3); }, q, k) < 1e-6);
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return contrastive_loss(on, q, k, by_hand, 2, 0.6, 0.3); }, q, k) < 1e-6);
     const Variable<double, 4> constant(k.value());
     CHECK(testing::tape_gradient_error([&](Tape& on) { return contrastive_loss(on, q, constant, by_hand); }, q) < 1e-6);
     CHECK_FALSE(constant.has_gradient());

@@ -86,5 +86,6 @@ TEST_CASE("documents that are too short, and sizes that make no sense, are refus
         "recurrence_perplexity: none of the 2 documents has a window of 5 tokens and a target behind it at token 40 or "
         "later",
         DataError);
-    CHECK_THROWS_AS(recurrence_perplexity(model, random_documents({20}), 0), ConfigError);
+    CHECK_THROWS_WITH_AS(recurrence_perplexity(model, random_documents({20}), 0), doctest::Contains("windows of 0 tokens"),
+                         ConfigError);
 }

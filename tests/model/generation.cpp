@@ -95,6 +95,8 @@ TEST_CASE("generation names what is wrong") {
                          "generate: the prompt is empty, expected at least one token to go on from", DataError);
     CHECK_THROWS_WITH_AS(generate(model, {1}, 1, 0, state, {}, random),
                          "generate: windows of 0 tokens and 1 new ones make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(generate(model, {1}, -1, 4, state, {}, random),
+                         "generate: windows of 4 tokens and -1 new ones make no sense", ConfigError);
     CHECK_THROWS_WITH_AS(generate(model, {1}, 1, 4, two, {}, random), "generate: the memory state has 2 batch entries, expected 1",
                          ShapeError);
     const float logits[] = {1.0f, std::numeric_limits<float>::quiet_NaN()};

@@ -206,6 +206,11 @@ TEST_CASE("wrong input is named") {
     CHECK_THROWS_WITH_AS(small.model.read({outside}, state),
                          "embedding: token 11 at position (0, 2) is outside the vocabulary of 11", DataError);
     Random random(1);
+    const Tensor<Index, 2> positions = zeros<Index, 2>({1, 4});
+    CHECK_THROWS_WITH_AS(small.model.read({one, nullptr, &positions}, state),
+                         "LongLlama::read: positions has shape (1, 4), expected (1, 5)", ShapeError);
+    CHECK_THROWS_WITH_AS(generate<double>(small.model, one, -1, state, {}, random), "generate: -1 new tokens make no sense",
+                         ConfigError);
     CHECK_THROWS_WITH_AS(generate<double>(small.model, two, 1, state, {}, random), "generate: 2 prompts, the state has 1 entries",
                          ShapeError);
     CHECK_THROWS_WITH_AS(generate<double>(small.model, one, 1, state, {}, random, &visible),

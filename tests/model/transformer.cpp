@@ -109,8 +109,11 @@ TEST_CASE("crossbatch without contexts is the standard transformer, bitwise") {
         Tape tape(Tape::inference);
         const Tensor<float, 3> local = model.local(tape, current).value();
         CHECK(logits(model, {no_tokens, current, no_contexts(3)}).storage() == local.storage());
-        if (integration == Integration::merged)
-            CHECK(logits(model, {previous, current, {3, {{}, {}, {}}, {0, 0, 0}}}).storage() == local.storage());
+        CHECK(logits(model, {previous, current, {3, {{}, {}, {}}, {0, 0, 0}}}).storage() == local.storage());
+        // An entry without contexts among others that have some: local, gate or no gate.
+        const Tensor<float, 3> some = logits(model, {previous, current, {3, {{0, 1}, {}, {2}}, {1, 0, 1}}});
+        CHECK_FALSE(std::equal(row(some, 0), row(some, 1), row(local, 0)));
+        CHECK(std::equal(row(some, 1), row(some, 2), row(local, 1)));
     }
 }
 
@@ -254,6 +257,12 @@ TEST_CASE("the gradient of every parameter is that of finite differences: merged
             return weighted_logits(on, model.crossbatch(on, {previous, current, table}));
         });
     }
+    Transformer<double> model = model_of<double>(gated);  // and with entries that see no context
+    const ContextTable packed = packed_contexts(2, 2, 1, false);
+    parameter_gradient_error(model.parameters(), [&](Tape& on) {
+        return weighted_logits(on,
+                               model.crossbatch(on, {.previous = no_tokens, .current = current, .table = packed, .packed = true}));
+    });
 }
 
 TEST_CASE("the gradient of packed crossbatch, with scores over the root of the width, is that of finite differences") {
@@ -373,7 +382,8 @@ TEST_CASE("inputs that do not fit are refused") {
     CHECK_THROWS_WITH_AS(logits(model, {previous, current, {2, {{0}}, {1}}}),
                          "context table: has 1 lists and 1 counts of positives, expected 2 of each, one per batch entry",
                          ConfigError);
-    CHECK_THROWS_AS(logits(model, {previous, current, previous_contexts(2, 1, 1), {0, 3}}), ConfigError);
+    CHECK_THROWS_WITH_AS(logits(model, {previous, current, previous_contexts(2, 1, 1), {0, 3}}), doctest::Contains("position 3"),
+                         ConfigError);
     CHECK_THROWS_WITH_AS(logits(model, {.previous = previous, .current = current, .table = no_contexts(2), .packed = true}),
                          doctest::Contains("packed contexts are current ones, but previous ones are given"), ConfigError);
     CHECK_THROWS_WITH_AS(

@@ -110,6 +110,8 @@ TEST_CASE("the gradients of the feed-forward layer and of the bends are those of
     CHECK(testing::tape_gradient_error([&](Tape& tape) { return swiglu(tape, x, z); }, x, z) < 1e-6);
     CHECK(testing::tape_gradient_error([&](Tape& tape) { return feed_forward(tape, x, up, down, Activation::swiglu, gate); }, x, up,
                                        down, gate) < 1e-6);
+    for (const Activation kind : {Activation::relu, Activation::squared_relu})
+        CHECK(testing::tape_gradient_error([&](Tape& tape) { return feed_forward(tape, x, up, down, kind); }, x, up, down) < 1e-6);
 }
 
 TEST_CASE("the input of a feed-forward layer may be a constant, and so may its weights") {

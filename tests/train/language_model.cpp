@@ -127,6 +127,41 @@ TEST_CASE("an interrupted training of any kind goes on bitwise") {
     }
 }
 
+TEST_CASE("a checkpoint of another batch or other documents is refused") {
+    const std::vector<TokenDocument> text = documents(6, 100);
+    for (const std::size_t kind : {std::size_t{1}, std::size_t{2}}) {
+        const LanguageModelRecipe recipe = recipes()[kind];
+        const std::filesystem::path checkpoint = folder / (recipe.name + "_refused.safetensors");
+        Transformer<float> model = small_model(recipe.integration);
+        train(model, recipe, text, 9, checkpoint);
+        const auto resume = [&](const std::vector<TokenDocument>& documents, Index entries) {
+            LanguageModelTraining<float> training(model, recipe, documents, {.entries = entries, .length = 8}, 5);
+            Muon<float> optimizer(model.parameters(), {});
+            Trainer<float> trainer(model.parameters(), optimizer,
+                                   {.steps = 20, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
+            training.keep(trainer);
+            trainer.resume();
+        };
+        CHECK_THROWS_WITH_AS(resume(text, 4), doctest::Contains("a kept walk of 3, 3 and 3 entries, expected 4"), DataError);
+        CHECK_THROWS_WITH_AS(resume({text[0], text[0], text[0]}, 3), doctest::Contains("of a kept walk reads document"), DataError);
+        // A memory or states of another size than the rest of the file says.
+        SafetensorsFile file(checkpoint);
+        SafetensorsWriter writer;
+        writer.metadata = file.metadata();
+        std::map<std::string, std::vector<char>> bytes;
+        for (const std::string& name : file.names()) {
+            std::vector<Index> shape = file.shape(name);
+            bytes[name].resize(static_cast<std::size_t>(file.count(name) * dtype_bytes(file.dtype(name))));
+            file.read_bytes(name, bytes[name].data());
+            if (name.ends_with("states") && !name.ends_with(".sizes")) shape = {shape.at(0) - 1};
+            writer.add_bytes(name, file.dtype(name), shape, bytes[name].data());
+        }
+        writer.write(checkpoint);
+        CHECK_THROWS_WITH_AS(resume(text, 3), doctest::Contains(kind == 1 ? "kept states of 3 entries" : "a kept memory of"),
+                             DataError);
+    }
+}
+
 TEST_CASE("the first loss of a kind is that of the same pass written out") {
     const std::vector<TokenDocument> text = documents(6, 100);
     Transformer<float> model = small_model();

@@ -162,6 +162,13 @@ TEST_CASE("a checkpoint in several files is one checkpoint") {
     wrong["model.more.weight"] = "two.safetensors";
     write_index({{"weight_map", wrong}});
     check_fails(saved, "1 tensors are unknown, the first is 'model.more.weight'");
+    wrong = map;
+    wrong["model.norm.bias"] = "two.safetensors";
+    wrong.erase("model.norm.weight");
+    saved.rewrite("two.safetensors", [&](std::string& name, auto&) { return !in_first(name) && name != "model.norm.weight"; });
+    wrong["model.norm.weight"] = "two.safetensors";
+    write_index({{"weight_map", wrong}});
+    check_fails(saved, "two.safetensors: tensor 'model.norm.weight' is missing there");
     write_index({{"weight_map", 3}});
     check_fails(saved, "has no object 'weight_map'");
     wrong = map;
@@ -253,6 +260,8 @@ TEST_CASE("what a configuration asks for and is not there is named") {
     check_fails(saved, "field 'hidden_act' is 3, expected text");
     saved.folder.write("model/config.json", "{\"vocab_size\": ");
     check_fails(saved, "config.json: is no JSON object");
+    std::filesystem::resize_file(saved.path() / "config.json", 64'000'001);
+    check_fails(saved, "config.json: has 64000001 bytes, expected at most 64 MB");
     std::filesystem::remove(saved.path() / "config.json");
     check_fails(saved, "config.json: there is no such file");
 }

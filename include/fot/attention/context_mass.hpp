@@ -56,6 +56,9 @@ void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& conte
                           const Tensor<Real, 4>& mass, const Tensor<Real, 4>& d_mass, Tensor<Real, 4>& d_q,
                           Tensor<Real, 4>& d_context_k) {
     detail::require_context_shapes(q, context_k, table);
+    require_shape("context_log_mass vjp: d_mass", d_mass, shape_of(mass));
+    require_shape("context_log_mass vjp: d_q", d_q, shape_of(q));
+    require_shape("context_log_mass vjp: d_context_k", d_context_k, shape_of(context_k));
     const Index queries = extent(q, 1), key_heads = extent(context_k, 2), group = extent(q, 2) / key_heads;
     for (const std::vector<Visit>& round : visiting_rounds(table))
         parallel_for(static_cast<Index>(round.size()) * key_heads, [&](Index unit) {

@@ -127,6 +127,7 @@ AttentionResult<Real> crossbatch_attention(const Tensor<Real, 4>& q, const Tenso
 
 /// Gradients of crossbatch_attention, added to d_q ... d_context_v, given those of o and (if not null) of log_sum_exp.
 ///
+/// Shapes: as crossbatch_attention; each gradient as what it belongs to.   Errors: ShapeError otherwise.
 /// Contexts are visited in rounds (see visiting_rounds), round 0 being the local keys: sums come out the same for any number of
 /// threads. Cost: 5/2 of the forward pass; probabilities are made again, never stored.
 template <class Real>
@@ -138,6 +139,11 @@ void crossbatch_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k
                               Tensor<Real, 4>& d_context_v) {
     const detail::AttentionShapes<Real> shapes(q, k, v, context_k, context_v, table, options);
     require_shape("attention vjp: d_o", d_o, shape_of(o));
+    require_shape("attention vjp: d_q", d_q, shape_of(q));
+    require_shape("attention vjp: d_k", d_k, shape_of(k));
+    require_shape("attention vjp: d_v", d_v, shape_of(v));
+    require_shape("attention vjp: d_context_k", d_context_k, shape_of(context_k));
+    require_shape("attention vjp: d_context_v", d_context_v, shape_of(context_v));
     const Index group = shapes.heads / shapes.key_heads;
 
     Tensor<Real, 3> delta = empty_like(log_sum_exp);  // <d_o, o> - d_log_sum_exp

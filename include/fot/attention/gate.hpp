@@ -51,12 +51,28 @@ Real merging_gate(Real a_log_sum_exp, Real b_log_sum_exp) {
     return a_log_sum_exp == b_log_sum_exp ? Real(0.5) : fot::sigmoid(a_log_sum_exp - b_log_sum_exp);
 }
 
+template <class Real>
+void require_gated(const Tensor<Real, 4>& memory, const Tensor<Real, 4>& local, const Tensor<Real, 1>& bias,
+                   const Tensor<Real, 3>* memory_log_sum_exp) {
+    require_shape("gate: local", local, shape_of(memory));
+    require_shape("gate: bias", bias, Shape<1>{extent(memory, 2)});
+    if (memory_log_sum_exp)
+        require_shape("gate: memory_log_sum_exp", *memory_log_sum_exp,
+                      Shape<3>{extent(memory, 0), extent(memory, 2), extent(memory, 1)});
+}
+
+/// Whether a query has anything to remember; it has if nothing is said.
+template <class Real>
+bool remembers(const Tensor<Real, 3>* memory_log_sum_exp, Index b, Index h, Index t) {
+    return !memory_log_sum_exp || (*memory_log_sum_exp)(b, h, t) != -std::numeric_limits<Real>::infinity();
+}
+
 }  // namespace detail
 
 /// Softmax over the keys of both parts together, from the results of each.
 ///
 /// Shapes: o (B,T,H,E), log_sum_exp (B,H,T) of each part -> the same of the whole. A part without keys has log_sum_exp = -infinity.
-/// Same as: crossbatch_attention with the keys of both parts.
+/// Errors: ShapeError.   Same as: crossbatch_attention with the keys of both parts.
 template <class Real>
 AttentionResult<Real> merge(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_log_sum_exp, const Tensor<Real, 4>& b,
                             const Tensor<Real, 3>& b_log_sum_exp) {
@@ -83,6 +99,11 @@ void merge_vjp(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_log_sum_exp, c
                const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp, Tensor<Real, 4>& d_a, Tensor<Real, 3>& d_a_log_sum_exp,
                Tensor<Real, 4>& d_b, Tensor<Real, 3>& d_b_log_sum_exp) {
     detail::require_parts(a, a_log_sum_exp, b, b_log_sum_exp);
+    require_shape("merge vjp: d_o", d_o, shape_of(a));
+    require_shape("merge vjp: d_a", d_a, shape_of(a));
+    require_shape("merge vjp: d_b", d_b, shape_of(b));
+    require_shape("merge vjp: d_a_log_sum_exp", d_a_log_sum_exp, shape_of(a_log_sum_exp));
+    require_shape("merge vjp: d_b_log_sum_exp", d_b_log_sum_exp, shape_of(b_log_sum_exp));
     detail::for_each_query(a, [&](Index i, Index t, Index h) {
         const Real gate = detail::merging_gate(a_log_sum_exp(i, h, t), b_log_sum_exp(i, h, t));
         Real d_gate = 0;
@@ -109,36 +130,46 @@ Attention<Real> merge(Tape& tape, const Attention<Real>& a, const Attention<Real
         a.o, a.log_sum_exp, b.o, b.log_sum_exp);
 }
 
-/// The learned gate: o[b,t,h] = g_h memory[b,t,h] + (1 - g_h) local[b,t,h] with g_h = sigmoid(bias_h).
+/// The learned gate: o[b,t,h] = g_h memory[b,t,h] + (1 - g_h) local[b,t,h] with g_h = sigmoid(bias_h). Where the log-sum-exp of the
+/// memory is given and is -infinity, nothing is remembered: o = local there.
 ///
-/// Shapes: memory, local (B,T,H,E), bias (H).   Errors: ShapeError.
+/// Shapes: memory, local (B,T,H,E), bias (H), memory_log_sum_exp (B,H,T) or null -> (B,T,H,E).   Errors: ShapeError.
 template <class Real>
-Tensor<Real, 4> gate(const Tensor<Real, 4>& memory, const Tensor<Real, 4>& local, const Tensor<Real, 1>& bias) {
-    require_shape("gate: local", local, shape_of(memory));
-    require_shape("gate: bias", bias, Shape<1>{extent(memory, 2)});
+Tensor<Real, 4> gate(const Tensor<Real, 4>& memory, const Tensor<Real, 4>& local, const Tensor<Real, 1>& bias,
+                     const std::type_identity_t<Tensor<Real, 3>>* memory_log_sum_exp = nullptr) {
+    detail::require_gated(memory, local, bias, memory_log_sum_exp);
     Tensor<Real, 4> o = empty_like(memory);
     detail::for_each_query(o, [&](Index b, Index t, Index h) {
-        const Real g = sigmoid(bias(h));
+        const Real g = detail::remembers(memory_log_sum_exp, b, h, t) ? sigmoid(bias(h)) : Real(0);
         for (Index e = 0; e < extent(o, 3); ++e) o(b, t, h, e) = g * memory(b, t, h, e) + (1 - g) * local(b, t, h, e);
     });
     return o;
 }
 
-/// Gradients of gate, added: d_bias_h += g (1-g) sum <d_o, memory - local>.
+/// Gradients of gate, added: d_bias_h += g (1-g) sum <d_o, memory - local>.   Shapes: each gradient as what it belongs to.
 template <class Real>
 void gate_vjp(const Tensor<Real, 4>& memory, const Tensor<Real, 4>& local, const Tensor<Real, 1>& bias, const Tensor<Real, 4>& d_o,
-              Tensor<Real, 4>& d_memory, Tensor<Real, 4>& d_local, Tensor<Real, 1>& d_bias) {
+              Tensor<Real, 4>& d_memory, Tensor<Real, 4>& d_local, Tensor<Real, 1>& d_bias,
+              const std::type_identity_t<Tensor<Real, 3>>* memory_log_sum_exp = nullptr) {
+    detail::require_gated(memory, local, bias, memory_log_sum_exp);
+    require_shape("gate vjp: d_o", d_o, shape_of(memory));
+    require_shape("gate vjp: d_memory", d_memory, shape_of(memory));
+    require_shape("gate vjp: d_local", d_local, shape_of(memory));
+    require_shape("gate vjp: d_bias", d_bias, shape_of(bias));
     for (Index h = 0; h < extent(memory, 2); ++h) {
-        const Real g = sigmoid(bias(h));
+        const Real learned = sigmoid(bias(h));
         double d_gate = 0;
         for (Index b = 0; b < extent(memory, 0); ++b)
-            for (Index t = 0; t < extent(memory, 1); ++t)
+            for (Index t = 0; t < extent(memory, 1); ++t) {
+                const bool remembered = detail::remembers(memory_log_sum_exp, b, h, t);
+                const Real g = remembered ? learned : Real(0);
                 for (Index e = 0; e < extent(memory, 3); ++e) {
-                    d_gate += static_cast<double>(d_o(b, t, h, e) * (memory(b, t, h, e) - local(b, t, h, e)));
+                    if (remembered) d_gate += static_cast<double>(d_o(b, t, h, e) * (memory(b, t, h, e) - local(b, t, h, e)));
                     d_memory(b, t, h, e) += g * d_o(b, t, h, e);
                     d_local(b, t, h, e) += (1 - g) * d_o(b, t, h, e);
                 }
-        d_bias(h) += static_cast<Real>(static_cast<double>(g * (1 - g)) * d_gate);
+            }
+        d_bias(h) += static_cast<Real>(static_cast<double>(learned * (1 - learned)) * d_gate);
     }
 }
 
@@ -151,6 +182,18 @@ Variable<Real, 4> gate(Tape& tape, const Variable<Real, 4>& memory, const Variab
             gate_vjp(memory.value(), local.value(), bias.value(), d_o, memory.gradient(), local.gradient(), bias.gradient());
         },
         memory, local, bias);
+}
+
+/// gate of two attentions: a query that remembers nothing keeps its local attention.
+template <class Real>
+Variable<Real, 4> gate(Tape& tape, const Attention<Real>& memory, const Attention<Real>& local, const Variable<Real, 1>& bias) {
+    return tape.record(
+        gate(memory.o.value(), local.o.value(), bias.value(), &memory.log_sum_exp.value()),
+        [=](const Tensor<Real, 4>& d_o) {
+            gate_vjp(memory.o.value(), local.o.value(), bias.value(), d_o, memory.o.gradient(), local.o.gradient(), bias.gradient(),
+                     &memory.log_sum_exp.value());
+        },
+        memory.o, local.o, bias);
 }
 
 }  // namespace fot

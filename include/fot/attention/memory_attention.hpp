@@ -53,6 +53,10 @@ void retrieved_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 5>& ke
                              Tensor<Real, 5>& d_keys, Tensor<Real, 5>& d_values) {
     const Shape<4> shape = shape_of(q);
     const Index count = extent(keys, 3), width = shape[3], value_width = extent(values, 4);
+    require_shape("retrieved_attention vjp: d_o", d_o, shape_of(o));
+    require_shape("retrieved_attention vjp: d_q", d_q, shape);
+    require_shape("retrieved_attention vjp: d_keys", d_keys, shape_of(keys));
+    require_shape("retrieved_attention vjp: d_values", d_values, shape_of(values));
     parallel_for(shape[0] * shape[2], [&](Index unit) {
         const Index b = unit / shape[2], h = unit % shape[2];
         for (Index t = 0; t < shape[1]; ++t) {

@@ -268,7 +268,7 @@ class Transformer {
             return at.finish(tape, x, crossbatch_attention(tape, q, k, v, context.k, context.v, input.table, options).o);
         const Attention<Real> memory = context_attention(tape, q, context.k, context.v, input.table),
                               local = causal_attention(tape, q, k, v, options);
-        return at.finish(tape, x, gate(tape, memory.o, local.o, at.gate_bias));
+        return at.finish(tape, x, gate(tape, memory, local, at.gate_bias));
     }
 
     TransformerConfig config_;

@@ -102,6 +102,11 @@ Tensor<Real, N> take_entries(const Tensor<Real, N>& x, Index first, Index count)
 /// Vector-Jacobian product of `take_entries`. Shapes: d_y (count,...); adds to d_x (B,...).
 template <class Real, std::size_t N>
 void take_entries_vjp(const Tensor<Real, N>& d_y, Index first, Tensor<Real, N>& d_x) {
+    Shape<N> taken = shape_of(d_x);
+    taken[0] = extent(d_y, 0);
+    require_shape("take_entries vjp: d_y", d_y, taken);
+    require<ShapeError>(first >= 0 && first + taken[0] <= extent(d_x, 0), "take_entries vjp: ", taken[0], " entries from ", first,
+                        " of ", extent(d_x, 0));
     detail::add_onto(d_y.data(), element_count(d_y), d_x.data() + first * detail::entry_size(d_x));
 }
 
@@ -166,6 +171,11 @@ template <class Real, std::size_t N>
 requires(N >= 2) void take_positions_vjp(const Tensor<Real, N>& d_y, const std::vector<Index>& positions, Tensor<Real, N>& d_x) {
     const Index batch = extent(d_x, 0), length = extent(d_x, 1), taken = static_cast<Index>(positions.size());
     const Index size = batch * length == 0 ? 0 : element_count(d_x) / (batch * length);
+    Shape<N> shape = shape_of(d_x);
+    shape[1] = taken;
+    require_shape("take_positions vjp: d_y", d_y, shape);
+    for (const Index position : positions)
+        require<ShapeError>(position >= 0 && position < length, "take_positions vjp: position ", position, " of ", length);
     parallel_for(batch, [&](Index b) {
         for (Index p = 0; p < taken; ++p) {
             const Real* d_y_bp = row(d_y, b, p);

@@ -164,6 +164,11 @@ template <class Real>
 void token_losses_vjp(const Tensor<double, 2>& d_nats, const Tensor<Real, 3>& logits, const Tokens& targets,
                       const Tensor<Real, 2>& log_sum_exp, Tensor<Real, 3>& d_logits) {
     const Index vocabulary = extent(logits, 2);
+    const Shape<2> rows{extent(logits, 0), extent(logits, 1)};
+    require_shape("token_losses vjp: d_nats", d_nats, rows);
+    require_shape("token_losses vjp: targets", targets, rows);
+    require_shape("token_losses vjp: log_sum_exp", log_sum_exp, rows);
+    require_shape("token_losses vjp: d_logits", d_logits, shape_of(logits));
     parallel_slices(element_count(targets), detail::cross_entropy_rows_per_slice, [&](Index first, Index last) {
         for (Index i = first; i < last; ++i) {
             const Real factor = static_cast<Real>(d_nats.data()[i]), shift = log_sum_exp.data()[i];

@@ -45,6 +45,8 @@ Tensor<Real, 3> embedding(const Tokens& tokens, const Tensor<Real, 2>& table) {
 template <class Real>
 void embedding_vjp(const Tensor<Real, 3>& d_x, const Tokens& tokens, Tensor<Real, 2>& d_table) {
     const Index count = element_count(tokens), width = extent(d_table, 1);
+    require_shape("embedding vjp: d_x", d_x, {extent(tokens, 0), extent(tokens, 1), width});
+    require_in_vocabulary(tokens, extent(d_table, 0));
     parallel_slices(width, 64, [&](Index first, Index last) {
         for (Index i = 0; i < count; ++i) {
             // x[i,:] = table[tokens[i],:]

@@ -84,6 +84,8 @@ Tensor<Real, N> activation(const Tensor<Real, N>& x, Activation kind) {
 /// Vector-Jacobian product of `activation`; the slope at 0 is 0. Adds to d_x.
 template <class Real, std::size_t N>
 void activation_vjp(const Tensor<Real, N>& d_a, const Tensor<Real, N>& x, Activation kind, Tensor<Real, N>& d_x) {
+    require_shape("activation vjp: d_a", d_a, shape_of(x));
+    require_shape("activation vjp: d_x", d_x, shape_of(x));
     parallel_slices(element_count(x), detail::elements_per_slice, [&](Index first, Index last) {
         detail::bend_vjp<true>(d_a.data() + first, x.data() + first, last - first, kind, d_x.data() + first);
     });
@@ -113,6 +115,10 @@ Tensor<Real, N> swiglu(const Tensor<Real, N>& gate, const Tensor<Real, N>& up) {
 template <class Real, std::size_t N>
 void swiglu_vjp(const Tensor<Real, N>& d_a, const Tensor<Real, N>& gate, const Tensor<Real, N>& up, Tensor<Real, N>& d_gate,
                 Tensor<Real, N>& d_up) {
+    require_shape("swiglu vjp: d_a", d_a, shape_of(up));
+    require_shape("swiglu vjp: gate", gate, shape_of(up));
+    require_shape("swiglu vjp: d_gate", d_gate, shape_of(up));
+    require_shape("swiglu vjp: d_up", d_up, shape_of(up));
     parallel_slices(element_count(up), detail::elements_per_slice, [&](Index first, Index last) {
         detail::bend_gated_vjp<true>(d_a.data() + first, gate.data() + first, up.data() + first, last - first,
                                      d_gate.data() + first, d_up.data() + first);
@@ -191,6 +197,12 @@ void feed_forward_vjp(const Tensor<Real, 3>& d_y, const Tensor<Real, 3>& x,
                       const FeedForwardWeights<Tensor<Real, 2>>& d_weights) {
     const Index width = extent(x, 2), wide = extent(*weights.up, 0), rows = extent(x, 0) * extent(x, 1);
     const bool gated = kind == Activation::swiglu;
+    require_shape("feed_forward vjp: d_y", d_y, shape_of(x));
+    require_shape("feed_forward vjp: hidden.up", hidden.up, {rows, wide});
+    if (d_x) require_shape("feed_forward vjp: d_x", *d_x, shape_of(x));
+    if (d_weights.up) require_shape("feed_forward vjp: d_weights.up", *d_weights.up, shape_of(*weights.up));
+    if (d_weights.down) require_shape("feed_forward vjp: d_weights.down", *d_weights.down, shape_of(*weights.down));
+    if (d_weights.gate) require_shape("feed_forward vjp: d_weights.gate", *d_weights.gate, shape_of(*weights.up));
     Tensor<Real, 2> bent = empty<Real, 2>({rows, wide}), d_up = empty_like(bent), d_gate = empty<Real, 2>({gated ? rows : 0, wide});
     parallel_slices(rows, detail::feed_forward_rows_per_slice, [&](Index first, Index last) {
         const Index count = last - first, size = count * wide;

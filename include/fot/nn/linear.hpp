@@ -90,6 +90,10 @@ template <class Real, std::size_t N, std::size_t M>
 void linear_vjp(const Tensor<Real, M>& d_y, const Tensor<Real, N>& x, const Tensor<Real, 2>& weight, Tensor<Real, N>* d_x,
                 Tensor<Real, 2>* d_weight) {
     const Index out = extent(weight, 0), in = extent(weight, 1);
+    require<ShapeError>(element_count(x) * out == element_count(d_y) * in, "linear vjp: d_y ", shape_text(shape_of(d_y)), ", x ",
+                        shape_text(shape_of(x)), " and weight ", shape_text(shape_of(weight)), " do not fit");
+    if (d_x) require_shape("linear vjp: d_x", *d_x, shape_of(x));
+    if (d_weight) require_shape("linear vjp: d_weight", *d_weight, shape_of(weight));
     // y = x W^T
     if (d_x) gemm(Real(1), detail::rows_of(d_y, out), as_matrix(weight), Real(1), detail::rows_of(*d_x, in));
     if (d_weight) gemm(Real(1), transpose(detail::rows_of(d_y, out)), detail::rows_of(x, in), Real(1), as_matrix(*d_weight));

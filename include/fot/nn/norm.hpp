@@ -65,6 +65,10 @@ Tensor<Real, N> rms_norm(const Tensor<Real, N>& x, const Tensor<Real, 1>& scale,
 template <class Real, std::size_t N>
 void rms_norm_vjp(const Tensor<Real, N>& d_y, const Tensor<Real, N>& x, const Tensor<Real, 1>& scale, double epsilon,
                   Tensor<Real, N>* d_x, Tensor<Real, 1>* d_scale) {
+    require_shape("rms_norm vjp: d_y", d_y, shape_of(x));
+    require_shape("rms_norm vjp: scale", scale, Shape<1>{extent(x, N - 1)});
+    if (d_x) require_shape("rms_norm vjp: d_x", *d_x, shape_of(x));
+    if (d_scale) require_shape("rms_norm vjp: d_scale", *d_scale, shape_of(scale));
     const Index width = extent(x, N - 1), rows = width == 0 ? 0 : element_count(x) / width, grain = detail::norm_rows_per_slice;
     const Index slices = (rows + grain - 1) / grain;
     Tensor<Real, 2> partial = zeros<Real, 2>({d_scale ? slices : 0, width});
@@ -143,6 +147,12 @@ Tensor<Real, 4> normalize_heads(const Tensor<Real, 4>& x, const Tensor<Real, 1>*
 template <class Real>
 void normalize_heads_vjp(const Tensor<Real, 4>& d_y, const Tensor<Real, 4>& x, const Tensor<Real, 1>* log_inverse_temperature,
                          double epsilon, Tensor<Real, 4>* d_x, Tensor<Real, 1>* d_log_inverse_temperature) {
+    const Shape<1> per_head{extent(x, 2)};
+    require_shape("normalize_heads vjp: d_y", d_y, shape_of(x));
+    if (log_inverse_temperature) require_shape("normalize_heads vjp: log_inverse_temperature", *log_inverse_temperature, per_head);
+    if (d_x) require_shape("normalize_heads vjp: d_x", *d_x, shape_of(x));
+    if (d_log_inverse_temperature)
+        require_shape("normalize_heads vjp: d_log_inverse_temperature", *d_log_inverse_temperature, per_head);
     const Index tokens = extent(x, 0) * extent(x, 1), heads = extent(x, 2), width = extent(x, 3),
                 grain = detail::norm_rows_per_slice;
     Tensor<Real, 1> sharpness = full<Real, 1>({heads}, Real(1));

@@ -130,9 +130,17 @@ class LanguageModelTraining {
         trainer.keep("states.sizes", kept_sizes_);
         trainer.keep("states", kept_);
         if (recipe_.kind == LanguageModelKind::memorizing)
-            trainer.around_checkpoints([this] { write_memory(); }, [this] { read_memory(); });
+            trainer.around_checkpoints([this] { write_memory(); },
+                                       [this] {
+                                           require_kept_walk();
+                                           read_memory();
+                                       });
         else
-            trainer.around_checkpoints([this] { write_states(); }, [this] { read_states(); });
+            trainer.around_checkpoints([this] { write_states(); },
+                                       [this] {
+                                           require_kept_walk();
+                                           read_states();
+                                       });
     }
 
    private:
@@ -179,6 +187,19 @@ class LanguageModelTraining {
         walk_left_[at] = recipe_.walk_windows;
         memory_.clear(b);
         recurrent_.clear(b);
+    }
+
+    /// What a checkpoint says of the walk must be a place in these documents.
+    void require_kept_walk() const {
+        const auto entries = static_cast<std::size_t>(batch_.entries);
+        const bool sizes = walk_document_.size() == entries && walk_start_.size() == entries && walk_left_.size() == entries;
+        require<DataError>(sizes, "LanguageModelTraining: a kept walk of ", walk_document_.size(), ", ", walk_start_.size(),
+                           " and ", walk_left_.size(), " entries, expected ", entries);
+        for (std::size_t b = 0; b < entries; ++b) {
+            const bool known = walk_document_[b] >= 0 && walk_document_[b] < static_cast<Index>(documents_.size());
+            require<DataError>(known && walk_start_[b] >= 0, "LanguageModelTraining: entry ", b, " of a kept walk reads document ",
+                               walk_document_[b], " of ", documents_.size(), " from token ", walk_start_[b]);
+        }
     }
 
     /// The next window of every entry.
