@@ -53,6 +53,14 @@ TEST_CASE("a tensor is row-major: the last index runs fastest") {
             for (Index k = 0; k < 4; ++k) CHECK(x(i, j, k) == static_cast<double>((i * 3 + j) * 4 + k));
 }
 
+#if defined(XTENSOR_ENABLE_ASSERT)
+TEST_CASE("an index out of range is an error where xtensor's assertions are on: the debug preset") {
+    const Tensor<double, 2> x = zeros<double, 2>({2, 3});
+    CHECK_THROWS(x(2, 0));
+    CHECK_THROWS(x(0, 3));
+}
+#endif
+
 TEST_CASE("extents may be zero, at any axis") {
     for (std::size_t axis = 0; axis < 3; ++axis) {
         Shape<3> shape{2, 3, 4};
