@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "fot/attention/crossbatch_attention.hpp"
 #include "fot/measure/positive_mass.hpp"
 #include "support/tape_check.hpp"
 
@@ -89,6 +90,35 @@ TEST_CASE("the loss is the mean of -log r_d") {
     double mean = 0;
     for (const double share : r.storage()) mean -= std::log(share) / static_cast<double>(r.size());
     CHECK(contrastive_loss(in.q, in.k, table).value == doctest::Approx(mean));
+}
+
+TEST_CASE("crossbatch with values that name the document is InfoNCE") {
+    // The value of a key is the unit vector of its context, so attention's result is the mass of each; the loss asks for the own.
+    const Inputs in({3, 4, 2, 3}, 4, 5, 1, 16);
+    Variable<double, 4> q(in.q, true), k(in.k, true);
+    Tensor<double, 4> names = zeros<double, 4>({4, 5, 1, 4});
+    for (Index context = 0; context < 4; ++context)
+        for (Index s = 0; s < 5; ++s) names(context, s, 0, context) = 1;
+    Tape tape;
+    const Variable<double, 4> mass = context_attention(tape, q, k, Variable<double, 4>(names), by_hand).o;
+    Tensor<double, 4> d_mass = zeros_like(mass.value());
+    double loss = 0;
+    for (Index b = 0; b < 3; ++b)
+        for (Index t = 0; t < 4; ++t)
+            for (Index h = 0; h < 2; ++h) {
+                const auto& list = by_hand.contexts[static_cast<std::size_t>(b)];
+                double own = 0;
+                for (std::size_t c = 0; c < static_cast<std::size_t>(by_hand.positives[static_cast<std::size_t>(b)]); ++c)
+                    own += mass.value()(b, t, h, list[c]);
+                for (std::size_t c = 0; c < static_cast<std::size_t>(by_hand.positives[static_cast<std::size_t>(b)]); ++c)
+                    d_mass(b, t, h, list[c]) = -1 / (24 * own);  // of -log own, mean over queries and heads
+                loss -= std::log(own) / 24;
+            }
+    testing::replay(tape, mass, d_mass);
+    const ContrastiveLoss<double> info_nce = contrastive_loss(in.q, in.k, by_hand);
+    CHECK(loss == doctest::Approx(info_nce.value).epsilon(1e-12));
+    CHECK(testing::largest_difference(q.gradient(), info_nce.d_q) < 1e-14);
+    CHECK(testing::largest_difference(k.gradient(), info_nce.d_context_k) < 1e-14);
 }
 
 TEST_CASE("as many hardest negatives as there are, or more, is the loss against all of them") {

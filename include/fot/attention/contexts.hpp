@@ -1,7 +1,7 @@
 /// Who sees whom: the contexts that each batch entry attends to beside its own local context.
 ///
 /// Crossbatch training lets entry i look at p_i: first the previous context(s) of its own document (positives), then contexts of
-/// other documents (negatives). The paper and the released code build p_i differently (spec: the two forms of crossbatch); both
+/// other documents (negatives). The paper and the released code build p_i differently (paper_notes.md); both
 /// come out as the same kind of table, and so does a list given by hand.
 ///
 /// Source: paper section 3.2 and appendix A (previous contexts); released code (packed, stepped form).

@@ -1,4 +1,4 @@
-/// Dictionary lookup: can the model find one definition among millions?   (paper section 4.2)
+/// Dictionary lookup: can the model find one definition among millions?   (the paper's synthetic task)
 ///
 /// A document defines words of four symbols and then asks for them:
 ///

@@ -1,4 +1,4 @@
-/// Passkey: a number is hidden somewhere in a long text that says nothing, and asked for at its end.   (paper section 5.3)
+/// Passkey: a number is hidden somewhere in a long text that says nothing, and asked for at its end.   (the paper on LongLLaMA)
 ///
 ///     <task> <filler> ... The pass key is 31415. Remember it. 31415 is the pass key. <filler> ... What is the pass key? The pass
 ///     key is

@@ -1,4 +1,4 @@
-/// How well a model predicts held-out text with memories of many sizes (paper sections 5.2-5.5: perplexity against memory size).
+/// How well a model predicts held-out text with memories of many sizes (the paper's analysis: perplexity against memory).
 ///
 /// Documents are read one after another, window by window, into one memory: a stream, the oldest entries leave first. At some
 /// windows of each document the model is asked to predict the text with the last 0, 512, 2048, ... tokens of the memory:

@@ -1,6 +1,6 @@
 /// Perplexity and bits per byte on held-out documents, with bootstrap intervals over documents.
 ///
-/// Paper: sections 4 and 5, every language-model table. A model's loss is summed per document, in nats, beside the number of tokens
+/// Paper: every language-model table. A model's loss is summed per document, in nats, beside the number of tokens
 /// it predicted and of bytes they stand for. Perplexity depends on the vocabulary; bits per byte compare models across
 /// vocabularies. One meter per condition: single-doc or multi-doc, one memory size, one model.
 ///

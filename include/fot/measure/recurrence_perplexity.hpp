@@ -1,6 +1,6 @@
 /// How well a Transformer-XL predicts held-out text: documents in windows, each with the states of the window before it.
 ///
-/// Source: paper section 5.2, the rows of Transformer-XL.
+/// Source: the paper's fine-tuning experiments, the rows of Transformer-XL.
 /// Read first: model/transformer_xl.hpp, measure/memory_curve.hpp (scored_windows).
 #pragma once
 

@@ -1,4 +1,4 @@
-/// The shape of a small decoder with memory layers (paper section 4, appendix A; spec: small-model architecture).
+/// The shape of a small decoder with memory layers (the small models of the paper's analysis and appendix A).
 ///
 /// Read next: model/transformer.hpp.
 #pragma once

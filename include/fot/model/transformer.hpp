@@ -10,7 +10,7 @@
 /// memory layer of a current context then sees its own local keys and those of the contexts that the table gives it. No parameter
 /// is new: the same weights run as a standard transformer (no contexts), by crossbatch, or with a memory (model/inference.hpp).
 ///
-/// Source: paper sections 3.2 and 4, appendix A.
+/// Source: paper section 3.2, the small models of its analysis, appendix A.
 /// Read first: attention/crossbatch_attention.hpp, nn/linear.hpp.   Read next: model/inference.hpp, train/trainer.hpp.
 #pragma once
 

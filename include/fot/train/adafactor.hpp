@@ -1,6 +1,6 @@
 /// Adafactor (Shazeer and Stern 2018): the mean of squared gradients of a matrix is kept as one number a row and one a column.
 ///
-/// The paper trains its small models this way (section 5 and appendix: decay 0.8, momentum 0.9, update scaled by the parameter's
+/// The paper trains its small models this way (analysis and appendix: decay 0.8, momentum 0.9, update scaled by the parameter's
 /// norm). Adam remembers a squared gradient for every number; Adafactor remembers the means R over each row and S over each
 /// column, and takes R_i S_j / mean(R) for the mean square of element (i, j): exact when the squares have rank one. The
 /// learning rate is relative: an update has about that share of the parameter's own root mean square (rms).

@@ -10,7 +10,7 @@
 /// A model of one kind can be continued as any other: no kind has parameters of its own (the gate of `Integration::gated`
 /// excepted).
 ///
-/// Source: paper section 5.1 and appendix A.
+/// Source: the paper's analysis of small models, and appendix A.
 /// Read first: data/documents.hpp, model/transformer.hpp, model/transformer_xl.hpp, model/inference.hpp.   Read next: an example.
 #pragma once
 

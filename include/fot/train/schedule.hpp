@@ -4,7 +4,7 @@
 /// number of contexts (or which length and batch) comes next: stages that end at a step, or when a signal such as the training
 /// accuracy is high enough, or a random draw for every step. Its state is two numbers, which a checkpoint keeps.
 ///
-/// Paper: section 4 and appendix A (the number of contexts d: constant; 2, then 64 for the last tenth; drawn from {2, 128}; 1,
+/// Paper: its analysis and appendix A (the number of contexts d: constant; 2, then 64 for the last tenth; drawn from {2, 128}; 1,
 /// then 128 once the accuracy reaches 98 %). Why it matters: a model that starts with many contexts learns to ignore its
 /// previous window, for most of what it sees there is noise. Raise the number once the window is used.
 ///
