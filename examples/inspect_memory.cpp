@@ -9,8 +9,8 @@
 /// Model:   --checkpoint FILE of any program here that trains on text; trained by crossbatch if not given.
 /// Time:    not timed yet at default size; --quick: seconds.
 /// Command: build/release/examples/inspect_memory
-/// Expect:  names and phrases of the document are found where they stood before; kNN and Focus scores are high there, low
-/// elsewhere.
+/// Expect:  names and phrases of the document are found where they stood before: the best entry is of the own document more often
+///          than its share of the memory, the more so the more attention goes to the memory.
 #include <nlohmann/json.hpp>
 
 #include "fot/measure/memory_inspection.hpp"
@@ -46,6 +46,7 @@ struct Stream {
 /// A byte of the inspected text and what each head found.
 struct InspectedByte {
     Index position;
+    double own_share;  ///< of the memory that is of the inspected document: how often its entries would be found by chance
     std::vector<InspectedQuery> heads;
 };
 
@@ -55,21 +56,24 @@ std::vector<Document> documents_to_read(const InspectionSettings& inspection, co
     return load_corpus(inspection.text);
 }
 
-/// Reads the documents; the last windows of the last document are inspected before they are remembered. Windows that would have
-/// left the memory by then are skipped: they count as bytes of the stream, but are not read. (What the layers below the memory
+/// Reads the documents; the last whole windows of the last document are inspected before they are remembered. Windows that would
+/// have left the memory by then are skipped: they count as bytes of the stream, but are not read. (What the layers below the memory
 /// layer compute depends on no other window.)
 std::vector<InspectedByte> read_and_inspect(Transformer<float>& model, const std::vector<Document>& documents, Index length,
                                             const InspectionSettings& settings, Stream& stream) {
     const auto size_of = [&](const Document& document) { return static_cast<Index>(document.text.size()); };
-    Index all = 0;
-    for (const Document& document : documents) all += size_of(document);
+    // The rest of the last document behind its last whole window is left out.
+    const Index last_size = size_of(documents.back()), last_read = last_size < length ? last_size : last_size / length * length;
+    Index all = last_read;
+    for (std::size_t d = 0; d + 1 < documents.size(); ++d) all += size_of(documents[d]);
     const Index skipped = all - settings.windows * length - settings.memory;  // bytes no longer remembered when inspection begins
     std::vector<InspectedByte> inspected;
     MemoryState<float> state(model.config(), 1, Storage::full, settings.memory);
     examples::Progress bar("read", all);
     for (std::size_t d = 0; d < documents.size(); ++d) {
         const std::vector<std::int32_t> tokens = byte_tokens(documents[d].text);
-        const Index size = size_of(documents[d]), windows = (size + length - 1) / length;
+        const bool last = d + 1 == documents.size();
+        const Index size = last ? last_read : size_of(documents[d]), windows = (size + length - 1) / length;
         stream.documents.push_back(documents[d].name);
         for (Index w = 0; w < windows; ++w) {
             stop_if_interrupted("nothing is lost but time");
@@ -79,9 +83,12 @@ std::vector<InspectedByte> read_and_inspect(Transformer<float>& model, const std
             if (position + count <= skipped) continue;
             Tokens window = empty<std::int32_t, 2>({1, count});
             std::copy_n(tokens.data() + first, count, window.data());
-            if (d + 1 == documents.size() && w >= windows - settings.windows) {
+            if (last && w >= windows - settings.windows) {
                 const auto queries = inspect_window(model, model.config().last_memory_layer(), window, state, settings.top_k);
-                for (Index t = 0; t < count; ++t) inspected.push_back({position + t, queries[static_cast<std::size_t>(t)]});
+                const Index remembered = std::min(position, settings.memory);
+                const double own =
+                    static_cast<double>(std::min(first, remembered)) / static_cast<double>(std::max<Index>(remembered, 1));
+                for (Index t = 0; t < count; ++t) inspected.push_back({position + t, own, queries[static_cast<std::size_t>(t)]});
             }
             read_window(model, window, state, {.top_k = settings.top_k, .document = static_cast<Index>(d)});
             bar.update(position + count);
@@ -202,7 +209,10 @@ int main(int argc, char** argv) {
 
         Table table(
             {"byte", "head", "to memory", "kNN score", "Focus score", "bytes ago", "document", "what stood there, [byte], then"});
-        double mass = 0, knn = 0, focus = 0, own = 0, count = 0;
+        struct Mean {
+            double entries = 0, mass = 0, knn = 0, focus = 0;
+        } found[2];  // where the best entry is of another document, and of the own one
+        double chance = 0;
         for (const InspectedByte& byte : inspected)
             for (std::size_t h = 0; h < byte.heads.size(); ++h) {
                 const InspectedQuery& query = byte.heads[h];
@@ -213,12 +223,14 @@ int main(int argc, char** argv) {
                           fixed(best.knn_score, 2), fixed(query.focus_score, 2), best.tokens_ago,
                           stream.documents[static_cast<std::size_t>(best.document)],
                           message(stream.words(at - 20, at), "[", stream.words(at, at + 1), "]", stream.words(at + 1, at + 12)));
-                mass += query.memory_mass;
-                knn += best.knn_score;
-                focus += query.focus_score;
-                own += best.document + 1 == static_cast<Index>(stream.documents.size());
-                ++count;
+                Mean& mean = found[best.document + 1 == static_cast<Index>(stream.documents.size())];
+                ++mean.entries;
+                mean.mass += query.memory_mass;
+                mean.knn += best.knn_score;
+                mean.focus += query.focus_score;
+                chance += byte.own_share;
             }
+        const double count = found[0].entries + found[1].entries;
         require<DataError>(count > 0, "inspect_memory: nothing was in the memory before the inspected windows; the text has ",
                            stream.tokens.size(), " bytes, expected more than ", inspection.windows, " windows of ",
                            settings.length);
@@ -226,11 +238,21 @@ int main(int argc, char** argv) {
                       << count_text(static_cast<Index>(stream.tokens.size())) << " bytes of " << documents.size()
                       << " documents; the best entry of each head\n\n"
                       << table;
+        Table means({"best entry", "how often", "by chance", "to memory", "kNN score", "Focus score"});
+        for (const int own : {1, 0}) {
+            const Mean& mean = found[own];
+            means.add(own ? "of this document" : "of another", fixed(mean.entries / count, 2),
+                      fixed(own ? chance / count : 1 - chance / count, 2), fixed(mean.mass / mean.entries, 2),
+                      fixed(mean.knn / mean.entries, 2), fixed(mean.focus / mean.entries, 2));
+        }
+        example.out() << "\n" << means;
         write_text_file(example.output() / "memory.html", page(inspected, stream, inspection.shown));
         example.report().file("memory.html");
-        example.report().result("memory_mass", mass / count);
-        example.report().result("own_document", own / count);
-        example.report().result("knn_score", knn / count);
-        example.report().result("focus_score", focus / count);
+        example.report().result("memory_mass", (found[0].mass + found[1].mass) / count);
+        example.report().result("own_document", found[1].entries / count);
+        example.report().result("own_document_by_chance", chance / count);
+        example.report().result("own_document_by_mass", found[1].mass / (found[0].mass + found[1].mass));
+        example.report().result("knn_score", (found[0].knn + found[1].knn) / count);
+        example.report().result("focus_score", (found[0].focus + found[1].focus) / count);
     });
 }

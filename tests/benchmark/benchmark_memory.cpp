@@ -2,8 +2,9 @@
 ///
 ///     build/release/tests/benchmark/benchmark_memory --tokens 1048576 --threads 2
 ///
-/// The model is the one of benchmark_training; windows go through its two lower layers. Keys and values are stored in float, or in
-/// bfloat16 (2 bytes a number) from 8M tokens on, so that 16M tokens fit into 12 GiB; --storage chooses.
+/// The model is the one of benchmark_training (for bytes: --vocabulary 256 --memory-heads 1 --ff 512 --length 128); windows go
+/// through its two lower layers. Keys and values are stored in float, or in bfloat16 (2 bytes a number) from 8M tokens on, so that
+/// 16M tokens fit into 12 GiB; --storage chooses.
 #include <sys/resource.h>
 
 #include <CLI/CLI.hpp>
@@ -19,11 +20,16 @@ using namespace fot;
 int main(int argc, char** argv) {
     Index token_count = Index{1} << 20, length = 256, thread_count = 2;
     const Index queries = 1600, k = 32;
+    TransformerConfig config{
+        .vocabulary = 64, .width = 128, .layers = 3, .memory_layers = {2}, .heads = 4, .memory_heads = 2, .feed_forward = 256};
     std::string storage = "auto";
     CLI::App app("Fill and search a memory");
     app.add_option("--tokens", token_count, "memory tokens; whole windows of them are used")->capture_default_str();
     app.add_option("--length", length, "tokens of a window")->capture_default_str();
     app.add_option("--threads", thread_count, "threads")->capture_default_str();
+    app.add_option("--vocabulary", config.vocabulary, "kinds of tokens")->capture_default_str();
+    app.add_option("--memory-heads", config.memory_heads, "heads of the memory layer")->capture_default_str();
+    app.add_option("--ff", config.feed_forward, "inner width")->capture_default_str();
     app.add_option("--storage", storage, "float, bfloat16, or auto: bfloat16 from 8M tokens on")
         ->check(CLI::IsMember({"auto", "float", "bfloat16"}))
         ->capture_default_str();
@@ -32,10 +38,8 @@ int main(int argc, char** argv) {
     const bool half = storage == "bfloat16" || (storage == "auto" && token_count >= Index{8} << 20);
 
     Random random(0);
-    Transformer<float> model(
-        {.vocabulary = 64, .width = 128, .layers = 3, .memory_layers = {2}, .heads = 4, .memory_heads = 2, .feed_forward = 256},
-        random);
-    const Index heads = 2, width = 64, windows = token_count / length, block = 8;
+    Transformer<float> model(config, random);
+    const Index heads = config.memory_heads, width = config.width / heads, windows = token_count / length, block = 8;
     const auto keys_and_values = [&](const Tokens& tokens) {
         Tape tape(Tape::inference);
         Variable<float, 3> x = model.embed(tape, tokens);
@@ -45,7 +49,7 @@ int main(int argc, char** argv) {
     };
     const auto random_tokens = [&](Index rows) {
         Tokens tokens = empty<std::int32_t, 2>({rows, length});
-        for (auto& token : tokens.storage()) token = static_cast<std::int32_t>(random.below(64));
+        for (auto& token : tokens.storage()) token = static_cast<std::int32_t>(random.below(config.vocabulary));
         return tokens;
     };
     keys_and_values(random_tokens(1));  // makes the table of rotations, which the blocks below share

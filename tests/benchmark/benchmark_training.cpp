@@ -1,16 +1,20 @@
-/// One training step of the toy Focused Transformer: forward, loss, backward, AdamW.
+/// One training step of the toy Focused Transformer: forward, loss, backward, optimiser (AdamW; --optimizer muon as in the
+/// examples).
 ///
 ///     build/release/tests/benchmark/benchmark_training --batch 16 --length 256 --contexts 16 --threads 2
 ///
 /// The model: 3 layers of width 128, 4 heads, the last layer a memory layer of 2 heads, squared ReLU, vocabulary 64 (dictionary
-/// lookup; for bytes: --vocabulary 256 --memory-heads 4 --ff 512 --length 128). Every position goes through every layer;
+/// lookup; for the text of the examples: --vocabulary 256 --memory-heads 1 --ff 512 --length 128). Every position goes through
+/// every layer;
 /// --only-outputs computes the memory layer where there is a loss, as the dictionary example does.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <memory>
 
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/adamw.hpp"
+#include "fot/train/muon.hpp"
 #include "support/timing.hpp"
 
 using namespace fot;
@@ -36,6 +40,7 @@ int main(int argc, char** argv) {
         .vocabulary = 64, .width = 128, .layers = 3, .memory_layers = {2}, .heads = 4, .memory_heads = 2, .feed_forward = 256};
     Index batch = 16, length = 256, contexts = 16, thread_count = 2, repeats = 10;
     bool only_outputs = false;
+    std::string optimizer_name = "adamw";
     CLI::App app("One training step");
     app.add_option("--batch", batch, "documents")->capture_default_str();
     app.add_option("--length", length, "tokens of a context")->capture_default_str();
@@ -45,13 +50,18 @@ int main(int argc, char** argv) {
     app.add_option("--memory-heads", config.memory_heads, "heads of the memory layer")->capture_default_str();
     app.add_option("--ff", config.feed_forward, "inner width")->capture_default_str();
     app.add_option("--repeats", repeats, "timed repetitions")->capture_default_str();
+    app.add_option("--optimizer", optimizer_name, "adamw or muon")->check(CLI::IsMember({"adamw", "muon"}))->capture_default_str();
     app.add_flag("--only-outputs", only_outputs, "compute the memory layer only where there is a loss");
     CLI11_PARSE(app, argc, argv);
     set_threads(thread_count);
 
     Random random(0);
     Transformer<float> model(config, random);
-    AdamW<float> optimizer(model.parameters(), {.beta1 = 0.9, .beta2 = 0.98});
+    std::unique_ptr<Optimizer<float>> optimizer;
+    if (optimizer_name == "muon")
+        optimizer = std::make_unique<Muon<float>>(model.parameters(), MuonOptions{});
+    else
+        optimizer = std::make_unique<AdamW<float>>(model.parameters(), AdamWOptions{.beta1 = 0.9, .beta2 = 0.98});
     const Index pool = std::max(batch, contexts);
     const auto random_tokens = [&](Index rows, Index columns) {
         Tokens tokens = empty<std::int32_t, 2>({rows, columns});
@@ -78,7 +88,7 @@ int main(int argc, char** argv) {
         const Variable<float, 1> loss = cross_entropy(tape, logits, targets, mask, Reduction::token_mean);
         zero_gradients(parameters);
         tape.backward(loss);
-        optimizer.step(parameters, 3e-3);
+        optimizer->step(parameters, optimizer_name == "muon" ? 1 : 3e-3);
     });
 
     const Tensor<float, 2> a = normal_tensor<float, 2>({2048, 2048}, 1, random),
