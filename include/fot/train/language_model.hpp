@@ -11,10 +11,10 @@
 /// excepted).
 ///
 /// Source: the paper's analysis of small models, and appendix A.
-/// Read first: data/documents.hpp, model/transformer.hpp, model/transformer_xl.hpp, model/inference.hpp.   Read next: an example.
+/// Read first: data/random_walk.hpp, model/transformer.hpp, model/transformer_xl.hpp, model/inference.hpp.   Read next: an example.
 #pragma once
 
-#include "fot/data/documents.hpp"
+#include "fot/data/random_walk.hpp"
 #include "fot/loss/contrastive_loss.hpp"
 #include "fot/model/inference.hpp"
 #include "fot/model/transformer_xl.hpp"
@@ -96,19 +96,21 @@ class LanguageModelTraining {
         require<ConfigError>(model.config().integration == recipe_.integration, "LanguageModelTraining: the model is ",
                              model.config().integration == Integration::gated ? "gated" : "merged", ", the recipe '", recipe_.name,
                              "' is not");
-        require<ConfigError>(recipe_.walk_windows >= 1 && recipe_.local_entries >= 0 && recipe_.local_entries < batch.entries &&
+        require<ConfigError>(recipe_.local_entries >= 0 && recipe_.local_entries < batch.entries &&
                                  (recipe_.local_entries == 0 || recipe_.contrastive_weight == 0),
-                             "LanguageModelTraining: recipe '", recipe_.name, "' has walks of ", recipe_.walk_windows,
-                             " windows and ", recipe_.local_entries, " of ", batch.entries,
-                             " entries without contexts, which a contrastive loss cannot do without");
+                             "LanguageModelTraining: recipe '", recipe_.name, "' has ", recipe_.local_entries, " of ",
+                             batch.entries, " entries without contexts, which a contrastive loss cannot do without");
+        if (walks()) {
+            walk_.emplace(documents, batch.entries, batch.length, recipe_.walk_windows, random_);
+            return;
+        }
         const std::vector<Index> contexts = recipe_.contexts.values();
-        const Index most = walks() ? batch.entries : std::max(batch.entries, *std::max_element(contexts.begin(), contexts.end())),
-                    least_tokens = walks() ? 2 : (recipe_.positives + 1) * batch.length + 1;
+        const Index most = std::max(batch.entries, *std::max_element(contexts.begin(), contexts.end())),
+                    least_tokens = (recipe_.positives + 1) * batch.length + 1;
         const auto usable = std::count_if(documents.begin(), documents.end(),
                                           [&](const TokenDocument& document) { return document.length() >= least_tokens; });
         require<DataError>(usable >= most, "LanguageModelTraining: recipe '", recipe_.name, "' needs ", most, " documents of ",
                            least_tokens, " tokens or more at a time, there are ", usable);
-        if (walks()) begin_walk();
     }
 
     /// One step: adds to the gradients of the model. Steps count from 0 and come in order.
@@ -124,96 +126,22 @@ class LanguageModelTraining {
         trainer.keep("batches", random_);
         trainer.keep("contexts", recipe_.contexts);
         if (!walks()) return;
-        trainer.keep("walk.document", walk_document_);
-        trainer.keep("walk.start", walk_start_);
-        trainer.keep("walk.left", walk_left_);
+        trainer.keep("walk.document", walk_->state.document);
+        trainer.keep("walk.start", walk_->state.start);
+        trainer.keep("walk.left", walk_->state.left);
         trainer.keep("states.sizes", kept_sizes_);
         trainer.keep("states", kept_);
-        if (recipe_.kind == LanguageModelKind::memorizing)
-            trainer.around_checkpoints([this] { write_memory(); },
-                                       [this] {
-                                           require_kept_walk();
-                                           read_memory();
-                                       });
-        else
-            trainer.around_checkpoints([this] { write_states(); },
-                                       [this] {
-                                           require_kept_walk();
-                                           read_states();
-                                       });
+        const bool memorizing = recipe_.kind == LanguageModelKind::memorizing;
+        trainer.around_checkpoints([this, memorizing] { memorizing ? write_memory() : write_states(); },
+                                   [this, memorizing] {
+                                       walk_->require_state();
+                                       memorizing ? read_memory() : read_states();
+                                   });
     }
 
    private:
     bool walks() const {
         return recipe_.kind == LanguageModelKind::transformer_xl || recipe_.kind == LanguageModelKind::memorizing;
-    }
-
-    const TokenDocument& document_of(Index b) const {
-        return documents_[static_cast<std::size_t>(walk_document_[static_cast<std::size_t>(b)])];
-    }
-
-    /// Every entry at a place of its own, in the middle of its walk, so that not all move on in the same step.
-    void begin_walk() {
-        const auto entries = static_cast<std::size_t>(batch_.entries);
-        walk_document_.assign(entries, -1);
-        walk_start_.assign(entries, 0);
-        walk_left_.assign(entries, 0);
-        for (Index b = 0; b < batch_.entries; ++b) {
-            move_on(b);
-            walk_left_[static_cast<std::size_t>(b)] = 1 + random_.below(recipe_.walk_windows);
-        }
-    }
-
-    /// Entry b goes to a random window of a document that no other entry holds, drawn in proportion to length^0.75 as pieces are.
-    void move_on(Index b) {
-        std::vector<double> weights(documents_.size());
-        double all = 0;
-        for (std::size_t i = 0; i < documents_.size(); ++i) {
-            const auto held_by = std::find(walk_document_.begin(), walk_document_.end(), static_cast<Index>(i));
-            const bool free = held_by == walk_document_.end() || held_by - walk_document_.begin() == b;
-            if (free && documents_[i].length() >= 2) weights[i] = std::pow(static_cast<double>(documents_[i].length()), 0.75);
-            all += weights[i];
-        }
-        double place = random_.uniform() * all;
-        std::size_t chosen = documents_.size();
-        for (std::size_t i = 0; i < documents_.size() && (chosen == documents_.size() || place >= 0); ++i)
-            if (weights[i] > 0) {
-                chosen = i;
-                place -= weights[i];
-            }
-        const auto at = static_cast<std::size_t>(b);
-        walk_document_[at] = static_cast<Index>(chosen);
-        walk_start_[at] = batch_.length * random_.below((documents_[chosen].length() - 2) / batch_.length + 1);
-        walk_left_[at] = recipe_.walk_windows;
-        memory_.clear(b);
-        recurrent_.clear(b);
-    }
-
-    /// What a checkpoint says of the walk must be a place in these documents.
-    void require_kept_walk() const {
-        const auto entries = static_cast<std::size_t>(batch_.entries);
-        const bool sizes = walk_document_.size() == entries && walk_start_.size() == entries && walk_left_.size() == entries;
-        require<DataError>(sizes, "LanguageModelTraining: a kept walk of ", walk_document_.size(), ", ", walk_start_.size(),
-                           " and ", walk_left_.size(), " entries, expected ", entries);
-        for (std::size_t b = 0; b < entries; ++b) {
-            const bool known = walk_document_[b] >= 0 && walk_document_[b] < static_cast<Index>(documents_.size());
-            require<DataError>(known && walk_start_[b] >= 0, "LanguageModelTraining: entry ", b, " of a kept walk reads document ",
-                               walk_document_[b], " of ", documents_.size(), " from token ", walk_start_[b]);
-        }
-    }
-
-    /// The next window of every entry.
-    ContextBatch<Real> next_windows() {
-        const WindowShape shape{.entries = batch_.entries, .positives = 0, .length = batch_.length};
-        ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape);
-        for (Index b = 0; b < batch_.entries; ++b) {
-            const auto at = static_cast<std::size_t>(b);
-            if (walk_left_[at] == 0 || walk_start_[at] + 1 >= document_of(b).length()) move_on(b);
-            detail::write_entry(shape, b, document_of(b), walk_start_[at], batch);
-            walk_start_[at] += batch_.length;
-            --walk_left_[at];
-        }
-        return batch;
     }
 
     /// Mean loss of a batch in nats. An entry's current window is at a random place, its previous ones lie before it.
@@ -256,7 +184,10 @@ class LanguageModelTraining {
 
     /// The same for the next window of each batch index, with what is kept of the windows before.
     Variable<Real, 1> loss_of_walk(Tape& tape) {
-        const ContextBatch<Real> batch = next_windows();
+        const ContextBatch<Real> batch = walk_->template next<Real>(random_, [this](Index b) {
+            memory_.clear(b);
+            recurrent_.clear(b);
+        });
         const Variable<Real, 3> logits = recipe_.kind == LanguageModelKind::memorizing
                                              ? window_with_memory(tape, model_, batch.current, memory_, {.top_k = recipe_.top_k})
                                              : window_with_recurrence(tape, model_, batch.current, recurrent_);
@@ -334,7 +265,7 @@ class LanguageModelTraining {
     const std::vector<TokenDocument>& documents_;
     LanguageModelBatch batch_;
     Random random_;
-    std::vector<Index> walk_document_, walk_start_, walk_left_;  // of each entry: where it reads on, and for how many windows
+    std::optional<RandomWalk> walk_;
     MemoryState<Real> memory_;
     RecurrentState<Real> recurrent_;
     std::vector<Real> kept_;  // the states as a checkpoint holds them
