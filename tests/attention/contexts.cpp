@@ -184,3 +184,14 @@ TEST_CASE("numbers of contexts that do not exist are refused") {
                          "packed_contexts: row 1 of a pack wants 2 positives and 1 negatives, but has 1 rows before it",
                          ConfigError);
 }
+
+TEST_CASE("previous windows that a document does not have are in no list") {
+    // Two windows each of three documents; document 1 has one of them, document 2 none.
+    const ContextTable table = previous_contexts(3, 2, 2, std::vector<Index>{2, 1, 0});
+    CHECK(table.contexts == std::vector<std::vector<Index>>{{0, 3, 1}, {1}, {0, 3}});
+    CHECK(table.positives == std::vector<Index>{2, 1, 0});
+    CHECK(previous_contexts(3, 2, 2, std::vector<Index>{2, 2, 2}).contexts == previous_contexts(3, 2, 2).contexts);
+    CHECK_THROWS_WITH_AS(previous_contexts(1, 1, 0, std::vector<Index>{}), "previous_contexts: no documents", ConfigError);
+    CHECK_THROWS_WITH_AS(previous_contexts(1, 1, 0, std::vector<Index>{-1}),
+                         "previous_contexts: a document with -1 previous windows", ConfigError);
+}

@@ -214,3 +214,35 @@ TEST_CASE("retrieved pairs that do not fit the queries are refused") {
     CHECK_THROWS_WITH_AS(retrieved_attention(in.q, in.keys, in.values, -1.0f), "retrieved_attention: scale is -1, expected above 0",
                          ConfigError);
 }
+
+TEST_CASE("attention to a whole memory is attention to a context, and so is that to all of its entries as retrieved") {
+    Random random(21);
+    const Tensor<double, 4> q = normal_tensor<double, 4>({1, 5, 4, 3}, 1, random);
+    const Tensor<double, 3> keys = normal_tensor<double, 3>({70, 2, 3}, 1, random),
+                            values = normal_tensor<double, 3>({70, 2, 3}, 1, random);
+    KeyValueMemory<double> memory(2, 3);
+    memory.append(keys, values, 0);
+    Tape tape(Tape::inference);
+    const Variable<double, 4> query(q), context_k(reshaped<4>(keys, {1, 70, 2, 3})), context_v(reshaped<4>(values, {1, 70, 2, 3}));
+    const Attention<double> expected = context_attention(tape, query, context_k, context_v, previous_contexts(1, 1, 0), 0.7);
+    const AttentionResult<double> whole = memory_attention(q, memory, 0.7);
+    CHECK(testing::largest_difference(whole.o, expected.o.value()) < 1e-14);
+    CHECK(testing::largest_difference(whole.log_sum_exp, expected.log_sum_exp.value()) < 1e-14);
+    for (const Index top_k : {0, 70, 100}) {
+        const Attention<double> found = memory_attention(tape, query, memory, top_k, 0.7);
+        CHECK(testing::largest_difference(found.o.value(), expected.o.value()) < 1e-13);
+        CHECK(testing::largest_difference(found.log_sum_exp.value(), expected.log_sum_exp.value()) < 1e-13);
+    }
+    const Attention<double> few = memory_attention(tape, query, memory, 3, 0.7);
+    for (Index i = 0; i < 20; ++i) CHECK(few.log_sum_exp.value().data()[i] < expected.log_sum_exp.value().data()[i]);
+}
+
+TEST_CASE("queries that do not fit a memory are refused") {
+    KeyValueMemory<float> memory(2, 3);
+    CHECK_THROWS_WITH_AS(memory_attention(zeros<float, 4>({1, 2, 4, 5}), memory),
+                         "memory_attention: q has shape (1, 2, 4, 5), expected (1, -1, -1, 3) (-1: any)", ShapeError);
+    CHECK_THROWS_WITH_AS(memory_attention(zeros<float, 4>({1, 2, 3, 3}), memory),
+                         "memory_attention: q has 3 heads, no multiple of the 2 of the memory", ShapeError);
+    CHECK_THROWS_WITH_AS(memory_attention(zeros<float, 4>({1, 2, 4, 3}), memory, 0.0f),
+                         "memory_attention: scale is 0, expected above 0", ConfigError);
+}

@@ -80,6 +80,24 @@ inline ContextTable previous_contexts(Index entries, Index positives, Index nega
     return table;
 }
 
+/// The same where some previous windows are missing, as at the start of a document: `previous_windows[j]` is how many of its
+/// windows document j of the pool has (ContextBatch::previous_windows). A missing one is in no list, so lists may be shorter.
+/// Errors: as above; ConfigError if there are fewer documents than entries, or a count is below 0.
+inline ContextTable previous_contexts(Index entries, Index positives, Index negatives, const std::vector<Index>& previous_windows) {
+    const auto pool = static_cast<Index>(previous_windows.size());
+    require<ConfigError>(pool >= 1, "previous_contexts: no documents");
+    ContextTable table = previous_contexts(entries, positives, negatives, pool);
+    for (const Index windows : previous_windows)
+        require<ConfigError>(windows >= 0, "previous_contexts: a document with ", windows, " previous windows");
+    for (Index entry = 0; entry < entries; ++entry) {
+        const auto at = static_cast<std::size_t>(entry);
+        std::erase_if(table.contexts[at],
+                      [&](Index context) { return context / pool >= previous_windows[static_cast<std::size_t>(context % pool)]; });
+        table.positives[at] = std::min(positives, previous_windows[at]);
+    }
+    return table;
+}
+
 /// No contexts: attention is local. Crossbatch with this table is plain causal attention.
 inline ContextTable no_contexts(Index entries) {
     return {0, std::vector<std::vector<Index>>(static_cast<std::size_t>(entries)),

@@ -3,17 +3,16 @@
 ///     M_top = the k entries of M with the largest <q, key>                            (exact, per query and head)
 ///     o = sum over (key, value) in M_top and C_{<=q} of softmax(scale <q, key>) value
 ///
-/// The search is memory/key_value_memory.hpp; here is what follows it: attention of each query to its own K retrieved pairs.
-/// merge (attention/gate.hpp) puts that and the local attention into one softmax, gate mixes them as the Memorizing Transformer
-/// does.
-///
-/// Attention to the WHOLE memory is crossbatch_attention with the memory as a context.
+/// The search is memory/key_value_memory.hpp; here is what follows it: attention of each query to its own K retrieved pairs
+/// (retrieved_attention), both together, and attention to the WHOLE memory (memory_attention). merge (attention/gate.hpp) puts that
+/// and the local attention into one softmax, gate mixes them as the Memorizing Transformer does.
 ///
 /// Source: paper section 3.1.   Read first: attention/gate.hpp.   Read next: model/transformer.hpp.
 #pragma once
 
 #include "fot/attention/causal_attention.hpp"
 #include "fot/attention/gate.hpp"
+#include "fot/memory/key_value_memory.hpp"
 
 namespace fot {
 
@@ -46,6 +45,7 @@ AttentionResult<Real> retrieved_attention(const Tensor<Real, 4>& q, const Tensor
 }
 
 /// Gradients of retrieved_attention, added; into the retrieved keys and values too (the Memorizing Transformer drops those).
+/// Shapes: each gradient as what it belongs to.   Errors: ShapeError.
 template <class Real>
 void retrieved_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values, Real scale,
                              const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o,
@@ -83,6 +83,52 @@ Attention<Real> retrieved_attention(Tape& tape, const Variable<Real, 4>& q, cons
                                     q.gradient(), keys.gradient(), values.gradient());
         },
         q, keys, values);
+}
+
+/// Attention to the whole of a memory, block by block as it is stored; without gradients.
+///
+/// Shapes: q (1,T,H,D), a memory of G heads of width D, G divides H -> o (1,T,H,D), log_sum_exp (1,H,T).
+/// Cost:   2 T H M D multiply-adds and T H M exponentials.
+/// Errors: ShapeError if q does not fit the memory; ConfigError if the scale is not above 0.
+/// Same as: crossbatch_attention without local keys and with the memory as the context.
+template <class Real>
+AttentionResult<Real> memory_attention(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory, Real scale = 1) {
+    const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
+    require_shape("memory_attention: q", q, Shape<4>{1, -1, -1, memory.width()});
+    require<ShapeError>(heads % memory.heads() == 0, "memory_attention: q has ", heads, " heads, no multiple of the ",
+                        memory.heads(), " of the memory");
+    require<ConfigError>(scale > Real(0), "memory_attention: scale is ", scale, ", expected above 0");
+    const Index group = heads / memory.heads();
+    AttentionResult<Real> result{empty<Real, 4>({1, queries, heads, width}), empty<Real, 3>({1, heads, queries})};
+    parallel_for(heads, [&](Index h) {
+        RunningSoftmax<Real> softmax(head_view(q, 0, h), width, scale);
+        memory.for_each_block(h / group, [&](const auto& keys, const auto& values, Index) {
+            softmax.attend({keys.data, keys.rows, keys.columns, keys.leading},
+                           {values.data, values.rows, values.columns, values.leading});
+        });
+        softmax.write(head_view(result.o, 0, h));
+        for (Index t = 0; t < queries; ++t) result.log_sum_exp(0, h, t) = softmax.log_sum_exp(t);
+    });
+    return result;
+}
+
+/// Attention to the `top_k` best entries of a memory for each query and head, or (top_k 0) to all of it. The memory is constant:
+/// with a top_k above 0 gradients reach the queries, with 0 none do.
+///
+/// Shapes, errors: as above, and those of KeyValueMemory::retrieve.   Cost: T H M D multiply-adds of search, then 2 T H top_k D.
+template <class Real>
+Attention<Real> memory_attention(Tape& tape, const Variable<Real, 4>& q, const KeyValueMemory<Real>& memory, Index top_k,
+                                 Real scale = 1) {
+    if (top_k == 0) {
+        AttentionResult<Real> all = memory_attention(q.value(), memory, scale);
+        return {Variable<Real, 4>(std::move(all.o)), Variable<Real, 3>(std::move(all.log_sum_exp))};
+    }
+    const Shape<4> shape = shape_of(q.value());
+    require_shape("memory_attention: q", q.value(), Shape<4>{1, -1, -1, memory.width()});
+    const RetrievedEntries<Real> found = memory.retrieve(reshaped<3>(q.value(), {shape[1], shape[2], shape[3]}), top_k);
+    const Shape<5> of_found{1, shape[1], shape[2], extent(found.keys, 2), shape[3]};
+    return retrieved_attention(tape, q, Variable<Real, 5>(reshaped<5>(found.keys, of_found)),
+                               Variable<Real, 5>(reshaped<5>(found.values, of_found)), scale);
 }
 
 }  // namespace fot

@@ -71,41 +71,6 @@ struct MemoryOptions {
     bool append = true;  ///< false: the window looks at the memory and is not remembered
 };
 
-namespace detail {
-
-/// Attention of queries (1,T,H,D) to all of a memory.
-template <class Real>
-AttentionResult<Real> attend_to_all(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory) {
-    const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3), group = heads / memory.heads();
-    AttentionResult<Real> result{empty<Real, 4>({1, queries, heads, width}), empty<Real, 3>({1, heads, queries})};
-    parallel_for(heads, [&](Index h) {
-        RunningSoftmax<Real> softmax(head_view(q, 0, h), width, 1);
-        memory.for_each_block(h / group, [&](const auto& keys, const auto& values, Index) {
-            softmax.attend({keys.data, keys.rows, keys.columns, keys.leading},
-                           {values.data, values.rows, values.columns, values.leading});
-        });
-        softmax.write(head_view(result.o, 0, h));
-        for (Index t = 0; t < queries; ++t) result.log_sum_exp(0, h, t) = softmax.log_sum_exp(t);
-    });
-    return result;
-}
-
-/// Attention of the queries of one batch entry, (1,T,H,D), to its memory, whose keys and values are constants.
-template <class Real>
-Attention<Real> attend_to_memory(Tape& tape, const Variable<Real, 4>& q, const KeyValueMemory<Real>& memory, Index top_k) {
-    const Shape<4> shape = shape_of(q.value());
-    if (top_k == 0) {
-        AttentionResult<Real> all = attend_to_all(q.value(), memory);
-        return {Variable<Real, 4>(std::move(all.o)), Variable<Real, 3>(std::move(all.log_sum_exp))};
-    }
-    const RetrievedEntries<Real> found = memory.retrieve(reshaped<3>(q.value(), {shape[1], shape[2], shape[3]}), top_k);
-    const Shape<5> of_found{1, shape[1], shape[2], extent(found.keys, 2), shape[3]};
-    return retrieved_attention(tape, q, Variable<Real, 5>(reshaped<5>(found.keys, of_found)),
-                               Variable<Real, 5>(reshaped<5>(found.values, of_found)));
-}
-
-}  // namespace detail
-
 /// Logits (B,T,V) of one window of tokens (B,T), which then are part of the memory (unless options.append is false).
 ///
 /// On a training tape gradients reach the local keys and values and all queries; what is remembered is constant, as in the
@@ -142,8 +107,7 @@ Variable<Real, 3> window_with_memory(Tape& tape, Transformer<Real>& model, const
             KeyValueMemory<Real>& memory = state.memory(i, b);
             Variable<Real, 4> o_b = take_entries(tape, local.o, b, 1);
             if (memory.size() > 0) {  // with nothing remembered the layer is local, gate or no gate
-                const Attention<Real> remembered =
-                    detail::attend_to_memory(tape, take_entries(tape, q, b, 1), memory, options.top_k);
+                const Attention<Real> remembered = memory_attention(tape, take_entries(tape, q, b, 1), memory, options.top_k);
                 o_b = layer.gate_bias ? gate(tape, remembered.o, o_b, layer.gate_bias)
                                       : merge(tape, remembered, {o_b, take_entries(tape, local.log_sum_exp, b, 1)}).o;
             }
@@ -167,6 +131,7 @@ Tensor<Real, 3> read_window(Transformer<Real>& model, const Tokens& tokens, Memo
 }
 
 /// Reads tokens (B,N) of any length in windows of `window`, the last one ragged: logits (B,N,V).
+/// Errors: ConfigError if window < 1, and those of window_with_memory.
 template <class Real>
 Tensor<Real, 3> read_document(Transformer<Real>& model, const Tokens& tokens, Index window, MemoryState<Real>& state,
                               const MemoryOptions& options = {}) {
