@@ -7,6 +7,8 @@
 /// Command: build/release/examples/long_llama_generate --folder long_llama_3b --prompt-file book.txt --prompt "In short, "
 ///          without --folder a small model of random weights is made and written first, to show that all works
 /// Expect:  text as it is written, then the memory's size and tokens per second, prompt and generation apart.
+#include <sys/resource.h>
+
 #include <charconv>
 #include <chrono>
 
@@ -24,7 +26,7 @@ namespace {
 
 struct GenerationSettings {
     std::string folder, prompt, prompt_file, ids;
-    Index tokens = 100, window = 0, last_context = -1, memory_top_k = 0, capacity = 0;
+    Index tokens = 100, random_prompt = 0, window = 0, last_context = -1, memory_top_k = 0, capacity = 0;
     std::vector<Index> memory_layers;
     SamplingOptions sampling = {.temperature = 0.8, .top_p = 0.95};
     bool greedy = false, oldest_first = false;
@@ -84,6 +86,8 @@ int main(int argc, char** argv) {
         example.option("--prompt", settings.prompt, "text to go on from");
         example.option("--prompt-file", settings.prompt_file, "a file that comes before the prompt");
         example.option("--ids", settings.ids, "token numbers in place of text, as 1,2,3");
+        example.option("--random-prompt", settings.random_prompt,
+                       "so many random tokens in place of text: to measure time and memory");
         example.option("--tokens", settings.tokens, Scaled<Index>{20, 100, 100}, "tokens to write");
         example.option("--memory-layers", settings.memory_layers, "layers with a memory, in place of the checkpoint's");
         example.option("--window", settings.window, "tokens of a window; 0: as in the checkpoint");
@@ -107,6 +111,9 @@ int main(int argc, char** argv) {
         });
         std::unique_ptr<Tokenizer> tokenizer;
         std::vector<std::int32_t> prompt = ids_of(settings.ids);
+        Random random(example.seed());
+        for (Index i = 0; i < settings.random_prompt; ++i)
+            prompt.push_back(static_cast<std::int32_t>(random.below(model.config().vocabulary)));
         if (prompt.empty()) {
             tokenizer = tokenizer_of(folder, model.config().vocabulary);
             std::string text = settings.prompt_file.empty() ? "" : read_text(settings.prompt_file);
@@ -122,7 +129,6 @@ int main(int argc, char** argv) {
                                     {.top_k = settings.memory_top_k,
                                      .capacity = settings.capacity,
                                      .spill = settings.oldest_first ? Spill::oldest_first : Spill::all_at_once});
-        Random random(example.seed());
         std::vector<std::int32_t> written;
         std::string before;
         const Clock::time_point begin = Clock::now();
@@ -145,5 +151,8 @@ int main(int argc, char** argv) {
             example.report().result("generated_tokens_per_second",
                                     static_cast<double>(written.size() - 1) / (all_seconds - prompt_seconds));
         example.report().result("memory_tokens", state.memory_size());
+        rusage usage{};
+        getrusage(RUSAGE_SELF, &usage);
+        example.report().result("peak_resident_mib", usage.ru_maxrss / 1024);
     });
 }

@@ -229,7 +229,7 @@ class LongLlama {
                             AttentionResult<Real>& seen) const {
         if (memory.size() == 0) return;
         Tape tape(Tape::inference);
-        const Attention<Real> best = detail::attend_to_memory(tape, Variable<Real, 4>(take_entries(q, b, 1)), memory, top_k);
+        const Attention<Real> best = memory_attention(tape, Variable<Real, 4>(take_entries(q, b, 1)), memory, top_k);
         const AttentionResult<Real> whole =
             merge(best.o.value(), best.log_sum_exp.value(), take_entries(seen.o, b, 1), take_entries(seen.log_sum_exp, b, 1));
         std::copy_n(whole.o.data(), element_count(whole.o), row(seen.o, b));
