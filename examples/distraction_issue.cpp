@@ -8,7 +8,7 @@
 /// multi_document_perplexity). --full has a fourth model: crossbatch and, beside the next-token loss, an explicit contrastive one.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
-/// Time:    about five minutes on two cores, about half a gigabyte; --quick: seconds; --full: three seeds, longer training.
+/// Time:    about five minutes on two cores, about half a gigabyte; --quick: seconds; --full: three seeds, 32 contexts, about an hour.
 /// Command: build/release/examples/distraction_issue
 /// Expect:  the standard model on the line 1/d, crossbatch above it, with more contexts further above.
 #include <map>
@@ -44,7 +44,7 @@ int main(int argc, char** argv) {
             TextSettings settings;
             MemorySettings memory;
             double contrastive_weight = 0;
-            add_text_options(example, settings, {12, 1000, 1500}, {8, 16, 32});
+            add_text_options(example, settings, {12, 1000, 1000}, {8, 16, 32});
             add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
             example.option("--contrastive-weight", contrastive_weight, Scaled<double>{0, 0, 0.5},
                            "of InfoNCE in a further model; 0: no such model");
