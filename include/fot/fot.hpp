@@ -57,6 +57,7 @@
 #include "fot/model/inference.hpp"       // reading with memory, window by window
 #include "fot/model/generation.hpp"      // writing, token by token
 #include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape and weights
+#include "fot/model/rotary_layout.hpp"          // of checkpoints from elsewhere
 #include "fot/model/local_cache.hpp"            // keys and values of the last tokens
 #include "fot/model/long_llama_state.hpp"       // local caches and memories
 #include "fot/model/long_llama.hpp"             // reading
