@@ -46,7 +46,7 @@ int main(int argc, char** argv) {
     return run_example(argc, argv, "How far beyond its training length does a model use its own document?", [](Example& example) {
         TextSettings settings;
         MemorySettings memory{.smallest = 128};
-        add_text_options(example, settings, {12, 1000, 3000}, {4, 16, 32});
+        add_text_options(example, settings, {12, 800, 3000}, {4, 16, 32});
         add_memory_options(example, memory, {2048, 16384, 16384});
         example.parse();
 
