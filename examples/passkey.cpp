@@ -1,7 +1,7 @@
 /// Does a model find a pass key far beyond the length it was trained on?   (claim C10)
 ///
-/// A byte-level LLaMA is pre-trained on short windows of text, a quarter of them passkey prompts that fit the window. Then it is
-/// continued in two ways, with the same number of tokens:
+/// A byte-level LLaMA learns to find keys in prompts that fit its window, the short ones first, and then is pre-trained on short
+/// windows of text with such prompts among them. It is continued in two ways, with the same number of tokens:
 ///
 ///     fot    by crossbatch in the memory layer: the previous window of the own document beside windows of other documents
 ///     long   on local contexts of twice the length
@@ -16,8 +16,8 @@
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and passkey prompts made here.
 /// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, up to 16M bytes.
 /// Command: build/release/examples/passkey
-/// Expect:  fot near 1 at every length, the others at 0 beyond their own. Today's defaults do not reach that: the pre-trained model
-///          does not yet find keys in its own window.
+/// Expect:  fot near 1 at every length, the others at 0 beyond their own. Not yet: base and long find keys in their windows, fot
+///          has not learned to find them in its memory.
 #include "fot/data/passkey.hpp"
 
 #include <unordered_map>
@@ -38,11 +38,16 @@ namespace {
 struct PasskeySettings {
     std::string corpus = "libstdcxx";
     Index length = 256, batch = 16, steps = 0, further_steps = 0, contexts = 4, seeds = 0, trials = 0, longest = 0, top_k = 32;
+    Index curriculum_steps = 0;
+    double curriculum_accuracy = 0;
     Index width = 128, layers = 4, heads = 2, memory_layer = 2, last_context = 64;
 };
 
-/// Every fourth entry of a batch is a passkey prompt, the others are text.
+/// Every fourth entry of a batch is a passkey prompt, the next one filler of such a prompt, the others are text. So a prompt that
+/// sees contexts of the entries behind it meets more filler, as in a longer prompt, but no other key, which it could not tell from
+/// its own.
 bool is_prompt(Index entry) { return entry % 4 == 0; }
+bool is_filler(Index entry) { return entry % 4 == 1; }
 
 LongLlamaConfig shape_of_model(const PasskeySettings& settings) {
     return {.vocabulary = byte_vocabulary,
@@ -55,59 +60,113 @@ LongLlamaConfig shape_of_model(const PasskeySettings& settings) {
             .memory_layers = {settings.memory_layer}};
 }
 
-/// Documents of `windows` windows, the last of which is trained on: text, and prompts whose answer lies in that window.
+/// Documents of `windows` windows, the last of which is trained on: text, filler, and prompts whose answer lies in that window.
 class PasskeyBatches {
    public:
-    PasskeyBatches(const std::vector<TokenDocument>& documents, Index entries, Index length, Index windows, std::uint64_t seed)
-        : documents_(documents), entries_(entries), length_(length), windows_(windows), random_(seed) {}
+    PasskeyBatches(const std::vector<TokenDocument>& documents, std::uint64_t seed) : documents_(documents), random_(seed) {}
 
-    /// The next batch: all windows but the last are previous ones. Only the answer of a prompt counts.
-    ContextBatch<float> next() {
-        const WindowShape shape{.entries = entries_, .positives = windows_ - 1, .length = length_};
-        ContextBatch<float> batch = sample_contexts<float>(documents_, shape, random_);
-        for (Index b = 0; b < entries_; ++b) {
-            if (!is_prompt(b)) continue;
-            const Index most = windows_ * length_ - 7, least = std::max(shortest_passkey_prompt(), (windows_ - 1) * length_ + 48);
-            const PasskeyPrompt prompt = passkey_prompt(least + random_.below(std::max<Index>(most - least, 1)), random_);
-            const std::vector<std::int32_t> tokens = byte_tokens(prompt.text + prompt.answer + ".");
-            const auto size = static_cast<Index>(tokens.size()), asked = static_cast<Index>(prompt.text.size());
-            const auto token = [&](Index i) { return i < size ? tokens[static_cast<std::size_t>(i)] : 0; };
-            for (Index t = 0; t < length_; ++t) {
-                for (Index window = 1; window < windows_; ++window)
-                    batch.previous((window - 1) * entries_ + b, t) = token((windows_ - 1 - window) * length_ + t);
-                const Index at = (windows_ - 1) * length_ + t;
-                batch.current(b, t) = token(at);
-                batch.targets(b, t) = token(at + 1);
-                batch.mask(b, t) = at + 1 >= asked && at + 1 < size ? 1.0f : 0.0f;
-            }
-        }
+    /// The next batch: all windows but the last are previous ones. `only_prompts`: no text, no filler.
+    ContextBatch<float> next(Index entries, Index length, Index windows, bool only_prompts = false) {
+        const WindowShape shape{.entries = entries, .positives = windows - 1, .length = length};
+        ContextBatch<float> batch =
+            only_prompts ? fot::detail::empty_context_batch<float>(shape) : sample_contexts<float>(documents_, shape, random_);
+        for (Index b = 0; b < entries; ++b)
+            if (only_prompts || is_prompt(b))
+                write_prompt(shape, b, batch);
+            else if (is_filler(b))
+                write(shape, b, filler(windows * length + 1), windows * length + 1, 1, batch);
         return batch;
     }
 
     Random& random() { return random_; }
 
    private:
+    /// A prompt of any length that ends in the last window. If it is too long for a single one, its front is cut off, but not its
+    /// key.
+    void write_prompt(const WindowShape& shape, Index b, ContextBatch<float>& batch) {
+        const Index windows = shape.positives + 1, most = windows * shape.length - 7,
+                    least = std::max(shortest_passkey_prompt(), (windows - 1) * shape.length + 48);
+        for (;;) {
+            const PasskeyPrompt prompt =
+                passkey_prompt(least + random_.below(std::max<Index>(most - least, shape.length / 2)), random_);
+            const auto size = static_cast<Index>(prompt.text.size());
+            const Index cut = std::clamp<Index>(size - most, 0, prompt.key_at);
+            if (size - cut > most) continue;
+            write(shape, b, prompt.text.substr(static_cast<std::size_t>(cut)) + prompt.answer + ".", size - cut, 0.02f, batch);
+            return;
+        }
+    }
+
+    /// The filler of a prompt from a random place on.
+    std::string filler(Index bytes) {
+        const PasskeyPrompt prompt = passkey_prompt(4 * bytes + 1000, random_);
+        for (;;) {
+            const Index first = 100 + random_.below(3 * bytes);
+            const std::string text = prompt.text.substr(static_cast<std::size_t>(first), static_cast<std::size_t>(bytes));
+            if (text.find("key") == std::string::npos) return text;
+        }
+    }
+
+    /// Writes a text over entry b. What comes before byte `asked` counts `before` in the loss, the rest 1.
+    static void write(const WindowShape& shape, Index b, const std::string& text, Index asked, float before,
+                      ContextBatch<float>& batch) {
+        const std::vector<std::int32_t> tokens = byte_tokens(text);
+        const auto size = static_cast<Index>(tokens.size());
+        const auto token = [&](Index i) { return i < size ? tokens[static_cast<std::size_t>(i)] : 0; };
+        const Index previous = shape.positives;
+        for (Index t = 0; t < shape.length; ++t) {
+            for (Index window = 0; window < previous; ++window)
+                batch.previous(window * shape.entries + b, t) = token((previous - 1 - window) * shape.length + t);
+            const Index at = previous * shape.length + t;
+            batch.current(b, t) = token(at);
+            batch.targets(b, t) = token(at + 1);
+            batch.mask(b, t) = at + 1 >= size ? 0.0f : at + 1 >= asked ? 1.0f : before;
+        }
+    }
+
     const std::vector<TokenDocument>& documents_;
-    Index entries_, length_, windows_;
     Random random_;
 };
 
-/// Trains for `steps`, on from the weights as they are; what is kept in `name` is not trained again. `kind`: base, fot, long.
+/// The share of the prompts in a batch whose every answer byte was predicted.
+double answered(const ContextBatch<float>& batch, const Tensor<float, 3>& logits, bool only_prompts) {
+    const Tensor<std::uint8_t, 2> correct = correct_predictions(logits, batch.targets);
+    Proportion right;
+    for (Index b = 0; b < extent(correct, 0); ++b) {
+        if (!only_prompts && !is_prompt(b)) continue;
+        bool all = true;
+        for (Index t = 0; t < extent(correct, 1); ++t) all = all && (batch.mask(b, t) != 1.0f || correct(b, t) != 0);
+        right.add(all);
+    }
+    return right.value();
+}
+
+/// Trains for `steps`, on from the weights as they are; what is kept is not trained again. `kind`: base, fot, long. A base model
+/// begins with a curriculum: prompts alone, the short ones first, until it answers them.
 void train(Example& example, const PasskeySettings& settings, const std::string& kind, Index steps,
            const std::vector<TokenDocument>& documents, std::uint64_t seed, Transformer<float>& model) {
-    const bool fot = kind == "fot", wide = kind == "long";
-    const Index entries = wide ? settings.batch / 2 : settings.batch, length = wide ? 2 * settings.length : settings.length;
-    PasskeyBatches batches(documents, entries, length, fot ? 2 : 1, seed + 1000);
+    const bool fot = kind == "fot", base = kind == "base";
+    const Index windows = fot ? 2 : 1, entries = kind == "long" ? settings.batch / 2 : settings.batch,
+                length = kind == "long" ? 2 * settings.length : settings.length;
+    const auto stage = [&](Index bytes, Index batch) {
+        return Stage<LengthAndBatch>{{bytes, batch}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy};
+    };
+    LengthSchedule lengths = LengthSchedule::stages(
+        {stage(112, 2 * entries), stage(150, 3 * entries / 2), stage(200, 5 * entries / 4), stage(length, entries)});
+    Index curriculum = base ? settings.curriculum_steps : 0;  // steps of it, fewer once it has ended earlier
+
+    PasskeyBatches batches(documents, seed + 1000);
     Muon<float> optimizer(model.parameters(), {});
-    const LearningRate schedule = LearningRate::linear_decay(kind == "base" ? 1 : 0.5, 40, steps);
-    examples::Progress bar(message("train ", kind, ", seed ", seed), steps);
+    const LearningRate warm = LearningRate::constant(0.4, 40),
+                       schedule = LearningRate::linear_decay(base ? 0.6 : 0.4, base ? 0 : 40, steps);
+    const Index most = curriculum + steps;
+    examples::Progress bar(message("train ", kind, ", seed ", seed), most);
     const std::filesystem::path checkpoint =
-        example.output() /
-        message(kind, "_", settings.steps, kind == "base" ? "" : message("_", steps), "steps_seed", seed, ".safetensors");
+        example.output() / message(kind, "_", settings.steps, base ? "" : message("_", steps), "steps_seed", seed, ".safetensors");
     Trainer<float> trainer(
         model.parameters(), optimizer,
-        {.steps = steps,
-         .learning_rate = [&](Index step) { return schedule.at(step); },
+        {.steps = most,
+         .learning_rate = [&](Index step) { return step < curriculum ? warm.at(step) : schedule.at(step - curriculum); },
          .checkpoint = checkpoint,
          .metadata = {{"program", "passkey"},
                       {"model", kind},
@@ -115,21 +174,41 @@ void train(Example& example, const PasskeySettings& settings, const std::string&
                       {"corpus", settings.corpus},
                       {"length", message(settings.length)},
                       {"batch", message(settings.batch)},
+                      {"curriculum", message(settings.curriculum_steps, " steps, accuracy ", settings.curriculum_accuracy)},
                       {"contexts", message(settings.contexts)}},
-         .progress = [&](const fot::Progress& at) { bar.update(at.steps_done, message("loss ", fixed(at.loss))); }});
+         .progress =
+             [&](const fot::Progress& at) {
+                 bar.update(at.steps_done + (base ? settings.curriculum_steps - curriculum : 0),
+                            message("loss ", fixed(at.loss), ", answered ", fixed(*at.accuracy, 2)));
+             }});
     trainer.keep("batches", batches.random());
+    trainer.keep("lengths", lengths);
+    trainer.keep("curriculum", curriculum);
     trainer.resume();
-    // Entry i sees its own previous window and those of i+1 ... i+contexts-1: a prompt never sees another prompt, whose key it
-    // could not tell from its own.
-    const ContextTable table = previous_contexts(entries, 1, settings.contexts - 1);
-    const TrainingOutcome outcome = trainer.run([&](Index) {
-        const ContextBatch<float> batch = batches.next();
+    // Entry i sees its own previous window and those of i+1 ... i+contexts-1. The last quarter of the text sees none: the model
+    // must stay good without a memory.
+    ContextTable table = previous_contexts(entries, 1, settings.contexts - 1);
+    for (Index b = 3; b < entries; b += 4) {
+        table.contexts[static_cast<std::size_t>(b)].clear();
+        table.positives[static_cast<std::size_t>(b)] = 0;
+    }
+    const TrainingOutcome outcome = trainer.run([&](Index step) {
+        const bool short_prompts = step < curriculum;
+        const LengthAndBatch at = short_prompts ? lengths.next(step, batches.random()) : LengthAndBatch{length, entries};
+        const ContextBatch<float> batch = batches.next(at.batch, at.length, windows, short_prompts);
         Tape tape;
         const Variable<float, 3> logits =
             fot ? model.crossbatch(tape, {batch.previous, batch.current, table}) : model.local(tape, batch.current);
         const Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::row_mean);
         tape.backward(loss);
-        return StepResult{.loss = static_cast<double>(loss.value()(0)), .tokens = entries * length};
+        const double accuracy = answered(batch, logits.value(), short_prompts);
+        if (short_prompts) {
+            lengths.observe(accuracy);
+            if (lengths.finished()) curriculum = step + 1;
+        }
+        StepResult result{.loss = static_cast<double>(loss.value()(0)), .accuracy = accuracy, .tokens = at.batch * at.length};
+        result.done = step + 1 == curriculum + steps;
+        return result;
     });
     if (outcome == TrainingOutcome::interrupted)
         throw Interrupted(message("training is kept in ", checkpoint.string(), "; the same command goes on from there"));
@@ -192,14 +271,21 @@ int main(int argc, char** argv) {
         PasskeySettings settings;
         example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
         example.option("--steps", settings.steps, Scaled<Index>{12, 1500, 3000}, "steps of pre-training");
+        example.option("--curriculum-steps", settings.curriculum_steps, Scaled<Index>{8, 1500, 1500},
+                       "most steps on prompts alone, before that");
+        example.option("--curriculum-accuracy", settings.curriculum_accuracy, Scaled<double>{0.01, 0.8, 0.8},
+                       "share of answers that ends a stage of them");
         example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 500, 1000}, "steps of each continuation");
         example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed");
         example.option("--length", settings.length, "local context of training, bytes");
         example.option("--batch", settings.batch, "documents in a batch");
+        example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch, at most 4");
         example.option("--trials", settings.trials, Scaled<Index>{2, 100, 100}, "prompts of each length");
         example.option("--longest", settings.longest, Scaled<Index>{4096, 1048576, 16777216}, "bytes of the longest prompt");
         example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
         example.parse();
+        require<ConfigError>(settings.contexts >= 1 && settings.contexts <= 4, "--contexts ", settings.contexts,
+                             ": expected 1 ... 4");
         require<ConfigError>(settings.length >= 200 && settings.batch >= 8 && settings.batch % 8 == 0, "--length ", settings.length,
                              ", --batch ", settings.batch, ": expected 200 or more, and a multiple of 8");
 

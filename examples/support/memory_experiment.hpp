@@ -107,8 +107,8 @@ inline void add_memory_options(Example& example, MemorySettings& settings, const
 
 /// What is trained on and what is measured: the split of the corpus. (Call it after unless_checkpoint.) With a --checkpoint that
 /// was trained on another corpus nothing has been seen before, and all documents of two windows or more are measured, but for the
-/// first `stream_tokens` (at least), which become the validation part. Errors: those of load_split and stored_text_model; DataError
-/// if no document is left to be measured.
+/// first `stream_tokens` (at least), which become the validation part.
+/// Errors: those of load_split; DataError if no document is left to be measured.
 inline CorpusSplit held_out(const TextSettings& settings, const MemorySettings& memory, Index stream_tokens) {
     if (memory.checkpoint.empty()) return load_split(settings);
     if (read_metadata(memory.checkpoint)["corpus"] == settings.corpus) return load_split(settings);

@@ -19,8 +19,9 @@ namespace fot {
 
 /// A map into heads, (H*D, E), made for one layout, as it must be for the other.
 ///
-/// Copies the bytes as they are stored, whatever their dtype. Errors: ConfigError if the rows do not divide into `heads` of even
-/// width. Same as: the weight itself if the layouts are the same; there and back gives what was there.
+/// Copies the bytes as they are stored, whatever their dtype.
+/// Errors:  ConfigError if the rows do not divide into `heads` of even width.
+/// Same as: the weight itself if the layouts are the same; there and back gives what was there.
 inline StoredMatrix with_rotary_layout(const StoredMatrix& weight, Index heads, RotaryLayout from, RotaryLayout to) {
     require<ConfigError>(heads >= 1 && weight.rows % (2 * heads) == 0, "with_rotary_layout: the ", weight.rows,
                          " rows do not divide into ", heads, " heads of even width");

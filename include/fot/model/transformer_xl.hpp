@@ -7,7 +7,7 @@
 /// continued as the other. Rotary positions run on from the previous window to the current one (only distances matter), layers
 /// without positions stay without.
 ///
-/// Source: Dai et al. 2019; the paper's fine-tuning experiments. Departs from it in: rotary positions instead of relative position embeddings.
+/// Source: Dai et al. 2019; the paper's fine-tuning. Departs from it in: rotary positions instead of relative position embeddings.
 /// Read first: model/transformer.hpp.   Read next: model/inference.hpp (the same idea with a memory that grows).
 #pragma once
 
