@@ -12,9 +12,8 @@
 /// Time:    about five minutes and half a gigabyte on two cores; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/contrastive_loss
 /// Expect:  crossbatch raises r_d more than InfoNCE does beside a standard transformer's loss. To crossbatch, InfoNCE of the
-/// default
-///          weight adds next to nothing; a larger --weight raises r_d and costs bits per byte. Against the hardest keys alone it
-///          does harm. paper_notes.md has the figures.
+///          default weight adds next to nothing; a larger --weight raises r_d and costs bits per byte. Against the hardest keys
+///          alone it does harm. paper_notes.md has the figures.
 #include <map>
 
 #include "support/text_experiment.hpp"

@@ -9,7 +9,7 @@
 /// whole 512-token documents, given the same memory afterwards).
 ///
 /// Data:    made here.
-/// Time:    about four minutes on two cores; --quick: seconds; --full: three seeds to 16M tokens, about two hours.
+/// Time:    about four minutes on two cores; --quick: seconds; --full: three seeds to 16M tokens (hours).
 /// Memory:  below 1 GiB whatever the number of memory tokens; 3.3 GiB to train with the 512 contexts of --full.
 /// Command: build/release/examples/dictionary_lookup          --memory-tokens 16777216 --training hard   for one point of it
 /// Expect:  accuracy near 1 up to a million tokens for `uniform` and `hard`; see examples/README.md for times and figures.

@@ -8,7 +8,7 @@
 /// multi_document_perplexity). --full has a fourth model: crossbatch and, beside the next-token loss, an explicit contrastive one.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
-/// Time:    about five minutes on two cores, about half a gigabyte; --quick: seconds; --full: three seeds, 32 contexts, an hour.
+/// Time:    about five minutes on two cores, about half a gigabyte; --quick: seconds; --full: three seeds, 32 contexts.
 /// Command: build/release/examples/distraction_issue
 /// Expect:  the standard model on the line 1/d, crossbatch above it, with more contexts further above.
 #include <map>
