@@ -46,8 +46,8 @@ int main(int argc, char** argv) {
     return run_example(argc, argv, "How far beyond its training length does a model use its own document?", [](Example& example) {
         TextSettings settings;
         MemorySettings memory{.smallest = 128};
-        add_text_options(example, settings, {12, 800, 3000}, {4, 16, 32});
-        add_memory_options(example, memory, {2048, 16384, 16384});
+        add_text_options(example, settings, {12, 600, 600}, {4, 32, 32});
+        add_memory_options(example, memory, {2048, 16384, 16384}, {8192, 65536, 65536});
         example.parse();
 
         const std::string many = message("crossbatch_", settings.contexts);

@@ -142,13 +142,13 @@ int main(int argc, char** argv) {
             TextSettings settings;
             MemorySettings memory;
             Index further = 0;
-            add_text_options(example, settings, {12, 1000, 4000}, {4, 16, 16});
-            example.option("--further-steps", further, Scaled<Index>{8, 600, 1500}, "training steps of each continuation");
+            add_text_options(example, settings, {12, 600, 600}, {4, 16, 16});
+            example.option("--further-steps", further, Scaled<Index>{8, 400, 400}, "training steps of each continuation");
             example.option("--checkpoint", memory.checkpoint, "continue this model, in place of one that is trained here first");
             example.option("--top-k", memory.top_k, "retrieved entries per query and head; 0: the whole memory");
             example.option("--documents", memory.documents, Scaled<Index>{2, 0, 0},
                            "documents of each kind that are measured; 0: all");
-            example.option("--longest", memory.longest, Scaled<Index>{16384, 131072, 0}, "bytes of each that are read; 0: all");
+            example.option("--longest", memory.longest, Scaled<Index>{16384, 16384, 16384}, "bytes of each that are read; 0: all");
             example.parse();
             if (!memory.checkpoint.empty()) stored_text_model(memory.checkpoint, settings);
 

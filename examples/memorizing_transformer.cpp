@@ -54,8 +54,8 @@ int main(int argc, char** argv) {
         argc, argv, "Is it better to train on a memory, or by crossbatch and then shortly on a memory?", [](Example& example) {
             TextSettings settings;
             MemorySettings memory{.smallest = 128};
-            add_text_options(example, settings, {12, 1000, 3000}, {2, 8, 8});
-            add_memory_options(example, memory, {2048, 16384, 16384});
+            add_text_options(example, settings, {12, 600, 600}, {2, 8, 8});
+            add_memory_options(example, memory, {2048, 16384, 16384}, {8192, 65536, 65536});
             example.parse();
 
             const std::vector<TrainingPlan> models = plans(settings);

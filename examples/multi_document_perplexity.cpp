@@ -71,7 +71,7 @@ int main(int argc, char** argv) {
         argc, argv, "What happens to a language model when its memory fills with other documents?", [](Example& example) {
             TextSettings settings;
             MemorySettings memory;
-            add_text_options(example, settings, {12, 800, 3000}, {16, 32, 32});
+            add_text_options(example, settings, {12, 600, 600}, {16, 32, 32});
             add_memory_options(example, memory, {8192, 524288, 524288}, {8192, 32768, 32768});
             memory.other_top_ks = {32, 0};
             example.option("--other-top-k", memory.other_top_ks, "measured as well at the largest memory; 0: the whole of it");

@@ -96,7 +96,7 @@ struct MemorySettings {
 
 /// Declares the options of MemorySettings on the example.
 inline void add_memory_options(Example& example, MemorySettings& settings, const Scaled<Index>& largest,
-                               const Scaled<Index>& longest = {8192, 262144, 0}) {
+                               const Scaled<Index>& longest) {
     example.option("--smallest", settings.smallest, "smallest memory, tokens; each further one is four times as large");
     example.option("--largest", settings.largest, largest, "largest memory, tokens");
     example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
