@@ -1,0 +1,273 @@
+// The fused operations of attention/, memory/ and loss/ beside their definitions, number by number.
+#include "fot/attention/crossbatch_attention.hpp"
+#include "fot/attention/memory_attention.hpp"
+#include "fot/loss/contrastive_loss.hpp"
+#include "fot/memory/exact_search.hpp"
+#include "support/agreement.hpp"
+
+using namespace fot;
+using namespace fot::testing;
+
+namespace {
+
+/// Each entry sees some of the contexts, the first few of which are its own. `least` contexts, and `least` of either kind.
+ContextTable random_table(Index entries, Index sources, Index least, Random& random) {
+    ContextTable table{sources, {}, {}};
+    std::vector<Index> all;
+    for (Index c = 0; c < sources; ++c) all.push_back(c);
+    for (Index b = 0; b < entries; ++b) {
+        random.shuffle(all);
+        const Index seen = 2 * least + random.below(sources - 2 * least + 1);
+        table.contexts.emplace_back(all.begin(), all.begin() + seen);
+        table.positives.push_back(least + random.below(seen - 2 * least + 1));
+    }
+    return table;
+}
+
+/// What a query sees: softmax over scores that are added one by one.
+class Seen {
+   public:
+    void add(const Scalar& score, std::vector<Scalar> value) {
+        scores_.push_back(score);
+        values_.push_back(std::move(value));
+    }
+    Scalar log_sum_exp() const {
+        if (scores_.empty()) return -std::numeric_limits<double>::infinity();
+        Scalar sum;
+        for (const Scalar& score : scores_) sum += exp(score);
+        return log(sum);
+    }
+    Scalar weighted(Index e) const {
+        if (scores_.empty()) return 0;
+        Scalar sum, weights;
+        for (std::size_t i = 0; i < scores_.size(); ++i) {
+            sum += exp(scores_[i]) * values_[i][static_cast<std::size_t>(e)];
+            weights += exp(scores_[i]);
+        }
+        return sum / weights;
+    }
+
+   private:
+    std::vector<Scalar> scores_;
+    std::vector<std::vector<Scalar>> values_;
+};
+
+/// scale <q[b,t,h], keys[b,u,g]>
+Scalar score(const Scalars<4>& q, Index b, Index t, Index h, const Scalars<4>& keys, Index at, Index u, Index g, double scale) {
+    Scalar sum;
+    for (Index d = 0; d < q.shape[3]; ++d) sum += q(b, t, h, d) * keys(at, u, g, d);
+    return scale * sum;
+}
+
+std::vector<Scalar> value(const Scalars<4>& values, Index at, Index u, Index g) {
+    std::vector<Scalar> row;
+    for (Index e = 0; e < values.shape[3]; ++e) row.push_back(values(at, u, g, e));
+    return row;
+}
+
+/// A result of attention, made of what each query (b,t,h) has seen.
+template <class Look>
+std::tuple<Scalars<4>, Scalars<3>> attend(const Scalars<4>& q, Index value_width, Look&& look) {
+    Scalars<4> o({q.shape[0], q.shape[1], q.shape[2], value_width});
+    Scalars<3> log_sum_exp({q.shape[0], q.shape[2], q.shape[1]});
+    for (Index b = 0; b < q.shape[0]; ++b)
+        for (Index t = 0; t < q.shape[1]; ++t)
+            for (Index h = 0; h < q.shape[2]; ++h) {
+                Seen seen;
+                look(seen, b, t, h);
+                log_sum_exp(b, h, t) = seen.log_sum_exp();
+                for (Index e = 0; e < value_width; ++e) o(b, t, h, e) = seen.weighted(e);
+            }
+    return {o, log_sum_exp};
+}
+
+std::tuple<Variable<double, 4>, Variable<double, 3>> both(const Attention<double>& attention) {
+    return {attention.o, attention.log_sum_exp};
+}
+
+/// Sizes of a case: grouped queries, values of another width than keys.
+struct Sizes {
+    explicit Sizes(Random& random)
+        : entries(up_to(3, random)),
+          queries(up_to(6, random)),
+          keys(queries + random.below(4)),
+          key_heads(up_to(2, random)),
+          group(up_to(2, random)),
+          width(up_to(5, random)),
+          value_width(up_to(5, random)),
+          sources(2 + random.below(4)),
+          rows(up_to(5, random)),
+          scale(0.25 + random.uniform()) {}
+    Index entries, queries, keys, key_heads, group, width, value_width, sources, rows;
+    double scale;
+};
+
+}  // namespace
+
+TEST_CASE("crossbatch attention agrees with one softmax over all that a query sees") {
+    each_case([](Random& random) {
+        const Sizes s(random);
+        const ContextTable table = random_table(s.entries, s.sources, 0, random);
+        const auto q = normal_variable<4>({s.entries, s.queries, s.key_heads * s.group, s.width}, random),
+                   k = normal_variable<4>({s.entries, s.keys, s.key_heads, s.width}, random),
+                   v = normal_variable<4>({s.entries, s.keys, s.key_heads, s.value_width}, random),
+                   context_k = normal_variable<4>({s.sources, s.rows, s.key_heads, s.width}, random),
+                   context_v = normal_variable<4>({s.sources, s.rows, s.key_heads, s.value_width}, random);
+        AttentionOptions<double> options{.scale = s.scale};
+        options.causal = random.below(4) > 0;
+        if (random.below(2) == 0)
+            for (Index t = 0; t < s.queries; ++t) options.query_positions.push_back(random.below(s.keys));
+        return disagreement(
+            [&](Tape& tape) { return both(crossbatch_attention(tape, q, k, v, context_k, context_v, table, options)); },
+            [&](const Scalars<4>& q_in, const Scalars<4>& k_in, const Scalars<4>& v_in, const Scalars<4>& ck,
+                const Scalars<4>& cv) {
+                return attend(q_in, s.value_width, [&](Seen& seen, Index b, Index t, Index h) {
+                    const Index g = h / s.group, place = options.query_positions.empty()
+                                                             ? s.keys - s.queries + t
+                                                             : options.query_positions[static_cast<std::size_t>(t)];
+                    for (Index u = 0; u < (options.causal ? place + 1 : s.keys); ++u)
+                        seen.add(score(q_in, b, t, h, k_in, b, u, g, s.scale), value(v_in, b, u, g));
+                    for (const Index c : table.contexts[static_cast<std::size_t>(b)])
+                        for (Index u = 0; u < s.rows; ++u) seen.add(score(q_in, b, t, h, ck, c, u, g, s.scale), value(cv, c, u, g));
+                });
+            },
+            q, k, v, context_k, context_v);
+    });
+}
+
+TEST_CASE("attention to contexts alone agrees with a softmax over them") {
+    each_case([](Random& random) {
+        const Sizes s(random);
+        const ContextTable table = random_table(s.entries, s.sources, 0, random);
+        const auto q = normal_variable<4>({s.entries, s.queries, s.key_heads * s.group, s.width}, random),
+                   context_k = normal_variable<4>({s.sources, s.rows, s.key_heads, s.width}, random),
+                   context_v = normal_variable<4>({s.sources, s.rows, s.key_heads, s.value_width}, random);
+        return disagreement([&](Tape& tape) { return both(context_attention(tape, q, context_k, context_v, table, s.scale)); },
+                            [&](const Scalars<4>& q_in, const Scalars<4>& ck, const Scalars<4>& cv) {
+                                return attend(q_in, s.value_width, [&](Seen& seen, Index b, Index t, Index h) {
+                                    for (const Index c : table.contexts[static_cast<std::size_t>(b)])
+                                        for (Index u = 0; u < s.rows; ++u)
+                                            seen.add(score(q_in, b, t, h, ck, c, u, h / s.group, s.scale),
+                                                     value(cv, c, u, h / s.group));
+                                });
+                            },
+                            q, context_k, context_v);
+    });
+}
+
+TEST_CASE("attention to retrieved pairs agrees with a softmax over them, and merging with one over both") {
+    each_case([](Random& random) {
+        const Sizes s(random);
+        const Index heads = s.key_heads * s.group, retrieved = random.below(6);
+        const auto q = normal_variable<4>({s.entries, s.queries, heads, s.width}, random),
+                   k = normal_variable<4>({s.entries, s.queries, heads, s.width}, random),
+                   v = normal_variable<4>({s.entries, s.queries, heads, s.value_width}, random);
+        const auto keys = normal_variable<5>({s.entries, s.queries, heads, retrieved, s.width}, random),
+                   values = normal_variable<5>({s.entries, s.queries, heads, retrieved, s.value_width}, random);
+        return disagreement(
+            [&](Tape& tape) {
+                return both(merge(tape, retrieved_attention(tape, q, keys, values, s.scale),
+                                  causal_attention(tape, q, k, v, {.scale = s.scale})));
+            },
+            [&](const Scalars<4>& q_in, const Scalars<4>& k_in, const Scalars<4>& v_in, const Scalars<5>& found,
+                const Scalars<5>& found_values) {
+                return attend(q_in, s.value_width, [&](Seen& seen, Index b, Index t, Index h) {
+                    for (Index u = 0; u <= t; ++u) seen.add(score(q_in, b, t, h, k_in, b, u, h, s.scale), value(v_in, b, u, h));
+                    for (Index j = 0; j < retrieved; ++j) {
+                        Scalar sum;
+                        std::vector<Scalar> of_pair;
+                        for (Index d = 0; d < s.width; ++d) sum += q_in(b, t, h, d) * found(b, t, h, j, d);
+                        for (Index e = 0; e < s.value_width; ++e) of_pair.push_back(found_values(b, t, h, j, e));
+                        seen.add(s.scale * sum, of_pair);
+                    }
+                });
+            },
+            q, k, v, keys, values);
+    });
+}
+
+TEST_CASE("the learned gate agrees with its definition") {
+    each_case([](Random& random) {
+        const Shape<4> shape{up_to(3, random), up_to(6, random), up_to(4, random), up_to(5, random)};
+        const auto memory = normal_variable<4>(shape, random), local = normal_variable<4>(shape, random);
+        const auto bias = normal_variable<1>({shape[2]}, random);
+        return disagreement([&](Tape& tape) { return std::tuple(gate(tape, memory, local, bias)); },
+                            [&](const Scalars<4>& m, const Scalars<4>& l, const Scalars<1>& b_g) {
+                                Scalars<4> o(shape);
+                                for (Index b = 0; b < shape[0]; ++b)
+                                    for (Index t = 0; t < shape[1]; ++t)
+                                        for (Index h = 0; h < shape[2]; ++h) {
+                                            const Scalar g = 1.0 / (exp(0.0 - b_g(h)) + 1.0);
+                                            for (Index e = 0; e < shape[3]; ++e)
+                                                o(b, t, h, e) = g * m(b, t, h, e) + (1.0 - g) * l(b, t, h, e);
+                                        }
+                                return std::tuple(o);
+                            },
+                            memory, local, bias);
+    });
+}
+
+TEST_CASE("the contrastive loss agrees with its definition, against all negatives and against the hardest") {
+    each_case([](Random& random) {
+        const Sizes s(random);
+        const ContextTable table = random_table(s.entries, s.sources, 1, random);
+        const Index heads = s.key_heads * s.group, hardest = random.below(4);
+        const auto q = normal_variable<4>({s.entries, s.queries, heads, s.width}, random),
+                   context_k = normal_variable<4>({s.sources, s.rows, s.key_heads, s.width}, random);
+        return disagreement(
+            [&](Tape& tape) { return std::tuple(contrastive_loss(tape, q, context_k, table, hardest, s.scale, 0.7)); },
+            [&](const Scalars<4>& q_in, const Scalars<4>& keys) {
+                Scalars<1> loss(Shape<1>{1});
+                for (Index b = 0; b < s.entries; ++b)
+                    for (Index t = 0; t < s.queries; ++t)
+                        for (Index h = 0; h < heads; ++h) {
+                            const auto& list = table.contexts[static_cast<std::size_t>(b)];
+                            Scalar positive;
+                            std::vector<Scalar> negatives;
+                            for (std::size_t i = 0; i < list.size(); ++i)
+                                for (Index u = 0; u < s.rows; ++u) {
+                                    const Scalar of_key = score(q_in, b, t, h, keys, list[i], u, h / s.group, s.scale);
+                                    if (static_cast<Index>(i) < table.positives[static_cast<std::size_t>(b)])
+                                        positive += exp(of_key);
+                                    else
+                                        negatives.push_back(of_key);
+                                }
+                            std::sort(negatives.begin(), negatives.end(),
+                                      [](const Scalar& x, const Scalar& y) { return x.value() > y.value(); });
+                            if (hardest > 0 && hardest < static_cast<Index>(negatives.size()))
+                                negatives.resize(static_cast<std::size_t>(hardest));
+                            Scalar all = positive;
+                            for (const Scalar& negative : negatives) all += exp(negative);
+                            loss(0) += log(all) - log(positive);
+                        }
+                loss(0) = 0.7 * loss(0) / static_cast<double>(s.entries * s.queries * heads);
+                return std::tuple(loss);
+            },
+            q, context_k);
+    });
+}
+
+TEST_CASE("exact search agrees with sorting all scores") {
+    each_case([](Random& random) {
+        const Index count = random.below(700), width = up_to(40, random), k = random.below(60);
+        const auto keys = normal_tensor<double, 2>({count, width}, 1, random),
+                   queries = normal_tensor<double, 2>({up_to(40, random), width}, 1, random);
+        const SearchResult<double> found = exact_search(keys, queries, k);
+        REQUIRE(extent(found.scores, 1) == std::min(k, count));
+        double worst = 0;
+        for (Index n = 0; n < extent(queries, 0); ++n) {
+            std::vector<std::pair<double, Index>> all;
+            for (Index i = 0; i < count; ++i) {
+                double sum = 0;
+                for (Index d = 0; d < width; ++d) sum += queries(n, d) * keys(i, d);
+                all.emplace_back(-sum, i);
+            }
+            std::sort(all.begin(), all.end());
+            for (Index j = 0; j < extent(found.scores, 1); ++j) {
+                worst = std::max(worst, std::abs(found.scores(n, j) + all[static_cast<std::size_t>(j)].first));
+                CHECK(found.indices(n, j) == all[static_cast<std::size_t>(j)].second);
+            }
+        }
+        return worst;
+    });
+}
