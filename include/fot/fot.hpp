@@ -4,6 +4,7 @@
 // The reading order is not the alphabet.
 // clang-format off
 
+#include "fot/core/version.hpp"       // of the library
 #include "fot/core/check.hpp"         // errors that name what was wrong
 #include "fot/core/allocator.hpp"     // freed blocks are kept for the next tensor
 #include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
