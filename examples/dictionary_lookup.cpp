@@ -145,6 +145,7 @@ void train(Example& example, const Settings& settings, const Training& training,
         {.steps = settings.curriculum_steps + training.steps,
          .learning_rate = [&](Index step) { return step < curriculum ? constant.at(step) : decaying.at(step - curriculum); },
          .checkpoint = checkpoint,
+         .checkpoint_every_seconds = 60,
          .metadata = made_for(settings, training, seed),
          .progress =
              [&](const fot::Progress& at) {

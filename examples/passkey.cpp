@@ -168,6 +168,7 @@ void train(Example& example, const PasskeySettings& settings, const std::string&
         {.steps = most,
          .learning_rate = [&](Index step) { return step < curriculum ? warm.at(step) : schedule.at(step - curriculum); },
          .checkpoint = checkpoint,
+         .checkpoint_every_seconds = 60,
          .metadata = {{"program", "passkey"},
                       {"model", kind},
                       {"seed", message(seed)},

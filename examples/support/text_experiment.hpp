@@ -178,6 +178,7 @@ inline Transformer<float> trained_text_model(Example& example, TextSettings& set
                                {.steps = steps,
                                 .learning_rate = [&](Index step) { return schedule.at(first + step); },
                                 .checkpoint = checkpoint,
+                                .checkpoint_every_seconds = 60,
                                 .metadata = metadata,
                                 .progress =
                                     [&](const fot::Progress& at) {

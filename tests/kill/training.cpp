@@ -1,0 +1,86 @@
+// A training that keeps a checkpoint every few steps and writes a result at its end, to be killed at any moment (kill.sh).
+//
+//     killed_training FOLDER            trains on from what FOLDER holds; leaves model.safetensors and losses.csv
+//     killed_training FOLDER --check    reads both, if they are there, and fails unless they are whole
+#include <cstdio>
+#include <fot/fot.hpp>
+#include <fstream>
+#include <sstream>
+#include <string>
+
+using namespace fot;
+
+namespace {
+
+constexpr Index steps = 1500, measured_every = 50;
+
+/// Documents that repeat a few words of their own.
+std::vector<TokenDocument> documents() {
+    Random random(1);
+    std::vector<TokenDocument> all(12);
+    for (TokenDocument& document : all) {
+        std::int32_t word[4];
+        for (std::int32_t& letter : word) letter = static_cast<std::int32_t>(random.below(10));
+        for (Index t = 0; t < 2000; ++t) document.tokens.push_back(random.uniform() < 0.1 ? 10 : word[t % 4]);
+    }
+    return all;
+}
+
+void write(const std::filesystem::path& path, const std::string& text) {
+    ReplacingFile file(path);
+    file.append(text.data(), static_cast<Index>(text.size()));
+    file.commit();
+}
+
+int check(const std::filesystem::path& folder) {
+    if (std::filesystem::exists(folder / "model.safetensors")) read_metadata(folder / "model.safetensors");
+    std::ifstream file(folder / "losses.csv");
+    if (!file) return 0;
+    std::string line;
+    Index lines = 0;
+    while (std::getline(file, line)) ++lines;
+    require<FileError>(lines == 2 + steps / measured_every && line == "end", "losses.csv has ", lines, " lines, the last is '",
+                       line, "'");
+    return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    require<ConfigError>(argc >= 2, "usage: killed_training FOLDER [--check]");
+    const std::filesystem::path folder = argv[1];
+    if (argc > 2) return check(folder);
+    set_threads(1);
+    Random random(2);
+    Transformer<float> model(
+        {.vocabulary = 11, .width = 32, .layers = 2, .memory_layers = {1}, .heads = 2, .memory_heads = 1, .feed_forward = 64},
+        random);
+    Muon<float> optimizer(model.parameters(), {});
+    const std::vector<TokenDocument> text = documents();
+    // A memory, places in the text, a schedule: all that a checkpoint can hold.
+    LanguageModelTraining<float> training(model,
+                                          {.name = "mt", .kind = LanguageModelKind::memorizing, .memory_tokens = 100, .top_k = 4},
+                                          text, {.entries = 4, .length = 16}, 3);
+    std::vector<double> losses(steps / measured_every, 0.0);
+    Trainer<float> trainer(
+        model.parameters(), optimizer,
+        {.steps = steps,
+         .learning_rate = [](Index step) { return LearningRate::linear_decay(1, 20, steps).at(step); },
+         .checkpoint = folder / "model.safetensors",
+         .checkpoint_every_steps = 10,
+         .metadata = {{"program", "killed_training"}},
+         .progress =
+             [&](const Progress& at) { losses[static_cast<std::size_t>((at.steps_done - 1) / measured_every)] += at.loss; }});
+    training.keep(trainer);
+    for (std::size_t i = 0; i < losses.size(); ++i) trainer.keep(message("losses.", i), losses[i]);
+    trainer.resume();
+    trainer.run(training);
+    std::string csv = "steps,loss\n";
+    for (std::size_t i = 0; i < losses.size(); ++i)
+        csv += message((static_cast<Index>(i) + 1) * measured_every, ",", losses[i] / measured_every, "\n");
+    for (int again = 0; again < 20; ++again) write(folder / "losses.csv", csv + "end\n");  // so that some kills come here
+    return 0;
+} catch (const std::exception& problem) {
+    std::fprintf(stderr, "error: %s\n", problem.what());
+    return 1;
+}
