@@ -2,11 +2,13 @@
 ///
 /// Time: below a second. Command: build/release/examples/crossbatch_tour
 /// Expect: attention patterns as pictures; r_d = 1/d for random keys; gradients in the keys of every context that is seen.
+#include "fot/attention/attention_picture.hpp"
 #include "fot/attention/crossbatch_attention.hpp"
 #include "fot/core/random.hpp"
 #include "fot/loss/contrastive_loss.hpp"
 #include "fot/measure/positive_mass.hpp"
 #include "fot/nn/norm.hpp"
+#include "fot/train/replacing_file.hpp"
 #include "support/options.hpp"
 
 using namespace fot;
@@ -26,6 +28,17 @@ int main(int argc, char** argv) {
         //    stepping each of them sees another number of contexts, so one batch mixes short and long memories.
         out << "The released code's form: range 3, packing 4, stepping\n"
             << attention_pattern(packed_contexts(8, 3, 4, true)) << "\n";
+
+        // The same as pictures.
+        const auto draw = [&](const std::string& name, const ContextTable& whom, const std::string& title) {
+            const std::string svg = attention_svg(whom, title);
+            ReplacingFile file(example.output() / name);
+            file.append(svg.data(), static_cast<Index>(svg.size()));
+            file.commit();
+            example.report().file(name);
+        };
+        draw("paper_form.svg", previous_contexts(8, 1, 3), "The paper: own previous context, then those of the next documents");
+        draw("released_form.svg", packed_contexts(16, 7, 4, true), "Released code: earlier rows, range 7, packing 4, stepping");
 
         // 3. Random queries and keys of length one: a model before training. 8 tokens, 2 heads of width 16.
         Random random(example.seed());

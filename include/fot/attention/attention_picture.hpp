@@ -1,0 +1,62 @@
+/// The picture of who sees whom: a table of contexts as an SVG file, made by what training itself uses.
+///
+/// Each row is a batch entry, each column a context. Full squares are contexts of the entry's own document, light ones are of other
+/// documents, dots are not seen. attention/contexts.hpp has the same as text.
+///
+/// Read first: attention/contexts.hpp.   Read next: examples/crossbatch_tour.cpp.
+#pragma once
+
+#include <string>
+
+#include "fot/attention/contexts.hpp"
+
+namespace fot {
+
+/// An SVG drawing of the table under a title.
+/// Errors: ConfigError if the table is not valid (require_valid) or the title has one of the letters < > &.
+inline std::string attention_svg(const ContextTable& table, const std::string& title) {
+    require_valid(table, table.entries());
+    require<ConfigError>(title.find_first_of("<>&") == std::string::npos, "attention_svg: the title '", title,
+                         "' has letters that SVG reads as its own");
+    const Index cell = 22, left = 70, top = 64, title_width = 20 + 9 * static_cast<Index>(title.size()),
+                width = std::max({left + table.sources * cell + 20, title_width, Index(400)}),
+                height = top + table.entries() * cell + 44;
+    std::string svg = message("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ", width, " ", height, "\" width=\"", width,
+                              "\" height=\"", height, "\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n",
+                              "<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n");
+    const auto text = [&](Index x, Index y, const char* anchor, const std::string& words, const char* more = "") {
+        svg += message("<text x=\"", x, "\" y=\"", y, "\" text-anchor=\"", anchor, "\"", more, ">", words, "</text>\n");
+    };
+    const auto square = [&](Index x, Index y, const char* colour) {
+        svg += message("<rect x=\"", x + 2, "\" y=\"", y + 2, "\" width=\"", cell - 4, "\" height=\"", cell - 4,
+                       "\" rx=\"3\" fill=\"", colour, "\"/>\n");
+    };
+    const char *own = "#1b6ca8", *other = "#f0b27a";
+    text(10, 22, "start", title, " font-size=\"14\" font-weight=\"bold\"");
+    text(left, 42, "start", "sees context");
+    for (Index context = 0; context < table.sources; ++context)
+        text(left + context * cell + cell / 2, top - 6, "middle", std::to_string(context), " font-size=\"10\"");
+    for (Index entry = 0; entry < table.entries(); ++entry) {
+        const auto at = static_cast<std::size_t>(entry);
+        const Index y = top + entry * cell;
+        text(left - 8, y + 15, "end", message("entry ", entry));
+        std::vector<const char*> seen(static_cast<std::size_t>(table.sources), nullptr);
+        for (std::size_t i = 0; i < table.contexts[at].size(); ++i)
+            seen[static_cast<std::size_t>(table.contexts[at][i])] = static_cast<Index>(i) < table.positives[at] ? own : other;
+        for (Index context = 0; context < table.sources; ++context) {
+            const Index x = left + context * cell;
+            if (const char* colour = seen[static_cast<std::size_t>(context)])
+                square(x, y, colour);
+            else
+                svg += message("<circle cx=\"", x + cell / 2, "\" cy=\"", y + cell / 2, "\" r=\"1.5\" fill=\"#bbb\"/>\n");
+        }
+    }
+    const Index legend = top + table.entries() * cell + 12;
+    square(10, legend, own);
+    text(36, legend + 15, "start", "own document (positive)");
+    square(190, legend, other);
+    text(216, legend + 15, "start", "other document (negative)");
+    return svg + "</svg>\n";
+}
+
+}  // namespace fot
