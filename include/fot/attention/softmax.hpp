@@ -21,7 +21,8 @@
 
 namespace fot {
 
-inline constexpr Index query_tile = 64, key_block = 256;
+inline constexpr Index query_tile = 64;  ///< so many queries
+inline constexpr Index key_block = 256;  ///< meet so many keys at a time: the tile of scores stays in the cache
 
 /// The (rows, D) matrix of one head of one batch entry, in place within a (B,T,H,D) tensor: rows lie H*D numbers apart.
 template <class Real>
@@ -34,10 +35,12 @@ struct HeadView {
     operator HeadView<const Real>() const requires(!std::is_const_v<Real>) { return {data, rows, width, leading}; }
 };
 
+/// One head of one batch entry of a (B,T,H,D) tensor, in place.
 template <class Real>
 HeadView<Real> head_view(Tensor<Real, 4>& x, Index entry, Index head) {
     return {row(x, entry, Index(0), head), extent(x, 1), extent(x, 3), extent(x, 2) * extent(x, 3)};
 }
+/// The same of a constant tensor.
 template <class Real>
 HeadView<const Real> head_view(const Tensor<Real, 4>& x, Index entry, Index head) {
     return {row(x, entry, Index(0), head), extent(x, 1), extent(x, 3), extent(x, 2) * extent(x, 3)};

@@ -68,6 +68,7 @@ template <class Real, std::size_t N>
 MatrixView<Real> as_matrix(Tensor<Real, N>& x) {
     return matrix(x.data(), detail::leading_count(x), extent(x, N - 1));
 }
+/// The same of a constant tensor.
 template <class Real, std::size_t N>
 MatrixView<const Real> as_matrix(const Tensor<Real, N>& x) {
     return matrix(x.data(), detail::leading_count(x), extent(x, N - 1));

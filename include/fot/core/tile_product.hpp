@@ -25,11 +25,11 @@
 namespace fot {
 
 #ifdef __AVX512F__
-inline constexpr std::size_t vector_bytes = 64;
-inline constexpr Index register_rows = 12;  // 12 x 2 of 32 registers hold results
+inline constexpr std::size_t vector_bytes = 64;  ///< of a register
+inline constexpr Index register_rows = 12;       ///< rows of a tile: 12 x 2 of 32 registers hold results
 #else
-inline constexpr std::size_t vector_bytes = 32;
-inline constexpr Index register_rows = 6;  // 6 x 2 of 16
+inline constexpr std::size_t vector_bytes = 32;  ///< of a register
+inline constexpr Index register_rows = 6;        ///< rows of a tile: 6 x 2 of 16 registers hold results
 #endif
 
 /// Columns of a panel: two vectors.

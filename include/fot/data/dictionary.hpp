@@ -8,7 +8,7 @@
 /// are random, so an answer can be had in one way only: attend to its definition. Training documents are 256 + 256 tokens;
 /// an evaluation dictionary has any size and is computed record by record, never stored.
 ///
-/// A half holds whole records, 25 in 256 tokens; the last 6 tokens are filler, a run of <q>, which nothing is asked about.
+/// A half holds whole records, 25 in 256 tokens; the last 6 tokens are filler, a run of `<q>`, which nothing is asked about.
 ///
 /// Read first: core/random.hpp.   Read next: attention/contexts.hpp (who sees whose definitions).
 #pragma once
@@ -23,7 +23,7 @@
 
 namespace fot {
 
-/// The form of the task. Symbols 0 ... symbols-4 spell keys and values, the last three are the marks <k>, <v>, <q> (61, 62, 63).
+/// The form of the task. Symbols 0 ... symbols-4 spell keys and values, the last three are the marks `<k>`, `<v>`, `<q>` (61, 62, 63).
 struct DictionaryTask {
     Index symbols = 64, key_length = 4, value_length = 4;
     Index half_length = 256;  ///< tokens of definitions, and as many of questions
@@ -58,7 +58,7 @@ inline void require_valid(const DictionaryTask& task) {
     word_count(task.ordinary_symbols(), task.value_length);
 }
 
-/// The positions of the question half whose next token is part of an answer: inputs <v>, v1, v2, v3 of each question, in order.
+/// The positions of the question half whose next token is part of an answer: inputs `<v>`, v1, v2, v3 of each question, in order.
 inline std::vector<Index> answer_positions(const DictionaryTask& task) {
     std::vector<Index> positions;
     for (Index record = 0; record < task.records(); ++record)
@@ -279,7 +279,7 @@ class EvaluationDictionary {
         return record;
     }
 
-    /// The place of record r in memory: the position of its <k>.
+    /// The place of record r in memory: the position of its `<k>`.
     Index memory_position(Index r) const {
         return r / task_.records() * task_.half_length + r % task_.records() * task_.record_length();
     }

@@ -33,6 +33,7 @@ struct MemoryCondition {
     auto operator<=>(const MemoryCondition&) const = default;
 };
 
+/// What is measured of a model, and where in the documents.
 struct MemoryCurveOptions {
     std::vector<MemoryCondition> conditions;  ///< what is measured
     Index window = 128;                       ///< local context

@@ -76,6 +76,7 @@ std::vector<double> knn_scores_of(const Tensor<Real, 2>& scores, const Tensor<Po
 
 /// Neighbours on either side that a Focus score compares a key with.
 inline constexpr Index focus_reach = 32;
+/// The key and its neighbours.
 inline constexpr Index focus_width = 2 * focus_reach + 1;
 
 /// Scores of a key's neighbourhood in memory, the key itself in the middle column.

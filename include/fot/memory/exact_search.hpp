@@ -29,6 +29,7 @@ SearchResult<Real> exact_search(MatrixView<Keys> keys, MatrixView<Queries> queri
     return search.result();
 }
 
+/// The same for whole tensors: keys (M,D), queries (N,D).
 template <class Real>
 SearchResult<Real> exact_search(const Tensor<Real, 2>& keys, const Tensor<Real, 2>& queries, Index k) {
     return exact_search(as_matrix(keys), as_matrix(queries), k);

@@ -55,6 +55,7 @@ struct LongLlamaConfig {
 /// All weights of a model. Matrices are (out, in), as Hugging Face has them; rotary pairs are (j, j + D/2).
 template <class Real>
 struct LongLlamaWeights {
+    /// Those of one layer.
     struct Layer {
         StoredMatrix q, k, v, o, gate, up, down;
         Tensor<Real, 1> attention_norm, feed_forward_norm;

@@ -19,6 +19,7 @@
 
 namespace fot {
 
+/// Settings of Adafactor; the defaults are those of optax.
 struct AdafactorOptions {
     Index min_dim_size_to_factor = 128;             ///< both factored axes must be at least this long
     double decay_rate = 0.8;                        ///< step t keeps the share 1 - t^-decay_rate of the means of squares

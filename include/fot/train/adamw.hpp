@@ -15,6 +15,7 @@
 
 namespace fot {
 
+/// Settings of AdamW.
 struct AdamWOptions {
     double beta1 = 0.9;                           ///< share kept of the mean of gradients
     double beta2 = 0.999;                         ///< share kept of the mean of squares

@@ -56,6 +56,7 @@ struct Progress {
 /// How a run ended: all steps done (or the aim reached), or stopped by Ctrl-C with a checkpoint left.
 enum class TrainingOutcome { finished, interrupted };
 
+/// How long a Trainer runs, and what it does beside training.
 struct TrainerOptions {
     Index steps;                                                             ///< of the whole run, those before a resume included
     std::function<double(Index)> learning_rate;                              ///< of step 0, 1, ...
