@@ -23,7 +23,8 @@
 
 namespace fot {
 
-/// The form of the task. Symbols 0 ... symbols-4 spell keys and values, the last three are the marks `<k>`, `<v>`, `<q>` (61, 62, 63).
+/// The form of the task. Symbols 0 ... symbols-4 spell keys and values, the last three are the marks `<k>`, `<v>`, `<q>`
+/// (61, 62, 63).
 struct DictionaryTask {
     Index symbols = 64, key_length = 4, value_length = 4;
     Index half_length = 256;  ///< tokens of definitions, and as many of questions
