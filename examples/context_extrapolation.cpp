@@ -37,7 +37,7 @@ std::vector<LanguageModelRecipe> recipes(const TextSettings& settings) {
             crossbatch(2, 2, settings.steps),
             crossbatch(1, settings.contexts, settings.steps),
             {.name = "crossbatch_1_detached", .kind = LanguageModelKind::crossbatch, .differentiable = false},
-            {.name = "mt_merged", .kind = LanguageModelKind::memorizing}};
+            {.name = "mt_merged", .kind = LanguageModelKind::memorizing, .walk_windows = settings.walk_windows}};
 }
 
 }  // namespace

@@ -121,6 +121,8 @@ int main(int argc, char** argv) {
             report_curves(example, settings, curves, models, sizes, stream,
                           "A memory that fills with other documents: bits per byte");
             if (memory.checkpoint.empty())
-                compare_models(example, settings, curves, sizes, {{models[2].name, stream, models[1].name, stream}});
+                compare_models(example, settings, curves, sizes,
+                               {{models[2].name, stream, models[1].name, stream},
+                                {models[2].name, stream, models[0].name, without_memory(stream)}});
         });
 }

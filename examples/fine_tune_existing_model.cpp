@@ -65,13 +65,14 @@ std::vector<TrainingPlan> plans(const TextSettings& settings, Index further, con
                                 const std::vector<TokenDocument>& short_documents) {
     using enum LanguageModelKind;
     const TrainingPlan::Phase first{{.name = "short", .kind = standard}, settings.steps, &short_documents};
-    const std::vector<LanguageModelRecipe> continuations{{.name = "standard", .kind = standard},
-                                                         {.name = "xl", .kind = transformer_xl},
-                                                         {.name = "mt_merged", .kind = memorizing},
-                                                         {.name = message("crossbatch_", settings.contexts),
-                                                          .kind = crossbatch,
-                                                          .contexts = doubled_contexts(settings.contexts, further),
-                                                          .local_entries = settings.batch / 4}};
+    const std::vector<LanguageModelRecipe> continuations{
+        {.name = "standard", .kind = standard},
+        {.name = "xl", .kind = transformer_xl, .walk_windows = settings.walk_windows},
+        {.name = "mt_merged", .kind = memorizing, .walk_windows = settings.walk_windows},
+        {.name = message("crossbatch_", settings.contexts),
+         .kind = crossbatch,
+         .contexts = doubled_contexts(settings.contexts, further),
+         .local_entries = settings.batch / 4}};
     TrainingPlan before{.name = "before", .phases = {}, .from = checkpoint};
     if (checkpoint.empty()) before.phases.push_back(first);
     std::vector<TrainingPlan> list{before};

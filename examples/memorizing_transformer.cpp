@@ -26,8 +26,9 @@ namespace {
 /// The last twentieth of the steps: short, as 1k steps of 500k are in the paper, but long enough to be a training at this size.
 std::vector<TrainingPlan> plans(const TextSettings& settings) {
     const Index tuning = std::max<Index>(1, settings.steps / 20), before = settings.steps - tuning;
-    const auto memory = [](const char* name, Integration integration) {
-        return LanguageModelRecipe{.name = name, .kind = LanguageModelKind::memorizing, .integration = integration};
+    const auto memory = [&](const char* name, Integration integration) {
+        return LanguageModelRecipe{
+            .name = name, .kind = LanguageModelKind::memorizing, .integration = integration, .walk_windows = settings.walk_windows};
     };
     const auto crossbatch = [&](const char* suffix, Integration integration, Index steps) {
         return LanguageModelRecipe{.name = message("crossbatch_", settings.contexts, suffix),

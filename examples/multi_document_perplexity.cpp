@@ -30,8 +30,9 @@ std::vector<LanguageModelRecipe> recipes(const TextSettings& settings) {
         return LanguageModelRecipe{
             .name = message("crossbatch_", contexts, suffix), .kind = crossbatch, .contexts = std::move(schedule)};
     };
-    std::vector<LanguageModelRecipe> list{{.name = "standard", .kind = standard},
-                                          {.name = "mt", .kind = memorizing, .integration = Integration::gated}};
+    std::vector<LanguageModelRecipe> list{
+        {.name = "standard", .kind = standard},
+        {.name = "mt", .kind = memorizing, .integration = Integration::gated, .walk_windows = settings.walk_windows}};
     for (const Index contexts : std::set<Index>{1, 2, 8, settings.contexts})
         list.push_back(crossbatch_with(contexts, "", doubled_contexts(contexts, settings.steps)));
     list.push_back(crossbatch_with(

@@ -23,7 +23,8 @@ struct TextSettings {
     std::string corpus = "libstdcxx";
     std::string models = {};  // folder of trained models; empty: --output
     Index steps = 0, seeds = 0, batch = 16, length = 128, contexts = 0, width = 128, layers = 3, heads = 4, memory_heads = 1;
-    Index queries = 0;  // places of each held-out document that are measured
+    Index queries = 0;       // places of each held-out document that are measured
+    Index walk_windows = 4;  // of a document that mt and xl read in order in training
     double learning_rate = 1;
 };
 
@@ -40,6 +41,7 @@ inline void add_text_options(Example& example, TextSettings& settings, const Sca
     example.option("--layers", settings.layers, "layers; the last one is the memory layer");
     example.option("--memory-heads", settings.memory_heads, "heads of the memory layer");
     example.option("--queries", settings.queries, Scaled<Index>{1, 16, 32}, "places measured in each test document");
+    example.option("--walk-windows", settings.walk_windows, "windows that mt and xl read of a document before they go elsewhere");
     example.option("--learning-rate", settings.learning_rate, "factor on the learning rates of the optimiser");
 }
 

@@ -7,7 +7,11 @@
 /// BLAS itself stays on one thread; `gemm` shares the rows (or columns) of the result among ours. So the same threads serve
 /// products and loops, and a product within a parallel loop runs on the loop's thread.
 ///
-/// Read first: core/parallel.hpp.   Read next: core/tile_product.hpp.
+/// Where the compiler may use AVX-512, products of floats with a factor of 1 are made of our own tiles instead: OpenBLAS takes AVX2
+/// kernels on processors that are newer than itself, and at the sizes of these models our tiles are as fast as its AVX-512 kernels,
+/// twice as fast as the others (tests/benchmark/benchmark_gemm).
+///
+/// Read first: core/parallel.hpp, core/tile_product.hpp.   Read next: core/autograd.hpp.
 #pragma once
 
 #include <cstdlib>
@@ -22,6 +26,7 @@
 #endif
 
 #include "fot/core/parallel.hpp"
+#include "fot/core/tile_product.hpp"
 
 namespace fot {
 
@@ -112,8 +117,56 @@ inline void keep_blas_on_one_thread() {
 #endif
 }
 
+/// Are tiles at least as fast as BLAS for such a product? A factor of few rows does not pay for packing the other one.
+template <class Real>
+constexpr bool in_tiles([[maybe_unused]] Real alpha, [[maybe_unused]] Real beta, [[maybe_unused]] const MatrixView<Real>& c) {
+#ifdef __AVX512F__
+    return std::is_same_v<Real, float> && alpha == Real(1) && (beta == Real(0) || beta == Real(1)) && c.rows >= 64 &&
+           c.columns >= panel_width<Real> / 2;
+#else
+    return false;
+#endif
+}
+
+/// c = a b, or c += a b, in tiles. The right factor is packed in pieces that stay in the second-level cache beside those of the
+/// left.
+template <class Real>
+void tiled_product_on_this_thread(MatrixView<const Real> a, MatrixView<const Real> b, bool accumulate, MatrixView<Real> c) {
+    constexpr Index most_depth = 256, most_columns = 256, most_rows = 20 * register_rows;
+    const Index row_stride = a.transposed ? 1 : a.leading, column_stride = a.transposed ? a.leading : 1, depth = a.used_columns();
+    PackedFactor<Real> packed;
+    Tensor<Real, 2> unfitting;  // results of columns that do not fill whole panels
+    for (Index k = 0; k < depth; k += most_depth)
+        for (Index j = 0; j < c.columns; j += most_columns) {
+            const Index of_depth = std::min(most_depth, depth - k), columns = std::min(most_columns, c.columns - j);
+            const bool add = accumulate || k > 0;
+            if (b.transposed)
+                pack_transposed(b.data + j * b.leading + k, columns, of_depth, b.leading, packed);
+            else
+                pack(b.data + k * b.leading + j, of_depth, columns, b.leading, packed);
+            for (Index i = 0; i < c.rows; i += most_rows) {
+                const Index rows = std::min(most_rows, c.rows - i), padded = packed.padded_columns();
+                const LeftFactor<Real> left{a.data + i * row_stride + k * column_stride, row_stride, column_stride};
+                Real* target = c.data + i * c.leading + j;
+                if (padded == columns && add) {
+                    tile_product<true>(rows, left, packed, target, c.leading);
+                } else if (padded == columns) {
+                    tile_product<false>(rows, left, packed, target, c.leading);
+                } else {
+                    if (unfitting.size() == 0) unfitting = empty<Real, 2>({most_rows, padded});
+                    tile_product<false>(rows, left, packed, unfitting.data(), padded);
+                    for (Index r = 0; r < rows; ++r)
+                        for (Index each = 0; each < columns; ++each)
+                            target[r * c.leading + each] =
+                                (add ? target[r * c.leading + each] : Real(0)) + unfitting.data()[r * padded + each];
+                }
+            }
+        }
+}
+
 template <class Real>
 void gemm_on_this_thread(Real alpha, MatrixView<const Real> a, MatrixView<const Real> b, Real beta, MatrixView<Real> c) {
+    if (in_tiles(alpha, beta, c)) return tiled_product_on_this_thread(a, b, beta == Real(1), c);
     using cxxblas::Transpose;
     const auto as_int = [](Index i) { return static_cast<int>(i); };
     cxxblas::gemm<int>(cxxblas::StorageOrder::RowMajor, a.transposed ? Transpose::Trans : Transpose::NoTrans,

@@ -13,7 +13,7 @@
 /// The kernel keeps a block of results in registers, `register_rows` rows by two vectors, and walks down the inner dimension:
 /// a row of the panel is loaded, and each of the left factor's numbers is multiplied with all of it.
 ///
-/// Read first: core/blas.hpp.   Read next: memory/exact_search.hpp or attention/softmax.hpp.
+/// Read first: core/tensor.hpp.   Read next: core/blas.hpp, memory/exact_search.hpp, attention/softmax.hpp.
 #pragma once
 
 #include <cstring>
