@@ -31,10 +31,7 @@ int main(int argc, char** argv) {
 
         // The same as pictures.
         const auto draw = [&](const std::string& name, const ContextTable& whom, const std::string& title) {
-            const std::string svg = attention_svg(whom, title);
-            ReplacingFile file(example.output() / name);
-            file.append(svg.data(), static_cast<Index>(svg.size()));
-            file.commit();
+            write_text_file(example.output() / name, attention_svg(whom, title));
             example.report().file(name);
         };
         draw("paper_form.svg", previous_contexts(8, 1, 3), "The paper: own previous context, then those of the next documents");

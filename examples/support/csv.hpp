@@ -38,13 +38,6 @@ std::string value_text(const Value& value) {
         return std::string(value);
 }
 
-/// Writes a file all or nothing.   Errors: FileError as `ReplacingFile`.
-inline void write_text_file(const std::filesystem::path& path, const std::string& text) {
-    ReplacingFile file(path);
-    file.append(text.data(), static_cast<Index>(text.size()));
-    file.commit();
-}
-
 /// A CSV file in the making.
 class Csv {
    public:

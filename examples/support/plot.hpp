@@ -166,7 +166,8 @@ inline std::string plot_command(const std::vector<Series>& all) {
         }
         const std::string colour = " linecolor rgb '" + std::string(colours[coloured % std::size(colours)]) + "'";
         const std::string mark = " pointsize 0.7 pointtype " + std::to_string(marks[coloured % std::size(marks)]);
-        const std::string dashes = series.style == Style::dashed ? " dashtype 2" : "";
+        const bool again = coloured >= std::size(colours);  // a colour that comes a second time
+        const std::string dashes = series.style == Style::dashed || again ? " dashtype 2" : "";
         ++coloured;
         const bool points = series.style == Style::points || series.x.size() == 1, limits = !series.low.empty();
         if (limits && !points)

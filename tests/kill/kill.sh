@@ -32,4 +32,8 @@ done
 "$program" "$folder/killed"
 cmp "$folder/undisturbed/model.safetensors" "$folder/killed/model.safetensors"
 cmp "$folder/undisturbed/losses.csv" "$folder/killed/losses.csv"
+if compgen -G "$folder/killed/*.partial-*"; then
+  echo "half-written files of killed processes are left" >&2
+  exit 1
+fi
 echo "killed $kills times, $((trainings + 1)) trainings ended with the same bits as the one of $milliseconds ms that nobody disturbed"

@@ -26,12 +26,6 @@ std::vector<TokenDocument> documents() {
     return all;
 }
 
-void write(const std::filesystem::path& path, const std::string& text) {
-    ReplacingFile file(path);
-    file.append(text.data(), static_cast<Index>(text.size()));
-    file.commit();
-}
-
 int check(const std::filesystem::path& folder) {
     if (std::filesystem::exists(folder / "model.safetensors")) read_metadata(folder / "model.safetensors");
     std::ifstream file(folder / "losses.csv");
@@ -78,7 +72,7 @@ int main(int argc, char** argv) try {
     std::string csv = "steps,loss\n";
     for (std::size_t i = 0; i < losses.size(); ++i)
         csv += message((static_cast<Index>(i) + 1) * measured_every, ",", losses[i] / measured_every, "\n");
-    for (int again = 0; again < 20; ++again) write(folder / "losses.csv", csv + "end\n");  // so that some kills come here
+    for (int again = 0; again < 20; ++again) write_text_file(folder / "losses.csv", csv + "end\n");  // so that some kills come here
     return 0;
 } catch (const std::exception& problem) {
     std::fprintf(stderr, "error: %s\n", problem.what());

@@ -18,25 +18,19 @@ std::string text_of(const std::filesystem::path& path) {
     return {std::istreambuf_iterator<char>(stream), {}};
 }
 
-void write_text(const std::filesystem::path& path, const std::string& text) {
-    ReplacingFile file(path);
-    file.append(text.data(), static_cast<Index>(text.size()));
-    file.commit();
-}
-
 }  // namespace
 
 TEST_CASE("a committed file takes the place of the old one and leaves nothing else behind") {
     const testing::TemporaryFolder folder;
-    write_text(folder / "a", "old");
-    write_text(folder / "a", "the new text");
+    write_text_file(folder / "a", "old");
+    write_text_file(folder / "a", "the new text");
     CHECK(text_of(folder / "a") == "the new text");
     CHECK(folder.entries() == 1);
 }
 
 TEST_CASE("a file that is not committed leaves the old one as it was") {
     const testing::TemporaryFolder folder;
-    write_text(folder / "a", "old");
+    write_text_file(folder / "a", "old");
     {
         ReplacingFile file(folder / "a");
         file.append("half", 4);
@@ -58,9 +52,23 @@ TEST_CASE("two writers of one name do not mix: the last commit wins") {
     CHECK(folder.entries() == 1);
 }
 
+TEST_CASE("what a killed writer left is removed by the next one, what another writer still writes is not") {
+    const testing::TemporaryFolder folder;
+    std::ofstream(folder / "a.partial-1-0") << "half";
+    std::ofstream(folder / "ab.partial-1-0") << "of another file";
+    ReplacingFile living(folder / "a");
+    CHECK(folder.entries() == 2);
+    write_text_file(folder / "a", "whole");
+    CHECK(folder.entries() == 3);
+    living.append("living", 6);
+    living.commit();
+    CHECK(text_of(folder / "a") == "living");
+    CHECK(folder.entries() == 2);
+}
+
 TEST_CASE("a full disk is an error, and the old file stays") {
     const testing::TemporaryFolder folder;
-    write_text(folder / "a", "old");
+    write_text_file(folder / "a", "old");
     // The limit on the size of a file stands for a full disk: it fails the same call, and works for root too.
     rlimit before{};
     REQUIRE(getrlimit(RLIMIT_FSIZE, &before) == 0);
@@ -69,7 +77,7 @@ TEST_CASE("a full disk is an error, and the old file stays") {
     REQUIRE(setrlimit(RLIMIT_FSIZE, &small) == 0);
     std::string error;
     try {
-        write_text(folder / "a", std::string(10000, 'x'));
+        write_text_file(folder / "a", std::string(10000, 'x'));
     } catch (const FileError& failure) {
         error = failure.what();
     }
@@ -83,7 +91,8 @@ TEST_CASE("a full disk is an error, and the old file stays") {
 
 TEST_CASE("a place that cannot hold a file is an error") {
     const testing::TemporaryFolder folder;
-    CHECK_THROWS_WITH_AS(write_text(folder / "none" / "a", "x"), doctest::Contains("No such file or directory"), FileError);
-    CHECK_THROWS_WITH_AS(write_text(folder / "", "x"), doctest::Contains("exists and is not a regular file"), FileError);
-    CHECK_THROWS_WITH_AS(write_text("/dev/null", "x"), "/dev/null: cannot write: it exists and is not a regular file", FileError);
+    CHECK_THROWS_WITH_AS(write_text_file(folder / "none" / "a", "x"), doctest::Contains("No such file or directory"), FileError);
+    CHECK_THROWS_WITH_AS(write_text_file(folder / "", "x"), doctest::Contains("exists and is not a regular file"), FileError);
+    CHECK_THROWS_WITH_AS(write_text_file("/dev/null", "x"), "/dev/null: cannot write: it exists and is not a regular file",
+                         FileError);
 }

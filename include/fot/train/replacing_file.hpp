@@ -1,12 +1,15 @@
 /// A file written all or nothing: readers see the old one or the new one, never half of one.
 ///
 /// The bytes go to a temporary name in the same folder; `commit` waits until they are on disk and renames. Without `commit` (an
-/// exception, a full disk) the temporary is removed and the old file stays as it was. Needs POSIX (open, write, fsync, rename).
+/// exception, a full disk) the temporary is removed and the old file stays as it was. A writer holds a lock on its temporary; one
+/// that nobody holds is of a process that was killed, and goes when the file is written next. Needs POSIX (open, flock, fsync,
+/// rename).
 ///
 /// Read first: core/check.hpp.   Read next: train/safetensors.hpp.
 #pragma once
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -31,12 +34,9 @@ class ReplacingFile {
         const auto status = std::filesystem::status(path_, ignored);
         require<FileError>(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status), path_.string(),
                            ": cannot write: it exists and is not a regular file");
-        static std::atomic<int> serial = 0;
-        do {
-            temporary_ = path_.string() + message(".partial-", ::getpid(), "-", serial++);
-            file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        } while (file_ < 0 && errno == EEXIST);
-        check(file_ >= 0, "create " + temporary_);
+        remove_leftovers();
+        while (!create_temporary()) {
+        }
     }
     ReplacingFile(const ReplacingFile&) = delete;
     ReplacingFile& operator=(const ReplacingFile&) = delete;
@@ -62,14 +62,43 @@ class ReplacingFile {
         check(::close(std::exchange(file_, -1)) == 0, "close " + temporary_);
         check(::rename(temporary_.c_str(), path_.c_str()) == 0, "rename " + temporary_);
         temporary_.clear();
-        const std::string folder = path_.has_parent_path() ? path_.parent_path().string() : ".";
-        const int handle = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const int handle = ::open(folder().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (handle < 0) return;  // the new name is in place; some file systems cannot promise more
         ::fsync(handle);
         ::close(handle);
     }
 
    private:
+    std::string folder() const { return path_.has_parent_path() ? path_.parent_path().string() : "."; }
+
+    void remove_leftovers() const {
+        std::error_code failure;
+        for (std::filesystem::directory_iterator entry(folder(), failure), end; !failure && entry != end;
+             entry.increment(failure)) {
+            const std::string name = entry->path().filename().string();
+            if (!name.starts_with(path_.filename().string() + ".partial-")) continue;
+            const int file = ::open(entry->path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+            if (file < 0) continue;
+            if (::flock(file, LOCK_EX | LOCK_NB) == 0) ::unlink(entry->path().c_str());
+            ::close(file);
+        }
+    }
+
+    /// A new file of our own, with our lock. False if the name was taken, or somebody took the file for a leftover before the lock.
+    bool create_temporary() {
+        static std::atomic<int> serial = 0;
+        temporary_ = path_.string() + message(".partial-", ::getpid(), "-", serial++);
+        file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (file_ < 0 && errno == EEXIST) return false;
+        check(file_ >= 0, "create " + temporary_);
+        struct stat status {};
+        const bool taken = ::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;  // a file system may know no locks
+        if (!taken && ::fstat(file_, &status) == 0 && status.st_nlink > 0) return true;
+        ::close(std::exchange(file_, -1));
+        ::unlink(temporary_.c_str());
+        return false;
+    }
+
     void check(bool done, const std::string& action) const {
         require<FileError>(done, path_.string(), ": cannot ", action, ": ", std::generic_category().message(errno));
     }
@@ -78,5 +107,12 @@ class ReplacingFile {
     std::string temporary_;
     int file_ = -1;
 };
+
+/// Writes a file all or nothing.   Errors: FileError as ReplacingFile.
+inline void write_text_file(const std::filesystem::path& path, const std::string& text) {
+    ReplacingFile file(path);
+    file.append(text.data(), static_cast<Index>(text.size()));
+    file.commit();
+}
 
 }  // namespace fot
