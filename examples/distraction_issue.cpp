@@ -51,7 +51,7 @@ int main(int argc, char** argv) {
             example.parse();
 
             const std::vector<TrainingPlan> models =
-                unless_checkpoint(memory, settings, plans_of(recipes(settings, contrastive_weight), settings.steps));
+                chosen_plans(memory, settings, plans_of(recipes(settings, contrastive_weight), settings.steps));
             const CorpusSplit split = held_out(settings, memory, memory.largest);
             const std::vector<TokenDocument> training = byte_documents(split.train), before = documents_before(split, memory),
                                              test = measured_documents(split, memory);
@@ -120,9 +120,9 @@ int main(int argc, char** argv) {
             example.report().plot(plot);
             report_curves(example, settings, curves, models, sizes, stream,
                           "A memory that fills with other documents: bits per byte");
+            const std::string many = message("crossbatch_", settings.contexts);
             if (memory.checkpoint.empty())
                 compare_models(example, settings, curves, sizes,
-                               {{models[2].name, stream, models[1].name, stream},
-                                {models[2].name, stream, models[0].name, without_memory(stream)}});
+                               {{many, stream, "crossbatch_1", stream}, {many, stream, "standard", without_memory(stream)}});
         });
 }

@@ -78,9 +78,7 @@ int main(int argc, char** argv) {
             example.option("--other-top-k", memory.other_top_ks, "measured as well at the largest memory; 0: the whole of it");
             example.parse();
 
-            const bool compare = memory.checkpoint.empty();
-            const std::vector<TrainingPlan> models =
-                unless_checkpoint(memory, settings, plans_of(recipes(settings), settings.steps));
+            const std::vector<TrainingPlan> models = chosen_plans(memory, settings, plans_of(recipes(settings), settings.steps));
             const CorpusSplit split = held_out(settings, memory, memory.largest);
             const std::vector<TokenDocument> before = documents_before(split, memory), test = measured_documents(split, memory);
             const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
@@ -113,7 +111,8 @@ int main(int argc, char** argv) {
                 plot.series.push_back(curve_series(curves, model, name, sizes, condition));
             };
             for (const TrainingPlan& plan : models) add_curve(plan.name, multi, plan.name);
-            add_curve(compare ? "mt" : first, single, message(compare ? "mt" : first, ", own document only"));
+            const std::string bound = curves.has("mt") ? "mt" : first;
+            add_curve(bound, single, bound + ", own document only");
             Series none{.name = message(first, ", no memory"), .x = {}, .y = {}, .style = Style::guide};
             for (const Index size : sizes)
                 if (size > 0) none.add(static_cast<double>(size), curves.bits_per_byte(first, bare(size)).value);
@@ -122,7 +121,7 @@ int main(int argc, char** argv) {
 
             report_top_ks(example, curves, models, memory);
             report_changes(example, settings, curves, models, multi, memory.smallest, memory.largest);
-            if (compare) {
+            if (memory.checkpoint.empty()) {
                 const std::string many = message("crossbatch_", settings.contexts);
                 compare_models(example, settings, curves, sizes,
                                {{"crossbatch_2", multi, "crossbatch_1", multi},
@@ -131,7 +130,9 @@ int main(int argc, char** argv) {
                                 {"crossbatch_8", multi, "crossbatch_2", multi},
                                 {many, multi, "crossbatch_8", multi},
                                 {many + "_late", multi, "crossbatch_2", multi},
+                                {"crossbatch_8", multi, "mt", single},
                                 {many, multi, "mt", single},
+                                {"crossbatch_8", multi, first, bare},
                                 {many, multi, first, bare}});
             }
             example.report().csv("bits_per_byte_by_seed", curves.csv(example.seed()));

@@ -17,6 +17,7 @@ class MemoryCurves {
 
     void add(const std::string& model, Curve curve) { curves_[model].push_back(std::move(curve)); }
 
+    bool has(const std::string& model) const { return curves_.count(model) > 0; }
     bool has(const std::string& model, const MemoryCondition& at) const { return curves_.at(model)[0].count(at) > 0; }
 
     /// Bits per byte: the median of the seeds; the interval is over seeds, with fewer than three of them over documents.
@@ -92,6 +93,7 @@ struct MemorySettings {
     std::vector<Index> other_top_ks = {};
     Index documents = 0, longest = 0;  ///< at most so many test documents, at most so many bytes of each; 0: all
     std::string checkpoint = {};
+    std::vector<std::string> only = {};  ///< models, by name; empty: all
 };
 
 /// Declares the options of MemorySettings on the example.
@@ -103,9 +105,10 @@ inline void add_memory_options(Example& example, MemorySettings& settings, const
     example.option("--documents", settings.documents, Scaled<Index>{2, 0, 0}, "test documents that are measured; 0: all");
     example.option("--longest", settings.longest, longest, "bytes of each that are read; 0: all");
     example.option("--checkpoint", settings.checkpoint, "measure this model instead of training any");
+    example.option("--only", settings.only, "train and measure these models; none: all");
 }
 
-/// What is trained on and what is measured: the split of the corpus. (Call it after unless_checkpoint.) With a --checkpoint that
+/// What is trained on and what is measured: the split of the corpus. (Call it after chosen_plans.) With a --checkpoint that
 /// was trained on another corpus nothing has been seen before, and all documents of two windows or more are measured, but for the
 /// first `stream_tokens` (at least), which become the validation part.
 /// Errors: those of load_split; DataError if no document is left to be measured.
@@ -187,13 +190,22 @@ inline MemoryCurveOptions curve_options(const TextSettings& settings, const std:
     return options;
 }
 
-/// The plans of a comparison; with --checkpoint that one model, measured once, in place of them all, and its shape in the settings.
-inline std::vector<TrainingPlan> unless_checkpoint(const MemorySettings& memory, TextSettings& settings,
-                                                   std::vector<TrainingPlan> plans) {
-    if (memory.checkpoint.empty()) return plans;
-    stored_text_model(memory.checkpoint, settings);
-    settings.seeds = 1;
-    return {{.name = "checkpoint", .phases = {}}};
+/// The plans of a comparison: all, those of --only, or with --checkpoint that one model, measured once, and its shape in the
+/// settings.   Errors: ConfigError if --only has a name that no plan has.
+inline std::vector<TrainingPlan> chosen_plans(const MemorySettings& memory, TextSettings& settings,
+                                              std::vector<TrainingPlan> plans) {
+    if (!memory.checkpoint.empty()) {
+        stored_text_model(memory.checkpoint, settings);
+        settings.seeds = 1;
+        return {{.name = "checkpoint", .phases = {}}};
+    }
+    std::string names;
+    for (const TrainingPlan& plan : plans) names += " " + plan.name;
+    for (const std::string& name : memory.only)
+        require<ConfigError>(std::ranges::count(plans, name, &TrainingPlan::name) > 0, "--only ", name, ": expected one of", names);
+    if (!memory.only.empty())
+        std::erase_if(plans, [&](const TrainingPlan& plan) { return std::ranges::count(memory.only, plan.name) == 0; });
+    return plans;
 }
 
 /// The model of a plan: trained, or the one of --checkpoint, whose shape then becomes that of the settings.
@@ -264,15 +276,18 @@ inline void report_interval(Report& report, const std::string& name, const Estim
 }
 
 /// The table of differences at each memory size, differences.csv with those of each seed and their intervals over documents, and
-/// `result difference.<a>-<b>.<memory> <value> <low> <high>`. A pair that is a model beside itself is left out.
+/// `result difference.<a>-<b>.<memory> <value> <low> <high>`. A pair that is a model beside itself is left out, and one of a model
+/// that was not measured.
 inline void compare_models(Example& example, const TextSettings& settings, const MemoryCurves& curves,
                            const std::vector<Index>& sizes, std::vector<ComparedPair> pairs) {
     std::vector<std::string> names;
     std::erase_if(pairs, [&](const ComparedPair& pair) {
+        if (!curves.has(pair.a) || !curves.has(pair.b)) return true;
         const bool again = std::find(names.begin(), names.end(), pair.name("-")) != names.end();
         names.push_back(pair.name("-"));
         return again || (pair.a == pair.b && pair.a_at(1) == pair.b_at(1));
     });
+    if (pairs.empty()) return;
     Csv csv({"a", "b", "memory_tokens", "seed", "difference", "low", "high"});
     Table table({"first", "second", "memory tokens", "first - second"});
     for (const ComparedPair& pair : pairs)
@@ -329,7 +344,7 @@ inline void report_curves(Example& example, const TextSettings& settings, const 
 inline void compare_on_own_document(Example& example, TextSettings settings, const MemorySettings& memory,
                                     const std::vector<TrainingPlan>& plans,
                                     const std::vector<std::pair<std::string, std::string>>& pairs) {
-    const std::vector<TrainingPlan> models = unless_checkpoint(memory, settings, plans);
+    const std::vector<TrainingPlan> models = chosen_plans(memory, settings, plans);
     const CorpusSplit split = held_out(settings, memory, 0);
     const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
     const ConditionOf own = reading(MemoryScope::single_document, memory.top_k);

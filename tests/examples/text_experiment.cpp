@@ -141,6 +141,22 @@ TEST_CASE("a phase may have documents of its own, and a plan may begin with a ke
     CHECK(std::filesystem::exists(folder / "a_2steps_seed1_then_standard_1steps_seed1.safetensors"));
 }
 
+TEST_CASE("--only takes plans by name, in their order") {
+    TextSettings settings;
+    MemorySettings memory;
+    std::vector<TrainingPlan> plans(3);
+    plans[0].name = "a";
+    plans[1].name = "b";
+    plans[2].name = "c";
+    memory.only = {"c", "a"};
+    const std::vector<TrainingPlan> chosen = chosen_plans(memory, settings, plans);
+    REQUIRE(chosen.size() == 2);
+    CHECK(chosen[0].name == "a");
+    CHECK(chosen[1].name == "c");
+    memory.only = {"d"};
+    CHECK_THROWS_WITH_AS(chosen_plans(memory, settings, plans), "--only d: expected one of a b c", ConfigError);
+}
+
 TEST_CASE("a checkpoint is measured once, whatever the number of seeds, and on all documents of another corpus") {
     const TemporaryFolder folder;
     trained(folder, plans_of({standard}, 2)[0]);
@@ -148,10 +164,10 @@ TEST_CASE("a checkpoint is measured once, whatever the number of seeds, and on a
     settings.seeds = 3;
     MemorySettings memory;
     const std::vector<TrainingPlan> plans = plans_of({standard}, 2);
-    CHECK(unless_checkpoint(memory, settings, plans)[0].name == "standard");
+    CHECK(chosen_plans(memory, settings, plans)[0].name == "standard");
     CHECK(settings.seeds == 3);
     memory.checkpoint = (folder / "standard_2steps_seed1.safetensors").string();
-    CHECK(unless_checkpoint(memory, settings, plans)[0].name == "checkpoint");
+    CHECK(chosen_plans(memory, settings, plans)[0].name == "checkpoint");
     CHECK(settings.seeds == 1);
     CHECK(settings.length == 8);  // its own
 
