@@ -9,8 +9,8 @@
 #include "fot/core/allocator.hpp"     // freed blocks are kept for the next tensor
 #include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
 #include "fot/core/parallel.hpp"      // parallel loops
-#include "fot/core/blas.hpp"          // one checked matrix product
 #include "fot/core/tile_product.hpp"  // products of tiles that fit into the cache
+#include "fot/core/blas.hpp"          // one checked matrix product
 #include "fot/core/exponential.hpp"   // an exponential that vectorises
 #include "fot/core/largest.hpp"       // the largest of a row
 #include "fot/core/bfloat16.hpp"      // half the bytes for memories
