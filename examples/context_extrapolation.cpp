@@ -10,7 +10,7 @@
 ///     mt_merged               the Memorizing Transformer with the memory that it fills as it reads            (C6)
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
-/// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, twice the places measured.
+/// Time:    about eight minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/context_extrapolation
 /// Expect:  d = 2 below d = 1, w = 2 below w = 1, and both others above crossbatch_1, the more the longer the memory.
 #include "support/memory_experiment.hpp"

@@ -12,10 +12,10 @@
 /// C9 says that two curves coincide: reproduced if the interval of their difference lies within 0.02 bits per byte on either side.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
-/// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, twice the places measured.
+/// Time:    about six minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/memorizing_transformer          --memory-heads 4   where a gate per head can specialise
-/// Expect:  the tuned model below mt and mt_merged; mt and mt_merged level; after crossbatch one softmax
-///          is better than a gate at this size.
+/// Expect:  the tuned models below mt and mt_merged; mt_merged below mt with a small memory and above it with a large one; after
+///          crossbatch one softmax is better than a gate at this size.
 #include "support/memory_experiment.hpp"
 
 using namespace fot;

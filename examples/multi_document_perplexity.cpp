@@ -12,7 +12,7 @@
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document). 64 contexts take
 ///          64 documents at a time; libstdc++ has 49 for training, so the default is 32.
-/// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, twice the places measured.
+/// Time:    about 12 minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/multi_document_perplexity
 /// Expect:  below the model without memory at first; crossbatch_1 turns up as the memory grows, more contexts later and less.
 #include <set>
