@@ -77,7 +77,7 @@ class ReplacingFile {
              entry.increment(failure)) {
             const std::string name = entry->path().filename().string();
             if (!name.starts_with(path_.filename().string() + ".partial-")) continue;
-            const int file = ::open(entry->path().c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+            const int file = ::open(entry->path().c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
             if (file < 0) continue;
             if (::flock(file, LOCK_EX | LOCK_NB) == 0) ::unlink(entry->path().c_str());
             ::close(file);
