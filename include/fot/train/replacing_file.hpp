@@ -84,7 +84,7 @@ class ReplacingFile {
         }
     }
 
-    /// A new file of our own, with our lock. False if the name was taken, or somebody took the file for a leftover before the lock.
+    /// A new file with our lock. False if its name was taken, or somebody took it for a leftover before it had the lock.
     bool create_temporary() {
         static std::atomic<int> serial = 0;
         temporary_ = path_.string() + message(".partial-", ::getpid(), "-", serial++);
