@@ -13,9 +13,10 @@
 ///
 /// Data:    the libstdc++ headers that come with g++; boost, books, latex and proofs are measured on as well if they are there (see
 ///          examples/README.md). --corpus trains on another one. --checkpoint FILE continues that model, of any program here.
-/// Time:    not timed yet at default size; --quick: seconds; --full: three seeds, twice the places measured.
+/// Time:    about four minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/fine_tune_existing_model
-/// Expect:  crossbatch gains up to 4 contexts everywhere, beyond that on books and proofs only; it is below mt_merged on code, LaTeX
+/// Expect:  crossbatch gains up to 4 contexts everywhere, beyond that on books and proofs only; it is below mt_merged on code,
+/// LaTeX
 ///          and proofs, and level with xl at 2 contexts; on short inputs it is level with the standard model.
 #include "fot/measure/recurrence_perplexity.hpp"
 #include "support/memory_experiment.hpp"
@@ -45,6 +46,7 @@ struct ShortAndLong {
 };
 
 ShortAndLong short_and_long(const TextSettings& settings) {
+    require<ConfigError>(settings.seeds >= 1, "--seeds ", settings.seeds, ": expected 1 or more");
     const CorpusSplit split = split_documents(load_corpus(settings.corpus), shortest_input, 0.15, 0.15, 7);
     ShortAndLong parts;
     const auto deal = [](const std::vector<Document>& documents, std::vector<TokenDocument>& brief,

@@ -191,7 +191,7 @@ inline MemoryCurveOptions curve_options(const TextSettings& settings, const std:
 }
 
 /// The plans of a comparison: all, those of --only, or with --checkpoint that one model, measured once, and its shape in the
-/// settings.   Errors: ConfigError if --only has a name that no plan has.
+/// settings.   Errors: ConfigError if --only has a name that no plan has, or there are no seeds.
 inline std::vector<TrainingPlan> chosen_plans(const MemorySettings& memory, TextSettings& settings,
                                               std::vector<TrainingPlan> plans) {
     if (!memory.checkpoint.empty()) {
@@ -199,6 +199,7 @@ inline std::vector<TrainingPlan> chosen_plans(const MemorySettings& memory, Text
         settings.seeds = 1;
         return {{.name = "checkpoint", .phases = {}}};
     }
+    require<ConfigError>(settings.seeds >= 1, "--seeds ", settings.seeds, ": expected 1 or more");
     std::string names;
     for (const TrainingPlan& plan : plans) names += " " + plan.name;
     for (const std::string& name : memory.only)

@@ -143,6 +143,7 @@ TEST_CASE("a phase may have documents of its own, and a plan may begin with a ke
 
 TEST_CASE("--only takes plans by name, in their order") {
     TextSettings settings;
+    settings.seeds = 1;
     MemorySettings memory;
     std::vector<TrainingPlan> plans(3);
     plans[0].name = "a";

@@ -186,6 +186,14 @@ TEST_CASE("inference names what is wrong") {
                          "window_with_memory: top_k 0 in training, expected 1 or more", ConfigError);
     CHECK_THROWS_WITH_AS(read_document(model, random_tokens(1, 3, 21), 0, state),
                          "read_document: a window of 0 tokens, expected 1 or more", ConfigError);
+    TransformerConfig shallow = model.config();
+    shallow.layers = 1;
+    shallow.memory_layers = {0};
+    MemoryState<double> of_another(shallow, 1);
+    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 21), of_another),
+                         "window_with_memory: the memory state is of a model with other layers", ShapeError);
+    shallow.memory_heads = 0;
+    CHECK_THROWS_AS(MemoryState<double>(shallow, 1), ConfigError);
     CHECK_THROWS_WITH_AS(MemoryState<double>(model.config(), 0), "MemoryState: 0 batch entries, expected 1 or more", ConfigError);
     Tokens unknown = random_tokens(1, 3, 21);
     unknown(0, 1) = 11;

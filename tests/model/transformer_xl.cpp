@@ -114,7 +114,7 @@ TEST_CASE("gradients reach every parameter, and stop at the states of the previo
     });
 }
 
-TEST_CASE("a state of other entries is refused") {
+TEST_CASE("a state of other entries or layers is refused") {
     Random random(13);
     Transformer<double> model(small_config(), random);
     RecurrentState<double> state;
@@ -122,4 +122,7 @@ TEST_CASE("a state of other entries is refused") {
     window_with_recurrence(tape, model, random_tokens(2, 4, 14), state);
     CHECK_THROWS_WITH_AS(window_with_recurrence(tape, model, random_tokens(3, 4, 14), state),
                          "window_with_recurrence: 3 batch entries, the state has 2", ShapeError);
+    state.inputs.pop_back();
+    CHECK_THROWS_WITH_AS(window_with_recurrence(tape, model, random_tokens(2, 4, 14), state),
+                         doctest::Contains("layers, the state has"), ShapeError);
 }

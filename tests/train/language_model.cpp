@@ -46,7 +46,8 @@ std::vector<LanguageModelRecipe> recipes() {
         {.name = "mt_merged", .kind = LanguageModelKind::memorizing, .memory_tokens = 30, .top_k = 4},
         {.name = "crossbatch_1", .kind = LanguageModelKind::crossbatch},
         {.name = "crossbatch_4_w2", .kind = LanguageModelKind::crossbatch, .positives = 2, .contexts = doubled_contexts(4, 20)},
-        {.name = "constant_previous", .kind = LanguageModelKind::crossbatch, .differentiable = false}};
+        {.name = "constant_previous", .kind = LanguageModelKind::crossbatch, .differentiable = false},
+        {.name = "mt_unlimited", .kind = LanguageModelKind::memorizing, .memory_tokens = 0, .top_k = 4}};
 }
 
 std::vector<float> weights(Transformer<float>& model) {
@@ -91,6 +92,7 @@ TEST_CASE("contexts are doubled between three and five tenths of the training") 
     ContextSchedule hurried = doubled_contexts(16, 3);  // fewer steps than stages
     CHECK(hurried.next(0, random) >= 1);
     CHECK(hurried.next(2, random) == 16);
+    CHECK_THROWS_AS(doubled_contexts(std::numeric_limits<Index>::max(), 100), ConfigError);
     CHECK_THROWS_WITH_AS(doubled_contexts(6, 100), "doubled_contexts: 6 contexts, expected a power of two", ConfigError);
 }
 

@@ -25,7 +25,7 @@ class MemoryState {
    public:
     /// `capacity` entries at most, the oldest leave first; 0: unlimited.   Errors: ConfigError if there are no entries.
     MemoryState(const TransformerConfig& config, Index entries, Storage storage = Storage::full, Index capacity = 0)
-        : entries_(entries) {
+        : entries_((config.check(), entries)) {
         require<ConfigError>(entries >= 1, "MemoryState: ", entries, " batch entries, expected 1 or more");
         for (Index layer = 0; layer < config.layers; ++layer) {
             memories_.emplace_back();
@@ -36,6 +36,14 @@ class MemoryState {
     }
 
     Index entries() const { return entries_; }
+
+    /// Has a model of this configuration its memories in the same layers?
+    bool fits(const TransformerConfig& config) const {
+        bool same = static_cast<Index>(memories_.size()) == config.layers;
+        for (Index layer = 0; same && layer < config.layers; ++layer)
+            same = memories_[static_cast<std::size_t>(layer)].empty() != config.is_memory_layer(layer);
+        return same;
+    }
 
     /// Tokens that the memory of an entry holds; 0 for a model without memory layers.
     Index size(Index entry = 0) const {
@@ -77,7 +85,8 @@ struct MemoryOptions {
 /// Memorizing Transformer, and needs a top_k above 0.
 /// `views`, if not null, receives the queries and local keys of each memory layer.
 /// Cost:   per memory layer B H T M D multiply-adds of search, M the memory's size.
-/// Errors: ShapeError unless the state has B entries; DataError for a token outside the vocabulary; ConfigError if top_k < 0, or 0
+/// Errors: ShapeError unless the state has B entries and the memory layers of the model; DataError for a token outside the
+/// vocabulary; ConfigError if top_k < 0, or 0
 ///         on a training tape.
 /// Same as: Transformer::local while the memory is empty; Transformer::crossbatch with the earlier windows as contexts, when top_k
 ///          takes in the whole memory.
@@ -87,6 +96,7 @@ Variable<Real, 3> window_with_memory(Tape& tape, Transformer<Real>& model, const
     const Index entries = extent(tokens, 0), length = extent(tokens, 1);
     require<ShapeError>(entries == state.entries(), "window_with_memory: ", entries, " batch entries, the memory state has ",
                         state.entries());
+    require<ShapeError>(state.fits(model.config()), "window_with_memory: the memory state is of a model with other layers");
     require<ConfigError>(options.top_k >= (tape.recording() ? 1 : 0), "window_with_memory: top_k ", options.top_k,
                          tape.recording() ? " in training, expected 1 or more" : " is negative");
     Variable<Real, 3> x = model.embed(tape, tokens);

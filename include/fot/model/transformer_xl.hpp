@@ -30,13 +30,15 @@ struct RecurrentState {
 /// Logits (B,T,V) of a window of tokens (B,T); the state then is that of this window.
 ///
 /// Cost:   as Transformer::local, and B T S more scores and sums per head and layer, S the length of the previous window.
-/// Errors: ShapeError if the state is of another number of entries; DataError for a token outside the vocabulary.
+/// Errors: ShapeError if the state is of another number of entries or layers; DataError for a token outside the vocabulary.
 /// Same as: Transformer::local for an empty state.
 template <class Real>
 Variable<Real, 3> window_with_recurrence(Tape& tape, Transformer<Real>& model, const Tokens& tokens, RecurrentState<Real>& state) {
     const Index entries = extent(tokens, 0), layers = model.config().layers;
     require<ShapeError>(state.seen.empty() || static_cast<Index>(state.seen.size()) == entries, "window_with_recurrence: ", entries,
                         " batch entries, the state has ", state.seen.size());
+    require<ShapeError>(state.inputs.empty() || static_cast<Index>(state.inputs.size()) == layers,
+                        "window_with_recurrence: ", layers, " layers, the state has ", state.inputs.size());
     const Index before = state.inputs.empty() ? 0 : extent(state.inputs[0], 1);
     ContextTable table = no_contexts(entries);
     table.sources = before > 0 ? entries : 0;

@@ -14,6 +14,8 @@
 /// Read first: data/random_walk.hpp, model/transformer.hpp, model/transformer_xl.hpp, model/inference.hpp.   Read next: an example.
 #pragma once
 
+#include <bit>
+
 #include "fot/data/random_walk.hpp"
 #include "fot/loss/contrastive_loss.hpp"
 #include "fot/model/inference.hpp"
@@ -43,7 +45,7 @@ struct LanguageModelRecipe {
     Index hardest_negatives = 0;    ///< only against so many negative keys of each query; 0: all
 
     // memorizing
-    Index memory_tokens = 2048;  ///< the oldest leave first
+    Index memory_tokens = 2048;  ///< the oldest leave first; 0: none leaves
     Index top_k = 32;            ///< retrieved per query and head
 
     // transformer_xl and memorizing
@@ -54,10 +56,9 @@ struct LanguageModelRecipe {
 /// model that meets many contexts before it has learned to use its own learns to ignore them all. Errors: ConfigError unless
 /// contexts is a power of two.
 inline ContextSchedule doubled_contexts(Index contexts, Index steps) {
-    Index doublings = 0;
-    while (Index(1) << doublings < contexts) ++doublings;
-    require<ConfigError>(contexts >= 1 && Index(1) << doublings == contexts, "doubled_contexts: ", contexts,
+    require<ConfigError>(contexts >= 1 && std::has_single_bit(static_cast<std::size_t>(contexts)), "doubled_contexts: ", contexts,
                          " contexts, expected a power of two");
+    const Index doublings = std::countr_zero(static_cast<std::size_t>(contexts));
     std::vector<std::pair<Index, Index>> switches{{0, 1}};
     const Index begin = 3 * steps / 10, end = steps / 2;
     for (Index i = 1; i <= doublings; ++i) {
@@ -243,11 +244,11 @@ class LanguageModelTraining {
         for (const Index layer : layers)
             for (Index b = 0; b < batch_.entries; ++b) {
                 KeyValueMemory<Real>& memory = memory_.memory(layer, b);
-                const Index size = kept_sizes_[next++], numbers = 2 * size * memory.heads() * memory.width();
-                require<DataError>(
-                    size >= 0 && size <= recipe_.memory_tokens && place + static_cast<std::size_t>(numbers) <= kept_.size(),
-                    "LanguageModelTraining: a kept memory of ", size, " entries, expected at most ", recipe_.memory_tokens,
-                    " and their keys and values");
+                const Index size = kept_sizes_[next++], numbers_of_entry = 2 * memory.heads() * memory.width();
+                const Index room = static_cast<Index>(kept_.size() - place) / numbers_of_entry,
+                            most = recipe_.memory_tokens > 0 ? std::min(recipe_.memory_tokens, room) : room;
+                require<DataError>(size >= 0 && size <= most, "LanguageModelTraining: a kept memory of ", size,
+                                   " entries, expected at most ", most, " with their keys and values");
                 Tensor<Real, 3> keys = empty<Real, 3>({size, memory.heads(), memory.width()}), values = empty_like(keys);
                 for (Index h = 0; h < memory.heads(); ++h)
                     for (Index i = 0; i < size; ++i)

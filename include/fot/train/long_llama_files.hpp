@@ -24,7 +24,8 @@ namespace detail {
 /// Reads fields of config.json; a wrong type is an error that names the field.
 class ConfigFields {
    public:
-    ConfigFields(nlohmann::json json, std::string where) : path_(std::move(where)), json_(std::move(json)) {}
+    /// `json` must outlive the fields. (A copy would recurse as deeply as the file nests.)
+    ConfigFields(const nlohmann::json& json, std::string where) : path_(std::move(where)), json_(json) {}
 
     bool has(const char* name) const { return json_.contains(name) && !json_[name].is_null(); }
 
@@ -67,7 +68,7 @@ class ConfigFields {
     }
 
     std::string path_;
-    nlohmann::json json_;
+    const nlohmann::json& json_;
 };
 
 }  // namespace detail
