@@ -46,8 +46,9 @@ int main(int argc, char** argv) {
     set_threads(1);
     std::printf("%s\n", blas_name().c_str());
     Random random(0);
-    for (const auto& [rows, in, out] : {Shape<3>{2048, 128, 128}, Shape<3>{2048, 128, 512}, Shape<3>{2048, 512, 128},
-                                        Shape<3>{256, 128, 512}, Shape<3>{1024, 1024, 1024}}) {
+    for (const auto& shape : {Shape<3>{2048, 128, 128}, Shape<3>{2048, 128, 512}, Shape<3>{2048, 512, 128}, Shape<3>{256, 128, 512},
+                              Shape<3>{1024, 1024, 1024}}) {
+        const Index rows = shape[0], in = shape[1], out = shape[2];
         const Tensor<float, 2> x = normal_tensor<float, 2>({rows, in}, 1, random),
                                weight = normal_tensor<float, 2>({out, in}, 1, random),
                                d_y = normal_tensor<float, 2>({rows, out}, 1, random);
