@@ -16,8 +16,7 @@
 /// Time:    about four minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/fine_tune_existing_model
 /// Expect:  crossbatch gains up to 4 contexts everywhere, beyond that on books and proofs only; it is below mt_merged on code,
-/// LaTeX
-///          and proofs, and level with xl at 2 contexts; on short inputs it is level with the standard model.
+///          LaTeX and proofs, and level with xl at 2 contexts; on short inputs it is level with the standard model.
 #include "fot/measure/recurrence_perplexity.hpp"
 #include "support/memory_experiment.hpp"
 

@@ -13,7 +13,7 @@ namespace fot::testing {
 class TemporaryFolder {
    public:
     TemporaryFolder() {
-        std::string name = (std::filesystem::temp_directory_path() / "fot-test-XXXXXX").string();
+        std::string name = (std::filesystem::temp_directory_path() / "fot-test-").string() + std::string(6, 'X');
         if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot create " + name);
         path_ = name;
     }

@@ -86,8 +86,7 @@ struct MemoryOptions {
 /// `views`, if not null, receives the queries and local keys of each memory layer.
 /// Cost:   per memory layer B H T M D multiply-adds of search, M the memory's size.
 /// Errors: ShapeError unless the state has B entries and the memory layers of the model; DataError for a token outside the
-/// vocabulary; ConfigError if top_k < 0, or 0
-///         on a training tape.
+///         vocabulary; ConfigError if top_k < 0, or 0 on a training tape.
 /// Same as: Transformer::local while the memory is empty; Transformer::crossbatch with the earlier windows as contexts, when top_k
 ///          takes in the whole memory.
 template <class Real>
