@@ -12,6 +12,7 @@ mkdir -p "$folder/undisturbed" "$folder/killed"
 begin=$(date +%s%N)
 "$program" "$folder/undisturbed"
 milliseconds=$((($(date +%s%N) - begin) / 1000000))
+"$program" "$folder/undisturbed" --check
 
 kills=0 trainings=0
 while [ "$kills" -lt "$wanted" ]; do

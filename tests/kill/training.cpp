@@ -30,11 +30,14 @@ int check(const std::filesystem::path& folder) {
     if (std::filesystem::exists(folder / "model.safetensors")) read_metadata(folder / "model.safetensors");
     std::ifstream file(folder / "losses.csv");
     if (!file) return 0;
-    std::string line;
     Index lines = 0;
-    while (std::getline(file, line)) ++lines;
-    require<FileError>(lines == 2 + steps / measured_every && line == "end", "losses.csv has ", lines, " lines, the last is '",
-                       line, "'");
+    std::string line, last;
+    while (std::getline(file, line)) {
+        ++lines;
+        last = line;
+    }
+    require<FileError>(lines == 2 + steps / measured_every && last == "end", "losses.csv has ", lines, " lines, the last is '",
+                       last, "'");
     return 0;
 }
 
