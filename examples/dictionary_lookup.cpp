@@ -180,7 +180,7 @@ Transformer<float> trained_model(Example& example, const Settings& settings, con
     Random random(seed);
     Transformer<float> model = new_model(random);
     const Metadata metadata = made_for(settings, training, seed);
-    if (!settings.checkpoint.empty() && std::filesystem::exists(settings.checkpoint)) {
+    if (!settings.checkpoint.empty() && file_exists(settings.checkpoint)) {
         require_metadata(settings.checkpoint, metadata);
         load_weights(settings.checkpoint, model.parameters());
         example.out() << training.name << ": model from " << settings.checkpoint << "\n";
@@ -415,7 +415,7 @@ std::vector<Index> memory_sizes(const Settings& settings, const Training& traini
     const Index usual = training.contexts > 1 ? settings.usual_largest : std::min<Index>(settings.usual_largest, 1048576),
                 largest = settings.largest > 0 ? settings.largest : usual;
     std::vector<Index> sizes;
-    for (Index size = 256; size < largest; size *= 4) sizes.push_back(size);
+    for (Index size = 256; size<largest; size = size> largest / 4 ? largest : 4 * size) sizes.push_back(size);
     sizes.push_back(largest);
     return sizes;
 }
@@ -431,17 +431,17 @@ int main(int argc, char** argv) {
                        "file of a trained model: read if it is there, else written (one training, one seed)");
         example.option("--memory-tokens", settings.memory_tokens, "evaluate this one size, up to 67108864; 0: a row of sizes");
         example.option("--largest", settings.largest, "largest size of the row; 0: 1M, 16M with --full");
-        example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed");
-        example.option("--k", settings.k, "retrieved keys per query and head");
+        example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1);
+        example.option("--k", settings.k, "retrieved keys per query and head", 1);
         example.option("--questions", settings.asked,
-                       "questions at each size, four answer tokens each, rounded up to windows of 25");
+                       "questions at each size, four answer tokens each, rounded up to windows of 25", 1);
         example.option("--steps", settings.steps, "steps of the second phase; 0: the training's own");
         example.option("--documents", settings.questions, "documents with questions in a batch; 0: the training's own");
         example.option("--contexts", settings.contexts, "contexts each of them sees in the second phase; 0: the training's own");
         example.option("--curriculum-accuracy", settings.curriculum_accuracy, Scaled<double>{0.01, 0.9, 0.9},
                        "running accuracy that ends a stage of the first phase");
         example.option("--curriculum-steps", settings.curriculum_steps, Scaled<Index>{40, 2000, 2000},
-                       "most steps of the first phase");
+                       "most steps of the first phase", 1);
         example.flag("--repeat-keys", settings.repeat_keys, "draw evaluation keys independently: some are defined twice");
         example.parse();
         settings.usual_largest = Scaled<Index>{4096, 1048576, 16777216}.at(example.scale());

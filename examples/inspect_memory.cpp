@@ -185,14 +185,11 @@ int main(int argc, char** argv) {
         add_text_options(example, settings, {12, 1000, 4000}, {4, 16, 32});
         example.option("--text", inspection.text, "FILE or DIR[:GLOB] to read; empty: the test documents of the corpus");
         example.option("--checkpoint", inspection.checkpoint, "read with this model instead of training one");
-        example.option("--windows", inspection.windows, "windows that are inspected, at the end of the last document");
-        example.option("--memory", inspection.memory, Scaled<Index>{4096, 65536, 65536}, "tokens that are remembered");
-        example.option("--top-k", inspection.top_k, "retrieved entries per query and head");
-        example.option("--shown", inspection.shown, "of them on the page");
+        example.option("--windows", inspection.windows, "windows that are inspected, at the end of the last document", 1);
+        example.option("--memory", inspection.memory, Scaled<Index>{4096, 65536, 65536}, "tokens that are remembered", 1);
+        example.option("--top-k", inspection.top_k, "retrieved entries per query and head", 1);
+        example.option("--shown", inspection.shown, "of them on the page", 1);
         example.parse();
-        require<ConfigError>(inspection.windows >= 1 && inspection.memory >= 1 && inspection.shown >= 1, "--windows ",
-                             inspection.windows, ", --memory ", inspection.memory, ", --shown ", inspection.shown,
-                             ": expected 1 or more of each");
 
         std::vector<Document> documents = documents_to_read(inspection, settings);
         if (example.scale() == Scale::quick && documents.size() > 2) documents.resize(2);

@@ -91,7 +91,8 @@ int main(int argc, char** argv) {
         example.option("--tokens", settings.tokens, Scaled<Index>{20, 100, 100}, "tokens to write");
         example.option("--memory-layers", settings.memory_layers, "layers with a memory, in place of the checkpoint's");
         example.option("--window", settings.window, "tokens of a window; 0: as in the checkpoint");
-        example.option("--last-context", settings.last_context, "tokens that stay in the local cache; -1: as in the checkpoint");
+        example.option("--last-context", settings.last_context, "tokens that stay in the local cache; -1: as in the checkpoint",
+                       -1);
         example.option("--memory-top-k", settings.memory_top_k, "retrieved entries per query and head; 0: the whole memory");
         example.option("--capacity", settings.capacity, "entries that a memory keeps, the oldest leave first; 0: all");
         example.option("--temperature", settings.sampling.temperature, "of sampling");

@@ -271,18 +271,18 @@ int main(int argc, char** argv) {
     return run_example(argc, argv, "Does a model find a pass key far beyond the length it was trained on?", [](Example& example) {
         PasskeySettings settings;
         example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
-        example.option("--steps", settings.steps, Scaled<Index>{12, 1500, 3000}, "steps of pre-training");
+        example.option("--steps", settings.steps, Scaled<Index>{12, 1500, 3000}, "steps of pre-training", 1);
         example.option("--curriculum-steps", settings.curriculum_steps, Scaled<Index>{8, 1500, 1500},
-                       "most steps on prompts alone, before that");
+                       "most steps on prompts alone, before that", 1);
         example.option("--curriculum-accuracy", settings.curriculum_accuracy, Scaled<double>{0.01, 0.8, 0.8},
                        "share of answers that ends a stage of them");
-        example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 500, 1000}, "steps of each continuation");
-        example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed");
-        example.option("--length", settings.length, "local context of training, bytes");
-        example.option("--batch", settings.batch, "documents in a batch");
-        example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch, at most 4");
-        example.option("--trials", settings.trials, Scaled<Index>{2, 100, 100}, "prompts of each length");
-        example.option("--longest", settings.longest, Scaled<Index>{4096, 1048576, 16777216}, "bytes of the longest prompt");
+        example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 500, 1000}, "steps of each continuation", 1);
+        example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1);
+        example.option("--length", settings.length, "local context of training, bytes", 1);
+        example.option("--batch", settings.batch, "documents in a batch", 1);
+        example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch, at most 4", 1);
+        example.option("--trials", settings.trials, Scaled<Index>{2, 100, 100}, "prompts of each length", 1);
+        example.option("--longest", settings.longest, Scaled<Index>{4096, 1048576, 16777216}, "bytes of the longest prompt", 256);
         example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
         example.parse();
         require<ConfigError>(settings.contexts >= 1 && settings.contexts <= 4, "--contexts ", settings.contexts,

@@ -67,7 +67,7 @@ inline std::vector<Index> memory_ladder(Index smallest, Index largest) {
     require<ConfigError>(smallest >= 1 && largest >= smallest, "memory sizes from ", smallest, " to ", largest,
                          ": expected 1 or more, in rising order");
     std::vector<Index> sizes{0};
-    for (Index size = smallest; size < largest; size *= 4) sizes.push_back(size);
+    for (Index size = smallest; size<largest; size = size> largest / 4 ? largest : 4 * size) sizes.push_back(size);
     sizes.push_back(largest);
     return sizes;
 }
@@ -99,8 +99,8 @@ struct MemorySettings {
 /// Declares the options of MemorySettings on the example.
 inline void add_memory_options(Example& example, MemorySettings& settings, const Scaled<Index>& largest,
                                const Scaled<Index>& longest) {
-    example.option("--smallest", settings.smallest, "smallest memory, tokens; each further one is four times as large");
-    example.option("--largest", settings.largest, largest, "largest memory, tokens");
+    example.option("--smallest", settings.smallest, "smallest memory, tokens; each further one is four times as large", 1);
+    example.option("--largest", settings.largest, largest, "largest memory, tokens", 1);
     example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.option("--documents", settings.documents, Scaled<Index>{2, 0, 0}, "test documents that are measured; 0: all");
     example.option("--longest", settings.longest, longest, "bytes of each that are read; 0: all");

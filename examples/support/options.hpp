@@ -21,6 +21,7 @@
 
 #include "fot/core/blas.hpp"
 #include "fot/train/interrupt.hpp"
+#include "fot/train/replacing_file.hpp"
 #include "progress.hpp"
 #include "report.hpp"
 
@@ -57,7 +58,7 @@ class Example {
           out_(out),
           app_(question, name_) {
         option("--seed", seed_, "seed of every random draw");
-        option("--threads", threads_, "threads of parallel loops");
+        option("--threads", threads_, "threads of parallel loops", 1);
         option("--output", output_, Scaled<std::string>{"results/" + name_, "results/" + name_, "results/" + name_},
                "folder of CSV files and plots, made if missing");
         CLI::Option* quick = app_.add_flag("--quick", quick_, "small sizes: shows in seconds that all works");
@@ -65,16 +66,18 @@ class Example {
     }
 
     /// An option whose default is what `target` holds now. Types: numbers, text, or vectors of these. `target` must outlive
-    /// `parse`.
+    /// `parse`, which refuses whole numbers below `least` and other numbers that are not finite.
     template <class T>
-    void option(const std::string& name, T& target, const std::string& description) {
+    void option(const std::string& name, T& target, const std::string& description, Index least = 0) {
+        check_later(name, target, least);
         echo_.emplace_back(name.substr(name.find_first_not_of('-')), [&target] { return shown(target); });
         app_.add_option(name, target, description)->default_str(shown(target));
     }
 
     /// An option with a default for each scale.
     template <class T>
-    void option(const std::string& name, T& target, const Scaled<T>& defaults, const std::string& description) {
+    void option(const std::string& name, T& target, const Scaled<T>& defaults, const std::string& description, Index least = 0) {
+        check_later(name, target, least);
         echo_.emplace_back(name.substr(name.find_first_not_of('-')), [&target] { return shown(target); });
         const std::string texts[] = {shown(defaults.quick), shown(defaults.standard), shown(defaults.full)};
         CLI::Option* added = app_.add_option(name, target, description);
@@ -93,18 +96,14 @@ class Example {
     }
 
     /// Reads the command line, sets the threads, makes the output folder, and prints what runs with which options.
-    /// Errors: ConfigError if seed < 0 or threads < 1; FileError if the output folder cannot be made; what CLI11 throws for wrong
-    /// options.
+    /// Errors: ConfigError if a number is out of its range; FileError if the output folder cannot be made; what CLI11 throws for
+    /// wrong options.
     void parse() {
         app_.parse(argc_, argv_);
         for (const auto& fill_in : scaled_) fill_in();
-        require<ConfigError>(seed_ >= 0, "--seed ", seed_, " is negative");
-        require<ConfigError>(threads_ >= 1, "--threads ", threads_, " is below 1");
+        for (const auto& check : checks_) check();
         set_threads(threads_);
-        std::error_code failure;
-        std::filesystem::create_directories(output_, failure);
-        require<FileError>(std::filesystem::is_directory(output_), "--output ", output_, ": cannot make this folder",
-                           failure ? ": " + failure.message() : "");
+        make_folder(output_);
         report_.emplace(output_, out_);
 
         out_ << name_ << ": " << question_ << "\n";
@@ -140,6 +139,16 @@ class Example {
 
    private:
     template <class T>
+    void check_later(const std::string& name, const T& target, Index least) {
+        if constexpr (std::is_integral_v<T>)
+            checks_.push_back([name, &target, least] {
+                require<ConfigError>(target >= least, name, " ", target, ": expected ", least, " or more");
+            });
+        else if constexpr (std::is_floating_point_v<T>)
+            checks_.push_back(
+                [name, &target] { require<ConfigError>(std::isfinite(target), name, " ", target, ": expected a finite number"); });
+    }
+    template <class T>
     static std::string shown(const T& value) {
         return value_text(value);
     }
@@ -159,7 +168,7 @@ class Example {
     std::string output_;
     bool quick_ = false, full_ = false;
     std::vector<std::pair<std::string, std::function<std::string()>>> echo_;
-    std::vector<std::function<void()>> scaled_;
+    std::vector<std::function<void()>> scaled_, checks_;
     std::optional<Report> report_;
 };
 

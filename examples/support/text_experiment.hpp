@@ -32,16 +32,17 @@ struct TextSettings {
 inline void add_text_options(Example& example, TextSettings& settings, const Scaled<Index>& steps, const Scaled<Index>& contexts) {
     example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB], one file one document");
     example.option("--models", settings.models, "folder of trained models, which programs can share; empty: --output");
-    example.option("--steps", settings.steps, steps, "training steps of each model");
-    example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed");
-    example.option("--contexts", settings.contexts, contexts, "contexts at the end of crossbatch training");
-    example.option("--batch", settings.batch, "documents in a batch");
-    example.option("--length", settings.length, "local context, bytes");
-    example.option("--width", settings.width, "model width");
-    example.option("--layers", settings.layers, "layers; the last one is the memory layer");
-    example.option("--memory-heads", settings.memory_heads, "heads of the memory layer");
-    example.option("--queries", settings.queries, Scaled<Index>{1, 16, 32}, "places measured in each test document");
-    example.option("--walk-windows", settings.walk_windows, "windows that mt and xl read of a document before they go elsewhere");
+    example.option("--steps", settings.steps, steps, "training steps of each model", 1);
+    example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1);
+    example.option("--contexts", settings.contexts, contexts, "contexts at the end of crossbatch training", 1);
+    example.option("--batch", settings.batch, "documents in a batch", 1);
+    example.option("--length", settings.length, "local context, bytes", 1);
+    example.option("--width", settings.width, "model width", 1);
+    example.option("--layers", settings.layers, "layers; the last one is the memory layer", 1);
+    example.option("--memory-heads", settings.memory_heads, "heads of the memory layer", 1);
+    example.option("--queries", settings.queries, Scaled<Index>{1, 16, 32}, "places measured in each test document", 1);
+    example.option("--walk-windows", settings.walk_windows, "windows that mt and xl read of a document before they go elsewhere",
+                   1);
     example.option("--learning-rate", settings.learning_rate, "factor on the learning rates of the optimiser");
 }
 
@@ -156,7 +157,7 @@ inline Transformer<float> trained_text_model(Example& example, TextSettings& set
                             {"learning_rate", message(settings.learning_rate)}});
     if (!plan.from.empty()) metadata["training"] = "from " + plan.from;
     const std::filesystem::path folder = settings.models.empty() ? example.output() : std::filesystem::path(settings.models);
-    std::filesystem::create_directories(folder);
+    make_folder(folder);
     std::string name = plan.from.empty() ? "" : std::filesystem::path(plan.from).stem().string();  // the phases up to this one
     Index all_steps = 0, before = 0;
     for (const TrainingPlan::Phase& phase : plan.phases) all_steps += phase.steps;

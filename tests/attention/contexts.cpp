@@ -183,6 +183,11 @@ TEST_CASE("numbers of contexts that do not exist are refused") {
     CHECK_THROWS_WITH_AS(packed_contexts(2, {{0, 0}, {2, 1}}),
                          "packed_contexts: row 1 of a pack wants 2 positives and 1 negatives, but has 1 rows before it",
                          ConfigError);
+    CHECK_THROWS_AS(packed_contexts(-4, {{0, 0}, {1, 0}}), ConfigError);
+    CHECK_THROWS_AS(packed_contexts(4, std::numeric_limits<Index>::max(), 4, true), ConfigError);
+    CHECK_THROWS_WITH_AS(no_contexts(-1), "no_contexts: -1 entries make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(visiting_rounds({2, {{0, 5000000}}, {1}}),
+                         "context table: entry 0 lists context 5000000, expected 0 ... 1", ConfigError);
 }
 
 TEST_CASE("previous windows that a document does not have are in no list") {

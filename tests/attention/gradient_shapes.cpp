@@ -126,4 +126,20 @@ TEST_CASE("gradients of attention have the shape of what they belong to") {
     CHECK_REFUSED(retrieved_gradients(a, wrong, found, found), "retrieved_attention vjp: d_q");
     CHECK_REFUSED(retrieved_gradients(a, a, wrong_found, found), "retrieved_attention vjp: d_keys");
     CHECK_REFUSED(retrieved_gradients(a, a, found, wrong_found), "retrieved_attention vjp: d_values");
+
+    // What the forward pass left must be of this call, too.
+    const auto crossbatch_saved = [&](const Tensor<double, 4>& o, const Tensor<double, 3>& mass, const Tensor<double, 3>* d_mass) {
+        crossbatch_attention_vjp<double>(a, a, a, a, a, table, {}, o, mass, o, d_mass, a, a, a, a, a);
+    };
+    CHECK_REFUSED(crossbatch_saved(wrong, masses, nullptr), "attention vjp: o");
+    CHECK_REFUSED(crossbatch_saved(a, few, nullptr), "attention vjp: log_sum_exp");
+    CHECK_REFUSED(crossbatch_saved(a, masses, &few), "attention vjp: d_log_sum_exp");
+    const auto retrieved_saved = [&](const Tensor<double, 4>& o, const Tensor<double, 3>& mass, const Tensor<double, 3>* d_mass) {
+        retrieved_attention_vjp(a, found, found, 1.0, o, mass, o, d_mass, a, found, found);
+    };
+    CHECK_REFUSED(retrieved_saved(wrong, masses, nullptr), "retrieved_attention vjp: o");
+    CHECK_REFUSED(retrieved_saved(a, few, nullptr), "retrieved_attention vjp: log_sum_exp");
+    CHECK_REFUSED(retrieved_saved(a, masses, &few), "retrieved_attention vjp: d_log_sum_exp");
+    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, &few, a, masses, a, masses), "merge vjp: d_log_sum_exp");
+    CHECK_REFUSED(context_log_mass_vjp(a, a, table, 1.0, wrong, wrong, a, a), "context_log_mass vjp: mass");
 }

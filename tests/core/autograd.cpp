@@ -290,3 +290,11 @@ TEST_CASE("the gradient starts as zeros of the value's shape") {
     CHECK(shape_of(x.gradient()) == Shape<3>{2, 3, 4});
     for (std::size_t i = 0; i < 24; ++i) CHECK(x.gradient().data()[i] == 0.0f);
 }
+
+TEST_CASE("an empty handle says that it is empty") {
+    Variable<float, 2> none;
+    CHECK_FALSE(none.has_gradient());
+    CHECK_THROWS_WITH_AS(none.value(), "Variable: an empty handle has no value and no gradient", ConfigError);
+    CHECK_THROWS_AS(none.gradient(), ConfigError);
+    CHECK_THROWS_AS(none.detached(), ConfigError);
+}

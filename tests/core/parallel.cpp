@@ -135,6 +135,7 @@ TEST_CASE("the number of threads can be set") {
 #else
     CHECK(threads() == 1);
 #endif
-    CHECK_THROWS_WITH_AS(set_threads(0), "set_threads: 0 is below 1", ConfigError);
-    CHECK_THROWS_WITH_AS(set_threads(-2), "set_threads: -2 is below 1", ConfigError);
+    CHECK_THROWS_WITH_AS(set_threads(0), "set_threads: 0 threads, expected 1 ... 4096", ConfigError);
+    CHECK_THROWS_AS(set_threads(Index(1) << 32), ConfigError);
+    CHECK_THROWS_WITH_AS(set_threads(-2), "set_threads: -2 threads, expected 1 ... 4096", ConfigError);
 }

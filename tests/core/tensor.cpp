@@ -137,6 +137,10 @@ TEST_CASE("reshaping keeps the numbers in their order and is a copy") {
     CHECK(element_count(reshaped<1>(zeros<double, 2>({0, 5}), Shape<1>{0})) == 0);
     CHECK_THROWS_WITH_AS(reshaped<2>(x, Shape<2>{5, 5}), "reshaped: (2, 3, 4) has 24 elements, (5, 5) has 25", ShapeError);
     CHECK_THROWS_WITH_AS(reshaped<1>(x, Shape<1>{-1}), "empty: extent -1 of axis 0 is negative", ShapeError);
+    const Shape<2> wraps_around{Index(1) << 62, 4};
+    CHECK_THROWS_WITH_AS((empty<float, 2>(wraps_around)),
+                         "empty: extent 4611686018427387904 of axis 0 makes a tensor larger than any memory", ShapeError);
+    CHECK_THROWS_AS((empty<float, 2>({Index(1) << 40, Index(1) << 30})), ShapeError);
 }
 
 TEST_CASE("sums of 2e7 ones in double: in float they would stop at 16777216") {

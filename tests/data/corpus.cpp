@@ -24,7 +24,16 @@ TEST_CASE("patterns match as a shell's do") {
     CHECK(glob_matches("src/**/*.{hpp,h}", "src/x.hpp"));
     CHECK(glob_matches("src/**/*.{hpp,h}", "src/a/b/x.h"));
     CHECK_FALSE(glob_matches("src/**/*.{hpp,h}", "src/a/x.cpp"));
+    CHECK(glob_matches("{a,b{c,d}}x", "bdx"));
+    CHECK_FALSE(glob_matches("{a,b{c,d}}x", "bx"));
+    CHECK(glob_matches("a{,.gz}", "a"));
+    CHECK(glob_matches("a{,.gz}", "a.gz"));
+    CHECK(glob_matches("a{.gz,}", "a"));
+    CHECK(glob_matches("{**/,}x{1,2}*", "a/b/x2y"));
     CHECK_THROWS_WITH_AS(glob_matches("*.{h", "x.h"), "glob_matches: '{' is not closed in '{h'", ConfigError);
+    std::string stars;
+    for (int i = 0; i < 200; ++i) stars += "*a";
+    CHECK_FALSE(glob_matches(stars, std::string(300, 'a') + "b"));  // trying every division would never end
 }
 
 TEST_CASE("the files of a folder are documents, sorted by path, without empty and binary ones") {
@@ -47,6 +56,16 @@ TEST_CASE("the files of a folder are documents, sorted by path, without empty an
     CHECK_THROWS_WITH_AS(read_text(folder.path() + "/none"), doctest::Contains("read_text: cannot read"), FileError);
 }
 
+TEST_CASE("links that lead nowhere are passed over, names that cannot be are errors of files") {
+    const TemporaryFolder folder;
+    folder.write("a.txt", "text");
+    std::filesystem::create_directory(folder / "b");
+    std::filesystem::create_symlink("loop", folder / "b" / "loop");
+    std::filesystem::create_symlink("nowhere", folder / "broken");
+    CHECK(names(load_directory(folder.path())) == std::vector<std::string>{"a.txt"});
+    CHECK_THROWS_WITH_AS(load_directory(std::string(300, 'a')), doctest::Contains("there is no folder 'aaa"), FileError);
+}
+
 #ifdef FOT_WITH_ZLIB
 
 TEST_CASE("a gzipped file is read unpacked, a damaged one is refused") {
@@ -63,6 +82,10 @@ TEST_CASE("a gzipped file is read unpacked, a damaged one is refused") {
     std::filesystem::resize_file(packed_name, std::filesystem::file_size(packed_name) - 9);
     CHECK_THROWS_WITH_AS(read_text(packed_name), doctest::Contains("a.txt.gz' is no whole gzip file"), FileError);
     CHECK_THROWS_WITH_AS(read_text(folder / "none.gz"), doctest::Contains("none.gz'"), FileError);
+    folder.write("plain.gz", "text that was never packed");
+    CHECK_THROWS_WITH_AS(read_text(folder / "plain.gz"), doctest::Contains("plain.gz' is no whole gzip file"), FileError);
+    folder.write("empty.gz", "");
+    CHECK(read_text(folder / "empty.gz").empty());
 }
 
 #else

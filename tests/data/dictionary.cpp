@@ -315,4 +315,15 @@ TEST_CASE("impossible dictionaries are refused with the numbers") {
                          DataError);
     CHECK_THROWS_WITH_AS(dictionary.sample_questions(256, 0, random), "EvaluationDictionary: 0 questions, expected 1 or more",
                          ConfigError);
+    CHECK_THROWS_WITH_AS(EvaluationDictionary(task, 1, true).record(-1), "EvaluationDictionary: record -1 is negative", DataError);
+    CHECK_THROWS_WITH_AS(dictionary.memory_position(-1), "EvaluationDictionary: record -1 is negative", DataError);
+    CHECK_THROWS_WITH_AS(dictionary.record_at(-1), "EvaluationDictionary: position -1 is negative", DataError);
+    CHECK_THROWS_WITH_AS(word_count(0, 2), doctest::Contains("words of 2 out of 0 symbols"), ConfigError);
+    CHECK_THROWS_WITH_AS(word_count(3, -1), doctest::Contains("words of -1 out of 3 symbols"), ConfigError);
+    CHECK_THROWS_WITH_AS(answer_positions({.key_length = -2, .value_length = 0}), doctest::Contains("keys of -2"), ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid(DictionaryTask{.symbols = Index(1) << 33}), doctest::Contains("8589934592 symbols"),
+                         ConfigError);
+    DictionaryBatch<float> unmasked = dictionary_batch<float>(task, 1, 1, random);
+    unmasked.mask = {};
+    CHECK_THROWS_WITH_AS(whole_documents(unmasked), doctest::Contains("whole_documents: mask has shape"), ShapeError);
 }

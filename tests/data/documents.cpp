@@ -282,7 +282,31 @@ TEST_CASE("impossible batches are refused with the numbers") {
                          "DocumentAwarePipeline: 4 entries of 8 tokens with packing 0 make no sense", ConfigError);
     CHECK_THROWS_WITH_AS(DocumentAwarePipeline(document_stream({}, false), 4, 8, 3),
                          "DocumentAwarePipeline: 4 entries are no multiple of the packing 3", ConfigError);
-    CHECK_THROWS_WITH_AS(document_stream(documents, true, 100), "document_stream: no document has 100 tokens", DataError);
+    CHECK_THROWS_WITH_AS(document_stream(documents, true, 100),
+                         "document_stream: 0 documents have 100 tokens or more, expected one with any token", DataError);
+    CHECK_THROWS_AS(document_stream(numbered_documents({0}), true), DataError);  // it would never fill a batch
+    CHECK_THROWS_WITH_AS(LinearPipeline(nullptr, 1, 4), "LinearPipeline: there is no stream of documents", ConfigError);
+    CHECK_THROWS_WITH_AS(DocumentAwarePipeline(nullptr, 1, 4), "DocumentAwarePipeline: there is no stream of documents",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(sample_contexts<float>(documents, {1, 0, 1, 4}, random, std::nan("")),
+                         "sample_contexts: power nan, expected a finite number", ConfigError);
+    CHECK_THROWS_WITH_AS(prefix_loss_mask(4, -5), "prefix_loss_mask: -5 of 4 tokens make no sense", ConfigError);
     DocumentAwarePipeline invalid(document_stream({{"x", {1, 2, 3}, {1.f}}}, false), 1, 2, 1, true);
     CHECK_THROWS_AS(invalid.next<float>(), DataError);
+}
+
+TEST_CASE("a walk refuses a state that is no place in its documents") {
+    const std::vector<TokenDocument> documents = numbered_documents({60, 40});
+    const auto refused = [&](auto&& change, const char* why) {
+        DocumentWalk walk(documents, {2, 0, 1, 4});
+        walk.next<float>();
+        walk.require_state();
+        change(walk.state);
+        CHECK_THROWS_WITH_AS(walk.next<float>(), why, DataError);
+    };
+    refused([](auto& state) { state.document[1] = 5000000; }, "DocumentWalk: entry 1 reads document 5000000 of 2");
+    refused([](auto& state) { state.document[0] = -2; }, "DocumentWalk: entry 0 reads document -2 of 2");
+    refused([](auto& state) { state.start[1] = -4; }, "DocumentWalk: entry 1 reads on from token -4");
+    refused([](auto& state) { state.start.pop_back(); }, "DocumentWalk: a state of 2 documents and 1 places in them, expected 2");
+    refused([](auto& state) { state.next = -1; }, "DocumentWalk: document -1 is to come next, expected 0 or more");
 }

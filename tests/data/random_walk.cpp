@@ -74,8 +74,16 @@ TEST_CASE("a kept state goes on where it was; one that fits no document is refus
     CHECK(other.next<float>(copy, [](Index) {}).current.storage() == next.current.storage());
     other.state.document[1] = 3;
     CHECK_THROWS_WITH_AS(other.require_state(), doctest::Contains("RandomWalk: entry 1 reads document 3 of 3"), DataError);
+    other.state.document[1] = 1;
+    other.state.start[0] = std::numeric_limits<Index>::max();
+    CHECK_THROWS_WITH_AS(other.require_state(), doctest::Contains("RandomWalk: entry 0 reads on from token 92"), DataError);
+    other.state.start[0] = 0;
+    other.state.left[0] = -1;
+    CHECK_THROWS_WITH_AS(other.require_state(), "RandomWalk: -1 windows left, expected 0 or more", DataError);
+    other.state.left.pop_back();
+    CHECK_THROWS_WITH_AS(other.require_state(), "RandomWalk: a state of 1 stays, expected 2", DataError);
     other.state.document.pop_back();
-    CHECK_THROWS_WITH_AS(other.require_state(), "RandomWalk: a state of 1, 2 and 2 entries, expected 2", DataError);
+    CHECK_THROWS_WITH_AS(other.require_state(), "RandomWalk: a state of 1 documents and 2 places in them, expected 2", DataError);
 }
 
 TEST_CASE("walks that make no sense are refused") {

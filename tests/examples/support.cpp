@@ -315,9 +315,9 @@ TEST_CASE("what an example throws becomes a message and an exit code") {
     CHECK(failed.errors.str() == "error: document 3 is empty\n");
     const Run threads_wrong({"--threads", "0"}, [](Example& example) { example.parse(); });
     CHECK(threads_wrong.code == 1);
-    CHECK(threads_wrong.errors.str() == "error: --threads 0 is below 1\n");
+    CHECK(threads_wrong.errors.str() == "error: --threads 0: expected 1 or more\n");
     const Run seed_wrong({"--seed", "-1"}, [](Example& example) { example.parse(); });
-    CHECK(seed_wrong.errors.str() == "error: --seed -1 is negative\n");
+    CHECK(seed_wrong.errors.str() == "error: --seed -1: expected 0 or more\n");
     const Run out_of_memory({}, [](Example&) { throw std::bad_alloc(); });
     CHECK(out_of_memory.errors.str() == "error: out of memory\n");
     const TemporaryFolder folder;

@@ -212,4 +212,12 @@ TEST_CASE("a table without positives or without negatives gives no contrast and 
                          ConfigError);
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, zeros<double, 4>({2, 1, 1, 3}), previous_contexts(2, 1, 1)),
                          "context_log_mass: context_k has shape (2, 1, 1, 3), expected (2, -1, -1, 2) (-1: any)", ShapeError);
+    const Tensor<double, 4> no_keys = zeros<double, 4>({2, 0, 1, 2});
+    CHECK_THROWS_WITH_AS(contrastive_loss(in.q, no_keys, previous_contexts(2, 1, 1)), "contrastive_loss: contexts without keys",
+                         ShapeError);
+    CHECK_THROWS_AS(hard_contrastive_loss(in.q, no_keys, previous_contexts(2, 1, 1), 1), ShapeError);
+    Tape tape;
+    const Variable<double, 4> q(in.q), k(in.k);
+    CHECK_THROWS_WITH_AS(contrastive_loss(tape, q, k, previous_contexts(2, 1, 1), 0, 1.0, std::nan("")),
+                         "contrastive_loss: weight nan, expected a finite number", ConfigError);
 }

@@ -128,4 +128,5 @@ TEST_CASE("a number of contexts that was not measured is refused") {
     PositiveMass one_head({2});
     one_head.add(x);
     CHECK_THROWS_WITH_AS(one_head.add(zeros<double, 4>({1, 1, 2, 3})), "PositiveMass: 2 heads after batches of 1", ShapeError);
+    CHECK_THROWS_AS(one_head.mean(1000), std::out_of_range);
 }

@@ -68,7 +68,11 @@ TEST_CASE("configurations that do not fit together are refused") {
                              config.memory_layers = {1, 1};
                          }).check(),
                          "TransformerConfig: memory layer 1 is listed twice", ConfigError);
-    const char* positive = "TransformerConfig: rotary_base, initial_inverse_temperature and norm_epsilon must be above 0";
+    const auto positive = doctest::Contains("expected finite numbers above 0, the last below 1");
+    const double infinity = std::numeric_limits<double>::infinity();
+    CHECK_THROWS_WITH_AS(with([&](auto& config) { config.rotary_base = infinity; }).check(), positive, ConfigError);
+    CHECK_THROWS_WITH_AS(with([&](auto& config) { config.initial_inverse_temperature = infinity; }).check(), positive, ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& config) { config.norm_epsilon = 1; }).check(), positive, ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& config) { config.rotary_base = 0; }).check(), positive, ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& config) { config.initial_inverse_temperature = -1; }).check(), positive, ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& config) { config.norm_epsilon = 0; }).check(), positive, ConfigError);

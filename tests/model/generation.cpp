@@ -103,4 +103,8 @@ TEST_CASE("generation names what is wrong") {
     CHECK_THROWS_WITH_AS(sample_token(logits, 2, {}, random), "sample_token: logit 1 is NaN", NumericError);
     CHECK_THROWS_WITH_AS(sample_token(logits, 1, {.top_p = 0}, random), doctest::Contains("top_p 0"), ConfigError);
     CHECK_THROWS_WITH_AS(sample_token(logits, 1, {.temperature = -1}, random), doctest::Contains("temperature -1"), ConfigError);
+    const float certain[] = {0.0f, std::numeric_limits<float>::infinity()};
+    CHECK(sample_token(certain, 2, {.temperature = 0}, random) == 1);
+    CHECK_THROWS_WITH_AS(sample_token(certain, 2, {}, random), "sample_token: the largest logit is inf, expected a finite number",
+                         NumericError);
 }

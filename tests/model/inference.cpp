@@ -199,4 +199,8 @@ TEST_CASE("inference names what is wrong") {
     unknown(0, 1) = 11;
     CHECK_THROWS_AS(read_window(model, unknown, state), DataError);
     CHECK(state.size() == 0);
+    CHECK_THROWS_WITH_AS(state.memory(0, 0), doctest::Contains("MemoryState: layer 0 of "), ShapeError);
+    CHECK_THROWS_WITH_AS(state.size(1000), "MemoryState: entry 1000 of 1", ShapeError);
+    CHECK_THROWS_WITH_AS(state.clear(-1), "MemoryState: entry -1 of 1", ShapeError);
+    CHECK_THROWS_WITH_AS(model.layer(5000), doctest::Contains("Transformer: layer 5000 of "), ShapeError);
 }

@@ -94,4 +94,7 @@ TEST_CASE("what does not fit a cache is named") {
     RotaryTable<double> table(100, 4, 8);
     CHECK_THROWS_WITH_AS(cache.turn(positions_from(0, 3), table), "LocalCache::turn: positions has shape (2, 3), expected (2, 2)",
                          ShapeError);
+    CHECK_THROWS_WITH_AS(cache.oldest_keys(1000000), "LocalCache: 1000000 tokens from 0 on of 2", DataError);
+    CHECK_THROWS_WITH_AS(LocalCache<double>(-1, 3, 4), "LocalCache: -1 entries, 3 heads of width 4: expected 1 or more of each",
+                         ConfigError);
 }

@@ -240,7 +240,9 @@ TEST_CASE("a configuration that does not fit together is named") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& c) { c.last_context = -1; }), "LongLlamaConfig: last_context -1 is negative", ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& c) { c.memory_layers = {3}; }), "LongLlamaConfig: memory layer 3 of 3 layers", ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& c) { c.rotary_base = 0; }), doctest::Contains("must be above 0"), ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.rotary_base = 0; }), doctest::Contains("rotary_base 0"), ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.norm_epsilon = std::numeric_limits<double>::infinity(); }),
+                         doctest::Contains("norm_epsilon inf"), ConfigError);
     SmallModel<double> small;
     LongLlamaWeights<double> weights = small.model.weights();
     weights.layers[2].up.rows = 23;
@@ -254,4 +256,54 @@ TEST_CASE("a configuration that does not fit together is named") {
     Random random(1);
     Transformer<double> normalized({.vocabulary = 11, .width = 16}, random);
     CHECK_THROWS_WITH_AS(long_llama(small_config(), normalized), doctest::Contains("has QK-norm"), ConfigError);
+}
+
+TEST_CASE("a state of another model is refused, and positions that no table holds") {
+    SmallModel<double> small;
+    const Tokens tokens = random_tokens(1, 3, 11, 4);
+    const auto refused = [&](auto&& change) {
+        LongLlamaConfig other = small_config();
+        change(other);
+        LongLlamaState<double> state(other, 1);
+        CHECK_THROWS_WITH_AS(small.model.read({tokens}, state),
+                             "LongLlama::read: the state is of a model with other layers or heads", ShapeError);
+    };
+    refused([](auto& c) { c.layers = 2; });
+    refused([](auto& c) { c.memory_layers = {0}; });
+    refused([](auto& c) { c.key_heads = 4; });
+    refused([](auto& c) { c.width = 32; });
+    LongLlamaConfig headless = small_config();
+    headless.heads = 0;
+    CHECK_THROWS_AS(LongLlamaState<double>(headless, 1), ConfigError);
+    CHECK_THROWS_AS(long_llama(headless, small.trained), ConfigError);
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.capacity = -1}), doctest::Contains("capacity -1"), ConfigError);
+    LongLlamaState<double> state(small.config, 1);
+    CHECK_THROWS_WITH_AS(state.layer(3), "LongLlamaState: layer 3 of 3", ShapeError);
+    CHECK_THROWS_WITH_AS(state.memory_size(1), "LongLlamaState: entry 1 of 1", ShapeError);
+
+    const Tensor<Index, 2> far{{0, 1, 1000000000}}, negative{{-1, 0, 1}}, late{{1000000000, 1000000001, 1000000002}};
+    CHECK_THROWS_WITH_AS(small.model.read({tokens, nullptr, &far}, state),
+                         doctest::Contains("entry 0 has local positions from 0 to 1000000000"), ConfigError);
+    CHECK_THROWS_WITH_AS(small.model.read({tokens, nullptr, &negative}, state), doctest::Contains("from -1 to 1"), ConfigError);
+    CHECK(state.local_size() == 0);
+    CHECK(state.layer(0).local.size() == 0);
+    small.model.read({tokens, nullptr, &late}, state);  // only distances count
+    CHECK(state.local_size() == 3);
+    LongLlamaConfig wide = small_config();
+    wide.window = 2147483647;  // costs nothing before it is filled
+    CHECK(largest_difference(read_anew(small, tokens), SmallModel<double>(wide).model.read({tokens}, state = {wide, 1})) < 1e-12);
+}
+
+TEST_CASE("weights that are not there, or no floating-point numbers, are refused") {
+    SmallModel<double> small;
+    LongLlamaWeights<double> weights = small.model.weights();
+    LongLlamaState<double> state(small.config, 1);
+    weights.layers[0].q.numbers = nullptr;
+    LongLlama<double> empty_weight(small.config, weights);
+    CHECK_THROWS_WITH_AS(empty_weight.read({random_tokens(1, 3, 11, 4)}, state),
+                         "stored_linear: the weight of 16 x 16 has no numbers", ConfigError);
+    weights = small.model.weights();
+    weights.layers[0].q.dtype = Dtype::i64;
+    CHECK_THROWS_WITH_AS(copy_weights(LongLlama<double>(small.config, weights), small.trained),
+                         doctest::Contains("the weight has dtype I64, expected F64"), ConfigError);
 }

@@ -125,4 +125,5 @@ TEST_CASE("a state of other entries or layers is refused") {
     state.inputs.pop_back();
     CHECK_THROWS_WITH_AS(window_with_recurrence(tape, model, random_tokens(2, 4, 14), state),
                          doctest::Contains("layers, the state has"), ShapeError);
+    CHECK_THROWS_WITH_AS(state.clear(5000000), "RecurrentState: entry 5000000 of 2", ShapeError);
 }

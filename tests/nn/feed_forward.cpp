@@ -154,6 +154,13 @@ TEST_CASE("the feed-forward layer refuses weights that do not fit") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(feed_forward(tape, x, up, down, Activation::relu, up),
                          "feed_forward: a gate weight is given, but only swiglu has one", ConfigError);
+    const FeedForwardHidden<float> no_gate{zeros<float, 2>({2, 4}), {}};
+    CHECK_THROWS_WITH_AS(feed_forward_vjp(x.value(), x.value(), {&up.value(), &down.value(), &up.value()}, Activation::swiglu,
+                                          no_gate, static_cast<Tensor<float, 3>*>(nullptr), {}),
+                         doctest::Contains("feed_forward vjp: hidden.gate has shape"), ShapeError);
+    CHECK_THROWS_AS(feed_forward_vjp(x.value(), x.value(), {&up.value(), &down.value(), nullptr}, Activation::swiglu, no_gate,
+                                     static_cast<Tensor<float, 3>*>(nullptr), {}),
+                    ConfigError);
     CHECK_THROWS_WITH_AS(activation(tape, x, Activation::swiglu), doctest::Contains("swiglu takes a gate beside its input"),
                          ConfigError);
     CHECK_THROWS_WITH_AS(swiglu(zeros<float, 1>({2}), zeros<float, 1>({3})), "swiglu: gate has shape (2), expected (3)",

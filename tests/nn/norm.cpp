@@ -124,8 +124,11 @@ TEST_CASE("norms refuse a scale, a temperature or an epsilon that does not fit")
     const Tensor<float, 4> q = zeros<float, 4>({1, 2, 3, 4});
     const Tensor<float, 1> two = zeros<float, 1>({2}), three = zeros<float, 1>({3});
     CHECK_THROWS_WITH_AS(rms_norm(x, two), "rms_norm: scale has shape (2), expected (3)", ShapeError);
-    CHECK_THROWS_WITH_AS(rms_norm(x, three, 0), "rms_norm: epsilon is 0, expected more than 0", ConfigError);
+    for (const double epsilon : {1e-60, std::numeric_limits<double>::infinity()})  // the first is 0 as a float
+        CHECK_THROWS_AS(rms_norm(x, three, epsilon), ConfigError);
+    CHECK_THROWS_WITH_AS(rms_norm(x, three, 0), "rms_norm: epsilon is 0, expected a finite number of more than 0", ConfigError);
     CHECK_THROWS_WITH_AS(normalize_heads(q, &two), "normalize_heads: log_inverse_temperature has shape (2), expected (3)",
                          ShapeError);
-    CHECK_THROWS_WITH_AS(normalize_heads(q, &three, -1), "normalize_heads: epsilon is -1, expected 0 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(normalize_heads(q, &three, -1), "normalize_heads: epsilon is -1, expected a finite number of 0 or more",
+                         ConfigError);
 }

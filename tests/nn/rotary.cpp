@@ -144,8 +144,15 @@ TEST_CASE("angles are exact far out, also in float") {
 TEST_CASE("rotary positions refuse odd widths and positions that are not in the table") {
     CHECK_THROWS_WITH_AS(RotaryTable<float>(10000, 5, 1), "RotaryTable: head width 5 is not an even number of at least 2",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(RotaryTable<float>(0, 4, 1), "RotaryTable: base is 0, expected more than 0", ConfigError);
-    CHECK_THROWS_WITH_AS(RotaryTable<float>(10000, 4, -1), "RotaryTable: -1 positions, expected 0 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(RotaryTable<float>(0, 4, 1), "RotaryTable: base is 0, expected a finite number above 0", ConfigError);
+    CHECK_THROWS_WITH_AS(RotaryTable<float>(10000, 4, -1), "RotaryTable: -1 positions, expected 0 ... 4194304", ConfigError);
+    CHECK_THROWS_AS(RotaryTable<float>(std::numeric_limits<double>::infinity(), 4, 1), ConfigError);
+    RotaryTable<float> small(10000, 4, 1);
+    CHECK_THROWS_WITH_AS(small.grow(Index(1) << 40), "RotaryTable: 1099511627776 positions, expected 0 ... 4194304", ConfigError);
+    CHECK(small.positions() == 1);
+    Tensor<float, 4> d_y = zeros<float, 4>({1, 1, 1, 4}), too_small = zeros<float, 4>({1, 1, 1, 2});
+    CHECK_THROWS_WITH_AS(rotate_vjp(d_y, std::vector<Index>{0}, small, RotaryLayout::half_split, too_small),
+                         "rotate vjp: d_x has shape (1, 1, 1, 2), expected (1, 1, 1, 4)", ShapeError);
     const RotaryTable<float> table(10000, 4, 8);
     const Tensor<float, 4> x = zeros<float, 4>({1, 2, 1, 4});
     CHECK_THROWS_WITH_AS(rotate(x, std::vector<Index>{0, 8}, table), "rotary: position 8 is outside the table of 8 positions",

@@ -217,5 +217,5 @@ TEST_CASE("Adafactor refuses options out of their range") {
     CHECK_THROWS_WITH_AS(Adafactor<float>(none, with([](auto& o) { o.momentum = 1; })),
                          "adafactor: momentum 1, expected 0 <= momentum < 1", ConfigError);
     CHECK_THROWS_WITH_AS(Adafactor<float>(none, with([](auto& o) { o.weight_decay_rate = -1; })),
-                         "adafactor: weight decay rate -1 is negative", ConfigError);
+                         "adafactor: weight decay rate -1, expected a finite number of 0 or more", ConfigError);
 }

@@ -200,6 +200,13 @@ TEST_CASE("weights of another model are refused, and the model stays as it was")
     wrong.write(path);
     CHECK_THROWS_WITH_AS(load_weights(path, model.parameters()), (at + "tensor 'weight' has shape (6), expected (3, 2)").c_str(),
                          FileError);
+    const std::vector<std::int32_t> integers{1, 2, 3, 4, 5, 6};
+    SafetensorsWriter of_integers;
+    of_integers.add("weight", {3, 2}, integers.data());
+    of_integers.add("bias", {2}, integers.data());
+    of_integers.write(path);
+    CHECK_THROWS_WITH_AS(load_weights(path, model.parameters()),
+                         (at + "tensor 'weight' has dtype I32, expected F64, F32, F16 or BF16").c_str(), FileError);
     CHECK(model.numbers() == before);
 }
 

@@ -270,4 +270,19 @@ TEST_CASE("a recipe for another integration and too little text are refused") {
     LanguageModelRecipe odd = recipes()[4];
     odd.local_entries = 3;
     refused(odd, text, "recipe 'crossbatch_1' has 3 of 3 entries without contexts");
+    for (const double weight : {-1.0, std::nan("")}) {
+        odd = recipes()[4];
+        odd.contrastive_weight = weight;
+        refused(odd, text, message("contrastive weight ", weight).c_str());
+    }
+    odd = recipes()[3];
+    odd.contrastive_weight = 1;
+    refused(odd, text, "a contrastive loss in standard and crossbatch training only");
+    odd = recipes()[4];
+    odd.positives = -1;
+    refused(odd, text, "has -1 positives");
+    Random random(1);
+    Transformer<float> without_memory({.vocabulary = 11, .width = 16, .layers = 2, .memory_layers = {}, .heads = 2}, random);
+    CHECK_THROWS_WITH_AS(LanguageModelTraining<float>(without_memory, recipes()[4], text, {.entries = 3, .length = 8}, 1),
+                         "LanguageModelTraining: recipe 'crossbatch_1' is of no use to a model without memory layers", ConfigError);
 }

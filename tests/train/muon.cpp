@@ -180,16 +180,30 @@ TEST_CASE("Muon refuses options out of their range and hidden matrices that are 
         return options;
     };
     CHECK_THROWS_WITH_AS(Muon<float>(none, with([](auto& o) { o.learning_rate = -1; })),
-                         "muon: learning rates -1 and 0.003, expected 0 or more", ConfigError);
+                         "muon: learning rates -1 and 0.003, expected finite numbers of 0 or more", ConfigError);
     CHECK_THROWS_WITH_AS(Muon<float>(none, with([](auto& o) { o.momentum = 1; })), "muon: momentum 1, expected 0 <= momentum < 1",
                          ConfigError);
     CHECK_THROWS_WITH_AS(Muon<float>(none, with([](auto& o) { o.newton_schulz_steps = 0; })),
                          "muon: 0 Newton-Schulz steps, expected 1 or more", ConfigError);
-    CHECK_THROWS_WITH_AS(Muon<float>(none, with([](auto& o) { o.weight_decay = -1; })), "muon: weight decay -1 is negative",
-                         ConfigError);
+    CHECK_THROWS_WITH_AS(Muon<float>(none, with([](auto& o) { o.weight_decay = -1; })),
+                         "muon: weight decay -1, expected a finite number of 0 or more", ConfigError);
     CHECK_THROWS_WITH_AS(Muon<float>(none, with([](auto& o) { o.adam.beta1 = 2; })), "muon: adam: beta 2, expected 0 <= beta < 1",
                          ConfigError);
+    CHECK_THROWS_WITH_AS(Muon<float>(none, with([](auto& o) { o.adam.learning_rate_factors.gate = -1; })),
+                         "muon: adam: a learning rate factor is -1, expected a finite number of 0 or more", ConfigError);
     Variable<float, 1> x(zeros<float, 1>({3}), true);
     CHECK_THROWS_WITH_AS(Muon<float>({parameter("x", Role::hidden_matrix, x)}),
                          "muon: hidden matrix x has shape (3), expected two axes", ShapeError);
+}
+
+TEST_CASE("a factor of 0 keeps hidden matrices as they are") {
+    Variable<float, 2> x(full<float, 2>({2, 2}, 1.f), true);
+    const std::vector<Parameter<float>> parameters{parameter("x", Role::hidden_matrix, x)};
+    x.gradient()(0, 1) = 1;
+    MuonOptions options;
+    options.adam.learning_rate_factors.hidden_matrix = 0;
+    Muon<float>(parameters, options).step(parameters, 1);
+    CHECK(x.value() == full<float, 2>({2, 2}, 1.f));
+    Muon<float>(parameters).step(parameters, 1);
+    CHECK(x.value()(0, 1) < 1);
 }

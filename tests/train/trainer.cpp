@@ -282,4 +282,32 @@ TEST_CASE("options and names that make no sense are errors") {
     Trainer<float> trainer(model.parameters(), optimizer, {.steps = 1, .learning_rate = learning_rate});
     Index step = 0;
     CHECK_THROWS_WITH_AS(trainer.keep("step", step), "Trainer::keep: name 'step' is taken", ConfigError);
+    CHECK_THROWS_WITH_AS(trainer.around_checkpoints(nullptr, [] {}), "Trainer::around_checkpoints: a function is empty",
+                         ConfigError);
+    Trainer<float> too_long(model.parameters(), optimizer,
+                            {.steps = 1, .learning_rate = learning_rate, .checkpoint = std::string(300, 'a')});
+    CHECK_THROWS_WITH_AS(too_long.resume(), doctest::Contains("cannot be looked for"), FileError);
+}
+
+TEST_CASE("a checkpoint that counts steps below 0 is refused") {
+    std::filesystem::remove(path);
+    Run<float, AdamW<float>> run({.steps = 3, .learning_rate = learning_rate, .checkpoint = path});
+    run.run();
+    const SafetensorsFile file(path);
+    for (const std::string negative : {"training/integer/step", "training/optimizer_step"}) {
+        SafetensorsWriter writer;
+        std::map<std::string, std::vector<char>> bytes;
+        for (const std::string& name : file.names()) {
+            Index count = dtype_bytes(file.dtype(name));
+            for (const Index each : file.shape(name)) count *= each;
+            bytes[name].resize(static_cast<std::size_t>(count));
+            file.read_bytes(name, bytes[name].data());
+            if (name == negative) std::fill(bytes[name].begin(), bytes[name].end(), char(-1));
+            writer.add_bytes(name, file.dtype(name), file.shape(name), bytes[name].data());
+        }
+        const std::filesystem::path other = folder / "negative.safetensors";
+        writer.write(other);
+        Run<float, AdamW<float>> resumed({.steps = 3, .learning_rate = learning_rate, .checkpoint = other});
+        CHECK_THROWS_AS(resumed.trainer.resume(), FileError);
+    }
 }

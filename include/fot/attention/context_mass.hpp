@@ -51,11 +51,14 @@ Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>
 /// Gradients of context_log_mass, added. It is the gradient of attention with no values and d_log_sum_exp = d_mass:
 ///
 ///     d_s = p d_mass with p = exp(s - mass)
+///
+/// Shapes: as context_log_mass; each gradient as what it belongs to.   Errors: ShapeError, ConfigError.
 template <class Real>
 void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table, Real scale,
                           const Tensor<Real, 4>& mass, const Tensor<Real, 4>& d_mass, Tensor<Real, 4>& d_q,
                           Tensor<Real, 4>& d_context_k) {
     detail::require_context_shapes(q, context_k, table);
+    require_shape("context_log_mass vjp: mass", mass, {extent(q, 0), extent(q, 1), extent(q, 2), table.most_contexts()});
     require_shape("context_log_mass vjp: d_mass", d_mass, shape_of(mass));
     require_shape("context_log_mass vjp: d_q", d_q, shape_of(q));
     require_shape("context_log_mass vjp: d_context_k", d_context_k, shape_of(context_k));

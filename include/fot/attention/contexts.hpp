@@ -98,8 +98,9 @@ inline ContextTable previous_contexts(Index entries, Index positives, Index nega
     return table;
 }
 
-/// No contexts: attention is local. Crossbatch with this table is plain causal attention.
+/// No contexts: attention is local. Crossbatch with this table is plain causal attention.   Errors: ConfigError for entries < 0.
 inline ContextTable no_contexts(Index entries) {
+    require<ConfigError>(entries >= 0, "no_contexts: ", entries, " entries make no sense");
     return {0, std::vector<std::vector<Index>>(static_cast<std::size_t>(entries)),
             std::vector<Index>(static_cast<std::size_t>(entries), 0)};
 }
@@ -111,7 +112,7 @@ inline ContextTable no_contexts(Index entries) {
 /// Errors: ConfigError if entries is no multiple of the packing, or if row j wants more positives than the j rows before it.
 inline ContextTable packed_contexts(Index entries, const std::vector<std::pair<Index, Index>>& mixture) {
     const auto packing = static_cast<Index>(mixture.size());
-    require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries,
+    require<ConfigError>(packing >= 1 && entries >= 0 && entries % packing == 0, "packed_contexts: ", entries,
                          " entries are no multiple of a packing of ", packing);
     ContextTable table{entries, {}, {}};
     for (Index entry = 0; entry < entries; ++entry) {
@@ -136,7 +137,8 @@ inline ContextTable packed_contexts(Index entries, const std::vector<std::pair<I
 /// min(j s + 1, A, i + 1) contexts with A = range + 1 and s = ceil(A / max(packing - 1, 1)).
 /// Errors: ConfigError for range < 0, packing < 1, or entries that are no multiple of the packing.
 inline ContextTable packed_contexts(Index entries, Index range, Index packing, bool stepping) {
-    require<ConfigError>(entries >= 1 && range >= 0, "packed_contexts: ", entries, " entries with range ", range, " make no sense");
+    require<ConfigError>(entries >= 1 && range >= 0 && range < Index(1) << 32, "packed_contexts: ", entries, " entries with range ",
+                         range, " make no sense");
     require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries,
                          " entries are no multiple of a packing of ", packing);
     const Index most = range + 1, others = std::max<Index>(packing - 1, 1), step = (most + others - 1) / others;
@@ -174,12 +176,13 @@ struct Visit {
     Index entry, context, place;
 };
 
-/// The visits of the table in rounds: within a round no entry and no context occurs twice.
+/// The visits of the table in rounds: within a round no entry and no context occurs twice.   Errors: ConfigError.
 ///
 /// The gradients of a context's keys are sums over the entries that see it. Taken round by round, the visits of a round can run in
 /// parallel without two of them adding to the same numbers, and each sum has the same order whatever the number of threads.
 /// In the paper's form round r is simply "entry i visits document i + r".
 inline std::vector<std::vector<Visit>> visiting_rounds(const ContextTable& table) {
+    require_valid(table, table.entries());
     std::vector<std::vector<Visit>> rounds;
     std::vector<std::vector<bool>> entry_busy, context_busy;
     for (Index place = 0; place < table.most_contexts(); ++place)

@@ -138,6 +138,10 @@ void crossbatch_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k
                               Tensor<Real, 4>& d_q, Tensor<Real, 4>& d_k, Tensor<Real, 4>& d_v, Tensor<Real, 4>& d_context_k,
                               Tensor<Real, 4>& d_context_v) {
     const detail::AttentionShapes<Real> shapes(q, k, v, context_k, context_v, table, options);
+    const Shape<3> of_queries{shapes.entries, shapes.heads, shapes.queries};
+    require_shape("attention vjp: o", o, {shapes.entries, shapes.queries, shapes.heads, extent(v, 3)});
+    require_shape("attention vjp: log_sum_exp", log_sum_exp, of_queries);
+    if (d_log_sum_exp) require_shape("attention vjp: d_log_sum_exp", *d_log_sum_exp, of_queries);
     require_shape("attention vjp: d_o", d_o, shape_of(o));
     require_shape("attention vjp: d_q", d_q, shape_of(q));
     require_shape("attention vjp: d_k", d_k, shape_of(k));

@@ -99,6 +99,7 @@ void merge_vjp(const Tensor<Real, 4>& a, const Tensor<Real, 3>& a_log_sum_exp, c
                const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp, Tensor<Real, 4>& d_a, Tensor<Real, 3>& d_a_log_sum_exp,
                Tensor<Real, 4>& d_b, Tensor<Real, 3>& d_b_log_sum_exp) {
     detail::require_parts(a, a_log_sum_exp, b, b_log_sum_exp);
+    if (d_log_sum_exp) require_shape("merge vjp: d_log_sum_exp", *d_log_sum_exp, shape_of(a_log_sum_exp));
     require_shape("merge vjp: d_o", d_o, shape_of(a));
     require_shape("merge vjp: d_a", d_a, shape_of(a));
     require_shape("merge vjp: d_b", d_b, shape_of(b));

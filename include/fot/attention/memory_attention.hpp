@@ -16,6 +16,18 @@
 
 namespace fot {
 
+namespace detail {
+
+template <class Real>
+void require_retrieved(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values, Real scale) {
+    const Shape<4> shape = shape_of(q);
+    require_shape("retrieved_attention: keys", keys, Shape<5>{shape[0], shape[1], shape[2], -1, shape[3]});
+    require_shape("retrieved_attention: values", values, Shape<5>{shape[0], shape[1], shape[2], extent(keys, 3), -1});
+    require<ConfigError>(scale > Real(0), "retrieved_attention: scale is ", scale, ", expected above 0");
+}
+
+}  // namespace detail
+
 /// Attention of each query to pairs of its own, such as those a search retrieved for it.
 ///
 /// Shapes: q (B,T,H,D), keys (B,T,H,K,D), values (B,T,H,K,E) -> o (B,T,H,E), log_sum_exp (B,H,T). K = 0: zeros and -infinity.
@@ -25,9 +37,7 @@ template <class Real>
 AttentionResult<Real> retrieved_attention(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values,
                                           Real scale = 1) {
     const Shape<4> shape = shape_of(q);
-    require_shape("retrieved_attention: keys", keys, Shape<5>{shape[0], shape[1], shape[2], -1, shape[3]});
-    require_shape("retrieved_attention: values", values, Shape<5>{shape[0], shape[1], shape[2], extent(keys, 3), -1});
-    require<ConfigError>(scale > Real(0), "retrieved_attention: scale is ", scale, ", expected above 0");
+    detail::require_retrieved(q, keys, values, scale);
     AttentionResult<Real> result{empty<Real, 4>({shape[0], shape[1], shape[2], extent(values, 4)}),
                                  empty<Real, 3>({shape[0], shape[2], shape[1]})};
     parallel_for(shape[0] * shape[2], [&](Index unit) {
@@ -53,6 +63,11 @@ void retrieved_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 5>& ke
                              Tensor<Real, 5>& d_keys, Tensor<Real, 5>& d_values) {
     const Shape<4> shape = shape_of(q);
     const Index count = extent(keys, 3), width = shape[3], value_width = extent(values, 4);
+    const Shape<3> of_queries{shape[0], shape[2], shape[1]};
+    detail::require_retrieved(q, keys, values, scale);
+    require_shape("retrieved_attention vjp: o", o, Shape<4>{shape[0], shape[1], shape[2], value_width});
+    require_shape("retrieved_attention vjp: log_sum_exp", log_sum_exp, of_queries);
+    if (d_log_sum_exp) require_shape("retrieved_attention vjp: d_log_sum_exp", *d_log_sum_exp, of_queries);
     require_shape("retrieved_attention vjp: d_o", d_o, shape_of(o));
     require_shape("retrieved_attention vjp: d_q", d_q, shape);
     require_shape("retrieved_attention vjp: d_keys", d_keys, shape_of(keys));

@@ -31,23 +31,25 @@ class Variable {
     explicit Variable(Tensor<Real, N> value, bool needs_gradient = false)
         : node_(std::make_shared<Node>(Node{std::move(value), {}, needs_gradient, false})) {}
 
-    const Tensor<Real, N>& value() const { return node_->value; }
-    Tensor<Real, N>& value() { return node_->value; }
+    /// Errors: ConfigError from these and `gradient` if the handle is empty.
+    const Tensor<Real, N>& value() const { return node().value; }
+    Tensor<Real, N>& value() { return node().value; }
     bool needs_gradient() const { return node_ && node_->needs_gradient; }
-    bool has_gradient() const { return node_->has_gradient; }
+    bool has_gradient() const { return node_ && node_->has_gradient; }
     explicit operator bool() const { return node_ != nullptr; }
 
     /// The gradient, to be added to: zeros at the first call.
     Tensor<Real, N>& gradient() const {
-        if (!node_->has_gradient) {
-            node_->gradient = zeros_like(node_->value);
-            node_->has_gradient = true;
+        Node& at = node();
+        if (!at.has_gradient) {
+            at.gradient = zeros_like(at.value);
+            at.has_gradient = true;
         }
-        return node_->gradient;
+        return at.gradient;
     }
 
     /// The same numbers as a constant: no gradient flows further down from here.
-    Variable detached() const { return Variable(node_->value); }
+    Variable detached() const { return Variable(value()); }
 
     /// Keeps the shared node alive without naming its type.
     std::shared_ptr<void> owner() const { return node_; }
@@ -57,6 +59,10 @@ class Variable {
         Tensor<Real, N> value, gradient;
         bool needs_gradient, has_gradient;
     };
+    Node& node() const {
+        require<ConfigError>(node_ != nullptr, "Variable: an empty handle has no value and no gradient");
+        return *node_;
+    }
     std::shared_ptr<Node> node_;
 };
 

@@ -26,9 +26,9 @@ inline Index threads() {
 #endif
 }
 
-/// Sets the number of threads of later parallel loops. Throws ConfigError below 1. Without OpenMP it stays 1.
+/// Sets the number of threads of later parallel loops. Throws ConfigError below 1 and above 4096. Without OpenMP it stays 1.
 inline void set_threads(Index count) {
-    require<ConfigError>(count >= 1, "set_threads: ", count, " is below 1");
+    require<ConfigError>(count >= 1 && count <= 4096, "set_threads: ", count, " threads, expected 1 ... 4096");
 #ifdef _OPENMP
     omp_set_num_threads(static_cast<int>(count));
 #endif

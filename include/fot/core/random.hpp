@@ -77,9 +77,11 @@ class Random {
     State state{};
 };
 
-/// Fills a tensor with independent normal numbers of mean 0.
+/// Fills a tensor with independent normal numbers of mean 0. Errors: ConfigError unless the deviation is finite.
 template <class Real, std::size_t N>
 void fill_normal(Tensor<Real, N>& tensor, double standard_deviation, Random& random) {
+    require<ConfigError>(std::isfinite(standard_deviation), "fill_normal: standard deviation ", standard_deviation,
+                         ", expected a finite number");
     for (auto& element : tensor.storage()) element = static_cast<Real>(standard_deviation * random.normal());
 }
 

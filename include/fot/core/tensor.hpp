@@ -21,6 +21,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <tuple>
 
@@ -63,12 +64,17 @@ Index element_count(const T& tensor) {
     return static_cast<Index>(tensor.size());
 }
 
-/// A tensor whose elements are not yet written. Every extent must be 0 or more.
+/// A tensor whose elements are not yet written.
+/// Errors: ShapeError if an extent is negative or no memory could hold the product of all; std::bad_alloc if this one does not.
 template <class Real, std::size_t N>
 Tensor<Real, N> empty(const Shape<N>& shape) {
     std::array<std::size_t, N> extents{};
+    Index room = std::numeric_limits<Index>::max() / static_cast<Index>(sizeof(Real));  // how often the elements so far fit in
     for (std::size_t axis = 0; axis < N; ++axis) {
         require<ShapeError>(shape[axis] >= 0, "empty: extent ", shape[axis], " of axis ", axis, " is negative");
+        require<ShapeError>(shape[axis] <= room, "empty: extent ", shape[axis], " of axis ", axis,
+                            " makes a tensor larger than any memory");
+        if (shape[axis] > 0) room /= shape[axis];
         extents[axis] = static_cast<std::size_t>(shape[axis]);
     }
     return Tensor<Real, N>::from_shape(extents);

@@ -5,8 +5,10 @@
 /// Read first: data/text.hpp.   Read next: data/named_corpus.hpp (folders that every machine can have), data/split.hpp.
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 #include "fot/data/text.hpp"
@@ -17,32 +19,58 @@
 
 namespace fot {
 
-/// Whether a path matches a pattern: `?` is one character, `*` any number but no '/', `**` any number of folders,
-/// `{hpp,h}` one of several. Errors: ConfigError for a '{' that is not closed.
-inline bool glob_matches(std::string_view pattern, std::string_view path) {
-    if (pattern.empty()) return path.empty();
-    const std::string_view rest = pattern.substr(1);
-    switch (pattern.front()) {
-        case '{': {
-            const std::size_t close = rest.find('}');
-            require<ConfigError>(close != std::string_view::npos, "glob_matches: '{' is not closed in '", pattern, "'");
-            std::istringstream alternatives{std::string(rest.substr(0, close))};
-            for (std::string alternative; std::getline(alternatives, alternative, ',');)
-                if (glob_matches(alternative + std::string(rest.substr(close + 1)), path)) return true;
-            return false;
-        }
-        case '*': {
-            const bool folders = rest.starts_with('*');
-            if (folders && rest.starts_with("*/") && glob_matches(rest.substr(2), path)) return true;  // no folder at all
-            for (std::size_t length = 0;; ++length) {
-                if (glob_matches(folders ? rest.substr(1) : rest, path.substr(length))) return true;
-                if (length == path.size() || (!folders && path[length] == '/')) return false;
+namespace detail {
+
+/// What glob patterns match, one character or group after another. `reached[j]`: what was taken of the pattern so far matches the
+/// first j characters of the path.
+inline std::vector<bool> glob_reached(std::string_view pattern, std::string_view path, std::vector<bool> reached) {
+    const std::size_t size = path.size();
+    while (!pattern.empty()) {
+        std::vector<bool> next(size + 1, false);
+        std::size_t taken = 1;
+        if (pattern.starts_with("**/")) {  // no folder at all, or as many as there are
+            taken = 3;
+            bool inside = false;  // behind a place that was reached
+            for (std::size_t j = 0; j <= size; ++j) {
+                next[j] = reached[j] || (inside && path[j - 1] == '/');
+                inside = inside || reached[j];
             }
+        } else if (pattern.front() == '*') {
+            const bool folders = pattern.starts_with("**");
+            taken = folders ? 2 : 1;
+            for (std::size_t j = 0; j <= size; ++j)
+                next[j] = reached[j] || (j > 0 && next[j - 1] && (folders || path[j - 1] != '/'));
+        } else if (pattern.front() == '{') {
+            std::size_t begin = 1, depth = 1;  // of an alternative; a group in it comes to its turn with it
+            for (; depth > 0; ++taken) {
+                require<ConfigError>(taken < pattern.size(), "glob_matches: '{' is not closed in '", pattern, "'");
+                if (pattern[taken] == '{') ++depth;
+                if (pattern[taken] == '}') --depth;
+                if (depth > 1 || (depth == 1 && pattern[taken] != ',')) continue;
+                const std::vector<bool> one = glob_reached(pattern.substr(begin, taken - begin), path, reached);
+                std::transform(one.begin(), one.end(), next.begin(), next.begin(), std::logical_or<>());
+                begin = taken + 1;
+            }
+        } else {
+            for (std::size_t j = 0; j < size; ++j)
+                next[j + 1] = reached[j] && (pattern.front() == '?' ? path[j] != '/' : path[j] == pattern.front());
         }
-        default:
-            return !path.empty() && (pattern.front() == path.front() || (pattern.front() == '?' && path.front() != '/')) &&
-                   glob_matches(rest, path.substr(1));
+        reached = std::move(next);
+        pattern.remove_prefix(taken);
     }
+    return reached;
+}
+
+}  // namespace detail
+
+/// Whether a path matches a pattern: `?` is one character, `*` any number but no '/', `**` any number of folders,
+/// `{hpp,h}` one of several.
+///
+/// Cost:   pattern times path.   Errors: ConfigError for a '{' that is not closed.
+inline bool glob_matches(std::string_view pattern, std::string_view path) {
+    std::vector<bool> begin(path.size() + 1, false);
+    begin[0] = true;
+    return detail::glob_reached(pattern, path, std::move(begin)).back();
 }
 
 namespace detail {
@@ -56,8 +84,10 @@ inline std::string unpacked_gzip(const std::filesystem::path& path) {
     int bytes = 0;
     while ((bytes = gzread(file, block.data(), static_cast<unsigned>(block.size()))) > 0)
         text.append(block, 0, static_cast<std::size_t>(bytes));
-    const int failure = gzclose_r(file);  // Z_BUF_ERROR: the file ended within the stream
-    require<FileError>(bytes == 0 && failure == Z_OK, "read_text: '", path.string(), "' is no whole gzip file");
+    const bool packed = gzdirect(file) == 0;  // else zlib hands on the bytes as they are
+    const int failure = gzclose_r(file);      // Z_BUF_ERROR: the file ended within the stream
+    require<FileError>(bytes == 0 && failure == Z_OK && (packed || text.empty()), "read_text: '", path.string(),
+                       "' is no whole gzip file");
     return text;
 #else
     throw FileError(message("read_text: '", path.string(), "' is gzipped; this program was built without zlib, get it with: ",
@@ -79,12 +109,16 @@ inline std::string read_text(const std::filesystem::path& path) {
 
 namespace detail {
 
-/// Paths of the regular files below a folder, relative to it, with '/' between folders, sorted.
+/// Paths of the regular files below a folder, relative to it, with '/' between folders, sorted. Links that lead nowhere are none.
+/// Errors: FileError if a folder cannot be read to its end.
 inline std::vector<std::string> files_below(const std::filesystem::path& folder) {
     std::vector<std::string> paths;
-    constexpr auto options = std::filesystem::directory_options::skip_permission_denied;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder, options))
-        if (entry.is_regular_file()) paths.push_back(entry.path().lexically_relative(folder).generic_string());
+    std::error_code failure, no_file;
+    std::filesystem::recursive_directory_iterator entry(folder, std::filesystem::directory_options::skip_permission_denied,
+                                                        failure);
+    for (; !failure && entry != std::filesystem::recursive_directory_iterator(); entry.increment(failure))
+        if (entry->is_regular_file(no_file)) paths.push_back(entry->path().lexically_relative(folder).generic_string());
+    require<FileError>(!failure, "load_directory: cannot read '", folder.string(), "': ", failure.message());
     std::sort(paths.begin(), paths.end());
     return paths;
 }
@@ -97,7 +131,8 @@ inline std::vector<std::string> files_below(const std::filesystem::path& folder)
 /// zero byte) are passed over; gzipped ones, *.gz, are unpacked.
 /// Errors: FileError if there is no such folder, nothing in it matches, what matches is empty or binary, or cannot be read.
 inline std::vector<Document> load_directory(const std::string& folder, const std::string& pattern = "*") {
-    require<FileError>(std::filesystem::is_directory(folder), "load_directory: there is no folder '", folder,
+    std::error_code no_folder;
+    require<FileError>(std::filesystem::is_directory(folder, no_folder), "load_directory: there is no folder '", folder,
                        "'; expected DIR or DIR:GLOB with an existing DIR");
     std::vector<Document> documents;
     Index matching = 0;

@@ -15,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -38,8 +39,10 @@ struct DictionaryTask {
     Index records() const { return half_length / record_length(); }  ///< in a half
 };
 
-/// How many words of `length` symbols there are. Errors: ConfigError from 2^53 on.
+/// How many words of `length` symbols there are. Errors: ConfigError from 2^53 on, without symbols, or for a negative length.
 inline Index word_count(Index symbols, Index length) {
+    require<ConfigError>(symbols >= 1 && length >= 0, "word_count: words of ", length, " out of ", symbols,
+                         " symbols, expected 0 or more, 1 or more");
     Index count = 1;
     for (Index i = 0; i < length; ++i) {
         require<ConfigError>(count <= (Index{1} << 53) / symbols, "word_count: ", symbols, "^", length, " words are too many");
@@ -50,7 +53,9 @@ inline Index word_count(Index symbols, Index length) {
 
 /// Throws ConfigError unless the task makes sense.
 inline void require_valid(const DictionaryTask& task) {
-    require<ConfigError>(task.symbols >= 4, "dictionary: ", task.symbols, " symbols, expected 4 or more: three are marks");
+    require<ConfigError>(task.symbols >= 4 && task.symbols <= std::numeric_limits<std::int32_t>::max(),
+                         "dictionary: ", task.symbols,
+                         " symbols, expected 4 or more, of which three are marks, and no more than a token can say");
     require<ConfigError>(task.key_length >= 1 && task.value_length >= 1, "dictionary: keys of ", task.key_length, " and values of ",
                          task.value_length, " symbols, expected 1 or more");
     require<ConfigError>(task.half_length >= task.record_length(), "dictionary: half_length ", task.half_length,
@@ -60,7 +65,9 @@ inline void require_valid(const DictionaryTask& task) {
 }
 
 /// The positions of the question half whose next token is part of an answer: inputs `<v>`, v1, v2, v3 of each question, in order.
+/// Errors: ConfigError unless the task makes sense.
 inline std::vector<Index> answer_positions(const DictionaryTask& task) {
+    require_valid(task);
     std::vector<Index> positions;
     for (Index record = 0; record < task.records(); ++record)
         for (Index i = 0; i < task.value_length; ++i) positions.push_back(record * task.record_length() + task.key_length + 1 + i);
@@ -214,6 +221,7 @@ template <class Real>
 DictionaryBatch<Real> whole_documents(const DictionaryBatch<Real>& batch) {
     const Index entries = extent(batch.current, 0), half = extent(batch.current, 1);
     require_shape("whole_documents: targets", batch.targets, {entries, half});
+    require_shape("whole_documents: mask", batch.mask, {entries, half});
     require<ShapeError>(extent(batch.previous, 0) >= entries && extent(batch.previous, 1) == half,
                         "whole_documents: previous has shape ", shape_text(shape_of(batch.previous)), ", expected (", entries,
                         " or more, ", half, ")");
@@ -271,8 +279,9 @@ class EvaluationDictionary {
     /// Definitions in a memory of that many tokens.
     Index records_for(Index memory_tokens) const { return windows_for(memory_tokens) * task_.records(); }
 
-    /// Key and value of record r.
+    /// Key and value of record r.   Errors: DataError if r is negative, or there are not so many distinct keys.
     DictionaryRecord record(Index r) const {
+        require_record(r);
         DictionaryRecord record{std::vector<std::int32_t>(static_cast<std::size_t>(task_.key_length)),
                                 std::vector<std::int32_t>(static_cast<std::size_t>(task_.value_length))};
         detail::write_word(key(r), task_.key_length, alphabet_, record.key.data());
@@ -280,13 +289,15 @@ class EvaluationDictionary {
         return record;
     }
 
-    /// The place of record r in memory: the position of its `<k>`.
+    /// The place of record r in memory: the position of its `<k>`.   Errors: DataError if r is negative.
     Index memory_position(Index r) const {
+        require_record(r);
         return r / task_.records() * task_.half_length + r % task_.records() * task_.record_length();
     }
 
-    /// The record that a place in memory belongs to, -1 for filler.
+    /// The record that a place in memory belongs to, -1 for filler.   Errors: DataError if the position is negative.
     Index record_at(Index position) const {
+        require<DataError>(position >= 0, "EvaluationDictionary: position ", position, " is negative");
         const Index within = position % task_.half_length / task_.record_length();
         return within < task_.records() ? position / task_.half_length * task_.records() + within : -1;
     }
@@ -315,7 +326,7 @@ class EvaluationDictionary {
         std::int32_t* target = nullptr;
         for (Index i = 0; i < count; ++i) {
             const Index r = records[static_cast<std::size_t>(i)];
-            require<DataError>(r >= 0, "EvaluationDictionary: record ", r, " is negative");
+            require_record(r);
             if (i % task_.records() == 0) target = row(batch.current, i / task_.records());
             target = detail::write_record(task_, true, key(r), value(r), alphabet_, target);
         }
@@ -351,6 +362,7 @@ class EvaluationDictionary {
     }
 
    private:
+    static void require_record(Index r) { require<DataError>(r >= 0, "EvaluationDictionary: record ", r, " is negative"); }
     static Index hashed(std::uint64_t seed, Index r, Index count) {
         const std::uint64_t bits = IndexPermutation::mixed(seed + static_cast<std::uint64_t>(r) * 0x9e3779b97f4a7c15u);
         return static_cast<Index>(bits % static_cast<std::uint64_t>(count));

@@ -10,9 +10,11 @@
 /// Read first: data/text.hpp.   Read next: attention/contexts.hpp (who sees whom).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <deque>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -70,6 +72,22 @@ ContextBatch<Real> empty_context_batch(const WindowShape& shape) {
             std::vector<Index>(documents, 0)};
 }
 
+/// Throws DataError unless each entry reads one of the documents (or none, -1, where it may) from one of its tokens on.
+inline void require_places(const std::vector<TokenDocument>& documents, Index entries, const std::vector<Index>& document,
+                           const std::vector<Index>& start, const char* who, bool may_hold_none) {
+    require<DataError>(static_cast<Index>(document.size()) == entries && document.size() == start.size(), who, ": a state of ",
+                       document.size(), " documents and ", start.size(), " places in them, expected ", entries);
+    for (std::size_t b = 0; b < document.size(); ++b) {
+        const Index held = document[b];
+        if (may_hold_none && held == -1) continue;
+        require<DataError>(held >= 0 && held < static_cast<Index>(documents.size()), who, ": entry ", b, " reads document ", held,
+                           " of ", documents.size());
+        // A document that is read to its end is left at the next batch: the place may lie behind it.
+        require<DataError>(start[b] >= 0 && start[b] <= std::numeric_limits<Index>::max() / 2, who, ": entry ", b,
+                           " reads on from token ", start[b]);
+    }
+}
+
 /// Writes entry j: its current window begins at token `start`, and as many of its previous windows as fit lie before that.
 template <class Real>
 void write_entry(const WindowShape& shape, Index j, const TokenDocument& document, Index start, ContextBatch<Real>& batch) {
@@ -93,11 +111,12 @@ void write_entry(const WindowShape& shape, Index j, const TokenDocument& documen
 /// Long documents come more often, but less than in proportion to their length, so that they do not fill every batch.
 /// Every entry has all of its w previous windows: documents shorter than (w + 1) T + 1 tokens are not drawn.
 /// Shapes: as ContextBatch. Which batch comes depends on the state of `random` alone.
-/// Errors: ConfigError for an impossible shape; DataError if fewer than P documents are long enough.
+/// Errors: ConfigError for an impossible shape, or a power that is not finite; DataError if fewer than P documents are long enough.
 template <class Real>
 ContextBatch<Real> sample_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape, Random& random,
                                    double power = 0.75) {
     detail::require_valid(shape, "sample_contexts");
+    require<ConfigError>(std::isfinite(power), "sample_contexts: power ", power, ", expected a finite number");
     const Index needed = (shape.positives + 1) * shape.length + 1, count = shape.documents();
     std::vector<std::pair<double, Index>>
         order;  // waiting times with rate length^power: the first P are a draw without replacement
@@ -156,9 +175,17 @@ class DocumentWalk {
 
     DocumentWalk(std::vector<TokenDocument>&&, const WindowShape&, bool = true) = delete;  // would not outlive the walk
 
+    /// Throws DataError unless the state, perhaps from a checkpoint, is a place in these documents.
+    void require_state() const {
+        detail::require_places(*documents_, shape_.entries, state.document, state.start, "DocumentWalk", true);
+        require<DataError>(state.next >= 0, "DocumentWalk: document ", state.next, " is to come next, expected 0 or more");
+    }
+
     /// The next batch; none when all documents are through. Entries that have no document left hold zeros that do not count.
+    /// Errors: as require_state.
     template <class Real>
     std::optional<ContextBatch<Real>> next() {
+        require_state();
         ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape_);
         bool any = false;
         for (Index b = 0; b < shape_.entries; ++b) {
@@ -203,10 +230,12 @@ class DocumentWalk {
 using DocumentStream = std::function<std::optional<TokenDocument>()>;
 
 /// The documents in order, once or (`cyclic`) again and again; those shorter than `min_length` tokens are left out.
-/// Errors: DataError if a cyclic stream would hold nothing.
+/// Errors: DataError if a cyclic stream would hold no token.
 inline DocumentStream document_stream(std::vector<TokenDocument> documents, bool cyclic, Index min_length = 0) {
     std::erase_if(documents, [&](const TokenDocument& document) { return document.length() < min_length; });
-    require<DataError>(!cyclic || !documents.empty(), "document_stream: no document has ", min_length, " tokens");
+    const bool any = std::any_of(documents.begin(), documents.end(), [](const TokenDocument& d) { return d.length() > 0; });
+    require<DataError>(!cyclic || any, "document_stream: ", documents.size(), " documents have ", min_length,
+                       " tokens or more, expected one with any token");
     return [documents = std::move(documents), cyclic, next = std::size_t{0}]() mutable -> std::optional<TokenDocument> {
         if (next == documents.size() && cyclic) next = 0;
         if (next == documents.size()) return std::nullopt;
@@ -215,9 +244,12 @@ inline DocumentStream document_stream(std::vector<TokenDocument> documents, bool
 }
 
 /// The released code's loss mask: 0 for the first token (bos), 0 for the next `no_loss_prefix_tokens`, else 1.
+/// Errors: ConfigError if a number is negative.
 inline std::vector<float> prefix_loss_mask(Index length, Index no_loss_prefix_tokens = 0) {
+    require<ConfigError>(length >= 0 && no_loss_prefix_tokens >= 0, "prefix_loss_mask: ", no_loss_prefix_tokens, " of ", length,
+                         " tokens make no sense");
     std::vector<float> mask(static_cast<std::size_t>(length), 1.f);
-    std::fill_n(mask.begin(), std::min(length, no_loss_prefix_tokens + 1), 0.f);
+    std::fill_n(mask.begin(), length > no_loss_prefix_tokens ? no_loss_prefix_tokens + 1 : length, 0.f);
     return mask;
 }
 
@@ -274,13 +306,14 @@ PackedBatch<Real> empty_packed_batch(Index entries, Index length) {
 }  // namespace detail
 
 /// "linear": documents one after another, cut into batches of B T tokens without regard to where they end.
-/// Errors: ConfigError for B or T below 1.
+/// Errors: ConfigError for B or T below 1, or no stream.
 class LinearPipeline {
    public:
     LinearPipeline(DocumentStream stream, Index entries, Index length)
         : stream_(std::move(stream)), entries_(entries), length_(length) {
         require<ConfigError>(entries >= 1 && length >= 1, "LinearPipeline: ", entries, " entries of ", length,
                              " tokens make no sense");
+        require<ConfigError>(stream_ != nullptr, "LinearPipeline: there is no stream of documents");
     }
 
     /// The next batch; none when the stream does not fill one any more.
@@ -312,7 +345,7 @@ class LinearPipeline {
 ///
 /// A document's end may lie within a row; with `pad` it never does: documents are filled up with zeros that do not count, to a
 /// multiple of k T, and no first token is a target that counts.
-/// Errors: ConfigError for B, T or k below 1, or B that is no multiple of k.
+/// Errors: ConfigError for B, T or k below 1, B that is no multiple of k, or no stream.
 class DocumentAwarePipeline {
    public:
     DocumentAwarePipeline(DocumentStream stream, Index entries, Index length, Index packing = 1, bool pad = false)
@@ -321,6 +354,7 @@ class DocumentAwarePipeline {
                              length, " tokens with packing ", packing, " make no sense");
         require<ConfigError>(entries % packing == 0, "DocumentAwarePipeline: ", entries, " entries are no multiple of the packing ",
                              packing);
+        require<ConfigError>(stream_ != nullptr, "DocumentAwarePipeline: there is no stream of documents");
         slots_.resize(static_cast<std::size_t>(entries / packing));
     }
 

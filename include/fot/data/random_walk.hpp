@@ -65,17 +65,11 @@ class RandomWalk {
 
     /// Throws DataError unless the state, perhaps from a checkpoint, is a place in these documents.
     void require_state() const {
-        const auto entries = static_cast<std::size_t>(shape_.entries);
-        require<DataError>(state.document.size() == entries && state.start.size() == entries && state.left.size() == entries,
-                           "RandomWalk: a state of ", state.document.size(), ", ", state.start.size(), " and ", state.left.size(),
-                           " entries, expected ", entries);
-        for (std::size_t b = 0; b < entries; ++b) {
-            const Index held = state.document[b];
-            require<DataError>(
-                held >= 0 && held < static_cast<Index>(documents_->size()) && state.start[b] >= 0 && state.left[b] >= 0,
-                "RandomWalk: entry ", b, " reads document ", held, " of ", documents_->size(), " from token ", state.start[b],
-                " with ", state.left[b], " windows left");
-        }
+        detail::require_places(*documents_, shape_.entries, state.document, state.start, "RandomWalk", false);
+        require<DataError>(static_cast<Index>(state.left.size()) == shape_.entries, "RandomWalk: a state of ", state.left.size(),
+                           " stays, expected ", shape_.entries);
+        for (const Index left : state.left)
+            require<DataError>(left >= 0, "RandomWalk: ", left, " windows left, expected 0 or more");
     }
 
     State state;

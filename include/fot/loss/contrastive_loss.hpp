@@ -59,6 +59,7 @@ ContrastiveLoss<Real> contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Re
         require<ConfigError>(table.positives[b] >= 1 && table.positives[b] < static_cast<Index>(table.contexts[b].size()),
                              "contrastive_loss: entry ", b, " has ", table.positives[b], " positives among ",
                              table.contexts[b].size(), " contexts, expected some of each kind");
+    require<ShapeError>(extent(context_k, 1) >= 1, "contrastive_loss: contexts without keys");
     const Tensor<Real, 4> mass = context_log_mass(q, context_k, table, scale);
     const Index entries = extent(mass, 0), queries = extent(mass, 1), heads = extent(mass, 2);
     const double weight = 1 / static_cast<double>(entries * queries * heads);
@@ -103,6 +104,7 @@ ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tens
                              table.contexts[b].size(), " contexts, expected some of each kind");
         positive_table.contexts[b].resize(static_cast<std::size_t>(table.positives[b]));
     }
+    require<ShapeError>(extent(context_k, 1) >= 1, "hard_contrastive_loss: contexts without keys");
     const Tensor<Real, 4> mass = context_log_mass(q, context_k, positive_table, scale);
     const Index entries = extent(q, 0), queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3),
                 rows = extent(context_k, 1);
@@ -159,6 +161,7 @@ ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tens
 template <class Real>
 Variable<Real, 1> contrastive_loss(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& context_k,
                                    const ContextTable& table, Index hardest = 0, Real scale = 1, Real weight = 1) {
+    require<ConfigError>(std::isfinite(weight), "contrastive_loss: weight ", weight, ", expected a finite number");
     const auto loss = std::make_shared<ContrastiveLoss<Real>>(
         hardest == 0 ? contrastive_loss(q.value(), context_k.value(), table, scale)
                      : hard_contrastive_loss(q.value(), context_k.value(), table, hardest, scale));

@@ -129,8 +129,9 @@ inline void require_ratio_inputs(const char* what, const std::vector<double>& nu
     require<ShapeError>(numerators.size() == denominators.size(), what, ": ", numerators.size(), " numerators, ",
                         denominators.size(), " denominators");
     for (std::size_t i = 0; i < numerators.size(); ++i)
-        require<NumericError>(std::isfinite(numerators[i]) && denominators[i] > 0, what, ": document ", i, " has ", numerators[i],
-                              " / ", denominators[i], ", expected a finite numerator and a denominator above 0");
+        require<NumericError>(std::isfinite(numerators[i]) && std::isfinite(denominators[i]) && denominators[i] > 0, what,
+                              ": document ", i, " has ", numerators[i], " / ", denominators[i],
+                              ", expected finite numbers, the denominator above 0");
 }
 
 inline double ratio_of_sums(const std::vector<Index>& chosen, const std::vector<double>& numerators,

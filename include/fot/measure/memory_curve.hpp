@@ -49,7 +49,7 @@ struct MemoryCurveOptions {
 inline std::vector<Index> scored_windows(Index length, Index window, Index count, Index from = 0) {
     require<ConfigError>(window >= 1 && count >= 1 && from >= 0, "scored_windows: ", count, " windows of ", window,
                          " tokens from token ", from, " on make no sense");
-    const Index skipped = (from + window - 1) / window, whole = std::max<Index>(length - 1, 0) / window,
+    const Index skipped = from / window + (from % window > 0), whole = std::max<Index>(length - 1, 0) / window,
                 there = std::max<Index>(whole - skipped, 0), chosen = std::min(count, there);
     std::vector<Index> numbers;
     for (Index i = 1; i <= chosen; ++i) numbers.push_back(skipped + there * i / chosen - 1);

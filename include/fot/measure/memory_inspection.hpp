@@ -35,6 +35,7 @@ std::vector<std::vector<InspectedQuery>> inspect_window(Transformer<Real>& model
     require<ConfigError>(layer >= 0 && layer < model.config().layers && model.config().is_memory_layer(layer),
                          "inspect_window: layer ", layer, " of ", model.config().layers, " is no memory layer");
     require<ConfigError>(top_k >= 1, "inspect_window: top_k ", top_k, ", expected 1 or more");
+    require<ShapeError>(extent(tokens, 0) == 1, "inspect_window: ", extent(tokens, 0), " batch entries, expected 1");
     Tape tape(Tape::inference);
     std::vector<MemoryLayerView<Real>> views;
     window_with_memory(tape, model, tokens, state, {.top_k = top_k, .append = false}, &views);

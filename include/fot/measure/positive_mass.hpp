@@ -96,17 +96,17 @@ class PositiveMass {
     /// r_d for the i-th d, averaged over everything. NaN before the first batch.
     double mean(std::size_t i) const {
         double sum = 0;
-        for (const double value : per_document_[i]) sum += value;
+        for (const double value : per_document_.at(i)) sum += value;
         return sum / static_cast<double>(documents_);
     }
     /// r_d for the i-th d, head by head.
     std::vector<double> per_head(std::size_t i) const {
-        std::vector<double> means = per_head_[i];
+        std::vector<double> means = per_head_.at(i);
         for (double& mean : means) mean /= static_cast<double>(documents_);
         return means;
     }
     /// r_d for the i-th d, document by document: what a bootstrap interval is drawn from.
-    const std::vector<double>& per_document(std::size_t i) const { return per_document_[i]; }
+    const std::vector<double>& per_document(std::size_t i) const { return per_document_.at(i); }
 
    private:
     std::vector<Index> contexts_;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -66,8 +67,11 @@ struct TransformerConfig {
             require<ConfigError>(std::count(memory_layers.begin(), memory_layers.end(), memory_layers[i]) == 1,
                                  "TransformerConfig: memory layer ", memory_layers[i], " is listed twice");
         }
-        require<ConfigError>(rotary_base > 0 && initial_inverse_temperature > 0 && norm_epsilon > 0,
-                             "TransformerConfig: rotary_base, initial_inverse_temperature and norm_epsilon must be above 0");
+        require<ConfigError>(rotary_base > 0 && std::isfinite(rotary_base) && initial_inverse_temperature > 0 &&
+                                 std::isfinite(initial_inverse_temperature) && norm_epsilon > 0 && norm_epsilon < 1,
+                             "TransformerConfig: rotary_base ", rotary_base, ", initial_inverse_temperature ",
+                             initial_inverse_temperature, ", norm_epsilon ", norm_epsilon,
+                             ": expected finite numbers above 0, the last below 1");
     }
 };
 

@@ -22,7 +22,7 @@ struct SamplingOptions {
 };
 
 /// Draws a token from `count` logits. Of equal logits the lower token counts as the likelier.
-/// Errors: ConfigError for options out of range; NumericError if a logit is NaN.
+/// Errors: ConfigError for options out of range; NumericError if a logit is NaN, or, unless greedy, the largest is not finite.
 template <class Real>
 std::int32_t sample_token(const Real* logits, Index count, const SamplingOptions& options, Random& random) {
     require<ConfigError>(count >= 1 && options.temperature >= 0 && options.top_k >= 0 && options.top_p > 0 && options.top_p <= 1,
@@ -33,6 +33,8 @@ std::int32_t sample_token(const Real* logits, Index count, const SamplingOptions
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return logits[a] > logits[b]; });
     if (options.temperature == 0) return order[0];
+    require<NumericError>(std::isfinite(logits[order[0]]), "sample_token: the largest logit is ", logits[order[0]],
+                          ", expected a finite number");
     if (options.top_k > 0) order.resize(static_cast<std::size_t>(std::min(options.top_k, count)));
     std::vector<double> weights;
     double total = 0;

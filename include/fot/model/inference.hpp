@@ -45,8 +45,9 @@ class MemoryState {
         return same;
     }
 
-    /// Tokens that the memory of an entry holds; 0 for a model without memory layers.
+    /// Tokens that the memory of an entry holds; 0 for a model without memory layers.   Errors: ShapeError.
     Index size(Index entry = 0) const {
+        require_entry(entry);
         for (const auto& layer : memories_)
             if (!layer.empty()) return layer[static_cast<std::size_t>(entry)].size();
         return 0;
@@ -57,17 +58,27 @@ class MemoryState {
         for (Index entry = 0; entry < entries_; ++entry) clear(entry);
     }
 
-    /// Forgets what one batch entry has read: its document has ended.
+    /// Forgets what one batch entry has read: its document has ended.   Errors: ShapeError.
     void clear(Index entry) {
+        require_entry(entry);
         for (auto& layer : memories_)
             if (!layer.empty()) layer[static_cast<std::size_t>(entry)].clear();
     }
 
+    /// Errors: ShapeError if the layer has no memory, or there is no such entry.
     KeyValueMemory<Real>& memory(Index layer, Index entry) {
+        require_entry(entry);
+        require<ShapeError>(
+            layer >= 0 && layer < static_cast<Index>(memories_.size()) && !memories_[static_cast<std::size_t>(layer)].empty(),
+            "MemoryState: layer ", layer, " of ", memories_.size(), " is no memory layer");
         return memories_[static_cast<std::size_t>(layer)][static_cast<std::size_t>(entry)];
     }
 
    private:
+    void require_entry(Index entry) const {
+        require<ShapeError>(entry >= 0 && entry < entries_, "MemoryState: entry ", entry, " of ", entries_);
+    }
+
     Index entries_;
     std::vector<std::vector<KeyValueMemory<Real>>> memories_;
 };

@@ -20,9 +20,15 @@ namespace fot {
 template <class Real>
 class LocalCache {
    public:
-    LocalCache(Index entries, Index heads, Index width) : shape_{entries, 0, heads, width} {}
+    /// Errors: ConfigError unless there are entries, heads and a width.
+    LocalCache(Index entries, Index heads, Index width) : shape_{entries, 0, heads, width} {
+        require<ConfigError>(entries >= 1 && heads >= 1 && width >= 1, "LocalCache: ", entries, " entries, ", heads,
+                             " heads of width ", width, ": expected 1 or more of each");
+    }
 
     Index size() const { return size_; }
+    Index heads() const { return shape_[2]; }
+    Index width() const { return shape_[3]; }
 
     /// Adds the tokens of k and v, (B,T,G,D), behind the others.   Errors: ShapeError.
     void append(const Tensor<Real, 4>& k, const Tensor<Real, 4>& v) {
@@ -46,6 +52,7 @@ class LocalCache {
     }
 
     /// Turns the keys to their positions (B,S), counted from the smallest of each entry. The table grows as needed.
+    /// Errors: ShapeError; ConfigError if an entry's positions lie RotaryTable::most_positions apart.
     void turn(const Tensor<Index, 2>& positions, RotaryTable<Real>& table) {
         require_shape("LocalCache::turn: positions", positions, {shape_[0], size_});
         std::vector<Index> smallest;
@@ -65,14 +72,14 @@ class LocalCache {
     }
 
     /// The smallest position of an entry when the keys were turned last: what their positions count from.
-    Index turned_from(Index entry) const { return smallest_[static_cast<std::size_t>(entry)]; }
+    Index turned_from(Index entry) const { return smallest_.at(static_cast<std::size_t>(entry)); }
 
     /// Keys as they came, keys as turned last, and values of one head of one entry: (S,D), valid until the cache changes.
     HeadView<const Real> keys(Index entry, Index head) const { return view(keys_, entry, head); }
     HeadView<const Real> turned_keys(Index entry, Index head) const { return view(turned_keys_, entry, head); }
     HeadView<const Real> values(Index entry, Index head) const { return view(values_, entry, head); }
 
-    /// Copies of the oldest tokens' keys and values, (B,count,G,D).
+    /// Copies of the oldest tokens' keys and values, (B,count,G,D).   Errors: DataError if there are fewer.
     Tensor<Real, 4> oldest_keys(Index count) const { return tokens(keys_, 0, count); }
     Tensor<Real, 4> oldest_values(Index count) const { return tokens(values_, 0, count); }
 
@@ -82,6 +89,7 @@ class LocalCache {
     }
 
     Tensor<Real, 4> tokens(const Tensor<Real, 4>& from, Index first, Index count) const {
+        require<DataError>(count >= 0 && first + count <= size_, "LocalCache: ", count, " tokens from ", first, " on of ", size_);
         Tensor<Real, 4> copy = empty<Real, 4>({shape_[0], count, shape_[2], shape_[3]});
         for (Index b = 0; b < shape_[0] && count > 0; ++b)
             std::copy_n(row(from, b, first_ + first), count * shape_[2] * shape_[3], row(copy, b));

@@ -47,7 +47,7 @@ class LongLlama {
     LongLlama(LongLlamaConfig config, LongLlamaWeights<Real> weights)
         : config_((config.check(), std::move(config))),
           weights_(std::move(weights)),
-          rotary_(config_.rotary_base, config_.head_width(), config_.window) {
+          rotary_(config_.rotary_base, config_.head_width(), 0) {
         require<ShapeError>(static_cast<Index>(weights_.layers.size()) == config_.layers, "LongLlama: weights of ",
                             weights_.layers.size(), " layers, expected ", config_.layers);
         for_each_weight(config_, weights_, [](const LongLlamaWeight& expected, const auto& weight) {
@@ -68,13 +68,15 @@ class LongLlama {
     /// All but the last `last_context` tokens go to memory in windows of `window` tokens, the last of them ragged; the rest is one
     /// more window. `hidden`, if not null, receives the embeddings, the output of each layer but the last, and the last one's after
     /// the final norm, (B,N,E) each.
-    /// Errors: ShapeError if batch, visibility or positions do not fit; DataError for an empty input or a token outside the
-    ///         vocabulary; ConfigError if the local cache is not empty and would not be kept.
+    /// Errors: ShapeError if batch, state, visibility or positions do not fit; DataError for an empty input or a token outside the
+    ///         vocabulary; ConfigError if the local cache is not empty and would not be kept, or for positions in it that lie
+    ///         RotaryTable::most_positions apart or negative.
     Tensor<Real, 3> read(const LongLlamaInput& input, LongLlamaState<Real>& state, const LongLlamaReading& reading = {},
                          std::vector<Tensor<Real, 3>>* hidden = nullptr) {
         const Index entries = extent(input.tokens, 0), length = extent(input.tokens, 1);
         require<ShapeError>(entries == state.entries(), "LongLlama::read: ", entries, " batch entries, the state has ",
                             state.entries());
+        require<ShapeError>(state.fits(config_), "LongLlama::read: the state is of a model with other layers or heads");
         require<DataError>(length >= 1, "LongLlama::read: no tokens");
         require_in_vocabulary(input.tokens, config_.vocabulary);  // all of them, before a window has gone to memory
         require<ConfigError>(reading.keep_local || state.local_size() == 0, "LongLlama::read: ", state.local_size(),
@@ -116,6 +118,17 @@ class LongLlama {
         return positions;
     }
 
+    /// Before anything is changed: the angles of an entry's local tokens must fit a table.
+    static void require_near_positions(const Tensor<Index, 2>& positions) {
+        for (Index b = 0; b < extent(positions, 0); ++b) {
+            const Index* of_entry = row(positions, b);
+            const auto [low, high] = std::minmax_element(of_entry, of_entry + extent(positions, 1));
+            require<ConfigError>(*low >= 0 && *high - *low < RotaryTable<Real>::most_positions, "LongLlama::read: entry ", b,
+                                 " has local positions from ", *low, " to ", *high, ", expected 0 or more and less than ",
+                                 RotaryTable<Real>::most_positions, " apart");
+        }
+    }
+
     /// One window (B,T) through all layers: (B,T,E) after the final norm. With `keep_local` it stays in the local cache, which
     /// makes room first; without, it goes to memory afterwards.
     Tensor<Real, 3> window(const Tokens& tokens, const Tensor<Index, 2>& positions, const Tensor<std::uint8_t, 2>& visible,
@@ -126,6 +139,7 @@ class LongLlama {
         const Tensor<std::uint8_t, 2> gone = detail::places(state.visible(), 0, leaving);
         const Tensor<Index, 2> all_positions = detail::joined(state.positions(), positions, leaving);
         const Tensor<std::uint8_t, 2> all_visible = detail::joined(state.visible(), visible, leaving);
+        require_near_positions(all_positions);
 
         const auto show = [&](Index i, const Tensor<Real, 3>& x) {
             if (!hidden) return;

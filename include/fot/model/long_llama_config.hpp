@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -48,7 +49,9 @@ struct LongLlamaConfig {
         require<ConfigError>(last_context >= 0, "LongLlamaConfig: last_context ", last_context, " is negative");
         for (const Index layer : memory_layers)
             require<ConfigError>(layer >= 0 && layer < layers, "LongLlamaConfig: memory layer ", layer, " of ", layers, " layers");
-        require<ConfigError>(norm_epsilon > 0 && rotary_base > 0, "LongLlamaConfig: norm_epsilon and rotary_base must be above 0");
+        require<ConfigError>(norm_epsilon > 0 && norm_epsilon < 1 && rotary_base > 0 && std::isfinite(rotary_base),
+                             "LongLlamaConfig: norm_epsilon ", norm_epsilon, ", rotary_base ", rotary_base,
+                             ": expected numbers above 0, the first below 1, the second finite");
     }
 };
 

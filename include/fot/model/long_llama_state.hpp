@@ -28,10 +28,14 @@ struct LongLlamaMemoryOptions {
 template <class Real>
 class LongLlamaState {
    public:
-    LongLlamaState(const LongLlamaConfig& config, Index entries, LongLlamaMemoryOptions options = {})
-        : options_(options), positions_(empty<Index, 2>({entries, 0})), visible_(empty<std::uint8_t, 2>({entries, 0})) {
+    /// Errors: ConfigError for a configuration that does not fit together, no entries, or negative options.
+    LongLlamaState(const LongLlamaConfig& config, Index entries, LongLlamaMemoryOptions options = {}) : options_(options) {
+        config.check();
         require<ConfigError>(entries >= 1, "LongLlamaState: ", entries, " batch entries, expected 1 or more");
-        require<ConfigError>(options.top_k >= 0, "LongLlamaState: top_k ", options.top_k, " is negative");
+        require<ConfigError>(options.top_k >= 0 && options.capacity >= 0, "LongLlamaState: top_k ", options.top_k, ", capacity ",
+                             options.capacity, ": expected 0 or more");
+        positions_ = empty<Index, 2>({entries, 0});
+        visible_ = empty<std::uint8_t, 2>({entries, 0});
         for (Index i = 0; i < config.layers; ++i) {
             layers_.push_back({{entries, config.key_head_count(), config.head_width()}, {}, {}});
             if (!config.is_memory_layer(i)) continue;
@@ -47,11 +51,23 @@ class LongLlamaState {
     Index entries() const { return extent(positions_, 0); }
     const LongLlamaMemoryOptions& options() const { return options_; }
 
+    /// Has a model of this configuration caches of this form, and its memories in the same layers?
+    bool fits(const LongLlamaConfig& config) const {
+        bool same = static_cast<Index>(layers_.size()) == config.layers;
+        for (Index i = 0; same && i < config.layers; ++i) {
+            const Layer& layer = layers_[static_cast<std::size_t>(i)];
+            same = layer.memory.empty() != config.is_memory_layer(i) && layer.local.heads() == config.key_head_count() &&
+                   layer.local.width() == config.head_width();
+        }
+        return same;
+    }
+
     /// Tokens in the local cache.
     Index local_size() const { return extent(positions_, 1); }
 
-    /// Tokens that the memory of an entry holds, padding not counted; 0 without memory layers.
+    /// Tokens that the memory of an entry holds, padding not counted; 0 without memory layers.   Errors: ShapeError.
     Index memory_size(Index entry = 0) const {
+        require<ShapeError>(entry >= 0 && entry < entries(), "LongLlamaState: entry ", entry, " of ", entries());
         for (const Layer& layer : layers_)
             if (!layer.memory.empty()) return layer.memory[static_cast<std::size_t>(entry)].size();
         return 0;
@@ -70,7 +86,10 @@ class LongLlamaState {
         LocalCache<Real> local;
         std::vector<KeyValueMemory<Real>> memory, padding;  ///< of each entry; padding only counts where nothing else is to be seen
     };
-    Layer& layer(Index i) { return layers_[static_cast<std::size_t>(i)]; }
+    Layer& layer(Index i) {
+        require<ShapeError>(i >= 0 && i < static_cast<Index>(layers_.size()), "LongLlamaState: layer ", i, " of ", layers_.size());
+        return layers_[static_cast<std::size_t>(i)];
+    }
 
     /// Position of each token in the local cache, (B,S), and whether it is one (1) or padding (0).
     Tensor<Index, 2>& positions() { return positions_; }

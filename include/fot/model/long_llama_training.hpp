@@ -51,9 +51,10 @@ std::map<std::string, Parameter<Real>> parameters_by_name(Transformer<Real>& mod
 }  // namespace detail
 
 /// A Transformer of such a configuration, as LongLLaMA reads: matrices are shared, not copied, and must not move; norms are copied.
-/// Errors: ConfigError if the Transformer is no LLaMA; ShapeError if its shape is not that of `config`.
+/// Errors: ConfigError if `config` does not fit together or the Transformer is no LLaMA; ShapeError if its shape is another.
 template <class Real>
 LongLlama<Real> long_llama(const LongLlamaConfig& config, Transformer<Real>& model) {
+    config.check();
     const TransformerConfig& trained = model.config();
     require<ConfigError>(
         !trained.normalized_heads && trained.activation == Activation::swiglu && trained.heads == trained.memory_heads,
@@ -74,7 +75,7 @@ LongLlama<Real> long_llama(const LongLlamaConfig& config, Transformer<Real>& mod
 }
 
 /// Copies a model's weights, widened, into a Transformer of the same shape: where continued training begins.
-/// Errors: ShapeError if the two differ in shape.
+/// Errors: ShapeError if the two differ in shape; ConfigError if a matrix is not of floating-point numbers.
 template <class Real, class Stored>
 void copy_weights(const LongLlama<Stored>& from, Transformer<Real>& to) {
     const auto parameters = detail::parameters_by_name(to);

@@ -182,7 +182,12 @@ class Transformer {
     Transformer& operator=(Transformer&&) = default;
 
     const TransformerConfig& config() const { return config_; }
-    TransformerLayer<Real>& layer(Index i) { return layers_[static_cast<std::size_t>(i)]; }
+
+    /// Errors: ShapeError if there is no such layer.
+    TransformerLayer<Real>& layer(Index i) {
+        require<ShapeError>(i >= 0 && i < config_.layers, "Transformer: layer ", i, " of ", config_.layers);
+        return layers_[static_cast<std::size_t>(i)];
+    }
 
     std::vector<Parameter<Real>> parameters() {
         std::vector<Parameter<Real>> list{parameter("embedding", Role::embedding, embedding_)};

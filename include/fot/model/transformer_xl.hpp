@@ -21,9 +21,12 @@ struct RecurrentState {
     std::vector<Tensor<Real, 3>> inputs;  ///< (B,S,E) of each layer
     std::vector<bool> seen;               ///< (B) whether the entry has a previous window
 
-    /// Forgets an entry's previous window: its document has ended.
+    /// Forgets an entry's previous window: its document has ended.   Errors: ShapeError.
     void clear(Index entry) {
-        if (!seen.empty()) seen[static_cast<std::size_t>(entry)] = false;
+        if (seen.empty()) return;
+        require<ShapeError>(entry >= 0 && entry < static_cast<Index>(seen.size()), "RecurrentState: entry ", entry, " of ",
+                            seen.size());
+        seen[static_cast<std::size_t>(entry)] = false;
     }
 };
 

@@ -90,8 +90,9 @@ Variable<Real, N> multiply(Tape& tape, const Variable<Real, N>& x, Real factor) 
 /// Errors: ConfigError if they are not all in x.
 template <class Real, std::size_t N>
 Tensor<Real, N> take_entries(const Tensor<Real, N>& x, Index first, Index count) {
-    require<ConfigError>(first >= 0 && count >= 0 && first + count <= extent(x, 0), "take_entries: ", count, " entries from ",
-                         first, " on are not all among the ", extent(x, 0), " there are");
+    require<ConfigError>(first >= 0 && count >= 0 && first <= extent(x, 0) && count <= extent(x, 0) - first,
+                         "take_entries: ", count, " entries from ", first, " on are not all among the ", extent(x, 0),
+                         " there are");
     Shape<N> shape = shape_of(x);
     shape[0] = count;
     Tensor<Real, N> y = empty<Real, N>(shape);

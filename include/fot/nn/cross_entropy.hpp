@@ -58,7 +58,7 @@ double sum_of_exponentials(const Real* x, Index count, Real shift) {
 /// The factor of each token's nats in the loss.
 ///
 /// Shapes: mask (B,T) -> (B,T).
-/// Errors: DataError if a weight is negative or not a number.
+/// Errors: DataError if a weight is negative or not finite.
 template <class Real>
 Tensor<double, 2> loss_weights(const Tensor<Real, 2>& mask, Reduction reduction) {
     const Index batch = extent(mask, 0), length = extent(mask, 1);
@@ -66,8 +66,8 @@ Tensor<double, 2> loss_weights(const Tensor<Real, 2>& mask, Reduction reduction)
     double sum = 0;
     for (Index b = 0; b < batch; ++b) {
         for (Index t = 0; t < length; ++t) {
-            require<DataError>(mask(b, t) >= 0, "cross_entropy: the mask at position (", b, ", ", t, ") is ", mask(b, t),
-                               ", expected 0 or more");
+            require<DataError>(mask(b, t) >= 0 && std::isfinite(mask(b, t)), "cross_entropy: the mask at position (", b, ", ", t,
+                               ") is ", mask(b, t), ", expected a finite number of 0 or more");
             row_sum(b) += static_cast<double>(mask(b, t));
         }
         sum += row_sum(b);
@@ -160,6 +160,7 @@ double cross_entropy(const Tensor<Real, 3>& logits, const Tokens& targets, const
 ///
 /// Shapes: logits (B,T,V), targets, d_nats and log_sum_exp (B,T); adds to d_logits (B,T,V).
 /// Cost:   one exponential a logit, where d_nats is not 0.
+/// Errors: ShapeError if the shapes differ; DataError if a target is outside 0 ... V-1 where d_nats is not 0.
 template <class Real>
 void token_losses_vjp(const Tensor<double, 2>& d_nats, const Tensor<Real, 3>& logits, const Tokens& targets,
                       const Tensor<Real, 2>& log_sum_exp, Tensor<Real, 3>& d_logits) {
@@ -169,6 +170,9 @@ void token_losses_vjp(const Tensor<double, 2>& d_nats, const Tensor<Real, 3>& lo
     require_shape("token_losses vjp: targets", targets, rows);
     require_shape("token_losses vjp: log_sum_exp", log_sum_exp, rows);
     require_shape("token_losses vjp: d_logits", d_logits, shape_of(logits));
+    for (Index i = 0; i < element_count(targets); ++i)
+        require<DataError>(d_nats.data()[i] == 0 || (targets.data()[i] >= 0 && targets.data()[i] < vocabulary),
+                           "token_losses vjp: target ", targets.data()[i], " is outside the vocabulary of ", vocabulary);
     parallel_slices(element_count(targets), detail::cross_entropy_rows_per_slice, [&](Index first, Index last) {
         for (Index i = first; i < last; ++i) {
             const Real factor = static_cast<Real>(d_nats.data()[i]), shift = log_sum_exp.data()[i];

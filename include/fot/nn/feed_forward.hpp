@@ -146,6 +146,22 @@ struct FeedForwardHidden {
     Tensor<Real, 2> up, gate;
 };
 
+namespace detail {
+
+template <class Real>
+void require_weights(const Tensor<Real, 3>& x, const FeedForwardWeights<const Tensor<Real, 2>>& weights, Activation kind) {
+    const Index width = extent(x, 2), wide = extent(*weights.up, 0);
+    const bool gated = kind == Activation::swiglu;
+    require<ConfigError>(gated == (weights.gate != nullptr), gated
+                                                                 ? "feed_forward: swiglu needs a gate weight"
+                                                                 : "feed_forward: a gate weight is given, but only swiglu has one");
+    require_shape("feed_forward: up", *weights.up, {-1, width});
+    require_shape("feed_forward: down", *weights.down, {width, wide});
+    if (gated) require_shape("feed_forward: gate", *weights.gate, {wide, width});
+}
+
+}  // namespace detail
+
 /// The feed-forward layer.
 ///
 ///     y = down bend(up x),   or with swiglu   y = down (silu(gate x) (up x))
@@ -159,12 +175,7 @@ Tensor<Real, 3> feed_forward(const Tensor<Real, 3>& x, const FeedForwardWeights<
                              FeedForwardHidden<Real>& hidden) {
     const Index width = extent(x, 2), wide = extent(*weights.up, 0), rows = extent(x, 0) * extent(x, 1);
     const bool gated = kind == Activation::swiglu;
-    require<ConfigError>(gated == (weights.gate != nullptr), gated
-                                                                 ? "feed_forward: swiglu needs a gate weight"
-                                                                 : "feed_forward: a gate weight is given, but only swiglu has one");
-    require_shape("feed_forward: up", *weights.up, {-1, width});
-    require_shape("feed_forward: down", *weights.down, {width, wide});
-    if (gated) require_shape("feed_forward: gate", *weights.gate, {wide, width});
+    detail::require_weights(x, weights, kind);
     hidden.up = empty<Real, 2>({rows, wide});
     hidden.gate = empty<Real, 2>({gated ? rows : 0, wide});
     Tensor<Real, 3> y = empty_like(x);
@@ -190,6 +201,7 @@ Tensor<Real, 3> feed_forward(const Tensor<Real, 3>& x, const FeedForwardWeights<
 ///
 /// Shapes: d_y, x (B,T,E); adds to d_x (B,T,E) and to the weights' gradients.   Scratch: the hidden layer twice (thrice with
 /// swiglu). Cost:   twice the forward pass.
+/// Errors: ShapeError, ConfigError as `feed_forward`; ShapeError unless each gradient has the shape of what it belongs to.
 template <class Real>
 void feed_forward_vjp(const Tensor<Real, 3>& d_y, const Tensor<Real, 3>& x,
                       const FeedForwardWeights<const Tensor<Real, 2>>& weights, Activation kind,
@@ -197,8 +209,10 @@ void feed_forward_vjp(const Tensor<Real, 3>& d_y, const Tensor<Real, 3>& x,
                       const FeedForwardWeights<Tensor<Real, 2>>& d_weights) {
     const Index width = extent(x, 2), wide = extent(*weights.up, 0), rows = extent(x, 0) * extent(x, 1);
     const bool gated = kind == Activation::swiglu;
+    detail::require_weights(x, weights, kind);
     require_shape("feed_forward vjp: d_y", d_y, shape_of(x));
     require_shape("feed_forward vjp: hidden.up", hidden.up, {rows, wide});
+    require_shape("feed_forward vjp: hidden.gate", hidden.gate, {gated ? rows : 0, wide});
     if (d_x) require_shape("feed_forward vjp: d_x", *d_x, shape_of(x));
     if (d_weights.up) require_shape("feed_forward vjp: d_weights.up", *d_weights.up, shape_of(*weights.up));
     if (d_weights.down) require_shape("feed_forward vjp: d_weights.down", *d_weights.down, shape_of(*weights.down));

@@ -37,12 +37,13 @@ Real inner_product(const Real* a, const Real* b, Index count) {
 ///
 /// Shapes: x (..., E), scale (E) -> (..., E).
 /// Cost:   about 4 operations a number.
-/// Errors: ShapeError if the scale is not as wide as a row; ConfigError unless epsilon > 0.
+/// Errors: ShapeError if the scale is not as wide as a row; ConfigError unless epsilon, as a Real, is finite and > 0.
 template <class Real, std::size_t N>
 Tensor<Real, N> rms_norm(const Tensor<Real, N>& x, const Tensor<Real, 1>& scale, double epsilon = 1e-6) {
     const Index width = extent(x, N - 1), rows = width == 0 ? 0 : element_count(x) / width;
     require_shape("rms_norm: scale", scale, {width});
-    require<ConfigError>(epsilon > 0, "rms_norm: epsilon is ", epsilon, ", expected more than 0");
+    require<ConfigError>(static_cast<Real>(epsilon) > 0 && std::isfinite(epsilon), "rms_norm: epsilon is ", epsilon,
+                         ", expected a finite number of more than 0");
     Tensor<Real, N> y = empty_like(x);
     parallel_slices(rows, detail::norm_rows_per_slice, [&](Index first, Index last) {
         const Real* s = scale.data();
@@ -122,7 +123,8 @@ Tensor<Real, 4> normalize_heads(const Tensor<Real, 4>& x, const Tensor<Real, 1>*
                                 double epsilon = 1e-6) {
     const Index tokens = extent(x, 0) * extent(x, 1), heads = extent(x, 2), width = extent(x, 3);
     if (log_inverse_temperature) require_shape("normalize_heads: log_inverse_temperature", *log_inverse_temperature, {heads});
-    require<ConfigError>(epsilon >= 0, "normalize_heads: epsilon is ", epsilon, ", expected 0 or more");
+    require<ConfigError>(epsilon >= 0 && std::isfinite(epsilon), "normalize_heads: epsilon is ", epsilon,
+                         ", expected a finite number of 0 or more");
     Tensor<Real, 1> sharpness = full<Real, 1>({heads}, Real(1));
     for (Index h = 0; log_inverse_temperature && h < heads; ++h) sharpness(h) = std::exp((*log_inverse_temperature)(h));
     Tensor<Real, 4> y = empty_like(x);

@@ -34,18 +34,22 @@ enum class RotaryDirection { forward, inverse };
 template <class Real>
 class RotaryTable {
    public:
-    /// Throws ConfigError if the head width is odd or below 2, if the base is not above 0, or if `positions` is negative.
+    /// A local context of four million tokens, far more than dense attention can do: beyond it a position is taken for a mistake.
+    static constexpr Index most_positions = Index(1) << 22;
+
+    /// Throws ConfigError if the head width is odd or below 2, if the base is not a finite number above 0, or if `positions` is
+    /// negative or above most_positions.
     RotaryTable(double base, Index width, Index positions) : base_(base), width_(width) {
         require<ConfigError>(width >= 2 && width % 2 == 0, "RotaryTable: head width ", width,
                              " is not an even number of at least 2");
-        require<ConfigError>(base > 0, "RotaryTable: base is ", base, ", expected more than 0");
-        require<ConfigError>(positions >= 0, "RotaryTable: ", positions, " positions, expected 0 or more");
+        require<ConfigError>(base > 0 && std::isfinite(base), "RotaryTable: base is ", base, ", expected a finite number above 0");
         make(positions);
     }
 
     /// Makes room for at least `positions`, at least doubling when it grows. Copies made before keep the smaller table.
+    /// Errors: ConfigError above most_positions.
     void grow(Index positions) {
-        if (positions > this->positions()) make(std::max(positions, 2 * this->positions()));
+        if (positions > this->positions()) make(std::max(positions, std::min(2 * this->positions(), most_positions)));
     }
 
     double base() const { return base_; }
@@ -58,6 +62,8 @@ class RotaryTable {
 
    private:
     void make(Index positions) {
+        require<ConfigError>(positions >= 0 && positions <= most_positions, "RotaryTable: ", positions,
+                             " positions, expected 0 ... ", most_positions);
         const Index pairs = width_ / 2;
         Tensor<Real, 2> cosine = empty<Real, 2>({positions, pairs}), sine = empty<Real, 2>({positions, pairs});
         for (Index j = 0; j < pairs; ++j) {
@@ -153,10 +159,11 @@ Tensor<Real, 4> rotate(const Tensor<Real, 4>& x, const Positions& positions, con
 
 /// Vector-Jacobian product of `rotate`: a rotation keeps lengths, so its transpose is the turn back.
 ///
-/// Shapes: d_y (B,T,H,D); adds to d_x (B,T,H,D).
+/// Shapes: d_y (B,T,H,D); adds to d_x (B,T,H,D).   Errors: as `rotate`; ShapeError unless both have the same shape.
 template <class Real, class Positions>
 void rotate_vjp(const Tensor<Real, 4>& d_y, const Positions& positions, const RotaryTable<Real>& table, RotaryLayout layout,
                 Tensor<Real, 4>& d_x) {
+    require_shape("rotate vjp: d_x", d_x, shape_of(d_y));
     detail::rotate_into<true>(d_y, positions, table, layout, RotaryDirection::inverse, d_x);
 }
 

@@ -52,9 +52,15 @@ void widen(const Stored* source, Index count, Real* target) {
     for (Index i = 0; i < count; ++i) target[i] = widened<Real>(source[i]);
 }
 
-/// Calls body with a value of the type that stores the weight's numbers.
+/// Calls body with a value of the type that stores the weight's numbers. Errors: ConfigError unless they are floating-point.
 template <class Body>
 void with_weight_type(const StoredMatrix& weight, Body&& body) {
+    const bool floating =
+        weight.dtype == Dtype::f64 || weight.dtype == Dtype::f32 || weight.dtype == Dtype::f16 || weight.dtype == Dtype::bf16;
+    require<ConfigError>(floating, "stored_linear: the weight has dtype ", dtype_name(weight.dtype),
+                         ", expected F64, F32, F16 or BF16");
+    require<ConfigError>(weight.numbers != nullptr || weight.rows * weight.columns == 0, "stored_linear: the weight of ",
+                         weight.rows, " x ", weight.columns, " has no numbers");
     with_stored_type(weight.dtype, [&](auto element) {
         using Stored = decltype(element);
         if constexpr (std::is_class_v<Stored> || std::is_floating_point_v<Stored>) body(element);
@@ -94,10 +100,6 @@ void stored_linear_into(const Real* x, Index count, const StoredMatrix& weight, 
 }
 
 inline void require_stored(const StoredMatrix& weight, Index columns) {
-    const bool floating =
-        weight.dtype == Dtype::f64 || weight.dtype == Dtype::f32 || weight.dtype == Dtype::f16 || weight.dtype == Dtype::bf16;
-    require<ConfigError>(floating, "stored_linear: the weight has dtype ", dtype_name(weight.dtype),
-                         ", expected F64, F32, F16 or BF16");
     require<ShapeError>(weight.columns == columns, "stored_linear: the weight has ", weight.columns, " columns, expected ",
                         columns);
 }

@@ -117,8 +117,10 @@ class Adafactor : public Optimizer<Real> {
                              options.clipping_threshold.value_or(1), " is not positive");
         require<ConfigError>(options.momentum.value_or(0) >= 0 && options.momentum.value_or(0) < 1, "adafactor: momentum ",
                              options.momentum.value_or(0), ", expected 0 <= momentum < 1");
-        require<ConfigError>(options.weight_decay_rate.value_or(0) >= 0, "adafactor: weight decay rate ",
-                             options.weight_decay_rate.value_or(0), " is negative");
+        require<ConfigError>(options.weight_decay_rate.value_or(0) >= 0 && std::isfinite(options.weight_decay_rate.value_or(0)),
+                             "adafactor: weight decay rate ", options.weight_decay_rate.value_or(0),
+                             ", expected a finite number of 0 or more");
+        options.learning_rate_factors.check("adafactor");
         for (const auto& p : parameters) {
             Places places{detail::factored_shape(p.shape, options), 0, 0, 0};
             if (places.factored) {

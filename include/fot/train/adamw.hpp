@@ -29,7 +29,9 @@ inline void check_options(const char* who, const AdamWOptions& options) {
     for (const double beta : {options.beta1, options.beta2})
         require<ConfigError>(beta >= 0 && beta < 1, who, ": beta ", beta, ", expected 0 <= beta < 1");
     require<ConfigError>(options.epsilon > 0, who, ": epsilon ", options.epsilon, " is not positive");
-    require<ConfigError>(options.weight_decay >= 0, who, ": weight decay ", options.weight_decay, " is negative");
+    require<ConfigError>(options.weight_decay >= 0 && std::isfinite(options.weight_decay), who, ": weight decay ",
+                         options.weight_decay, ", expected a finite number of 0 or more");
+    options.learning_rate_factors.check(who);
 }
 
 /// Step number t (from 1) of one parameter, with its mean of gradients m and of squares v.

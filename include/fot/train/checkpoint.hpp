@@ -84,6 +84,13 @@ inline void require_stored_shape(const SafetensorsFile& file, const std::string&
                        shape_text(file.shape(name)), ", expected ", shape_text(expected));
 }
 
+inline void require_floating(const SafetensorsFile& file, const std::string& name) {
+    const Dtype dtype = file.dtype(name);
+    require<FileError>(dtype == Dtype::f64 || dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16,
+                       file.path().string(), ": tensor '", name, "' has dtype ", dtype_name(dtype),
+                       ", expected F64, F32, F16 or BF16");
+}
+
 inline void refuse_unknown(const SafetensorsFile& file, const std::set<std::string>& known, bool training_too) {
     for (const std::string& name : file.names())
         require<FileError>(known.count(name) != 0 || (!training_too && name.starts_with(training_prefix)), file.path().string(),
@@ -106,7 +113,8 @@ void save_checkpoint(const std::filesystem::path& path, const TrainingState<Real
 /// Overwrites the state with that of a checkpoint. It must hold exactly this state: same names, shapes and types, so the same
 /// model, optimiser and counters, and the same Real. All is checked before the first number is overwritten.
 ///
-/// Errors: FileError if the file is malformed, or a tensor is missing, unknown, or of another shape or type.
+/// Errors: FileError if the file is malformed, a tensor is missing, unknown, or of another shape or type, or a generator or the
+///         optimiser's step cannot be what the file says.
 template <class Real>
 void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real>& state) {
     const SafetensorsFile file(path);
@@ -119,6 +127,9 @@ void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real
         require<FileError>(file.dtype(piece.name) == piece.dtype, path.string(), ": tensor '", piece.name, "' has dtype ",
                            dtype_name(file.dtype(piece.name)), ", expected ", dtype_name(piece.dtype),
                            " (a checkpoint goes on only in the type it was made in)");
+        if (piece.bytes == state.optimizer.step_count)
+            require<FileError>(file.read<Index>(piece.name).at(0) >= 0, path.string(), ": tensor '", piece.name,
+                               "' is negative, expected a number of steps");
         if (piece.dtype == Dtype::u64)
             require<FileError>(file.read<std::uint64_t>(piece.name) != std::vector<std::uint64_t>(4, 0), path.string(),
                                ": tensor '", piece.name, "' is all zero, which is no state of a generator");
@@ -143,7 +154,7 @@ void save_weights(const std::filesystem::path& path, const std::vector<Parameter
 /// Reads weights, from a finished model or from a checkpoint. Other floating-point types are converted: a float model can be
 /// examined in double. Names and shapes are checked before the first number is overwritten.
 ///
-/// Errors: FileError if the file is malformed, or a tensor is missing, unknown or of another shape.
+/// Errors: FileError if the file is malformed, or a tensor is missing, unknown, of another shape or of no floating-point type.
 template <class Real>
 void load_weights(const std::filesystem::path& path, const std::vector<Parameter<Real>>& parameters) {
     const SafetensorsFile file(path);
@@ -151,6 +162,7 @@ void load_weights(const std::filesystem::path& path, const std::vector<Parameter
     for (const auto& p : parameters) {
         known.insert(p.name);
         detail::require_stored_shape(file, p.name, p.shape);
+        detail::require_floating(file, p.name);
     }
     detail::refuse_unknown(file, known, false);
     for (const auto& p : parameters) file.read_into(p.name, p.value, p.count);

@@ -40,7 +40,7 @@ class CheckpointFolder {
    public:
     explicit CheckpointFolder(const std::filesystem::path& folder) : folder_(folder) {
         const std::filesystem::path index = folder / "model.safetensors.index.json";
-        if (!std::filesystem::exists(index)) {
+        if (!file_exists(index)) {
             open("model.safetensors");
             for (const std::string& name : files_.at("model.safetensors").header.names()) file_of_[name] = "model.safetensors";
             return;

@@ -97,6 +97,15 @@ class LanguageModelTraining {
         require<ConfigError>(model.config().integration == recipe_.integration, "LanguageModelTraining: the model is ",
                              model.config().integration == Integration::gated ? "gated" : "merged", ", the recipe '", recipe_.name,
                              "' is not");
+        const bool contrast = recipe_.contrastive_weight != 0;
+        require<ConfigError>(recipe_.positives >= 0 && recipe_.hardest_negatives >= 0 && recipe_.contrastive_weight >= 0 &&
+                                 std::isfinite(recipe_.contrastive_weight) && !(contrast && walks()),
+                             "LanguageModelTraining: recipe '", recipe_.name, "' has ", recipe_.positives, " positives, ",
+                             recipe_.hardest_negatives, " hardest negatives, contrastive weight ", recipe_.contrastive_weight,
+                             ": expected numbers of 0 or more, and a contrastive loss in standard and crossbatch training only");
+        require<ConfigError>(!model.config().memory_layers.empty() || (!contrast && recipe_.kind != LanguageModelKind::crossbatch &&
+                                                                       recipe_.kind != LanguageModelKind::memorizing),
+                             "LanguageModelTraining: recipe '", recipe_.name, "' is of no use to a model without memory layers");
         require<ConfigError>(recipe_.local_entries >= 0 && recipe_.local_entries < batch.entries &&
                                  (recipe_.local_entries == 0 || recipe_.contrastive_weight == 0),
                              "LanguageModelTraining: recipe '", recipe_.name, "' has ", recipe_.local_entries, " of ",

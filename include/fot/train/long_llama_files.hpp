@@ -149,9 +149,7 @@ template <class Real>
 void save_long_llama(const std::filesystem::path& folder, const LongLlama<Real>& model) {
     const LongLlamaConfig& config = model.config();
     const LongLlamaWeights<Real>& weights = model.weights();
-    std::error_code failure;
-    std::filesystem::create_directories(folder, failure);
-    require<FileError>(std::filesystem::is_directory(folder), folder.string(), ": cannot make this folder");
+    make_folder(folder);
     SafetensorsWriter writer;
     writer.metadata["format"] = "pt";  // which Hugging Face's reader asks for
     for_each_weight(config, weights, [&](const LongLlamaWeight& at, const auto& weight) {

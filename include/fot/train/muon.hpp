@@ -17,12 +17,13 @@ namespace fot {
 
 /// The learning rates here are those at schedule factor 1: `step(parameters, factor)` multiplies both.
 struct MuonOptions {
-    double learning_rate = 0.02;                                ///< of hidden matrices, times sqrt(max(1, rows / columns))
-    double momentum = 0.95;                                     ///< share kept of the sum of gradients
-    Index newton_schulz_steps = 5;                              ///< singular values end up between about 0.7 and 1.2
-    double weight_decay = 0;                                    ///< of hidden matrices, times their learning rate
-    double adam_learning_rate = 3e-3;                           ///< of all others
-    AdamWOptions adam{0.9, 0.98, 1e-8, 0, {1, 1, 1, 1, 5, 1}};  ///< temperatures learn five times as fast
+    double learning_rate = 0.02;       ///< of hidden matrices, times sqrt(max(1, rows / columns))
+    double momentum = 0.95;            ///< share kept of the sum of gradients
+    Index newton_schulz_steps = 5;     ///< singular values end up between about 0.7 and 1.2
+    double weight_decay = 0;           ///< of hidden matrices, times their learning rate
+    double adam_learning_rate = 3e-3;  ///< of all others
+    AdamWOptions adam{
+        0.9, 0.98, 1e-8, 0, {1, 1, 1, 1, 5, 1}};  ///< temperatures learn five times as fast; the factors are Muon's too
 };
 
 /// Moves all singular values of a matrix close to 1 and keeps its singular vectors.
@@ -33,10 +34,11 @@ struct MuonOptions {
 /// An odd polynomial of X acts on its singular values alone. This one is steep at 0 and does not settle at 1: after five steps
 /// singular values above 0.005 of the norm lie between about 0.7 and 1.2, which is good enough for an update.
 ///
-/// Shapes: (rows, columns) -> the same.
+/// Shapes: (rows, columns) -> the same.   Errors: ConfigError for fewer steps than 1.
 /// Cost:   steps * (2 short^2 long + short^3) multiply-adds, where short and long are the two extents in order.
 template <class Real>
 Tensor<Real, 2> orthogonalised(const Tensor<Real, 2>& g, Index steps = 5) {
+    require<ConfigError>(steps >= 1, "orthogonalised: ", steps, " steps, expected 1 or more");
     constexpr Real a = Real(3.4445), b = Real(-4.7750), c = Real(2.0315);
     const bool tall = extent(g, 0) > extent(g, 1);
     const Index count = element_count(g), shorter = std::min(extent(g, 0), extent(g, 1));
@@ -78,13 +80,16 @@ class Muon : public Optimizer<Real> {
     explicit Muon(const std::vector<Parameter<Real>>& parameters, const MuonOptions& options = {})
         : Optimizer<Real>("muon", parameters), options_(options) {
         check_options("muon: adam", options.adam);
-        require<ConfigError>(options.learning_rate >= 0 && options.adam_learning_rate >= 0, "muon: learning rates ",
-                             options.learning_rate, " and ", options.adam_learning_rate, ", expected 0 or more");
+        require<ConfigError>(options.learning_rate >= 0 && std::isfinite(options.learning_rate) &&
+                                 options.adam_learning_rate >= 0 && std::isfinite(options.adam_learning_rate),
+                             "muon: learning rates ", options.learning_rate, " and ", options.adam_learning_rate,
+                             ", expected finite numbers of 0 or more");
         require<ConfigError>(options.momentum >= 0 && options.momentum < 1, "muon: momentum ", options.momentum,
                              ", expected 0 <= momentum < 1");
         require<ConfigError>(options.newton_schulz_steps >= 1, "muon: ", options.newton_schulz_steps,
                              " Newton-Schulz steps, expected 1 or more");
-        require<ConfigError>(options.weight_decay >= 0, "muon: weight decay ", options.weight_decay, " is negative");
+        require<ConfigError>(options.weight_decay >= 0 && std::isfinite(options.weight_decay), "muon: weight decay ",
+                             options.weight_decay, ", expected a finite number of 0 or more");
         for (std::size_t i = 0; i < parameters.size(); ++i) {
             const auto& p = parameters[i];
             if (p.role == Role::hidden_matrix) {
@@ -105,9 +110,11 @@ class Muon : public Optimizer<Real> {
     };
 
     void update(const std::vector<Parameter<Real>>& parameters, double learning_rate_factor) override {
+        const double rate =
+            learning_rate_factor * options_.learning_rate * options_.adam.learning_rate_factors.of(Role::hidden_matrix);
         parallel_for(static_cast<Index>(matrices_.size()), [&](Index i) {
             const Place& place = matrices_[static_cast<std::size_t>(i)];
-            update_matrix(parameters[place.parameter], this->slot(place.slot), learning_rate_factor * options_.learning_rate);
+            update_matrix(parameters[place.parameter], this->slot(place.slot), rate);
         });
         for (const Place& place : others_)
             adamw_update(parameters[place.parameter], this->slot(place.slot), this->slot(place.slot + 1), this->step_count(),

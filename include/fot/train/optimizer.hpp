@@ -42,6 +42,13 @@ struct LearningRateFactors {
         }
         return 1;
     }
+
+    /// Throws ConfigError unless all are finite and 0 or more; `who` opens the message.
+    void check(const char* who) const {
+        for (const double factor : {embedding, hidden_matrix, output, norm_scale, temperature, gate})
+            require<ConfigError>(std::isfinite(factor) && factor >= 0, who, ": a learning rate factor is ", factor,
+                                 ", expected a finite number of 0 or more");
+    }
 };
 
 /// View of one array of an optimiser's state, row-major.

@@ -59,9 +59,10 @@ class ReplacingFile {
     /// Waits for the disk and puts the file in its place. Call it once, at the end.
     void commit() {
         check(::fsync(file_) == 0, "flush " + temporary_);
-        check(::close(std::exchange(file_, -1)) == 0, "close " + temporary_);
+        // Still open, so still locked: a temporary that nobody holds would be a leftover to others.
         check(::rename(temporary_.c_str(), path_.c_str()) == 0, "rename " + temporary_);
         temporary_.clear();
+        ::close(std::exchange(file_, -1));
         const int handle = ::open(folder().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (handle < 0) return;  // the new name is in place; some file systems cannot promise more
         ::fsync(handle);
@@ -107,6 +108,22 @@ class ReplacingFile {
     std::string temporary_;
     int file_ = -1;
 };
+
+/// Is there something of that name?   Errors: FileError if that cannot be told, for the name is too long, say.
+inline bool file_exists(const std::filesystem::path& path) {
+    std::error_code failure;
+    const bool there = std::filesystem::exists(path, failure);
+    require<FileError>(!failure, path.string(), ": cannot be looked for: ", failure.message());
+    return there;
+}
+
+/// Makes a folder and those above it, unless they are there.   Errors: FileError.
+inline void make_folder(const std::filesystem::path& folder) {
+    std::error_code failure, no_folder;
+    std::filesystem::create_directories(folder, failure);
+    require<FileError>(std::filesystem::is_directory(folder, no_folder), folder.string(), ": cannot make this folder",
+                       failure ? ": " + failure.message() : "");
+}
 
 /// Writes a file all or nothing.   Errors: FileError as ReplacingFile.
 inline void write_text_file(const std::filesystem::path& path, const std::string& text) {

@@ -102,7 +102,9 @@ class Trainer {
     void keep(const std::string& name, std::vector<Real>& array) { keep_in(state_.arrays, name, array); }
 
     /// For state that has to be written into what is kept first, and to be made of it again.
+    /// Errors: ConfigError if one of them is empty.
     void around_checkpoints(std::function<void()> before_save, std::function<void()> after_load) {
+        require<ConfigError>(before_save && after_load, "Trainer::around_checkpoints: a function is empty");
         before_save_.push_back(std::move(before_save));
         after_load_.push_back(std::move(after_load));
     }
@@ -118,11 +120,13 @@ class Trainer {
 
     /// Goes on from the checkpoint if there is one; says whether there was. Call it after `keep`.
     ///
-    /// Errors: ConfigError if the checkpoint was made under other metadata, by a run of other settings that is.
+    /// Errors: ConfigError if the checkpoint was made under other metadata, by a run of other settings that is; FileError if it
+    ///         cannot be read, or counts steps below 0.
     bool resume() {
-        if (options_.checkpoint.empty() || !std::filesystem::exists(options_.checkpoint)) return false;
+        if (options_.checkpoint.empty() || !file_exists(options_.checkpoint)) return false;
         require_metadata(options_.checkpoint, options_.metadata);
         load_checkpoint(options_.checkpoint, state_);
+        require<FileError>(step_ >= 0, options_.checkpoint.string(), ": ", step_, " steps are done, expected 0 or more");
         for (const auto& restore : after_load_) restore();
         return true;
     }
