@@ -289,7 +289,7 @@ TEST_CASE("a window never asks twice for a record, and questions reach the whole
 TEST_CASE("impossible dictionaries are refused with the numbers") {
     Random random(1);
     const DictionaryTask task;
-    CHECK_THROWS_WITH_AS(require_valid(DictionaryTask{3}), "dictionary: 3 symbols, expected 4 or more: three are marks",
+    CHECK_THROWS_WITH_AS(require_valid(DictionaryTask{3}), doctest::Contains("dictionary: 3 symbols, expected 4 or more"),
                          ConfigError);
     CHECK_THROWS_WITH_AS(require_valid(DictionaryTask{64, 0, 4}),
                          "dictionary: keys of 0 and values of 4 symbols, expected 1 or more", ConfigError);

@@ -223,8 +223,8 @@ TEST_CASE("wrong input is named") {
     CHECK(untouched.memory_size() == 0);
     CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 0), "LongLlamaState: 0 batch entries, expected 1 or more",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.top_k = -1}), "LongLlamaState: top_k -1 is negative",
-                         ConfigError);
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.top_k = -1}),
+                         "LongLlamaState: top_k -1, capacity 0: expected 0 or more", ConfigError);
 }
 
 TEST_CASE("a configuration that does not fit together is named") {

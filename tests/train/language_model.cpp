@@ -144,7 +144,8 @@ TEST_CASE("a checkpoint of another batch or other documents is refused") {
             training.keep(trainer);
             trainer.resume();
         };
-        CHECK_THROWS_WITH_AS(resume(text, 4), doctest::Contains("a state of 3, 3 and 3 entries, expected 4"), DataError);
+        CHECK_THROWS_WITH_AS(resume(text, 4), doctest::Contains("a state of 3 documents and 3 places in them, expected 4"),
+                             DataError);
         CHECK_THROWS_WITH_AS(resume({text[0], text[0], text[0]}, 3), doctest::Contains("reads document"), DataError);
         // A memory or states of another size than the rest of the file says.
         SafetensorsFile file(checkpoint);
