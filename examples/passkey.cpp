@@ -23,11 +23,9 @@
 #include <unordered_map>
 
 #include "fot/model/generation.hpp"
-#include "fot/model/long_llama_training.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/long_llama_files.hpp"
-#include "fot/train/muon.hpp"
-#include "fot/train/trainer.hpp"
+#include "support/staged_training.hpp"
 #include "support/text_experiment.hpp"
 
 using namespace fot;
@@ -37,182 +35,125 @@ namespace {
 
 struct PasskeySettings {
     std::string corpus = "libstdcxx";
-    Index length = 256, batch = 16, steps = 0, further_steps = 0, contexts = 4, seeds = 0, trials = 0, longest = 0, top_k = 32;
-    Index curriculum_steps = 0;
-    double curriculum_accuracy = 0;
-    Index width = 128, layers = 4, heads = 2, memory_layer = 2, last_context = 64;
+    Index length = 256, batch = 16, contexts = 4, seeds = 0, trials = 0, longest = 0, top_k = 32;
+    Index curriculum_steps = 0, steps = 0, further_curriculum_steps = 0, further_steps = 0;
+    double accuracy = 0.95;
 };
 
-/// Every fourth entry of a batch is a passkey prompt, the next one filler of such a prompt, the others are text. So a prompt that
-/// sees contexts of the entries behind it meets more filler, as in a longer prompt, but no other key, which it could not tell from
-/// its own.
-bool is_prompt(Index entry) { return entry % 4 == 0; }
-bool is_filler(Index entry) { return entry % 4 == 1; }
-
-LongLlamaConfig shape_of_model(const PasskeySettings& settings) {
-    return {.vocabulary = byte_vocabulary,
-            .width = settings.width,
-            .feed_forward = settings.width * 11 / 4,
-            .layers = settings.layers,
-            .heads = settings.heads,
-            .window = settings.length,
-            .last_context = settings.last_context,
-            .memory_layers = {settings.memory_layer}};
+/// The three trainings: prompts alone, the short ones first, then text with prompts among it.
+StagedTraining training_of(const std::string& name, const PasskeySettings& settings) {
+    const Index length = settings.length, batch = settings.batch;
+    StagedTraining training{.name = name,
+                            .stages = {{112, 2 * batch}, {150, 3 * batch / 2}, {200, 5 * batch / 4}, {length, batch}},
+                            .curriculum_steps = settings.curriculum_steps,
+                            .steps = settings.curriculum_steps + settings.steps,
+                            .rate = 0.5,
+                            .settings = {{"corpus", settings.corpus}, {"contexts", message(settings.contexts)}}};
+    if (name == "base") return training;
+    training.settings["steps before"] = message(training.curriculum_steps, " + ", settings.steps);
+    training.curriculum_steps = settings.further_curriculum_steps;
+    training.steps = settings.further_curriculum_steps + settings.further_steps;
+    training.rate = 0.4;
+    if (name == "fot") {
+        training.windows = 2;
+        training.stages = {{96, 2 * batch}, {128, 2 * batch}, {192, batch}, {length, batch}};
+    } else {
+        training.stages = {{192, 2 * batch}, {length, 2 * batch}, {3 * length / 2, batch / 2}, {2 * length, batch / 2}};
+    }
+    return training;
 }
 
-/// Documents of `windows` windows, the last of which is trained on: text, filler, and prompts whose answer lies in that window.
-class PasskeyBatches {
+/// What is trained on. Of the mixture every fourth entry is a prompt, the next one filler of such a prompt, the others are text. So
+/// a prompt that sees contexts of the entries behind it meets more filler, as in a longer prompt, but no other key, which it could
+/// not tell from its own.
+class PasskeyDocuments {
    public:
-    PasskeyBatches(const std::vector<TokenDocument>& documents, std::uint64_t seed) : documents_(documents), random_(seed) {}
+    PasskeyDocuments(const std::vector<TokenDocument>& text, Random& random) : text_(text), random_(random) {}
 
-    /// The next batch: all windows but the last are previous ones. `only_prompts`: no text, no filler.
-    ContextBatch<float> next(Index entries, Index length, Index windows, bool only_prompts = false) {
-        const WindowShape shape{.entries = entries, .positives = windows - 1, .length = length};
-        ContextBatch<float> batch =
-            only_prompts ? fot::detail::empty_context_batch<float>(shape) : sample_contexts<float>(documents_, shape, random_);
+    /// Documents of `windows` windows and a token. `only_prompts`: no text, no filler.
+    std::vector<TokenDocument> draw(Index entries, Index length, Index windows, bool only_prompts) {
+        std::vector<TokenDocument> documents;
         for (Index b = 0; b < entries; ++b)
-            if (only_prompts || is_prompt(b))
-                write_prompt(shape, b, batch);
-            else if (is_filler(b))
-                write(shape, b, filler(windows * length + 1), windows * length + 1, 1, batch);
-        return batch;
+            documents.push_back(only_prompts || b % 4 == 0 ? prompt(length, windows)
+                                : b % 4 == 1               ? filler(windows * length + 1)
+                                                           : text(windows * length + 1));
+        return documents;
     }
 
-    Random& random() { return random_; }
-
    private:
-    /// A prompt of any length that ends in the last window. If it is too long for a single one, its front is cut off, but not its
-    /// key.
-    void write_prompt(const WindowShape& shape, Index b, ContextBatch<float>& batch) {
-        const Index windows = shape.positives + 1, most = windows * shape.length - 7,
-                    least = std::max(shortest_passkey_prompt(), (windows - 1) * shape.length + 48);
+    /// A prompt of any length that ends in the last window. If it is too long, its front is cut off, but not its key.
+    TokenDocument prompt(Index length, Index windows) {
+        const Index most = windows * length - 7, least = std::max(shortest_passkey_prompt(), (windows - 1) * length + 48);
         for (;;) {
-            const PasskeyPrompt prompt =
-                passkey_prompt(least + random_.below(std::max<Index>(most - least, shape.length / 2)), random_);
+            const PasskeyPrompt prompt = passkey_prompt(least + random_.below(std::max<Index>(most - least, length / 2)), random_);
             const auto size = static_cast<Index>(prompt.text.size());
             const Index cut = std::clamp<Index>(size - most, 0, prompt.key_at);
             if (size - cut > most) continue;
-            write(shape, b, prompt.text.substr(static_cast<std::size_t>(cut)) + prompt.answer + ".", size - cut, 0.02f, batch);
-            return;
+            TokenDocument document{"prompt", byte_tokens(prompt.text.substr(static_cast<std::size_t>(cut)) + prompt.answer + ".")};
+            document.loss_mask.assign(document.tokens.size(), 1);
+            std::fill_n(document.loss_mask.begin(), size - cut, 0.02f);
+            return document;
         }
     }
 
     /// The filler of a prompt from a random place on.
-    std::string filler(Index bytes) {
+    TokenDocument filler(Index bytes) {
         const PasskeyPrompt prompt = passkey_prompt(4 * bytes + 1000, random_);
         for (;;) {
             const Index first = 100 + random_.below(3 * bytes);
             const std::string text = prompt.text.substr(static_cast<std::size_t>(first), static_cast<std::size_t>(bytes));
-            if (text.find("key") == std::string::npos) return text;
+            if (text.find("key") == std::string::npos) return unasked({"filler", byte_tokens(text)});
         }
     }
 
-    /// Writes a text over entry b. What comes before byte `asked` counts `before` in the loss, the rest 1.
-    static void write(const WindowShape& shape, Index b, const std::string& text, Index asked, float before,
-                      ContextBatch<float>& batch) {
-        const std::vector<std::int32_t> tokens = byte_tokens(text);
-        const auto size = static_cast<Index>(tokens.size());
-        const auto token = [&](Index i) { return i < size ? tokens[static_cast<std::size_t>(i)] : 0; };
-        const Index previous = shape.positives;
-        for (Index t = 0; t < shape.length; ++t) {
-            for (Index window = 0; window < previous; ++window)
-                batch.previous(window * shape.entries + b, t) = token((previous - 1 - window) * shape.length + t);
-            const Index at = previous * shape.length + t;
-            batch.current(b, t) = token(at);
-            batch.targets(b, t) = token(at + 1);
-            batch.mask(b, t) = at + 1 >= size ? 0.0f : at + 1 >= asked ? 1.0f : before;
-        }
+    TokenDocument text(Index bytes) {
+        const TokenDocument& whole = text_[static_cast<std::size_t>(random_.below(static_cast<Index>(text_.size())))];
+        const auto first = whole.tokens.begin() + random_.below(whole.length() - bytes + 1);
+        return unasked({whole.source, {first, first + bytes}});
     }
 
-    const std::vector<TokenDocument>& documents_;
-    Random random_;
+    /// Bytes that are learned, but not counted as answers: a row's weights only count beside one another.
+    static TokenDocument unasked(TokenDocument document) {
+        document.loss_mask.assign(document.tokens.size(), 0.5f);
+        return document;
+    }
+
+    const std::vector<TokenDocument>& text_;
+    Random& random_;
 };
 
-/// The share of the prompts in a batch whose every answer byte was predicted.
-double answered(const ContextBatch<float>& batch, const Tensor<float, 3>& logits, bool only_prompts) {
-    const Tensor<std::uint8_t, 2> correct = correct_predictions(logits, batch.targets);
-    Proportion right;
-    for (Index b = 0; b < extent(correct, 0); ++b) {
-        if (!only_prompts && !is_prompt(b)) continue;
-        bool all = true;
-        for (Index t = 0; t < extent(correct, 1); ++t) all = all && (batch.mask(b, t) != 1.0f || correct(b, t) != 0);
-        right.add(all);
-    }
-    return right.value();
-}
-
-/// Trains for `steps`, on from the weights as they are; what is kept is not trained again. `kind`: base, fot, long. A base model
-/// begins with a curriculum: prompts alone, the short ones first, until it answers them.
-void train(Example& example, const PasskeySettings& settings, const std::string& kind, Index steps,
-           const std::vector<TokenDocument>& documents, std::uint64_t seed, Transformer<float>& model) {
-    const bool fot = kind == "fot", base = kind == "base";
-    const Index windows = fot ? 2 : 1, entries = kind == "long" ? settings.batch / 2 : settings.batch,
-                length = kind == "long" ? 2 * settings.length : settings.length;
-    const auto stage = [&](Index bytes, Index batch) {
-        return Stage<LengthAndBatch>{{bytes, batch}, Stage<LengthAndBatch>::no_step, settings.curriculum_accuracy};
-    };
-    LengthSchedule lengths = LengthSchedule::stages(
-        {stage(112, 2 * entries), stage(150, 3 * entries / 2), stage(200, 5 * entries / 4), stage(length, entries)});
-    Index curriculum = base ? settings.curriculum_steps : 0;  // steps of it, fewer once it has ended earlier
-
-    PasskeyBatches batches(documents, seed + 1000);
-    Muon<float> optimizer(model.parameters(), {});
-    const LearningRate warm = LearningRate::constant(0.4, 40),
-                       schedule = LearningRate::linear_decay(base ? 0.6 : 0.4, base ? 0 : 40, steps);
-    const Index most = curriculum + steps;
-    examples::Progress bar(message("train ", kind, ", seed ", seed), most);
-    const std::filesystem::path checkpoint =
-        example.output() / message(kind, "_", settings.steps, base ? "" : message("_", steps), "steps_seed", seed, ".safetensors");
-    Trainer<float> trainer(
-        model.parameters(), optimizer,
-        {.steps = most,
-         .learning_rate = [&](Index step) { return step < curriculum ? warm.at(step) : schedule.at(step - curriculum); },
-         .checkpoint = checkpoint,
-         .checkpoint_every_seconds = 60,
-         .metadata = {{"program", "passkey"},
-                      {"model", kind},
-                      {"seed", message(seed)},
-                      {"corpus", settings.corpus},
-                      {"length", message(settings.length)},
-                      {"batch", message(settings.batch)},
-                      {"curriculum", message(settings.curriculum_steps, " steps, accuracy ", settings.curriculum_accuracy)},
-                      {"contexts", message(settings.contexts)}},
-         .progress =
-             [&](const fot::Progress& at) {
-                 bar.update(at.steps_done + (base ? settings.curriculum_steps - curriculum : 0),
-                            message("loss ", fixed(at.loss), ", answered ", fixed(*at.accuracy, 2)));
-             }});
-    trainer.keep("batches", batches.random());
-    trainer.keep("lengths", lengths);
-    trainer.keep("curriculum", curriculum);
-    trainer.resume();
-    // Entry i sees its own previous window and those of i+1 ... i+contexts-1. The last quarter of the text sees none: the model
-    // must stay good without a memory.
-    ContextTable table = previous_contexts(entries, 1, settings.contexts - 1);
-    for (Index b = 3; b < entries; b += 4) {
+/// Entry i sees its own previous window, and in the mixture those of i+1 ... i+contexts-1. There the last quarter of the entries
+/// sees none, for the model must stay good without a memory.
+ContextTable contexts_of(Index entries, Index contexts, bool only_prompts) {
+    ContextTable table = previous_contexts(entries, 1, only_prompts ? 0 : contexts - 1);
+    for (Index b = 3; b < entries && !only_prompts; b += 4) {
         table.contexts[static_cast<std::size_t>(b)].clear();
         table.positives[static_cast<std::size_t>(b)] = 0;
     }
-    const TrainingOutcome outcome = trainer.run([&](Index step) {
-        const bool short_prompts = step < curriculum;
-        const LengthAndBatch at = short_prompts ? lengths.next(step, batches.random()) : LengthAndBatch{length, entries};
-        const ContextBatch<float> batch = batches.next(at.batch, at.length, windows, short_prompts);
-        Tape tape;
-        const Variable<float, 3> logits =
-            fot ? model.crossbatch(tape, {batch.previous, batch.current, table}) : model.local(tape, batch.current);
-        const Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::row_mean);
-        tape.backward(loss);
-        const double accuracy = answered(batch, logits.value(), short_prompts);
-        if (short_prompts) {
-            lengths.observe(accuracy);
-            if (lengths.finished()) curriculum = step + 1;
-        }
-        StepResult result{.loss = static_cast<double>(loss.value()(0)), .accuracy = accuracy, .tokens = at.batch * at.length};
-        result.done = step + 1 == curriculum + steps;
-        return result;
+    return table;
+}
+
+void train(Example& example, const PasskeySettings& settings, const std::string& name, const std::vector<TokenDocument>& text,
+           std::uint64_t seed, Transformer<float>& model) {
+    const StagedTraining training = training_of(name, settings);
+    const Index mixture = static_cast<Index>(training.stages.size()) - 1;
+    train_in_stages(example, training, settings.accuracy, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
+        return StagedBatch{PasskeyDocuments(text, random).draw(at.batch, at.length, training.windows, stage < mixture),
+                           contexts_of(at.batch, settings.contexts, stage < mixture)};
     });
-    if (outcome == TrainingOutcome::interrupted)
-        throw Interrupted(message("training is kept in ", checkpoint.string(), "; the same command goes on from there"));
+}
+
+/// Bits per byte on windows of other documents, without a memory.
+double bits_per_byte(Transformer<float>& model, const std::vector<TokenDocument>& documents, Index length) {
+    Random random(12);  // the same windows for every model
+    double nats = 0;
+    const Index batches = 64;
+    for (Index i = 0; i < batches; ++i) {
+        const ContextBatch<float> batch = sample_contexts<float>(documents, {.entries = 8, .positives = 0, .length = length}, random);
+        Tape tape(Tape::inference);
+        nats += static_cast<double>(cross_entropy(tape, model.local(tape, batch.current), batch.targets, batch.mask).value()(0));
+    }
+    return nats / static_cast<double>(batches) / std::log(2.0);
 }
 
 /// What a window leaves in memory, by its bytes.
@@ -255,7 +196,7 @@ class WindowMemory {
 bool answers(Transformer<float>& model, const PasskeyPrompt& prompt, const PasskeySettings& settings, WindowMemory* memory,
              Index seen, Storage storage) {
     const auto size = static_cast<Index>(prompt.text.size()), wanted = static_cast<Index>(prompt.answer.size()) + 1,
-               local = std::min(size, memory ? settings.last_context : seen - wanted);
+               local = std::min(size, memory ? small_llama(settings.length).last_context : seen - wanted);
     MemoryState<float> state(model.config(), 1, storage);
     if (memory) memory->read(prompt.text.substr(0, static_cast<std::size_t>(size - local)), settings.length, state);
     Random unused(0);
@@ -274,9 +215,10 @@ int main(int argc, char** argv) {
         example.option("--steps", settings.steps, Scaled<Index>{12, 1500, 3000}, "steps of pre-training", 1);
         example.option("--curriculum-steps", settings.curriculum_steps, Scaled<Index>{8, 1500, 1500},
                        "most steps on prompts alone, before that", 1);
-        example.option("--curriculum-accuracy", settings.curriculum_accuracy, Scaled<double>{0.01, 0.8, 0.8},
-                       "share of answers that ends a stage of them");
+        example.option("--further-curriculum-steps", settings.further_curriculum_steps, Scaled<Index>{8, 600, 600},
+                       "most steps of each continuation on prompts alone", 1);
         example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 500, 1000}, "steps of each continuation", 1);
+        example.option("--accuracy", settings.accuracy, "share of predicted answer bytes that ends a stage of a curriculum");
         example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1);
         example.option("--length", settings.length, "local context of training, bytes", 1);
         example.option("--batch", settings.batch, "documents in a batch", 1);
@@ -292,6 +234,7 @@ int main(int argc, char** argv) {
 
         const CorpusSplit split = split_documents(load_corpus(settings.corpus), shortest_document, 0.15, 0.15, 7);
         const std::vector<TokenDocument> documents = byte_documents(split.train);
+        const std::vector<TokenDocument> held_out = byte_documents(split.validation);
         std::vector<Index> sizes;
         for (const Index size :
              {Index(256), Index(2048), Index(16384), Index(102400), Index(262144), Index(1048576), Index(4194304), Index(16777216)})
@@ -305,18 +248,19 @@ int main(int argc, char** argv) {
             const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
             const auto trained = [&](const std::string& continuation) {
                 Random random(seed);
-                Transformer<float> model(llama_config(shape_of_model(settings)), random);
-                train(example, settings, "base", settings.steps, documents, seed, model);
-                if (!continuation.empty()) train(example, settings, continuation, settings.further_steps, documents, seed, model);
+                Transformer<float> model(llama_config(small_llama(settings.length)), random);
+                train(example, settings, "base", documents, seed, model);
+                if (!continuation.empty()) train(example, settings, continuation, documents, seed, model);
                 return model;
             };
             for (const std::string& name : models) {
                 const bool remembers = name == "fot" || name == "base_memory";
                 Transformer<float> model = trained(name == "fot" || name == "long" ? name : "");
                 if (name == "fot") {
-                    LongLlamaConfig config = shape_of_model(settings);
+                    LongLlamaConfig config = small_llama(settings.length);
                     save_long_llama(example.output() / message("long_llama_seed", seed), long_llama(config, model));
                 }
+                if (name != "base_memory") std::cerr << name << " bits per byte " << bits_per_byte(model, held_out, settings.length) << "\n";
                 WindowMemory memory(model);
                 accuracies[name].resize(sizes.size());
                 for (std::size_t i = 0; i < sizes.size(); ++i) {

@@ -141,6 +141,29 @@ ContextBatch<Real> sample_contexts(const std::vector<TokenDocument>& documents, 
     return batch;
 }
 
+/// A batch of given documents, number j in entry j: the current window follows its w previous ones, and what lies before those is
+/// not seen. A shorter document ends within the current window.
+///
+/// Shapes: as ContextBatch.
+/// Errors: ConfigError for an impossible shape; DataError unless there are P documents, each of w T + 2 tokens or more.
+template <class Real>
+ContextBatch<Real> document_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape) {
+    detail::require_valid(shape, "document_contexts");
+    const Index count = shape.documents(), start = shape.positives * shape.length;
+    require<DataError>(static_cast<Index>(documents.size()) == count, "document_contexts: ", documents.size(),
+                       " documents, expected ", count);
+    ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape);
+    for (Index j = 0; j < count; ++j) {
+        const TokenDocument& document = documents[static_cast<std::size_t>(j)];
+        require_valid(document);
+        require<DataError>(document.length() >= start + 2, "document_contexts: document ", j, " has ", document.length(),
+                           " tokens, expected ", start + 2, " or more");
+        batch.documents[static_cast<std::size_t>(j)] = j;
+        detail::write_entry(shape, j, document, start, batch);
+    }
+    return batch;
+}
+
 /// Goes through documents window by window: each batch index holds one document until its end, then the next one that no other
 /// index holds, from its first window on. The previous windows are those just before; the first window has none.
 ///
