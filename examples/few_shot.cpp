@@ -1,4 +1,19 @@
 /// Do more demonstrations help, beyond the length a model was trained on?   (claim C11)
+///
+/// A byte-level LLaMA learns to classify in context: its windows hold demonstrations of an episode, whose classes and labels are
+/// new (data/few_shot.hpp). Then it is continued by crossbatch, the previous window of the own episode beside windows of others,
+/// and asked after ever more demonstrations:
+///
+///     base         sees the last of them, as many as its window holds
+///     base_memory  the same model, which was never told of a memory, with the earlier ones in the memory of its last layer
+///     fot          the continued model, with the same memory
+///
+/// A label cannot be known before its class was shown. `known` is the share of questions where it was: what a perfect reader gets.
+///
+/// Data:    made-up words (--task words), or glosses of WordNet (--task glosses; the error of a missing folder says how to get it).
+/// Time:    TIME.
+/// Command: build/release/examples/few_shot
+/// Expect:  base stays at what its window holds, fot rises with the number of demonstrations, near `known`.
 #include "fot/data/few_shot.hpp"
 
 #include "fot/model/generation.hpp"
@@ -10,45 +25,80 @@ using namespace fot::examples;
 namespace {
 
 struct FewShotSettings {
-    Index classes = 50, length = 256, batch = 16, contexts = 4, seeds = 0, draws = 0, questions = 20, most_shown = 0, top_k = 32;
-    Index steps = 0, further_steps = 0;
+    std::string task = "words", wordnet = "data/wn/usr/share/wordnet";
+    Index classes = 0, length = 256, batch = 16, contexts = 4, longest_gloss = 40, top_k = 32;
+    Index steps = 0, further_steps = 0, seeds = 0, draws = 0, questions = 20, most_windows = 0;
     double accuracy = 0.9;
-    Index memory_layer = 2, own_stages = 1;
+};
+
+/// Where episodes come from.
+class FewShotTask {
+   public:
+    explicit FewShotTask(const FewShotSettings& settings) : longest_gloss_(settings.longest_gloss) {
+        if (settings.task == "words") return;
+        require<FileError>(std::filesystem::is_directory(settings.wordnet), "--wordnet '", settings.wordnet,
+                           "': no such folder; get it with: mkdir -p data && (cd data && apt-get download wordnet-base && ",
+                           "dpkg-deb -x wordnet-base_*.deb wn)");
+        // Of each class every fifth gloss is for questions and demonstrations of tests, the others are for training.
+        const std::vector<std::vector<std::string>> glosses = read_glosses(settings.wordnet);
+        train_.resize(glosses.size());
+        test_.resize(glosses.size());
+        for (std::size_t kind = 0; kind < glosses.size(); ++kind)
+            for (std::size_t i = 0; i < glosses[kind].size(); ++i) (i % 5 == 0 ? test_ : train_)[kind].push_back(glosses[kind][i]);
+    }
+
+    FewShotEpisode episode(Index classes, bool testing, Random& random) const {
+        return train_.empty() ? word_episode(classes, random)
+                              : gloss_episode(testing ? test_ : train_, classes, longest_gloss_, random);
+    }
+
+    /// Bytes of a demonstration, on average.
+    double demonstration_bytes(Index classes) const {
+        Random random(5);
+        double bytes = 0;
+        for (Index i = 0; i < 1000; ++i) bytes += static_cast<double>(episode(classes, false, random).draw(random).text().size());
+        return bytes / 1000;
+    }
+
+   private:
+    Index longest_gloss_;
+    std::vector<std::vector<std::string>> train_, test_;
 };
 
 /// Classes of each stage of training, few first.
-std::vector<Index> classes_of_stages(const FewShotSettings& settings) {
-    return {3, 6, std::min<Index>(12, settings.classes), std::min<Index>(25, settings.classes), settings.classes};
+std::vector<Index> classes_of_stages(Index classes) {
+    return {std::min<Index>(3, classes), std::min<Index>(6, classes), std::min<Index>(12, classes), (classes + 1) / 2, classes};
 }
 
 StagedTraining training_of(bool crossbatch, const FewShotSettings& settings) {
-    const Index batch = settings.batch;
-    StagedTraining training{.name = crossbatch ? "fot" : "base",
-                            .windows = crossbatch ? 2 : 1,
-                            .stages = {{64, 2 * batch}, {96, 2 * batch}, {128, 2 * batch}, {settings.length, batch}, {settings.length, batch}},
-                            .curriculum_steps = (crossbatch ? settings.further_steps : settings.steps) * 3 / 4,
-                            .steps = crossbatch ? settings.further_steps : settings.steps,
-                            .settings = {{"classes", message(settings.classes)}}};
+    const Index batch = settings.batch, length = settings.length, steps = crossbatch ? settings.further_steps : settings.steps;
+    StagedTraining training{
+        .name = crossbatch ? "fot" : "base",
+        .windows = crossbatch ? 2 : 1,
+        .stages = {{length / 4, 2 * batch}, {3 * length / 8, 2 * batch}, {length / 2, 2 * batch}, {length, batch}, {length, batch}},
+        .curriculum_steps = 3 * steps / 4,
+        .steps = steps,
+        .settings = {{"task", settings.task}, {"classes", message(settings.classes)}}};
+    if (settings.task == "glosses") training.settings["longest gloss"] = message(settings.longest_gloss);
     if (crossbatch) training.settings.insert({{"contexts", message(settings.contexts)}, {"steps before", message(settings.steps)}});
     return training;
 }
 
 /// Demonstrations of an episode, from any byte of the first one on. Labels of classes that were shown before are asked for.
-TokenDocument demonstrations(Index classes, Index bytes, Random& random) {
-    const FewShotEpisode episode = word_episode(classes, random);
+TokenDocument demonstrations(const FewShotEpisode& episode, Index bytes, Random& random) {
     TokenDocument document{"episode", {}};
-    std::vector<bool> shown(static_cast<std::size_t>(classes));
+    std::vector<bool> shown(episode.labels.size());
     while (document.length() < bytes) {
         const Demonstration next = episode.draw(random);
-        const auto kind = static_cast<std::size_t>(next.kind);
-        std::string text = next.text();
-        const bool whole = document.length() > 0;
-        if (!whole) text = text.substr(static_cast<std::size_t>(random.below(static_cast<Index>(text.size()))));
-        const std::vector<std::int32_t> tokens = byte_tokens(text);
+        const bool first = document.length() == 0;
+        const std::string text = next.text();
+        const std::vector<std::int32_t> tokens =
+            byte_tokens(first ? text.substr(static_cast<std::size_t>(random.below(static_cast<Index>(text.size())))) : text);
         document.tokens.insert(document.tokens.end(), tokens.begin(), tokens.end());
         document.loss_mask.resize(document.tokens.size(), 0.1f);
-        if (!whole) continue;
-        if (shown[kind]) std::fill_n(document.loss_mask.end() - 1 - static_cast<std::ptrdiff_t>(next.label.size()), next.label.size(), 1.0f);
+        if (first) continue;
+        const auto kind = static_cast<std::size_t>(next.kind), label = next.label.size();
+        if (shown[kind]) std::fill_n(document.loss_mask.rbegin() + 1, label, 1.0f);
         shown[kind] = true;
     }
     document.tokens.resize(static_cast<std::size_t>(bytes));
@@ -56,42 +106,63 @@ TokenDocument demonstrations(Index classes, Index bytes, Random& random) {
     return document;
 }
 
-void train(Example& example, const FewShotSettings& settings, bool crossbatch, std::uint64_t seed, Transformer<float>& model) {
+void train(Example& example, const FewShotSettings& settings, const FewShotTask& task, bool crossbatch, std::uint64_t seed,
+           Transformer<float>& model) {
     const StagedTraining training = training_of(crossbatch, settings);
     train_in_stages(example, training, settings.accuracy, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
-        StagedBatch batch{{}, previous_contexts(at.batch, 1, stage < settings.own_stages ? 0 : settings.contexts - 1)};
+        const Index classes = classes_of_stages(settings.classes)[static_cast<std::size_t>(stage)];
+        // A first stage without other episodes: first the own previous window must be found worth a look.
+        StagedBatch batch{{}, previous_contexts(at.batch, 1, stage == 0 ? 0 : settings.contexts - 1)};
         for (Index b = 0; b < at.batch; ++b)
-            batch.documents.push_back(demonstrations(classes_of_stages(settings)[static_cast<std::size_t>(stage)],
-                                                     training.windows * at.length + 1, random));
+            batch.documents.push_back(
+                demonstrations(task.episode(classes, false, random), training.windows * at.length + 1, random));
         return batch;
     });
 }
 
-/// The share of questions answered right after `shown` demonstrations, over random episodes.
-Proportion answered(Transformer<float>& model, const FewShotSettings& settings, Index shown, bool remembers, std::uint64_t seed) {
-    Proportion right;
+/// Of each episode the share of questions answered right after `shown` demonstrations, and the share that could be known.
+struct EpisodeScores {
+    std::vector<double> right, known;
+};
+
+/// The same episodes and questions for every model.
+EpisodeScores answered(Transformer<float>& model, const FewShotSettings& settings, const FewShotTask& task, Index shown,
+                       bool remembers, std::uint64_t seed) {
+    EpisodeScores scores;
     for (Index draw = 0; draw < settings.draws; ++draw) {
-        Random random(seed * 1000003 + static_cast<std::uint64_t>(draw));  // the same episodes for every model
-        const FewShotEpisode episode = word_episode(settings.classes, random);
+        stop_if_interrupted("trained models are kept; the same command asks again");
+        Random random(seed * 1000003 + static_cast<std::uint64_t>(draw));
+        const FewShotEpisode episode = task.episode(settings.classes, true, random);
+        std::vector<Demonstration> asked;
+        for (Index i = 0; i < settings.questions; ++i) asked.push_back(episode.draw(random));
         std::string text;
-        for (Index i = 0; i < shown; ++i) text += episode.draw(random).text();
-        const Demonstration longest = episode.draw(random);
-        const Index size = static_cast<Index>(text.size()), room = settings.length - static_cast<Index>(longest.text().size()),
-                    local = std::min(size, remembers ? small_llama(settings.length).last_context : room);
-        const std::string near = text.substr(static_cast<std::size_t>(size - local));
+        std::vector<bool> known(episode.labels.size());
+        for (Index i = 0; i < shown; ++i) {
+            const Demonstration next = episode.draw(random);
+            text += next.text();
+            known[static_cast<std::size_t>(next.kind)] = true;
+        }
+        const auto size = static_cast<Index>(text.size());
+        const Index last_context = small_llama(settings.length).last_context;
         MemoryState<float> memory(model.config(), 1);
-        if (remembers && size > local)
-            read_document(model, token_row(byte_tokens(text.substr(0, static_cast<std::size_t>(size - local)))), settings.length, memory);
-        for (Index question = 0; question < settings.questions; ++question) {
-            const Demonstration asked = episode.draw(random);
+        if (remembers && size > last_context)
+            read_document(model, token_row(byte_tokens(text.substr(0, static_cast<std::size_t>(size - last_context)))),
+                          settings.length, memory);
+        Proportion right, knowable;
+        for (const Demonstration& question : asked) {
+            const Index room = remembers ? last_context : settings.length - static_cast<Index>(question.text().size());
+            const std::string near = text.substr(static_cast<std::size_t>(std::max<Index>(0, size - room)));
             Random unused(0);
             const std::vector<std::int32_t> written =
-                generate(model, byte_tokens(near + asked.question()), static_cast<Index>(asked.label.size()), settings.length, memory,
-                         {.temperature = 0}, unused, {.top_k = settings.top_k});
-            right.add(text_of(written) == asked.label);
+                generate(model, byte_tokens(near + question.input), static_cast<Index>(question.label.size()), settings.length,
+                         memory, {.temperature = 0}, unused, {.top_k = settings.top_k});
+            right.add(std::equal(written.begin(), written.end(), question.label.begin(), question.label.end()));
+            knowable.add(known[static_cast<std::size_t>(question.kind)]);
         }
+        scores.right.push_back(right.value());
+        scores.known.push_back(knowable.value());
     }
-    return right;
+    return scores;
 }
 
 }  // namespace
@@ -99,28 +170,85 @@ Proportion answered(Transformer<float>& model, const FewShotSettings& settings, 
 int main(int argc, char** argv) {
     return run_example(argc, argv, "Do more demonstrations help, beyond the length a model was trained on?", [](Example& example) {
         FewShotSettings settings;
-        example.option("--steps", settings.steps, Scaled<Index>{12, 600, 600}, "steps of pre-training", 4);
-        example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 400, 400}, "steps of crossbatch", 4);
+        example.option("--task", settings.task, "words, or glosses");
+        example.option("--wordnet", settings.wordnet, "folder of WordNet's data.noun and data.verb, for glosses");
+        example.option("--classes", settings.classes, "classes of an episode; 0: 50 of words, 5 of glosses");
+        example.option("--longest-gloss", settings.longest_gloss, "longer glosses are left out, bytes", 8);
+        example.option("--steps", settings.steps, Scaled<Index>{12, 600, 600}, "steps of pre-training", 2);
+        example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 300, 300}, "steps of crossbatch", 2);
+        example.option("--accuracy", settings.accuracy, "share of predicted label bytes that ends a stage of training");
         example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1);
-        example.option("--draws", settings.draws, Scaled<Index>{2, 20, 20}, "episodes of each number of demonstrations", 1);
-        example.option("--most", settings.most_shown, Scaled<Index>{64, 1024, 4096}, "most demonstrations", 8);
-        example.option("--accuracy", settings.accuracy, "ends stage");
-        example.option("--memory-layer", settings.memory_layer, "layer");
-        example.option("--own-stages", settings.own_stages, "layer");
+        example.option("--length", settings.length, "local context, bytes", 128);
+        example.option("--batch", settings.batch, "episodes in a batch", 4);
+        example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch", 1);
+        example.option("--draws", settings.draws, Scaled<Index>{2, 20, 20}, "episodes for each number of demonstrations", 1);
+        example.option("--questions", settings.questions, "questions in each", 1);
+        example.option("--most-windows", settings.most_windows, Scaled<Index>{4, 32, 128}, "most demonstrations, in windows of them",
+                       4);
+        example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
         example.parse();
+        require<ConfigError>(settings.task == "words" || settings.task == "glosses", "--task '", settings.task,
+                             "': expected words or glosses");
+        require<ConfigError>(settings.contexts <= settings.batch, "--contexts ", settings.contexts,
+                             ": expected at most --batch, ", settings.batch);
+        if (settings.classes == 0) settings.classes = settings.task == "words" ? 50 : 5;
+
+        const FewShotTask task(settings);
+        const auto window = static_cast<Index>(static_cast<double>(settings.length) / task.demonstration_bytes(settings.classes));
+        std::vector<Index> shown{window / 4, window / 2};
+        for (Index windows = 1; windows <= settings.most_windows; windows *= 2) shown.push_back(windows * window);
+
+        const std::vector<std::string> names{"base", "base_memory", "fot"};
+        std::map<std::string, std::vector<std::vector<Estimate>>> accuracies;  // by model: of each number, of each seed
+        std::map<std::string, std::vector<Estimate>> gains;  // by model: four windows of demonstrations less one, of each seed
+        Table table({"model", "seed", "demonstrations", "accuracy", "known"});
+        Csv csv({"model", "seed", "demonstrations", "accuracy", "low", "high", "known"});
         for (Index s = 0; s < settings.seeds; ++s) {
             const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
             Random random(seed);
-            LongLlamaConfig config = small_llama(settings.length);
-            config.memory_layers = {settings.memory_layer};
-            Transformer<float> model(llama_config(config), random);
-            for (const std::string name : {"base", "base_memory", "fot"}) {
-                if (name != "base_memory") train(example, settings, name == "fot", seed, model);
-                for (Index shown = 8; shown <= settings.most_shown; shown *= 2) {
-                    const Proportion right = answered(model, settings, shown, name != "base", seed);
-                    std::cout << name << " " << shown << " " << estimate_text(right.value(), right.interval()) << std::endl;
+            Transformer<float> model(llama_config(small_llama(settings.length)), random);
+            for (const std::string& name : names) {
+                if (name != "base_memory") train(example, settings, task, name == "fot", seed, model);
+                accuracies[name].resize(shown.size());
+                accuracies["known"].resize(shown.size());
+                std::map<Index, EpisodeScores> scores;
+                examples::Progress bar(message("ask ", name, ", seed ", seed), static_cast<Index>(shown.size()));
+                for (std::size_t i = 0; i < shown.size(); ++i) {
+                    const EpisodeScores& at = scores[shown[i]] = answered(model, settings, task, shown[i], name != "base", seed);
+                    const Estimate accuracy = bootstrap_mean(at.right, seed), known = bootstrap_mean(at.known, seed);
+                    accuracies[name][i].push_back(accuracy);
+                    if (name == "base") accuracies["known"][i].push_back(known);
+                    table.add(name, seed, shown[i], estimate_text(accuracy), fixed(known.value));
+                    csv.add(name, seed, shown[i], accuracy.value, accuracy.interval.low, accuracy.interval.high, known.value);
+                    bar.update(static_cast<Index>(i) + 1, message("accuracy ", fixed(accuracy.value, 2)));
                 }
+                gains[name].push_back(bootstrap_mean_difference(scores[4 * window].right, scores[window].right, seed));
             }
         }
+        example.out() << "\nBoth letters of the label right, " << settings.draws << " episodes of " << settings.questions
+                      << " questions, 95 % bootstrap intervals over episodes; a window of training holds " << window
+                      << " demonstrations\n\n"
+                      << table;
+        Plot plot{.name = "accuracy",
+                  .title = message(settings.classes, " classes; ", window, " demonstrations in a window of training"),
+                  .x_label = "demonstrations",
+                  .y_label = "accuracy",
+                  .log_x = true};
+        for (const std::string name : {"known", "base", "base_memory", "fot"}) {
+            Series series{.name = name, .x = {}, .y = {}};
+            for (std::size_t i = 0; i < shown.size(); ++i) {
+                const Estimate estimate = over_seeds(accuracies[name][i]);
+                series.add(static_cast<double>(shown[i]), estimate);
+                example.report().result(message("accuracy.", name, ".", shown[i]), estimate.value);
+            }
+            plot.series.push_back(series);
+        }
+        for (const std::string& name : names) {
+            const Estimate gain = over_seeds(gains[name]);
+            example.out() << name << ": four windows of demonstrations less one: " << estimate_text(gain) << "\n";
+            example.report().result(message("gain.", name), gain.value);
+        }
+        example.report().csv("accuracy_by_seed", csv);
+        example.report().plot(plot);
     });
 }

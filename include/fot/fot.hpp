@@ -33,6 +33,7 @@
 #include "fot/memory/key_value_memory.hpp"  // the external memory of a layer
 
 #include "fot/data/dictionary.hpp"    // dictionary lookup
+#include "fot/data/few_shot.hpp"      // classes to be learned from demonstrations
 #include "fot/data/passkey.hpp"       // a number hidden in a long text
 #include "fot/data/text.hpp"          // bytes as tokens
 #include "fot/data/tokenizer.hpp"     // for models that are not trained here

@@ -33,6 +33,27 @@ using Mask = std::vector<float>;
 
 }  // namespace
 
+TEST_CASE("given documents: the current window follows the previous ones, and may end early") {
+    const std::vector<TokenDocument> documents = numbered_documents({30, 11, 12});
+    const ContextBatch<float> batch = document_contexts<float>(documents, {.entries = 2, .pool = 3, .positives = 2, .length = 4});
+    CHECK(row_of(batch.previous, 0) == Row{1004, 1005, 1006, 1007});
+    CHECK(row_of(batch.previous, 3 + 1) == Row{2000, 2001, 2002, 2003});
+    CHECK(row_of(batch.previous, 2) == Row{3004, 3005, 3006, 3007});
+    CHECK(row_of(batch.current, 0) == Row{1008, 1009, 1010, 1011});
+    CHECK(row_of(batch.targets, 0) == Row{1009, 1010, 1011, 1012});
+    CHECK(row_of(batch.mask, 0) == Mask{1, 1, 1, 1});
+    CHECK(row_of(batch.current, 1) == Row{2008, 2009, 2010, 0});
+    CHECK(row_of(batch.targets, 1) == Row{2009, 2010, 0, 0});
+    CHECK(row_of(batch.mask, 1) == Mask{1, 1, 0, 0});
+    CHECK(batch.documents == std::vector<Index>{0, 1, 2});
+
+    CHECK_THROWS_WITH_AS(document_contexts<float>(documents, {.entries = 2, .positives = 2, .length = 4}),
+                         "document_contexts: 3 documents, expected 2", DataError);
+    CHECK_THROWS_WITH_AS(document_contexts<float>(documents, {.entries = 3, .positives = 2, .length = 5}),
+                         "document_contexts: document 1 has 11 tokens, expected 12 or more", DataError);
+    CHECK_THROWS_AS(document_contexts<float>(documents, {.entries = 3, .positives = -1, .length = 5}), ConfigError);
+}
+
 TEST_CASE("random pieces: the previous windows lie just before the current one, in the same document") {
     const std::vector<TokenDocument> documents = numbered_documents({60, 40, 25, 100, 13, 200});
     const WindowShape shape{2, 4, 3, 6};
