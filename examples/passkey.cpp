@@ -143,8 +143,8 @@ void train(Example& example, const PasskeySettings& settings, const std::string&
     });
 }
 
-/// Bits per byte on windows of other documents, without a memory.
-double bits_per_byte(Transformer<float>& model, const std::vector<TokenDocument>& documents, Index length) {
+/// Bits per byte on windows of held-out text, without a memory: what the continuation cost, or gained, on short contexts.
+double text_loss(Transformer<float>& model, const std::vector<TokenDocument>& documents, Index length) {
     Random random(12);  // the same windows for every model
     double nats = 0;
     const Index batches = 64;
@@ -242,6 +242,7 @@ int main(int argc, char** argv) {
 
         const std::vector<std::string> models{"base", "base_memory", "long", "fot"};
         std::map<std::string, std::vector<std::vector<Estimate>>> accuracies;  // by model: of each size, of each seed
+        std::map<std::string, std::vector<double>> losses;                     // by model: of each seed
         Table table({"model", "seed", "prompt, bytes", "accuracy"});
         Csv csv({"model", "seed", "bytes", "accuracy", "low", "high"});
         for (Index s = 0; s < settings.seeds; ++s) {
@@ -260,7 +261,7 @@ int main(int argc, char** argv) {
                     LongLlamaConfig config = small_llama(settings.length);
                     save_long_llama(example.output() / message("long_llama_seed", seed), long_llama(config, model));
                 }
-                if (name != "base_memory") std::cerr << name << " bits per byte " << bits_per_byte(model, held_out, settings.length) << "\n";
+                if (name != "base_memory") losses[name].push_back(text_loss(model, held_out, settings.length));
                 WindowMemory memory(model);
                 accuracies[name].resize(sizes.size());
                 for (std::size_t i = 0; i < sizes.size(); ++i) {
@@ -283,6 +284,15 @@ int main(int argc, char** argv) {
         }
         example.out() << "\nAll digits right, " << settings.trials << " prompts of each length, 95 % binomial intervals\n\n"
                       << table;
+        Table text({"model", "text, bits per byte", "of base's"});
+        for (const auto& [name, of_seeds] : losses) {
+            const double loss = median(of_seeds), ratio = loss / median(losses.at("base"));
+            text.add(name, fixed(loss), message(fixed(100 * ratio, 1), " %"));
+            example.report().result("bits_per_byte." + name, loss);
+            if (name != "base") example.report().result("bits_per_byte_ratio." + name, ratio);
+        }
+        example.out() << "\nHeld-out text in windows of " << settings.length << " bytes, without a memory, medians over seeds\n\n"
+                      << text << "\n";
         Plot plot{.name = "accuracy", .title = "Passkey", .x_label = "prompt, bytes", .y_label = "accuracy", .log_x = true};
         for (const std::string& name : models) {
             Series series{.name = name, .x = {}, .y = {}};
