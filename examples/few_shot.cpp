@@ -8,6 +8,8 @@
 ///     base_memory  the same model, which was never told of a memory, with the earlier ones in the memory of its last layer
 ///     fot          the continued model, with the same memory
 ///
+/// The memory holds the own episode alone, and then, with four windows of demonstrations, ever more of other episodes beside it.
+///
 /// A label cannot be known before its class was shown. `known` is the share of questions where it was: what a perfect reader gets.
 ///
 /// Data:    made-up words (--task words), or glosses of WordNet (--task glosses; the error of a missing folder says how to get it).
@@ -27,7 +29,7 @@ namespace {
 struct FewShotSettings {
     std::string task = "words", wordnet = "data/wn/usr/share/wordnet";
     Index classes = 0, length = 256, batch = 16, contexts = 4, longest_gloss = 40, top_k = 32;
-    Index steps = 0, further_steps = 0, seeds = 0, draws = 0, questions = 20, most_windows = 0;
+    Index steps = 0, further_steps = 0, seeds = 0, draws = 0, questions = 20, most_windows = 0, most_others = 0;
     double accuracy = 0.9;
 };
 
@@ -120,13 +122,21 @@ void train(Example& example, const FewShotSettings& settings, const FewShotTask&
     });
 }
 
+/// Bytes of each other episode in the memory.
+constexpr Index other_episode = 1024;
+
 /// Of each episode the share of questions answered right after `shown` demonstrations, and the share that could be known.
 struct EpisodeScores {
     std::vector<double> right, known;
 };
 
+/// What is asked: `shown` demonstrations, and in the memory, before them, `others` bytes of other episodes.
+struct Setting {
+    Index shown, others = 0;
+};
+
 /// The same episodes and questions for every model.
-EpisodeScores answered(Transformer<float>& model, const FewShotSettings& settings, const FewShotTask& task, Index shown,
+EpisodeScores answered(Transformer<float>& model, const FewShotSettings& settings, const FewShotTask& task, const Setting& setting,
                        bool remembers, std::uint64_t seed) {
     EpisodeScores scores;
     for (Index draw = 0; draw < settings.draws; ++draw) {
@@ -137,7 +147,7 @@ EpisodeScores answered(Transformer<float>& model, const FewShotSettings& setting
         for (Index i = 0; i < settings.questions; ++i) asked.push_back(episode.draw(random));
         std::string text;
         std::vector<bool> known(episode.labels.size());
-        for (Index i = 0; i < shown; ++i) {
+        for (Index i = 0; i < setting.shown; ++i) {
             const Demonstration next = episode.draw(random);
             text += next.text();
             known[static_cast<std::size_t>(next.kind)] = true;
@@ -145,9 +155,12 @@ EpisodeScores answered(Transformer<float>& model, const FewShotSettings& setting
         const auto size = static_cast<Index>(text.size());
         const Index last_context = small_llama(settings.length).last_context;
         MemoryState<float> memory(model.config(), 1);
-        if (remembers && size > last_context)
-            read_document(model, token_row(byte_tokens(text.substr(0, static_cast<std::size_t>(size - last_context)))),
-                          settings.length, memory);
+        const auto read = [&](const std::vector<std::int32_t>& tokens) {
+            read_document(model, token_row(tokens), settings.length, memory);
+        };
+        for (Index bytes = 0; remembers && bytes < setting.others; bytes += other_episode)
+            read(demonstrations(task.episode(settings.classes, true, random), other_episode, random).tokens);
+        if (remembers && size > last_context) read(byte_tokens(text.substr(0, static_cast<std::size_t>(size - last_context))));
         Proportion right, knowable;
         for (const Demonstration& question : asked) {
             const Index room = remembers ? last_context : settings.length - static_cast<Index>(question.text().size());
@@ -174,8 +187,8 @@ int main(int argc, char** argv) {
         example.option("--wordnet", settings.wordnet, "folder of WordNet's data.noun and data.verb, for glosses");
         example.option("--classes", settings.classes, "classes of an episode; 0: 50 of words, 5 of glosses");
         example.option("--longest-gloss", settings.longest_gloss, "longer glosses are left out, bytes", 8);
-        example.option("--steps", settings.steps, Scaled<Index>{12, 600, 600}, "steps of pre-training", 2);
-        example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 300, 300}, "steps of crossbatch", 2);
+        example.option("--steps", settings.steps, Scaled<Index>{12, 600, 600}, "steps of pre-training", 6);
+        example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 300, 300}, "steps of crossbatch", 6);
         example.option("--accuracy", settings.accuracy, "share of predicted label bytes that ends a stage of training");
         example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1);
         example.option("--length", settings.length, "local context, bytes", 128);
@@ -183,14 +196,16 @@ int main(int argc, char** argv) {
         example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch", 1);
         example.option("--draws", settings.draws, Scaled<Index>{2, 20, 20}, "episodes for each number of demonstrations", 1);
         example.option("--questions", settings.questions, "questions in each", 1);
-        example.option("--most-windows", settings.most_windows, Scaled<Index>{4, 32, 128}, "most demonstrations, in windows of them",
-                       4);
+        example.option("--most-windows", settings.most_windows, Scaled<Index>{4, 32, 128},
+                       "most demonstrations, in windows of them", 4);
+        example.option("--most-others", settings.most_others, Scaled<Index>{1024, 65536, 262144},
+                       "most bytes of other episodes in the memory", 1024);
         example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
         example.parse();
         require<ConfigError>(settings.task == "words" || settings.task == "glosses", "--task '", settings.task,
                              "': expected words or glosses");
-        require<ConfigError>(settings.contexts <= settings.batch, "--contexts ", settings.contexts,
-                             ": expected at most --batch, ", settings.batch);
+        require<ConfigError>(settings.contexts <= settings.batch, "--contexts ", settings.contexts, ": expected at most --batch, ",
+                             settings.batch);
         if (settings.classes == 0) settings.classes = settings.task == "words" ? 50 : 5;
 
         const FewShotTask task(settings);
@@ -198,57 +213,82 @@ int main(int argc, char** argv) {
         std::vector<Index> shown{window / 4, window / 2};
         for (Index windows = 1; windows <= settings.most_windows; windows *= 2) shown.push_back(windows * window);
 
+        std::vector<Setting> alone, crowded;
+        for (const Index demonstrations : shown) alone.push_back({demonstrations});
+        for (Index others = other_episode; others <= settings.most_others; others *= 4) crowded.push_back({4 * window, others});
+
         const std::vector<std::string> names{"base", "base_memory", "fot"};
-        std::map<std::string, std::vector<std::vector<Estimate>>> accuracies;  // by model: of each number, of each seed
+        std::map<std::string, std::vector<std::vector<Estimate>>> accuracies, crowds;  // by model: of each setting, of each seed
         std::map<std::string, std::vector<Estimate>> gains;  // by model: four windows of demonstrations less one, of each seed
-        Table table({"model", "seed", "demonstrations", "accuracy", "known"});
-        Csv csv({"model", "seed", "demonstrations", "accuracy", "low", "high", "known"});
+        Table table({"model", "seed", "demonstrations", "other episodes, bytes", "accuracy", "known"});
+        Csv csv({"model", "seed", "demonstrations", "others", "accuracy", "low", "high", "known"});
         for (Index s = 0; s < settings.seeds; ++s) {
             const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
             Random random(seed);
             Transformer<float> model(llama_config(small_llama(settings.length)), random);
             for (const std::string& name : names) {
                 if (name != "base_memory") train(example, settings, task, name == "fot", seed, model);
-                accuracies[name].resize(shown.size());
-                accuracies["known"].resize(shown.size());
-                std::map<Index, EpisodeScores> scores;
-                examples::Progress bar(message("ask ", name, ", seed ", seed), static_cast<Index>(shown.size()));
-                for (std::size_t i = 0; i < shown.size(); ++i) {
-                    const EpisodeScores& at = scores[shown[i]] = answered(model, settings, task, shown[i], name != "base", seed);
-                    const Estimate accuracy = bootstrap_mean(at.right, seed), known = bootstrap_mean(at.known, seed);
-                    accuracies[name][i].push_back(accuracy);
-                    if (name == "base") accuracies["known"][i].push_back(known);
-                    table.add(name, seed, shown[i], estimate_text(accuracy), fixed(known.value));
-                    csv.add(name, seed, shown[i], accuracy.value, accuracy.interval.low, accuracy.interval.high, known.value);
-                    bar.update(static_cast<Index>(i) + 1, message("accuracy ", fixed(accuracy.value, 2)));
-                }
-                gains[name].push_back(bootstrap_mean_difference(scores[4 * window].right, scores[window].right, seed));
+                std::vector<EpisodeScores> scores;
+                const auto ask = [&](const std::vector<Setting>& list,
+                                     std::map<std::string, std::vector<std::vector<Estimate>>>& found) {
+                    examples::Progress bar(message("ask ", name, ", seed ", seed), static_cast<Index>(list.size()));
+                    found[name].resize(list.size());
+                    found["known"].resize(list.size());
+                    for (std::size_t i = 0; i < list.size(); ++i) {
+                        scores.push_back(answered(model, settings, task, list[i], name != "base", seed));
+                        const Estimate accuracy = bootstrap_mean(scores.back().right, seed),
+                                       known = bootstrap_mean(scores.back().known, seed);
+                        found[name][i].push_back(accuracy);
+                        if (name == "fot") found["known"][i].push_back(known);
+                        table.add(name, seed, list[i].shown, count_text(list[i].others), estimate_text(accuracy),
+                                  fixed(known.value));
+                        csv.add(name, seed, list[i].shown, list[i].others, accuracy.value, accuracy.interval.low,
+                                accuracy.interval.high, known.value);
+                        bar.update(static_cast<Index>(i) + 1, message("accuracy ", fixed(accuracy.value, 2)));
+                    }
+                };
+                ask(alone, accuracies);
+                gains[name].push_back(bootstrap_mean_difference(scores[4].right, scores[2].right, seed));
+                if (name != "base") ask(crowded, crowds);
             }
         }
         example.out() << "\nBoth letters of the label right, " << settings.draws << " episodes of " << settings.questions
                       << " questions, 95 % bootstrap intervals over episodes; a window of training holds " << window
                       << " demonstrations\n\n"
-                      << table;
+                      << table << "\n";
         Plot plot{.name = "accuracy",
                   .title = message(settings.classes, " classes; ", window, " demonstrations in a window of training"),
                   .x_label = "demonstrations",
                   .y_label = "accuracy",
                   .log_x = true};
+        Plot crowd{.name = "accuracy_among_others",
+                   .title = message(4 * window, " demonstrations, and other episodes in the memory"),
+                   .x_label = "other episodes, bytes",
+                   .y_label = "accuracy",
+                   .log_x = true};
         for (const std::string name : {"known", "base", "base_memory", "fot"}) {
-            Series series{.name = name, .x = {}, .y = {}};
-            for (std::size_t i = 0; i < shown.size(); ++i) {
+            Series series{.name = name, .x = {}, .y = {}}, among{.name = name, .x = {}, .y = {}};
+            for (std::size_t i = 0; i < alone.size(); ++i) {
                 const Estimate estimate = over_seeds(accuracies[name][i]);
-                series.add(static_cast<double>(shown[i]), estimate);
-                example.report().result(message("accuracy.", name, ".", shown[i]), estimate.value);
+                series.add(static_cast<double>(alone[i].shown), estimate);
+                example.report().result(message("accuracy.", name, ".", alone[i].shown), estimate.value);
             }
             plot.series.push_back(series);
+            if (name == "base") continue;
+            for (std::size_t i = 0; i < crowded.size(); ++i) {
+                const Estimate estimate = over_seeds(crowds[name][i]);
+                among.add(static_cast<double>(crowded[i].others), estimate);
+                example.report().result(message("accuracy_among_others.", name, ".", crowded[i].others), estimate.value);
+            }
+            crowd.series.push_back(among);
         }
         for (const std::string& name : names) {
             const Estimate gain = over_seeds(gains[name]);
-            example.out() << name << ": four windows of demonstrations less one: " << estimate_text(gain) << "\n";
+            example.out() << name << ", four windows of demonstrations less one: " << estimate_text(gain) << "\n";
             example.report().result(message("gain.", name), gain.value);
         }
         example.report().csv("accuracy_by_seed", csv);
         example.report().plot(plot);
+        example.report().plot(crowd);
     });
 }

@@ -37,7 +37,7 @@ struct PasskeySettings {
     std::string corpus = "libstdcxx";
     Index length = 256, batch = 16, contexts = 4, seeds = 0, trials = 0, longest = 0, top_k = 32;
     Index curriculum_steps = 0, steps = 0, further_curriculum_steps = 0, further_steps = 0;
-    double accuracy = 0.95;
+    double accuracy = 0.97;
 };
 
 /// The three trainings: prompts alone, the short ones first, then text with prompts among it.
@@ -63,9 +63,11 @@ StagedTraining training_of(const std::string& name, const PasskeySettings& setti
     return training;
 }
 
-/// What is trained on. Of the mixture every fourth entry is a prompt, the next one filler of such a prompt, the others are text. So
-/// a prompt that sees contexts of the entries behind it meets more filler, as in a longer prompt, but no other key, which it could
-/// not tell from its own.
+/// What is trained on. In the mixture every other entry is a prompt; of those between, one is filler of such prompts, the next
+/// text.
+bool is_prompt(Index entry) { return entry % 2 == 0; }
+bool is_filler(Index entry) { return entry % 4 == 1; }
+
 class PasskeyDocuments {
    public:
     PasskeyDocuments(const std::vector<TokenDocument>& text, Random& random) : text_(text), random_(random) {}
@@ -74,9 +76,9 @@ class PasskeyDocuments {
     std::vector<TokenDocument> draw(Index entries, Index length, Index windows, bool only_prompts) {
         std::vector<TokenDocument> documents;
         for (Index b = 0; b < entries; ++b)
-            documents.push_back(only_prompts || b % 4 == 0 ? prompt(length, windows)
-                                : b % 4 == 1               ? filler(windows * length + 1)
-                                                           : text(windows * length + 1));
+            documents.push_back(only_prompts || is_prompt(b) ? prompt(length, windows)
+                                : is_filler(b)               ? filler(windows * length + 1)
+                                                             : text(windows * length + 1));
         return documents;
     }
 
@@ -122,12 +124,17 @@ class PasskeyDocuments {
     Random& random_;
 };
 
-/// Entry i sees its own previous window, and in the mixture those of i+1 ... i+contexts-1. There the last quarter of the entries
-/// sees none, for the model must stay good without a memory.
+/// Every entry sees its own previous window. In the mixture a prompt sees those of the next entries without a key too, `contexts`
+/// in all: more filler, as in a longer prompt, but no other key, which it could not tell from its own. Text sees as many of any,
+/// but half of it none, for the model must stay good without a memory.
 ContextTable contexts_of(Index entries, Index contexts, bool only_prompts) {
-    ContextTable table = previous_contexts(entries, 1, only_prompts ? 0 : contexts - 1);
-    for (Index b = 3; b < entries && !only_prompts; b += 4) {
-        table.contexts[static_cast<std::size_t>(b)].clear();
+    ContextTable table = previous_contexts(entries, 1, 0);
+    for (Index b = 0; b < entries && !only_prompts; ++b) {
+        std::vector<Index>& list = table.contexts[static_cast<std::size_t>(b)];
+        for (Index i = 1; static_cast<Index>(list.size()) < contexts; ++i)
+            if (const Index other = (b + i) % entries; !is_prompt(b) || !is_prompt(other)) list.push_back(other);
+        if (b % 8 != 7) continue;
+        list.clear();
         table.positives[static_cast<std::size_t>(b)] = 0;
     }
     return table;
@@ -149,7 +156,8 @@ double text_loss(Transformer<float>& model, const std::vector<TokenDocument>& do
     double nats = 0;
     const Index batches = 64;
     for (Index i = 0; i < batches; ++i) {
-        const ContextBatch<float> batch = sample_contexts<float>(documents, {.entries = 8, .positives = 0, .length = length}, random);
+        const ContextBatch<float> batch =
+            sample_contexts<float>(documents, {.entries = 8, .positives = 0, .length = length}, random);
         Tape tape(Tape::inference);
         nats += static_cast<double>(cross_entropy(tape, model.local(tape, batch.current), batch.targets, batch.mask).value()(0));
     }
@@ -214,9 +222,9 @@ int main(int argc, char** argv) {
         example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
         example.option("--steps", settings.steps, Scaled<Index>{12, 1500, 3000}, "steps of pre-training", 1);
         example.option("--curriculum-steps", settings.curriculum_steps, Scaled<Index>{8, 1500, 1500},
-                       "most steps on prompts alone, before that", 1);
+                       "most steps on prompts alone, before that", 3);
         example.option("--further-curriculum-steps", settings.further_curriculum_steps, Scaled<Index>{8, 600, 600},
-                       "most steps of each continuation on prompts alone", 1);
+                       "most steps of each continuation on prompts alone", 3);
         example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 500, 1000}, "steps of each continuation", 1);
         example.option("--accuracy", settings.accuracy, "share of predicted answer bytes that ends a stage of a curriculum");
         example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1);

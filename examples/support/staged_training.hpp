@@ -6,6 +6,8 @@
 /// Read first: support/options.hpp.   Read next: passkey.cpp, few_shot.cpp.
 #pragma once
 
+#include <optional>
+
 #include "fot/data/documents.hpp"
 #include "fot/measure/intervals.hpp"
 #include "fot/measure/retrieval.hpp"
@@ -31,12 +33,12 @@ inline LongLlamaConfig small_llama(Index window) {
 
 /// One training. `windows` of a document: the last is trained on, the others are its previous contexts, seen by crossbatch.
 struct StagedTraining {
-    std::string name;                     ///< in the progress line and the checkpoint's name
+    std::string name;  ///< in the progress line and the checkpoint's name
     Index windows = 1;
-    std::vector<LengthAndBatch> stages;   ///< the last one stays
-    Index curriculum_steps = 0, steps = 0;  ///< the most that the stages before the last may take of the steps; all steps
-    double rate = 0.4;                    ///< factor on the optimiser's learning rates
-    Metadata settings = {};               ///< a checkpoint of other settings is refused
+    std::vector<LengthAndBatch> stages;     ///< the last one stays
+    Index curriculum_steps = 0, steps = 0;  ///< the most that the stages before the last take of the steps; all steps
+    double rate = 0.4;                      ///< factor on the optimiser's learning rates
+    Metadata settings = {};                 ///< a checkpoint of other settings is refused
 };
 
 /// Documents for a batch, one an entry, and who sees whose previous windows. A token with loss mask 1 is asked for; the others
@@ -57,39 +59,46 @@ inline double share_predicted(const ContextBatch<float>& batch, const Tensor<flo
 
 /// Trains on from the weights as they are, `draw(stage, length and batch, random)` giving each batch. A stage is left once the
 /// running share of predicted tokens reaches `accuracy`. What is kept in --output is not trained again.
-/// Errors: Interrupted after Ctrl-C; as Trainer.
+/// Errors: ConfigError for fewer than two stages, or if what is kept was trained otherwise; Interrupted after Ctrl-C; as Trainer.
 template <class Draw>
-void train_in_stages(Example& example, const StagedTraining& training, double accuracy, std::uint64_t seed, Transformer<float>& model,
-                     Draw draw) {
+void train_in_stages(Example& example, const StagedTraining& training, double accuracy, std::uint64_t seed,
+                     Transformer<float>& model, Draw draw) {
+    const auto before_last = static_cast<Index>(training.stages.size()) - 1;
+    require<ConfigError>(before_last >= 1 && training.curriculum_steps >= before_last, "train_in_stages: ", before_last + 1,
+                         " stages, all but the last within ", training.curriculum_steps,
+                         " steps: expected two stages or more, and a step for each");
     std::vector<Stage<LengthAndBatch>> stages;
-    for (const LengthAndBatch& each : training.stages) stages.push_back({each, Stage<LengthAndBatch>::no_step, accuracy});
-    stages.back().until_signal = Stage<LengthAndBatch>::no_signal;
-    stages[stages.size() - 2].until_step = training.curriculum_steps;
+    for (const LengthAndBatch& each : training.stages) {  // at the latest they end one step after another
+        const Index left = before_last - 1 - static_cast<Index>(stages.size());
+        stages.push_back(left >= 0 ? Stage<LengthAndBatch>{each, training.curriculum_steps - left, accuracy}
+                                   : Stage<LengthAndBatch>{each});
+    }
     LengthSchedule lengths = LengthSchedule::stages(stages);
     Random random(seed + 1000);
     Muon<float> optimizer(model.parameters(), {});
     const LearningRate rate = LearningRate::linear_decay(training.rate, 40, training.steps);
-    examples::Progress bar(message("train ", training.name, ", seed ", seed), training.steps);
+    std::optional<examples::Progress> bar;  // none where everything is kept already
     const std::filesystem::path checkpoint = example.output() / message(training.name, "_seed", seed, ".safetensors");
     std::string stage_text;
     for (const LengthAndBatch& each : training.stages) stage_text += message(each.batch, " x ", each.length, ", ");
     Metadata metadata = training.settings;
-    metadata.insert({{"program", example.name()},
-                     {"model", training.name},
-                     {"seed", message(seed)},
-                     {"stages", message(stage_text, training.curriculum_steps, " of ", training.steps, " steps, accuracy ", accuracy)}});
-    Trainer<float> trainer(
-        model.parameters(), optimizer,
-        {.steps = training.steps,
-         .learning_rate = [&](Index step) { return rate.at(step); },
-         .checkpoint = checkpoint,
-         .checkpoint_every_seconds = 60,
-         .metadata = metadata,
-         .progress =
-             [&](const fot::Progress& at) {
-                 bar.update(at.steps_done, message("windows of ", lengths.current().length, ", loss ", fixed(at.loss), ", predicted ",
-                                                   fixed(*at.accuracy, 2)));
-             }});
+    metadata.insert(
+        {{"program", example.name()},
+         {"model", training.name},
+         {"seed", message(seed)},
+         {"stages", message(stage_text, training.curriculum_steps, " of ", training.steps, " steps, accuracy ", accuracy)}});
+    Trainer<float> trainer(model.parameters(), optimizer,
+                           {.steps = training.steps,
+                            .learning_rate = [&](Index step) { return rate.at(step); },
+                            .checkpoint = checkpoint,
+                            .checkpoint_every_seconds = 60,
+                            .metadata = metadata,
+                            .progress =
+                                [&](const fot::Progress& at) {
+                                    if (!bar) bar.emplace(message("train ", training.name, ", seed ", seed), training.steps);
+                                    bar->update(at.steps_done, message("windows of ", lengths.current().length, ", loss ",
+                                                                       fixed(at.loss), ", predicted ", fixed(*at.accuracy, 2)));
+                                }});
     trainer.keep("batches", random);
     trainer.keep("lengths", lengths);
     trainer.resume();
@@ -106,8 +115,7 @@ void train_in_stages(Example& example, const StagedTraining& training, double ac
         tape.backward(loss);
         const double predicted = share_predicted(batch, logits.value());
         lengths.observe(predicted);
-        return StepResult{
-            .loss = static_cast<double>(loss.value()(0)), .accuracy = predicted, .tokens = at.batch * at.length};
+        return StepResult{.loss = static_cast<double>(loss.value()(0)), .accuracy = predicted, .tokens = at.batch * at.length};
     });
     if (outcome == TrainingOutcome::interrupted)
         throw Interrupted(message("training is kept in ", checkpoint.string(), "; the same command goes on from there"));

@@ -39,7 +39,8 @@ TEST_CASE("every episode has classes and labels of its own, one seed has one epi
 TEST_CASE("glosses are read by class, without examples of use") {
     const testing::TemporaryFolder folder;
     folder.write("data.noun",
-          "  1 a licence\n00001740 05 n 01 cat 0 000 | a small animal; \"the cat sat\"  \n00001930 13 n 01 bread 0 000 | baked dough  \n");
+                 "  1 a licence\n00001740 05 n 01 cat 0 000 | a small animal; \"the cat sat\"  \n00001930 13 n 01 bread 0 000 | "
+                 "baked dough  \n");
     folder.write("data.verb", "00002000 38 v 01 run 0 000 | move fast; \"run!\"\n");
     const auto glosses = read_glosses(folder.path());
     CHECK(glosses[5] == std::vector<std::string>{"a small animal"});
@@ -51,18 +52,20 @@ TEST_CASE("glosses are read by class, without examples of use") {
     std::set<std::string> inputs;
     for (Index i = 0; i < 50; ++i) inputs.insert(episode.draw(random).input);
     CHECK(inputs == std::set<std::string>{"baked dough ", "move fast "});
-    CHECK_THROWS_WITH_AS(gloss_episode(glosses, 3, 11, random), "gloss_episode: 2 classes have a gloss of at most 11 bytes, expected 3",
-                         DataError);
+    CHECK_THROWS_WITH_AS(gloss_episode(glosses, 3, 11, random),
+                         "gloss_episode: 2 classes have a gloss of at most 11 bytes, expected 3", DataError);
     CHECK_THROWS_AS(gloss_episode(glosses, 0, 11, random), ConfigError);
 }
 
 TEST_CASE("a file that is not WordNet's is refused by name and line") {
     const testing::TemporaryFolder folder;
     CHECK_THROWS_WITH_AS(read_glosses(folder.path()), doctest::Contains("data.noun"), FileError);
-    for (const char* line : {"no gloss here", "00001740 99 n 01 cat 0 000 | beyond the last class", "00001740 x | no number", " | ", "| a"}) {
+    for (const char* line :
+         {"no gloss here", "00001740 99 n 01 cat 0 000 | beyond the last class", "00001740 x | no number", " | ", "| a"}) {
         CAPTURE(line);
         folder.write("data.noun", std::string("  licence\n") + (line[0] == ' ' ? "x" : "") + line + "\n");
         folder.write("data.verb", "");
-        CHECK_THROWS_WITH_AS(read_glosses(folder.path()), doctest::Contains("data.noun', line 2: expected an entry of WordNet"), FileError);
+        CHECK_THROWS_WITH_AS(read_glosses(folder.path()), doctest::Contains("data.noun', line 2: expected an entry of WordNet"),
+                             FileError);
     }
 }

@@ -168,6 +168,8 @@ TEST_CASE("bad use of a streaming search is named") {
     search.add(block, 10, {0, 3});
     CHECK_THROWS_WITH_AS(search.add(block, 15),
                          doctest::Contains("begins at index 15, but query 0 has already seen the keys below 16"), DataError);
+    CHECK_THROWS_WITH_AS(search.add(block, std::numeric_limits<Index>::max() - 3),
+                         doctest::Contains("and would end behind the last number"), DataError);
     CHECK_THROWS_WITH_AS(search.add_with_values(block, block, 20), doctest::Contains("earlier blocks came without values"),
                          ConfigError);
     StreamingSearch<float> with_values(keys, 2);

@@ -35,7 +35,7 @@ struct Demonstration {
 
 /// Classes, their labels, and how inputs of a class are drawn.
 struct FewShotEpisode {
-    std::vector<std::string> labels;                             ///< of each class
+    std::vector<std::string> labels;                               ///< of each class
     std::function<std::string(Index kind, Random& random)> input;  ///< an input of a class; what follows it is the label
 
     /// An input of a class, all classes equally likely.
@@ -97,7 +97,8 @@ inline std::vector<std::vector<std::string>> read_glosses(const std::filesystem:
             std::size_t kind = glosses.size();
             if (bar != std::string_view::npos) std::from_chars(entry.data() + space + 1, entry.data() + bar, kind);
             require<FileError>(kind < glosses.size(), "'", (folder / name).string(), "', line ", line,
-                               ": expected an entry of WordNet, its second number below ", glosses.size(), ", a gloss behind \" | \"");
+                               ": expected an entry of WordNet, its second number below ", glosses.size(),
+                               ", a gloss behind \" | \"");
             std::string_view gloss = entry.substr(bar + 3);
             gloss = gloss.substr(0, gloss.find(';'));
             while (gloss.ends_with(' ')) gloss.remove_suffix(1);

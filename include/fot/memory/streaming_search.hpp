@@ -225,6 +225,8 @@ class StreamingSearch {
                             keys.columns, " for queries of width ", width_, ", or overlapping, or transposed");
         require<ConfigError>(0 <= visible.first && visible.first <= visible.last && visible.last <= count_,
                              "StreamingSearch: queries ", visible.first, " to ", visible.last, " of ", count_);
+        require<DataError>(first_index <= std::numeric_limits<Index>::max() - keys.rows, "StreamingSearch: a block of ", keys.rows,
+                           " keys begins at index ", first_index, ", and would end behind the last number");
         for (Index n = visible.first; n < visible.last; ++n)
             require<DataError>(first_index >= seen_[static_cast<std::size_t>(n)], "StreamingSearch: a block begins at index ",
                                first_index, ", but query ", n, " has already seen the keys below ",

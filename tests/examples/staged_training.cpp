@@ -1,0 +1,67 @@
+#include "../../examples/support/staged_training.hpp"
+
+#include <doctest/doctest.h>
+
+#include <sstream>
+
+#include "support/temporary_folder.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+using fot::testing::TemporaryFolder;
+
+namespace {
+
+/// What was drawn in a training in a folder, as a program started anew each time: stage, length and documents of every step.
+std::vector<std::vector<Index>> drawn(const TemporaryFolder& folder, const StagedTraining& training, double accuracy) {
+    std::vector<std::string> words{"build/some_example", "--output", folder.path()};
+    std::vector<char*> arguments;
+    for (std::string& word : words) arguments.push_back(word.data());
+    std::ostringstream out;
+    Example example(3, arguments.data(), "Does it train?", out);
+    example.parse();
+    Random random(1);
+    Transformer<float> model(llama_config(small_llama(16)), random);
+    std::vector<std::vector<Index>> steps;
+    train_in_stages(example, training, accuracy, 1, model, [&](Index stage, const LengthAndBatch& at, Random&) {
+        steps.push_back({stage, at.length, at.batch});
+        const TokenDocument document{"", std::vector<std::int32_t>(static_cast<std::size_t>(2 * at.length + 1), 7)};
+        return StagedBatch{std::vector<TokenDocument>(static_cast<std::size_t>(at.batch), document),
+                           previous_contexts(at.batch, 1, 0)};
+    });
+    return steps;
+}
+
+const StagedTraining three_stages{
+    .name = "three", .windows = 2, .stages = {{4, 3}, {6, 2}, {8, 1}}, .curriculum_steps = 3, .steps = 5};
+
+}  // namespace
+
+TEST_CASE("stages end by the share predicted, or together at a step; the last one stays") {
+    const TemporaryFolder one, other;
+    CHECK(drawn(one, three_stages, 0) == std::vector<std::vector<Index>>{{0, 4, 3}, {1, 6, 2}, {2, 8, 1}, {2, 8, 1}, {2, 8, 1}});
+    // No share reaches 2: each stage lasts as long as it may.
+    CHECK(drawn(other, three_stages, 2) == std::vector<std::vector<Index>>{{0, 4, 3}, {0, 4, 3}, {1, 6, 2}, {2, 8, 1}, {2, 8, 1}});
+}
+
+TEST_CASE("what is kept is not trained again, nor taken for another training") {
+    const TemporaryFolder folder;
+    drawn(folder, three_stages, 0);
+    CHECK(drawn(folder, three_stages, 0).empty());
+    StagedTraining longer = three_stages;
+    longer.steps = 6;
+    CHECK_THROWS_WITH_AS(drawn(folder, longer, 0), doctest::Contains("'stages' is '3 x 4, 2 x 6, 1 x 8, 3 of 5 steps, accuracy 0'"),
+                         ConfigError);
+    StagedTraining one = three_stages;
+    one.stages.resize(1);
+    CHECK_THROWS_WITH_AS(drawn(folder, one, 0), doctest::Contains("train_in_stages: 1 stages, all but the last within 3 steps"),
+                         ConfigError);
+}
+
+TEST_CASE("only what is asked for counts as predicted") {
+    const std::vector<TokenDocument> documents{{"", {1, 2, 3, 4, 5}, {0, 1, 0.5f, 1, 1}}};
+    const ContextBatch<float> batch = document_contexts<float>(documents, {.entries = 1, .positives = 0, .length = 4});
+    Tensor<float, 3> logits = zeros<float, 3>({1, 4, 8});
+    logits(0, 0, 2) = logits(0, 1, 7) = logits(0, 2, 7) = logits(0, 3, 5) = 1;
+    CHECK(share_predicted(batch, logits) == doctest::Approx(2.0 / 3));
+}
