@@ -156,7 +156,7 @@ EpisodeScores answered(Transformer<float>& model, const FewShotSettings& setting
         const Index last_context = small_llama(settings.length).last_context;
         MemoryState<float> memory(model.config(), 1);
         const auto read = [&](const std::vector<std::int32_t>& tokens) {
-            read_document(model, token_row(tokens), settings.length, memory);
+            remember_document(model, token_row(tokens), settings.length, memory);
         };
         for (Index bytes = 0; remembers && bytes < setting.others; bytes += other_episode)
             read(demonstrations(task.episode(settings.classes, true, random), other_episode, random).tokens);

@@ -5,6 +5,7 @@
 /// in 16 bits if they are so there, and are widened as they are used.
 ///
 /// Command: build/release/examples/long_llama_generate --folder long_llama_3b --prompt-file book.txt --prompt "In short, "
+///          with --score-file TEXT its first --tokens tokens are not written but read, one by one, and what they cost is told
 ///          without --folder a small model of random weights is made and written first, to show that all works
 /// Expect:  text as it is written, then the memory's size and tokens per second, prompt and generation apart.
 #include <sys/resource.h>
@@ -25,7 +26,7 @@ using namespace fot::examples;
 namespace {
 
 struct GenerationSettings {
-    std::string folder, prompt, prompt_file, ids;
+    std::string folder, prompt, prompt_file, score_file, ids;
     Index tokens = 100, random_prompt = 0, window = 0, last_context = -1, memory_top_k = 0, capacity = 0;
     std::vector<Index> memory_layers;
     SamplingOptions sampling = {.temperature = 0.8, .top_p = 0.95};
@@ -89,6 +90,7 @@ int main(int argc, char** argv) {
         example.option("--random-prompt", settings.random_prompt,
                        "so many random tokens in place of text: to measure time and memory");
         example.option("--tokens", settings.tokens, Scaled<Index>{20, 100, 100}, "tokens to write");
+        example.option("--score-file", settings.score_file, "a text to measure behind the prompt, in place of writing");
         example.option("--memory-layers", settings.memory_layers, "layers with a memory, in place of the checkpoint's");
         example.option("--window", settings.window, "tokens of a window; 0: as in the checkpoint");
         example.option("--last-context", settings.last_context, "tokens that stay in the local cache; -1: as in the checkpoint",
@@ -130,6 +132,18 @@ int main(int argc, char** argv) {
                                     {.top_k = settings.memory_top_k,
                                      .capacity = settings.capacity,
                                      .spill = settings.oldest_first ? Spill::oldest_first : Spill::all_at_once});
+        if (!settings.score_file.empty()) {
+            if (!tokenizer) tokenizer = tokenizer_of(folder, model.config().vocabulary);
+            std::vector<std::int32_t> text = tokenizer->encode(read_text(settings.score_file));
+            text.resize(std::min(text.size(), static_cast<std::size_t>(settings.tokens)));
+            require<DataError>(!text.empty(), "--score-file '", settings.score_file, "' has no tokens, or --tokens is 0");
+            double nats = 0;
+            for (const double of_token : continuation_nats(model, token_row(prompt), token_row(text), state)) nats += of_token;
+            example.out() << prompt.size() << " tokens read, then " << text.size() << " one by one; local cache "
+                          << state.local_size() << ", memory " << state.memory_size() << " tokens\n";
+            example.report().result("bits_per_token", nats / std::log(2.0) / static_cast<double>(text.size()));
+            return;
+        }
         std::vector<std::int32_t> written;
         std::string before;
         const Clock::time_point begin = Clock::now();

@@ -135,6 +135,23 @@ TEST_CASE("a document is read window by window, the last one ragged") {
     for (Index i = 0; i < 3 * 11; ++i) CHECK(row(logits, Index(0), Index(5))[i] == of_tail.data()[i]);
 }
 
+TEST_CASE("a document that is only remembered leaves the memory of one that was read") {
+    for (const std::vector<Index>& layers : {std::vector<Index>{1}, std::vector<Index>{1, 2}}) {
+        Random random(18);
+        TransformerConfig config = small_config();
+        config.memory_layers = layers;
+        Transformer<double> model(config, random);
+        const Tokens text = random_tokens(2, 13, 19), next = random_tokens(2, 4, 20);
+        MemoryState<double> was_read(config, 2), remembered(config, 2);
+        read_document(model, text, 5, was_read, {.top_k = 3});
+        remember_document(model, text, 5, remembered, {.top_k = 3});
+        CHECK(remembered.size(1) == 13);
+        CHECK(largest_difference(read_window(model, next, was_read), read_window(model, next, remembered)) == 0);
+        CHECK_THROWS_WITH_AS(remember_document(model, text, 0, remembered),
+                             "remember_document: a window of 0 tokens, expected 1 or more", ConfigError);
+    }
+}
+
 TEST_CASE("in training, gradients flow through a window but not into its memory; entries may be of different length") {
     for (const Integration integration : {Integration::merged, Integration::gated}) {
         TransformerConfig config = small_config();

@@ -160,6 +160,38 @@ TEST_CASE("generation goes on from what was read, and the last logits are enough
     }
 }
 
+TEST_CASE("a given text costs what generation would have paid for it") {
+    SmallModel<double> small;
+    const Tokens prompt = random_tokens(2, 13, 11, 20);
+    Random random(1);
+    for (const Spill spill : {Spill::all_at_once, Spill::oldest_first}) {
+        LongLlamaState<double> writes(small.config, 2, {.spill = spill}), scores(small.config, 2, {.spill = spill});
+        std::vector<std::vector<double>> expected(2);
+        const Tokens written = generate<double>(small.model, prompt, 12, writes, {}, random, nullptr,
+                                                [&](const std::vector<std::int32_t>& drawn, const Tensor<double, 3>& logits) {
+                                                    for (Index b = 0; b < 2; ++b) {
+                                                        double sum = 0;
+                                                        for (Index token = 0; token < 11; ++token)
+                                                            sum += std::exp(logits(b, 0, token));
+                                                        expected[static_cast<std::size_t>(b)].push_back(-std::log(
+                                                            std::exp(logits(b, 0, drawn[static_cast<std::size_t>(b)])) / sum));
+                                                    }
+                                                    return true;
+                                                });
+        const Tensor<double, 2> nats = continuation_nats(small.model, prompt, written, scores);
+        for (Index b = 0; b < 2; ++b)
+            for (Index i = 0; i < 12; ++i)
+                CHECK(nats(b, i) ==
+                      doctest::Approx(expected[static_cast<std::size_t>(b)][static_cast<std::size_t>(i)]).epsilon(1e-12));
+        CHECK(scores.memory_size() == writes.memory_size());
+    }
+    LongLlamaState<double> state(small.config, 2);
+    CHECK_THROWS_WITH_AS(continuation_nats(small.model, prompt, random_tokens(1, 3, 11, 1), state),
+                         doctest::Contains("continuation_nats: text has shape (1, 3), expected (2, 3)"), ShapeError);
+    CHECK_THROWS_WITH_AS(continuation_nats(small.model, prompt, Tokens(full<std::int32_t, 2>({2, 1}, 11)), state),
+                         "continuation_nats: token 11 is not among the 11 of the vocabulary", DataError);
+}
+
 TEST_CASE("a memory in bfloat16 is close to one in full") {
     LongLlamaConfig rounded = small_config();
     rounded.memory_storage = Storage::bfloat16;

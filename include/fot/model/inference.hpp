@@ -90,19 +90,13 @@ struct MemoryOptions {
     bool append = true;  ///< false: the window looks at the memory and is not remembered
 };
 
-/// Logits (B,T,V) of one window of tokens (B,T), which then are part of the memory (unless options.append is false).
-///
-/// On a training tape gradients reach the local keys and values and all queries; what is remembered is constant, as in the
-/// Memorizing Transformer, and needs a top_k above 0.
-/// `views`, if not null, receives the queries and local keys of each memory layer.
-/// Cost:   per memory layer B H T M D multiply-adds of search, M the memory's size.
-/// Errors: ShapeError unless the state has B entries and the memory layers of the model; DataError for a token outside the
-///         vocabulary; ConfigError if top_k < 0, or 0 on a training tape.
-/// Same as: Transformer::local while the memory is empty; Transformer::crossbatch with the earlier windows as contexts, when top_k
-///          takes in the whole memory.
+namespace detail {
+
+/// A window through the layers, each memory layer appending what it computed. `only_memory`: ends when nothing more is appended,
+/// without the attention of the last memory layer, and returns an empty handle.
 template <class Real>
-Variable<Real, 3> window_with_memory(Tape& tape, Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
-                                     const MemoryOptions& options = {}, std::vector<MemoryLayerView<Real>>* views = nullptr) {
+Variable<Real, 3> layers_with_memory(Tape& tape, Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
+                                     const MemoryOptions& options, std::vector<MemoryLayerView<Real>>* views, bool only_memory) {
     const Index entries = extent(tokens, 0), length = extent(tokens, 1);
     require<ShapeError>(entries == state.entries(), "window_with_memory: ", entries, " batch entries, the memory state has ",
                         state.entries());
@@ -116,10 +110,19 @@ Variable<Real, 3> window_with_memory(Tape& tape, Transformer<Real>& model, const
             x = layer.local(tape, x);
             continue;
         }
-        const std::vector<Index> at = TransformerLayer<Real>::all_positions(length);
         const Variable<Real, 3> h = layer.normalized(tape, x);
-        const Variable<Real, 4> keys = layer.keys(tape, h), v = layer.values(tape, h),
-                                q = layer.rotated(tape, layer.queries(tape, h), at), k = layer.rotated(tape, keys, at);
+        const Variable<Real, 4> keys = layer.keys(tape, h), v = layer.values(tape, h);
+        const auto append = [&](Index b) {
+            const Shape<3> shape{length, extent(keys.value(), 2), extent(keys.value(), 3)};
+            state.memory(i, b).append(reshaped<3>(take_entries(keys.value(), b, 1), shape),
+                                      reshaped<3>(take_entries(v.value(), b, 1), shape), options.document);
+        };
+        if (only_memory && i == model.config().last_memory_layer()) {
+            for (Index b = 0; options.append && b < entries; ++b) append(b);
+            return {};
+        }
+        const std::vector<Index> at = TransformerLayer<Real>::all_positions(length);
+        const Variable<Real, 4> q = layer.rotated(tape, layer.queries(tape, h), at), k = layer.rotated(tape, keys, at);
         if (views) views->push_back({i, q, k, {}});
         const Attention<Real> local = causal_attention(tape, q, k, v);
         Variable<Real, 4> o;
@@ -132,14 +135,41 @@ Variable<Real, 3> window_with_memory(Tape& tape, Transformer<Real>& model, const
                                       : merge(tape, remembered, {o_b, take_entries(tape, local.log_sum_exp, b, 1)}).o;
             }
             o = b == 0 ? o_b : concatenate_entries(tape, o, o_b);
-            if (!options.append) continue;
-            const Shape<3> shape{length, extent(keys.value(), 2), extent(keys.value(), 3)};
-            memory.append(reshaped<3>(take_entries(keys.value(), b, 1), shape), reshaped<3>(take_entries(v.value(), b, 1), shape),
-                          options.document);
+            if (options.append) append(b);
         }
         x = layer.finish(tape, x, o);
     }
-    return model.head(tape, x);
+    return x;
+}
+
+/// Tokens (B,N) in windows (B,T), the last one ragged: `each(first token, window)`.
+template <class Each>
+void for_each_window(const char* who, const Tokens& tokens, Index window, Each each) {
+    require<ConfigError>(window >= 1, who, ": a window of ", window, " tokens, expected 1 or more");
+    for (Index first = 0; first < extent(tokens, 1); first += window) {
+        const Index count = std::min(window, extent(tokens, 1) - first);
+        Tokens part = empty<std::int32_t, 2>({extent(tokens, 0), count});
+        for (Index b = 0; b < extent(tokens, 0); ++b) std::copy_n(row(tokens, b) + first, count, row(part, b));
+        each(first, part);
+    }
+}
+
+}  // namespace detail
+
+/// Logits (B,T,V) of one window of tokens (B,T), which then are part of the memory (unless options.append is false).
+///
+/// On a training tape gradients reach the local keys and values and all queries; what is remembered is constant, as in the
+/// Memorizing Transformer, and needs a top_k above 0.
+/// `views`, if not null, receives the queries and local keys of each memory layer.
+/// Cost:   per memory layer B H T M D multiply-adds of search, M the memory's size.
+/// Errors: ShapeError unless the state has B entries and the memory layers of the model; DataError for a token outside the
+///         vocabulary; ConfigError if top_k < 0, or 0 on a training tape.
+/// Same as: Transformer::local while the memory is empty; Transformer::crossbatch with the earlier windows as contexts, when top_k
+///          takes in the whole memory.
+template <class Real>
+Variable<Real, 3> window_with_memory(Tape& tape, Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
+                                     const MemoryOptions& options = {}, std::vector<MemoryLayerView<Real>>* views = nullptr) {
+    return model.head(tape, detail::layers_with_memory(tape, model, tokens, state, options, views, false));
 }
 
 /// Reads one window without gradients: its logits (B,T,V). Cost, errors and equivalences are those of window_with_memory.
@@ -155,17 +185,25 @@ Tensor<Real, 3> read_window(Transformer<Real>& model, const Tokens& tokens, Memo
 template <class Real>
 Tensor<Real, 3> read_document(Transformer<Real>& model, const Tokens& tokens, Index window, MemoryState<Real>& state,
                               const MemoryOptions& options = {}) {
-    require<ConfigError>(window >= 1, "read_document: a window of ", window, " tokens, expected 1 or more");
-    const Index entries = extent(tokens, 0), length = extent(tokens, 1), vocabulary = model.config().vocabulary;
-    Tensor<Real, 3> logits = empty<Real, 3>({entries, length, vocabulary});
-    for (Index first = 0; first < length; first += window) {
-        const Index count = std::min(window, length - first);
-        Tokens part = empty<std::int32_t, 2>({entries, count});
-        for (Index b = 0; b < entries; ++b) std::copy_n(row(tokens, b) + first, count, row(part, b));
+    const Index entries = extent(tokens, 0), vocabulary = model.config().vocabulary;
+    Tensor<Real, 3> logits = empty<Real, 3>({entries, extent(tokens, 1), vocabulary});
+    detail::for_each_window("read_document", tokens, window, [&](Index first, const Tokens& part) {
         const Tensor<Real, 3> of_part = read_window(model, part, state, options);
-        for (Index b = 0; b < entries; ++b) std::copy_n(row(of_part, b), count * vocabulary, row(logits, b, first));
-    }
+        for (Index b = 0; b < entries; ++b) std::copy_n(row(of_part, b), extent(part, 1) * vocabulary, row(logits, b, first));
+    });
     return logits;
+}
+
+/// Only remembers tokens (B,N): the memory is as after read_document, but nothing is predicted. With one memory layer nothing is
+/// searched either: what it appends does not depend on what it remembers.
+/// Errors: as read_document.
+template <class Real>
+void remember_document(Transformer<Real>& model, const Tokens& tokens, Index window, MemoryState<Real>& state,
+                       const MemoryOptions& options = {}) {
+    detail::for_each_window("remember_document", tokens, window, [&](Index, const Tokens& part) {
+        Tape tape(Tape::inference);
+        detail::layers_with_memory<Real>(tape, model, part, state, options, nullptr, true);
+    });
 }
 
 }  // namespace fot

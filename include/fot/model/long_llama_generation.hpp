@@ -1,25 +1,25 @@
-/// LongLLaMA writes: one token after another behind a prompt, greedy or sampled, for a batch of prompts.
+/// LongLLaMA writes: one token after another behind a prompt, greedy or sampled, for a batch of prompts; and what it would have
+/// cost to write a given text.
 ///
 /// Source: the released code (positions, spill of the local cache).
 /// Read first: model/long_llama.hpp, model/generation.hpp.   Read next: train/long_llama_files.hpp.
 #pragma once
+
+#include <cmath>
 
 #include "fot/model/generation.hpp"
 #include "fot/model/long_llama.hpp"
 
 namespace fot {
 
-/// Continues prompts (B,P) by `count` tokens: (B,count). `each`, if given, is told the tokens (B) of every step, and its logits
-/// (B,V).
-///
-/// `visible` marks left padding; positions count the visible tokens, and a token before the first stands at -1, as in the released
-/// code. Generation does not stop at an end token: `each` returns false to stop. Errors: as LongLlama::read and sample_token.
-template <class Real>
-Tokens generate(LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
-                const SamplingOptions& sampling, Random& random, const Tensor<std::uint8_t, 2>* visible = nullptr,
-                const std::function<bool(const std::vector<std::int32_t>&, const Tensor<Real, 3>&)>& each = {}) {
-    const Index entries = extent(prompt, 0), length = extent(prompt, 1), vocabulary = model.config().vocabulary;
-    require<ConfigError>(count >= 0, "generate: ", count, " new tokens make no sense");
+namespace detail {
+
+/// Reads prompts (B,P), then up to `count` tokens one by one: `choose(i, logits (B,1,V), tokens (B,1))` sets those of step i and
+/// returns whether to go on. The last tokens are not read.
+template <class Real, class Choose>
+void read_and_write(LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
+                    const Tensor<std::uint8_t, 2>* visible, Choose choose) {
+    const Index entries = extent(prompt, 0), length = extent(prompt, 1);
     require<ShapeError>(entries == state.entries(), "generate: ", entries, " prompts, the state has ", state.entries(), " entries");
     if (visible) require_shape("generate: visible", *visible, {entries, length});
     Tensor<Index, 2> positions = empty<Index, 2>({entries, length}), next = empty<Index, 2>({entries, 1});
@@ -30,20 +30,63 @@ Tokens generate(LongLlama<Real>& model, const Tokens& prompt, Index count, LongL
         for (Index t = 0; t < length; ++t) positions(b, t) = (seen += visible ? (*visible)(b, t) : 1) - 1;
         next(b, 0) = seen;
     }
-    Tokens written = empty<std::int32_t, 2>({entries, count}), latest = empty<std::int32_t, 2>({entries, 1});
+    Tokens latest = empty<std::int32_t, 2>({entries, 1});
     Tensor<Real, 3> logits = model.read({prompt, visible, &positions}, state, {.only_last_logits = true});
-    for (Index i = 0; i < count; ++i) {
-        std::vector<std::int32_t> drawn;
-        for (Index b = 0; b < entries; ++b) {
-            drawn.push_back(sample_token(row(logits, b), vocabulary, sampling, random));
-            written(b, i) = latest(b, 0) = drawn.back();
-        }
-        if (each && !each(drawn, logits)) return detail::places(written, 0, i + 1);
-        if (i + 1 == count) break;
+    for (Index i = 0; i < count && choose(i, logits, latest) && i + 1 < count; ++i) {
         logits = model.read({latest, nullptr, &next}, state, {.last_context = 1, .only_last_logits = true});
         for (Index b = 0; b < entries; ++b) ++next(b, 0);
     }
-    return written;
+}
+
+}  // namespace detail
+
+/// Continues prompts (B,P) by `count` tokens: (B,count). `each`, if given, is told the tokens (B) of every step, and its logits
+/// (B,V).
+///
+/// `visible` marks left padding; positions count the visible tokens, and a token before the first stands at -1, as in the released
+/// code. Generation does not stop at an end token: `each` returns false to stop. Errors: as LongLlama::read and sample_token.
+template <class Real>
+Tokens generate(LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
+                const SamplingOptions& sampling, Random& random, const Tensor<std::uint8_t, 2>* visible = nullptr,
+                const std::function<bool(const std::vector<std::int32_t>&, const Tensor<Real, 3>&)>& each = {}) {
+    require<ConfigError>(count >= 0, "generate: ", count, " new tokens make no sense");
+    Tokens written = empty<std::int32_t, 2>({extent(prompt, 0), count});
+    Index done = 0;
+    detail::read_and_write(model, prompt, count, state, visible, [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
+        std::vector<std::int32_t> drawn;
+        for (Index b = 0; b < extent(prompt, 0); ++b) {
+            drawn.push_back(sample_token(row(logits, b), model.config().vocabulary, sampling, random));
+            written(b, i) = latest(b, 0) = drawn.back();
+        }
+        done = i + 1;
+        return !each || each(drawn, logits);
+    });
+    return detail::places(written, 0, done);
+}
+
+/// What a given text (B,N) costs behind prompts (B,P): -log p of each token, (B,N), in nats. It is read as `generate` would have
+/// written it, token by token, the local cache spilling on the way.
+/// Errors: DataError for a token outside the vocabulary; as LongLlama::read.
+template <class Real>
+Tensor<double, 2> continuation_nats(LongLlama<Real>& model, const Tokens& prompt, const Tokens& text, LongLlamaState<Real>& state) {
+    const Index entries = extent(prompt, 0), count = extent(text, 1), vocabulary = model.config().vocabulary;
+    require_shape("continuation_nats: text", text, {entries, count});
+    for (const std::int32_t token : text)
+        require<DataError>(token >= 0 && token < vocabulary, "continuation_nats: token ", token, " is not among the ", vocabulary,
+                           " of the vocabulary");
+    Tensor<double, 2> nats = empty<double, 2>({entries, count});
+    detail::read_and_write(model, prompt, count, state, nullptr, [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
+        for (Index b = 0; b < entries; ++b) {
+            const Real* of_entry = row(logits, b);
+            const double largest = static_cast<double>(*std::max_element(of_entry, of_entry + vocabulary));
+            double sum = 0;
+            for (Index token = 0; token < vocabulary; ++token) sum += std::exp(static_cast<double>(of_entry[token]) - largest);
+            latest(b, 0) = text(b, i);
+            nats(b, i) = largest + std::log(sum) - static_cast<double>(of_entry[text(b, i)]);
+        }
+        return true;
+    });
+    return nats;
 }
 
 }  // namespace fot
