@@ -2,28 +2,22 @@
 
 #include <doctest/doctest.h>
 
-#include <sstream>
-
-#include "support/temporary_folder.hpp"
+#include "example_in.hpp"
 
 using namespace fot;
 using namespace fot::examples;
+using fot::testing::ExampleIn;
 using fot::testing::TemporaryFolder;
 
 namespace {
 
 /// What was drawn in a training in a folder, as a program started anew each time: stage, length and documents of every step.
 std::vector<std::vector<Index>> drawn(const TemporaryFolder& folder, const StagedTraining& training, double accuracy) {
-    std::vector<std::string> words{"build/some_example", "--output", folder.path()};
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    std::ostringstream out;
-    Example example(3, arguments.data(), "Does it train?", out);
-    example.parse();
+    ExampleIn in(folder);
     Random random(1);
     Transformer<float> model(llama_config(small_llama(16)), random);
     std::vector<std::vector<Index>> steps;
-    train_in_stages(example, training, accuracy, 1, model, [&](Index stage, const LengthAndBatch& at, Random&) {
+    train_in_stages(in.example, training, accuracy, 1, model, [&](Index stage, const LengthAndBatch& at, Random&) {
         steps.push_back({stage, at.length, at.batch});
         const TokenDocument document{"", std::vector<std::int32_t>(static_cast<std::size_t>(2 * at.length + 1), 7)};
         return StagedBatch{std::vector<TokenDocument>(static_cast<std::size_t>(at.batch), document),

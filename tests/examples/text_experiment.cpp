@@ -1,13 +1,12 @@
 #include <doctest/doctest.h>
 
-#include <sstream>
-
 #include "../../examples/support/memory_experiment.hpp"
+#include "example_in.hpp"
 #include "fot/train/checkpoint.hpp"
-#include "support/temporary_folder.hpp"
 
 using namespace fot;
 using namespace fot::examples;
+using fot::testing::ExampleIn;
 using fot::testing::TemporaryFolder;
 
 namespace {
@@ -30,14 +29,9 @@ const std::vector<Document> two_documents{{"first", "the first of two documents,
 /// What a plan trains to in a folder, as a program started anew each time.
 Transformer<float> trained(const TemporaryFolder& folder, const TrainingPlan& plan,
                            const std::vector<Document>& documents = two_documents) {
-    std::vector<std::string> words{"build/some_example", "--output", folder.path()};
-    std::vector<char*> arguments;
-    for (std::string& word : words) arguments.push_back(word.data());
-    std::ostringstream out;
-    Example example(3, arguments.data(), "Does it train?", out);
-    example.parse();
+    ExampleIn in(folder);
     TextSettings settings = small_settings();
-    return trained_text_model(example, settings, plan, byte_documents(documents), 1);
+    return trained_text_model(in.example, settings, plan, byte_documents(documents), 1);
 }
 
 bool same_weights(Transformer<float>& a, Transformer<float>& b) {
