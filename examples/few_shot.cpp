@@ -28,7 +28,7 @@ namespace {
 
 struct FewShotSettings {
     std::string task = "words", wordnet = "data/wn/usr/share/wordnet";
-    Index classes = 0, length = 256, batch = 16, contexts = 4, longest_gloss = 40, top_k = 32;
+    Index classes = 0, length = 256, batch = 16, contexts = 8, longest_gloss = 40, top_k = 32;
     Index steps = 0, further_steps = 0, seeds = 0, draws = 0, questions = 20, most_windows = 0, most_others = 0;
     double accuracy = 0.9;
 };
@@ -188,11 +188,11 @@ int main(int argc, char** argv) {
         example.option("--classes", settings.classes, "classes of an episode; 0: 50 of words, 5 of glosses");
         example.option("--longest-gloss", settings.longest_gloss, "longer glosses are left out, bytes", 8);
         example.option("--steps", settings.steps, Scaled<Index>{12, 600, 600}, "steps of pre-training", 6);
-        example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 300, 300}, "steps of crossbatch", 6);
+        example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 600, 600}, "steps of crossbatch", 6);
         example.option("--accuracy", settings.accuracy, "share of predicted label bytes that ends a stage of training");
         example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1);
         example.option("--length", settings.length, "local context, bytes", 128);
-        example.option("--batch", settings.batch, "episodes in a batch", 4);
+        example.option("--batch", settings.batch, "episodes in a batch", 1);
         example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch", 1);
         example.option("--draws", settings.draws, Scaled<Index>{2, 20, 20}, "episodes for each number of demonstrations", 1);
         example.option("--questions", settings.questions, "questions in each", 1);

@@ -22,7 +22,8 @@ namespace fot {
 struct PasskeyPrompt {
     std::string text;    ///< ends in "The pass key is"
     std::string answer;  ///< " 31415": what greedy decoding must begin with; a "." follows
-    Index key_at = 0;    ///< where in the text the sentence with the key begins
+    Index key_at = 0;    ///< where in the text the sentences with the key begin
+    Index key_size = 0;  ///< their bytes
 };
 
 namespace detail {
@@ -54,7 +55,7 @@ inline PasskeyPrompt passkey_prompt(Index length, Random& random) {
     Index sentences = 0;
     while (static_cast<Index>(sentence(sentences).size()) <= room) room -= static_cast<Index>(sentence(sentences++).size());
     const Index place = random.below(sentences + 1);
-    PasskeyPrompt prompt{detail::passkey_task, " " + key};
+    PasskeyPrompt prompt{detail::passkey_task, " " + key, 0, static_cast<Index>(hidden.size())};
     prompt.text.reserve(static_cast<std::size_t>(length));
     for (Index i = 0; i <= sentences; ++i) {
         if (i == place) {
