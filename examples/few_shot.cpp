@@ -269,14 +269,14 @@ int main(int argc, char** argv) {
         for (const std::string name : {"known", "base", "base_memory", "fot"}) {
             Series series{.name = name, .x = {}, .y = {}}, among{.name = name, .x = {}, .y = {}};
             for (std::size_t i = 0; i < alone.size(); ++i) {
-                const Estimate estimate = over_seeds(accuracies[name][i]);
+                const Estimate estimate = share_over_seeds(accuracies[name][i]);
                 series.add(static_cast<double>(alone[i].shown), estimate);
                 example.report().result(message("accuracy.", name, ".", alone[i].shown), estimate.value);
             }
             plot.series.push_back(series);
             if (name == "base") continue;
             for (std::size_t i = 0; i < crowded.size(); ++i) {
-                const Estimate estimate = over_seeds(crowds[name][i]);
+                const Estimate estimate = share_over_seeds(crowds[name][i]);
                 among.add(static_cast<double>(crowded[i].others), estimate);
                 example.report().result(message("accuracy_among_others.", name, ".", crowded[i].others), estimate.value);
             }

@@ -85,21 +85,22 @@ class PasskeyDocuments {
 
    private:
     /// A prompt of any length that ends in the last window. If it is too long, its front is cut off, but not its key. Where there
-    /// are two previous windows, the sentence with the key lies across them in a third of the prompts: in a long prompt it often
-    /// does.
+    /// are previous windows, the sentences with the key lie across two windows in a third of the prompts: in a long prompt they
+    /// often do. What is asked for is the answer, and the key where it stands a second time.
     TokenDocument prompt(Index length, Index windows) {
         const Index most = windows * length - 7, least = std::max(shortest_passkey_prompt(), (windows - 1) * length + 48);
-        const bool across = windows > 2 && random_.below(3) == 0;
+        const bool across = windows > 1 && random_.below(3) == 0;
         for (;;) {
             const PasskeyPrompt prompt = passkey_prompt(least + random_.below(std::max<Index>(most - least, length / 2)), random_);
             const auto size = static_cast<Index>(prompt.text.size());
             const Index cut = std::clamp<Index>(size - most, 0, prompt.key_at);
             if (size - cut > most) continue;
             const Index begin = prompt.key_at - cut, end = begin + prompt.key_size - 1;
-            if (across && (begin / length == end / length || end / length == windows - 1)) continue;
+            if (across && begin / length == end / length) continue;
             TokenDocument document{"prompt", byte_tokens(prompt.text.substr(static_cast<std::size_t>(cut)) + prompt.answer + ".")};
             document.loss_mask.assign(document.tokens.size(), 1);
             std::fill_n(document.loss_mask.begin(), size - cut, 0.02f);
+            std::fill_n(document.loss_mask.begin() + prompt.again_at - cut, prompt.answer.size(), 1.0f);
             return document;
         }
     }
@@ -133,9 +134,9 @@ class PasskeyDocuments {
 /// Every entry sees its own `previous` windows. In the mixture a prompt sees the last one of the next entries without a key too, so
 /// that it sees `contexts` documents: more filler, as in a longer prompt, but no other key, which it could not tell from its own.
 /// Text sees as many of any, but half of it none, for the model must stay good without a memory.
-ContextTable contexts_of(Index entries, Index previous, Index contexts, bool only_prompts) {
+ContextTable contexts_of(Index entries, Index previous, Index contexts) {
     ContextTable table = previous_contexts(entries, previous, 0);
-    for (Index b = 0; b < entries && !only_prompts; ++b) {
+    for (Index b = 0; b < entries; ++b) {
         std::vector<Index>& list = table.contexts[static_cast<std::size_t>(b)];
         for (Index i = 1; static_cast<Index>(list.size()) < previous - 1 + contexts; ++i)
             if (const Index other = (b + i) % entries; !is_prompt(b) || !is_prompt(other)) list.push_back(other);
@@ -149,10 +150,10 @@ ContextTable contexts_of(Index entries, Index previous, Index contexts, bool onl
 void train(Example& example, const PasskeySettings& settings, const std::string& name, const std::vector<TokenDocument>& text,
            std::uint64_t seed, Transformer<float>& model) {
     const StagedTraining training = training_of(name, settings);
-    const Index mixture = static_cast<Index>(training.stages.size()) - 1;
+    const Index mixture = name == "base" ? static_cast<Index>(training.stages.size()) - 1 : 0;  // the first stage that is one
     train_in_stages(example, training, settings.accuracy, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
         return StagedBatch{PasskeyDocuments(text, random).draw(at.batch, at.length, training.windows, stage < mixture),
-                           contexts_of(at.batch, training.windows - 1, settings.contexts, stage < mixture)};
+                           contexts_of(at.batch, training.windows - 1, settings.contexts)};
     });
 }
 
@@ -311,7 +312,7 @@ int main(int argc, char** argv) {
         for (const std::string& name : models) {
             Series series{.name = name, .x = {}, .y = {}};
             for (std::size_t i = 0; i < sizes.size(); ++i) {
-                const Estimate estimate = over_seeds(accuracies[name][i]);
+                const Estimate estimate = share_over_seeds(accuracies[name][i]);
                 series.add(static_cast<double>(sizes[i]), estimate);
                 example.report().result(message("accuracy.", name, ".", sizes[i]), estimate.value);
             }

@@ -57,6 +57,12 @@ inline double share_predicted(const ContextBatch<float>& batch, const Tensor<flo
     return right.trials > 0 ? right.value() : 0;
 }
 
+/// The median over seeds of a share, as over_seeds; no interval reaches below 0 or above 1.
+inline Estimate share_over_seeds(const std::vector<Estimate>& of_each) {
+    const Estimate estimate = over_seeds(of_each);
+    return {estimate.value, {std::max(estimate.interval.low, 0.0), std::min(estimate.interval.high, 1.0)}};
+}
+
 /// Trains on from the weights as they are, `draw(stage, length and batch, random)` giving each batch. A stage is left once the
 /// running share of predicted tokens reaches `accuracy`. What is kept in --output is not trained again.
 /// Errors: ConfigError for fewer than two stages, or if what is kept was trained otherwise; Interrupted after Ctrl-C; as Trainer.

@@ -15,6 +15,7 @@ TEST_CASE("a prompt hides its key once, asks for it at the end and is nearly as 
         CHECK(prompt.text.ends_with("The pass key is"));
         const std::string hidden = " The pass key is" + prompt.answer + ". Remember it." + prompt.answer + " is the pass key.";
         CHECK(prompt.text.substr(static_cast<std::size_t>(prompt.key_at), static_cast<std::size_t>(prompt.key_size)) == hidden);
+        CHECK(prompt.text.substr(static_cast<std::size_t>(prompt.again_at)).starts_with(prompt.answer + " is the pass key."));
         CHECK(prompt.text.find("Remember it. ") == prompt.text.rfind("Remember it. "));
     }
 }

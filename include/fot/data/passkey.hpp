@@ -24,6 +24,7 @@ struct PasskeyPrompt {
     std::string answer;  ///< " 31415": what greedy decoding must begin with; a "." follows
     Index key_at = 0;    ///< where in the text the sentences with the key begin
     Index key_size = 0;  ///< their bytes
+    Index again_at = 0;  ///< where in the text " 31415" stands for the second time
 };
 
 namespace detail {
@@ -61,6 +62,7 @@ inline PasskeyPrompt passkey_prompt(Index length, Random& random) {
         if (i == place) {
             prompt.key_at = static_cast<Index>(prompt.text.size());
             prompt.text += hidden;
+            prompt.again_at = static_cast<Index>(prompt.text.rfind(prompt.answer));
         }
         if (i < sentences) prompt.text += sentence(i);
     }
