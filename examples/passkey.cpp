@@ -38,6 +38,7 @@ struct PasskeySettings {
     Index length = 256, batch = 16, contexts = 4, seeds = 0, trials = 0, longest = 0, top_k = 32, overlap = 64;
     Index curriculum_steps = 0, steps = 0, further_curriculum_steps = 0, further_steps = 0;
     double accuracy = 0.99;
+    std::vector<std::string> models{"base", "base_memory", "long", "fot"};
 };
 
 /// The three trainings: prompts alone, the short ones first, then text with prompts among it.
@@ -251,6 +252,7 @@ int main(int argc, char** argv) {
         example.option("--length", settings.length, "local context of training, bytes", 1);
         example.option("--batch", settings.batch, "documents in a batch", 1);
         example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch, at most 4", 1);
+        example.option("--measure", settings.models, "of base, base_memory, long, fot");
         example.option("--trials", settings.trials, Scaled<Index>{2, 100, 100}, "prompts of each length", 1);
         example.option("--longest", settings.longest, Scaled<Index>{4096, 1048576, 16777216}, "bytes of the longest prompt", 256);
         example.option("--overlap", settings.overlap, "bytes before a window that are read with it, on the way to memory");
@@ -263,6 +265,10 @@ int main(int argc, char** argv) {
             "--length ", settings.length, ", --batch ", settings.batch, ", --overlap ", settings.overlap,
             ": expected 200 or more, a multiple of 8, and less than --length");
 
+        for (const std::string& name : settings.models)
+            require<ConfigError>(name == "base" || name == "base_memory" || name == "long" || name == "fot", "--measure ", name,
+                                 ": expected base, base_memory, long or fot");
+
         const CorpusSplit split = split_documents(load_corpus(settings.corpus), shortest_document, 0.15, 0.15, 7);
         const std::vector<TokenDocument> documents = byte_documents(split.train);
         const std::vector<TokenDocument> held_out = byte_documents(split.validation);
@@ -271,7 +277,6 @@ int main(int argc, char** argv) {
              {Index(256), Index(2048), Index(16384), Index(102400), Index(262144), Index(1048576), Index(4194304), Index(16777216)})
             if (size <= settings.longest) sizes.push_back(size);
 
-        const std::vector<std::string> models{"base", "base_memory", "long", "fot"};
         std::map<std::string, std::vector<std::vector<Estimate>>> accuracies;  // by model: of each size, of each seed
         std::map<std::string, std::vector<double>> losses;                     // by model: of each seed
         Table table({"model", "seed", "prompt, bytes", "accuracy"});
@@ -285,7 +290,7 @@ int main(int argc, char** argv) {
                 if (!continuation.empty()) train(example, settings, continuation, documents, seed, model);
                 return model;
             };
-            for (const std::string& name : models) {
+            for (const std::string& name : settings.models) {
                 const bool remembers = name == "fot" || name == "base_memory";
                 Transformer<float> model = trained(name == "fot" || name == "long" ? name : "");
                 if (name == "fot") {
@@ -317,15 +322,15 @@ int main(int argc, char** argv) {
                       << table;
         Table text({"model", "text, bits per byte", "of base's"});
         for (const auto& [name, of_seeds] : losses) {
-            const double loss = median(of_seeds), ratio = loss / median(losses.at("base"));
-            text.add(name, fixed(loss), message(fixed(100 * ratio, 1), " %"));
+            const double loss = median(of_seeds), ratio = losses.contains("base") ? loss / median(losses.at("base")) : NAN;
+            text.add(name, fixed(loss), std::isnan(ratio) ? "-" : message(fixed(100 * ratio, 1), " %"));
             example.report().result("bits_per_byte." + name, loss);
-            if (name != "base") example.report().result("bits_per_byte_ratio." + name, ratio);
+            if (name != "base" && !std::isnan(ratio)) example.report().result("bits_per_byte_ratio." + name, ratio);
         }
         example.out() << "\nHeld-out text in windows of " << settings.length << " bytes, without a memory, medians over seeds\n\n"
                       << text << "\n";
         Plot plot{.name = "accuracy", .title = "Passkey", .x_label = "prompt, bytes", .y_label = "accuracy", .log_x = true};
-        for (const std::string& name : models) {
+        for (const std::string& name : settings.models) {
             Series series{.name = name, .x = {}, .y = {}};
             for (std::size_t i = 0; i < sizes.size(); ++i) {
                 const Estimate estimate = share_over_seeds(accuracies[name][i]);
