@@ -41,6 +41,7 @@
 #include "fot/data/named_corpus.hpp"  // text that every machine can have
 #include "fot/data/split.hpp"         // for training, validation and test, by document
 #include "fot/data/documents.hpp"     // documents to batches
+#include "fot/data/packed_documents.hpp"  // the same as the released code packs them
 #include "fot/data/random_walk.hpp"   // reading on from random places
 
 #include "fot/attention/softmax.hpp"               // softmax over keys that arrive in blocks
