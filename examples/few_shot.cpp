@@ -13,7 +13,7 @@
 /// A label cannot be known before its class was shown. `known` is the share of questions where it was: what a perfect reader gets.
 ///
 /// Data:    made-up words (--task words), or glosses of WordNet (--task glosses; the error of a missing folder says how to get it).
-/// Time:    about 7 minutes with one thread; --quick: seconds; --full: three seeds, to 128 windows of demonstrations.
+/// Time:    not timed alone at default size; --quick: seconds; --full: three seeds, to 128 windows of demonstrations.
 /// Command: build/release/examples/few_shot
 /// Expect:  base stays at what its window holds, fot rises with the number of demonstrations, near `known`; among other episodes
 ///          base_memory falls first. On glosses nothing is learned but to answer with one of the labels (paper_notes.md).

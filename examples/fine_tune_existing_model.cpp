@@ -13,7 +13,7 @@
 ///
 /// Data:    the libstdc++ headers that come with g++; boost, books, latex and proofs are measured on as well if they are there (see
 ///          examples/README.md). --corpus trains on another one. --checkpoint FILE continues that model, of any program here.
-/// Time:    about nine minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
+/// Time:    below ten minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/fine_tune_existing_model
 /// Expect:  crossbatch gains up to 16 contexts everywhere, to 64 on books and proofs; at 64 it is below mt_merged on all corpora;
 ///          at 2 it is level with xl or below, but for its own corpus; on short inputs it is level with the standard model. With

@@ -188,6 +188,9 @@ TEST_CASE("a given text costs what generation would have paid for it") {
     LongLlamaState<double> state(small.config, 2);
     CHECK_THROWS_WITH_AS(continuation_nats(small.model, prompt, random_tokens(1, 3, 11, 1), state),
                          doctest::Contains("continuation_nats: text has shape (1, 3), expected (2, 3)"), ShapeError);
+    LongLlamaState<double> of_one(small.config, 1);
+    CHECK_THROWS_WITH_AS(continuation_nats(small.model, prompt, prompt, of_one),
+                         "continuation_nats: 2 prompts, the state has 1 entries", ShapeError);
     CHECK_THROWS_WITH_AS(continuation_nats(small.model, prompt, Tokens(full<std::int32_t, 2>({2, 1}, 11)), state),
                          "continuation_nats: token 11 is not among the 11 of the vocabulary", DataError);
 }

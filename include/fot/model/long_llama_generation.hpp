@@ -17,11 +17,10 @@ namespace detail {
 /// Reads prompts (B,P), then up to `count` tokens one by one: `choose(i, logits (B,1,V), tokens (B,1))` sets those of step i and
 /// returns whether to go on. The last tokens are not read.
 template <class Real, class Choose>
-void read_and_write(LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
+void read_and_write(const char* who, LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
                     const Tensor<std::uint8_t, 2>* visible, Choose choose) {
     const Index entries = extent(prompt, 0), length = extent(prompt, 1);
-    require<ShapeError>(entries == state.entries(), "generate: ", entries, " prompts, the state has ", state.entries(), " entries");
-    if (visible) require_shape("generate: visible", *visible, {entries, length});
+    require<ShapeError>(entries == state.entries(), who, ": ", entries, " prompts, the state has ", state.entries(), " entries");
     Tensor<Index, 2> positions = empty<Index, 2>({entries, length}), next = empty<Index, 2>({entries, 1});
     for (Index b = 0; b < entries; ++b) {
         Index seen = extent(state.positions(), 1) == 0
@@ -50,17 +49,19 @@ Tokens generate(LongLlama<Real>& model, const Tokens& prompt, Index count, LongL
                 const SamplingOptions& sampling, Random& random, const Tensor<std::uint8_t, 2>* visible = nullptr,
                 const std::function<bool(const std::vector<std::int32_t>&, const Tensor<Real, 3>&)>& each = {}) {
     require<ConfigError>(count >= 0, "generate: ", count, " new tokens make no sense");
+    if (visible) require_shape("generate: visible", *visible, shape_of(prompt));
     Tokens written = empty<std::int32_t, 2>({extent(prompt, 0), count});
     Index done = 0;
-    detail::read_and_write(model, prompt, count, state, visible, [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
-        std::vector<std::int32_t> drawn;
-        for (Index b = 0; b < extent(prompt, 0); ++b) {
-            drawn.push_back(sample_token(row(logits, b), model.config().vocabulary, sampling, random));
-            written(b, i) = latest(b, 0) = drawn.back();
-        }
-        done = i + 1;
-        return !each || each(drawn, logits);
-    });
+    detail::read_and_write("generate", model, prompt, count, state, visible,
+                           [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
+                               std::vector<std::int32_t> drawn;
+                               for (Index b = 0; b < extent(prompt, 0); ++b) {
+                                   drawn.push_back(sample_token(row(logits, b), model.config().vocabulary, sampling, random));
+                                   written(b, i) = latest(b, 0) = drawn.back();
+                               }
+                               done = i + 1;
+                               return !each || each(drawn, logits);
+                           });
     return detail::places(written, 0, done);
 }
 
@@ -75,17 +76,19 @@ Tensor<double, 2> continuation_nats(LongLlama<Real>& model, const Tokens& prompt
         require<DataError>(token >= 0 && token < vocabulary, "continuation_nats: token ", token, " is not among the ", vocabulary,
                            " of the vocabulary");
     Tensor<double, 2> nats = empty<double, 2>({entries, count});
-    detail::read_and_write(model, prompt, count, state, nullptr, [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
-        for (Index b = 0; b < entries; ++b) {
-            const Real* of_entry = row(logits, b);
-            const double largest = static_cast<double>(*std::max_element(of_entry, of_entry + vocabulary));
-            double sum = 0;
-            for (Index token = 0; token < vocabulary; ++token) sum += std::exp(static_cast<double>(of_entry[token]) - largest);
-            latest(b, 0) = text(b, i);
-            nats(b, i) = largest + std::log(sum) - static_cast<double>(of_entry[text(b, i)]);
-        }
-        return true;
-    });
+    detail::read_and_write("continuation_nats", model, prompt, count, state, nullptr,
+                           [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
+                               for (Index b = 0; b < entries; ++b) {
+                                   const Real* of_entry = row(logits, b);
+                                   const double largest = static_cast<double>(*std::max_element(of_entry, of_entry + vocabulary));
+                                   double sum = 0;
+                                   for (Index token = 0; token < vocabulary; ++token)
+                                       sum += std::exp(static_cast<double>(of_entry[token]) - largest);
+                                   latest(b, 0) = text(b, i);
+                                   nats(b, i) = largest + std::log(sum) - static_cast<double>(of_entry[text(b, i)]);
+                               }
+                               return true;
+                           });
     return nats;
 }
 
