@@ -115,7 +115,8 @@ void train(Example& example, const FewShotSettings& settings, const FewShotTask&
     train_in_stages(example, training, settings.accuracy, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
         const Index classes = classes_of_stages(settings.classes)[static_cast<std::size_t>(stage)];
         // A first stage without other episodes: first the own previous window must be found worth a look.
-        StagedBatch batch{{}, previous_contexts(at.batch, 1, stage == 0 ? 0 : settings.contexts - 1)};
+        StagedBatch batch;
+        if (crossbatch) batch.table = previous_contexts(at.batch, 1, stage == 0 ? 0 : settings.contexts - 1);
         for (Index b = 0; b < at.batch; ++b)
             batch.documents.push_back(
                 demonstrations(task.episode(classes, false, random), training.windows * at.length + 1, random));

@@ -155,7 +155,7 @@ void train(Example& example, const PasskeySettings& settings, const std::string&
     const Index mixture = name == "base" ? static_cast<Index>(training.stages.size()) - 1 : 0;  // the first stage that is one
     train_in_stages(example, training, settings.accuracy, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
         return StagedBatch{PasskeyDocuments(text, random).draw(at.batch, at.length, training.windows, stage < mixture),
-                           contexts_of(at.batch, training.windows - 1, settings.contexts)};
+                           training.windows > 1 ? contexts_of(at.batch, training.windows - 1, settings.contexts) : ContextTable{}};
     });
 }
 

@@ -41,10 +41,10 @@ struct StagedTraining {
     Metadata settings = {};                 ///< a checkpoint of other settings is refused
 };
 
-/// Documents for a batch, one an entry, and who sees whose previous windows. A token with loss mask 1 is asked for; the others
-/// count less.
+/// Documents for a batch, one an entry, and, if there are previous windows, who sees whose. A token with loss mask 1 is asked for;
+/// the others count less.
 struct StagedBatch {
-    std::vector<TokenDocument> documents;
+    std::vector<TokenDocument> documents = {};
     ContextTable table = {};
 };
 
