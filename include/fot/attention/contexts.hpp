@@ -23,7 +23,7 @@ struct ContextTable {
     std::vector<std::vector<Index>> contexts;  ///< (B) lists of distinct numbers in 0 ... sources-1, positives first
     std::vector<Index> positives;              ///< (B) how many of each list belong to the entry's own document
 
-    Index entries() const { return static_cast<Index>(contexts.size()); }
+    Index entries() const { return static_cast<Index>(contexts.size()); }  ///< B, the number of batch entries
 
     /// Length of the longest list.
     Index most_contexts() const {
@@ -173,7 +173,9 @@ inline std::string attention_pattern(const ContextTable& table) {
 
 /// One visit of an entry to a context, and the context's place in the entry's list.
 struct Visit {
-    Index entry, context, place;
+    Index entry;    ///< of the batch
+    Index context;  ///< its number, 0 ... P-1
+    Index place;    ///< where the entry's list has it
 };
 
 /// The visits of the table in rounds: within a round no entry and no context occurs twice.   Errors: ConfigError.

@@ -36,8 +36,8 @@ struct AttentionOptions {
 /// What attention gives back: the heads, and the log-sum-exp of each query's scores, (B,H,T).
 template <class Real>
 struct AttentionResult {
-    Tensor<Real, 4> o;
-    Tensor<Real, 3> log_sum_exp;
+    Tensor<Real, 4> o;            ///< (B,T,H,D) the heads' outputs
+    Tensor<Real, 3> log_sum_exp;  ///< (B,H,T) log of each softmax's denominator
 };
 
 namespace detail {
@@ -183,8 +183,8 @@ void crossbatch_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k
 /// Attention on the tape: the heads and the log-sum-exp, both differentiable.
 template <class Real>
 struct Attention {
-    Variable<Real, 4> o;
-    Variable<Real, 3> log_sum_exp;
+    Variable<Real, 4> o;            ///< (B,T,H,D) the heads' outputs
+    Variable<Real, 3> log_sum_exp;  ///< (B,H,T) log of each softmax's denominator
 };
 
 namespace detail {

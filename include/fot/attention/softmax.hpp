@@ -27,11 +27,16 @@ inline constexpr Index key_block = 256;  ///< meet so many keys at a time: the t
 /// The (rows, D) matrix of one head of one batch entry, in place within a (B,T,H,D) tensor: rows lie H*D numbers apart.
 template <class Real>
 struct HeadView {
-    Real* data;
-    Index rows, width, leading;
+    Real* data;     ///< the first row
+    Index rows;     ///< T
+    Index width;    ///< D
+    Index leading;  ///< from one row to the next
 
+    /// Row i.
     Real* at(Index i) const { return data + i * leading; }
+    /// Rows first ... first+count-1.
     HeadView rows_from(Index first, Index count) const { return {at(first), count, width, leading}; }
+    /// The same numbers, read only.
     operator HeadView<const Real>() const requires(!std::is_const_v<Real>) { return {data, rows, width, leading}; }
 };
 
@@ -51,12 +56,13 @@ template <class Real>
 struct Visibility {
     const Index* last_visible = nullptr;  ///< per query the last key it sees; null: all keys
     const Real* bias = nullptr;           ///< per query a row of numbers added to the scores, `bias_leading` apart; null: none
-    Index bias_leading = 0;
+    Index bias_leading = 0;               ///< numbers from one row of `bias` to the next
 
     /// How many of the keys first ... first+count-1 query t sees (a prefix of them).
     Index seen(Index t, Index first, Index count) const {
         return last_visible ? std::clamp<Index>(last_visible[t] + 1 - first, 0, count) : count;
     }
+    /// The largest `seen` among the queries first_query ... first_query+queries-1.
     Index most_seen(Index first_query, Index queries, Index first, Index count) const {
         if (!last_visible) return count;
         Index most = 0;

@@ -44,19 +44,24 @@ inline void hide_from_sanitizer([[maybe_unused]] void* block, [[maybe_unused]] s
 
 /// Bytes handed out and kept by the allocator. `peak` is the largest `in_use` since the last `reset_peak_bytes()`.
 struct AllocatorStatistics {
-    std::size_t in_use = 0, cached = 0, peak = 0;
+    std::size_t in_use = 0;  ///< of living tensors
+    std::size_t cached = 0;  ///< kept for later ones
+    std::size_t peak = 0;    ///< the largest `in_use` since the measurement began
 };
 
 /// The process-wide store of free blocks. Thread-safe.
 class BlockCache {
    public:
-    static constexpr std::size_t alignment = 64, smallest_cached = 32768;
+    static constexpr std::size_t alignment = 64;           ///< bytes; of every block
+    static constexpr std::size_t smallest_cached = 32768;  ///< bytes; smaller blocks go straight back to the system
 
+    /// The one store of the process.
     static BlockCache& instance() {
         static BlockCache* cache = new BlockCache;  // never destroyed: static tensors may outlive every other static
         return *cache;
     }
 
+    /// A block of at least so many bytes: a kept one, or a new one.   Errors: std::bad_alloc.
     void* allocate(std::size_t bytes) {
         const std::size_t rounded = rounded_size(bytes);
         void* block = cached_block(rounded);
@@ -74,6 +79,7 @@ class BlockCache {
         return block;
     }
 
+    /// Keeps the block of so many bytes for later, or gives it back to the system.
     void deallocate(void* block, std::size_t bytes) noexcept {
         const std::size_t rounded = rounded_size(bytes);
         detail::hide_from_sanitizer(block, rounded, 0);
@@ -100,11 +106,13 @@ class BlockCache {
         statistics_.cached = 0;
     }
 
+    /// Bytes in use, kept, and in use at most.
     AllocatorStatistics statistics() {
         const std::lock_guard<std::mutex> lock(mutex_);
         return statistics_;
     }
 
+    /// Starts a new measurement of the peak.
     void reset_peak() {
         const std::lock_guard<std::mutex> lock(mutex_);
         statistics_.peak = statistics_.in_use;
@@ -153,18 +161,22 @@ inline void release_cached_memory() { BlockCache::instance().release(); }
 /// Standard allocator on top of the block cache.
 template <class T>
 struct CachingAllocator {
-    using value_type = T;
+    using value_type = T;  ///< as a standard allocator has it
 
     CachingAllocator() = default;
+    /// All allocators are alike: they stand for the one store.
     template <class U>
     CachingAllocator(const CachingAllocator<U>&) noexcept {}
 
+    /// Room for so many T.   Errors: std::bad_array_new_length if their bytes cannot be counted; std::bad_alloc.
     T* allocate(std::size_t count) {
         if (count > static_cast<std::size_t>(-1) / 2 / sizeof(T)) throw std::bad_array_new_length();
         return static_cast<T*>(BlockCache::instance().allocate(count * sizeof(T)));
     }
+    /// Gives back what `allocate(count)` gave.
     void deallocate(T* block, std::size_t count) noexcept { BlockCache::instance().deallocate(block, count * sizeof(T)); }
 
+    /// True: what one allocated another may give back.
     template <class U>
     bool operator==(const CachingAllocator<U>&) const noexcept {
         return true;

@@ -28,14 +28,19 @@ template <class Real, std::size_t N>
 class Variable {
    public:
     Variable() = default;
+    /// A new node. With `needs_gradient` it is a parameter: backward passes add to its gradient.
     explicit Variable(Tensor<Real, N> value, bool needs_gradient = false)
         : node_(std::make_shared<Node>(Node{std::move(value), {}, needs_gradient, false})) {}
 
     /// Errors: ConfigError from these and `gradient` if the handle is empty.
     const Tensor<Real, N>& value() const { return node().value; }
+    /// The tensor.   Errors: ConfigError for an empty handle.
     Tensor<Real, N>& value() { return node().value; }
+    /// True if a backward pass leaves a gradient here.
     bool needs_gradient() const { return node_ && node_->needs_gradient; }
+    /// True once a backward pass, or `gradient()`, has made one.
     bool has_gradient() const { return node_ && node_->has_gradient; }
+    /// False for an empty handle.
     explicit operator bool() const { return node_ != nullptr; }
 
     /// The gradient, to be added to: zeros at the first call.
@@ -69,13 +74,17 @@ class Variable {
 /// The record of one forward pass.
 class Tape {
    public:
+    /// Whether operations are recorded for a backward pass.
     enum class Mode { training, inference };
-    static constexpr Mode training = Mode::training, inference = Mode::inference;
+    static constexpr Mode training = Mode::training;    ///< records
+    static constexpr Mode inference = Mode::inference;  ///< only computes values
 
+    /// An empty tape.
     explicit Tape(Mode mode = training) : recording_(mode == training) {}
     Tape(const Tape&) = delete;
     Tape& operator=(const Tape&) = delete;
 
+    /// True if operations are recorded now.
     bool recording() const { return recording_; }
 
     /// The result of an operation as a variable. If one of `inputs` needs a gradient, `backward(d_result)` is called at the replay
@@ -118,6 +127,7 @@ class Tape {
 /// While it lives, operations on the tape record nothing.
 class NoGradient {
    public:
+    /// Stops the recording; the destructor restores what was before.
     explicit NoGradient(Tape& tape) : tape_(tape), before_(std::exchange(tape.recording_, false)) {}
     ~NoGradient() { tape_.recording_ = before_; }
     NoGradient(const NoGradient&) = delete;

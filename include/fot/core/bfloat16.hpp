@@ -16,7 +16,7 @@ namespace fot {
 
 /// The 16 stored bits.
 struct BFloat16 {
-    std::uint16_t bits = 0;
+    std::uint16_t bits = 0;                            ///< sign, 8 of exponent, 7 of mantissa: the upper half of a float
     bool operator==(const BFloat16&) const = default;  ///< of the bits: a NaN equals itself, 0 and -0 differ
 };
 

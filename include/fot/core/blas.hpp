@@ -34,12 +34,17 @@ namespace fot {
 /// `transposed` says that the product uses the matrix turned over; rows and columns stay those of the stored matrix.
 template <class Real>
 struct MatrixView {
-    Real* data = nullptr;
-    Index rows = 0, columns = 0, leading = 0;
-    bool transposed = false;
+    Real* data = nullptr;     ///< the first number
+    Index rows = 0;           ///< as stored
+    Index columns = 0;        ///< as stored
+    Index leading = 0;        ///< numbers from one row to the next
+    bool transposed = false;  ///< the product uses the matrix turned over
 
+    /// Rows of the matrix that the product uses.
     Index used_rows() const { return transposed ? columns : rows; }
+    /// Columns of the matrix that the product uses.
     Index used_columns() const { return transposed ? rows : columns; }
+    /// The same numbers, read only.
     operator MatrixView<const Real>() const requires(!std::is_const_v<Real>) { return {data, rows, columns, leading, transposed}; }
 };
 

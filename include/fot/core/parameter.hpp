@@ -17,12 +17,12 @@ enum class Role { embedding, hidden_matrix, output, norm_scale, temperature, gat
 /// One trained tensor, rank erased: value and gradient are `count` numbers each, row-major.
 template <class Real>
 struct Parameter {
-    std::string name;
-    Role role;
-    std::vector<Index> shape;
-    Real* value;
-    Real* gradient;
-    Index count;
+    std::string name;             ///< unique in its model: "layers.0.q"
+    Role role;                    ///< what it does in the model
+    std::vector<Index> shape;     ///< extents, as of its tensor
+    Real* value;                  ///< its numbers
+    Real* gradient;               ///< as many
+    Index count;                  ///< how many
     std::shared_ptr<void> owner;  ///< keeps value and gradient alive
 };
 

@@ -21,8 +21,9 @@ namespace fot {
 /// xoshiro256**: 2^256 - 1 period, 64 random bits a call.
 class Random {
    public:
-    using State = std::array<std::uint64_t, 4>;
+    using State = std::array<std::uint64_t, 4>;  ///< four words, not all zero
 
+    /// The words come from the seed by splitmix64, so that similar seeds give unrelated numbers.
     explicit Random(std::uint64_t seed) {
         for (auto& word : state) {  // splitmix64
             seed += 0x9e3779b97f4a7c15u;
@@ -74,7 +75,7 @@ class Random {
             std::swap(elements[static_cast<std::size_t>(i)], elements[static_cast<std::size_t>(below(i + 1))]);
     }
 
-    State state{};
+    State state{};  ///< all there is to a generator: what a checkpoint keeps
 };
 
 /// Fills a tensor with independent normal numbers of mean 0. Errors: ConfigError unless the deviation is finite.

@@ -39,19 +39,22 @@ inline constexpr Index panel_width = static_cast<Index>(2 * vector_bytes / sizeo
 /// A left factor: element (i, k) is data[i * row_stride + k * column_stride]. A transposed factor has its strides swapped.
 template <class Real>
 struct LeftFactor {
-    const Real* data;
-    Index row_stride, column_stride;
+    const Real* data;     ///< element (0, 0)
+    Index row_stride;     ///< numbers from one row to the next
+    Index column_stride;  ///< and from one column to the next
 };
 
 /// A right factor (depth, columns) cut into panels; the last panel is filled up with zeros.
 template <class Real>
 struct PackedFactor {
-    Tensor<Real, 1> numbers;
-    Index depth = 0, columns = 0;
+    Tensor<Real, 1> numbers;  ///< panel after panel, each (depth, panel_width)
+    Index depth = 0;          ///< rows of the factor
+    Index columns = 0;        ///< without the filling
 
     /// Columns with the filling: what a row of the product must have room for.
     Index padded_columns() const { return (columns + panel_width<Real> - 1) / panel_width<Real> * panel_width<Real>; }
 
+    /// Makes room for a factor of this shape; its numbers are undefined.
     void resize(Index new_depth, Index new_columns) {
         depth = new_depth;
         columns = new_columns;

@@ -27,14 +27,22 @@ namespace fot {
 /// The form of the task. Symbols 0 ... symbols-4 spell keys and values, the last three are the marks `<k>`, `<v>`, `<q>`
 /// (61, 62, 63).
 struct DictionaryTask {
-    Index symbols = 64, key_length = 4, value_length = 4;
+    Index symbols = 64;       ///< V, the three marks included
+    Index key_length = 4;     ///< symbols of a key
+    Index value_length = 4;   ///< symbols of a value
     Index half_length = 256;  ///< tokens of definitions, and as many of questions
 
+    /// Symbols that spell keys and values.
     Index ordinary_symbols() const { return symbols - 3; }
+    /// `<k>`: a key follows.
     std::int32_t key_mark() const { return static_cast<std::int32_t>(symbols - 3); }
+    /// `<v>`: its value follows.
     std::int32_t value_mark() const { return static_cast<std::int32_t>(symbols - 2); }
+    /// `<q>`: a question, the key whose value is wanted, follows.
     std::int32_t question_mark() const { return static_cast<std::int32_t>(symbols - 1); }
+    /// Fills up what no record fits in.
     std::int32_t filler() const { return question_mark(); }
+    /// Tokens of a record: two marks, key and value.
     Index record_length() const { return key_length + value_length + 2; }
     Index records() const { return half_length / record_length(); }  ///< in a half
 };
@@ -90,6 +98,7 @@ struct DictionaryBatch {
 /// Errors: ConfigError if count < 1; DataError for an argument out of range.
 class IndexPermutation {
    public:
+    /// The permutation of 0 ... count-1 that belongs to the seed.
     IndexPermutation(Index count, std::uint64_t seed) : count_(static_cast<std::uint64_t>(count)) {
         require<ConfigError>(count >= 1, "IndexPermutation: count ", count, " is below 1");
         while (half_bits_ < 31 && (std::uint64_t{1} << (2 * half_bits_)) < count_) ++half_bits_;
@@ -97,6 +106,7 @@ class IndexPermutation {
         for (std::uint64_t& key : round_keys_) key = random.bits();
     }
 
+    /// Where i goes.
     Index operator()(Index i) const {
         auto x = static_cast<std::uint64_t>(i);
         require<DataError>(x < count_, "IndexPermutation: ", i, " is outside 0 ... ", count_ - 1);
@@ -239,7 +249,8 @@ DictionaryBatch<Real> whole_documents(const DictionaryBatch<Real>& batch) {
 
 /// One entry of a dictionary.
 struct DictionaryRecord {
-    std::vector<std::int32_t> key, value;
+    std::vector<std::int32_t> key;    ///< its symbols
+    std::vector<std::int32_t> value;  ///< its symbols
 };
 
 /// A dictionary of any size for evaluation: record r is a function of the seed and r, so nothing is stored.
@@ -249,6 +260,7 @@ struct DictionaryRecord {
 /// `accuracy_ceiling` says what is left to reach.
 class EvaluationDictionary {
    public:
+    /// The dictionary that belongs to the seed.   Errors: ConfigError for an impossible task.
     explicit EvaluationDictionary(DictionaryTask task, std::uint64_t seed, bool repeat_keys = false)
         : task_((require_valid(task), task)),
           repeat_keys_(repeat_keys),
@@ -262,6 +274,7 @@ class EvaluationDictionary {
         value_seed_ = random.bits();
     }
 
+    /// The form of the task.
     const DictionaryTask& task() const { return task_; }
 
     /// Windows of definitions in a memory of that many tokens.

@@ -29,6 +29,7 @@ struct WindowShape {
     Index positives = 1;  ///< w, previous contexts of a document; 0: none, local context only
     Index length = 128;   ///< T, tokens of a window
 
+    /// Documents that are in use at a time.
     Index documents() const { return pool == 0 ? entries : pool; }
 };
 
@@ -170,8 +171,9 @@ class DocumentWalk {
    public:
     /// Where the walk stands: for a checkpoint.
     struct State {
-        std::vector<Index> document, start;  ///< of each entry: its document (-1: none), the first token of its next window
-        Index next = 0;                      ///< the document to be looked at next, counted on over the rounds
+        std::vector<Index> document;  ///< of each entry, -1: none
+        std::vector<Index> start;     ///< of each entry: the first token of its next window
+        Index next = 0;               ///< the document to be looked at next, counted on over the rounds
     };
 
     /// With `cyclic` the documents come again and again, without it once; `documents` must outlive the walk.
@@ -225,7 +227,7 @@ class DocumentWalk {
         return batch;
     }
 
-    State state;
+    State state;  ///< of the next batch
 
    private:
     const TokenDocument& document(Index i) const { return (*documents_)[static_cast<std::size_t>(i)]; }

@@ -27,9 +27,11 @@ namespace fot {
 
 /// An input and its label.
 struct Demonstration {
-    std::string input, label;
-    Index kind = 0;  ///< number of its class in the episode
+    std::string input;  ///< what is classified, up to the label
+    std::string label;  ///< the right answer
+    Index kind = 0;     ///< number of its class in the episode
 
+    /// The line that shows it: input, label, end of line.
     std::string text() const { return input + label + "\n"; }
 };
 

@@ -27,14 +27,14 @@ enum class DocumentUnit { file, folder, stem };
 
 /// Where a corpus is, what of it is read, and what makes one document.
 struct NamedCorpus {
-    std::string name;
-    std::string folder;                 ///< below the data folder unless it begins with '/'
-    std::string pattern;                ///< of paths relative to the folder
-    std::vector<std::string> excluded;  ///< parts of "/" + path
-    DocumentUnit unit = DocumentUnit::file;
-    bool source_code = false;     ///< licences at the heads of files are cut off
-    std::string cut_before = {};  ///< a line that begins so begins a new document
-    std::string command;          ///< gets it, run in the folder of the data folder
+    std::string name;                        ///< on the command line
+    std::string folder;                      ///< below the data folder unless it begins with '/'
+    std::string pattern;                     ///< of paths relative to the folder
+    std::vector<std::string> excluded;       ///< parts of "/" + path
+    DocumentUnit unit = DocumentUnit::file;  ///< what makes one document
+    bool source_code = false;                ///< licences at the heads of files are cut off
+    std::string cut_before = {};             ///< a line that begins so begins a new document
+    std::string command;                     ///< gets it, run in the folder of the data folder
 };
 
 /// The corpora that have a name.

@@ -50,7 +50,8 @@ inline std::vector<float> prefix_loss_mask(Index length, Index no_loss_prefix_to
 /// A batch of the released code, and what has gone into it.
 template <class Real>
 struct PackedBatch {
-    Tokens input, target;                            ///< (B,T)
+    Tokens input;                                    ///< (B,T)
+    Tokens target;                                   ///< (B,T) the tokens that follow
     Tensor<Real, 2> mask;                            ///< (B,T) what the target counts in the loss
     Index documents_taken = 0;                       ///< from the stream so far (dataset_example_index)
     Index total_tokens = 0;                          ///< inputs so far, this batch included (dataset_total_tokens)
@@ -103,6 +104,7 @@ PackedBatch<Real> empty_packed_batch(Index entries, Index length) {
 /// Errors: ConfigError for B or T below 1, or no stream.
 class LinearPipeline {
    public:
+    /// B entries of T = `length` tokens a batch.
     LinearPipeline(DocumentStream stream, Index entries, Index length)
         : stream_(std::move(stream)), entries_(entries), length_(length) {
         require<ConfigError>(entries >= 1 && length >= 1, "LinearPipeline: ", entries, " entries of ", length,
@@ -142,6 +144,7 @@ class LinearPipeline {
 /// Errors: ConfigError for B, T or k below 1, B that is no multiple of k, or no stream.
 class DocumentAwarePipeline {
    public:
+    /// B entries of T = `length` tokens a batch.
     DocumentAwarePipeline(DocumentStream stream, Index entries, Index length, Index packing = 1, bool pad = false)
         : stream_(std::move(stream)), entries_(entries), length_(length), packing_(packing), pad_(pad) {
         require<ConfigError>(entries >= 1 && length >= 1 && packing >= 1, "DocumentAwarePipeline: ", entries, " entries of ",

@@ -24,7 +24,9 @@ class RandomWalk {
    public:
     /// Where the walk stands: for a checkpoint. Document, first token of the next window, and windows left, of each entry.
     struct State {
-        std::vector<Index> document, start, left;
+        std::vector<Index> document;  ///< its number
+        std::vector<Index> start;     ///< first token of its next window
+        std::vector<Index> left;      ///< windows until the entry moves on
     };
 
     /// `windows`: how many an entry reads before it moves on. At first each is somewhere in the middle of its stay. `documents`
@@ -72,7 +74,7 @@ class RandomWalk {
             require<DataError>(left >= 0, "RandomWalk: ", left, " windows left, expected 0 or more");
     }
 
-    State state;
+    State state;  ///< of the next batch
 
    private:
     static bool is_usable(const TokenDocument& document) { return document.length() >= 2; }

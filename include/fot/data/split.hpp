@@ -17,7 +17,9 @@ namespace fot {
 
 /// The three parts of a corpus. Choose on validation, report on test.
 struct CorpusSplit {
-    std::vector<Document> train, validation, test;
+    std::vector<Document> train;       ///< to learn from
+    std::vector<Document> validation;  ///< to choose by
+    std::vector<Document> test;        ///< to report on
     std::vector<std::string> dropped;  ///< names of documents too like one of an earlier part
 };
 

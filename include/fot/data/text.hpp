@@ -21,16 +21,19 @@ inline constexpr Index byte_vocabulary = 256;
 
 /// A document as it was read.
 struct Document {
-    std::string name, text;
+    std::string name;  ///< its path in the corpus, for instance
+    std::string text;  ///< its bytes
 };
 
 /// A document as tokens. `loss_mask` has one number a token, what predicting that token counts; empty: every token counts 1.
 struct TokenDocument {
-    std::string source;  ///< where it comes from, for statistics: its name, or the name of its corpus
-    std::vector<std::int32_t> tokens;
-    std::vector<float> loss_mask = {};
+    std::string source;                 ///< where it comes from, for statistics: its name, or the name of its corpus
+    std::vector<std::int32_t> tokens;   ///< from the first to the last
+    std::vector<float> loss_mask = {};  ///< empty, or one number a token
 
+    /// Number of tokens.
     Index length() const { return static_cast<Index>(tokens.size()); }
+    /// What predicting the token at a position counts.
     float mask_at(Index position) const { return loss_mask.empty() ? 1.f : loss_mask[static_cast<std::size_t>(position)]; }
 };
 

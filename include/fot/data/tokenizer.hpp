@@ -22,6 +22,7 @@ namespace fot {
 class Tokenizer {
    public:
     virtual ~Tokenizer() = default;
+    /// The tokens of a text.
     virtual std::vector<std::int32_t> encode(const std::string& text) const = 0;
     /// Errors: DataError for a token that stands for nothing.
     virtual std::string decode(const std::vector<std::int32_t>& tokens) const = 0;
@@ -30,6 +31,7 @@ class Tokenizer {
 /// Every byte is a token.
 class ByteTokenizer : public Tokenizer {
    public:
+    /// One token a byte.
     std::vector<std::int32_t> encode(const std::string& text) const override { return byte_tokens(text); }
     std::string decode(const std::vector<std::int32_t>& tokens) const override { return text_of(std::span(tokens)); }
 };

@@ -28,13 +28,14 @@ namespace fot {
 
 /// The numbers from `low` to `high`.
 struct Interval {
-    double low = 0, high = 0;
+    double low = 0;   ///< its lower end
+    double high = 0;  ///< its upper end
 };
 
 /// A measured number and its 95 % interval.
 struct Estimate {
-    double value = 0;
-    Interval interval;
+    double value = 0;   ///< what was measured
+    Interval interval;  ///< around it
 };
 
 /// True if some number lies in both.
@@ -60,14 +61,17 @@ inline Interval proportion_interval(Index successes, Index trials) {
 
 /// Counted answers: how many of how many were right.
 struct Proportion {
-    Index successes = 0, trials = 0;
+    Index successes = 0;  ///< right answers
+    Index trials = 0;     ///< all answers
 
+    /// Counts one more answer.
     void add(bool success) {
         successes += success ? 1 : 0;
         ++trials;
     }
     /// The share of successes; NaN without trials.
     double value() const { return trials == 0 ? std::nan("") : static_cast<double>(successes) / static_cast<double>(trials); }
+    /// The 95 % interval of the share.
     Interval interval() const { return proportion_interval(successes, trials); }
 };
 
@@ -200,8 +204,11 @@ inline double student_quantile(Index degrees) {
 
 /// Results of the same experiment with several seeds.
 struct SeedSummary {
-    Index seeds = 0;
-    double mean = 0, median = 0, lowest = 0, highest = 0;
+    Index seeds = 0;                   ///< how many
+    double mean = 0;                   ///< over seeds
+    double median = 0;                 ///< over seeds
+    double lowest = 0;                 ///< over seeds
+    double highest = 0;                ///< over seeds
     std::optional<Interval> interval;  ///< of the mean; only from 3 seeds on: of two, t is too wide to say anything
 };
 

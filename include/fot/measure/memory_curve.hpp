@@ -27,19 +27,20 @@ enum class MemoryScope { single_document, multi_document };
 
 /// One point of the curve. top_k 0: attention over the whole memory.
 struct MemoryCondition {
-    MemoryScope scope = MemoryScope::multi_document;
-    Index tokens = 0, top_k = 128;
+    MemoryScope scope = MemoryScope::multi_document;  ///< whose text the memory holds
+    Index tokens = 0;                                 ///< entries of the memory
+    Index top_k = 128;                                ///< entries that each query and head reads; 0: all
 
-    auto operator<=>(const MemoryCondition&) const = default;
+    auto operator<=>(const MemoryCondition&) const = default;  ///< scope, tokens, top_k
 };
 
 /// What is measured of a model, and where in the documents.
 struct MemoryCurveOptions {
-    std::vector<MemoryCondition> conditions;  ///< what is measured
-    Index window = 128;                       ///< local context
-    Index scored_windows = 8;                 ///< per document, evenly spread over it; fewer if it has fewer
-    Index score_from = 0;                     ///< only windows that begin at this token of their document or later
-    Storage storage = Storage::full;
+    std::vector<MemoryCondition> conditions;                   ///< what is measured
+    Index window = 128;                                        ///< local context
+    Index scored_windows = 8;                                  ///< per document, evenly spread over it; fewer if it has fewer
+    Index score_from = 0;                                      ///< only windows that begin at this token of their document or later
+    Storage storage = Storage::full;                           ///< how the memories keep their numbers
     std::function<void(Index done, Index all)> progress = {};  ///< called now and then with tokens read and to be read
 };
 

@@ -15,8 +15,9 @@ namespace fot {
 
 /// What one document cost.
 struct DocumentLoss {
-    double nats = 0;
-    Index tokens = 0, bytes = 0;
+    double nats = 0;   ///< summed over its tokens
+    Index tokens = 0;  ///< predicted
+    Index bytes = 0;   ///< that they stand for
 };
 
 /// Sums losses per document and turns them into perplexity and bits per byte.
@@ -40,7 +41,9 @@ class PerplexityMeter {
     /// The same for a byte-level model: a token is a byte.
     void add(Index document, double nats, Index tokens) { add(document, nats, tokens, tokens); }
 
+    /// Number of documents.
     Index documents() const { return static_cast<Index>(losses_.size()); }
+    /// Losses by the document's number.
     const std::map<Index, DocumentLoss>& losses() const { return losses_; }
 
     /// sum nats / sum tokens.   Errors: DataError without documents.
@@ -55,12 +58,15 @@ class PerplexityMeter {
     /// sum nats / (ln 2 * sum bytes).   Errors: DataError without documents; NumericError if a document has no bytes.
     Estimate bits_per_byte(std::uint64_t seed) const { return bootstrap_ratio(nats(), bytes(), seed, 1 / std::log(2.0)); }
 
+    /// Of each document, by ascending number: its summed loss.
     std::vector<double> nats() const {
         return column([](const DocumentLoss& loss) { return loss.nats; });
     }
+    /// Likewise: its tokens.
     std::vector<double> tokens() const {
         return column([](const DocumentLoss& loss) { return static_cast<double>(loss.tokens); });
     }
+    /// Likewise: its bytes.
     std::vector<double> bytes() const {
         return column([](const DocumentLoss& loss) { return static_cast<double>(loss.bytes); });
     }

@@ -90,7 +90,9 @@ class PositiveMass {
         documents_ += entries;
     }
 
+    /// The numbers d of contexts that r_d is measured for.
     const std::vector<Index>& contexts() const { return contexts_; }
+    /// Documents measured so far.
     Index documents() const { return documents_; }
 
     /// r_d for the i-th d, averaged over everything. NaN before the first batch.

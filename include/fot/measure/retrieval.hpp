@@ -126,7 +126,8 @@ std::vector<double> focus_scores(const Tensor<Real, 2>& scores) {
 
 /// The memory positions first ... last-1 that hold a record; any of them counts as finding it.
 struct RecordSpan {
-    Index first = 0, last = 0;
+    Index first = 0;  ///< its first position
+    Index last = 0;   ///< the one behind its last position
 };
 
 /// Place (from 0) of the first retrieved key that lies in the true record, per query; K if there is none.

@@ -31,9 +31,10 @@ struct FoundEntries {
 /// The same with what was stored.
 template <class Real>
 struct RetrievedEntries {
-    FoundEntries<Real> found;
-    Tensor<Real, 4> keys, values;  ///< (T, H, K, D)
-    Tensor<Index, 3> documents;    ///< (T, H, K) the document that each entry came from
+    FoundEntries<Real> found;    ///< where they lie, and their scores
+    Tensor<Real, 4> keys;        ///< (T, H, K, D)
+    Tensor<Real, 4> values;      ///< (T, H, K, D)
+    Tensor<Index, 3> documents;  ///< (T, H, K) the document that each entry came from
 };
 
 /// Keys and values of H heads, each of width D, in the order they were appended.
@@ -45,7 +46,7 @@ struct RetrievedEntries {
 template <class Real>
 class KeyValueMemory {
    public:
-    static constexpr Index block_entries = 1024;
+    static constexpr Index block_entries = 1024;  ///< of a block
 
     /// `capacity` 0: unlimited. Otherwise the oldest entries are dropped so that no more than `capacity` remain.
     KeyValueMemory(Index heads, Index width, Storage storage = Storage::full, Index capacity = 0)
@@ -55,10 +56,15 @@ class KeyValueMemory {
         require<ConfigError>(capacity >= 0, "KeyValueMemory: capacity ", capacity, " is negative");
     }
 
+    /// H
     Index heads() const { return heads_; }
+    /// D
     Index width() const { return width_; }
+    /// Most entries that are kept; 0: unlimited.
     Index capacity() const { return capacity_; }
+    /// How numbers are kept.
     Storage storage() const { return storage_; }
+    /// Entries that are there now.
     Index size() const { return next_ - oldest_; }
 
     /// Bytes of the blocks held.

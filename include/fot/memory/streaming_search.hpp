@@ -38,7 +38,8 @@ struct SearchResult {
 
 /// Queries first ... last - 1; `last` -1 stands for the number of queries.
 struct QueryRange {
-    Index first = 0, last = -1;
+    Index first = 0;  ///< the first query
+    Index last = -1;  ///< the one behind the last; -1: the number of queries
 };
 
 namespace detail {
@@ -148,6 +149,7 @@ class CandidateLists {
 template <class Real>
 class StreamingSearch {
    public:
+    /// Packs the queries, (N,D); the view need not live on.
     StreamingSearch(MatrixView<const Real> queries, Index k)
         : count_(queries.rows), width_(queries.columns), k_(k), best_(count_, checked(queries, k)) {
         seen_.assign(static_cast<std::size_t>(count_), 0);
@@ -156,6 +158,7 @@ class StreamingSearch {
             pack_transposed(queries.data + first * queries.leading, std::min(panel, count_ - first), width_, queries.leading,
                             panels_[static_cast<std::size_t>(first / panel)]);
     }
+    /// The same of a tensor.
     StreamingSearch(const Tensor<Real, 2>& queries, Index k) : StreamingSearch(as_matrix(queries), k) {}
 
     /// Offers keys number `first_index` ... `first_index + keys.rows - 1` to the queries of the range. Blocks come in ascending

@@ -20,27 +20,31 @@ enum class Integration {
 
 /// Every default is that of the byte-level toy of the examples.
 struct TransformerConfig {
-    Index vocabulary = 256;                  ///< V
-    Index width = 128;                       ///< E
-    Index layers = 3;                        ///< L
-    std::vector<Index> memory_layers = {2};  ///< 0-based; empty: a standard transformer
-    Index heads = 4;                         ///< H of the layers without memory; their D is E / H
-    Index memory_heads = 4;                  ///< H of the memory layers; their D is E / H
-    Index key_heads = 0;                     ///< grouped-query attention: heads of keys and values; 0: as many as heads
-    Index feed_forward = 512;                ///< inner width
-    Activation activation = Activation::squared_relu;
-    Integration integration = Integration::merged;
-    double rotary_base = 100;                ///< of the rotary angles: small, for short local contexts
+    Index vocabulary = 256;                            ///< V
+    Index width = 128;                                 ///< E
+    Index layers = 3;                                  ///< L
+    std::vector<Index> memory_layers = {2};            ///< 0-based; empty: a standard transformer
+    Index heads = 4;                                   ///< H of the layers without memory; their D is E / H
+    Index memory_heads = 4;                            ///< H of the memory layers; their D is E / H
+    Index key_heads = 0;                               ///< grouped-query attention: heads of keys and values; 0: as many as heads
+    Index feed_forward = 512;                          ///< inner width
+    Activation activation = Activation::squared_relu;  ///< of the feed-forward part
+    Integration integration = Integration::merged;     ///< of memory and local context
+    double rotary_base = 100;                          ///< of the rotary angles: small, for short local contexts
     bool memory_positions = false;           ///< rotate local queries and keys in memory layers too (others stand at position 0)
     bool normalized_heads = true;            ///< queries and keys of length one, and a temperature; false: <q, k> / sqrt(D)
     double initial_inverse_temperature = 8;  ///< 1 / temperature at the start, one learned per head
-    double norm_epsilon = 1e-6;
+    double norm_epsilon = 1e-6;              ///< added to mean squares before the root
 
+    /// True for the layers that look up the memory.
     bool is_memory_layer(Index layer) const {
         return std::find(memory_layers.begin(), memory_layers.end(), layer) != memory_layers.end();
     }
+    /// H of a layer.
     Index heads_of(Index layer) const { return is_memory_layer(layer) ? memory_heads : heads; }
+    /// G, heads of keys and values of a layer.
     Index key_heads_of(Index layer) const { return key_heads == 0 ? heads_of(layer) : key_heads; }
+    /// D of a layer.
     Index head_width_of(Index layer) const { return width / heads_of(layer); }
 
     /// The highest memory layer, -1 if there is none. Above it a previous context has nothing more to give.

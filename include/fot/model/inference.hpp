@@ -35,6 +35,7 @@ class MemoryState {
         }
     }
 
+    /// B, streams of text.
     Index entries() const { return entries_; }
 
     /// Has a model of this configuration its memories in the same layers?

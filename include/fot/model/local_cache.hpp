@@ -26,8 +26,11 @@ class LocalCache {
                              " heads of width ", width, ": expected 1 or more of each");
     }
 
+    /// S, tokens in the cache.
     Index size() const { return size_; }
+    /// G, heads of keys and values.
     Index heads() const { return shape_[2]; }
+    /// D
     Index width() const { return shape_[3]; }
 
     /// Adds the tokens of k and v, (B,T,G,D), behind the others.   Errors: ShapeError.
@@ -76,11 +79,14 @@ class LocalCache {
 
     /// Keys as they came, keys as turned last, and values of one head of one entry: (S,D), valid until the cache changes.
     HeadView<const Real> keys(Index entry, Index head) const { return view(keys_, entry, head); }
+    /// See `keys`.
     HeadView<const Real> turned_keys(Index entry, Index head) const { return view(turned_keys_, entry, head); }
+    /// See `keys`.
     HeadView<const Real> values(Index entry, Index head) const { return view(values_, entry, head); }
 
     /// Copies of the oldest tokens' keys and values, (B,count,G,D).   Errors: DataError if there are fewer.
     Tensor<Real, 4> oldest_keys(Index count) const { return tokens(keys_, 0, count); }
+    /// See `oldest_keys`.
     Tensor<Real, 4> oldest_values(Index count) const { return tokens(values_, 0, count); }
 
    private:

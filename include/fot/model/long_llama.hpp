@@ -60,7 +60,9 @@ class LongLlama {
         });
     }
 
+    /// Its shape, and how it reads.
     const LongLlamaConfig& config() const { return config_; }
+    /// All weights, where they lie.
     const LongLlamaWeights<Real>& weights() const { return weights_; }
 
     /// Reads an input of any length and returns its logits (B,N,V), or (B,1,V) of the last position.

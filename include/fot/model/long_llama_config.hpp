@@ -16,23 +16,26 @@ namespace fot {
 
 /// The shape of a model and how it reads; the defaults are those of LongLLaMA-3B.
 struct LongLlamaConfig {
-    Index vocabulary = 32000;
-    Index width = 3200;
-    Index feed_forward = 8640;
-    Index layers = 26;
-    Index heads = 32;
-    Index key_heads = 0;        ///< of keys and values, for grouped-query attention; 0: as many as heads
-    Index window = 2048;        ///< W, tokens of a prefix window, and most that the local cache holds
-    Index last_context = 1024;  ///< C, tokens at the end of an input that stay in the local cache
-    std::vector<Index> memory_layers = {6, 12, 18};
-    bool memory_positions = true;  ///< false: memory layers rotate neither queries nor keys
-    Storage memory_storage = Storage::bfloat16;
-    double norm_epsilon = 1e-6;
-    double rotary_base = 1e4;
-    bool tied_output = false;  ///< the output map is the embedding
+    Index vocabulary = 32000;                        ///< V
+    Index width = 3200;                              ///< E
+    Index feed_forward = 8640;                       ///< inner width
+    Index layers = 26;                               ///< L
+    Index heads = 32;                                ///< H
+    Index key_heads = 0;                             ///< of keys and values, for grouped-query attention; 0: as many as heads
+    Index window = 2048;                             ///< W, tokens of a prefix window, and most that the local cache holds
+    Index last_context = 1024;                       ///< C, tokens at the end of an input that stay in the local cache
+    std::vector<Index> memory_layers = {6, 12, 18};  ///< 0-based; empty: a LLaMA
+    bool memory_positions = true;                    ///< false: memory layers rotate neither queries nor keys
+    Storage memory_storage = Storage::bfloat16;      ///< how memories keep their numbers
+    double norm_epsilon = 1e-6;                      ///< added to mean squares before the root
+    double rotary_base = 1e4;                        ///< of the rotary angles
+    bool tied_output = false;                        ///< the output map is the embedding
 
+    /// D
     Index head_width() const { return width / heads; }
+    /// G, heads of keys and values.
     Index key_head_count() const { return key_heads == 0 ? heads : key_heads; }
+    /// True for the layers that look up the memory.
     bool is_memory_layer(Index layer) const {
         return std::find(memory_layers.begin(), memory_layers.end(), layer) != memory_layers.end();
     }
@@ -60,18 +63,28 @@ template <class Real>
 struct LongLlamaWeights {
     /// Those of one layer.
     struct Layer {
-        StoredMatrix q, k, v, o, gate, up, down;
-        Tensor<Real, 1> attention_norm, feed_forward_norm;
+        StoredMatrix q;                     ///< (H D, E)
+        StoredMatrix k;                     ///< (G D, E)
+        StoredMatrix v;                     ///< (G D, E)
+        StoredMatrix o;                     ///< (E, H D)
+        StoredMatrix gate;                  ///< (inner width, E)
+        StoredMatrix up;                    ///< (inner width, E)
+        StoredMatrix down;                  ///< (E, inner width)
+        Tensor<Real, 1> attention_norm;     ///< (E)
+        Tensor<Real, 1> feed_forward_norm;  ///< (E)
     };
-    StoredMatrix embedding, output;
-    Tensor<Real, 1> final_norm;
-    std::vector<Layer> layers;
+    StoredMatrix embedding;      ///< (V, E)
+    StoredMatrix output;         ///< (V, E)
+    Tensor<Real, 1> final_norm;  ///< (E)
+    std::vector<Layer> layers;   ///< (L)
 };
 
 /// One weight: as a Transformer calls it, as Hugging Face's files do, and its shape; `columns` is 0 for a vector of `rows` numbers.
 struct LongLlamaWeight {
-    std::string name, file_name;
-    Index rows, columns;
+    std::string name;       ///< "layers.0.q"
+    std::string file_name;  ///< "model.layers.0.self_attn.q_proj.weight"
+    Index rows;             ///< out
+    Index columns;          ///< in
 };
 
 /// Calls visit(LongLlamaWeight, matrix or vector) for all weights of a model of this shape, in the order of its layers. It is the

@@ -19,9 +19,9 @@ enum class Spill {
 
 /// How a memory is kept and read; all but the defaults is ours.
 struct LongLlamaMemoryOptions {
-    Index top_k = 0;     ///< only the best entries for each query and head; 0: the whole memory
-    Index capacity = 0;  ///< entries, the oldest leave first; 0: unlimited
-    Spill spill = Spill::all_at_once;
+    Index top_k = 0;                   ///< only the best entries for each query and head; 0: the whole memory
+    Index capacity = 0;                ///< entries, the oldest leave first; 0: unlimited
+    Spill spill = Spill::all_at_once;  ///< what a full local cache gives to the memory
 };
 
 /// What a batch of inputs has left behind: local caches and memories.
@@ -48,7 +48,9 @@ class LongLlamaState {
         }
     }
 
+    /// B, streams of text.
     Index entries() const { return extent(positions_, 0); }
+    /// How memories are kept and read.
     const LongLlamaMemoryOptions& options() const { return options_; }
 
     /// Has a model of this configuration caches of this form, and its memories in the same layers?
@@ -83,9 +85,11 @@ class LongLlamaState {
 
     /// What one layer keeps.
     struct Layer {
-        LocalCache<Real> local;
-        std::vector<KeyValueMemory<Real>> memory, padding;  ///< of each entry; padding only counts where nothing else is to be seen
+        LocalCache<Real> local;                     ///< keys and values that have not left for the memory
+        std::vector<KeyValueMemory<Real>> memory;   ///< of each entry
+        std::vector<KeyValueMemory<Real>> padding;  ///< of each entry; counts only where nothing else is to be seen
     };
+    /// What layer i keeps.   Errors: ShapeError if there is no such layer.
     Layer& layer(Index i) {
         require<ShapeError>(i >= 0 && i < static_cast<Index>(layers_.size()), "LongLlamaState: layer ", i, " of ", layers_.size());
         return layers_[static_cast<std::size_t>(i)];
@@ -93,6 +97,7 @@ class LongLlamaState {
 
     /// Position of each token in the local cache, (B,S), and whether it is one (1) or padding (0).
     Tensor<Index, 2>& positions() { return positions_; }
+    /// See `positions`.
     Tensor<std::uint8_t, 2>& visible() { return visible_; }
 
    private:

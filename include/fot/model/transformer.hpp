@@ -36,14 +36,18 @@ namespace fot {
 /// Queries, keys and values of one layer, (B,T,H,D) and (B,T,G,D).
 template <class Real>
 struct Heads {
-    Variable<Real, 4> q, k, v;
+    Variable<Real, 4> q;  ///< (B,T,H,D)
+    Variable<Real, 4> k;  ///< (B,T,G,D)
+    Variable<Real, 4> v;  ///< (B,T,G,D)
 };
 
 /// What the memory layers saw in a crossbatch pass: to measure attention, or to put a contrastive loss on it.
 template <class Real>
 struct MemoryLayerView {
-    Index layer;
-    Variable<Real, 4> q, k, context_k;  ///< q has the temperature in it: scores are <q, k>
+    Index layer;                  ///< its number
+    Variable<Real, 4> q;          ///< (B,T,H,D) with the temperature in it: scores are <q, k>
+    Variable<Real, 4> k;          ///< (B,T,G,D)
+    Variable<Real, 4> context_k;  ///< (P,T,G,D) of the previous contexts
 };
 
 /// A batch for crossbatch training.
@@ -61,6 +65,7 @@ struct CrossbatchInput {
 template <class Real>
 class TransformerLayer {
    public:
+    /// Random initial weights.
     TransformerLayer(const TransformerConfig& config, Index layer, Random& random)
         : heads_(config.heads_of(layer)),
           key_heads_(config.key_heads_of(layer)),
@@ -90,6 +95,7 @@ class TransformerLayer {
         if (memory_ && config.integration == Integration::gated) gate_bias = Variable<Real, 1>(zeros<Real, 1>({heads_}), true);
     }
 
+    /// Adds the layer's parameters to the list, their names behind the prefix.
     void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) {
         list.push_back(parameter(prefix + "attention_norm", Role::norm_scale, attention_norm));
         list.push_back(parameter(prefix + "q", Role::hidden_matrix, q));
@@ -104,6 +110,7 @@ class TransformerLayer {
         list.push_back(parameter(prefix + "down", Role::hidden_matrix, down));
     }
 
+    /// The input of attention: x, (B,T,E), through the layer's first norm.
     Variable<Real, 3> normalized(Tape& tape, const Variable<Real, 3>& x) const {
         return rms_norm(tape, x, attention_norm, epsilon_);
     }
@@ -121,6 +128,7 @@ class TransformerLayer {
         const Variable<Real, 4> projected = project_heads(tape, h, k, key_heads_);
         return normalized_ ? normalize_heads(tape, projected, epsilon_) : projected;
     }
+    /// v.
     Variable<Real, 4> values(Tape& tape, const Variable<Real, 3>& h) const { return project_heads(tape, h, v, key_heads_); }
 
     /// Rotary positions for local attention; nothing in a memory layer without positions.
@@ -146,14 +154,24 @@ class TransformerLayer {
             causal_attention(tape, rotated(tape, queries(tape, h), at), rotated(tape, keys(tape, h), at), values(tape, h)).o);
     }
 
+    /// 0 ... length-1: tokens at their own places.
     static std::vector<Index> all_positions(Index length) {
         std::vector<Index> at(static_cast<std::size_t>(length));
         std::iota(at.begin(), at.end(), Index(0));
         return at;
     }
 
-    Variable<Real, 2> q, k, v, o, up, down, gate_map;
-    Variable<Real, 1> attention_norm, feed_forward_norm, log_inverse_temperature, gate_bias;
+    Variable<Real, 2> q;                        ///< (H D, E)
+    Variable<Real, 2> k;                        ///< (G D, E)
+    Variable<Real, 2> v;                        ///< (G D, E)
+    Variable<Real, 2> o;                        ///< (E, H D)
+    Variable<Real, 2> up;                       ///< (inner width, E)
+    Variable<Real, 2> down;                     ///< (E, inner width)
+    Variable<Real, 2> gate_map;                 ///< (inner width, E); swiglu only
+    Variable<Real, 1> attention_norm;           ///< (E)
+    Variable<Real, 1> feed_forward_norm;        ///< (E)
+    Variable<Real, 1> log_inverse_temperature;  ///< (H); normalized heads only
+    Variable<Real, 1> gate_bias;                ///< (H); a memory layer with a gate only
 
    private:
     Index heads_, key_heads_;
@@ -178,9 +196,10 @@ class Transformer {
     }
     Transformer(const Transformer&) = delete;  // parameters are handles: a copy would share them
     Transformer& operator=(const Transformer&) = delete;
-    Transformer(Transformer&&) = default;
-    Transformer& operator=(Transformer&&) = default;
+    Transformer(Transformer&&) = default;             ///< moves the handles
+    Transformer& operator=(Transformer&&) = default;  ///< moves the handles
 
+    /// The model's shape.
     const TransformerConfig& config() const { return config_; }
 
     /// Errors: ShapeError if there is no such layer.
@@ -189,6 +208,7 @@ class Transformer {
         return layers_[static_cast<std::size_t>(i)];
     }
 
+    /// All that is trained, in a fixed order.
     std::vector<Parameter<Real>> parameters() {
         std::vector<Parameter<Real>> list{parameter("embedding", Role::embedding, embedding_)};
         for (Index i = 0; i < config_.layers; ++i) layer(i).add_parameters("layers." + std::to_string(i) + ".", list);

@@ -137,13 +137,16 @@ Variable<Real, N> swiglu(Tape& tape, const Variable<Real, N>& gate, const Variab
 /// The three weights of a feed-forward layer, or their gradients. `gate` is null unless the activation is swiglu.
 template <class Matrix>
 struct FeedForwardWeights {
-    Matrix *up, *down, *gate;
+    Matrix* up;    ///< (F, E)
+    Matrix* down;  ///< (E, F)
+    Matrix* gate;  ///< (F, E), or null
 };
 
 /// The hidden layer before the bend: what the backward pass needs. `gate` is empty unless the activation is swiglu.
 template <class Real>
 struct FeedForwardHidden {
-    Tensor<Real, 2> up, gate;
+    Tensor<Real, 2> up;    ///< (tokens, F)
+    Tensor<Real, 2> gate;  ///< (tokens, F), or empty
 };
 
 namespace detail {

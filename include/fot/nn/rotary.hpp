@@ -52,12 +52,16 @@ class RotaryTable {
         if (positions > this->positions()) make(std::max(positions, std::min(2 * this->positions(), most_positions)));
     }
 
+    /// Of the angles: pair j turns by position * base^(-2 j / D).
     double base() const { return base_; }
+    /// D
     Index width() const { return width_; }
+    /// How many positions it has.
     Index positions() const { return extent(*cosine_, 0); }
 
     /// (positions, D/2)
     const Tensor<Real, 2>& cosine() const { return *cosine_; }
+    /// (positions, D/2)
     const Tensor<Real, 2>& sine() const { return *sine_; }
 
    private:

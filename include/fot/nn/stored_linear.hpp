@@ -20,9 +20,10 @@ namespace fot {
 
 /// A weight (rows, columns) = (out, in) as stored, row-major.
 struct StoredMatrix {
-    const void* numbers = nullptr;
-    Dtype dtype = Dtype::f32;  ///< f64, f32, f16 or bf16
-    Index rows = 0, columns = 0;
+    const void* numbers = nullptr;                ///< rows * columns of them
+    Dtype dtype = Dtype::f32;                     ///< f64, f32, f16 or bf16
+    Index rows = 0;                               ///< out
+    Index columns = 0;                            ///< in
     std::shared_ptr<const void> owner = nullptr;  ///< keeps the numbers alive: a mapped file, or a tensor
 };
 

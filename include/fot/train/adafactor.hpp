@@ -107,6 +107,7 @@ double root_mean_square(const Real* x, Index count) {
 template <class Real>
 class Adafactor : public Optimizer<Real> {
    public:
+    /// Errors: ConfigError if an option is out of its range.
     explicit Adafactor(const std::vector<Parameter<Real>>& parameters, const AdafactorOptions& options = {})
         : Optimizer<Real>("adafactor", parameters), options_(options) {
         require<ConfigError>(options.min_dim_size_to_factor >= 1, "adafactor: min_dim_size_to_factor ",

@@ -65,6 +65,7 @@ void adamw_update(const Parameter<Real>& parameter, Real* m, Real* v, Index t, d
 template <class Real>
 class AdamW : public Optimizer<Real> {
    public:
+    /// Errors: ConfigError if an option is out of its range.
     explicit AdamW(const std::vector<Parameter<Real>>& parameters, const AdamWOptions& options = {})
         : Optimizer<Real>("adamw", parameters), options_(options) {
         check_options("adamw", options);

@@ -33,11 +33,11 @@ namespace fot {
 /// Everything that the next step depends on, by reference.
 template <class Real>
 struct TrainingState {
-    std::vector<Parameter<Real>> parameters;
-    OptimizerState<Real> optimizer;
-    std::map<std::string, Random*> randoms;
-    std::map<std::string, Index*> integers;
-    std::map<std::string, double*> numbers;
+    std::vector<Parameter<Real>> parameters;                ///< of the model
+    OptimizerState<Real> optimizer;                         ///< moments, and steps taken
+    std::map<std::string, Random*> randoms;                 ///< generators
+    std::map<std::string, Index*> integers;                 ///< counters
+    std::map<std::string, double*> numbers;                 ///< running averages
     std::map<std::string, std::vector<Index>*> lists = {};  ///< loaded with whatever length they were saved with
     std::map<std::string, std::vector<Real>*> arrays = {};  ///< likewise
 };

@@ -38,6 +38,7 @@ inline std::string shown(const nlohmann::json& value) {
 /// All safetensors files of a folder, as one collection of named tensors that stay where they are.
 class CheckpointFolder {
    public:
+    /// Reads the files' headers; `model.safetensors.index.json`, if there is one, says which files.
     explicit CheckpointFolder(const std::filesystem::path& folder) : folder_(folder) {
         const std::filesystem::path index = folder / "model.safetensors.index.json";
         if (!file_exists(index)) {
@@ -63,7 +64,9 @@ class CheckpointFolder {
                                    name, "', which ", file_name, " has");
     }
 
+    /// The file that has each tensor.
     const std::map<std::string, std::string>& names() const { return file_of_; }
+    /// True if a file has such a tensor.
     bool contains(const std::string& name) const { return file_of_.count(name) != 0; }
 
     /// A weight (rows, columns) where it lies; one that is not aligned for its numbers is copied.
@@ -80,6 +83,7 @@ class CheckpointFolder {
         return {copy->data(), dtype, rows, columns, copy};
     }
 
+    /// A vector of `count` numbers, converted to Real.
     template <class Real>
     Tensor<Real, 1> vector(const std::string& name, Index count) const {
         return file_with(name, {count}).header.template read_tensor<Real, 1>(name);

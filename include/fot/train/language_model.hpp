@@ -30,9 +30,9 @@ enum class LanguageModelKind { standard, transformer_xl, memorizing, crossbatch 
 
 /// One of the models to be compared.
 struct LanguageModelRecipe {
-    std::string name;  ///< in tables and results
-    LanguageModelKind kind = LanguageModelKind::standard;
-    Integration integration = Integration::merged;  ///< of the memory layer: part of the model's configuration
+    std::string name;                                      ///< in tables and results
+    LanguageModelKind kind = LanguageModelKind::standard;  ///< what it trains as
+    Integration integration = Integration::merged;         ///< of the memory layer: part of the model's configuration
 
     // crossbatch
     Index positives = 1;                                      ///< w, previous contexts of the own document

@@ -40,7 +40,9 @@ class MappedFile {
         if (data_ != nullptr) ::munmap(data_, bytes_);
     }
 
+    /// Bytes.
     std::size_t size() const { return bytes_; }
+    /// The first of them.
     const char* data() const { return static_cast<const char*>(data_); }
 
    private:

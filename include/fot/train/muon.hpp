@@ -77,6 +77,7 @@ Tensor<Real, 2> orthogonalised(const Tensor<Real, 2>& g, Index steps = 5) {
 template <class Real>
 class Muon : public Optimizer<Real> {
    public:
+    /// Errors: ConfigError if an option is out of its range.
     explicit Muon(const std::vector<Parameter<Real>>& parameters, const MuonOptions& options = {})
         : Optimizer<Real>("muon", parameters), options_(options) {
         check_options("muon: adam", options.adam);

@@ -23,8 +23,14 @@ namespace fot {
 
 /// By how much the learning rate of a parameter differs from that of the others, by its role. 0 keeps parameters of a role fixed.
 struct LearningRateFactors {
-    double embedding = 1, hidden_matrix = 1, output = 1, norm_scale = 1, temperature = 1, gate = 1;
+    double embedding = 1;      ///< of parameters of this role
+    double hidden_matrix = 1;  ///< likewise, and so on
+    double output = 1;         ///< likewise
+    double norm_scale = 1;     ///< likewise
+    double temperature = 1;    ///< likewise
+    double gate = 1;           ///< likewise
 
+    /// The factor of a role.
     double of(Role role) const {
         switch (role) {
             case Role::embedding:
@@ -54,17 +60,17 @@ struct LearningRateFactors {
 /// View of one array of an optimiser's state, row-major.
 template <class Real>
 struct StateSlot {
-    std::string name;  ///< optimiser, parameter, part: "adamw.layers.0.q.m"
-    std::vector<Index> shape;
-    Real* data;
-    Index count;
+    std::string name;          ///< optimiser, parameter, part: "adamw.layers.0.q.m"
+    std::vector<Index> shape;  ///< extents
+    Real* data;                ///< the numbers
+    Index count;               ///< how many
 };
 
 /// View of all that an optimiser remembers. Valid while the optimiser lives and is not moved.
 template <class Real>
 struct OptimizerState {
-    std::vector<StateSlot<Real>> slots;
-    Index* step_count;
+    std::vector<StateSlot<Real>> slots;  ///< one array of numbers each
+    Index* step_count;                   ///< steps taken
 };
 
 /// Base of the optimisers.
@@ -106,6 +112,7 @@ class Optimizer {
     const std::string& name() const { return name_; }
 
    protected:
+    /// `name` opens messages and the names of slots.   Errors: ConfigError if two parameters share a name.
     Optimizer(std::string name, const std::vector<Parameter<Real>>& parameters) : name_(std::move(name)) {
         std::set<std::string> names;
         for (const auto& p : parameters) {
@@ -122,6 +129,7 @@ class Optimizer {
         return slots_.size() - 1;
     }
 
+    /// The numbers of a slot.
     Real* slot(std::size_t place) { return slots_[place].numbers.data(); }
 
    private:

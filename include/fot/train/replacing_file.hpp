@@ -29,6 +29,7 @@ namespace fot {
 /// Errors: FileError, naming the file, the action and the reason, from every function; `path` must be new or a regular file.
 class ReplacingFile {
    public:
+    /// Opens a temporary file beside `path`.
     explicit ReplacingFile(std::filesystem::path path) : path_(std::move(path)) {
         std::error_code ignored;
         const auto status = std::filesystem::status(path_, ignored);

@@ -58,6 +58,7 @@ inline Index checked_count(const std::vector<Index>& shape, Index bytes_each) {
 ///         unknown, or if its numbers do not fit the type asked for.
 class SafetensorsFile {
    public:
+    /// Opens the file and checks its header; numbers are read when asked for.
     explicit SafetensorsFile(std::filesystem::path path) : path_(std::move(path)) {
         std::error_code ignored;
         const auto status = std::filesystem::status(path_, ignored);
@@ -68,14 +69,19 @@ class SafetensorsFile {
         parse(static_cast<std::uint64_t>(std::filesystem::file_size(path_)));
     }
 
+    /// Of the file.
     const std::filesystem::path& path() const { return path_; }
+    /// Text beside the tensors.
     const Metadata& metadata() const { return metadata_; }
 
     /// The tensors' names, in the order of their data.
     const std::vector<std::string>& names() const { return names_; }
 
+    /// True if there is such a tensor.
     bool contains(const std::string& name) const { return entries_.count(name) != 0; }
+    /// Its extents.
     const std::vector<Index>& shape(const std::string& name) const { return entry(name).shape; }
+    /// Its type.
     Dtype dtype(const std::string& name) const { return entry(name).dtype; }
 
     /// Number of elements.
@@ -297,7 +303,7 @@ class SafetensorsFile {
 /// Collects tensors and writes them as one file. It keeps pointers, not copies: the numbers must live until `write`.
 class SafetensorsWriter {
    public:
-    Metadata metadata;
+    Metadata metadata;  ///< text beside the tensors
 
     /// Adds a tensor of the type that `dtype_of<T>` says.
     /// Errors: ConfigError if the name is taken; ShapeError if the shape has a negative extent or too many elements.
@@ -305,6 +311,7 @@ class SafetensorsWriter {
     void add(const std::string& name, const std::vector<Index>& shape, const T* numbers) {
         add_bytes(name, dtype_of<T>(), shape, numbers);
     }
+    /// The same of a tensor.
     template <class T, std::size_t N>
     void add(const std::string& name, const Tensor<T, N>& tensor) {
         const Shape<N> shape = shape_of(tensor);

@@ -67,6 +67,7 @@ class LearningRate {
         return schedule;
     }
 
+    /// The rate of step 0, 1, ...   Errors: ConfigError if the step is negative.
     double at(Index step) const {
         require<ConfigError>(step >= 0, "LearningRate::at: step ", step, " is negative");
         const double t = static_cast<double>(step), warmup = static_cast<double>(warmup_steps_),
@@ -111,8 +112,9 @@ class LearningRate {
 
 /// Local tokens T and batch entries B of a stage of a length curriculum.
 struct LengthAndBatch {
-    Index length, batch;
-    bool operator==(const LengthAndBatch&) const = default;
+    Index length;                                            ///< T
+    Index batch;                                             ///< B
+    bool operator==(const LengthAndBatch&) const = default;  ///< length and batch
 };
 
 namespace detail {
@@ -131,12 +133,12 @@ inline void require_stage_value(const LengthAndBatch& value) {
 /// the running signal reaches `until_signal`, whichever comes first. Neither: it stays.
 template <class Value>
 struct Stage {
-    static constexpr Index no_step = std::numeric_limits<Index>::max();
-    static constexpr double no_signal = std::numeric_limits<double>::infinity();
+    static constexpr Index no_step = std::numeric_limits<Index>::max();           ///< never, by steps
+    static constexpr double no_signal = std::numeric_limits<double>::infinity();  ///< never, by the signal
 
-    Value value;
-    Index until_step = no_step;
-    double until_signal = no_signal;
+    Value value;                      ///< that holds in this stage
+    Index until_step = no_step;       ///< the first step of the next stage
+    double until_signal = no_signal;  ///< of the running mean
 };
 
 /// Which value holds at each step of training. Every step:
@@ -156,9 +158,9 @@ class StageSchedule {
    public:
     /// What a checkpoint keeps. `stage` equals the number of stages when the last one has ended too.
     struct State {
-        Index stage = 0;
-        double running = 0;
-        bool operator==(const State&) const = default;
+        Index stage = 0;                                ///< its number
+        double running = 0;                             ///< mean of the signal in this stage
+        bool operator==(const State&) const = default;  ///< both
     };
 
     /// One value for good.
@@ -254,6 +256,7 @@ class StageSchedule {
     /// Number of stages.
     Index count() const { return static_cast<Index>(stages_.size()); }
 
+    /// For a checkpoint.
     const State& state() const { return state_; }
 
     /// Goes on from a kept state. Errors: ConfigError if it is not of a schedule with as many stages.

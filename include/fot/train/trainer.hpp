@@ -36,21 +36,22 @@ namespace fot {
 
 /// What a step of training found before the weights change.
 struct StepResult {
-    double loss;
-    std::optional<double> accuracy = {};
-    Index tokens = 0;   ///< how many it trained on, for the tokens per second
-    bool done = false;  ///< the training has reached its aim: this step is the last
+    double loss;                          ///< of this batch
+    std::optional<double> accuracy = {};  ///< share of right answers, where there are any
+    Index tokens = 0;                     ///< how many it trained on, for the tokens per second
+    bool done = false;                    ///< the training has reached its aim: this step is the last
 };
 
 /// What the progress callback is told after each step.
 struct Progress {
-    Index steps_done, steps;
-    double loss;
-    std::optional<double> accuracy;
-    double learning_rate;
-    double gradient_norm;      ///< before its limit
-    double seconds;            ///< since `run` was called
-    double tokens_per_second;  ///< mean since `run` was called
+    Index steps_done;                ///< of the whole run
+    Index steps;                     ///< of the whole run, in the end
+    double loss;                     ///< of the step's batch
+    std::optional<double> accuracy;  ///< of the step's batch
+    double learning_rate;            ///< of the step
+    double gradient_norm;            ///< before its limit
+    double seconds;                  ///< since `run` was called
+    double tokens_per_second;        ///< mean since `run` was called
 };
 
 /// How a run ended: all steps done (or the aim reached), or stopped by Ctrl-C with a checkpoint left.
@@ -61,11 +62,11 @@ struct TrainerOptions {
     Index steps;                                                             ///< of the whole run, those before a resume included
     std::function<double(Index)> learning_rate;                              ///< of step 0, 1, ...
     double largest_gradient_norm = std::numeric_limits<double>::infinity();  ///< longer gradients are shortened to it
-    std::filesystem::path checkpoint = {};  ///< written at the end and when interrupted; empty: never
-    Index checkpoint_every_steps = 0;       ///< and after so many steps; 0: not
-    double checkpoint_every_seconds = 0;    ///< and after so long; 0: not
-    Metadata metadata = {};                 ///< kept in the checkpoint; `resume` wants the same
-    std::function<void(const Progress&)> progress = {};
+    std::filesystem::path checkpoint = {};               ///< written at the end and when interrupted; empty: never
+    Index checkpoint_every_steps = 0;                    ///< and after so many steps; 0: not
+    double checkpoint_every_seconds = 0;                 ///< and after so long; 0: not
+    Metadata metadata = {};                              ///< kept in the checkpoint; `resume` wants the same
+    std::function<void(const Progress&)> progress = {};  ///< called after each step
 };
 
 /// Runs the steps of a training. The optimiser must be one for the same parameters, and live as long as the trainer.
@@ -76,6 +77,7 @@ struct TrainerOptions {
 template <class Real>
 class Trainer {
    public:
+    /// Trains `parameters` by `optimizer`.
     Trainer(std::vector<Parameter<Real>> parameters, Optimizer<Real>& optimizer, TrainerOptions options)
         : optimizer_(optimizer), options_(std::move(options)) {
         require<ConfigError>(options_.steps >= 0, "Trainer: steps ", options_.steps, " is below 0");
@@ -96,9 +98,13 @@ class Trainer {
 
     /// Makes a generator, counter or running average part of the checkpoints. Errors: ConfigError if the name is taken.
     void keep(const std::string& name, Random& random) { keep_in(state_.randoms, name, random); }
+    /// The same of a counter.
     void keep(const std::string& name, Index& integer) { keep_in(state_.integers, name, integer); }
+    /// The same of a running average.
     void keep(const std::string& name, double& number) { keep_in(state_.numbers, name, number); }
+    /// The same of a list; it is loaded with whatever length it was saved with.
     void keep(const std::string& name, std::vector<Index>& list) { keep_in(state_.lists, name, list); }
+    /// The same of an array; likewise.
     void keep(const std::string& name, std::vector<Real>& array) { keep_in(state_.arrays, name, array); }
 
     /// For state that has to be written into what is kept first, and to be made of it again.
