@@ -9,10 +9,12 @@
 #include "fot/core/allocator.hpp"     // freed blocks are kept for the next tensor
 #include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
 #include "fot/core/parallel.hpp"      // parallel loops
+#include "fot/core/matrix_view.hpp"   // a matrix addressed in place
 #include "fot/core/tile_product.hpp"  // products of tiles that fit into the cache
 #include "fot/core/blas.hpp"          // one checked matrix product
+#include "fot/core/blas_kernels.hpp"  // which BLAS, and whether it knows the processor
 #include "fot/core/exponential.hpp"   // an exponential that vectorises
-#include "fot/core/largest.hpp"       // the largest of a row
+#include "fot/core/largest.hpp"       // the largest of a row, and log-sum-exp
 #include "fot/core/bfloat16.hpp"      // half the bytes for memories
 #include "fot/core/dtype.hpp"         // element types of stored tensors
 #include "fot/core/random.hpp"        // seeded, the same everywhere
@@ -32,6 +34,7 @@
 #include "fot/memory/exact_search.hpp"      // exact top-k in one call
 #include "fot/memory/key_value_memory.hpp"  // the external memory of a layer
 
+#include "fot/data/index_permutation.hpp"  // a random order that needs no table
 #include "fot/data/dictionary.hpp"    // dictionary lookup
 #include "fot/data/few_shot.hpp"      // classes to be learned from demonstrations
 #include "fot/data/passkey.hpp"       // a number hidden in a long text
@@ -42,16 +45,19 @@
 #include "fot/data/split.hpp"         // for training, validation and test, by document
 #include "fot/data/documents.hpp"     // documents to batches
 #include "fot/data/packed_documents.hpp"  // the same as the released code packs them
+#include "fot/data/document_walk.hpp" // documents from their first window to their last
 #include "fot/data/random_walk.hpp"   // reading on from random places
 
 #include "fot/attention/softmax.hpp"               // softmax over keys that arrive in blocks
 #include "fot/attention/causal_attention.hpp"      // local attention
 #include "fot/attention/contexts.hpp"              // who sees whom
-#include "fot/attention/attention_picture.hpp"     // the same as a picture
+#include "fot/attention/attention_picture.hpp"     // the same as text and as a picture
+#include "fot/attention/visiting_rounds.hpp"       // in which order gradients are added up
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
 #include "fot/attention/memory_attention.hpp"      // local context and the best of a memory
 #include "fot/attention/gate.hpp"                  // the Memorizing Transformer's two attentions
+#include "fot/attention/found_attention.hpp"       // memories of several sizes in one search
 
 #include "fot/loss/contrastive_loss.hpp"  // what crossbatch does implicitly, as a loss
 
@@ -59,6 +65,7 @@
 #include "fot/model/transformer.hpp"     // the decoder
 #include "fot/model/transformer_xl.hpp"  // the same with the states of the previous window
 #include "fot/model/inference.hpp"       // reading with memory, window by window
+#include "fot/model/sampling.hpp"        // from logits to a token
 #include "fot/model/generation.hpp"      // writing, token by token
 #include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape and weights
 #include "fot/model/rotary_layout.hpp"          // of checkpoints from elsewhere
@@ -82,6 +89,7 @@
 #include "fot/train/checkpoint.hpp"      // weights, optimiser, random state, step
 #include "fot/train/interrupt.hpp"       // Ctrl-C as a question
 #include "fot/train/trainer.hpp"         // the training loop
+#include "fot/train/kept_states.hpp"     // what a model remembers, as numbers of a checkpoint
 #include "fot/train/language_model.hpp"  // one way to train each of the compared language models
 
 #include "fot/measure/intervals.hpp"              // how sure a number is

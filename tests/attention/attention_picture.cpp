@@ -4,6 +4,28 @@
 
 using namespace fot;
 
+TEST_CASE("the attention pattern as text") {
+    CHECK(attention_pattern(previous_contexts(3, 1, 1)) ==
+          "entry  sees contexts 0 ... 2  (+ own document, - other document)\n"
+          "    0  +-.  1 positive, 1 negative\n"
+          "    1  .+-  1 positive, 1 negative\n"
+          "    2  -.+  1 positive, 1 negative\n");
+    CHECK(attention_pattern(packed_contexts(4, 3, 4, true)) ==
+          "entry  sees contexts 0 ... 3  (+ own document, - other document)\n"
+          "    0  ....  0 positive, 0 negative\n"
+          "    1  +...  1 positive, 0 negative\n"
+          "    2  ++..  2 positive, 0 negative\n"
+          "    3  +++.  3 positive, 0 negative\n");
+    CHECK(attention_pattern(no_contexts(1)) ==
+          "entry  sees no contexts  (+ own document, - other document)\n"
+          "    0    0 positive, 0 negative\n");
+}
+
+TEST_CASE("no text of a table that makes no sense") {
+    CHECK_THROWS_WITH_AS(attention_pattern({2, {{5}}, {0}}), "context table: entry 0 lists context 5, expected 0 ... 1",
+                         ConfigError);
+}
+
 namespace {
 
 Index count(const std::string& text, const std::string& part) {

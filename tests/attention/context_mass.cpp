@@ -43,7 +43,7 @@ double oracle_difference(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k, con
                                      static_cast<double>(k(list[static_cast<std::size_t>(c)], s, h / group, d));
                         sum += std::exp(score);
                     }
-                    worst = std::max(worst, std::abs(static_cast<double>(mass(b, t, h, c)) - std::log(sum)));
+                    worst = testing::worse(worst, std::abs(static_cast<double>(mass(b, t, h, c)) - std::log(sum)));
                 }
     return worst;
 }
@@ -142,12 +142,10 @@ TEST_CASE("log mass and gradients are bitwise the same for one thread and for tw
         context_log_mass_vjp(q, k, table, 1.0f, mass, mass, d_q, d_k);
         return std::tuple{mass, d_q, d_k};
     };
-    const Index before = threads();
-    set_threads(1);
+    const testing::WithThreads scope(1);
     const auto [mass_one, d_q_one, d_k_one] = run();
     set_threads(2);
     const auto [mass_two, d_q_two, d_k_two] = run();
-    set_threads(before);
     CHECK(mass_one.storage() == mass_two.storage());
     CHECK(d_q_one.storage() == d_q_two.storage());
     CHECK(d_k_one.storage() == d_k_two.storage());

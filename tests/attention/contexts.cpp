@@ -58,7 +58,6 @@ TEST_CASE("no contexts: an empty list for each entry") {
     CHECK(table.contexts == Lists{{}, {}, {}});
     CHECK(table.most_contexts() == 0);
     CHECK_NOTHROW(require_valid(table, 3));
-    CHECK(visiting_rounds(table).empty());
 }
 
 TEST_CASE("the released code's stepped packing settles to the mixtures that it is known for") {
@@ -88,63 +87,14 @@ TEST_CASE("a mixture by list gives what no range gives") {
     for (Index range = 0; range < 12; ++range) CHECK(steady_state(packed_contexts(24, range, 4, true), 4) != mixture);
 }
 
-TEST_CASE("a list equal to the stepped packing's steady state gives the same table behind the first packs") {
+TEST_CASE("a list equal to the stepped packing's steady state gives the same table after the first packs") {
     const ContextTable stepped = packed_contexts(16, 3, 4, true), listed = packed_contexts(16, {{0, 0}, {1, 1}, {2, 1}, {3, 0}});
     for (std::size_t entry = 4; entry < 16; ++entry) CHECK(stepped.contexts[entry] == listed.contexts[entry]);
     CHECK(stepped.positives == listed.positives);
 }
 
-TEST_CASE("the attention pattern as text") {
-    CHECK(attention_pattern(previous_contexts(3, 1, 1)) ==
-          "entry  sees contexts 0 ... 2  (+ own document, - other document)\n"
-          "    0  +-.  1 positive, 1 negative\n"
-          "    1  .+-  1 positive, 1 negative\n"
-          "    2  -.+  1 positive, 1 negative\n");
-    CHECK(attention_pattern(packed_contexts(4, 3, 4, true)) ==
-          "entry  sees contexts 0 ... 3  (+ own document, - other document)\n"
-          "    0  ....  0 positive, 0 negative\n"
-          "    1  +...  1 positive, 0 negative\n"
-          "    2  ++..  2 positive, 0 negative\n"
-          "    3  +++.  3 positive, 0 negative\n");
-    CHECK(attention_pattern(no_contexts(1)) ==
-          "entry  sees no contexts  (+ own document, - other document)\n"
-          "    0    0 positive, 0 negative\n");
-}
-
-TEST_CASE("within a round no entry and no context occurs twice, and the rounds cover every visit once") {
-    const ContextTable by_hand{4, {{3, 0}, {3}, {}, {3, 1, 2, 0}}, {1, 0, 0, 2}};
-    for (const ContextTable& table :
-         {previous_contexts(5, 1, 4), previous_contexts(4, 3, 5), previous_contexts(3, 2, 4, 7), packed_contexts(12, 7, 4, true),
-          packed_contexts(12, {{0, 0}, {1, 2}, {2, 5}, {3, 4}}), by_hand}) {
-        std::set<std::pair<Index, Index>> seen;
-        for (const std::vector<Visit>& round : visiting_rounds(table)) {
-            CHECK_FALSE(round.empty());
-            std::set<Index> entries, contexts;
-            for (const Visit& visit : round) {
-                CHECK(entries.insert(visit.entry).second);
-                CHECK(contexts.insert(visit.context).second);
-                CHECK(seen.insert({visit.entry, visit.place}).second);
-                CHECK(table.contexts[static_cast<std::size_t>(visit.entry)][static_cast<std::size_t>(visit.place)] ==
-                      visit.context);
-            }
-        }
-        std::size_t visits = 0;
-        for (const auto& list : table.contexts) visits += list.size();
-        CHECK(seen.size() == visits);
-    }
-}
-
-TEST_CASE("in the paper's form round r is: entry i visits document i + r") {
-    const auto rounds = visiting_rounds(previous_contexts(4, 1, 3));
-    REQUIRE(rounds.size() == 4);
-    for (std::size_t r = 0; r < 4; ++r)
-        for (const Visit& visit : rounds[r]) {
-            CHECK(visit.context == (visit.entry + static_cast<Index>(r)) % 4);
-            CHECK(visit.place == static_cast<Index>(r));
-        }
-}
-
 TEST_CASE("tables that make no sense are refused") {
+    CHECK_THROWS_WITH_AS(require_valid({-1, {{}}, {0}}, 1), "context table: has -1 sources, expected 0 or more", ConfigError);
     CHECK_THROWS_WITH_AS(require_valid({2, {{0}, {1}}, {1, 1}}, 3),
                          "context table: has 2 lists and 2 counts of positives, expected 3 of each, one per batch entry",
                          ConfigError);
@@ -160,7 +110,6 @@ TEST_CASE("tables that make no sense are refused") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(require_valid({2, {{1, 0}}, {-1}}, 1), "context table: entry 0 has -1 positives among 2 contexts",
                          ConfigError);
-    CHECK_THROWS_AS(attention_pattern({2, {{5}}, {0}}), ConfigError);
 }
 
 TEST_CASE("numbers of contexts that do not exist are refused") {
@@ -183,20 +132,31 @@ TEST_CASE("numbers of contexts that do not exist are refused") {
     CHECK_THROWS_WITH_AS(packed_contexts(2, {{0, 0}, {2, 1}}),
                          "packed_contexts: row 1 of a pack wants 2 positives and 1 negatives, but has 1 rows before it",
                          ConfigError);
-    CHECK_THROWS_AS(packed_contexts(-4, {{0, 0}, {1, 0}}), ConfigError);
-    CHECK_THROWS_AS(packed_contexts(4, std::numeric_limits<Index>::max(), 4, true), ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(-4, {{0, 0}, {1, 0}}), "packed_contexts: -4 entries make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(0, {{0, 0}, {1, 0}}), "packed_contexts: 0 entries make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(0, 1, 2, true), "packed_contexts: 0 entries with range 1 make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(4, Index(1) << 32, 4, true),
+                         "packed_contexts: 4 entries with range 4294967296 make no sense", ConfigError);
+    const Index half = Index(1) << 62;  // twice this is more than an Index holds
+    CHECK_THROWS_WITH_AS(previous_contexts(1, 2, 1, half),
+                         "previous_contexts: 4611686018427387904 documents with 2 previous contexts each are too many",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(previous_contexts(2, half, 0),
+                         "previous_contexts: 2 documents with 4611686018427387904 previous contexts each are too many",
+                         ConfigError);
     CHECK_THROWS_WITH_AS(no_contexts(-1), "no_contexts: -1 entries make no sense", ConfigError);
-    CHECK_THROWS_WITH_AS(visiting_rounds({2, {{0, 5000000}}, {1}}),
-                         "context table: entry 0 lists context 5000000, expected 0 ... 1", ConfigError);
 }
 
 TEST_CASE("previous windows that a document does not have are in no list") {
     // Two windows each of three documents; document 1 has one of them, document 2 none.
-    const ContextTable table = previous_contexts(3, 2, 2, std::vector<Index>{2, 1, 0});
+    const ContextTable table = existing_previous_contexts(3, 2, 2, {2, 1, 0});
     CHECK(table.contexts == std::vector<std::vector<Index>>{{0, 3, 1}, {1}, {0, 3}});
     CHECK(table.positives == std::vector<Index>{2, 1, 0});
-    CHECK(previous_contexts(3, 2, 2, std::vector<Index>{2, 2, 2}).contexts == previous_contexts(3, 2, 2).contexts);
-    CHECK_THROWS_WITH_AS(previous_contexts(1, 1, 0, std::vector<Index>{}), "previous_contexts: no documents", ConfigError);
-    CHECK_THROWS_WITH_AS(previous_contexts(1, 1, 0, std::vector<Index>{-1}),
-                         "previous_contexts: a document with -1 previous windows", ConfigError);
+    CHECK(existing_previous_contexts(3, 2, 2, {2, 2, 2}).contexts == previous_contexts(3, 2, 2).contexts);
+    const ContextTable first_window = existing_previous_contexts(1, 1, 0, {0});  // one count: no pool of 0 documents
+    CHECK(first_window.contexts == Lists{{}});
+    CHECK(first_window.positives == std::vector<Index>{0});
+    CHECK_THROWS_WITH_AS(existing_previous_contexts(1, 1, 0, {}), "existing_previous_contexts: no documents", ConfigError);
+    CHECK_THROWS_WITH_AS(existing_previous_contexts(1, 1, 0, {-1}),
+                         "existing_previous_contexts: a document with -1 previous windows", ConfigError);
 }

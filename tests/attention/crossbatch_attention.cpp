@@ -31,7 +31,7 @@ Gradients<Real> gradients(const AttentionInputs<Real>& in, const ContextTable& t
     Gradients<Real> d(in, start);
     const AttentionResult<Real> result = in.attend(table, options);
     crossbatch_attention_vjp(in.q, in.k, in.v, in.context_k, in.context_v, table, options, result.o, result.log_sum_exp, d_o,
-                             d_log_sum_exp, d.q, d.k, d.v, d.context_k, d.context_v);
+                             d_log_sum_exp, &d.q, &d.k, &d.v, &d.context_k, &d.context_v);
     return d;
 }
 
@@ -39,13 +39,8 @@ template <class Real>
 double oracle_difference(const AttentionInputs<Real>& in, const ContextTable& table, const AttentionOptions<Real>& options = {}) {
     const AttentionResult<Real> got = in.attend(table, options);
     const AttentionResult<double> expected = attention_oracle(in, table, options);
-    REQUIRE(shape_of(got.o) == shape_of(expected.o));
-    double worst = 0;
-    for (std::size_t i = 0; i < expected.o.size(); ++i)
-        worst = std::max(worst, std::abs(static_cast<double>(got.o.data()[i]) - expected.o.data()[i]));
-    for (std::size_t i = 0; i < expected.log_sum_exp.size(); ++i)
-        worst = std::max(worst, std::abs(static_cast<double>(got.log_sum_exp.data()[i]) - expected.log_sum_exp.data()[i]));
-    return worst;
+    return testing::worse(testing::largest_difference(got.o, expected.o),
+                          testing::largest_difference(got.log_sum_exp, expected.log_sum_exp));
 }
 
 /// Gradients with respect to all five inputs, of o and of the log-sum-exp at once, against finite differences.
@@ -198,8 +193,7 @@ TEST_CASE("result and gradients are bitwise the same for one thread and for seve
     const ContextTable table = previous_contexts(5, 1, 4);
     Random random(2);
     const Tensor<float, 4> d_o = normal_tensor<float, 4>(shape_of(in.q), 1, random);
-    const Index before = threads();
-    set_threads(1);
+    const testing::WithThreads scope(1);
     const AttentionResult<float> one = in.attend(table);
     const Gradients<float> d_one = gradients(in, table, {}, d_o);
     for (const Index count : {2, 3}) {
@@ -214,7 +208,6 @@ TEST_CASE("result and gradients are bitwise the same for one thread and for seve
         CHECK(d_one.context_k.storage() == d_several.context_k.storage());
         CHECK(d_one.context_v.storage() == d_several.context_v.storage());
     }
-    set_threads(before);
 }
 
 TEST_CASE("grouped queries are attention with repeated heads of keys and values") {
@@ -271,13 +264,13 @@ TEST_CASE("a local bias is added to the scores of local keys alone; a large nega
     const Tensor<double, 3> random_bias = normal_tensor<double, 3>({2, 3, 5}, 1, random);
     AttentionOptions<double> options;
     options.scale = 0.3;
-    options.local_bias = &random_bias;
+    options.local_bias = random_bias;
     CHECK(oracle_difference(in, previous_contexts(2, 1, 1), options) < 1e-13);
 
     Tensor<double, 3> padding = zeros<double, 3>({2, 3, 5});
     for (Index b = 0; b < 2; ++b)
         for (Index t = 0; t < 3; ++t) padding(b, t, 1) = -1e6;
-    options.local_bias = &padding;
+    options.local_bias = padding;
     const AttentionResult<double> before = in.attend(previous_contexts(2, 1, 1), options);
     for (Index b = 0; b < 2; ++b) std::fill_n(row(in.v, b, Index(1)), 2 * 4, 1e3);
     CHECK(in.attend(previous_contexts(2, 1, 1), options).o.storage() == before.o.storage());
@@ -304,8 +297,7 @@ TEST_CASE("attention to contexts alone leaves the local keys out; an entry witho
 }
 
 TEST_CASE("the scratch memory does not grow with the number of contexts") {
-    const Index before = threads();
-    set_threads(1);
+    const testing::WithThreads scope(1);
     const AttentionInputs<float> in({32, 64, 64, 2, 2, 16, 16, 32, 64}, 1);
     const Tensor<float, 4> d_o = in.q;
     const auto scratch = [&](Index contexts) {
@@ -318,7 +310,6 @@ TEST_CASE("the scratch memory does not grow with the number of contexts") {
     const std::size_t few = scratch(2);
     CHECK(few > 0);
     CHECK(scratch(32) == few);
-    set_threads(before);
 }
 
 TEST_CASE("the gradients are those of finite differences, number by number") {
@@ -339,7 +330,7 @@ TEST_CASE("the gradients with a bias, with chosen positions and without a causal
     AttentionOptions<double> options;
     Random random(2);
     const Tensor<double, 3> bias = normal_tensor<double, 3>({2, 3, 4}, 1, random);
-    options.local_bias = &bias;
+    options.local_bias = bias;
     check_gradients(in, table, options, true);
     options.query_positions = {2, 0, 3};
     check_gradients(in, table, options, true);
@@ -381,6 +372,29 @@ TEST_CASE("a loss on the log-sum-exp alone has its gradient, too") {
                         cv = testing::normal_variable<4>({2, 3, 1, 2}, random);
     CHECK(testing::tape_gradient_error([&](Tape& on) { return crossbatch_attention(on, q, k, v, ck, cv, table).log_sum_exp; }, q, k,
                                        ck) < 1e-6);
+}
+
+TEST_CASE("constants get no gradient, and the others the same as if there were no constants") {
+    Random random(4);
+    const ContextTable table = previous_contexts(2, 1, 1);
+    const auto of = [&](const Shape<4>& shape) { return normal_tensor<float, 4>(shape, 1, random); };
+    const Tensor<float, 4> q = of({2, 3, 2, 4}), k = of({2, 3, 1, 4}), v = of({2, 3, 1, 5}), ck = of({2, 3, 1, 4}),
+                           cv = of({2, 3, 1, 5}), d_o = of({2, 3, 2, 5});
+    const auto replayed = [&](unsigned trained) {
+        std::vector<Variable<float, 4>> inputs;
+        for (const auto* x : {&q, &k, &v, &ck, &cv}) inputs.emplace_back(*x, (trained >> inputs.size() & 1) != 0);
+        Tape tape;
+        testing::replay(tape, crossbatch_attention(tape, inputs[0], inputs[1], inputs[2], inputs[3], inputs[4], table).o, d_o);
+        return inputs;
+    };
+    const auto all = replayed(31);
+    for (unsigned trained = 1; trained < 31; ++trained) {
+        const auto some = replayed(trained);
+        for (std::size_t i = 0; i < 5; ++i) {
+            REQUIRE(some[i].has_gradient() == some[i].needs_gradient());
+            if (some[i].has_gradient()) REQUIRE(some[i].gradient().storage() == all[i].gradient().storage());
+        }
+    }
 }
 
 TEST_CASE("nothing is recorded for constants, nor in inference") {
@@ -451,7 +465,7 @@ TEST_CASE("inputs that do not fit are refused by name") {
     CHECK_THROWS_WITH_AS(with(nothing, table, options), "attention: query position 4 among 4 local keys", ConfigError);
     options = {};
     const Tensor<float, 3> bias = zeros<float, 3>({2, 3, 5});
-    options.local_bias = &bias;
+    options.local_bias = bias;
     CHECK_THROWS_WITH_AS(with(nothing, table, options), "attention: local_bias has shape (2, 3, 5), expected (2, 3, 4)",
                          ShapeError);
     CHECK_THROWS_WITH_AS(with(
@@ -462,7 +476,8 @@ TEST_CASE("inputs that do not fit are refused by name") {
                          "attention: 5 queries at the end of 4 local keys", ShapeError);
     const AttentionResult<float> result = good.attend(table);
     Gradients<float> d(good);
-    CHECK_THROWS_WITH_AS(crossbatch_attention_vjp(good.q, good.k, good.v, good.context_k, good.context_v, table, {}, result.o,
-                                                  result.log_sum_exp, good.q, nullptr, d.q, d.k, d.v, d.context_k, d.context_v),
-                         "attention vjp: d_o has shape (2, 3, 4, 6), expected (2, 3, 4, 5)", ShapeError);
+    CHECK_THROWS_WITH_AS(
+        crossbatch_attention_vjp(good.q, good.k, good.v, good.context_k, good.context_v, table, {}, result.o, result.log_sum_exp,
+                                 good.q, nullptr, &d.q, &d.k, &d.v, &d.context_k, &d.context_v),
+        "attention vjp: d_o has shape (2, 3, 4, 6), expected (2, 3, 4, 5)", ShapeError);
 }

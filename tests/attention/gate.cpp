@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
+
 #include "fot/attention/causal_attention.hpp"
 #include "support/attention_check.hpp"
 #include "support/tape_check.hpp"
@@ -87,8 +89,8 @@ TEST_CASE("the gradients of merge are those of finite differences") {
     AttentionResult<double> a = random_part<double>({2, 3, 2, 2}, 1), b = random_part<double>({2, 3, 2, 2}, 2);
     const AttentionResult<double> weight = random_part<double>({2, 3, 2, 2}, 3);
     AttentionResult<double> d_a{full(shape_of(a.o), 0.5), full(shape_of(a.log_sum_exp), 0.5)}, d_b = d_a;
-    merge_vjp(a.o, a.log_sum_exp, b.o, b.log_sum_exp, weight.o, &weight.log_sum_exp, d_a.o, d_a.log_sum_exp, d_b.o,
-              d_b.log_sum_exp);
+    merge_vjp(a.o, a.log_sum_exp, b.o, b.log_sum_exp, weight.o, &weight.log_sum_exp, &d_a.o, &d_a.log_sum_exp, &d_b.o,
+              &d_b.log_sum_exp);
     const auto loss = [&] {
         const AttentionResult<double> whole = merge(a, b);
         return testing::weighted_sum(whole.o, weight.o) + testing::weighted_sum(whole.log_sum_exp, weight.log_sum_exp);
@@ -103,14 +105,54 @@ TEST_CASE("the gradients of merge are those of finite differences") {
     check(b.log_sum_exp, d_b.log_sum_exp);
 }
 
+TEST_CASE("a part that is not a number shows in the whole, whichever it is") {
+    const AttentionResult<double> good = random_part<double>({1, 1, 1, 2}, 1),
+                                  bad{good.o, full<double, 3>({1, 1, 1}, std::numeric_limits<double>::quiet_NaN())},
+                                  none{zeros<double, 4>({1, 1, 1, 2}), full<double, 3>({1, 1, 1}, -infinity)};
+    for (const auto* other : {&good, &bad, &none})
+        for (const AttentionResult<double>& whole : {merge(bad, *other), merge(*other, bad)}) {
+            CHECK(std::isnan(whole.log_sum_exp(0, 0, 0)));
+            CHECK(std::isnan(whole.o(0, 0, 0, 1)));
+        }
+}
+
+TEST_CASE("constant parts get no gradient, and the others the same as if there were none") {
+    const AttentionResult<double> a = random_part<double>({1, 2, 2, 3}, 1), b = random_part<double>({1, 2, 2, 3}, 2);
+    const auto part = [](const AttentionResult<double>& x, bool trained) {
+        return Attention<double>{Variable<double, 4>(x.o, trained), Variable<double, 3>(x.log_sum_exp, trained)};
+    };
+    const Tensor<double, 4> d_o = random_part<double>({1, 2, 2, 3}, 3).o;
+    const auto merged = [&](bool first, bool second) {
+        const std::array parts{part(a, first), part(b, second)};
+        Tape tape;
+        testing::replay(tape, merge(tape, parts[0], parts[1]).o, d_o);
+        return parts;
+    };
+    const auto gated = [&](bool first, bool second) {
+        const std::array parts{part(a, first), part(b, second)};
+        Tape tape;
+        testing::replay(tape, gate(tape, parts[0], parts[1], Variable<double, 1>(Tensor<double, 1>{0.5, -1.0})), d_o);
+        return parts;
+    };
+    for (const std::size_t trained : {0u, 1u}) {
+        const auto all = merged(true, true), one = merged(trained == 0, trained == 1), all_gated = gated(true, true),
+                   one_gated = gated(trained == 0, trained == 1);
+        CHECK(one[trained].o.gradient() == all[trained].o.gradient());
+        CHECK(one[trained].log_sum_exp.gradient() == all[trained].log_sum_exp.gradient());
+        CHECK_FALSE((one[1 - trained].o.has_gradient() || one[1 - trained].log_sum_exp.has_gradient()));
+        CHECK(one_gated[trained].o.gradient() == all_gated[trained].o.gradient());
+        CHECK_FALSE(one_gated[1 - trained].o.has_gradient());
+    }
+}
+
 TEST_CASE("an empty part gets no gradient that is not a number") {
     const AttentionResult<double> part = random_part<double>({1, 1, 1, 2}, 1);
     const AttentionResult<double> none{zeros<double, 4>({1, 1, 1, 2}), full<double, 3>({1, 1, 1}, -infinity)};
     for (const bool both : {false, true}) {
         const AttentionResult<double>& other = both ? none : part;
         AttentionResult<double> d_a{zeros_like(part.o), zeros_like(part.log_sum_exp)}, d_b = d_a;
-        merge_vjp(none.o, none.log_sum_exp, other.o, other.log_sum_exp, part.o, &part.log_sum_exp, d_a.o, d_a.log_sum_exp, d_b.o,
-                  d_b.log_sum_exp);
+        merge_vjp(none.o, none.log_sum_exp, other.o, other.log_sum_exp, part.o, &part.log_sum_exp, &d_a.o, &d_a.log_sum_exp, &d_b.o,
+                  &d_b.log_sum_exp);
         CHECK(std::isfinite(d_a.log_sum_exp(0, 0, 0)));
         CHECK(std::isfinite(d_b.log_sum_exp(0, 0, 0)));
         CHECK(std::isfinite(d_a.o(0, 0, 0, 1)));

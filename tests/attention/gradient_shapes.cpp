@@ -51,13 +51,6 @@ TEST_CASE("gradients of layers have the shape of what they belong to") {
     CHECK_THROWS_AS(embedding_vjp(x, tokens, weight), DataError);
     tokens(1, 2) = 0;
 
-    CHECK_REFUSED(activation_vjp(small, x, Activation::relu, x), "activation vjp: d_a");
-    CHECK_REFUSED(activation_vjp(x, x, Activation::relu, small), "activation vjp: d_x");
-    CHECK_REFUSED(swiglu_vjp(small, x, x, x, x), "swiglu vjp: d_a");
-    CHECK_REFUSED(swiglu_vjp(x, small, x, x, x), "swiglu vjp: gate");
-    CHECK_REFUSED(swiglu_vjp(x, x, x, small, x), "swiglu vjp: d_gate");
-    CHECK_REFUSED(swiglu_vjp(x, x, x, x, small), "swiglu vjp: d_up");
-
     auto down = of<2>({4, 5});
     FeedForwardHidden<double> hidden;
     const FeedForwardWeights<const Tensor<double, 2>> weights{&weight, &down, nullptr};
@@ -90,15 +83,15 @@ TEST_CASE("gradients of attention have the shape of what they belong to") {
     auto masses = of<3>({2, 2, 3}), few = of<3>({2, 2, 1});
     auto bias = of<1>({2}), wide = of<1>({3});
     CHECK_REFUSED(gate(a, a, bias, &few), "gate: memory_log_sum_exp has shape (2, 2, 1), expected (2, 2, 3)");
-    CHECK_REFUSED(gate_vjp(a, a, bias, wrong, a, a, bias), "gate vjp: d_o");
-    CHECK_REFUSED(gate_vjp(a, a, bias, a, wrong, a, bias), "gate vjp: d_memory");
-    CHECK_REFUSED(gate_vjp(a, a, bias, a, a, wrong, bias), "gate vjp: d_local");
-    CHECK_REFUSED(gate_vjp(a, a, bias, a, a, a, wide), "gate vjp: d_bias");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, wrong, nullptr, a, masses, a, masses), "merge vjp: d_o");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, wrong, masses, a, masses), "merge vjp: d_a");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, a, few, a, masses), "merge vjp: d_a_log_sum_exp");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, a, masses, wrong, masses), "merge vjp: d_b");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, a, masses, a, few), "merge vjp: d_b_log_sum_exp");
+    CHECK_REFUSED(gate_vjp(a, a, bias, wrong, &a, &a, &bias), "gate vjp: d_o");
+    CHECK_REFUSED(gate_vjp(a, a, bias, a, &wrong, &a, &bias), "gate vjp: d_memory");
+    CHECK_REFUSED(gate_vjp(a, a, bias, a, &a, &wrong, &bias), "gate vjp: d_local");
+    CHECK_REFUSED(gate_vjp(a, a, bias, a, &a, &a, &wide), "gate vjp: d_bias");
+    CHECK_REFUSED(merge_vjp(a, masses, a, masses, wrong, nullptr, &a, &masses, &a, &masses), "merge vjp: d_o");
+    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, &wrong, &masses, &a, &masses), "merge vjp: d_a");
+    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, &a, &few, &a, &masses), "merge vjp: d_a_log_sum_exp");
+    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, &a, &masses, &wrong, &masses), "merge vjp: d_b");
+    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, &a, &masses, &a, &few), "merge vjp: d_b_log_sum_exp");
 
     const ContextTable table = previous_contexts(2, 1, 1);
     auto log_mass = of<4>({2, 3, 2, 2});
@@ -108,7 +101,7 @@ TEST_CASE("gradients of attention have the shape of what they belong to") {
 
     const auto crossbatch_gradients = [&](const Tensor<double, 4>& d_o, Tensor<double, 4>& d_q, Tensor<double, 4>& d_k,
                                           Tensor<double, 4>& d_v, Tensor<double, 4>& d_ck, Tensor<double, 4>& d_cv) {
-        crossbatch_attention_vjp<double>(a, a, a, a, a, table, {}, a, masses, d_o, nullptr, d_q, d_k, d_v, d_ck, d_cv);
+        crossbatch_attention_vjp<double>(a, a, a, a, a, table, {}, a, masses, d_o, nullptr, &d_q, &d_k, &d_v, &d_ck, &d_cv);
     };
     CHECK_REFUSED(crossbatch_gradients(wrong, a, a, a, a, a), "attention vjp: d_o");
     CHECK_REFUSED(crossbatch_gradients(a, wrong, a, a, a, a), "attention vjp: d_q");
@@ -120,7 +113,7 @@ TEST_CASE("gradients of attention have the shape of what they belong to") {
     auto found = of<5>({2, 3, 2, 5, 4}), wrong_found = of<5>({2, 3, 2, 1, 4});
     const auto retrieved_gradients = [&](const Tensor<double, 4>& d_o, Tensor<double, 4>& d_q, Tensor<double, 5>& d_keys,
                                          Tensor<double, 5>& d_values) {
-        retrieved_attention_vjp(a, found, found, 1.0, a, masses, d_o, nullptr, d_q, d_keys, d_values);
+        retrieved_attention_vjp(a, found, found, 1.0, a, masses, d_o, nullptr, &d_q, &d_keys, &d_values);
     };
     CHECK_REFUSED(retrieved_gradients(wrong, a, found, found), "retrieved_attention vjp: d_o");
     CHECK_REFUSED(retrieved_gradients(a, wrong, found, found), "retrieved_attention vjp: d_q");
@@ -129,17 +122,17 @@ TEST_CASE("gradients of attention have the shape of what they belong to") {
 
     // What the forward pass left must be of this call, too.
     const auto crossbatch_saved = [&](const Tensor<double, 4>& o, const Tensor<double, 3>& mass, const Tensor<double, 3>* d_mass) {
-        crossbatch_attention_vjp<double>(a, a, a, a, a, table, {}, o, mass, o, d_mass, a, a, a, a, a);
+        crossbatch_attention_vjp<double>(a, a, a, a, a, table, {}, o, mass, o, d_mass, &a, &a, &a, &a, &a);
     };
     CHECK_REFUSED(crossbatch_saved(wrong, masses, nullptr), "attention vjp: o");
     CHECK_REFUSED(crossbatch_saved(a, few, nullptr), "attention vjp: log_sum_exp");
     CHECK_REFUSED(crossbatch_saved(a, masses, &few), "attention vjp: d_log_sum_exp");
     const auto retrieved_saved = [&](const Tensor<double, 4>& o, const Tensor<double, 3>& mass, const Tensor<double, 3>* d_mass) {
-        retrieved_attention_vjp(a, found, found, 1.0, o, mass, o, d_mass, a, found, found);
+        retrieved_attention_vjp(a, found, found, 1.0, o, mass, o, d_mass, &a, &found, &found);
     };
     CHECK_REFUSED(retrieved_saved(wrong, masses, nullptr), "retrieved_attention vjp: o");
     CHECK_REFUSED(retrieved_saved(a, few, nullptr), "retrieved_attention vjp: log_sum_exp");
     CHECK_REFUSED(retrieved_saved(a, masses, &few), "retrieved_attention vjp: d_log_sum_exp");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, &few, a, masses, a, masses), "merge vjp: d_log_sum_exp");
+    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, &few, &a, &masses, &a, &masses), "merge vjp: d_log_sum_exp");
     CHECK_REFUSED(context_log_mass_vjp(a, a, table, 1.0, wrong, wrong, a, a), "context_log_mass vjp: mass");
 }

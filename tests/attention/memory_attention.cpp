@@ -2,6 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <tuple>
+
+#include "fot/attention/causal_attention.hpp"
+#include "fot/attention/gate.hpp"
 #include "fot/memory/key_value_memory.hpp"
 #include "support/attention_check.hpp"
 #include "support/tape_check.hpp"
@@ -41,12 +45,12 @@ double oracle_difference(const Retrieved<Real>& in, Real scale) {
                     weights.push_back(std::exp(score));
                     sum += weights.back();
                 }
-                worst = std::max(worst, std::abs(static_cast<double>(got.log_sum_exp(b, h, t)) - std::log(sum)));
+                worst = testing::worse(worst, std::abs(static_cast<double>(got.log_sum_exp(b, h, t)) - std::log(sum)));
                 for (Index e = 0; e < extent(in.values, 4); ++e) {
                     double o = 0;
                     for (Index i = 0; i < shape[3]; ++i)
                         o += weights[static_cast<std::size_t>(i)] / sum * static_cast<double>(in.values(b, t, h, i, e));
-                    worst = std::max(worst, std::abs(static_cast<double>(got.o(b, t, h, e)) - o));
+                    worst = testing::worse(worst, std::abs(static_cast<double>(got.o(b, t, h, e)) - o));
                 }
             }
     return worst;
@@ -87,7 +91,8 @@ TEST_CASE("with nothing retrieved the result is zeros and minus infinity, and it
     for (const float number : result.log_sum_exp.storage()) CHECK(number == -std::numeric_limits<float>::infinity());
     Tensor<float, 4> d_q = zeros_like(in.q);
     Tensor<float, 5> d_keys = zeros_like(in.keys), d_values = zeros_like(in.values);
-    retrieved_attention_vjp(in.q, in.keys, in.values, 1.0f, result.o, result.log_sum_exp, result.o, nullptr, d_q, d_keys, d_values);
+    retrieved_attention_vjp(in.q, in.keys, in.values, 1.0f, result.o, result.log_sum_exp, result.o, nullptr, &d_q, &d_keys,
+                            &d_values);
     for (const float number : d_q.storage()) CHECK(number == 0);
 }
 
@@ -130,7 +135,7 @@ TEST_CASE("the best few of a memory hold most of its mass when keys are spread o
                              as_context(keys), previous_contexts(1, 1, 0), {.causal = false});
     for (Index t = 0; t < length; ++t) {
         const double kept = std::exp(static_cast<double>(best.log_sum_exp(0, 0, t) - all.log_sum_exp(0, 0, t)));
-        CHECK(kept > static_cast<double>(wanted) / static_cast<double>(stored));
+        CHECK(kept > 0.8);  // 16 of 200
         CHECK(kept < 1 + 1e-5);
     }
 }
@@ -145,8 +150,8 @@ TEST_CASE("the gradients of attention to retrieved pairs are those of finite dif
         const Tensor<double, 3> d_log_sum_exp = normal_tensor<double, 3>(shape_of(result.log_sum_exp), 1, random);
         Tensor<double, 4> d_q = full(shape_of(in.q), 0.5);
         Tensor<double, 5> d_keys = full(shape_of(in.keys), 0.5), d_values = full(shape_of(in.values), 0.5);
-        retrieved_attention_vjp(in.q, in.keys, in.values, scale, result.o, result.log_sum_exp, d_o, &d_log_sum_exp, d_q, d_keys,
-                                d_values);
+        retrieved_attention_vjp(in.q, in.keys, in.values, scale, result.o, result.log_sum_exp, d_o, &d_log_sum_exp, &d_q, &d_keys,
+                                &d_values);
         const auto loss = [&] {
             const AttentionResult<double> now = retrieved_attention(in.q, in.keys, in.values, scale);
             return testing::weighted_sum(now.o, d_o) + testing::weighted_sum(now.log_sum_exp, d_log_sum_exp);
@@ -183,23 +188,43 @@ TEST_CASE("on the tape, alone and merged with local attention, the gradients are
     CHECK(testing::tape_gradient_error(constant, q, k, v) < 1e-6);
 }
 
+TEST_CASE("retrieved pairs that are constants get no gradient, and the queries the same as if they were none") {
+    const Retrieved<float> in({2, 3, 2, 4}, 5, 3, 9);
+    const auto replayed = [&](bool q, bool keys, bool values) {
+        const std::tuple inputs(Variable<float, 4>(in.q, q), Variable<float, 5>(in.keys, keys),
+                                Variable<float, 5>(in.values, values));
+        Tape tape;
+        const auto on_tape = [&](const auto&... x) { return retrieved_attention(tape, x...).o; };
+        const Variable<float, 4> o = std::apply(on_tape, inputs);
+        testing::replay(tape, o, full<float, 4>({2, 3, 2, 3}, 1.0f));
+        return inputs;
+    };
+    const auto all = replayed(true, true, true), only_q = replayed(true, false, false), only_keys = replayed(false, true, false),
+               only_values = replayed(false, false, true);
+    CHECK(std::get<0>(only_q).gradient() == std::get<0>(all).gradient());
+    CHECK_FALSE((std::get<1>(only_q).has_gradient() || std::get<2>(only_q).has_gradient()));
+    CHECK(std::get<1>(only_keys).gradient() == std::get<1>(all).gradient());
+    CHECK_FALSE((std::get<0>(only_keys).has_gradient() || std::get<2>(only_keys).has_gradient()));
+    CHECK(std::get<2>(only_values).gradient() == std::get<2>(all).gradient());
+    CHECK_FALSE((std::get<0>(only_values).has_gradient() || std::get<1>(only_values).has_gradient()));
+}
+
 TEST_CASE("attention to retrieved pairs is bitwise the same for one thread and for two") {
     const Retrieved<float> in({2, 9, 3, 8}, 32, 8, 7);
     const AttentionResult<float> result = retrieved_attention(in.q, in.keys, in.values);
     const auto gradients = [&] {
         Tensor<float, 4> d_q = zeros_like(in.q);
         Tensor<float, 5> d_keys = zeros_like(in.keys), d_values = zeros_like(in.values);
-        retrieved_attention_vjp(in.q, in.keys, in.values, 1.0f, result.o, result.log_sum_exp, in.q, nullptr, d_q, d_keys, d_values);
+        retrieved_attention_vjp(in.q, in.keys, in.values, 1.0f, result.o, result.log_sum_exp, in.q, nullptr, &d_q, &d_keys,
+                                &d_values);
         return std::tuple{d_q, d_keys, d_values};
     };
-    const Index before = threads();
-    set_threads(1);
+    const testing::WithThreads scope(1);
     const AttentionResult<float> one = retrieved_attention(in.q, in.keys, in.values);
     const auto d_one = gradients();
     set_threads(2);
     CHECK(one.o.storage() == retrieved_attention(in.q, in.keys, in.values).o.storage());
     const auto d_two = gradients();
-    set_threads(before);
     CHECK(std::get<0>(d_one).storage() == std::get<0>(d_two).storage());
     CHECK(std::get<1>(d_one).storage() == std::get<1>(d_two).storage());
     CHECK(std::get<2>(d_one).storage() == std::get<2>(d_two).storage());
@@ -241,6 +266,10 @@ TEST_CASE("queries that do not fit a memory are refused") {
     KeyValueMemory<float> memory(2, 3);
     CHECK_THROWS_WITH_AS(memory_attention(zeros<float, 4>({1, 2, 4, 5}), memory),
                          "memory_attention: q has shape (1, 2, 4, 5), expected (1, -1, -1, 3) (-1: any)", ShapeError);
+    Tape tape;
+    for (const Index top_k : {0, 2})
+        CHECK_THROWS_WITH_AS(memory_attention(tape, Variable<float, 4>(zeros<float, 4>({1, 2, 4, 5})), memory, top_k),
+                             "memory_attention: q has shape (1, 2, 4, 5), expected (1, -1, -1, 3) (-1: any)", ShapeError);
     CHECK_THROWS_WITH_AS(memory_attention(zeros<float, 4>({1, 2, 3, 3}), memory),
                          "memory_attention: q has 3 heads, no multiple of the 2 of the memory", ShapeError);
     CHECK_THROWS_WITH_AS(memory_attention(zeros<float, 4>({1, 2, 4, 3}), memory, 0.0f),

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <tuple>
 #include <vector>
 
 #include "fot/core/random.hpp"
@@ -68,9 +69,10 @@ double difference_from_plain(Index queries, Index keys, Index width, Index value
     const Plain plain = plain_softmax(q, k, v, static_cast<double>(scale), visibility);
     double worst = 0;
     for (Index t = 0; t < queries; ++t) {
-        worst =
-            std::max(worst, std::abs(static_cast<double>(softmax.log_sum_exp(t)) - plain.log_sum_exp[static_cast<std::size_t>(t)]));
-        for (Index e = 0; e < value_width; ++e) worst = std::max(worst, std::abs(static_cast<double>(o(t, e)) - plain.o(t, e)));
+        worst = testing::worse(
+            worst, std::abs(static_cast<double>(softmax.log_sum_exp(t)) - plain.log_sum_exp[static_cast<std::size_t>(t)]));
+        for (Index e = 0; e < value_width; ++e)
+            worst = testing::worse(worst, std::abs(static_cast<double>(o(t, e)) - plain.o(t, e)));
     }
     return worst;
 }
@@ -220,6 +222,9 @@ TEST_CASE("a head is addressed in place") {
         for (Index d = 0; d < 5; ++d) CHECK(head.at(t)[d] == x(1, t, 2, d));
     head_view(x, 0, 1).rows_from(2, 1).at(0)[3] = -1;
     CHECK(x(0, 2, 1, 3) == -1);
+    const HeadView<float> of_matrix = head_view(matrix(row(x, 1, 0, 2), 3, 5, 20));
+    CHECK((of_matrix.rows == 3 && of_matrix.width == 5 && of_matrix.at(2) == row(x, 1, 2, 2)));
+    CHECK_THROWS_WITH_AS(head_view(transpose(matrix(x.data(), 3, 5))), "head_view: a transposed view of 3 x 5 numbers", ShapeError);
 }
 
 TEST_CASE("the gradient of one visit is that of finite differences, at any width and with what was there before") {
@@ -270,4 +275,67 @@ TEST_CASE("the gradient of one visit is that of finite differences, at any width
         CHECK(testing::gradient_error(k, d_k, loss) < 1e-6);
         CHECK(testing::gradient_error(v, d_v, loss) < 1e-6);
     }
+}
+
+TEST_CASE("views that do not fit the queries are refused by name") {
+    const Tensor<float, 2> q = zeros<float, 2>({2, 3}), k = zeros<float, 2>({4, 3}), v = zeros<float, 2>({4, 5}),
+                           narrow = zeros<float, 2>({4, 2}), few = zeros<float, 2>({3, 5}), wide = zeros<float, 2>({4, 40});
+    RunningSoftmax<float> softmax(view(q), 5, 1.0f), no_values(view(q), 0, 1.0f);
+    CHECK_NOTHROW(softmax.attend(view(k), view(v)));
+    CHECK_THROWS_WITH_AS(softmax.attend(view(narrow), view(v)), "RunningSoftmax: keys has shape (4, 2), expected (4, 3)",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(softmax.attend(view(k), view(few)), "RunningSoftmax: values has shape (3, 5), expected (4, 5)",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(softmax.attend(view(k), view(wide)), "RunningSoftmax: values has shape (4, 40), expected (4, 5)",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(softmax.attend(view(k), {}), "RunningSoftmax: values has shape (0, 0), expected (4, 5)", ShapeError);
+    CHECK_THROWS_WITH_AS(no_values.attend(view(k), view(v)), "RunningSoftmax: values has shape (4, 5), expected (4, 0)",
+                         ShapeError);
+    Tensor<float, 2> o = zeros<float, 2>({2, 5}), more = zeros<float, 2>({3, 5}), wider = zeros<float, 2>({2, 6});
+    CHECK_NOTHROW(softmax.write(view(o)));
+    CHECK_THROWS_WITH_AS(softmax.write(view(more)), "RunningSoftmax: o has shape (3, 5), expected (2, 5)", ShapeError);
+    CHECK_THROWS_WITH_AS(softmax.write(view(wider)), "RunningSoftmax: o has shape (2, 6), expected (2, 5)", ShapeError);
+
+    Tensor<float, 2> d_q = zeros_like(q), d_k = zeros_like(k), d_v = zeros_like(v), wrong = zeros<float, 2>({1, 1});
+    const std::vector<float> numbers(2, 0.0f);
+    const auto gradients = [&](const Tensor<float, 2>& keys, const Tensor<float, 2>& values, const Tensor<float, 2>& d_o,
+                               Tensor<float, 2>& to_q, Tensor<float, 2>& to_k, Tensor<float, 2>& to_v) {
+        softmax_attention_vjp<float>(view(q), view(keys), view(values), 1.0f, {}, numbers.data(), numbers.data(), view(d_o),
+                                     view(to_q), view(to_k), view(to_v));
+    };
+    CHECK_NOTHROW(gradients(k, v, o, d_q, d_k, d_v));
+    CHECK_THROWS_WITH_AS(gradients(narrow, v, o, d_q, d_k, d_v), "softmax_attention vjp: keys has shape (4, 2), expected (4, 3)",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(gradients(k, few, o, d_q, d_k, d_v), "softmax_attention vjp: values has shape (3, 5), expected (4, 5)",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(gradients(k, v, more, d_q, d_k, d_v), "softmax_attention vjp: d_o has shape (3, 5), expected (2, 5)",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(gradients(k, v, o, wrong, d_k, d_v), "softmax_attention vjp: d_q has shape (1, 1), expected (2, 3)",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(gradients(k, v, o, d_q, wrong, d_v), "softmax_attention vjp: d_keys has shape (1, 1), expected (4, 3)",
+                         ShapeError);
+    CHECK_THROWS_WITH_AS(gradients(k, v, o, d_q, d_k, wrong), "softmax_attention vjp: d_values has shape (1, 1), expected (4, 5)",
+                         ShapeError);
+}
+
+TEST_CASE("a gradient that nobody needs is left out, and the others are bitwise the same") {
+    Random random(6);
+    const auto some = [&](Index rows, Index width) { return normal_tensor<float, 2>({rows, width}, 1, random); };
+    const Tensor<float, 2> q = some(70, 3), k = some(300, 3), v = some(300, 2), d_o = some(70, 2);
+    RunningSoftmax<float> softmax(view(q), 2, 1.0f);
+    softmax.attend(view(k), view(v));
+    std::vector<float> log_sum_exp, delta(70, 0.5f);
+    for (Index t = 0; t < 70; ++t) log_sum_exp.push_back(softmax.log_sum_exp(t));
+    const auto gradients = [&](bool of_q, bool of_k, bool of_v) {
+        Tensor<float, 2> d_q = zeros_like(q), d_k = zeros_like(k), d_v = zeros_like(v);
+        const HeadView<float> none{};
+        softmax_attention_vjp<float>(view(q), view(k), view(v), 1.0f, {}, log_sum_exp.data(), delta.data(), view(d_o),
+                                     of_q ? view(d_q) : none, of_k ? view(d_k) : none, of_v ? view(d_v) : none);
+        return std::tuple(d_q, d_k, d_v);
+    };
+    const auto all = gradients(true, true, true);
+    const Tensor<float, 2> zero_q = zeros_like(q), zero_k = zeros_like(k), zero_v = zeros_like(v);
+    CHECK(gradients(true, false, false) == std::tuple(std::get<0>(all), zero_k, zero_v));
+    CHECK(gradients(false, true, false) == std::tuple(zero_q, std::get<1>(all), zero_v));
+    CHECK(gradients(false, false, true) == std::tuple(zero_q, zero_k, std::get<2>(all)));
 }

@@ -43,8 +43,8 @@ int main(int argc, char** argv) {
         reset_peak_bytes();
         const double before = static_cast<double>(allocator_statistics().in_use);
         const AttentionResult<float> result = crossbatch_attention(q, k, v, context_k, context_v, table, options);
-        crossbatch_attention_vjp(q, k, v, context_k, context_v, table, options, result.o, result.log_sum_exp, d_o, nullptr, d_q,
-                                 d_k, d_v, d_context_k, d_context_v);
+        crossbatch_attention_vjp(q, k, v, context_k, context_v, table, options, result.o, result.log_sum_exp, d_o, nullptr, &d_q,
+                                 &d_k, &d_v, &d_context_k, &d_context_v);
         const double output = static_cast<double>(4 * (result.o.size() + result.log_sum_exp.size()));
         peak = std::max(peak, static_cast<double>(allocator_statistics().peak) - before - output);
     });

@@ -7,7 +7,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
-#include "fot/core/blas.hpp"
+#include "fot/core/blas_kernels.hpp"
 #include "fot/core/random.hpp"
 #include "support/timing.hpp"
 

@@ -45,7 +45,7 @@ int main(int argc, char** argv) {
         Variable<float, 3> x = model.embed(tape, tokens);
         for (Index i = 0; i < 2; ++i) x = model.layer(i).local(tape, x);
         const Variable<float, 3> h = model.layer(2).normalized(tape, x);
-        return Heads<float>{{}, model.layer(2).keys(tape, h), model.layer(2).values(tape, h)};
+        return KeysAndValues<float>{model.layer(2).keys(tape, h), model.layer(2).values(tape, h)};
     };
     const auto random_tokens = [&](Index rows) {
         Tokens tokens = empty<std::int32_t, 2>({rows, length});
@@ -63,10 +63,10 @@ int main(int argc, char** argv) {
             tokens.push_back(random_tokens(std::min(block, windows - first)));
             first += extent(tokens.back(), 0);
         }
-        std::vector<Heads<float>> results(tokens.size());
+        std::vector<KeysAndValues<float>> results(tokens.size());
         parallel_for(static_cast<Index>(tokens.size()),
                      [&](Index i) { results[static_cast<std::size_t>(i)] = keys_and_values(tokens[static_cast<std::size_t>(i)]); });
-        for (const Heads<float>& result : results)
+        for (const KeysAndValues<float>& result : results)
             memory.append(reshaped<3>(result.k.value(), {extent(result.k.value(), 0) * length, heads, width}),
                           reshaped<3>(result.v.value(), {extent(result.v.value(), 0) * length, heads, width}), 0);
     }

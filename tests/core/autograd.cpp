@@ -259,6 +259,34 @@ TEST_CASE("only a loss of one number can be replayed") {
     CHECK(numbers_of(x.gradient()) == std::vector<double>{2, 4});
 }
 
+TEST_CASE("a loss that reaches no parameter is refused, and so is a tape without steps") {
+    const Scalar constant(vector_of({2})), x(vector_of({3}), true);
+    Tape tape, inference(Tape::inference);
+    const char* no_parameter = "Tape::backward: the loss depends on no parameter, or was made in inference";
+    CHECK_THROWS_WITH_AS(tape.backward(sum(tape, product(tape, constant, constant))), no_parameter, ConfigError);
+    CHECK_THROWS_WITH_AS(inference.backward(sum(inference, x)), no_parameter, ConfigError);
+    const Scalar loss = sum(tape, product(tape, x, x));
+    CHECK_THROWS_WITH_AS(inference.backward(loss), "Tape::backward: nothing is recorded, or it was replayed before", ConfigError);
+    CHECK_THROWS_WITH_AS(tape.backward(constant), no_parameter, ConfigError);
+    CHECK_FALSE(constant.has_gradient());
+    CHECK_FALSE(x.has_gradient());
+    CHECK(tape.size() == 2);
+    tape.backward(loss);
+    CHECK_THROWS_WITH_AS(tape.backward(loss), "Tape::backward: nothing is recorded, or it was replayed before", ConfigError);
+    CHECK(x.gradient()(0) == 6);
+}
+
+TEST_CASE("a replay passes down the gradients that results were given by hand") {
+    const Scalar x(vector_of({3, 5}), true);
+    Tape tape;
+    const Scalar square = product(tape, x, x), twice = product(tape, x, Scalar(vector_of({2, 2})));
+    square.gradient() = vector_of({1, 0});
+    twice.gradient() = vector_of({10, 100});
+    tape.replay();
+    CHECK(numbers_of(x.gradient()) == std::vector<double>{6 + 20, 200});
+    CHECK(tape.size() == 0);
+}
+
 TEST_CASE("an exception of a step comes out of the replay") {
     const Scalar x(vector_of({1}), true);
     Tape tape;

@@ -37,6 +37,14 @@ TEST_CASE("some bfloat16 by hand") {
     CHECK(to_float(to_bfloat16(3.14159265f)) == 3.140625f);
 }
 
+TEST_CASE("a bfloat16 is the upper half of a float") {
+    CHECK(from_bits(0x3f80) == 1.0f);
+    CHECK(from_bits(0xc0a0) == -5.0f);
+    CHECK(from_bits(0x0001) == std::ldexp(1.0f, -133));
+    CHECK(std::isinf(from_bits(0x7f80)));
+    CHECK(std::isnan(from_bits(0x7fc0)));
+}
+
 TEST_CASE("every bfloat16 survives expanding and rounding") {
     for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
         const float x = from_bits(bits);

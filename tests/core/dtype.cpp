@@ -28,7 +28,7 @@ TEST_CASE("the table of facts is in the order of the enumeration") {
 TEST_CASE("every half-precision pattern widens to the number it stands for") {
     for (std::uint32_t bits = 0; bits < 0x10000; ++bits) {
         const std::uint32_t exponent = bits >> 10 & 31, fraction = bits & 1023;
-        const float sign = bits & 0x8000 ? -1.0f : 1.0f, number = detail::StoredHalf{static_cast<std::uint16_t>(bits)}.number();
+        const float sign = bits & 0x8000 ? -1.0f : 1.0f, number = to_float(detail::StoredHalf{static_cast<std::uint16_t>(bits)});
         if (exponent == 31 && fraction != 0) {
             REQUIRE(std::isnan(number));
             continue;
@@ -39,12 +39,4 @@ TEST_CASE("every half-precision pattern widens to the number it stands for") {
         REQUIRE(static_cast<double>(number) == sign * expected);
         REQUIRE(std::signbit(number) == (sign < 0));
     }
-}
-
-TEST_CASE("a bfloat16 is the upper half of a float") {
-    CHECK(detail::StoredBfloat{0x3f80}.number() == 1.0f);
-    CHECK(detail::StoredBfloat{0xc0a0}.number() == -5.0f);
-    CHECK(detail::StoredBfloat{0x0001}.number() == std::ldexp(1.0f, -133));
-    CHECK(std::isinf(detail::StoredBfloat{0x7f80}.number()));
-    CHECK(std::isnan(detail::StoredBfloat{0x7fc0}.number()));
 }

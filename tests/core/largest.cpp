@@ -34,6 +34,26 @@ TEST_CASE("the largest of no numbers is minus infinity, and so is that of masked
     CHECK(largest(masked.data(), 40) == -infinity);
 }
 
+TEST_CASE("log-sum-exp: hand numbers, without overflow, of masked scores and of none") {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    const double scores[] = {std::log(6.0), std::log(3.0), -infinity, std::log(1.0)};
+    CHECK(log_sum_exp(scores, 4) == doctest::Approx(std::log(10.0)).epsilon(1e-15));
+    CHECK(log_sum_exp(scores, 1) == std::log(6.0));
+    const float large[] = {3e38f, 3e38f};
+    CHECK(log_sum_exp(large, 2) == static_cast<double>(3e38f));
+    const float small[] = {-5000, -5000};
+    CHECK(log_sum_exp(small, 2) == doctest::Approx(-5000 + std::log(2.0)).epsilon(1e-15));
+    CHECK(log_sum_exp(scores + 2, 1) == -infinity);
+    CHECK(log_sum_exp(scores, 0) == -infinity);
+}
+
+TEST_CASE("log-sum-exp names a score that is no number or infinite") {
+    const double nan[] = {1, std::nan("")};
+    const float infinite[] = {std::numeric_limits<float>::infinity(), 1};
+    CHECK_THROWS_WITH_AS(log_sum_exp(nan, 2), "log_sum_exp: score 1 is nan", NumericError);
+    CHECK_THROWS_WITH_AS(log_sum_exp(infinite, 2), "log_sum_exp: score 0 is inf", NumericError);
+}
+
 TEST_CASE("a NaN is smaller than everything else, wherever it stands") {
     const double nan = std::numeric_limits<double>::quiet_NaN();
     for (std::size_t at = 0; at < 70; ++at) {

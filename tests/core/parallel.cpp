@@ -7,20 +7,10 @@
 #include <stdexcept>
 #include <vector>
 
+#include "support/with_threads.hpp"
+
 using namespace fot;
-
-namespace {
-
-/// Restores the number of threads at the end of the scope.
-struct WithThreads {
-    Index before = threads();
-    explicit WithThreads(Index count) { set_threads(count); }
-    WithThreads(const WithThreads&) = delete;
-    WithThreads& operator=(const WithThreads&) = delete;
-    ~WithThreads() { set_threads(before); }
-};
-
-}  // namespace
+using testing::WithThreads;
 
 TEST_CASE("every iteration runs exactly once") {
     for (const Index thread_count : {1, 2, 3}) {

@@ -19,6 +19,15 @@ TEST_CASE("splitmix64 spreads the seed over the state") {
           Random::State{0xe4d971771b652c20, 0xe99ff867dbf682c9, 0x382ff84cb27281e9, 0x6d1db36ccba982d2});
 }
 
+TEST_CASE("mixed bits are those of splitmix64, and no two numbers mix to the same") {
+    CHECK(mixed_bits(0x9e3779b97f4a7c15u) == Random(0).state[0]);
+    CHECK(mixed_bits(0) == 0);
+    std::vector<std::uint64_t> mixed(1000);
+    for (std::size_t i = 0; i < mixed.size(); ++i) mixed[i] = mixed_bits(i);
+    std::sort(mixed.begin(), mixed.end());
+    CHECK(std::adjacent_find(mixed.begin(), mixed.end()) == mixed.end());
+}
+
 TEST_CASE("the generator gives the known numbers of xoshiro256**") {
     Random from_state(0);
     from_state.state = {1, 2, 3, 4};
@@ -181,5 +190,7 @@ TEST_CASE("a float tensor holds the rounded numbers of the double one, and none 
     Tensor<double, 1> filled = zeros<double, 1>({50});
     Random c(17);
     fill_normal(filled, 2.0, c);
+    CHECK_THROWS_WITH_AS(fill_normal(filled, std::nan(""), c), "fill_normal: standard deviation nan, expected a finite number",
+                         ConfigError);
     CHECK(std::equal(y.data(), y.data() + 50, filled.data()));
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "fot/core/random.hpp"
+#include "support/difference.hpp"
 
 using namespace fot;
 
@@ -77,7 +78,7 @@ TEST_CASE_TEMPLATE("a tile product is the plain loop for all rows, columns and d
                             const double errors[] = {
                                 std::abs(static_cast<double>(fresh[at]) - exact),
                                 std::abs(static_cast<double>(added[at]) - static_cast<double>(before[at]) - exact)};
-                            for (const double error : errors) worst = error <= worst ? worst : error;
+                            for (const double error : errors) worst = testing::worse(worst, error);
                         }
                     CAPTURE(rows);
                     CAPTURE(columns);
@@ -104,7 +105,7 @@ TEST_CASE_TEMPLATE("only the wanted columns and the wanted depth of the right fa
                     if (j >= used_columns && j < written) continue;
                     const double expected = j < used_columns ? x.expected(i, j, used_depth) : 77;
                     const double error = std::abs(static_cast<double>(c[static_cast<std::size_t>(i * leading + j)]) - expected);
-                    worst = error <= worst ? worst : error;
+                    worst = testing::worse(worst, error);
                 }
             CHECK(worst < tolerance<Real>);
         }

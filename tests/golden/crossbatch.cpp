@@ -63,16 +63,16 @@ void check(Case& golden, const Tolerance& tolerance) {
     AttentionOptions<Real> options;
     options.scale = static_cast<Real>(golden.entry().value("softmax_scale", 1 / std::sqrt(static_cast<double>(width))));
     options.causal = bias.causal;
-    if (bias.more || !bias.causal) options.local_bias = &bias.numbers;
+    if (bias.more || !bias.causal) options.local_bias = bias.numbers;
 
     for (const RotaryLayout layout : {RotaryLayout::interleaved, RotaryLayout::half_split}) {
         const std::string suffix = layout == RotaryLayout::interleaved ? "" : "_hf";
         const Variable<Real, 4> query(golden.tensor<Real, 4>("query" + suffix), true),
             key(golden.tensor<Real, 4>("key" + suffix), true), value(golden.tensor<Real, 4>("value"), true);
         Tape tape;
-        const Variable<Real, 4> q = rotary(tape, query, angles, positions, layout),
-                                k = rotary(tape, key, angles, positions, layout);
-        const Variable<Real, 4> context_k = rotary(tape, key, angles, first, layout);
+        const Variable<Real, 4> q = rotate(tape, query, positions, angles, layout),
+                                k = rotate(tape, key, positions, angles, layout);
+        const Variable<Real, 4> context_k = rotate(tape, key, first, angles, layout);
         const Variable<Real, 4> o = crossbatch_attention(tape, q, k, value, context_k, value, table, options).o;
         testing::replay(tape, o, d_o);
 

@@ -5,6 +5,8 @@
 /// as (B,T,H,K).
 ///
 /// Read first: memory/key_value_memory.hpp, attention/memory_attention.hpp.   Read next: golden/data_pipeline.cpp.
+#include "fot/attention/causal_attention.hpp"
+#include "fot/attention/gate.hpp"
 #include "fot/attention/memory_attention.hpp"
 #include "fot/memory/key_value_memory.hpp"
 #include "fot/nn/norm.hpp"

@@ -180,7 +180,7 @@ TEST_CASE("value and gradients are bitwise the same for one thread and for two")
     const Tensor<float, 4> q = normal_tensor<float, 4>({4, 20, 4, 8}, 1, random),
                            k = normal_tensor<float, 4>({4, 20, 2, 8}, 1, random);
     const ContextTable table = previous_contexts(4, 1, 3);
-    const Index before = threads();
+    const testing::WithThreads scope(1);
     for (const Index hardest : {0, 7}) {
         const auto run = [&, hardest] {
             return hardest == 0 ? contrastive_loss(q, k, table) : hard_contrastive_loss(q, k, table, hardest);
@@ -193,7 +193,6 @@ TEST_CASE("value and gradients are bitwise the same for one thread and for two")
         CHECK(one.d_q.storage() == two.d_q.storage());
         CHECK(one.d_context_k.storage() == two.d_context_k.storage());
     }
-    set_threads(before);
 }
 
 TEST_CASE("a table without positives or without negatives gives no contrast and is refused") {
@@ -215,9 +214,18 @@ TEST_CASE("a table without positives or without negatives gives no contrast and 
     const Tensor<double, 4> no_keys = zeros<double, 4>({2, 0, 1, 2});
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, no_keys, previous_contexts(2, 1, 1)), "contrastive_loss: contexts without keys",
                          ShapeError);
-    CHECK_THROWS_AS(hard_contrastive_loss(in.q, no_keys, previous_contexts(2, 1, 1), 1), ShapeError);
+    CHECK_THROWS_WITH_AS(hard_contrastive_loss(in.q, no_keys, previous_contexts(2, 1, 1), 1),
+                         "hard_contrastive_loss: contexts without keys", ShapeError);
     Tape tape;
     const Variable<double, 4> q(in.q), k(in.k);
     CHECK_THROWS_WITH_AS(contrastive_loss(tape, q, k, previous_contexts(2, 1, 1), 0, 1.0, std::nan("")),
                          "contrastive_loss: weight nan, expected a finite number", ConfigError);
+}
+
+TEST_CASE("a score that is not a number is no contrast") {
+    Inputs in({2, 1, 1, 2}, 2, 1, 1, 11);
+    in.q(1, 0, 0, 0) = std::nan("");
+    CHECK_THROWS_WITH_AS(contrastive_loss(in.q, in.k, previous_contexts(2, 1, 1)), "log_sum_exp: score 0 is nan", NumericError);
+    CHECK_THROWS_WITH_AS(hard_contrastive_loss(in.q, in.k, previous_contexts(2, 1, 1), 1), "log_sum_exp: score 0 is nan",
+                         NumericError);
 }

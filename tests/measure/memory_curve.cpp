@@ -3,8 +3,12 @@
 #include <doctest/doctest.h>
 
 #include "fot/core/random.hpp"
+#include "fot/model/inference.hpp"
+#include "support/random_tokens.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
+using testing::random_documents;
 
 namespace {
 
@@ -16,17 +20,6 @@ TransformerConfig small_config() {
             .heads = 2,
             .memory_heads = 2,
             .feed_forward = 12};
-}
-
-std::vector<TokenDocument> random_documents(const std::vector<Index>& lengths, std::uint64_t seed) {
-    Random random(seed);
-    std::vector<TokenDocument> documents;
-    for (const Index length : lengths) {
-        TokenDocument document;
-        for (Index t = 0; t < length; ++t) document.tokens.push_back(static_cast<std::int32_t>(random.below(11)));
-        documents.push_back(document);
-    }
-    return documents;
 }
 
 Tokens window_of(const TokenDocument& document, Index first, Index count) {
@@ -60,19 +53,6 @@ PerplexityMeter one_by_one(Transformer<double>& model, const std::vector<TokenDo
 
 }  // namespace
 
-TEST_CASE("scored windows are whole, evenly spread, the last one among them") {
-    CHECK(scored_windows(1000, 10, 3) == std::vector<Index>{32, 65, 98});  // 99 whole windows with a token behind them
-    CHECK(scored_windows(31, 10, 8) == std::vector<Index>{0, 1, 2});
-    CHECK(scored_windows(30, 10, 8) == std::vector<Index>{0, 1});
-    CHECK(scored_windows(10, 10, 8).empty());
-    CHECK(scored_windows(0, 10, 8).empty());
-    CHECK(scored_windows(61, 10, 2, 30) == std::vector<Index>{3, 5});  // of windows 3, 4, 5
-    CHECK(scored_windows(61, 10, 8, 31) == std::vector<Index>{4, 5});
-    CHECK(scored_windows(61, 10, 8, 60).empty());
-    CHECK_THROWS_WITH_AS(scored_windows(30, 0, 1), "scored_windows: 1 windows of 0 tokens from token 0 on make no sense",
-                         ConfigError);
-}
-
 TEST_CASE("one pass over the stream gives what a pass per memory size gives") {
     for (const Integration integration : {Integration::merged, Integration::gated})
         for (const Index key_heads : {0, 1}) {
@@ -103,6 +83,20 @@ TEST_CASE("one pass over the stream gives what a pass per memory size gives") {
         }
 }
 
+TEST_CASE("a condition that is asked for twice is measured once") {
+    Random random(18);
+    Transformer<double> model(small_config(), random);
+    const auto documents = random_documents({50, 30}, 19);
+    const MemoryCondition none{.tokens = 0, .top_k = 4}, some{.tokens = 20, .top_k = 4};
+    const auto once = memory_curve(model, documents, {}, {.conditions = {none, some}, .window = 5}),
+               twice = memory_curve(model, documents, {}, {.conditions = {some, none, some}, .window = 5});
+    CHECK(twice.size() == 2);
+    for (const MemoryCondition& condition : {none, some}) {
+        CHECK(twice.at(condition).nats() == once.at(condition).nats());
+        CHECK(twice.at(condition).tokens() == once.at(condition).tokens());
+    }
+}
+
 TEST_CASE("other documents matter to the multi-document memory alone") {
     Random random(4);
     Transformer<double> model(small_config(), random);
@@ -123,14 +117,12 @@ TEST_CASE("the numbers do not depend on the number of threads, the rounded memor
     const auto documents = random_documents({300}, 9), before = random_documents({500}, 10);
     MemoryCurveOptions options{.conditions = {{MemoryScope::multi_document, 400, 8}, {MemoryScope::multi_document, 400, 0}},
                                .window = 40};
-    const Index before_test = threads();
-    set_threads(1);
+    const testing::WithThreads scope(1);
     const auto alone = memory_curve(model, documents, before, options);
     set_threads(2);
     const auto shared = memory_curve(model, documents, before, options);
     options.storage = Storage::bfloat16;
     const auto rounded = memory_curve(model, documents, before, options);
-    set_threads(before_test);
     for (const MemoryCondition& condition : options.conditions) {
         CHECK(alone.at(condition).nats()[0] == doctest::Approx(shared.at(condition).nats()[0]).epsilon(1e-5));
         CHECK(rounded.at(condition).nats()[0] != shared.at(condition).nats()[0]);

@@ -104,4 +104,6 @@ TEST_CASE("a layer without memory, and a top_k of zero, are refused") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(inspect_window(model, 1, tokens_of(3, 4), state, 0), "inspect_window: top_k 0, expected 1 or more",
                          ConfigError);
+    CHECK_THROWS_WITH_AS(inspect_window(model, 1, zeros<std::int32_t, 2>({2, 4}), state),
+                         "inspect_window: 2 batch entries, expected 1", ShapeError);
 }

@@ -54,6 +54,19 @@ TEST_CASE("a model that is a little better on every document is better by the pa
     CHECK(bits.interval.high < 0);
 }
 
+TEST_CASE("scored windows are whole, evenly spread, the last one among them") {
+    CHECK(scored_windows(1000, 10, 3) == std::vector<Index>{32, 65, 98});  // 99 whole windows with a token behind them
+    CHECK(scored_windows(31, 10, 8) == std::vector<Index>{0, 1, 2});
+    CHECK(scored_windows(30, 10, 8) == std::vector<Index>{0, 1});
+    CHECK(scored_windows(10, 10, 8).empty());
+    CHECK(scored_windows(0, 10, 8).empty());
+    CHECK(scored_windows(61, 10, 2, 30) == std::vector<Index>{3, 5});  // of windows 3, 4, 5
+    CHECK(scored_windows(61, 10, 8, 31) == std::vector<Index>{4, 5});
+    CHECK(scored_windows(61, 10, 8, 60).empty());
+    CHECK_THROWS_WITH_AS(scored_windows(30, 0, 1), "scored_windows: 1 windows of 0 tokens from token 0 on make no sense",
+                         ConfigError);
+}
+
 TEST_CASE("wrong inputs of the perplexity meter are named") {
     PerplexityMeter meter, other;
     CHECK_THROWS_WITH_AS(meter.perplexity(1), "bootstrap_ratio: no documents", DataError);

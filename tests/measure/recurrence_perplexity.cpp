@@ -3,8 +3,11 @@
 #include <doctest/doctest.h>
 
 #include "fot/core/random.hpp"
+#include "fot/measure/memory_curve.hpp"
+#include "support/random_tokens.hpp"
 
 using namespace fot;
+using testing::random_documents;
 
 namespace {
 
@@ -18,16 +21,6 @@ Transformer<double> small_model(Index layers) {
                                 .memory_heads = 1,
                                 .feed_forward = 12},
                                random);
-}
-
-std::vector<TokenDocument> random_documents(const std::vector<Index>& lengths) {
-    Random random(2);
-    std::vector<TokenDocument> documents;
-    for (const Index length : lengths) {
-        documents.emplace_back();
-        for (Index t = 0; t < length; ++t) documents.back().tokens.push_back(static_cast<std::int32_t>(random.below(11)));
-    }
-    return documents;
 }
 
 /// The same by reading every window of every document in order.
@@ -58,7 +51,7 @@ PerplexityMeter window_by_window(Transformer<double>& model, const std::vector<T
 }  // namespace
 
 TEST_CASE("states reach back a window a layer, so that much is read") {
-    const std::vector<TokenDocument> documents = random_documents({61, 4, 90, 5});
+    const std::vector<TokenDocument> documents = random_documents({61, 4, 90, 5}, 2);
     for (const Index layers : {1, 2, 3}) {
         Transformer<double> model = small_model(layers);
         for (const Index from : {0, 30}) {
@@ -72,7 +65,7 @@ TEST_CASE("states reach back a window a layer, so that much is read") {
 }
 
 TEST_CASE("the first window of a document is that of a standard transformer, at the places of memory_curve") {
-    const std::vector<TokenDocument> documents = random_documents({8, 7});
+    const std::vector<TokenDocument> documents = random_documents({8, 7}, 2);
     Transformer<double> model = small_model(2);
     const auto curve = memory_curve(model, documents, {}, {.conditions = {{.tokens = 0}}, .window = 6});
     CHECK(bits_per_byte_difference(recurrence_perplexity(model, documents, 6), curve.begin()->second, 1).value ==
@@ -82,10 +75,10 @@ TEST_CASE("the first window of a document is that of a standard transformer, at 
 TEST_CASE("documents that are too short, and sizes that make no sense, are refused") {
     Transformer<double> model = small_model(1);
     CHECK_THROWS_WITH_AS(
-        recurrence_perplexity(model, random_documents({20, 30}), 5, 8, 40),
+        recurrence_perplexity(model, random_documents({20, 30}, 2), 5, 8, 40),
         "recurrence_perplexity: none of the 2 documents has a window of 5 tokens and a target behind it at token 40 or "
         "later",
         DataError);
-    CHECK_THROWS_WITH_AS(recurrence_perplexity(model, random_documents({20}), 0), doctest::Contains("windows of 0 tokens"),
+    CHECK_THROWS_WITH_AS(recurrence_perplexity(model, random_documents({20}, 2), 0), doctest::Contains("windows of 0 tokens"),
                          ConfigError);
 }

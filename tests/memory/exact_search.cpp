@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "fot/core/random.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 
@@ -162,7 +163,7 @@ TEST_CASE("the number of threads does not change a bit") {
     Random random(8);
     const Tensor<float, 2> keys = normal_tensor<float, 2>({20011, 16}, 1.0, random);
     const Tensor<float, 2> whole = whole_numbers(20011, 16, random, 1);
-    const Index before = threads();
+    const testing::WithThreads scope(1);
     for (const Index query_count : {1, 100, 1300}) {
         const Tensor<float, 2> queries = normal_tensor<float, 2>({query_count, 16}, 1.0, random);
         const Tensor<float, 2> whole_queries = whole_numbers(query_count, 16, random, 1);
@@ -173,7 +174,6 @@ TEST_CASE("the number of threads does not change a bit") {
             CHECK(same(exact_search(keys, queries, 30), one));
             CHECK(same(exact_search(whole, whole_queries, 30), one_whole));
         }
-        set_threads(before);
     }
 }
 

@@ -4,6 +4,7 @@
 
 #include "fot/core/random.hpp"
 #include "fot/memory/exact_search.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 
@@ -120,6 +121,7 @@ TEST_CASE("beyond its capacity a memory drops the oldest entries") {
     const Tensor<float, 3> queries = normal_tensor<float, 3>({3, 1, 2}, 1.0, random);
     for (const Index capacity : {1, 100, 1024, 1500}) {
         KeyValueMemory<float> memory(1, 2, Storage::full, capacity);
+        CHECK(memory.capacity() == capacity);
         Index end = 0;
         for (const Index portion : {50, 60, 1000, 1, 2500, 437, 952}) {
             memory.append(tokens_of(keys, end, end + portion), tokens_of(values, end, end + portion), portion);
@@ -205,8 +207,7 @@ TEST_CASE("the number of threads does not change what is found") {
                            queries = normal_tensor<float, 3>({70, 3, 8}, 1.0, random);
     KeyValueMemory<float> memory(3, 8);
     memory.append(keys, keys, 0);
-    const Index before = threads();
-    set_threads(1);
+    const testing::WithThreads scope(1);
     const FoundEntries<float> one = memory.search(queries, 16);
     for (const Index count : {2, 3}) {
         set_threads(count);
@@ -214,7 +215,6 @@ TEST_CASE("the number of threads does not change what is found") {
         CHECK(many.scores == one.scores);
         CHECK(many.indices == one.indices);
     }
-    set_threads(before);
 }
 
 TEST_CASE("bad use of a memory is named") {

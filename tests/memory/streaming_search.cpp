@@ -4,6 +4,7 @@
 
 #include "fot/core/random.hpp"
 #include "fot/memory/exact_search.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 
@@ -143,13 +144,12 @@ TEST_CASE("blocks of no keys, k of zero and no queries change nothing") {
 TEST_CASE("the number of threads does not change the values kept") {
     Random random(6);
     const Tensor<float, 2> keys = whole_numbers(9000, 16, random), queries = whole_numbers(600, 16, random);
-    const Index before = threads();
+    const testing::WithThreads scope(1);
     const auto run = [&](Index count) {
         set_threads(count);
         StreamingSearch<float> search(queries, 20);
         search.add_with_values(rows(keys, 0, 4000), rows(keys, 0, 4000), 0);
         search.add_with_values(rows(keys, 4000, 9000), rows(keys, 4000, 9000), 4000);
-        set_threads(before);
         return search.values();
     };
     const Tensor<float, 3> one = run(1), three = run(3);
@@ -169,7 +169,7 @@ TEST_CASE("bad use of a streaming search is named") {
     CHECK_THROWS_WITH_AS(search.add(block, 15),
                          doctest::Contains("begins at index 15, but query 0 has already seen the keys below 16"), DataError);
     CHECK_THROWS_WITH_AS(search.add(block, std::numeric_limits<Index>::max() - 3),
-                         doctest::Contains("and would end behind the last number"), DataError);
+                         doctest::Contains("and would end beyond the last number"), DataError);
     CHECK_THROWS_WITH_AS(search.add_with_values(block, block, 20), doctest::Contains("earlier blocks came without values"),
                          ConfigError);
     StreamingSearch<float> with_values(keys, 2);

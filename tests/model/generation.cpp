@@ -2,8 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include <limits>
-
 using namespace fot;
 
 namespace {
@@ -16,41 +14,6 @@ Transformer<float> small_model() {
 }
 
 }  // namespace
-
-TEST_CASE("temperature 0, the first of top_k and a tiny top_p are greedy") {
-    const float logits[] = {0.5f, 2.0f, 2.0f, -1.0f};
-    Random random(2);
-    for (int i = 0; i < 50; ++i) {
-        CHECK(sample_token(logits, 4, {.temperature = 0}, random) == 1);
-        CHECK(sample_token(logits, 4, {.top_k = 1}, random) == 1);
-        CHECK(sample_token(logits, 4, {.top_p = 1e-9}, random) == 1);
-    }
-}
-
-TEST_CASE("tokens are drawn as often as softmax says") {
-    const double logits[] = {0.0, std::log(2.0), std::log(5.0), -std::numeric_limits<double>::infinity()};
-    Random random(3);
-    std::vector<double> counts(4, 0);
-    const int draws = 20000;
-    for (int i = 0; i < draws; ++i) ++counts[static_cast<std::size_t>(sample_token(logits, 4, {}, random))];
-    CHECK(counts[0] / draws == doctest::Approx(1.0 / 8).epsilon(0.06));
-    CHECK(counts[1] / draws == doctest::Approx(2.0 / 8).epsilon(0.06));
-    CHECK(counts[2] / draws == doctest::Approx(5.0 / 8).epsilon(0.06));
-    CHECK(counts[3] == 0);
-}
-
-TEST_CASE("top_k and top_p leave out the unlikely tokens, temperature sharpens") {
-    const double logits[] = {0.0, std::log(2.0), std::log(5.0)};
-    Random random(4);
-    double sharp = 0;
-    for (int i = 0; i < 4000; ++i) {
-        CHECK(sample_token(logits, 3, {.top_k = 2}, random) != 0);
-        CHECK(sample_token(logits, 3, {.top_p = 0.8}, random) != 0);  // 5/8 is not enough, 7/8 is
-        CHECK(sample_token(logits, 3, {.top_p = 0.6}, random) == 2);
-        sharp += sample_token(logits, 3, {.temperature = 0.5}, random) == 2 ? 1 : 0;
-    }
-    CHECK(sharp / 4000 == doctest::Approx(25.0 / 30).epsilon(0.04));
-}
 
 TEST_CASE("greedy generation is the likeliest token again and again") {
     Transformer<float> model = small_model();
@@ -99,12 +62,4 @@ TEST_CASE("generation names what is wrong") {
                          "generate: windows of 4 tokens and -1 new ones make no sense", ConfigError);
     CHECK_THROWS_WITH_AS(generate(model, {1}, 1, 4, two, {}, random), "generate: the memory state has 2 batch entries, expected 1",
                          ShapeError);
-    const float logits[] = {1.0f, std::numeric_limits<float>::quiet_NaN()};
-    CHECK_THROWS_WITH_AS(sample_token(logits, 2, {}, random), "sample_token: logit 1 is NaN", NumericError);
-    CHECK_THROWS_WITH_AS(sample_token(logits, 1, {.top_p = 0}, random), doctest::Contains("top_p 0"), ConfigError);
-    CHECK_THROWS_WITH_AS(sample_token(logits, 1, {.temperature = -1}, random), doctest::Contains("temperature -1"), ConfigError);
-    const float certain[] = {0.0f, std::numeric_limits<float>::infinity()};
-    CHECK(sample_token(certain, 2, {.temperature = 0}, random) == 1);
-    CHECK_THROWS_WITH_AS(sample_token(certain, 2, {}, random), "sample_token: the largest logit is inf, expected a finite number",
-                         NumericError);
 }

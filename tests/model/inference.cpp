@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "support/model_check.hpp"
+#include "support/random_tokens.hpp"
 
 using namespace fot;
 using namespace fot::testing;
@@ -20,19 +21,12 @@ TransformerConfig small_config() {
             .activation = Activation::swiglu};
 }
 
-Tokens random_tokens(Index rows, Index columns, std::uint64_t seed) {
-    Random random(seed);
-    Tokens tokens = empty<std::int32_t, 2>({rows, columns});
-    for (auto& token : tokens.storage()) token = static_cast<std::int32_t>(random.below(11));
-    return tokens;
-}
-
 }  // namespace
 
 TEST_CASE("with an empty memory a window is read as by a standard transformer") {
     Random random(1);
     Transformer<double> model(small_config(), random);
-    const Tokens tokens = random_tokens(2, 6, 2);
+    const Tokens tokens = random_tokens(2, 6, 11, 2);
     MemoryState<double> state(model.config(), 2);
     Tape tape(Tape::inference);
     CHECK(largest_difference(read_window(model, tokens, state), model.local(tape, tokens).value()) < 1e-12);
@@ -50,7 +44,7 @@ TEST_CASE("a window sees the one before as crossbatch sees its only positive") {
                 config.memory_positions = positions;
                 Random random(3);
                 Transformer<double> model(config, random);
-                const Tokens previous = random_tokens(2, 6, 4), current = random_tokens(2, 5, 5);
+                const Tokens previous = random_tokens(2, 6, 11, 4), current = random_tokens(2, 5, 11, 5);
                 MemoryState<double> state(config, 2);
                 read_window(model, previous, state, {.top_k = top_k});
                 const Tensor<double, 3> logits = read_window(model, current, state, {.top_k = top_k});
@@ -65,7 +59,7 @@ TEST_CASE("grouped queries read the memory of their key head") {
     config.key_heads = 1;
     Random random(6);
     Transformer<double> model(config, random);
-    const Tokens previous = random_tokens(1, 6, 7), current = random_tokens(1, 6, 8);
+    const Tokens previous = random_tokens(1, 6, 11, 7), current = random_tokens(1, 6, 11, 8);
     MemoryState<double> dense(config, 1), found(config, 1);
     read_window(model, previous, dense);
     read_window(model, previous, found);
@@ -76,7 +70,7 @@ TEST_CASE("grouped queries read the memory of their key head") {
 TEST_CASE("a cleared memory is a fresh one") {
     Random random(9);
     Transformer<double> model(small_config(), random);
-    const Tokens first = random_tokens(1, 6, 10), second = random_tokens(1, 6, 11);
+    const Tokens first = random_tokens(1, 6, 11, 10), second = random_tokens(1, 6, 11, 11);
     MemoryState<double> used(model.config(), 1), fresh(model.config(), 1);
     read_window(model, first, used);
     used.clear();
@@ -87,7 +81,7 @@ TEST_CASE("a cleared memory is a fresh one") {
 TEST_CASE("batch entries do not see each other") {
     Random random(12);
     Transformer<double> model(small_config(), random);
-    Tokens first = random_tokens(2, 6, 13), second = random_tokens(2, 6, 14);
+    Tokens first = random_tokens(2, 6, 11, 13), second = random_tokens(2, 6, 11, 14);
     MemoryState<double> one(model.config(), 2), other(model.config(), 2);
     read_window(model, first, one);
     const Tensor<double, 3> before = read_window(model, second, one);
@@ -96,8 +90,8 @@ TEST_CASE("batch entries do not see each other") {
     const Tensor<double, 3> after = read_window(model, second, other);
     double own = 0, neighbour = 0;
     for (Index i = 0; i < 6 * 11; ++i) {
-        own = std::max(own, std::abs(row(before, Index(0))[i] - row(after, Index(0))[i]));
-        neighbour = std::max(neighbour, std::abs(row(before, Index(1))[i] - row(after, Index(1))[i]));
+        own = testing::worse(own, std::abs(row(before, Index(0))[i] - row(after, Index(0))[i]));
+        neighbour = testing::worse(neighbour, std::abs(row(before, Index(1))[i] - row(after, Index(1))[i]));
     }
     CHECK(own == 0);
     CHECK(neighbour > 0);
@@ -106,7 +100,7 @@ TEST_CASE("batch entries do not see each other") {
 TEST_CASE("bfloat16 storage is close, capacity drops the oldest") {
     Random random(15);
     Transformer<double> model(small_config(), random);
-    const Tokens text = random_tokens(1, 20, 16), next = random_tokens(1, 5, 17);
+    const Tokens text = random_tokens(1, 20, 11, 16), next = random_tokens(1, 5, 11, 17);
     MemoryState<double> exact(model.config(), 1), rounded(model.config(), 1, Storage::bfloat16),
         limited(model.config(), 1, Storage::full, 5);
     for (MemoryState<double>* state : {&exact, &rounded, &limited}) read_document(model, text, 5, *state);
@@ -122,7 +116,7 @@ TEST_CASE("bfloat16 storage is close, capacity drops the oldest") {
 TEST_CASE("a document is read window by window, the last one ragged") {
     Random random(18);
     Transformer<double> model(small_config(), random);
-    const Tokens text = random_tokens(1, 8, 19);
+    const Tokens text = random_tokens(1, 8, 11, 19);
     MemoryState<double> whole(model.config(), 1), by_hand(model.config(), 1);
     const Tensor<double, 3> logits = read_document(model, text, 5, whole, {.document = 7});
     CHECK(shape_of(logits) == Shape<3>{1, 8, 11});
@@ -141,7 +135,7 @@ TEST_CASE("a document that is only remembered leaves the memory of one that was 
         TransformerConfig config = small_config();
         config.memory_layers = layers;
         Transformer<double> model(config, random);
-        const Tokens text = random_tokens(2, 13, 19), next = random_tokens(2, 4, 20);
+        const Tokens text = random_tokens(2, 13, 11, 19), next = random_tokens(2, 4, 11, 20);
         MemoryState<double> was_read(config, 2), remembered(config, 2);
         read_document(model, text, 5, was_read, {.top_k = 3});
         remember_document(model, text, 5, remembered, {.top_k = 3});
@@ -161,12 +155,12 @@ TEST_CASE("in training, gradients flow through a window but not into its memory;
         Random random(22);
         Transformer<double> model(config, random);
         MemoryState<double> state(config, 2);
-        read_window(model, random_tokens(2, 4, 23), state);
+        read_window(model, random_tokens(2, 4, 11, 23), state);
         state.clear(1);
-        read_window(model, random_tokens(2, 3, 24), state);
+        read_window(model, random_tokens(2, 3, 11, 24), state);
         CHECK(state.size(0) == 7);
         CHECK(state.size(1) == 3);
-        const Tokens current = random_tokens(2, 3, 25);
+        const Tokens current = random_tokens(2, 3, 11, 25);
         parameter_gradient_error(model.parameters(), [&](Tape& on) {
             return weighted_logits(on, window_with_memory(on, model, current, state, {.top_k = 100, .append = false}));
         });
@@ -177,7 +171,7 @@ TEST_CASE("what is cleared for one entry stays for the others") {
     Random random(26);
     Transformer<double> model(small_config(), random);
     MemoryState<double> state(model.config(), 2), kept(model.config(), 2);
-    const Tokens first = random_tokens(2, 6, 27), second = random_tokens(2, 6, 28);
+    const Tokens first = random_tokens(2, 6, 11, 27), second = random_tokens(2, 6, 11, 28);
     read_window(model, first, state);
     read_window(model, first, kept);
     state.clear(0);
@@ -194,25 +188,25 @@ TEST_CASE("inference names what is wrong") {
     Random random(20);
     Transformer<double> model(small_config(), random);
     MemoryState<double> state(model.config(), 1);
-    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(2, 3, 21), state),
+    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(2, 3, 11, 21), state),
                          "window_with_memory: 2 batch entries, the memory state has 1", ShapeError);
-    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 21), state, {.top_k = -1}),
+    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 11, 21), state, {.top_k = -1}),
                          "window_with_memory: top_k -1 is negative", ConfigError);
     Tape training;
-    CHECK_THROWS_WITH_AS(window_with_memory(training, model, random_tokens(1, 3, 21), state, {.top_k = 0}),
+    CHECK_THROWS_WITH_AS(window_with_memory(training, model, random_tokens(1, 3, 11, 21), state, {.top_k = 0}),
                          "window_with_memory: top_k 0 in training, expected 1 or more", ConfigError);
-    CHECK_THROWS_WITH_AS(read_document(model, random_tokens(1, 3, 21), 0, state),
+    CHECK_THROWS_WITH_AS(read_document(model, random_tokens(1, 3, 11, 21), 0, state),
                          "read_document: a window of 0 tokens, expected 1 or more", ConfigError);
     TransformerConfig shallow = model.config();
     shallow.layers = 1;
     shallow.memory_layers = {0};
     MemoryState<double> of_another(shallow, 1);
-    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 21), of_another),
+    CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 11, 21), of_another),
                          "window_with_memory: the memory state is of a model with other layers", ShapeError);
     shallow.memory_heads = 0;
     CHECK_THROWS_AS(MemoryState<double>(shallow, 1), ConfigError);
     CHECK_THROWS_WITH_AS(MemoryState<double>(model.config(), 0), "MemoryState: 0 batch entries, expected 1 or more", ConfigError);
-    Tokens unknown = random_tokens(1, 3, 21);
+    Tokens unknown = random_tokens(1, 3, 11, 21);
     unknown(0, 1) = 11;
     CHECK_THROWS_AS(read_window(model, unknown, state), DataError);
     CHECK(state.size() == 0);

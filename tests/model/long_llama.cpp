@@ -1,9 +1,14 @@
 #include <doctest/doctest.h>
 
+#include "fot/model/inference.hpp"
 #include "fot/model/long_llama_generation.hpp"
 #include "fot/model/long_llama_training.hpp"
+#include "support/difference.hpp"
+#include "support/random_tokens.hpp"
 
 using namespace fot;
+using testing::largest_difference;
+using testing::random_tokens;
 
 namespace {
 
@@ -31,24 +36,6 @@ struct SmallModel {
     explicit SmallModel(LongLlamaConfig of = small_config())
         : config(of), trained(llama_config(config), random), model(long_llama(config, trained)) {}
 };
-
-Tokens random_tokens(Index entries, Index length, Index vocabulary, std::uint64_t seed) {
-    Random random(seed);
-    Tokens tokens = empty<std::int32_t, 2>({entries, length});
-    for (auto& each : tokens.storage()) each = static_cast<std::int32_t>(random.below(vocabulary));
-    return tokens;
-}
-
-Tokens part(const Tokens& tokens, Index first, Index count) { return detail::places(tokens, first, count); }
-
-template <class Real, std::size_t N>
-double largest_difference(const Tensor<Real, N>& a, const Tensor<Real, N>& b) {
-    REQUIRE(shape_of(a) == shape_of(b));
-    double largest = 0;
-    for (Index i = 0; i < element_count(a); ++i)
-        largest = std::max(largest, std::abs(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i])));
-    return largest;
-}
 
 template <class Real>
 Tensor<Real, 3> read_anew(SmallModel<Real>& small, const Tokens& tokens, const LongLlamaReading& reading = {},
@@ -79,10 +66,10 @@ TEST_CASE("the local cache gives what reading at once gives") {
     const Tokens tokens = random_tokens(2, 8, 11, 3);
     const Tensor<double, 3> at_once = read_anew(small, tokens, {.last_context = 8});
     LongLlamaState<double> state(small.config, 2);
-    small.model.read({part(tokens, 0, 3)}, state);
+    small.model.read({take_positions(tokens, 0, 3)}, state);
     for (Index t = 3; t < 8; ++t) {
-        const Tensor<double, 3> logits = small.model.read({part(tokens, t, 1)}, state);
-        CHECK(largest_difference(logits, detail::places(at_once, t, 1)) < 1e-12);
+        const Tensor<double, 3> logits = small.model.read({take_positions(tokens, t, 1)}, state);
+        CHECK(largest_difference(logits, take_positions(at_once, t, 1)) < 1e-12);
     }
     CHECK(state.local_size() == 8);
     CHECK(state.memory_size() == 0);
@@ -93,10 +80,10 @@ TEST_CASE("a full cache leaves at once, or as much of it as must") {
     const Tokens tokens = random_tokens(1, 11, 11, 4);
     LongLlamaState<double> all(small.config, 1), oldest(small.config, 1, {.spill = Spill::oldest_first});
     for (LongLlamaState<double>* state : {&all, &oldest}) {
-        small.model.read({part(tokens, 0, 5)}, *state);
-        small.model.read({part(tokens, 5, 3)}, *state);
+        small.model.read({take_positions(tokens, 0, 5)}, *state);
+        small.model.read({take_positions(tokens, 5, 3)}, *state);
         CHECK(state->local_size() == 8);
-        small.model.read({part(tokens, 8, 2)}, *state);
+        small.model.read({take_positions(tokens, 8, 2)}, *state);
     }
     CHECK(all.local_size() == 2);
     CHECK(all.memory_size() == 8);
@@ -129,10 +116,42 @@ TEST_CASE("left padding changes nothing for the tokens behind it") {
             padded(0, t) = tokens(0, t - 3);
     LongLlamaState<double> state(small.config, 1);
     const Tensor<double, 3> logits = small.model.read({padded, &visible}, state, {.last_context = 8});
-    CHECK(largest_difference(detail::places(logits, 3, 5), read_anew(small, tokens)) < 1e-12);
-    small.model.read({part(tokens, 0, 1)}, state);  // nine are too many: all eight leave, the padding aside
+    CHECK(largest_difference(take_positions(logits, 3, 5), read_anew(small, tokens)) < 1e-12);
+    small.model.read({take_positions(tokens, 0, 1)}, state);  // nine are too many: all eight leave, the padding aside
     CHECK(state.memory_size() == 5);
     CHECK(state.layer(1).padding[0].size() == 3);
+    const LongLlamaState<double> nothing(small.config, 1);
+    CHECK(state.memory_bytes() == nothing.memory_bytes() + state.layer(1).memory[0].bytes() + state.layer(1).padding[0].bytes());
+}
+
+TEST_CASE("a left-padded batch writes what each of its rows writes alone") {
+    SmallModel<double> small;
+    const std::vector<Index> lengths{5, 6, 9};  // all fill the local cache, which leaves for the memory at the same step
+    Tokens padded = random_tokens(3, 9, 11, 14);
+    Tensor<std::uint8_t, 2> visible = full<std::uint8_t, 2>({3, 9}, std::uint8_t(1));
+    for (Index b = 0; b < 3; ++b) std::fill_n(row(visible, b), 9 - lengths[static_cast<std::size_t>(b)], std::uint8_t(0));
+    Random random(1);
+    std::vector<Tensor<double, 3>> logits;
+    LongLlamaState<double> state(small.config, 3);
+    const Tokens written = generate<double>(small.model, padded, 8, state, {.temperature = 0}, random, &visible,
+                                            [&](const auto&, const Tensor<double, 3>& of_step) {
+                                                logits.push_back(of_step);
+                                                return true;
+                                            });
+    CHECK(state.memory_size(2) > 4);
+    CHECK(state.positions()(0, 0) < state.positions()(2, 0));
+    for (Index b = 0; b < 3; ++b) {
+        const Index length = lengths[static_cast<std::size_t>(b)];
+        LongLlamaState<double> alone(small.config, 1);
+        std::size_t step = 0;
+        const Tokens of_row =
+            generate<double>(small.model, take_positions(take_entries(padded, b, 1), 9 - length, length), 8, alone,
+                             {.temperature = 0}, random, nullptr, [&](const auto&, const Tensor<double, 3>& of_step) {
+                                 CHECK(largest_difference(take_entries(logits[step++], b, 1), of_step) < 1e-12);
+                                 return true;
+                             });
+        CHECK(of_row == take_entries(written, b, 1));
+    }
 }
 
 TEST_CASE("generation goes on from what was read, and the last logits are enough for it") {
@@ -220,7 +239,54 @@ TEST_CASE("weights go into a Transformer and come back") {
     other.feed_forward = 32;
     Transformer<double> wider(llama_config(other), random);
     CHECK_THROWS_WITH_AS(copy_weights(small.model, wider),
-                         "long_llama: the Transformer has no 'layers.0.gate_map' of 24 x 16 numbers", ShapeError);
+                         "copy_weights: the Transformer's configuration is not the one that llama_config gives", ConfigError);
+}
+
+TEST_CASE("only a Transformer of the same configuration is read as LongLLaMA, and weights are copied only into the same shape") {
+    SmallModel<double> small;
+    const auto of = [&](auto&& change) {
+        TransformerConfig other = llama_config(small.config);
+        change(other);
+        Random random(2);
+        return Transformer<double>(other, random);
+    };
+    const auto unreadable = [&](auto&& change) {
+        Transformer<double> model = of(change);
+        CHECK_THROWS_WITH_AS(long_llama(small.config, model),
+                             "long_llama: the Transformer's configuration is not the one that llama_config gives", ConfigError);
+        return model;
+    };
+    const auto unlike = [&](auto&& change) {
+        Transformer<double> model = unreadable(change);
+        CHECK_THROWS_WITH_AS(copy_weights(small.model, model),
+                             "copy_weights: the Transformer's configuration is not the one that llama_config gives", ConfigError);
+    };
+    unlike([](auto& c) { c.layers = 4; });  // the last one would be forgotten
+    unlike([](auto& c) { c.heads = c.memory_heads = 2; });
+    unlike([](auto& c) { c.heads = 2; });
+    unlike([](auto& c) { c.heads = c.memory_heads = 8, c.key_heads = 4; });  // matrices of the same size
+    unlike([](auto& c) { c.rotary_base = 100; });
+    unlike([](auto& c) { c.norm_epsilon = 1e-5; });
+    unlike([](auto& c) { c.normalized_heads = true; });
+    unlike([](auto& c) { c.activation = Activation::squared_relu; });
+
+    const Tokens tokens = random_tokens(1, 5, 11, 15);
+    const auto take_over = [&](Transformer<double> model) {  // how a memory is looked at may change
+        copy_weights(small.model, model);
+        Tape tape(Tape::inference);
+        return model.local(tape, tokens).value();
+    };
+    const Tensor<double, 3> expected = read_anew(small, tokens);
+    CHECK(largest_difference(take_over(unreadable([](auto& c) { c.memory_layers = {0, 2}; })), expected) < 1e-12);
+    CHECK(largest_difference(take_over(unreadable([](auto& c) { c.integration = Integration::gated; })), expected) < 1e-12);
+    CHECK(largest_difference(take_over(unreadable([](auto& c) { c.memory_positions = false; })), expected) > 1e-6);
+
+    Transformer<double> same = of([](auto& c) { c.initial_inverse_temperature = 1; });
+    CHECK_NOTHROW(long_llama(small.config, same));
+    LongLlamaConfig one_a_head = small_config();
+    one_a_head.key_heads = 4;
+    Transformer<double> ungrouped = of([](auto& c) { c.key_heads = 0; });
+    CHECK_NOTHROW(long_llama(one_a_head, ungrouped));
 }
 
 TEST_CASE("wrong input is named") {
@@ -290,7 +356,7 @@ TEST_CASE("a configuration that does not fit together is named") {
     CHECK_THROWS_WITH_AS(llama_config(tied), doctest::Contains("output map of its own"), ConfigError);
     Random random(1);
     Transformer<double> normalized({.vocabulary = 11, .width = 16}, random);
-    CHECK_THROWS_WITH_AS(long_llama(small_config(), normalized), doctest::Contains("has QK-norm"), ConfigError);
+    CHECK_THROWS_WITH_AS(long_llama(small_config(), normalized), doctest::Contains("configuration is not"), ConfigError);
 }
 
 TEST_CASE("a state of another model is refused, and positions that no table holds") {
@@ -309,19 +375,30 @@ TEST_CASE("a state of another model is refused, and positions that no table hold
     refused([](auto& c) { c.width = 32; });
     LongLlamaConfig headless = small_config();
     headless.heads = 0;
-    CHECK_THROWS_AS(LongLlamaState<double>(headless, 1), ConfigError);
-    CHECK_THROWS_AS(long_llama(headless, small.trained), ConfigError);
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(headless, 1), doctest::Contains("heads 0, window 8: each must be at least 1"),
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(long_llama(headless, small.trained), doctest::Contains("heads 0, window 8: each must be at least 1"),
+                         ConfigError);
     CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.capacity = -1}), doctest::Contains("capacity -1"), ConfigError);
     LongLlamaState<double> state(small.config, 1);
     CHECK_THROWS_WITH_AS(state.layer(3), "LongLlamaState: layer 3 of 3", ShapeError);
     CHECK_THROWS_WITH_AS(state.memory_size(1), "LongLlamaState: entry 1 of 1", ShapeError);
 
-    const Tensor<Index, 2> far{{0, 1, 1000000000}}, negative{{-1, 0, 1}}, late{{1000000000, 1000000001, 1000000002}};
+    const Tensor<Index, 2> far{{0, 1, 1000000000}}, negative{{-2, 0, 1}}, late{{1000000000, 1000000001, 1000000002}},
+        too_late{{0, 1, std::numeric_limits<Index>::max()}};
     CHECK_THROWS_WITH_AS(small.model.read({tokens, nullptr, &far}, state),
                          doctest::Contains("entry 0 has local positions from 0 to 1000000000"), ConfigError);
-    CHECK_THROWS_WITH_AS(small.model.read({tokens, nullptr, &negative}, state), doctest::Contains("from -1 to 1"), ConfigError);
+    CHECK_THROWS_WITH_AS(small.model.read({tokens, nullptr, &negative}, state), doctest::Contains("position -2, expected -1"),
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(small.model.read({tokens, nullptr, &too_late}, state),
+                         doctest::Contains("LongLlama::read: position 9223372036854775807"), ConfigError);
     CHECK(state.local_size() == 0);
     CHECK(state.layer(0).local.size() == 0);
+    const Tokens many = random_tokens(1, 20, 11, 4);
+    Tensor<Index, 2> positions = zeros<Index, 2>({1, 20});
+    positions(0, 12) = -2;  // in the second window
+    CHECK_THROWS_WITH_AS(small.model.read({many, nullptr, &positions}, state), doctest::Contains("position -2"), ConfigError);
+    CHECK(state.memory_size() == 0);
     small.model.read({tokens, nullptr, &late}, state);  // only distances count
     CHECK(state.local_size() == 3);
     LongLlamaConfig wide = small_config();
@@ -338,7 +415,11 @@ TEST_CASE("weights that are not there, or no floating-point numbers, are refused
     CHECK_THROWS_WITH_AS(empty_weight.read({random_tokens(1, 3, 11, 4)}, state),
                          "stored_linear: the weight of 16 x 16 has no numbers", ConfigError);
     weights = small.model.weights();
-    weights.layers[0].q.dtype = Dtype::i64;
-    CHECK_THROWS_WITH_AS(copy_weights(LongLlama<double>(small.config, weights), small.trained),
+    weights.layers[2].q.dtype = Dtype::i64;
+    Random random(5);
+    Transformer<double> target(llama_config(small.config), random);
+    const Tensor<double, 2> before = target.layer(0).q.value();
+    CHECK_THROWS_WITH_AS(copy_weights(LongLlama<double>(small.config, weights), target),
                          doctest::Contains("the weight has dtype I64, expected F64"), ConfigError);
+    CHECK(target.layer(0).q.value() == before);  // nothing was written
 }

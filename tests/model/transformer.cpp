@@ -6,9 +6,11 @@
 
 #include "fot/loss/contrastive_loss.hpp"
 #include "support/model_check.hpp"
+#include "support/random_tokens.hpp"
 
 using namespace fot;
 using testing::parameter_gradient_error;
+using testing::random_tokens;
 using testing::weighted_logits;
 
 namespace {
@@ -26,13 +28,6 @@ TransformerConfig tiny() {
     config.initial_inverse_temperature = 2;
     config.norm_epsilon = 1e-3;
     return config;
-}
-
-Tokens random_tokens(Index entries, Index length, std::uint64_t seed) {
-    Random random(seed);
-    Tokens tokens = empty<std::int32_t, 2>({entries, length});
-    for (std::int32_t& token : tokens.storage()) token = static_cast<std::int32_t>(random.below(7));
-    return tokens;
 }
 
 const Tokens no_tokens = empty<std::int32_t, 2>({0, 0});
@@ -90,7 +85,7 @@ TEST_CASE("parameters have names of their own, the roles that optimisers expect,
 
 TEST_CASE("one seed gives one model; grouped keys make the maps of keys and values smaller") {
     Transformer<float> one = model_of<float>(tiny(), 3), same = model_of<float>(tiny(), 3), other = model_of<float>(tiny(), 4);
-    const Tokens tokens = random_tokens(1, 4, 1);
+    const Tokens tokens = random_tokens(1, 4, 7, 1);
     Tape tape(Tape::inference);
     CHECK(one.local(tape, tokens).value().storage() == same.local(tape, tokens).value().storage());
     CHECK(one.local(tape, tokens).value().storage() != other.local(tape, tokens).value().storage());
@@ -101,7 +96,7 @@ TEST_CASE("one seed gives one model; grouped keys make the maps of keys and valu
 }
 
 TEST_CASE("crossbatch without contexts is the standard transformer, bitwise") {
-    const Tokens current = random_tokens(3, 5, 1), previous = random_tokens(3, 5, 2);
+    const Tokens current = random_tokens(3, 5, 7, 1), previous = random_tokens(3, 5, 7, 2);
     for (const Integration integration : {Integration::merged, Integration::gated}) {
         TransformerConfig config = tiny();
         config.integration = integration;
@@ -121,14 +116,14 @@ TEST_CASE("a standard transformer does not look at previous contexts") {
     TransformerConfig config = tiny();
     config.memory_layers = {};
     Transformer<float> model = model_of<float>(config);
-    const Tokens current = random_tokens(2, 5, 1), previous = random_tokens(2, 5, 2);
+    const Tokens current = random_tokens(2, 5, 7, 1), previous = random_tokens(2, 5, 7, 2);
     Tape tape(Tape::inference);
     CHECK(logits(model, {previous, current, previous_contexts(2, 1, 1)}).storage() == model.local(tape, current).value().storage());
 }
 
 TEST_CASE("an entry depends on the previous contexts in its list and on no others") {
     Transformer<float> model = model_of<float>(tiny());
-    const Tokens current = random_tokens(3, 5, 1), previous = random_tokens(3, 4, 2);
+    const Tokens current = random_tokens(3, 5, 7, 1), previous = random_tokens(3, 4, 7, 2);
     Tokens edited = previous;
     edited(2, 1) = (edited(2, 1) + 1) % 7;
     const ContextTable table = previous_contexts(3, 1, 1);
@@ -141,7 +136,7 @@ TEST_CASE("an entry depends on the previous contexts in its list and on no other
 
 TEST_CASE("an edit to the future leaves the past bitwise equal, at every layer and with contexts") {
     Transformer<float> model = model_of<float>(tiny());
-    const Tokens current = random_tokens(1, 80, 1), previous = random_tokens(1, 80, 2);
+    const Tokens current = random_tokens(1, 80, 7, 1), previous = random_tokens(1, 80, 7, 2);
     Tokens edited = current;
     for (Index t = 70; t < 80; ++t) edited(0, t) = (edited(0, t) + 1) % 7;
     const ContextTable table = previous_contexts(1, 1, 0);
@@ -154,7 +149,7 @@ TEST_CASE("a memory layer without positions sees an unordered context: its token
     TransformerConfig config = tiny();
     config.memory_layers = {0};
     Transformer<double> model = model_of<double>(config);
-    const Tokens current = random_tokens(1, 4, 1), previous = random_tokens(1, 6, 2);
+    const Tokens current = random_tokens(1, 4, 7, 1), previous = random_tokens(1, 6, 7, 2);
     Tokens reversed = previous;
     for (Index t = 0; t < 6; ++t) reversed(0, t) = previous(0, 5 - t);
     const ContextTable table = previous_contexts(1, 1, 0);
@@ -167,7 +162,7 @@ TEST_CASE("a memory layer without positions sees an unordered context: its token
 }
 
 TEST_CASE("logits at some positions are those rows of all logits, with the memory layer last or below") {
-    const Tokens current = random_tokens(2, 6, 1), previous = random_tokens(2, 6, 2);
+    const Tokens current = random_tokens(2, 6, 7, 1), previous = random_tokens(2, 6, 7, 2);
     const ContextTable table = previous_contexts(2, 1, 1);
     const std::vector<Index> positions{1, 5, 2};
     for (const Integration integration : {Integration::merged, Integration::gated})
@@ -193,7 +188,7 @@ TEST_CASE("positions in the memory layer change the local context; rotated or no
     Transformer<double> without = model_of<double>(config);
     config.memory_positions = true;
     Transformer<double> with = model_of<double>(config);  // the same weights
-    const Tokens current = random_tokens(1, 4, 1);
+    const Tokens current = random_tokens(1, 4, 7, 1);
     Tape tape(Tape::inference);
     CHECK(testing::largest_difference(without.local(tape, current).value(), with.local(tape, current).value()) > 1e-6);
 }
@@ -202,7 +197,7 @@ TEST_CASE("the gate decides between memory and local context") {
     TransformerConfig config = tiny();
     config.integration = Integration::gated;
     Transformer<double> model = model_of<double>(config);
-    const Tokens current = random_tokens(2, 4, 1), previous = random_tokens(2, 4, 2), other = random_tokens(2, 4, 3);
+    const Tokens current = random_tokens(2, 4, 7, 1), previous = random_tokens(2, 4, 7, 2), other = random_tokens(2, 4, 7, 3);
     const ContextTable table = previous_contexts(2, 1, 1);
     const auto set_bias = [&](double value) {
         for (double& number : model.layer(1).gate_bias.value().storage()) number = value;
@@ -218,7 +213,7 @@ TEST_CASE("the gate decides between memory and local context") {
 
 TEST_CASE("merged attention of the memory layer is what its view says") {
     Transformer<double> model = model_of<double>(tiny());
-    const Tokens current = random_tokens(2, 4, 1), previous = random_tokens(2, 3, 2);
+    const Tokens current = random_tokens(2, 4, 7, 1), previous = random_tokens(2, 3, 7, 2);
     const ContextTable table = previous_contexts(2, 1, 1);
     Tape tape(Tape::inference);
     std::vector<MemoryLayerView<double>> views;
@@ -242,7 +237,7 @@ TEST_CASE("merged attention of the memory layer is what its view says") {
 }
 
 TEST_CASE("the gradient of every parameter is that of finite differences: merged, gated, grouped, with two memory layers") {
-    const Tokens current = random_tokens(2, 3, 1), previous = random_tokens(2, 2, 2);
+    const Tokens current = random_tokens(2, 3, 7, 1), previous = random_tokens(2, 2, 7, 2);
     const ContextTable table = previous_contexts(2, 1, 1);
     TransformerConfig gated = tiny(), grouped = tiny(), two = tiny();
     gated.integration = Integration::gated;
@@ -266,7 +261,7 @@ TEST_CASE("the gradient of every parameter is that of finite differences: merged
 }
 
 TEST_CASE("the gradient of packed crossbatch, with scores over the root of the width, is that of finite differences") {
-    const Tokens current = random_tokens(4, 3, 1);
+    const Tokens current = random_tokens(4, 3, 7, 1);
     const ContextTable table = packed_contexts(4, 2, 2, true);
     TransformerConfig llama = tiny();
     llama.memory_layers = {0, 2};
@@ -281,7 +276,7 @@ TEST_CASE("the gradient of packed crossbatch, with scores over the root of the w
 }
 
 TEST_CASE("packed contexts are the entries of the pass itself: below the first memory layer like previous ones of the same text") {
-    const Tokens current = random_tokens(3, 4, 2);
+    const Tokens current = random_tokens(3, 4, 7, 2);
     const ContextTable table = packed_contexts(3, 2, 1, false);
     Transformer<double> model = model_of<double>(tiny());  // one memory layer: what its contexts are made of is local
     const Tensor<double, 3> packed = logits(model, {.previous = no_tokens, .current = current, .table = table, .packed = true});
@@ -293,7 +288,7 @@ TEST_CASE("the gradient at chosen positions and of the local model is that of fi
     TransformerConfig config = tiny();
     config.layers = 2;
     Transformer<double> model = model_of<double>(config);
-    const Tokens current = random_tokens(2, 4, 1), previous = random_tokens(2, 2, 2);
+    const Tokens current = random_tokens(2, 4, 7, 1), previous = random_tokens(2, 2, 7, 2);
     const ContextTable table = previous_contexts(2, 1, 1);
     parameter_gradient_error(model.parameters(), [&](Tape& on) {
         return weighted_logits(on, model.crossbatch(on, {previous, current, table, {3, 1}}));
@@ -305,7 +300,7 @@ TEST_CASE("a contrastive loss on the view of a memory layer has the gradient of 
     TransformerConfig config = tiny();
     config.layers = 2;
     Transformer<double> model = model_of<double>(config);
-    const Tokens current = random_tokens(2, 3, 1), previous = random_tokens(2, 2, 2);
+    const Tokens current = random_tokens(2, 3, 7, 1), previous = random_tokens(2, 2, 7, 2);
     const ContextTable table = previous_contexts(2, 1, 1);
     parameter_gradient_error(model.parameters(), [&](Tape& on) {
         std::vector<MemoryLayerView<double>> views;
@@ -317,7 +312,7 @@ TEST_CASE("a contrastive loss on the view of a memory layer has the gradient of 
 TEST_CASE("constant previous contexts: the same logits, but no gradient through them") {
     Transformer<double> model = model_of<double>(tiny());
     // Tokens 0 ... 2 in the current contexts, 3 ... 6 in the previous ones: embeddings tell which path a gradient took.
-    Tokens current = random_tokens(2, 4, 1), previous = random_tokens(2, 4, 2);
+    Tokens current = random_tokens(2, 4, 7, 1), previous = random_tokens(2, 4, 7, 2);
     for (std::int32_t& token : current.storage()) token %= 3;
     for (std::int32_t& token : previous.storage()) token = 3 + token % 4;
     const ContextTable table = previous_contexts(2, 1, 1);
@@ -342,7 +337,7 @@ TEST_CASE("constant previous contexts: the same logits, but no gradient through 
 TEST_CASE("in inference nothing is recorded") {
     Transformer<float> model = model_of<float>(tiny());
     Tape tape(Tape::inference);
-    model.crossbatch(tape, {random_tokens(2, 3, 2), random_tokens(2, 3, 1), previous_contexts(2, 1, 1)});
+    model.crossbatch(tape, {random_tokens(2, 3, 7, 2), random_tokens(2, 3, 7, 1), previous_contexts(2, 1, 1)});
     CHECK(tape.size() == 0);
 }
 
@@ -350,23 +345,21 @@ TEST_CASE("logits and gradients do not depend on the number of threads beyond ro
     TransformerConfig config = tiny();
     config.activation = Activation::squared_relu;
     Transformer<double> model = model_of<double>(config);
-    const Tokens current = random_tokens(4, 6, 1), previous = random_tokens(4, 6, 2);
+    const Tokens current = random_tokens(4, 6, 7, 1), previous = random_tokens(4, 6, 7, 2);
     const ContextTable table = previous_contexts(4, 1, 3);
-    const Index before = threads();
-    set_threads(1);
+    const testing::WithThreads scope(1);
     const Tensor<double, 3> one = logits(model, {previous, current, table});
     const std::vector<double> d_one = gradients(model, {previous, current, table});
     set_threads(2);
     const Tensor<double, 3> two = logits(model, {previous, current, table});
     const std::vector<double> d_two = gradients(model, {previous, current, table});
-    set_threads(before);
     CHECK(testing::largest_difference(one, two) < 1e-13);
     for (std::size_t i = 0; i < d_one.size(); ++i) REQUIRE(d_one[i] == doctest::Approx(d_two[i]).epsilon(1e-10));
 }
 
 TEST_CASE("a longer context than before makes the table of positions grow") {
     Transformer<double> model = model_of<double>(tiny());
-    const Tokens longer = random_tokens(1, 30, 1);
+    const Tokens longer = random_tokens(1, 30, 7, 1);
     Tokens shorter = empty<std::int32_t, 2>({1, 3});
     std::copy_n(longer.data(), 3, shorter.data());
     Tape tape(Tape::inference);
@@ -376,7 +369,7 @@ TEST_CASE("a longer context than before makes the table of positions grow") {
 
 TEST_CASE("inputs that do not fit are refused") {
     Transformer<float> model = model_of<float>(tiny());
-    const Tokens current = random_tokens(2, 3, 1), previous = random_tokens(2, 3, 2);
+    const Tokens current = random_tokens(2, 3, 7, 1), previous = random_tokens(2, 3, 7, 2);
     CHECK_THROWS_WITH_AS(logits(model, {previous, current, previous_contexts(2, 1, 1, 3)}),
                          "Transformer::crossbatch: the table is made for 3 previous contexts, got 2", ConfigError);
     CHECK_THROWS_WITH_AS(logits(model, {previous, current, {2, {{0}}, {1}}}),

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "support/model_check.hpp"
+#include "support/random_tokens.hpp"
 
 using namespace fot;
 using namespace fot::testing;
@@ -21,13 +22,6 @@ TransformerConfig small_config(std::vector<Index> memory_layers = {1}) {
             .norm_epsilon = 1e-3};
 }
 
-Tokens random_tokens(Index rows, Index columns, std::uint64_t seed) {
-    Random random(seed);
-    Tokens tokens = empty<std::int32_t, 2>({rows, columns});
-    for (auto& token : tokens.storage()) token = static_cast<std::int32_t>(random.below(11));
-    return tokens;
-}
-
 Tokens columns(const Tokens& tokens, Index first, Index count) {
     Tokens part = empty<std::int32_t, 2>({extent(tokens, 0), count});
     for (Index b = 0; b < extent(tokens, 0); ++b) std::copy_n(row(tokens, b) + first, count, row(part, b));
@@ -39,7 +33,7 @@ Tokens columns(const Tokens& tokens, Index first, Index count) {
 TEST_CASE("the first window is read as by a standard transformer") {
     Random random(1);
     Transformer<double> model(small_config(), random);
-    const Tokens tokens = random_tokens(2, 6, 2);
+    const Tokens tokens = random_tokens(2, 6, 11, 2);
     RecurrentState<double> state;
     Tape tape(Tape::inference);
     CHECK(largest_difference(window_with_recurrence(tape, model, tokens, state).value(), model.local(tape, tokens).value()) == 0);
@@ -50,7 +44,7 @@ TEST_CASE("two windows of one layer are one window of twice the length") {
     config.layers = 1;  // with more, the standard transformer's lower layers look further back
     Random random(3);
     Transformer<double> model(config, random);
-    const Tokens tokens = random_tokens(2, 11, 4);
+    const Tokens tokens = random_tokens(2, 11, 11, 4);
     RecurrentState<double> state;
     Tape tape(Tape::inference);
     window_with_recurrence(tape, model, columns(tokens, 0, 6), state);
@@ -63,7 +57,7 @@ TEST_CASE("two windows of one layer are one window of twice the length") {
 TEST_CASE("two layers see two windows back, and an edit before that changes nothing") {
     Random random(5);
     Transformer<double> model(small_config(), random);
-    const Tokens tokens = random_tokens(1, 24, 6);
+    const Tokens tokens = random_tokens(1, 24, 11, 6);
     const auto last_of_four = [&](Index edited) {
         Tokens changed = tokens;
         if (edited >= 0) changed(0, edited) = (changed(0, edited) + 1) % 11;
@@ -83,7 +77,7 @@ TEST_CASE("two layers see two windows back, and an edit before that changes noth
 TEST_CASE("an entry whose document has ended sees no previous window, its neighbour does") {
     Random random(7);
     Transformer<double> model(small_config(), random);
-    const Tokens first = random_tokens(2, 6, 8), second = random_tokens(2, 6, 9);
+    const Tokens first = random_tokens(2, 6, 11, 8), second = random_tokens(2, 6, 11, 9);
     Tape tape(Tape::inference);
     RecurrentState<double> state, kept;
     window_with_recurrence(tape, model, first, state);
@@ -102,7 +96,7 @@ TEST_CASE("an entry whose document has ended sees no previous window, its neighb
 TEST_CASE("gradients reach every parameter, and stop at the states of the previous window") {
     Random random(10);
     Transformer<double> model(small_config(), random);
-    const Tokens first = random_tokens(2, 4, 11), second = random_tokens(2, 4, 12);
+    const Tokens first = random_tokens(2, 4, 11, 11), second = random_tokens(2, 4, 11, 12);
     RecurrentState<double> previous;
     {
         Tape tape(Tape::inference);
@@ -119,11 +113,15 @@ TEST_CASE("a state of other entries or layers is refused") {
     Transformer<double> model(small_config(), random);
     RecurrentState<double> state;
     Tape tape(Tape::inference);
-    window_with_recurrence(tape, model, random_tokens(2, 4, 14), state);
-    CHECK_THROWS_WITH_AS(window_with_recurrence(tape, model, random_tokens(3, 4, 14), state),
+    window_with_recurrence(tape, model, random_tokens(2, 4, 11, 14), state);
+    CHECK_THROWS_WITH_AS(window_with_recurrence(tape, model, random_tokens(3, 4, 11, 14), state),
                          "window_with_recurrence: 3 batch entries, the state has 2", ShapeError);
     state.inputs.pop_back();
-    CHECK_THROWS_WITH_AS(window_with_recurrence(tape, model, random_tokens(2, 4, 14), state),
+    CHECK_THROWS_WITH_AS(window_with_recurrence(tape, model, random_tokens(2, 4, 11, 14), state),
                          doctest::Contains("layers, the state has"), ShapeError);
+    state.seen.clear();
+    CHECK_THROWS_WITH_AS(window_with_recurrence(tape, model, random_tokens(2, 4, 11, 14), state),
+                         "window_with_recurrence: 2 batch entries, the state has 0", ShapeError);
+    state.seen.assign(2, true);
     CHECK_THROWS_WITH_AS(state.clear(5000000), "RecurrentState: entry 5000000 of 2", ShapeError);
 }

@@ -35,6 +35,20 @@ TEST_CASE("positions are taken in the order asked for, in three and in four axes
     CHECK(shape_of(take_positions(x, {})) == Shape<3>{2, 0, 6});
 }
 
+TEST_CASE("positions taken apart and put together again are the same tensor, of any kind of numbers") {
+    Random random(5);
+    const Tensor<double, 3> x = normal_tensor<double, 3>({2, 5, 3}, 1, random);
+    for (Index split = 0; split <= 5; ++split) {
+        const Tensor<double, 3> front = take_positions(x, 0, split), back = take_positions(x, split, 5 - split);
+        CHECK(shape_of(front) == Shape<3>{2, split, 3});
+        CHECK(concatenate_positions(front, back) == x);
+    }
+    CHECK(take_positions(x, 1, 2) == take_positions(x, {1, 2}));
+    const Tokens tokens{{1, 2, 3}, {4, 5, 6}};
+    CHECK(take_positions(tokens, 1, 2) == Tokens{{2, 3}, {5, 6}});
+    CHECK(concatenate_positions(tokens, take_positions(tokens, 0, 1)) == Tokens{{1, 2, 3, 1}, {4, 5, 6, 4}});
+}
+
 TEST_CASE("the gradients of sums, entries and positions are those of finite differences") {
     Random random(3);
     Variable<double, 3> a = normal_variable<3>({3, 4, 2}, random), b = normal_variable<3>({3, 4, 2}, random),
@@ -68,4 +82,9 @@ TEST_CASE("what is not there cannot be taken, added or put together") {
                          "concatenate_entries: b has shape (2, 3, 5), expected (-1, 3, 4) (-1: any)", ShapeError);
     CHECK_THROWS_WITH_AS(take_positions(x, {0, 3}), "take_positions: position 3 is outside the 3 there are", ConfigError);
     CHECK_THROWS_WITH_AS(take_positions(x, {-1}), doctest::Contains("position -1"), ConfigError);
+    CHECK_THROWS_WITH_AS(take_positions(x, 2, 2), "take_positions: 2 positions from 2 on are not all among the 3 there are",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(take_positions(x, -1, 1), doctest::Contains("1 positions from -1"), ConfigError);
+    CHECK_THROWS_WITH_AS(concatenate_positions(x, zeros<float, 3>({1, 3, 4})),
+                         "concatenate_positions: b has shape (1, 3, 4), expected (2, -1, 4) (-1: any)", ShapeError);
 }

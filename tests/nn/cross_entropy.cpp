@@ -2,18 +2,14 @@
 
 #include <doctest/doctest.h>
 
+#include "support/random_tokens.hpp"
 #include "support/tape_check.hpp"
 
 using namespace fot;
 using fot::testing::normal_variable;
+using fot::testing::random_tokens;
 
 namespace {
-
-Tokens random_tokens(Index batch, Index length, Index vocabulary, Random& random) {
-    Tokens tokens = empty<std::int32_t, 2>({batch, length});
-    for (auto& token : tokens.storage()) token = static_cast<std::int32_t>(random.below(vocabulary));
-    return tokens;
-}
 
 /// -log softmax(logits)[target], as it is written.
 double nats_of(const Tensor<double, 3>& logits, Index b, Index t, Index target) {

@@ -43,12 +43,10 @@ TEST_CASE("the gradient of the table is bitwise the same with one thread and wit
     for (auto& token : tokens.storage()) token = static_cast<std::int32_t>(random.below(7));
     const Tensor<float, 3> d_x = normal_tensor<float, 3>({4, 300, 200}, 1, random);
     Tensor<float, 2> one = zeros<float, 2>({7, 200}), several = one;
-    const Index before = threads();
-    set_threads(1);
+    const testing::WithThreads scope(1);
     embedding_vjp(d_x, tokens, one);
     set_threads(3);
     embedding_vjp(d_x, tokens, several);
-    set_threads(before);
     CHECK(one.storage() == several.storage());
 }
 

@@ -32,13 +32,13 @@ TEST_CASE("the maps into and out of the heads equal plain loops") {
                     for (Index i = 0; i < D; ++i) {
                         double sum = 0;
                         for (Index j = 0; j < E; ++j) sum += x(b, t, j) * in(h * D + i, j);
-                        worst = std::max(worst, std::abs(sum - heads(b, t, h, i)));
+                        worst = testing::worse(worst, std::abs(sum - heads(b, t, h, i)));
                     }
                 for (Index i = 0; i < E; ++i) {
                     double sum = 0;
                     for (Index h = 0; h < H; ++h)
                         for (Index j = 0; j < D; ++j) sum += heads(b, t, h, j) * out(i, h * D + j);
-                    worst = std::max(worst, std::abs(sum - merged(b, t, i)));
+                    worst = testing::worse(worst, std::abs(sum - merged(b, t, i)));
                 }
             }
         CHECK(worst < 1e-12);
@@ -82,6 +82,21 @@ TEST_CASE("no rows in, no rows out") {
     Tensor<double, 2> d_weight = full<double, 2>({2, 3}, 1.0);
     linear_vjp(zeros<double, 3>({0, 4, 2}), x, weight, &d_x, &d_weight);
     CHECK(d_weight(1, 2) == 1);
+}
+
+TEST_CASE("a sum over no inputs is zero, and has no gradient") {
+    const Tensor<double, 2> none = empty<double, 2>({6, 0});
+    CHECK(linear(empty<double, 2>({5, 0}), none) == zeros<double, 2>({5, 6}));
+    CHECK(project_heads(empty<double, 3>({2, 5, 0}), none, 2) == zeros<double, 4>({2, 5, 2, 3}));
+    CHECK(merge_heads(empty<double, 4>({2, 5, 3, 0}), none) == zeros<double, 3>({2, 5, 6}));
+    CHECK(shape_of(linear(zeros<double, 2>({5, 6}), empty<double, 2>({0, 6}))) == Shape<2>{5, 0});
+    Tensor<double, 2> d_x = empty<double, 2>({5, 0}), d_none = none, d_weight = full<double, 2>({0, 6}, 1.0);
+    CHECK_NOTHROW(linear_vjp(zeros<double, 2>({5, 6}), d_x, none, &d_x, &d_none));
+    Tensor<double, 2> d_wide = full<double, 2>({5, 6}, 1.0);
+    linear_vjp(empty<double, 2>({5, 0}), zeros<double, 2>({5, 6}), d_weight, &d_wide, &d_weight);
+    CHECK(d_wide == full<double, 2>({5, 6}, 1.0));
+    CHECK_THROWS_WITH_AS(linear_vjp(zeros<double, 2>({4, 6}), d_x, none, &d_x, &d_none),
+                         "linear vjp: d_y (4, 6), x (5, 0) and weight (6, 0) do not fit", ShapeError);
 }
 
 TEST_CASE("weights that do not fit are refused by name") {

@@ -28,9 +28,9 @@ TEST_CASE("rms_norm equals plain loops in any rank, with more rows than a slice"
         double square = 0;
         for (Index e = 0; e < width; ++e) square += static_cast<double>(x(i, e)) * static_cast<double>(x(i, e));
         for (Index e = 0; e < width; ++e)
-            worst =
-                std::max(worst, std::abs(static_cast<double>(y(i, e)) - static_cast<double>(x(i, e) * scale(e)) /
-                                                                            std::sqrt(square / static_cast<double>(width) + 1e-6)));
+            worst = testing::worse(
+                worst, std::abs(static_cast<double>(y(i, e)) -
+                                static_cast<double>(x(i, e) * scale(e)) / std::sqrt(square / static_cast<double>(width) + 1e-6)));
     }
     CHECK(worst < 1e-5);
     const Tensor<float, 4> x4 = reshaped<4>(x, {3, 5, 10, width});
@@ -110,12 +110,10 @@ TEST_CASE("the gradient of the scale is bitwise the same with one thread and wit
     const Tensor<float, 1> scale = full<float, 1>({16}, 1.0f);
     Tensor<float, 1> one = zeros<float, 1>({16}), several = one;
     Tensor<float, 2>* const no_d_x = nullptr;
-    const Index before = threads();
-    set_threads(1);
+    const testing::WithThreads scope(1);
     rms_norm_vjp(d_y, x, scale, 1e-6, no_d_x, &one);
     set_threads(3);
     rms_norm_vjp(d_y, x, scale, 1e-6, no_d_x, &several);
-    set_threads(before);
     CHECK(one.storage() == several.storage());
 }
 
@@ -124,8 +122,13 @@ TEST_CASE("norms refuse a scale, a temperature or an epsilon that does not fit")
     const Tensor<float, 4> q = zeros<float, 4>({1, 2, 3, 4});
     const Tensor<float, 1> two = zeros<float, 1>({2}), three = zeros<float, 1>({3});
     CHECK_THROWS_WITH_AS(rms_norm(x, two), "rms_norm: scale has shape (2), expected (3)", ShapeError);
-    for (const double epsilon : {1e-60, std::numeric_limits<double>::infinity()})  // the first is 0 as a float
-        CHECK_THROWS_AS(rms_norm(x, three, epsilon), ConfigError);
+    // As floats, 1e-60 is 0 and 1e300 is infinite.
+    CHECK_THROWS_WITH_AS(rms_norm(x, three, 1e-60), "rms_norm: epsilon is 1e-60, expected a finite number of more than 0",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(rms_norm(x, three, 1e300), "rms_norm: epsilon is 1e+300, expected a finite number of more than 0",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(normalize_heads(q, &three, 1e300),
+                         "normalize_heads: epsilon is 1e+300, expected a finite number of 0 or more", ConfigError);
     CHECK_THROWS_WITH_AS(rms_norm(x, three, 0), "rms_norm: epsilon is 0, expected a finite number of more than 0", ConfigError);
     CHECK_THROWS_WITH_AS(normalize_heads(q, &two), "normalize_heads: log_inverse_temperature has shape (2), expected (3)",
                          ShapeError);

@@ -5,8 +5,10 @@
 #include "fot/core/bfloat16.hpp"
 #include "fot/core/random.hpp"
 #include "fot/nn/embedding.hpp"
+#include "support/difference.hpp"
 
 using namespace fot;
+using fot::testing::largest_difference;
 
 namespace {
 
@@ -26,16 +28,8 @@ Tensor<std::uint16_t, 2> random_bits(Index rows, Index columns, Dtype dtype, Ran
 template <class Stored>
 Tensor<float, 2> widened(const Tensor<std::uint16_t, 2>& bits) {
     Tensor<float, 2> numbers = empty<float, 2>(shape_of(bits));
-    for (Index i = 0; i < element_count(bits); ++i) numbers.data()[i] = Stored{bits.data()[i]}.number();
+    for (Index i = 0; i < element_count(bits); ++i) numbers.data()[i] = to_float(Stored{bits.data()[i]});
     return numbers;
-}
-
-template <class Real, std::size_t N>
-double largest_difference(const Tensor<Real, N>& a, const Tensor<Real, N>& b) {
-    double largest = 0;
-    for (Index i = 0; i < element_count(a); ++i)
-        largest = std::max(largest, std::abs(static_cast<double>(a.data()[i]) - static_cast<double>(b.data()[i])));
-    return largest;
 }
 
 }  // namespace
@@ -45,8 +39,7 @@ TEST_CASE("a product with stored weights is that with the widened ones, for few 
     for (const Index count : {1, 3, 4, 150})
         for (const Dtype dtype : {Dtype::f16, Dtype::bf16}) {
             const Tensor<std::uint16_t, 2> bits = random_bits(300, 70, dtype, random);
-            const Tensor<float, 2> weight =
-                dtype == Dtype::f16 ? widened<detail::StoredHalf>(bits) : widened<detail::StoredBfloat>(bits);
+            const Tensor<float, 2> weight = dtype == Dtype::f16 ? widened<detail::StoredHalf>(bits) : widened<BFloat16>(bits);
             const Tensor<float, 3> x = normal_tensor<float, 3>({1, count, 70}, 1, random);
             const StoredMatrix stored{bits.data(), dtype, 300, 70};
             CHECK(largest_difference(linear(x, stored), linear(x, weight)) < 2e-4);
@@ -74,7 +67,7 @@ TEST_CASE("a stored table gives the rows of its tokens") {
     tokens(0, 1) = 0;
     tokens(0, 2) = 6;
     const StoredMatrix stored{bits.data(), Dtype::bf16, 7, 6};
-    CHECK(embedding<float>(tokens, stored) == embedding(tokens, widened<detail::StoredBfloat>(bits)));
+    CHECK(embedding<float>(tokens, stored) == embedding(tokens, widened<BFloat16>(bits)));
     tokens(0, 1) = 7;
     CHECK_THROWS_WITH_AS(embedding<float>(tokens, stored), "embedding: token 7 at position (0, 1) is outside the vocabulary of 7",
                          DataError);
@@ -93,6 +86,16 @@ TEST_CASE("a stored matrix keeps its tensor") {
     CHECK(largest_difference(linear(x, stored), expected) < 1e-6);
 }
 
+TEST_CASE("a sum over no inputs is zero, for few rows and for many, in any element type") {
+    for (const Index count : {2, 5})
+        for (const Dtype dtype : {Dtype::f32, Dtype::f16}) {
+            const StoredMatrix none{nullptr, dtype, 6, 0};
+            CHECK(linear(empty<float, 2>({count, 0}), none) == zeros<float, 2>({count, 6}));
+            CHECK(project_heads(empty<float, 3>({1, count, 0}), none, 2) == zeros<float, 4>({1, count, 2, 3}));
+            CHECK(merge_heads(empty<float, 4>({1, count, 2, 0}), none) == zeros<float, 3>({1, count, 6}));
+        }
+}
+
 TEST_CASE("weights that do not fit are named") {
     Random random(5);
     const StoredMatrix stored = stored_matrix(normal_tensor<float, 2>({6, 4}, 1, random));
@@ -103,5 +106,7 @@ TEST_CASE("weights that do not fit are named") {
     StoredMatrix integers = stored;
     integers.dtype = Dtype::i32;
     CHECK_THROWS_WITH_AS(linear(fits, integers), "stored_linear: the weight has dtype I32, expected F64, F32, F16 or BF16",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(linear(fits, StoredMatrix{nullptr, Dtype::f32, 6, 4}), "stored_linear: the weight of 6 x 4 has no numbers",
                          ConfigError);
 }

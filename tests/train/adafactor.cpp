@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "fot/core/random.hpp"
+#include "support/difference.hpp"
 
 using namespace fot;
 
@@ -92,7 +93,7 @@ double deviation(const AdafactorOptions& options, Shape<3> shape, bool factored)
         optimizer.step(parameters, 0.02);
         oracle.step(g, 0.02);
         for (std::size_t i = 0; i < g.size(); ++i)
-            worst = std::max(worst, std::abs(static_cast<double>(x.value().data()[i]) - oracle.x[i]));
+            worst = testing::worse(worst, std::abs(static_cast<double>(x.value().data()[i]) - oracle.x[i]));
     }
     return worst;
 }

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "fot/core/random.hpp"
+#include "support/difference.hpp"
 
 using namespace fot;
 
@@ -58,7 +59,7 @@ TEST_CASE("AdamW follows the sums of its definition over many steps") {
                 weights2 += std::pow(0.95, age);
             }
             expected[i] -= 2 * learning_rate * ((mean / weights1) / (std::sqrt(square / weights2) + 1e-8) + 0.1 * expected[i]);
-            worst = std::max(worst, std::abs(expected[i] - x.value().data()[i]));
+            worst = testing::worse(worst, std::abs(expected[i] - x.value().data()[i]));
         }
     }
     CHECK(worst < 1e-13);

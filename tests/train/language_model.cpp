@@ -77,23 +77,25 @@ std::vector<double> train(Transformer<float>& model, const LanguageModelRecipe& 
 
 }  // namespace
 
-TEST_CASE("contexts are doubled between three and five tenths of the training") {
-    Random random(1);
-    ContextSchedule schedule = doubled_contexts(8, 100);
-    std::vector<Index> seen;
-    for (Index step = 0; step < 100; ++step) seen.push_back(schedule.next(step, random));
-    CHECK(seen[29] == 1);
-    CHECK(seen[30] == 2);
-    CHECK(seen[39] == 2);
-    CHECK(seen[40] == 4);
-    CHECK(seen[49] == 4);
-    CHECK(seen[50] == 8);
-    CHECK(doubled_contexts(1, 10).next(9, random) == 1);
-    ContextSchedule hurried = doubled_contexts(16, 3);  // fewer steps than stages
-    CHECK(hurried.next(0, random) >= 1);
-    CHECK(hurried.next(2, random) == 16);
-    CHECK_THROWS_AS(doubled_contexts(std::numeric_limits<Index>::max(), 100), ConfigError);
-    CHECK_THROWS_WITH_AS(doubled_contexts(6, 100), "doubled_contexts: 6 contexts, expected a power of two", ConfigError);
+TEST_CASE("a recipe in words names what matters to its kind, and nothing else") {
+    const auto text = [](const LanguageModelRecipe& recipe) { return recipe.text(20); };
+    LanguageModelRecipe recipe{.name = "a", .positives = 2, .memory_tokens = 30, .top_k = 4, .walk_windows = 5};
+    CHECK(text(recipe) == "a: standard, 20 steps");
+    CHECK_FALSE(recipe.walks());
+    recipe.kind = LanguageModelKind::transformer_xl;
+    CHECK(text(recipe) == "a: transformer_xl, 20 steps, walks of 5");
+    CHECK(recipe.walks());
+    recipe.kind = LanguageModelKind::memorizing;
+    CHECK(text(recipe) == "a: memorizing, 20 steps, memory 30, top 4, walks of 5");
+    CHECK(recipe.walks());
+    recipe.kind = LanguageModelKind::crossbatch;
+    recipe.contexts = doubled_contexts(2, 20);
+    CHECK(text(recipe) == "a: crossbatch, 20 steps, 2 positives, contexts 1 until step 6, 2");
+    recipe.differentiable = false;
+    recipe.local_entries = 3;
+    CHECK(text(recipe) == "a: crossbatch, 20 steps, 2 positives, contexts 1 until step 6, 2, not differentiable, 3 entries local");
+    CHECK(text({.name = "b", .contrastive_weight = 0.5, .hardest_negatives = 7}) ==
+          "b: standard, 20 steps, 1 positives, contexts 1, InfoNCE 0.5, hardest 7");
 }
 
 TEST_CASE("every kind learns, and a model of one kind goes on as any other") {

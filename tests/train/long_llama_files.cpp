@@ -150,6 +150,11 @@ TEST_CASE("a checkpoint in several files is one checkpoint") {
     write_index({{"weight_map", map}});
     LongLlama<float> loaded = load_long_llama<float>(saved.path());
     CHECK(logits_of(loaded) == expected);
+    // What is saved beside them would not be what is loaded.
+    CHECK_THROWS_WITH_AS(save_long_llama(saved.path(), saved.model),
+                         doctest::Contains("model.safetensors.index.json: names other files, which would be loaded in place of"),
+                         FileError);
+    CHECK_FALSE(std::filesystem::exists(saved.path() / "model.safetensors"));
 
     nlohmann::json wrong = map;
     wrong["model.norm.weight"] = "one.safetensors";
@@ -242,7 +247,7 @@ TEST_CASE("what a configuration asks for and is not there is named") {
     with("hidden_size", nullptr);
     check_fails(saved, "field 'hidden_size' is missing");
     with("hidden_size", 1 << 30);
-    check_fails(saved, "expected");
+    check_fails(saved, "tensor 'model.embed_tokens.weight' has shape (7, 8), expected (7, 1073741824)");
     with("hidden_size", nlohmann::json::array({8}));  // lists may nest deeply: they are not spelled out
     check_fails(saved, "field 'hidden_size' is an array, expected an integer");
     with("num_hidden_layers", 2147483647);
@@ -280,4 +285,25 @@ TEST_CASE("a file is mapped as a whole") {
     CHECK(std::string(some.data(), some.size()) == "abc");
     CHECK(none.size() == 0);
     CHECK_THROWS_WITH_AS(MappedFile(folder / "missing"), doctest::Contains("missing: cannot be opened"), FileError);
+    CHECK_THROWS_WITH_AS(MappedFile(folder.path()), doctest::Contains(": cannot be mapped: "), FileError);
+}
+
+TEST_CASE("a weight of integers is refused, and one that is not aligned in its file is copied to where it is") {
+    const TemporaryFolder folder;
+    const std::string header = R"({"i":{"dtype":"I32","shape":[1,1],"data_offsets":[0,4]},)"
+                               R"("odd":{"dtype":"U8","shape":[1],"data_offsets":[4,5]},)"
+                               R"("w":{"dtype":"F32","shape":[2,3],"data_offsets":[5,29]}})";
+    const std::uint64_t length = header.size();
+    const float numbers[] = {1, -2, 3, 0.5f, 1e-30f, 7};
+    std::string bytes(reinterpret_cast<const char*>(&length), 8);
+    bytes += header + std::string(5, '\1');
+    bytes.append(reinterpret_cast<const char*>(numbers), sizeof numbers);
+    folder.write("model.safetensors", bytes);
+    const CheckpointFolder checkpoint(folder.path());
+    const StoredMatrix weight = checkpoint.matrix("w", 2, 3);
+    CHECK(reinterpret_cast<std::uintptr_t>(weight.numbers) % alignof(float) == 0);
+    CHECK(std::equal(numbers, numbers + 6, static_cast<const float*>(weight.numbers)));
+    CHECK_THROWS_WITH_AS(checkpoint.matrix("i", 1, 1),
+                         doctest::Contains("model.safetensors: tensor 'i' has dtype I32, expected F64, F32, F16 or BF16"),
+                         FileError);
 }

@@ -53,7 +53,7 @@ double difference(const Matrix& a, const Tensor<double, 2>& b) {
     double worst = 0;
     for (std::size_t i = 0; i < a.size(); ++i)
         for (std::size_t j = 0; j < a[i].size(); ++j)
-            worst = std::max(worst, std::abs(a[i][j] - b(static_cast<Index>(i), static_cast<Index>(j))));
+            worst = testing::worse(worst, std::abs(a[i][j] - b(static_cast<Index>(i), static_cast<Index>(j))));
     return worst;
 }
 
@@ -149,7 +149,7 @@ TEST_CASE("every role but hidden_matrix is updated as by AdamW, temperatures fiv
 }
 
 TEST_CASE("with several matrices the result does not depend on the number of threads") {
-    const Index before = threads();
+    const testing::WithThreads scope(1);
     std::vector<Tensor<float, 2>> results;
     for (const Index count : {Index(1), Index(2)}) {
         set_threads(count);
@@ -167,7 +167,6 @@ TEST_CASE("with several matrices the result does not depend on the number of thr
         results.push_back(x.value());
         results.push_back(y.value());
     }
-    set_threads(before);
     CHECK(results[0] == results[2]);
     CHECK(results[1] == results[3]);
 }

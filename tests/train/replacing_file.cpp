@@ -5,26 +5,17 @@
 
 #include <csignal>
 #include <fstream>
-#include <iterator>
 
 #include "support/temporary_folder.hpp"
 
 using namespace fot;
-
-namespace {
-
-std::string text_of(const std::filesystem::path& path) {
-    std::ifstream stream(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(stream), {}};
-}
-
-}  // namespace
+using testing::file_text;
 
 TEST_CASE("a committed file takes the place of the old one and leaves nothing else behind") {
     const testing::TemporaryFolder folder;
     write_text_file(folder / "a", "old");
     write_text_file(folder / "a", "the new text");
-    CHECK(text_of(folder / "a") == "the new text");
+    CHECK(file_text(folder / "a") == "the new text");
     CHECK(folder.entries() == 1);
 }
 
@@ -34,10 +25,10 @@ TEST_CASE("a file that is not committed leaves the old one as it was") {
     {
         ReplacingFile file(folder / "a");
         file.append("half", 4);
-        CHECK(text_of(folder / "a") == "old");
+        CHECK(file_text(folder / "a") == "old");
         CHECK(folder.entries() == 2);
     }
-    CHECK(text_of(folder / "a") == "old");
+    CHECK(file_text(folder / "a") == "old");
     CHECK(folder.entries() == 1);
 }
 
@@ -48,7 +39,7 @@ TEST_CASE("two writers of one name do not mix: the last commit wins") {
     second.append("second", 6);
     second.commit();
     first.commit();
-    CHECK(text_of(folder / "a") == "first");
+    CHECK(file_text(folder / "a") == "first");
     CHECK(folder.entries() == 1);
 }
 
@@ -62,7 +53,7 @@ TEST_CASE("what a killed writer left is removed by the next one, what another wr
     CHECK(folder.entries() == 3);
     living.append("living", 6);
     living.commit();
-    CHECK(text_of(folder / "a") == "living");
+    CHECK(file_text(folder / "a") == "living");
     CHECK(folder.entries() == 2);
 }
 
@@ -85,7 +76,7 @@ TEST_CASE("a full disk is an error, and the old file stays") {
     std::signal(SIGXFSZ, handler);
     CHECK(error.starts_with((folder / "a").string() + ": cannot write 5904 bytes"));
     CHECK(error.ends_with("File too large"));
-    CHECK(text_of(folder / "a") == "old");
+    CHECK(file_text(folder / "a") == "old");
     CHECK(folder.entries() == 1);
 }
 
@@ -95,4 +86,16 @@ TEST_CASE("a place that cannot hold a file is an error") {
     CHECK_THROWS_WITH_AS(write_text_file(folder / "", "x"), doctest::Contains("exists and is not a regular file"), FileError);
     CHECK_THROWS_WITH_AS(write_text_file("/dev/null", "x"), "/dev/null: cannot write: it exists and is not a regular file",
                          FileError);
+}
+
+TEST_CASE("a target that has become a folder meanwhile is an error, and nothing else is left behind") {
+    const testing::TemporaryFolder folder;
+    {
+        ReplacingFile file(folder / "a");
+        file.append("new", 3);
+        std::filesystem::create_directory(folder / "a");
+        const std::string start = (folder / "a").string() + ": cannot rename " + (folder / "a").string() + ".partial-";
+        CHECK_THROWS_WITH_AS(file.commit(), doctest::Contains(start.c_str()), FileError);
+    }
+    CHECK(folder.entries() == 1);
 }

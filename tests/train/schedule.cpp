@@ -87,6 +87,25 @@ TEST_CASE("the paper's 2 contexts, then 64 for the last tenth; random numbers ar
     CHECK(late.next(1000, random) == 16);
 }
 
+TEST_CASE("contexts are doubled between three and five tenths of the training") {
+    Random random(1);
+    ContextSchedule schedule = doubled_contexts(8, 100);
+    std::vector<Index> seen;
+    for (Index step = 0; step < 100; ++step) seen.push_back(schedule.next(step, random));
+    CHECK(seen[29] == 1);
+    CHECK(seen[30] == 2);
+    CHECK(seen[39] == 2);
+    CHECK(seen[40] == 4);
+    CHECK(seen[49] == 4);
+    CHECK(seen[50] == 8);
+    CHECK(doubled_contexts(1, 10).next(9, random) == 1);
+    ContextSchedule hurried = doubled_contexts(16, 3);  // fewer steps than stages
+    CHECK(hurried.next(0, random) >= 1);
+    CHECK(hurried.next(2, random) == 16);
+    CHECK_THROWS_AS(doubled_contexts(std::numeric_limits<Index>::max(), 100), ConfigError);
+    CHECK_THROWS_WITH_AS(doubled_contexts(6, 100), "doubled_contexts: 6 contexts, expected a power of two", ConfigError);
+}
+
 TEST_CASE("a stage ends when the running accuracy passes its threshold, and the next starts from 0") {
     Random random(1);
     ContextSchedule schedule = ContextSchedule::stages({{1, Stage<Index>::no_step, 0.5}, {128}});

@@ -131,12 +131,12 @@ TEST_CASE("training brings the loss down and the weights to the truth") {
     testing::TinyRegression<float> model;
     AdamW<float> optimizer(model.parameters());
     Random random(6);
-    std::vector<Progress> told;
+    std::vector<TrainingProgress> told;
     const LearningRate schedule = LearningRate::linear_decay(0.1, 5, 200);
     Trainer<float> trainer(model.parameters(), optimizer,
                            {.steps = 200,
                             .learning_rate = [&](Index step) { return schedule.at(step); },
-                            .progress = [&](const Progress& progress) { told.push_back(progress); }});
+                            .progress = [&](const TrainingProgress& progress) { told.push_back(progress); }});
     trainer.run([&](Index) { return StepResult{.loss = model.loss(random), .accuracy = 0.25, .tokens = 8}; });
     REQUIRE(told.size() == 200);
     CHECK(told.back().loss < 1e-3 * told.front().loss);
@@ -267,6 +267,29 @@ TEST_CASE("a finished run that is resumed has nothing left to do") {
     CHECK(again.model.numbers() == run.model.numbers());
 }
 
+TEST_CASE("what is on disk already is not written again") {
+    std::filesystem::remove(path);
+    Run<float, AdamW<float>>({.steps = 3, .learning_rate = learning_rate, .checkpoint = path}).run();
+    const auto resumed = [](Index steps) {
+        Run<float, AdamW<float>> run({.steps = steps, .learning_rate = learning_rate, .checkpoint = path});
+        REQUIRE(run.trainer.resume());
+        std::filesystem::remove(path);  // a new file would take its place
+        const TrainingOutcome outcome = run.run();
+        return std::pair(outcome, std::filesystem::exists(path));
+    };
+    std::filesystem::copy_file(path, folder / "copy", std::filesystem::copy_options::overwrite_existing);
+    const auto restore = [] { std::filesystem::copy_file(folder / "copy", path); };
+    CHECK(resumed(3) == std::pair(TrainingOutcome::finished, false));
+    restore();
+    {
+        const InterruptGuard guard;
+        ::raise(SIGINT);
+        CHECK(resumed(4) == std::pair(TrainingOutcome::interrupted, false));
+    }
+    restore();
+    CHECK(resumed(4) == std::pair(TrainingOutcome::finished, true));
+}
+
 TEST_CASE("options and names that make no sense are errors") {
     testing::TinyRegression<float> model;
     AdamW<float> optimizer(model.parameters());
@@ -294,7 +317,10 @@ TEST_CASE("a checkpoint that counts steps below 0 is refused") {
     Run<float, AdamW<float>> run({.steps = 3, .learning_rate = learning_rate, .checkpoint = path});
     run.run();
     const SafetensorsFile file(path);
-    for (const std::string negative : {"training/integer/step", "training/optimizer_step"}) {
+    const std::pair<std::string, const char*> problems[] = {
+        {"training/integer/step", ": -1 steps are done, expected 0 or more"},
+        {"training/optimizer_step", ": tensor 'training/optimizer_step' is negative, expected a number of steps"}};
+    for (const auto& problem : problems) {
         SafetensorsWriter writer;
         std::map<std::string, std::vector<char>> bytes;
         for (const std::string& name : file.names()) {
@@ -302,12 +328,12 @@ TEST_CASE("a checkpoint that counts steps below 0 is refused") {
             for (const Index each : file.shape(name)) count *= each;
             bytes[name].resize(static_cast<std::size_t>(count));
             file.read_bytes(name, bytes[name].data());
-            if (name == negative) std::fill(bytes[name].begin(), bytes[name].end(), char(-1));
+            if (name == problem.first) std::fill(bytes[name].begin(), bytes[name].end(), char(-1));
             writer.add_bytes(name, file.dtype(name), file.shape(name), bytes[name].data());
         }
         const std::filesystem::path other = folder / "negative.safetensors";
         writer.write(other);
         Run<float, AdamW<float>> resumed({.steps = 3, .learning_rate = learning_rate, .checkpoint = other});
-        CHECK_THROWS_AS(resumed.trainer.resume(), FileError);
+        CHECK_THROWS_WITH_AS(resumed.trainer.resume(), doctest::Contains(problem.second), FileError);
     }
 }

@@ -1,18 +1,37 @@
-/// The picture of who sees whom: a table of contexts as an SVG file, made by what training itself uses.
+/// The picture of who sees whom: a table of contexts as text or as an SVG file, made by what training itself uses.
 ///
-/// Each row is a batch entry, each column a context. Full squares are contexts of the entry's own document, light ones are of other
-/// documents, dots are not seen. attention/contexts.hpp has the same as text.
+/// Each row is a batch entry, each column a context: of the entry's own document, of another one, or not seen.
 ///
 /// Read first: attention/contexts.hpp.   Read next: examples/crossbatch_tour.cpp.
 #pragma once
 
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include "fot/attention/contexts.hpp"
 
 namespace fot {
 
-/// An SVG drawing of the table under a title.
+/// The table as text: one line per entry, one column per context; plus a positive, minus a negative, a dot one that is not seen.
+/// Errors: ConfigError if the table is not valid (require_valid).
+inline std::string attention_pattern(const ContextTable& table) {
+    require_valid(table, table.entries());
+    const std::string which = table.sources == 0 ? "no contexts" : "contexts 0 ... " + std::to_string(table.sources - 1);
+    std::string text = "entry  sees " + which + "  (+ own document, - other document)\n";
+    for (std::size_t entry = 0; entry < table.contexts.size(); ++entry) {
+        std::string line(static_cast<std::size_t>(table.sources), '.');
+        for (std::size_t i = 0; i < table.contexts[entry].size(); ++i)
+            line[static_cast<std::size_t>(table.contexts[entry][i])] = static_cast<Index>(i) < table.positives[entry] ? '+' : '-';
+        const std::string number = std::to_string(entry);
+        text += std::string(number.size() < 5 ? 5 - number.size() : 0, ' ') + number + "  " + line + "  " +
+                std::to_string(table.positives[entry]) + " positive, " +
+                std::to_string(static_cast<Index>(table.contexts[entry].size()) - table.positives[entry]) + " negative\n";
+    }
+    return text;
+}
+
+/// An SVG drawing of the table under a title: full squares are positives, light ones negatives, dots are not seen.
 /// Errors: ConfigError if the table is not valid (require_valid) or the title has one of the letters < > &.
 inline std::string attention_svg(const ContextTable& table, const std::string& title) {
     require_valid(table, table.entries());

@@ -8,6 +8,9 @@
 /// Read first: attention/crossbatch_attention.hpp.   Read next: measure/positive_mass.hpp, loss/contrastive_loss.hpp.
 #pragma once
 
+#include <limits>
+#include <vector>
+
 #include "fot/attention/crossbatch_attention.hpp"
 
 namespace fot {
@@ -26,8 +29,9 @@ void require_context_shapes(const Tensor<Real, 4>& q, const Tensor<Real, 4>& con
 
 /// The log-sum-exp of each query's scores with each of its contexts.
 ///
-/// Shapes: q (B,T,H,D), context_k (P,S,G,D) -> (B,T,H,C), C the longest list of the table; -infinity behind a shorter list.
-/// Cost:   B H T C S D multiply-adds.   Errors: ShapeError, ConfigError.
+/// Shapes: q (B,T,H,D), context_k (P,S,G,D) -> (B,T,H,C), C the longest list of the table; -infinity after a shorter list.
+/// Cost:   B H T C S D multiply-adds.
+/// Errors: ShapeError if the shapes do not fit; ConfigError if the table is not valid for B entries, or the scale is not above 0.
 template <class Real>
 Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table,
                                  Real scale = 1) {
@@ -52,7 +56,9 @@ Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>
 ///
 ///     d_s = p d_mass with p = exp(s - mass)
 ///
-/// Shapes: as context_log_mass; each gradient as what it belongs to.   Errors: ShapeError, ConfigError.
+/// Shapes: as context_log_mass; each gradient as what it belongs to.
+/// Cost:   3 B H T C S D multiply-adds; probabilities are made again.
+/// Errors: ShapeError if a shape does not fit; ConfigError if the table is not valid for B entries.
 template <class Real>
 void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table, Real scale,
                           const Tensor<Real, 4>& mass, const Tensor<Real, 4>& d_mass, Tensor<Real, 4>& d_q,
@@ -77,7 +83,7 @@ void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& conte
                 softmax_attention_vjp<Real>(head_view(q, at.entry, h), head_view(context_k, at.context, g),
                                             {nullptr, context_rows, 0, 0}, scale, {}, log_sum_exp.data(), delta.data(),
                                             {nullptr, queries, 0, 0}, head_view(d_q, at.entry, h),
-                                            head_view(d_context_k, at.context, g), {nullptr, context_rows, 0, 0});
+                                            head_view(d_context_k, at.context, g), {});
             }
         });
 }

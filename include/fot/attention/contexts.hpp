@@ -9,7 +9,7 @@
 #pragma once
 
 #include <algorithm>
-#include <string>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -33,8 +33,9 @@ struct ContextTable {
     }
 };
 
-/// Throws ConfigError unless the table has `entries` lists of distinct contexts below `sources`, with positives among them.
+/// Throws ConfigError unless the table has `entries` lists of distinct contexts in 0 ... sources-1, with positives among them.
 inline void require_valid(const ContextTable& table, Index entries) {
+    require<ConfigError>(table.sources >= 0, "context table: has ", table.sources, " sources, expected 0 or more");
     require<ConfigError>(table.entries() == entries && static_cast<Index>(table.positives.size()) == entries, "context table: has ",
                          table.entries(), " lists and ", table.positives.size(), " counts of positives, expected ", entries,
                          " of each, one per batch entry");
@@ -58,8 +59,9 @@ inline void require_valid(const ContextTable& table, Index entries) {
 /// Context `window * pool + j` is the window-th previous context of document j (window 0: the one just before). Entry i sees its
 /// own document's `positives` windows, then those of documents i+1, i+2, ... (mod pool), `negatives` contexts in all. The paper's d
 /// is 1 + negatives (with positives = 1), its w is `positives`. `pool` documents have previous contexts, the first `entries` of
-/// them are also trained on (0: pool = entries). Errors: ConfigError for counts below 0, a pool smaller than entries, or more
-/// negatives than other documents have.
+/// them are also trained on (0: pool = entries).
+/// Errors: ConfigError for entries < 1, other counts below 0, a pool smaller than entries, more contexts than an Index counts, or
+///         more negatives than other documents have.
 inline ContextTable previous_contexts(Index entries, Index positives, Index negatives, Index pool = 0) {
     if (pool == 0) pool = entries;
     require<ConfigError>(entries >= 1 && positives >= 0 && negatives >= 0, "previous_contexts: ", entries, " entries with ",
@@ -67,6 +69,8 @@ inline ContextTable previous_contexts(Index entries, Index positives, Index nega
     require<ConfigError>(pool >= entries, "previous_contexts: a pool of ", pool, " documents is smaller than the ", entries,
                          " entries");
     const Index windows = std::max<Index>(positives, 1);
+    require<ConfigError>(windows <= std::numeric_limits<Index>::max() / pool, "previous_contexts: ", pool, " documents with ",
+                         windows, " previous contexts each are too many");
     require<ConfigError>(negatives <= (pool - 1) * windows, "previous_contexts: ", negatives, " negatives wanted, ", pool - 1,
                          " other documents with ", windows, " previous contexts each");
     ContextTable table{pool * windows, {}, std::vector<Index>(static_cast<std::size_t>(entries), positives)};
@@ -80,15 +84,17 @@ inline ContextTable previous_contexts(Index entries, Index positives, Index nega
     return table;
 }
 
-/// The same where some previous windows are missing, as at the start of a document: `previous_windows[j]` is how many of its
-/// windows document j of the pool has (ContextBatch::previous_windows). A missing one is in no list, so lists may be shorter.
-/// Errors: as above; ConfigError if there are fewer documents than entries, or a count is below 0.
-inline ContextTable previous_contexts(Index entries, Index positives, Index negatives, const std::vector<Index>& previous_windows) {
+/// previous_contexts where some previous windows are missing, as at the start of a document: `previous_windows[j]` is how many of
+/// its windows document j of the pool has (ContextBatch::previous_windows). A missing one is in no list, so lists may be shorter.
+/// Errors: as previous_contexts, with as many documents in the pool as there are counts; ConfigError if there are none, or one is
+///         below 0.
+inline ContextTable existing_previous_contexts(Index entries, Index positives, Index negatives,
+                                               const std::vector<Index>& previous_windows) {
     const auto pool = static_cast<Index>(previous_windows.size());
-    require<ConfigError>(pool >= 1, "previous_contexts: no documents");
+    require<ConfigError>(pool >= 1, "existing_previous_contexts: no documents");
     ContextTable table = previous_contexts(entries, positives, negatives, pool);
     for (const Index windows : previous_windows)
-        require<ConfigError>(windows >= 0, "previous_contexts: a document with ", windows, " previous windows");
+        require<ConfigError>(windows >= 0, "existing_previous_contexts: a document with ", windows, " previous windows");
     for (Index entry = 0; entry < entries; ++entry) {
         const auto at = static_cast<std::size_t>(entry);
         std::erase_if(table.contexts[at],
@@ -109,10 +115,12 @@ inline ContextTable no_contexts(Index entries) {
 ///
 /// `mixture.size()` consecutive entries hold consecutive contexts of one document. Row j sees the rows just before it in its pack,
 /// and the last rows of the packs before. Nothing wraps around, nothing later is seen: the first packs see fewer negatives.
-/// Errors: ConfigError if entries is no multiple of the packing, or if row j wants more positives than the j rows before it.
+/// Errors: ConfigError for entries < 1, an empty mixture, entries that are no multiple of its size, counts below 0, or a row j that
+///         wants more positives than the j rows before it.
 inline ContextTable packed_contexts(Index entries, const std::vector<std::pair<Index, Index>>& mixture) {
     const auto packing = static_cast<Index>(mixture.size());
-    require<ConfigError>(packing >= 1 && entries >= 0 && entries % packing == 0, "packed_contexts: ", entries,
+    require<ConfigError>(entries >= 1, "packed_contexts: ", entries, " entries make no sense");
+    require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries,
                          " entries are no multiple of a packing of ", packing);
     ContextTable table{entries, {}, {}};
     for (Index entry = 0; entry < entries; ++entry) {
@@ -135,7 +143,7 @@ inline ContextTable packed_contexts(Index entries, const std::vector<std::pair<I
 ///
 /// With `stepping`, row j of a pack sees fewer, so that one batch mixes short and long contexts: itself included,
 /// min(j s + 1, A, i + 1) contexts with A = range + 1 and s = ceil(A / max(packing - 1, 1)).
-/// Errors: ConfigError for range < 0, packing < 1, or entries that are no multiple of the packing.
+/// Errors: ConfigError for entries < 1, a range below 0 or of 2^32 and more, packing < 1, or entries that are no multiple of it.
 inline ContextTable packed_contexts(Index entries, Index range, Index packing, bool stepping) {
     require<ConfigError>(entries >= 1 && range >= 0 && range < Index(1) << 32, "packed_contexts: ", entries, " entries with range ",
                          range, " make no sense");
@@ -152,59 +160,6 @@ inline ContextTable packed_contexts(Index entries, Index range, Index packing, b
         table.contexts.push_back(std::move(list));
     }
     return table;
-}
-
-/// The table as a picture: one line per entry, one column per context, `+` a positive, `-` a negative, `.` not seen.
-inline std::string attention_pattern(const ContextTable& table) {
-    require_valid(table, table.entries());
-    const std::string which = table.sources == 0 ? "no contexts" : "contexts 0 ... " + std::to_string(table.sources - 1);
-    std::string text = "entry  sees " + which + "  (+ own document, - other document)\n";
-    for (std::size_t entry = 0; entry < table.contexts.size(); ++entry) {
-        std::string line(static_cast<std::size_t>(table.sources), '.');
-        for (std::size_t i = 0; i < table.contexts[entry].size(); ++i)
-            line[static_cast<std::size_t>(table.contexts[entry][i])] = static_cast<Index>(i) < table.positives[entry] ? '+' : '-';
-        const std::string number = std::to_string(entry);
-        text += std::string(number.size() < 5 ? 5 - number.size() : 0, ' ') + number + "  " + line + "  " +
-                std::to_string(table.positives[entry]) + " positive, " +
-                std::to_string(static_cast<Index>(table.contexts[entry].size()) - table.positives[entry]) + " negative\n";
-    }
-    return text;
-}
-
-/// One visit of an entry to a context, and the context's place in the entry's list.
-struct Visit {
-    Index entry;    ///< of the batch
-    Index context;  ///< its number, 0 ... P-1
-    Index place;    ///< where the entry's list has it
-};
-
-/// The visits of the table in rounds: within a round no entry and no context occurs twice.   Errors: ConfigError.
-///
-/// The gradients of a context's keys are sums over the entries that see it. Taken round by round, the visits of a round can run in
-/// parallel without two of them adding to the same numbers, and each sum has the same order whatever the number of threads.
-/// In the paper's form round r is simply "entry i visits document i + r".
-inline std::vector<std::vector<Visit>> visiting_rounds(const ContextTable& table) {
-    require_valid(table, table.entries());
-    std::vector<std::vector<Visit>> rounds;
-    std::vector<std::vector<bool>> entry_busy, context_busy;
-    for (Index place = 0; place < table.most_contexts(); ++place)
-        for (Index entry = 0; entry < table.entries(); ++entry) {
-            const auto& list = table.contexts[static_cast<std::size_t>(entry)];
-            if (place >= static_cast<Index>(list.size())) continue;
-            const Index context = list[static_cast<std::size_t>(place)];
-            std::size_t round = 0;
-            while (round < rounds.size() &&
-                   (entry_busy[round][static_cast<std::size_t>(entry)] || context_busy[round][static_cast<std::size_t>(context)]))
-                ++round;
-            if (round == rounds.size()) {
-                rounds.emplace_back();
-                entry_busy.emplace_back(static_cast<std::size_t>(table.entries()), false);
-                context_busy.emplace_back(static_cast<std::size_t>(table.sources), false);
-            }
-            rounds[round].push_back({entry, context, place});
-            entry_busy[round][static_cast<std::size_t>(entry)] = context_busy[round][static_cast<std::size_t>(context)] = true;
-        }
-    return rounds;
 }
 
 }  // namespace fot

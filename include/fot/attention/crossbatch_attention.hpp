@@ -19,6 +19,7 @@
 
 #include "fot/attention/contexts.hpp"
 #include "fot/attention/softmax.hpp"
+#include "fot/attention/visiting_rounds.hpp"
 #include "fot/core/autograd.hpp"
 #include "fot/core/parallel.hpp"
 
@@ -27,10 +28,10 @@ namespace fot {
 /// What varies between uses of attention.
 template <class Real>
 struct AttentionOptions {
-    Real scale = 1;                               ///< multiplies <q, k>; 1 after QK-norm with temperature, 1/sqrt(D) in LongLLaMA
-    std::vector<Index> query_positions = {};      ///< (T) place of each query among the local keys; empty: the last T of them
-    const Tensor<Real, 3>* local_bias = nullptr;  ///< (B, T, local keys) added to local scores (padding, as -1e6); null: none
-    bool causal = true;                           ///< false: a query sees all local keys, later ones too
+    Real scale = 1;                           ///< multiplies <q, k>; our models put temperature or 1/sqrt(D) into q: 1
+    std::vector<Index> query_positions = {};  ///< (T) place of each query among the local keys; empty: the last T of them
+    Tensor<Real, 3> local_bias = {};          ///< (B, T, local keys) added to local scores (padding, as -1e6); empty: none
+    bool causal = true;                       ///< false: a query sees all local keys, later ones too
 };
 
 /// What attention gives back: the heads, and the log-sum-exp of each query's scores, (B,H,T).
@@ -61,7 +62,8 @@ class AttentionShapes {
                           Shape<4>{table.sources, extent(context_k, 1), key_heads, extent(v, 3)});
         }
         const Index local = extent(k, 1);
-        if (options.local_bias) require_shape("attention: local_bias", *options.local_bias, Shape<3>{entries, queries, local});
+        if (options.local_bias.size())
+            require_shape("attention: local_bias", options.local_bias, Shape<3>{entries, queries, local});
         last_visible_ = options.query_positions;
         if (last_visible_.empty() && options.causal) {
             require<ShapeError>(queries <= local, "attention: ", queries, " queries at the end of ", local, " local keys");
@@ -80,9 +82,9 @@ class AttentionShapes {
     Visibility<Real> local_visibility(Index entry) const {
         Visibility<Real> visibility;
         if (options_.causal) visibility.last_visible = last_visible_.data();
-        if (options_.local_bias) {
-            visibility.bias = row(*options_.local_bias, entry);
-            visibility.bias_leading = extent(*options_.local_bias, 2);
+        if (options_.local_bias.size()) {
+            visibility.bias = row(options_.local_bias, entry);
+            visibility.bias_leading = extent(options_.local_bias, 2);
         }
         return visibility;
     }
@@ -125,29 +127,33 @@ AttentionResult<Real> crossbatch_attention(const Tensor<Real, 4>& q, const Tenso
     return result;
 }
 
-/// Gradients of crossbatch_attention, added to d_q ... d_context_v, given those of o and (if not null) of log_sum_exp.
+/// Gradients of crossbatch_attention, added to d_q ... d_context_v, given those of o and (if not null) of log_sum_exp. A null
+/// pointer stands for a gradient that nobody needs.
 ///
-/// Shapes: as crossbatch_attention; each gradient as what it belongs to.   Errors: ShapeError otherwise.
-/// Contexts are visited in rounds (see visiting_rounds), round 0 being the local keys: sums come out the same for any number of
-/// threads. Cost: 5/2 of the forward pass; probabilities are made again, never stored.
+/// Contexts are visited in rounds (attention/visiting_rounds.hpp), after the local keys: sums come out the same for any number of
+/// threads.
+/// Shapes: as crossbatch_attention; each gradient as what it belongs to.
+/// Cost:   5/2 of the forward pass, 1/2 less for each of the three kinds (q, keys, values) left out; probabilities are made again,
+///         never stored.
+/// Errors: as crossbatch_attention; ShapeError if a result or a gradient has another shape than what it belongs to.
 template <class Real>
 void crossbatch_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k, const Tensor<Real, 4>& v,
                               const Tensor<Real, 4>& context_k, const Tensor<Real, 4>& context_v, const ContextTable& table,
                               const AttentionOptions<Real>& options, const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp,
                               const Tensor<Real, 4>& d_o, const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp,
-                              Tensor<Real, 4>& d_q, Tensor<Real, 4>& d_k, Tensor<Real, 4>& d_v, Tensor<Real, 4>& d_context_k,
-                              Tensor<Real, 4>& d_context_v) {
+                              Tensor<Real, 4>* d_q, Tensor<Real, 4>* d_k, Tensor<Real, 4>* d_v, Tensor<Real, 4>* d_context_k,
+                              Tensor<Real, 4>* d_context_v) {
     const detail::AttentionShapes<Real> shapes(q, k, v, context_k, context_v, table, options);
     const Shape<3> of_queries{shapes.entries, shapes.heads, shapes.queries};
     require_shape("attention vjp: o", o, {shapes.entries, shapes.queries, shapes.heads, extent(v, 3)});
     require_shape("attention vjp: log_sum_exp", log_sum_exp, of_queries);
     if (d_log_sum_exp) require_shape("attention vjp: d_log_sum_exp", *d_log_sum_exp, of_queries);
     require_shape("attention vjp: d_o", d_o, shape_of(o));
-    require_shape("attention vjp: d_q", d_q, shape_of(q));
-    require_shape("attention vjp: d_k", d_k, shape_of(k));
-    require_shape("attention vjp: d_v", d_v, shape_of(v));
-    require_shape("attention vjp: d_context_k", d_context_k, shape_of(context_k));
-    require_shape("attention vjp: d_context_v", d_context_v, shape_of(context_v));
+    if (d_q) require_shape("attention vjp: d_q", *d_q, shape_of(q));
+    if (d_k) require_shape("attention vjp: d_k", *d_k, shape_of(k));
+    if (d_v) require_shape("attention vjp: d_v", *d_v, shape_of(v));
+    if (d_context_k) require_shape("attention vjp: d_context_k", *d_context_k, shape_of(context_k));
+    if (d_context_v) require_shape("attention vjp: d_context_v", *d_context_v, shape_of(context_v));
     const Index group = shapes.heads / shapes.key_heads;
 
     Tensor<Real, 3> delta = empty_like(log_sum_exp);  // <d_o, o> - d_log_sum_exp
@@ -162,12 +168,15 @@ void crossbatch_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k
     });
 
     // One visit: all query heads of group g of entry b, the keys and values of row `at` of the given tensors.
+    const auto wanted = [](Tensor<Real, 4>* d_x, Index entry, Index head) {
+        return d_x ? head_view(*d_x, entry, head) : HeadView<Real>{};
+    };
     const auto visit = [&](Index b, Index g, const Tensor<Real, 4>& keys, const Tensor<Real, 4>& values, Index at,
-                           const Visibility<Real>& visibility, Tensor<Real, 4>& d_keys, Tensor<Real, 4>& d_values) {
+                           const Visibility<Real>& visibility, Tensor<Real, 4>* d_keys, Tensor<Real, 4>* d_values) {
         for (Index h = g * group; h < (g + 1) * group; ++h)
             softmax_attention_vjp<Real>(head_view(q, b, h), head_view(keys, at, g), head_view(values, at, g), options.scale,
                                         visibility, row(log_sum_exp, b, h), row(delta, b, h), head_view(d_o, b, h),
-                                        head_view(d_q, b, h), head_view(d_keys, at, g), head_view(d_values, at, g));
+                                        wanted(d_q, b, h), wanted(d_keys, at, g), wanted(d_values, at, g));
     };
     parallel_for(shapes.entries * shapes.key_heads, [&](Index unit) {
         const Index b = unit / shapes.key_heads, g = unit % shapes.key_heads;
@@ -210,8 +219,8 @@ Attention<Real> record_attention(Tape& tape, AttentionResult<Real> result, Backw
 
 }  // namespace detail
 
-/// crossbatch_attention on the tape. `context_k` and `context_v` may be empty handles if the table is empty.
-/// options.local_bias must outlive the tape.
+/// crossbatch_attention on the tape; constants get no gradient. `context_k` and `context_v` may be empty handles if the table is
+/// empty.   Errors: as crossbatch_attention.
 template <class Real>
 Attention<Real> crossbatch_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& k, const Variable<Real, 4>& v,
                                      const Variable<Real, 4>& context_k, const Variable<Real, 4>& context_v,
@@ -223,7 +232,8 @@ Attention<Real> crossbatch_attention(Tape& tape, const Variable<Real, 4>& q, con
         [=](const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o,
             const Tensor<Real, 3>* d_log_sum_exp) {
             crossbatch_attention_vjp(q.value(), k.value(), v.value(), ck.value(), cv.value(), table, options, o, log_sum_exp, d_o,
-                                     d_log_sum_exp, q.gradient(), k.gradient(), v.gradient(), ck.gradient(), cv.gradient());
+                                     d_log_sum_exp, q.needed_gradient(), k.needed_gradient(), v.needed_gradient(),
+                                     ck.needed_gradient(), cv.needed_gradient());
         },
         q, k, v, ck, cv);
 }

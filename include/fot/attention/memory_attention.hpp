@@ -3,15 +3,19 @@
 ///     M_top = the k entries of M with the largest <q, key>                            (exact, per query and head)
 ///     o = sum over (key, value) in M_top and C_{<=q} of softmax(scale <q, key>) value
 ///
-/// The search is memory/key_value_memory.hpp; here is what follows it: attention of each query to its own K retrieved pairs
-/// (retrieved_attention), both together, and attention to the WHOLE memory (memory_attention). merge (attention/gate.hpp) puts that
-/// and the local attention into one softmax, gate mixes them as the Memorizing Transformer does.
+/// The search is memory/key_value_memory.hpp. Here is attention of each query to pairs of its own (retrieved_attention), to the
+/// whole of a memory, and to the k entries that the search finds in it (both memory_attention). Putting it together with the local
+/// attention is left to attention/gate.hpp: `merge` makes one softmax of the two, `gate` mixes them as the Memorizing Transformer
+/// does.
 ///
-/// Source: paper section 3.1.   Read first: attention/gate.hpp.   Read next: model/transformer.hpp.
+/// Source: paper section 3.1.
+/// Read first: attention/crossbatch_attention.hpp, memory/key_value_memory.hpp.   Read next: attention/gate.hpp.
 #pragma once
 
-#include "fot/attention/causal_attention.hpp"
-#include "fot/attention/gate.hpp"
+#include <type_traits>
+#include <utility>
+
+#include "fot/attention/crossbatch_attention.hpp"
 #include "fot/memory/key_value_memory.hpp"
 
 namespace fot {
@@ -31,7 +35,8 @@ void require_retrieved(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, co
 /// Attention of each query to pairs of its own, such as those a search retrieved for it.
 ///
 /// Shapes: q (B,T,H,D), keys (B,T,H,K,D), values (B,T,H,K,E) -> o (B,T,H,E), log_sum_exp (B,H,T). K = 0: zeros and -infinity.
-/// Cost:   2 B T H K D multiply-adds.   Errors: ShapeError; ConfigError if the scale is not above 0.
+/// Cost:   2 B T H K D multiply-adds.
+/// Errors: ShapeError if the pairs do not fit the queries; ConfigError if the scale is not above 0.
 /// Same as: memory attention over all of M, when the K pairs are M.
 template <class Real>
 AttentionResult<Real> retrieved_attention(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values,
@@ -54,13 +59,14 @@ AttentionResult<Real> retrieved_attention(const Tensor<Real, 4>& q, const Tensor
     return result;
 }
 
-/// Gradients of retrieved_attention, added; into the retrieved keys and values too (the Memorizing Transformer drops those).
-/// Shapes: each gradient as what it belongs to.   Errors: ShapeError.
+/// Gradients of retrieved_attention, added. A null pointer stands for a gradient that is not there (d_log_sum_exp), or that nobody
+/// needs: the Memorizing Transformer drops those of retrieved keys and values.
+/// Shapes: as retrieved_attention; each gradient as what it belongs to.   Errors: as retrieved_attention; ShapeError otherwise.
 template <class Real>
 void retrieved_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values, Real scale,
                              const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o,
-                             const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp, Tensor<Real, 4>& d_q,
-                             Tensor<Real, 5>& d_keys, Tensor<Real, 5>& d_values) {
+                             const std::type_identity_t<Tensor<Real, 3>>* d_log_sum_exp, Tensor<Real, 4>* d_q,
+                             Tensor<Real, 5>* d_keys, Tensor<Real, 5>* d_values) {
     const Shape<4> shape = shape_of(q);
     const Index count = extent(keys, 3), width = shape[3], value_width = extent(values, 4);
     const Shape<3> of_queries{shape[0], shape[2], shape[1]};
@@ -69,9 +75,9 @@ void retrieved_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 5>& ke
     require_shape("retrieved_attention vjp: log_sum_exp", log_sum_exp, of_queries);
     if (d_log_sum_exp) require_shape("retrieved_attention vjp: d_log_sum_exp", *d_log_sum_exp, of_queries);
     require_shape("retrieved_attention vjp: d_o", d_o, shape_of(o));
-    require_shape("retrieved_attention vjp: d_q", d_q, shape);
-    require_shape("retrieved_attention vjp: d_keys", d_keys, shape_of(keys));
-    require_shape("retrieved_attention vjp: d_values", d_values, shape_of(values));
+    if (d_q) require_shape("retrieved_attention vjp: d_q", *d_q, shape);
+    if (d_keys) require_shape("retrieved_attention vjp: d_keys", *d_keys, shape_of(keys));
+    if (d_values) require_shape("retrieved_attention vjp: d_values", *d_values, shape_of(values));
     parallel_for(shape[0] * shape[2], [&](Index unit) {
         const Index b = unit / shape[2], h = unit % shape[2];
         for (Index t = 0; t < shape[1]; ++t) {
@@ -80,13 +86,14 @@ void retrieved_attention_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 5>& ke
             softmax_attention_vjp<Real>({row(q, b, t, h), 1, width, width}, {row(keys, b, t, h), count, width, width},
                                         {row(values, b, t, h), count, value_width, value_width}, scale, {}, &log_sum_exp(b, h, t),
                                         &delta, {row(d_o, b, t, h), 1, value_width, value_width},
-                                        {row(d_q, b, t, h), 1, width, width}, {row(d_keys, b, t, h), count, width, width},
-                                        {row(d_values, b, t, h), count, value_width, value_width});
+                                        {d_q ? row(*d_q, b, t, h) : nullptr, 1, width, width},
+                                        {d_keys ? row(*d_keys, b, t, h) : nullptr, count, width, width},
+                                        {d_values ? row(*d_values, b, t, h) : nullptr, count, value_width, value_width});
         }
     });
 }
 
-/// retrieved_attention on the tape. Keys and values without gradient are constants, as in the Memorizing Transformer.
+/// retrieved_attention on the tape. Constants get no gradient: the keys and values of the Memorizing Transformer.
 template <class Real>
 Attention<Real> retrieved_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 5>& keys,
                                     const Variable<Real, 5>& values, Real scale = 1) {
@@ -95,7 +102,7 @@ Attention<Real> retrieved_attention(Tape& tape, const Variable<Real, 4>& q, cons
         [=](const Tensor<Real, 4>& o, const Tensor<Real, 3>& log_sum_exp, const Tensor<Real, 4>& d_o,
             const Tensor<Real, 3>* d_log_sum_exp) {
             retrieved_attention_vjp(q.value(), keys.value(), values.value(), scale, o, log_sum_exp, d_o, d_log_sum_exp,
-                                    q.gradient(), keys.gradient(), values.gradient());
+                                    q.needed_gradient(), keys.needed_gradient(), values.needed_gradient());
         },
         q, keys, values);
 }
@@ -117,10 +124,8 @@ AttentionResult<Real> memory_attention(const Tensor<Real, 4>& q, const KeyValueM
     AttentionResult<Real> result{empty<Real, 4>({1, queries, heads, width}), empty<Real, 3>({1, heads, queries})};
     parallel_for(heads, [&](Index h) {
         RunningSoftmax<Real> softmax(head_view(q, 0, h), width, scale);
-        memory.for_each_block(h / group, [&](const auto& keys, const auto& values, Index) {
-            softmax.attend({keys.data, keys.rows, keys.columns, keys.leading},
-                           {values.data, values.rows, values.columns, values.leading});
-        });
+        memory.for_each_block(
+            h / group, [&](const auto& keys, const auto& values, Index) { softmax.attend(head_view(keys), head_view(values)); });
         softmax.write(head_view(result.o, 0, h));
         for (Index t = 0; t < queries; ++t) result.log_sum_exp(0, h, t) = softmax.log_sum_exp(t);
     });

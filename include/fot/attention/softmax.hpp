@@ -11,12 +11,14 @@
 /// Read first: core/tile_product.hpp.   Read next: attention/causal_attention.hpp.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
 
 #include "fot/core/exponential.hpp"
 #include "fot/core/largest.hpp"
+#include "fot/core/matrix_view.hpp"
 #include "fot/core/tile_product.hpp"
 
 namespace fot {
@@ -49,6 +51,13 @@ HeadView<Real> head_view(Tensor<Real, 4>& x, Index entry, Index head) {
 template <class Real>
 HeadView<const Real> head_view(const Tensor<Real, 4>& x, Index entry, Index head) {
     return {row(x, entry, Index(0), head), extent(x, 1), extent(x, 3), extent(x, 2) * extent(x, 3)};
+}
+
+/// The same of a matrix: a block of a memory.   Errors: ShapeError for a transposed view.
+template <class Real>
+HeadView<Real> head_view(MatrixView<Real> x) {
+    require<ShapeError>(!x.transposed, "head_view: a transposed view of ", x.rows, " x ", x.columns, " numbers");
+    return {x.data, x.rows, x.columns, x.leading};
 }
 
 /// Which keys of a block the rows of a tile may see, and what is added to their scores.
@@ -102,45 +111,58 @@ void score_tile(HeadView<const Real> q, Index first_query, Index first_key, cons
     }
 }
 
+template <class Real>
+void require_view(const char* what, HeadView<Real> view, Index rows, Index width) {
+    require<ShapeError>(view.rows == rows && view.width == width, what, " has shape (", view.rows, ", ", view.width,
+                        "), expected (", rows, ", ", width, ")");
+}
+
 }  // namespace detail
 
 /// The running softmax of all queries of one head of one batch entry.
 template <class Real>
 class RunningSoftmax {
    public:
-    /// `value_width` 0: only the log-sum-exp is wanted.
+    /// q (T,D), which must outlive this. Values will be (S,E) with E = `value_width`; 0: only the log-sum-exp is wanted.
     RunningSoftmax(HeadView<const Real> q, Index value_width, Real scale)
         : q_(q),
           scale_(scale),
-          width_((value_width + panel_width<Real> - 1) / panel_width<Real> * panel_width<Real>),
+          value_width_(value_width),
+          width_(padded_to_panels<Real>(value_width)),
           maximum_(full<Real, 1>({q.rows}, -std::numeric_limits<Real>::infinity())),
           sum_(zeros<Real, 1>({q.rows})),
           weighted_(zeros<Real, 2>({q.rows, width_})),
           scores_(empty<Real, 2>({query_tile, key_block})) {}
 
-    /// Lets the queries see the keys, and the values that belong to them (no values: values.rows = 0).
+    /// Lets the queries see the keys, and the values that belong to them.
+    ///
+    /// Shapes: keys (S,D), values (S,E); E = 0: `values` may be left empty. What `visibility` points at has T rows.
+    /// Errors: ShapeError if keys or values do not fit.
     void attend(HeadView<const Real> keys, HeadView<const Real> values, const Visibility<Real>& visibility = {}) {
+        detail::require_view("RunningSoftmax: keys", keys, keys.rows, q_.width);
+        detail::require_view("RunningSoftmax: values", values, value_width_ == 0 ? values.rows : keys.rows, value_width_);
         for (Index first = 0; first < keys.rows; first += key_block) {
             const Index count = std::min(key_block, keys.rows - first);
             pack_transposed(keys.at(first), count, keys.width, keys.leading, keys_);
-            if (values.rows) pack(values.at(first), count, values.width, values.leading, values_);
+            if (value_width_) pack(values.at(first), count, values.width, values.leading, values_);
             for (Index tile = 0; tile < q_.rows; tile += query_tile) {
                 const Index rows = std::min(query_tile, q_.rows - tile), seen = visibility.most_seen(tile, rows, first, count);
                 if (seen == 0) continue;
                 detail::score_tile(q_.rows_from(tile, rows), tile, first, keys_, seen, scale_, visibility, scores_.data());
                 for (Index i = 0; i < rows; ++i) absorb(tile + i, row(scores_, i), visibility.seen(tile + i, first, count), seen);
-                if (values.rows)
-                    tile_product<true>(rows, {scores_.data(), key_block, 1}, values_, row(weighted_, tile), width_, values.width,
+                if (value_width_)
+                    tile_product<true>(rows, {scores_.data(), key_block, 1}, values_, row(weighted_, tile), width_, value_width_,
                                        seen);
             }
         }
     }
 
-    /// log of the sum of exp(score) over all keys that query t saw; -infinity if there were none.
+    /// log of the sum of exp(score) over all keys that query t (0 ... T-1) saw; -infinity if there were none.
     Real log_sum_exp(Index t) const { return maximum_(t) + std::log(sum_(t)); }
 
-    /// Writes o_t into the rows of `o`, zeros where a query saw no key.
+    /// Writes o_t into the rows of `o` (T,E), zeros where a query saw no key.   Errors: ShapeError if it has another shape.
     void write(HeadView<Real> o) const {
+        detail::require_view("RunningSoftmax: o", o, q_.rows, value_width_);
         for (Index t = 0; t < o.rows; ++t) {
             const Real factor = sum_(t) > 0 ? 1 / sum_(t) : Real(0);
             for (Index d = 0; d < o.width; ++d) o.at(t)[d] = factor * weighted_(t, d);
@@ -165,7 +187,7 @@ class RunningSoftmax {
 
     HeadView<const Real> q_;
     Real scale_;
-    Index width_;
+    Index value_width_, width_;  // width_: with the filling of the last panel
     Tensor<Real, 1> maximum_, sum_;
     Tensor<Real, 2> weighted_, scores_;
     PackedFactor<Real> keys_, values_;
@@ -177,13 +199,21 @@ class RunningSoftmax {
 ///     d_s  = p (d_p - delta),  d_p_ts = <d_o_t, v_s>,  delta_t = <d_o_t, o_t> - d_log_sum_exp_t
 ///     d_q_t += scale sum_s d_s_ts k_s,   d_k_s += scale sum_t d_s_ts q_t,   d_v_s += sum_t p_ts d_o_t
 ///
-/// `log_sum_exp` and `delta` hold one number per query.
+/// Added to d_q, d_keys and d_values. A view without data stands for a gradient that nobody needs, or of values of width 0.
+/// Shapes: q (T,D), keys (S,D), values (S,E), d_o (T,E); each gradient as what it belongs to; `log_sum_exp` and `delta` hold T
+///         numbers.
+/// Errors: ShapeError if a view does not fit.
 template <class Real>
 void softmax_attention_vjp(HeadView<const Real> q, HeadView<const Real> keys, HeadView<const Real> values, Real scale,
                            const Visibility<Real>& visibility, const Real* log_sum_exp, const Real* delta, HeadView<const Real> d_o,
                            HeadView<Real> d_q, HeadView<Real> d_keys, HeadView<Real> d_values) {
-    const auto padded = [](Index width) { return (width + panel_width<Real> - 1) / panel_width<Real> * panel_width<Real>; };
-    const Index key_width = padded(q.width), value_width = padded(values.width);
+    detail::require_view("softmax_attention vjp: keys", keys, keys.rows, q.width);
+    detail::require_view("softmax_attention vjp: values", values, keys.rows, values.width);
+    detail::require_view("softmax_attention vjp: d_o", d_o, q.rows, values.width);
+    if (d_q.data) detail::require_view("softmax_attention vjp: d_q", d_q, q.rows, q.width);
+    if (d_keys.data) detail::require_view("softmax_attention vjp: d_keys", d_keys, keys.rows, keys.width);
+    if (d_values.data) detail::require_view("softmax_attention vjp: d_values", d_values, values.rows, values.width);
+    const Index key_width = padded_to_panels<Real>(q.width), value_width = padded_to_panels<Real>(values.width);
     Tensor<Real, 2> scores = empty<Real, 2>({query_tile, key_block}), d_scores = empty<Real, 2>({query_tile, key_block});
     Tensor<Real, 2> sum_q = zeros<Real, 2>({q.rows, key_width}), sum_k = empty<Real, 2>({key_block, key_width}),
                     sum_v = empty<Real, 2>({key_block, value_width});
@@ -219,16 +249,21 @@ void softmax_attention_vjp(HeadView<const Real> q, HeadView<const Real> keys, He
                 std::fill(p + row_seen, p + seen, Real(0));
                 std::fill(d_s + row_seen, d_s + seen, Real(0));
             }
-            pack(q_tile.data, rows, q.width, q.leading, q_packed);
-            pack(d_o_tile.data, rows, d_o.width, d_o.leading, d_o_packed);
-            tile_product<true>(seen, {scores.data(), 1, key_block}, d_o_packed, sum_v.data(), value_width);
-            tile_product<true>(seen, {d_scores.data(), 1, key_block}, q_packed, sum_k.data(), key_width);
-            tile_product<true>(rows, {d_scores.data(), key_block, 1}, keys_packed, row(sum_q, tile), key_width, q.width, seen);
+            if (d_values.data) {
+                pack(d_o_tile.data, rows, d_o.width, d_o.leading, d_o_packed);
+                tile_product<true>(seen, {scores.data(), 1, key_block}, d_o_packed, sum_v.data(), value_width);
+            }
+            if (d_keys.data) {
+                pack(q_tile.data, rows, q.width, q.leading, q_packed);
+                tile_product<true>(seen, {d_scores.data(), 1, key_block}, q_packed, sum_k.data(), key_width);
+            }
+            if (d_q.data)
+                tile_product<true>(rows, {d_scores.data(), key_block, 1}, keys_packed, row(sum_q, tile), key_width, q.width, seen);
         }
-        add_rows(sum_k, d_keys.rows_from(first, count), scale);
-        add_rows(sum_v, d_values.rows_from(first, count), Real(1));
+        if (d_keys.data) add_rows(sum_k, d_keys.rows_from(first, count), scale);
+        if (d_values.data) add_rows(sum_v, d_values.rows_from(first, count), Real(1));
     }
-    add_rows(sum_q, d_q, scale);
+    if (d_q.data) add_rows(sum_q, d_q, scale);
 }
 
 }  // namespace fot

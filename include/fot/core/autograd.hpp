@@ -53,6 +53,9 @@ class Variable {
         return at.gradient;
     }
 
+    /// The gradient, or null where a backward pass leaves none: what vector-Jacobian products take.
+    Tensor<Real, N>* needed_gradient() const { return needs_gradient() ? &gradient() : nullptr; }
+
     /// The same numbers as a constant: no gradient flows further down from here.
     Variable detached() const { return Variable(value()); }
 
@@ -106,12 +109,22 @@ class Tape {
         return result;
     }
 
-    /// Adds d(loss)/d(parameter) to every parameter's gradient, and empties the tape. Throws ShapeError unless the loss is one
-    /// number.
+    /// Adds d(loss)/d(parameter) to every parameter's gradient, and empties the tape.
+    ///
+    /// Errors: ShapeError unless the loss is one number; ConfigError if it depends on no parameter, or nothing is recorded: an
+    /// inference tape, or a tape that was replayed before.
     template <class Real>
     void backward(const Variable<Real, 1>& loss) {
         require_shape("Tape::backward: loss", loss.value(), Shape<1>{1});
+        require<ConfigError>(loss.needs_gradient(), "Tape::backward: the loss depends on no parameter, or was made in inference");
+        require<ConfigError>(!steps_.empty(), "Tape::backward: nothing is recorded, or it was replayed before");
         loss.gradient()(0) += Real(1);
+        replay();
+    }
+
+    /// The replay alone, for gradients of results that were set by hand (several results, or one of another shape than a loss):
+    /// passes them down to the parameters, and empties the tape.
+    void replay() {
         for (; !steps_.empty(); steps_.pop_back()) steps_.back()();
     }
 

@@ -1,9 +1,5 @@
 /// Matrix products: one checked `gemm` on strided views, the only place that includes xtensor-blas.
 ///
-/// A MatrixView is a pointer, two extents and the distance between rows, so a head of a (B,T,H,D) tensor is addressed in place:
-///
-///     matrix(row(q, b, 0, h), T, D, H * D)      // the (T, D) matrix of head h: rows lie H*D numbers apart
-///
 /// BLAS itself stays on one thread; `gemm` shares the rows (or columns) of the result among ours. So the same threads serve
 /// products and loops, and a product within a parallel loop runs on the loop's thread.
 ///
@@ -11,12 +7,11 @@
 /// kernels on processors that are newer than itself, and at the sizes of these models our tiles are as fast as its AVX-512 kernels,
 /// twice as fast as the others (tests/benchmark/benchmark_gemm).
 ///
-/// Read first: core/parallel.hpp, core/tile_product.hpp.   Read next: core/autograd.hpp.
+/// Read first: core/matrix_view.hpp, core/parallel.hpp, core/tile_product.hpp.   Read next: core/autograd.hpp.
 #pragma once
 
-#include <cstdlib>
+#include <algorithm>
 #include <limits>
-#include <string>
 #include <type_traits>
 
 #if __has_include(<xtensor-blas/xblas.hpp>)
@@ -25,92 +20,11 @@
 #error "fot needs xtensor-blas: apt-get install libxtensor-blas-dev libopenblas-dev"
 #endif
 
+#include "fot/core/matrix_view.hpp"
 #include "fot/core/parallel.hpp"
 #include "fot/core/tile_product.hpp"
 
 namespace fot {
-
-/// A matrix of rows x columns within a larger block of numbers; rows lie `leading` numbers apart.
-/// `transposed` says that the product uses the matrix turned over; rows and columns stay those of the stored matrix.
-template <class Real>
-struct MatrixView {
-    Real* data = nullptr;     ///< the first number
-    Index rows = 0;           ///< as stored
-    Index columns = 0;        ///< as stored
-    Index leading = 0;        ///< numbers from one row to the next
-    bool transposed = false;  ///< the product uses the matrix turned over
-
-    /// Rows of the matrix that the product uses.
-    Index used_rows() const { return transposed ? columns : rows; }
-    /// Columns of the matrix that the product uses.
-    Index used_columns() const { return transposed ? rows : columns; }
-    /// The same numbers, read only.
-    operator MatrixView<const Real>() const requires(!std::is_const_v<Real>) { return {data, rows, columns, leading, transposed}; }
-};
-
-/// View of rows x columns numbers at `data`; `leading` 0 stands for rows without gaps.
-template <class Real>
-MatrixView<Real> matrix(Real* data, Index rows, Index columns, Index leading = 0) {
-    return {data, rows, columns, leading == 0 ? columns : leading, false};
-}
-
-/// The same numbers, turned over.
-template <class Real>
-MatrixView<Real> transpose(MatrixView<Real> view) {
-    view.transposed = !view.transposed;
-    return view;
-}
-
-namespace detail {
-
-/// Rows of a tensor whose last axis is a row. Not elements / columns: a (3, 0) tensor has three rows, too.
-template <class Real, std::size_t N>
-Index leading_count(const Tensor<Real, N>& x) {
-    Index rows = 1;
-    for (std::size_t axis = 0; axis + 1 < N; ++axis) rows *= extent(x, axis);
-    return rows;
-}
-
-}  // namespace detail
-
-/// A tensor (..., N) as the matrix of its rows: all leading axes in one.
-template <class Real, std::size_t N>
-MatrixView<Real> as_matrix(Tensor<Real, N>& x) {
-    return matrix(x.data(), detail::leading_count(x), extent(x, N - 1));
-}
-/// The same of a constant tensor.
-template <class Real, std::size_t N>
-MatrixView<const Real> as_matrix(const Tensor<Real, N>& x) {
-    return matrix(x.data(), detail::leading_count(x), extent(x, N - 1));
-}
-
-/// Name of the BLAS that products run on, for the first lines of a program's output.
-inline std::string blas_name() {
-#ifdef WITH_OPENBLAS
-    return std::string(openblas_get_config()) + " (kernels: " + openblas_get_corename() + ")";
-#else
-    return "unknown CBLAS";
-#endif
-}
-
-/// The kernels of OpenBLAS that a processor with these instructions can run, if `used` are SSE kernels; "" if they are not.
-inline std::string faster_blas_kernels(const std::string& used, bool avx2, bool avx512) {
-    for (const char* sse : {"Generic", "Prescott", "Core2", "Penryn", "Dunnington", "Nehalem", "Atom", "Opteron", "Barcelona"})
-        if (used == sse) return avx512 ? "SkylakeX" : avx2 ? "Haswell" : "";
-    return "";
-}
-
-/// A value of the environment variable OPENBLAS_CORETYPE that makes products here several times as fast, "" if there is none: an
-/// OpenBLAS older than the processor does not know it and takes SSE kernels. A value that is set already is left alone.
-inline std::string faster_blas_kernels() {
-#if defined(WITH_OPENBLAS) && defined(__GNUC__) && defined(__x86_64__)
-    if (std::getenv("OPENBLAS_CORETYPE") == nullptr)
-        return faster_blas_kernels(openblas_get_corename(), __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"),
-                                   __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl") &&
-                                       __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq"));
-#endif
-    return "";
-}
 
 namespace detail {
 

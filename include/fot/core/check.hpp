@@ -49,7 +49,7 @@ std::string message(const Parts&... parts) {
 
 namespace detail {
 
-/// Out of line and marked as never returning: the checked code stays small, and the compiler knows the condition holds behind it.
+/// Out of line and marked as never returning: the checked code stays small, and the compiler knows the condition holds after it.
 template <class Kind, class... Parts>
 [[noreturn, gnu::noinline, gnu::cold]] void fail(const Parts&... parts) {
     throw Kind(message(parts...));

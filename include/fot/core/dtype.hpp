@@ -1,9 +1,9 @@
 /// Element types of stored tensors, and how their numbers become ours.
 ///
-/// A file names its element type as text ("F32"). Half precision and bfloat16 have no C++ type here: they are widened to float as
-/// they are read, exactly.
+/// A safetensors file names its element types as text ("F32"). Half precision and bfloat16 are no numbers to C++: they are widened
+/// to float as they are read, exactly.
 ///
-/// Read first: core/tensor.hpp.   Read next: nn/stored_linear.hpp, train/safetensors.hpp.
+/// Read first: core/bfloat16.hpp.   Read next: nn/stored_linear.hpp, train/safetensors.hpp.
 #pragma once
 
 #include <array>
@@ -11,11 +11,11 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "fot/core/tensor.hpp"
+#include "fot/core/bfloat16.hpp"
 
 namespace fot {
 
-/// The element types of the format.
+/// The element types of safetensors files.
 enum class Dtype { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
 
 namespace detail {
@@ -43,21 +43,16 @@ inline constexpr std::array<DtypeFacts, 13> dtype_facts{{{Dtype::f64, "F64", 8},
 /// A stored IEEE half-precision number.
 struct StoredHalf {
     std::uint16_t bits;
-    /// Without branches, so that a loop over many can be vectorised: exponent and fraction are moved to their places in a float
-    /// and multiplied by the quotient of the two formats' units, which is exact for subnormal numbers too.
-    float number() const {
-        const std::uint32_t sign = static_cast<std::uint32_t>(bits & 0x8000u) << 16, size = bits & 0x7fffu;
-        const float scaled = std::bit_cast<float>(size << 13) * 0x1p112f;
-        const std::uint32_t special = size >= 0x7c00u ? 0x7f800000u : 0u;  // infinity and NaN stay so
-        return std::bit_cast<float>(std::bit_cast<std::uint32_t>(scaled) | special | sign);
-    }
 };
 
-/// A stored bfloat16: the upper half of a float.
-struct StoredBfloat {
-    std::uint16_t bits;
-    float number() const { return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16); }
-};
+/// Without branches, so that a loop over many can be vectorised: exponent and fraction are moved to their places in a float and
+/// multiplied by the quotient of the two formats' units, which is exact for subnormal numbers too.
+inline float to_float(StoredHalf x) {
+    const std::uint32_t sign = static_cast<std::uint32_t>(x.bits & 0x8000u) << 16, size = x.bits & 0x7fffu;
+    const float scaled = std::bit_cast<float>(size << 13) * 0x1p112f;
+    const std::uint32_t special = size >= 0x7c00u ? 0x7f800000u : 0u;  // infinity and NaN stay so
+    return std::bit_cast<float>(std::bit_cast<std::uint32_t>(scaled) | special | sign);
+}
 
 /// Calls `body` with a value of the C++ type that stores `dtype`.
 template <class Body>
@@ -70,7 +65,7 @@ void with_stored_type(Dtype dtype, Body&& body) {
         case Dtype::f16:
             return body(StoredHalf{});
         case Dtype::bf16:
-            return body(StoredBfloat{});
+            return body(BFloat16{});
         case Dtype::i64:
             return body(std::int64_t{});
         case Dtype::i32:
@@ -93,7 +88,7 @@ void with_stored_type(Dtype dtype, Body&& body) {
 
 }  // namespace detail
 
-/// The name of an element type in the file, "F32".
+/// The name of an element type in safetensors files, "F32".
 inline const char* dtype_name(Dtype dtype) { return detail::dtype_facts[static_cast<std::size_t>(dtype)].name; }
 
 /// Bytes of one element.

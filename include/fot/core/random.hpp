@@ -18,6 +18,13 @@
 
 namespace fot {
 
+/// 64 bits, mixed as splitmix64 does: each bit of x changes each bit of the result with probability 1/2.
+inline std::uint64_t mixed_bits(std::uint64_t x) {
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+    return x ^ (x >> 31);
+}
+
 /// xoshiro256**: 2^256 - 1 period, 64 random bits a call.
 class Random {
    public:
@@ -25,13 +32,7 @@ class Random {
 
     /// The words come from the seed by splitmix64, so that similar seeds give unrelated numbers.
     explicit Random(std::uint64_t seed) {
-        for (auto& word : state) {  // splitmix64
-            seed += 0x9e3779b97f4a7c15u;
-            std::uint64_t z = seed;
-            z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-            z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-            word = z ^ (z >> 31);
-        }
+        for (auto& word : state) word = mixed_bits(seed += 0x9e3779b97f4a7c15u);
     }
 
     /// 64 random bits.

@@ -22,6 +22,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <span>
 #include <string>
 #include <tuple>
 
@@ -123,6 +124,13 @@ std::string shape_text(const Extents& shape) {
     std::string text = "(";
     for (std::size_t axis = 0; axis < shape.size(); ++axis) text += (axis ? ", " : "") + std::to_string(shape[axis]);
     return text + ")";
+}
+
+/// Tokens as a batch of one, (1,T): a prompt, or a piece of a document.
+inline Tokens token_row(std::span<const std::int32_t> tokens) {
+    Tokens batch = empty<std::int32_t, 2>({1, static_cast<Index>(tokens.size())});
+    std::copy(tokens.begin(), tokens.end(), batch.data());
+    return batch;
 }
 
 /// Throws ShapeError unless `tensor` has the shape `expected`; an expected extent of -1 stands for any.

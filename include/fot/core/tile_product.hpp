@@ -16,6 +16,7 @@
 /// Read first: core/tensor.hpp.   Read next: core/blas.hpp, memory/exact_search.hpp, attention/softmax.hpp.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <type_traits>
 #include <utility>
@@ -36,6 +37,12 @@ inline constexpr Index register_rows = 6;        ///< rows of a tile: 6 x 2 of 1
 template <class Real>
 inline constexpr Index panel_width = static_cast<Index>(2 * vector_bytes / sizeof(Real));
 
+/// So many columns with the filling of the last panel.
+template <class Real>
+constexpr Index padded_to_panels(Index columns) {
+    return (columns + panel_width<Real> - 1) / panel_width<Real> * panel_width<Real>;
+}
+
 /// A left factor: element (i, k) is data[i * row_stride + k * column_stride]. A transposed factor has its strides swapped.
 template <class Real>
 struct LeftFactor {
@@ -52,7 +59,7 @@ struct PackedFactor {
     Index columns = 0;        ///< without the filling
 
     /// Columns with the filling: what a row of the product must have room for.
-    Index padded_columns() const { return (columns + panel_width<Real> - 1) / panel_width<Real> * panel_width<Real>; }
+    Index padded_columns() const { return padded_to_panels<Real>(columns); }
 
     /// Makes room for a factor of this shape; its numbers are undefined.
     void resize(Index new_depth, Index new_columns) {
@@ -182,8 +189,8 @@ inline void with_constant_rows(Index count, F&& f) {
 
 /// c (rows, columns) = a b, or c += a b: a (rows, depth) read in place, b packed.
 ///
-/// c's rows lie `leading` apart and have room for `columns` rounded up to panels; what stands behind `columns` is overwritten.
-/// Only the first `columns` columns and `depth` rows of b are used: what lies behind them is masked, as in causal attention.
+/// c's rows lie `leading` apart and have room for `columns` rounded up to panels; what stands beyond `columns` is overwritten.
+/// Only the first `columns` columns and `depth` rows of b are used: what lies beyond them is masked, as in causal attention.
 /// Cost: rows * columns * depth multiply-adds. Every result is one sum in the order of k: it does not depend on `rows`.
 template <bool accumulate, class Real>
 void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, Real* c, Index leading, Index columns, Index depth) {

@@ -9,7 +9,9 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <sstream>
+#include <system_error>
 
 #include "fot/data/text.hpp"
 
@@ -78,14 +80,14 @@ namespace detail {
 /// The unpacked bytes of a gzip file. Errors: FileError if it cannot be read, is damaged or ends too early.
 inline std::string unpacked_gzip(const std::filesystem::path& path) {
 #ifdef FOT_WITH_ZLIB
-    gzFile file = gzopen(path.c_str(), "rb");
+    std::unique_ptr<gzFile_s, decltype(&gzclose_r)> file(gzopen(path.c_str(), "rb"), gzclose_r);
     require<FileError>(file != nullptr, "read_text: cannot read '", path.string(), "'");
     std::string text, block(1 << 16, '\0');
     int bytes = 0;
-    while ((bytes = gzread(file, block.data(), static_cast<unsigned>(block.size()))) > 0)
+    while ((bytes = gzread(file.get(), block.data(), static_cast<unsigned>(block.size()))) > 0)
         text.append(block, 0, static_cast<std::size_t>(bytes));
-    const bool packed = gzdirect(file) == 0;  // else zlib hands on the bytes as they are
-    const int failure = gzclose_r(file);      // Z_BUF_ERROR: the file ended within the stream
+    const bool packed = gzdirect(file.get()) == 0;  // else zlib hands on the bytes as they are
+    const int failure = gzclose_r(file.release());  // Z_BUF_ERROR: the file ended within the stream
     require<FileError>(bytes == 0 && failure == Z_OK && (packed || text.empty()), "read_text: '", path.string(),
                        "' is no whole gzip file");
     return text;

@@ -10,17 +10,16 @@
 ///
 /// A half holds whole records, 25 in 256 tokens; the last 6 tokens are filler, a run of `<q>`, which nothing is asked about.
 ///
-/// Read first: core/random.hpp.   Read next: attention/contexts.hpp (who sees whose definitions).
+/// Read first: data/index_permutation.hpp.   Read next: attention/contexts.hpp (who sees whose definitions).
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <limits>
 #include <numeric>
 #include <utility>
 #include <vector>
 
-#include "fot/core/random.hpp"
+#include "fot/data/index_permutation.hpp"
 
 namespace fot {
 
@@ -91,47 +90,6 @@ struct DictionaryBatch {
     Tensor<Real, 2> mask{};  ///< (B,T) 1 where the target belongs to an answer
 };
 
-/// A pseudo-random permutation of 0 ... count-1 that needs no table: a Feistel network on the next power of four, walked along
-/// its cycle until the number is in range. Distinct arguments give distinct results, which is what keys without repetition need.
-///
-/// Cost: 6 rounds of a 64-bit mix, on average fewer than 4 times.
-/// Errors: ConfigError if count < 1; DataError for an argument out of range.
-class IndexPermutation {
-   public:
-    /// The permutation of 0 ... count-1 that belongs to the seed.
-    IndexPermutation(Index count, std::uint64_t seed) : count_(static_cast<std::uint64_t>(count)) {
-        require<ConfigError>(count >= 1, "IndexPermutation: count ", count, " is below 1");
-        while (half_bits_ < 31 && (std::uint64_t{1} << (2 * half_bits_)) < count_) ++half_bits_;
-        Random random(seed);
-        for (std::uint64_t& key : round_keys_) key = random.bits();
-    }
-
-    /// Where i goes.
-    Index operator()(Index i) const {
-        auto x = static_cast<std::uint64_t>(i);
-        require<DataError>(x < count_, "IndexPermutation: ", i, " is outside 0 ... ", count_ - 1);
-        const std::uint64_t mask = (std::uint64_t{1} << half_bits_) - 1;
-        do {
-            std::uint64_t left = x >> half_bits_, right = x & mask;
-            for (const std::uint64_t key : round_keys_) left = std::exchange(right, left ^ (mixed(right ^ key) & mask));
-            x = left << half_bits_ | right;
-        } while (x >= count_);
-        return static_cast<Index>(x);
-    }
-
-    /// A hash of 64 bits: each bit of x changes each bit of the result with probability 1/2.
-    static std::uint64_t mixed(std::uint64_t x) {
-        x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-        x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-        return x ^ (x >> 31);
-    }
-
-   private:
-    std::uint64_t count_;
-    int half_bits_ = 1;
-    std::array<std::uint64_t, 6> round_keys_{};
-};
-
 namespace detail {
 
 /// Writes word number `number` in the given alphabet, first symbol first, and returns the place behind it.
@@ -163,9 +121,10 @@ void add_targets(const DictionaryTask& task, DictionaryBatch<Real>& batch) {
     const Index entries = extent(batch.current, 0), length = extent(batch.current, 1);
     batch.targets = full<std::int32_t, 2>({entries, length}, task.filler());
     batch.mask = zeros<Real, 2>({entries, length});
+    const std::vector<Index> answers = answer_positions(task);
     for (Index b = 0; b < entries; ++b) {
         std::copy_n(row(batch.current, b) + 1, length - 1, row(batch.targets, b));
-        for (const Index t : answer_positions(task)) batch.mask(b, t) = 1;
+        for (const Index t : answers) batch.mask(b, t) = 1;
     }
 }
 
@@ -173,13 +132,13 @@ void add_targets(const DictionaryTask& task, DictionaryBatch<Real>& batch) {
 
 /// What training documents are drawn from.
 struct DictionaryDraw {
-    Index subset = 0;      ///< "hard": each batch spells with this many symbols, drawn anew for it; 0, "uniform": with all of them
-    bool distinct = true;  ///< no key twice in the batch, as long as there are enough; within a document never
+    Index subset = 0;  ///< "hard": each batch spells with this many symbols, drawn anew for it; 0, "uniform": with all of them
 };
 
 /// A training batch: definitions of `contexts` documents and questions about the first `questions` of them.
 ///
-/// The questions of a document are its definitions in a random order, each once: no answer can be copied from nearby.
+/// The questions of a document are its definitions in a random order, each once: no answer can be copied from nearby. No key comes
+/// twice in a batch as long as there are enough, within a document never.
 /// With few symbols (`draw.subset` 8) keys of other documents differ in few places: hard negatives by construction.
 /// Shapes: previous (contexts,T), current, targets, mask (questions,T) with T = task.half_length.
 /// Errors: ConfigError if contexts < questions, questions < 1, or fewer keys exist than a document defines.
@@ -205,7 +164,7 @@ DictionaryBatch<Real> dictionary_batch(const DictionaryTask& task, Index questio
     DictionaryBatch<Real> batch{full<std::int32_t, 2>({contexts, task.half_length}, task.filler()),
                                 full<std::int32_t, 2>({questions, task.half_length}, task.filler()),
                                 {}};
-    const bool one_permutation = draw.distinct && contexts <= keys / records;
+    const bool one_permutation = contexts <= keys / records;
     IndexPermutation permutation(keys, random.bits());
     std::vector<std::pair<Index, Index>> definitions(static_cast<std::size_t>(records));
     for (Index context = 0; context < contexts; ++context) {
@@ -269,7 +228,7 @@ class EvaluationDictionary {
           alphabet_(detail::ordinary_alphabet(task)),
           permutation_(key_count_, seed) {
         Random random(seed);
-        random.bits();
+        random.bits();  // stays unused: recorded results belong to the dictionaries that seeds have given so far
         key_seed_ = random.bits();
         value_seed_ = random.bits();
     }
@@ -316,7 +275,9 @@ class EvaluationDictionary {
     }
 
     /// Windows first ... first+count-1 of the memory, (count,T): to be fed as a batch, in this order.
+    /// Errors: DataError if `first` is negative, or there are not so many distinct keys; ShapeError if `count` is negative.
     Tokens windows(Index first, Index count) const {
+        require<DataError>(first >= 0, "EvaluationDictionary: window ", first, " is negative");
         Tokens tokens = full<std::int32_t, 2>({count, task_.half_length}, task_.filler());
         for (Index window = 0; window < count; ++window) {
             std::int32_t* target = row(tokens, window);
@@ -377,7 +338,7 @@ class EvaluationDictionary {
    private:
     static void require_record(Index r) { require<DataError>(r >= 0, "EvaluationDictionary: record ", r, " is negative"); }
     static Index hashed(std::uint64_t seed, Index r, Index count) {
-        const std::uint64_t bits = IndexPermutation::mixed(seed + static_cast<std::uint64_t>(r) * 0x9e3779b97f4a7c15u);
+        const std::uint64_t bits = mixed_bits(seed + static_cast<std::uint64_t>(r) * 0x9e3779b97f4a7c15u);
         return static_cast<Index>(bits % static_cast<std::uint64_t>(count));
     }
     Index key(Index r) const { return repeat_keys_ ? hashed(key_seed_, r, key_count_) : permutation_(r); }

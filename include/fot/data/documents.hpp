@@ -1,19 +1,16 @@
 /// Documents -> batches: what is current, what is previous, and where a document ends.
 ///
 /// Crossbatch training (paper section 3.2) keeps one document at each batch index, so that the previous context of an entry is
-/// of its own document and those of all other entries are not. `sample_contexts` cuts random pieces of documents,
-/// `DocumentWalk` goes through documents window by window.
+/// of its own document and those of all other entries are not. `sample_contexts` cuts random pieces of documents.
 ///
 /// The released code has no previous contexts: data/packed_documents.hpp.
 ///
-/// Read first: data/text.hpp.   Read next: attention/contexts.hpp (who sees whom).
+/// Read first: data/text.hpp.   Read next: attention/contexts.hpp (who sees whom), data/document_walk.hpp.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -32,6 +29,9 @@ struct WindowShape {
     /// Documents that are in use at a time.
     Index documents() const { return pool == 0 ? entries : pool; }
 };
+
+/// Documents are drawn in proportion to length to this power: long ones come more often, but do not fill every batch.
+inline constexpr double length_power = 0.75;
 
 /// A batch of the paper's form. Row window * P + j of `previous` is window number `window` of document j counted backwards: window
 /// 0 ends where the current one begins. attention/contexts.hpp numbers contexts in the same way.
@@ -103,25 +103,23 @@ void write_entry(const WindowShape& shape, Index j, const TokenDocument& documen
 
 }  // namespace detail
 
-/// A training batch of random pieces: P different documents, drawn in proportion to length^power, a random place in each.
+/// A training batch of random pieces: P different documents, drawn in proportion to length^length_power, a random place in each.
 ///
-/// Long documents come more often, but less than in proportion to their length, so that they do not fill every batch.
 /// Every entry has all of its w previous windows: documents shorter than (w + 1) T + 1 tokens are not drawn.
 /// Shapes: as ContextBatch. Which batch comes depends on the state of `random` alone.
-/// Errors: ConfigError for an impossible shape, or a power that is not finite; DataError if fewer than P documents are long enough.
+/// Errors: ConfigError for an impossible shape; DataError if fewer than P documents are long enough, or a loss mask is not as long
+///         as its document.
 template <class Real>
-ContextBatch<Real> sample_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape, Random& random,
-                                   double power = 0.75) {
+ContextBatch<Real> sample_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape, Random& random) {
     detail::require_valid(shape, "sample_contexts");
-    require<ConfigError>(std::isfinite(power), "sample_contexts: power ", power, ", expected a finite number");
     const Index needed = (shape.positives + 1) * shape.length + 1, count = shape.documents();
-    std::vector<std::pair<double, Index>>
-        order;  // waiting times with rate length^power: the first P are a draw without replacement
+    // Waiting times with rate length^length_power: the first P are a draw without replacement.
+    std::vector<std::pair<double, Index>> order;
     for (Index i = 0; i < static_cast<Index>(documents.size()); ++i) {
         const TokenDocument& document = documents[static_cast<std::size_t>(i)];
         if (document.length() < needed) continue;
         require_valid(document);
-        order.emplace_back(-std::log1p(-random.uniform()) / std::pow(static_cast<double>(document.length()), power), i);
+        order.emplace_back(-std::log1p(-random.uniform()) / std::pow(static_cast<double>(document.length()), length_power), i);
     }
     require<DataError>(static_cast<Index>(order.size()) >= count, "sample_contexts: ", order.size(), " of ", documents.size(),
                        " documents have the ", needed, " tokens needed, expected ", count, " or more");
@@ -142,7 +140,8 @@ ContextBatch<Real> sample_contexts(const std::vector<TokenDocument>& documents, 
 /// not seen. A shorter document ends within the current window.
 ///
 /// Shapes: as ContextBatch.
-/// Errors: ConfigError for an impossible shape; DataError unless there are P documents, each of w T + 2 tokens or more.
+/// Errors: ConfigError for an impossible shape; DataError unless there are P documents, each of w T + 2 tokens or more, or if a
+///         loss mask is not as long as its document.
 template <class Real>
 ContextBatch<Real> document_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape) {
     detail::require_valid(shape, "document_contexts");
@@ -160,91 +159,5 @@ ContextBatch<Real> document_contexts(const std::vector<TokenDocument>& documents
     }
     return batch;
 }
-
-/// Goes through documents window by window: each batch index holds one document until its end, then the next one that no other
-/// index holds, from its first window on. The previous windows are those just before; the first window has none.
-///
-/// Every token but a document's first is the target exactly once; the last window is filled up with zeros that do not count.
-/// Errors: ConfigError for an impossible shape, or a pool larger than the entries; DataError if fewer documents than entries have
-/// two tokens (or none has, without `cyclic`).
-class DocumentWalk {
-   public:
-    /// Where the walk stands: for a checkpoint.
-    struct State {
-        std::vector<Index> document;  ///< of each entry, -1: none
-        std::vector<Index> start;     ///< of each entry: the first token of its next window
-        Index next = 0;               ///< the document to be looked at next, counted on over the rounds
-    };
-
-    /// With `cyclic` the documents come again and again, without it once; `documents` must outlive the walk.
-    DocumentWalk(const std::vector<TokenDocument>& documents, const WindowShape& shape, bool cyclic = true)
-        : documents_(&documents), shape_(shape), cyclic_(cyclic) {
-        detail::require_valid(shape, "DocumentWalk");
-        require<ConfigError>(shape.documents() == shape.entries, "DocumentWalk: a pool of ", shape.pool,
-                             " documents, expected the ", shape.entries, " entries");
-        Index usable = 0;
-        for (const TokenDocument& document : documents) {
-            require_valid(document);
-            if (document.length() >= 2) ++usable;
-        }
-        const Index least = cyclic ? shape.entries : 1;
-        require<DataError>(usable >= least, "DocumentWalk: ", usable, " of ", documents.size(),
-                           " documents have two tokens, expected ", least, " or more");
-        state.document.assign(static_cast<std::size_t>(shape.entries), -1);
-        state.start.assign(static_cast<std::size_t>(shape.entries), 0);
-    }
-
-    DocumentWalk(std::vector<TokenDocument>&&, const WindowShape&, bool = true) = delete;  // would not outlive the walk
-
-    /// Throws DataError unless the state, perhaps from a checkpoint, is a place in these documents.
-    void require_state() const {
-        detail::require_places(*documents_, shape_.entries, state.document, state.start, "DocumentWalk", true);
-        require<DataError>(state.next >= 0, "DocumentWalk: document ", state.next, " is to come next, expected 0 or more");
-    }
-
-    /// The next batch; none when all documents are through. Entries that have no document left hold zeros that do not count.
-    /// Errors: as require_state.
-    template <class Real>
-    std::optional<ContextBatch<Real>> next() {
-        require_state();
-        ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape_);
-        bool any = false;
-        for (Index b = 0; b < shape_.entries; ++b) {
-            Index& held = state.document[static_cast<std::size_t>(b)];
-            Index& start = state.start[static_cast<std::size_t>(b)];
-            if (held >= 0 && start + 1 >= document(held).length()) held = -1;
-            if (held < 0) {
-                held = next_document();
-                start = 0;
-            }
-            if (held < 0) continue;
-            any = true;
-            batch.documents[static_cast<std::size_t>(b)] = held;
-            detail::write_entry(shape_, b, document(held), start, batch);
-            start += shape_.length;
-        }
-        if (!any) return std::nullopt;
-        return batch;
-    }
-
-    State state;  ///< of the next batch
-
-   private:
-    const TokenDocument& document(Index i) const { return (*documents_)[static_cast<std::size_t>(i)]; }
-
-    Index next_document() {
-        const auto count = static_cast<Index>(documents_->size());
-        while (cyclic_ || state.next < count) {
-            const Index candidate = state.next++ % count;
-            const bool in_use = std::find(state.document.begin(), state.document.end(), candidate) != state.document.end();
-            if (document(candidate).length() >= 2 && !in_use) return candidate;
-        }
-        return -1;
-    }
-
-    const std::vector<TokenDocument>* documents_;
-    WindowShape shape_;
-    bool cyclic_;
-};
 
 }  // namespace fot

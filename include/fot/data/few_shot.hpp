@@ -97,7 +97,7 @@ inline std::vector<std::vector<std::string>> read_glosses(const std::filesystem:
             if (entry.empty() || entry[0] == ' ') continue;  // the licence at the head
             const std::size_t bar = entry.find(" | "), space = entry.find(' ');
             std::size_t kind = glosses.size();
-            if (bar != std::string_view::npos) std::from_chars(entry.data() + space + 1, entry.data() + bar, kind);
+            if (bar != std::string_view::npos && space < bar) std::from_chars(entry.data() + space + 1, entry.data() + bar, kind);
             require<FileError>(kind < glosses.size(), "'", (folder / name).string(), "', line ", line,
                                ": expected an entry of WordNet, its second number below ", glosses.size(),
                                ", a gloss behind \" | \"");

@@ -16,6 +16,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <map>
+#include <system_error>
 #include <utility>
 
 #include "fot/data/corpus.hpp"
@@ -27,14 +28,15 @@ enum class DocumentUnit { file, folder, stem };
 
 /// Where a corpus is, what of it is read, and what makes one document.
 struct NamedCorpus {
-    std::string name;                        ///< on the command line
-    std::string folder;                      ///< below the data folder unless it begins with '/'
-    std::string pattern;                     ///< of paths relative to the folder
-    std::vector<std::string> excluded;       ///< parts of "/" + path
-    DocumentUnit unit = DocumentUnit::file;  ///< what makes one document
-    bool source_code = false;                ///< licences at the heads of files are cut off
-    std::string cut_before = {};             ///< a line that begins so begins a new document
-    std::string command;                     ///< gets it, run in the folder of the data folder
+    std::string name;                             ///< on the command line
+    std::string folder;                           ///< below the data folder unless it begins with '/'
+    std::string pattern;                          ///< of paths relative to the folder
+    std::vector<std::string> excluded;            ///< parts of "/" + path
+    DocumentUnit unit = DocumentUnit::file;       ///< what makes one document
+    std::vector<std::string> whole_folders = {};  ///< top folders that are one document each, whatever the unit
+    bool source_code = false;                     ///< licences at the heads of files are cut off
+    std::string cut_before = {};                  ///< a line that begins so begins a new document
+    std::string command;                          ///< gets it, run in the folder of the data folder
 };
 
 /// The corpora that have a name.
@@ -48,6 +50,7 @@ inline const std::vector<NamedCorpus>& named_corpora() {
                       "experimental/bits/lfts", "experimental/bits/string_view", "experimental/bits/erase", "/unordered_map.h",
                       "/unordered_set.h"},
          .unit = DocumentUnit::stem,
+         .whole_folders = {"parallel", "pstl"},
          .source_code = true,
          .command = "apt-get install g++"},
         {.name = "boost",
@@ -105,27 +108,29 @@ inline std::string_view without_licence(std::string_view text) {
 
 namespace detail {
 
-/// The folder with the highest number below `base`; empty if there is none.
+/// The folder with the highest number below `base`; empty if there is none, or `base` cannot be read.
 inline std::filesystem::path newest_version(const std::filesystem::path& base) {
     std::filesystem::path newest;
     double highest = 0;
-    if (!std::filesystem::is_directory(base)) return newest;
-    for (const auto& entry : std::filesystem::directory_iterator(base)) {
-        const double version = std::strtod(entry.path().filename().string().c_str(), nullptr);
-        if (entry.is_directory() && version > highest) {
+    std::error_code failure, no_folder;
+    std::filesystem::directory_iterator entry(base, failure);
+    for (; !failure && entry != std::filesystem::directory_iterator(); entry.increment(failure)) {
+        const double version = std::strtod(entry->path().filename().string().c_str(), nullptr);
+        if (entry->is_directory(no_folder) && version > highest) {
             highest = version;
-            newest = entry.path();
+            newest = entry->path();
         }
     }
     return newest;
 }
 
-/// The name of the document that a file belongs to.
-inline std::string document_of(std::string_view path, DocumentUnit unit) {
+/// The name of the document that a file belongs to; empty for a file that belongs to none.
+inline std::string document_of(std::string_view path, const NamedCorpus& corpus) {
     const std::size_t end_of_folder = path.find('/');
     const std::string_view folder = path.substr(0, end_of_folder == std::string_view::npos ? 0 : end_of_folder);
-    if (unit == DocumentUnit::file) return std::string(path);
-    if (unit == DocumentUnit::folder || folder == "parallel" || folder == "pstl") return std::string(folder);
+    const bool whole = std::find(corpus.whole_folders.begin(), corpus.whole_folders.end(), folder) != corpus.whole_folders.end();
+    if (corpus.unit == DocumentUnit::folder || whole) return std::string(folder);
+    if (corpus.unit == DocumentUnit::file) return std::string(path);
     const std::string_view name = path.substr(path.rfind('/') + 1);
     const auto end = std::find_if_not(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0; });
     return std::string(name.begin(), end);
@@ -147,19 +152,20 @@ inline std::vector<std::string> cut_text(const std::string& text, const std::str
 
 }  // namespace detail
 
-/// The documents of a named corpus that lies in `folder`, sorted by name, none longer than 1 MB.
-/// Errors: FileError if nothing is there, with the command that gets it.
+/// The documents of a named corpus that lies in `folder`, sorted by name, each cut at 1 MB.
+/// Errors: FileError if nothing is there, with the command that gets it, or if something of it cannot be read.
 inline std::vector<Document> load_named_corpus(const NamedCorpus& corpus, const std::filesystem::path& folder) {
     constexpr std::size_t longest = 1'000'000;  // a library or book of several MB would be half of all that is read
     std::map<std::string, std::string> texts;
-    if (std::filesystem::is_directory(folder))
+    std::error_code no_folder;
+    if (std::filesystem::is_directory(folder, no_folder))
         for (const std::string& path : detail::files_below(folder)) {
             const auto is_part = [&, marked = message("/", path)](const std::string& part) {
                 return marked.find(part) != std::string::npos;
             };
             if (!glob_matches(corpus.pattern, path) || std::any_of(corpus.excluded.begin(), corpus.excluded.end(), is_part))
                 continue;
-            const std::string name = detail::document_of(path, corpus.unit);
+            const std::string name = detail::document_of(path, corpus);
             if (name.empty()) continue;
             std::string& text = texts[name];
             if (text.size() >= longest) continue;

@@ -33,13 +33,17 @@ inline const std::string passkey_task = "A pass key is hidden in the text that f
 inline const std::string passkey_question = " What is the pass key? The pass key is";
 inline const std::vector<std::string> passkey_filler{" The grass is green.", " The sky is blue.", " The sun is yellow.",
                                                      " Here we go.", " There and back again."};
+/// The sentences that hide a key in the text.
+inline std::string passkey_sentences(const std::string& key) {
+    return " The pass key is " + key + ". Remember it. " + key + " is the pass key.";
+}
 
 }  // namespace detail
 
 /// The length of the shortest prompt: no filler at all, a key of five digits.
 inline Index shortest_passkey_prompt() {
-    return static_cast<Index>(detail::passkey_task.size() + detail::passkey_question.size()) +
-           static_cast<Index>(std::string(" The pass key is 12345. Remember it. 12345 is the pass key.").size());
+    return static_cast<Index>(detail::passkey_task.size() + detail::passkey_sentences("12345").size() +
+                              detail::passkey_question.size());
 }
 
 /// A prompt of at most `length` bytes, as long as whole sentences of filler allow.
@@ -48,7 +52,7 @@ inline PasskeyPrompt passkey_prompt(Index length, Random& random) {
     require<ConfigError>(length >= shortest_passkey_prompt(), "passkey_prompt: ", length, " bytes, expected ",
                          shortest_passkey_prompt(), " or more");
     const std::string key = std::to_string(1 + random.below(49999));
-    const std::string hidden = " The pass key is " + key + ". Remember it. " + key + " is the pass key.";
+    const std::string hidden = detail::passkey_sentences(key);
     Index room = length - static_cast<Index>(detail::passkey_task.size() + hidden.size() + detail::passkey_question.size());
     const auto sentence = [](Index i) -> const std::string& {
         return detail::passkey_filler[static_cast<std::size_t>(i) % detail::passkey_filler.size()];

@@ -1,10 +1,11 @@
 /// Reading on from random places: for models whose state belongs to the text just before.
 ///
 /// sample_contexts draws a new place for every window. A Memorizing Transformer and a Transformer-XL cannot train on that: what
-/// they keep is of the window before. RandomWalk draws places in the same way, but stays for some windows at each, and says when it
-/// moves on, so that what was kept can be dropped. Entries move on at different times.
+/// they keep is of the window before. RandomWalk prefers long documents as much, but stays for some windows at each place, and says
+/// when it moves on, so that what was kept can be dropped. Entries move on at different times. It begins at a multiple of T tokens,
+/// where sample_contexts begins at any token, and takes documents from two tokens on.
 ///
-/// Read first: data/documents.hpp.   Read next: train/language_model.hpp.
+/// Read first: data/document_walk.hpp.   Read next: train/language_model.hpp.
 #pragma once
 
 #include <algorithm>
@@ -18,8 +19,9 @@ namespace fot {
 
 /// Every entry reads a document of its own, window by window.
 ///
-/// Documents are drawn in proportion to length^0.75 from those that no other entry holds, the window in them evenly.
-/// Errors: ConfigError for no entries, no tokens or no windows; DataError if fewer documents than entries have two tokens.
+/// Documents are drawn in proportion to length^length_power from those that no other entry holds, the window in them evenly.
+/// Errors: ConfigError for no entries, no tokens or no windows; DataError if fewer documents than entries have two tokens, or a
+///         loss mask is not as long as its document.
 class RandomWalk {
    public:
     /// Where the walk stands: for a checkpoint. Document, first token of the next window, and windows left, of each entry.
@@ -35,6 +37,7 @@ class RandomWalk {
         : documents_(&documents), shape_{.entries = entries, .positives = 0, .length = length}, windows_(windows) {
         detail::require_valid(shape_, "RandomWalk");
         require<ConfigError>(windows >= 1, "RandomWalk: stays of ", windows, " windows, expected 1 or more");
+        for (const TokenDocument& document : documents) require_valid(document);
         const auto usable = std::count_if(documents.begin(), documents.end(), is_usable);
         require<DataError>(usable >= entries, "RandomWalk: ", usable, " of ", documents.size(),
                            " documents have two tokens, expected ", entries, " or more");
@@ -47,9 +50,10 @@ class RandomWalk {
     }
     RandomWalk(std::vector<TokenDocument>&&, Index, Index, Index, Random&) = delete;  // would not outlive the walk
 
-    /// The next window of every entry; `moved(b)` is called before the first one at a new place.
+    /// The next window of every entry; `moved(b)` is called before the first one at a new place.   Errors: as require_state.
     template <class Real>
     ContextBatch<Real> next(Random& random, const std::function<void(Index)>& moved) {
+        require_state();
         ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape_);
         for (Index b = 0; b < shape_.entries; ++b) {
             const auto at = static_cast<std::size_t>(b);
@@ -90,7 +94,7 @@ class RandomWalk {
             const TokenDocument& candidate = (*documents_)[i];
             const bool held =
                 std::find(state.document.begin(), state.document.end(), static_cast<Index>(i)) != state.document.end();
-            weights.push_back(held || !is_usable(candidate) ? 0 : std::pow(static_cast<double>(candidate.length()), 0.75));
+            weights.push_back(held || !is_usable(candidate) ? 0 : std::pow(static_cast<double>(candidate.length()), length_power));
             all += weights.back();
         }
         double place = random.uniform() * all;

@@ -71,13 +71,13 @@ inline CorpusSplit split_documents(std::vector<Document> documents, Index min_by
         const auto lines = detail::long_lines(document.text);
         std::unordered_map<Index, std::size_t> shared;  // earlier document -> number of common lines
         std::size_t most = 0;
-        for (const std::string_view line : lines) {
-            const auto found = seen_in.find(std::string(line));
-            if (found == seen_in.end()) continue;
-            for (const Index other : found->second)
-                if (!trained_on && (other < train || for_test) && other < train + validation)
-                    most = std::max(most, ++shared[other]);
-        }
+        if (!trained_on)  // training documents may be alike
+            for (const std::string_view line : lines) {
+                const auto found = seen_in.find(std::string(line));
+                if (found == seen_in.end()) continue;
+                for (const Index other : found->second)
+                    if (other < train || for_test) most = std::max(most, ++shared[other]);
+            }
         if (2 * most > lines.size()) {
             split.dropped.push_back(document.name);
             continue;

@@ -63,19 +63,6 @@ inline std::string text_of(std::span<const std::int32_t> tokens) {
     return text;
 }
 
-/// The text of one entry of a batch (B,T).
-inline std::string text_of(const Tokens& tokens, Index b) {
-    require<ShapeError>(b >= 0 && b < extent(tokens, 0), "text_of: entry ", b, " of a batch of ", extent(tokens, 0));
-    return text_of(std::span<const std::int32_t>(row(tokens, b), static_cast<std::size_t>(extent(tokens, 1))));
-}
-
-/// Tokens as a batch of one, (1,T): a prompt.
-inline Tokens token_row(std::span<const std::int32_t> tokens) {
-    Tokens batch = empty<std::int32_t, 2>({1, static_cast<Index>(tokens.size())});
-    std::copy(tokens.begin(), tokens.end(), batch.data());
-    return batch;
-}
-
 /// Documents as byte tokens; the name becomes the source, every token counts.
 inline std::vector<TokenDocument> byte_documents(const std::vector<Document>& documents) {
     std::vector<TokenDocument> result;

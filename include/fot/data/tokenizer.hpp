@@ -7,7 +7,9 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #if defined(FOT_WITH_SENTENCEPIECE)
@@ -43,7 +45,8 @@ class SentencePieceTokenizer : public Tokenizer {
    public:
     /// Errors: FileError if the file is missing or no such model.
     explicit SentencePieceTokenizer(const std::filesystem::path& path) {
-        require<FileError>(std::filesystem::is_regular_file(path), path.string(), ": there is no such file");
+        std::error_code no_file;
+        require<FileError>(std::filesystem::is_regular_file(path, no_file), path.string(), ": there is no such file");
         const auto status = model_.Load(path.string());
         require<FileError>(status.ok(), path.string(), ": is no SentencePiece model: ", status.ToString());
     }
@@ -67,11 +70,15 @@ class SentencePieceTokenizer : public Tokenizer {
 
 #endif
 
-/// The tokenizer of a checkpoint's folder: its tokenizer.model; without one, bytes, if the vocabulary has room for them.
-/// Errors: FileError if there is a tokenizer.model, but no SentencePiece in this program, or if neither will do.
+/// The tokenizer of a checkpoint's folder: its tokenizer.model; without one, bytes, if the vocabulary is that of bytes (256).
+/// Errors: FileError if there is a tokenizer.model, but no SentencePiece in this program, if neither will do, or if the folder
+///         cannot be looked into.
 inline std::unique_ptr<Tokenizer> tokenizer_of(const std::filesystem::path& folder, Index vocabulary) {
     const std::filesystem::path model = folder / "tokenizer.model";
-    if (std::filesystem::exists(model)) {
+    std::error_code failure;
+    const bool there = std::filesystem::exists(model, failure);
+    require<FileError>(!failure, model.string(), ": ", failure.message());
+    if (there) {
 #if defined(FOT_WITH_SENTENCEPIECE)
         return std::make_unique<SentencePieceTokenizer>(model);
 #else

@@ -10,31 +10,36 @@
 /// and the next-token loss decides how sharply to contrast: attention to a negative is only punished where it makes the prediction
 /// worse, and a positive key is only favoured where its value helps. Here the contrast is the loss itself, whether it helps or not.
 ///
-/// With `hardest` = n, the sum below runs over the positives and the n hardest negatives of each query: the n negative keys of
-/// largest score.
+/// Local keys take no part in it; in crossbatch attention they stand in the softmax beside the contexts. With `hardest` = n the
+/// sum in the denominator holds, beside the positives, only the n hardest negatives of each query: the n keys of largest score
+/// among all keys of its negative contexts.
 ///
+/// Source: InfoNCE, van den Oord et al. 2018. The paper has no such loss: its training is crossbatch alone.
 /// Read first: attention/context_mass.hpp.   Read next: examples/contrastive_loss.cpp.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
+#include <memory>
 #include <vector>
 
 #include "fot/attention/context_mass.hpp"
+#include "fot/core/largest.hpp"
 #include "fot/memory/streaming_search.hpp"
 
 namespace fot {
 
 namespace detail {
 
-/// log(sum of exp(x_i)) in double; -infinity for none.
-inline double log_sum(const std::vector<double>& x) {
-    double highest = -std::numeric_limits<double>::infinity(), sum = 0;
-    for (const double value : x) highest = std::max(highest, value);
-    if (highest == -std::numeric_limits<double>::infinity()) return highest;
-    for (const double value : x) sum += std::exp(value - highest);
-    return highest + std::log(sum);
+/// Both kinds of contexts for every entry, and keys in them.
+template <class Real>
+void require_contrast(const char* who, const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table) {
+    require_valid(table, extent(q, 0));
+    for (std::size_t b = 0; b < table.contexts.size(); ++b)
+        require<ConfigError>(table.positives[b] >= 1 && table.positives[b] < static_cast<Index>(table.contexts[b].size()), who,
+                             ": entry ", b, " has ", table.positives[b], " positives among ", table.contexts[b].size(),
+                             " contexts, expected some of each kind");
+    require<ShapeError>(extent(context_k, 1) >= 1, who, ": contexts without keys");
 }
 
 }  // namespace detail
@@ -50,16 +55,13 @@ struct ContrastiveLoss {
 /// InfoNCE against all keys of the negative contexts.
 ///
 /// Shapes: q (B,T,H,D), context_k (P,S,G,D), table over P with at least one positive and one negative per entry.
-/// Cost:   3 B H T C S D multiply-adds.   Errors: ShapeError, ConfigError.
+/// Cost:   4 B H T C S D multiply-adds: the scores, and three products for the gradient.
+/// Errors: ShapeError if the shapes do not fit, or contexts have no keys; ConfigError if the table is not valid for B entries, an
+///         entry has no positive or no negative, or the scale is not above 0; NumericError if a score is NaN or infinite.
 template <class Real>
 ContrastiveLoss<Real> contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table,
                                        Real scale = 1) {
-    require_valid(table, extent(q, 0));
-    for (std::size_t b = 0; b < table.contexts.size(); ++b)
-        require<ConfigError>(table.positives[b] >= 1 && table.positives[b] < static_cast<Index>(table.contexts[b].size()),
-                             "contrastive_loss: entry ", b, " has ", table.positives[b], " positives among ",
-                             table.contexts[b].size(), " contexts, expected some of each kind");
-    require<ShapeError>(extent(context_k, 1) >= 1, "contrastive_loss: contexts without keys");
+    detail::require_contrast("contrastive_loss", q, context_k, table);
     const Tensor<Real, 4> mass = context_log_mass(q, context_k, table, scale);
     const Index entries = extent(mass, 0), queries = extent(mass, 1), heads = extent(mass, 2);
     const double weight = 1 / static_cast<double>(entries * queries * heads);
@@ -72,8 +74,7 @@ ContrastiveLoss<Real> contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Re
         for (Index t = 0; t < queries; ++t)
             for (Index h = 0; h < heads; ++h) {
                 const Real* mass_bth = row(mass, b, t, h);
-                const std::vector<double> all(mass_bth, mass_bth + count), positive(mass_bth, mass_bth + positives);
-                const double log_all = detail::log_sum(all), log_positive = detail::log_sum(positive);
+                const double log_all = log_sum_exp(mass_bth, count), log_positive = log_sum_exp(mass_bth, positives);
                 per_entry[at] += weight * (log_all - log_positive);
                 // d loss / d L_c = share of c among all - share of c among the positives
                 for (Index c = 0; c < count; ++c)
@@ -89,22 +90,19 @@ ContrastiveLoss<Real> contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Re
 /// InfoNCE against the `hardest` negative keys of each query only. All of them, or more than there are: the same as
 /// contrastive_loss.
 ///
-/// The choice of keys is a constant to the gradient. Cost: as contrastive_loss, with an exact search in place of one product.
+/// The choice of keys is a constant to the gradient.
+/// Shapes: as contrastive_loss.
+/// Cost:   as contrastive_loss for the positive contexts; for the negative ones an exact search, and 2 B H T hardest D for the
+///         gradient.
 /// Errors: as contrastive_loss; ConfigError if hardest < 1.
 template <class Real>
 ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table,
                                             Index hardest, Real scale = 1) {
     require<ConfigError>(hardest >= 1, "hard_contrastive_loss: ", hardest, " hardest negatives, expected at least 1");
-    require_valid(table, extent(q, 0));
-    // The positives: a table that lists them alone.
-    ContextTable positive_table = table;
-    for (std::size_t b = 0; b < table.contexts.size(); ++b) {
-        require<ConfigError>(table.positives[b] >= 1 && table.positives[b] < static_cast<Index>(table.contexts[b].size()),
-                             "hard_contrastive_loss: entry ", b, " has ", table.positives[b], " positives among ",
-                             table.contexts[b].size(), " contexts, expected some of each kind");
+    detail::require_contrast("hard_contrastive_loss", q, context_k, table);
+    ContextTable positive_table = table;  // lists the positives alone
+    for (std::size_t b = 0; b < table.contexts.size(); ++b)
         positive_table.contexts[b].resize(static_cast<std::size_t>(table.positives[b]));
-    }
-    require<ShapeError>(extent(context_k, 1) >= 1, "hard_contrastive_loss: contexts without keys");
     const Tensor<Real, 4> mass = context_log_mass(q, context_k, positive_table, scale);
     const Index entries = extent(q, 0), queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3),
                 rows = extent(context_k, 1);
@@ -116,6 +114,7 @@ ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tens
     std::vector<double> per_head(static_cast<std::size_t>(key_heads));
     // Keys of one head are touched by all entries: parallel over the heads of the keys, in order within each.
     parallel_for(key_heads, [&](Index g) {
+        std::vector<Real> terms;  // of one query: the positive contexts, then the hardest negatives
         for (Index b = 0; b < entries; ++b)
             for (Index h = g * group; h < (g + 1) * group; ++h) {
                 const auto at = static_cast<std::size_t>(b);
@@ -128,11 +127,10 @@ ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tens
                 const SearchResult<Real> negatives = search.result();
                 for (Index t = 0; t < queries; ++t) {
                     const Real* mass_bth = row(mass, b, t, h);
-                    std::vector<double> terms(mass_bth, mass_bth + table.positives[at]);
-                    const double log_positive = detail::log_sum(terms);
-                    for (Index n = 0; n < extent(negatives.scores, 1); ++n)
-                        terms.push_back(static_cast<double>(scale * negatives.scores(t, n)));
-                    const double log_all = detail::log_sum(terms);
+                    terms.assign(mass_bth, mass_bth + table.positives[at]);
+                    for (Index n = 0; n < extent(negatives.scores, 1); ++n) terms.push_back(scale * negatives.scores(t, n));
+                    const double log_positive = log_sum_exp(mass_bth, table.positives[at]),
+                                 log_all = log_sum_exp(terms.data(), static_cast<Index>(terms.size()));
                     per_head[static_cast<std::size_t>(g)] += weight * (log_all - log_positive);
                     for (Index c = 0; c < table.positives[at]; ++c)
                         d_mass(b, t, h, c) =
@@ -158,6 +156,7 @@ ContrastiveLoss<Real> hard_contrastive_loss(const Tensor<Real, 4>& q, const Tens
 }
 
 /// `weight` times the loss on the tape, to be added to another loss; with `hardest` = 0 against all negatives.
+/// Errors: as contrastive_loss and hard_contrastive_loss; ConfigError unless the weight is finite.
 template <class Real>
 Variable<Real, 1> contrastive_loss(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& context_k,
                                    const ContextTable& table, Index hardest = 0, Real scale = 1, Real weight = 1) {

@@ -236,8 +236,9 @@ inline SeedSummary summarize_seeds(const std::vector<double>& values) {
     return summary;
 }
 
-/// The median over seeds with their interval. Of fewer than three seeds the interval is what the seeds' own cover together (over
-/// documents, over answers). Errors: those of summarize_seeds.
+/// The median over seeds with the interval of their MEAN: of so few seeds there is none of a median, and it need not hold the
+/// median. Of fewer than three seeds the interval is what the seeds' own cover together (over documents, over answers).
+/// Errors: those of summarize_seeds.
 inline Estimate over_seeds(const std::vector<Estimate>& of_each) {
     std::vector<double> values;
     for (const Estimate& estimate : of_each) values.push_back(estimate.value);

@@ -6,18 +6,26 @@
 ///     multi-document   the last M tokens of the stream: the own document's, then those of the documents read before
 ///     single-document  the same, but nothing from before the document began
 ///
-/// All sizes come from one pass. A memory of M tokens is the newest part of one of 4 M, so the search goes on from size to size
-/// and its best entries so far are written down at each. That is possible since what a memory layer remembers does not depend on
-/// the memory: all layers below it are local. With two memory layers it would, and the curve is refused.
+/// All sizes come from one pass (attention/found_attention.hpp). That is possible since what a memory layer remembers does not
+/// depend on the memory: all layers below it are local. With two memory layers it would, and the curve is refused.
 ///
 /// Read first: model/inference.hpp, measure/perplexity.hpp.
 #pragma once
 
+#include <algorithm>
 #include <functional>
+#include <map>
+#include <set>
+#include <span>
+#include <utility>
+#include <vector>
 
+#include "fot/attention/found_attention.hpp"
+#include "fot/attention/gate.hpp"
 #include "fot/data/text.hpp"
 #include "fot/measure/perplexity.hpp"
-#include "fot/model/inference.hpp"
+#include "fot/memory/key_value_memory.hpp"
+#include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
 
 namespace fot {
@@ -36,7 +44,7 @@ struct MemoryCondition {
 
 /// What is measured of a model, and where in the documents.
 struct MemoryCurveOptions {
-    std::vector<MemoryCondition> conditions;                   ///< what is measured
+    std::vector<MemoryCondition> conditions;                   ///< what is measured; one that comes twice is measured once
     Index window = 128;                                        ///< local context
     Index scored_windows = 8;                                  ///< per document, evenly spread over it; fewer if it has fewer
     Index score_from = 0;                                      ///< only windows that begin at this token of their document or later
@@ -44,82 +52,7 @@ struct MemoryCurveOptions {
     std::function<void(Index done, Index all)> progress = {};  ///< called now and then with tokens read and to be read
 };
 
-/// The numbers of the windows of a document that are predicted: `count` of the whole ones that begin at token `from` or later,
-/// evenly spread, the last one among them. (A target needs a token behind it, so the very last token of a document is in none of
-/// them.)
-inline std::vector<Index> scored_windows(Index length, Index window, Index count, Index from = 0) {
-    require<ConfigError>(window >= 1 && count >= 1 && from >= 0, "scored_windows: ", count, " windows of ", window,
-                         " tokens from token ", from, " on make no sense");
-    const Index skipped = from / window + (from % window > 0), whole = std::max<Index>(length - 1, 0) / window,
-                there = std::max<Index>(whole - skipped, 0), chosen = std::min(count, there);
-    std::vector<Index> numbers;
-    for (Index i = 1; i <= chosen; ++i) numbers.push_back(skipped + there * i / chosen - 1);
-    return numbers;
-}
-
 namespace detail {
-
-/// Attention to retrieved entries whose scores are known from the search: softmax over the first k of them.
-/// Shapes: scores (N,K), values (N,K,D) -> o_n (D) and log-sum-exp.
-template <class Real>
-Real attend_to_found(const Real* scores, const Real* values, Index k, Index width, Real* o) {
-    std::fill_n(o, width, Real(0));
-    if (k == 0) return -std::numeric_limits<Real>::infinity();
-    Real sum = 0;  // scores come best first
-    for (Index j = 0; j < k; ++j) {
-        const Real weight = std::exp(scores[j] - scores[0]);
-        sum += weight;
-        for (Index d = 0; d < width; ++d) o[d] += weight * values[j * width + d];
-    }
-    for (Index d = 0; d < width; ++d) o[d] /= sum;
-    return scores[0] + std::log(sum);
-}
-
-/// One window's attention to nested parts of the memory: `lengths` newest entries, ascending, each with every top_k.
-/// Result [length][top_k], each (1,T,H,D).
-template <class Real>
-std::vector<std::vector<AttentionResult<Real>>> attend_to_nested(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory,
-                                                                 const std::vector<Index>& lengths,
-                                                                 const std::vector<Index>& top_ks) {
-    const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3), group = heads / memory.heads();
-    std::vector<std::vector<AttentionResult<Real>>> results(lengths.size());
-    for (auto& of_length : results)
-        for (std::size_t i = 0; i < top_ks.size(); ++i)
-            of_length.push_back({empty<Real, 4>({1, queries, heads, width}), empty<Real, 3>({1, heads, queries})});
-    const Index most = std::min(*std::max_element(top_ks.begin(), top_ks.end()), lengths.empty() ? 0 : lengths.back());
-    const bool whole = std::find(top_ks.begin(), top_ks.end(), 0) != top_ks.end();
-
-    // Queries are shared among the threads: each slice walks the memory by itself, from the newest part to the oldest.
-    const Index slices = std::min(std::max<Index>(threads() / heads, 1), (queries + panel_width<Real> - 1) / panel_width<Real>);
-    parallel_for(heads * slices, [&](Index unit) {
-        const Index h = unit / slices, from = queries * (unit % slices) / slices, to = queries * (unit % slices + 1) / slices;
-        const HeadView<const Real> q_h = head_view(q, 0, h).rows_from(from, to - from);
-        StreamingSearch<Real> search(matrix(q_h.data, q_h.rows, width, q_h.leading), most);
-        RunningSoftmax<Real> softmax(q_h, width, 1);
-        for (std::size_t i = 0; i < lengths.size(); ++i) {
-            if (lengths[i] == 0) continue;  // no memory: not looked at
-            const Index newer = i == 0 ? 0 : lengths[i - 1], first = memory.size() - lengths[i], last = memory.size() - newer;
-            memory.for_each_block(h / group, first, last, [&](const auto& keys, const auto& values, Index entry) {
-                if (most > 0) search.add_with_values(keys, values, newer + entry - first);  // numbered in the order they are seen
-                if (whole)
-                    softmax.attend({keys.data, keys.rows, keys.columns, keys.leading},
-                                   {values.data, values.rows, values.columns, values.leading});
-            });
-            const SearchResult<Real> found = most > 0 ? search.result() : SearchResult<Real>{};
-            const Tensor<Real, 3> found_values = most > 0 ? search.values() : Tensor<Real, 3>{};
-            for (std::size_t k = 0; k < top_ks.size(); ++k) {
-                AttentionResult<Real>& result = results[i][k];
-                if (top_ks[k] == 0) softmax.write(head_view(result.o, 0, h).rows_from(from, to - from));
-                for (Index t = from; t < to; ++t)
-                    result.log_sum_exp(0, h, t) =
-                        top_ks[k] == 0 ? softmax.log_sum_exp(t - from)
-                                       : attend_to_found(row(found.scores, t - from), row(found_values, t - from),
-                                                         std::min(top_ks[k], lengths[i]), width, row(result.o, 0, t, h));
-            }
-        }
-    });
-    return results;
-}
 
 /// Reads documents into one memory and predicts some of their windows.
 template <class Real>
@@ -128,10 +61,11 @@ class StreamReader {
     StreamReader(Transformer<Real>& model, const MemoryCurveOptions& options)
         : model_(model),
           options_(options),
+          conditions_(options.conditions.begin(), options.conditions.end()),
           at_(model.config().memory_layers[0]),
           layer_(model.layer(at_)),
           memory_(model.config().key_heads_of(at_), model.config().head_width_of(at_), options.storage, largest(options)) {
-        for (const MemoryCondition& condition : options.conditions)
+        for (const MemoryCondition& condition : conditions_)
             if (std::find(top_ks_.begin(), top_ks_.end(), condition.top_k) == top_ks_.end()) top_ks_.push_back(condition.top_k);
     }
 
@@ -170,9 +104,7 @@ class StreamReader {
     }
 
     static Tokens tokens_at(const TokenDocument& document, Index first, Index count) {
-        Tokens tokens = empty<std::int32_t, 2>({1, count});
-        std::copy_n(document.tokens.data() + first, count, tokens.data());
-        return tokens;
+        return token_row(std::span(document.tokens.data() + first, static_cast<std::size_t>(count)));
     }
 
     /// A window at the memory layer: its input, normalised input, keys and values.
@@ -193,13 +125,13 @@ class StreamReader {
             return std::min({condition.tokens, most, memory_.size()});
         };
         std::vector<Index> lengths;
-        for (const MemoryCondition& condition : options_.conditions) lengths.push_back(length_of(condition));
+        for (const MemoryCondition& condition : conditions_) lengths.push_back(length_of(condition));
         std::sort(lengths.begin(), lengths.end());
         lengths.erase(std::unique(lengths.begin(), lengths.end()), lengths.end());
-        const auto nested = attend_to_nested(q.value(), memory_, lengths, top_ks_);
+        const auto nested = nested_attention(q.value(), memory_, lengths, top_ks_);
 
         std::map<std::pair<Index, Index>, double> nats;  // of a length and top_k: several conditions may come to the same
-        for (const MemoryCondition& condition : options_.conditions) {
+        for (const MemoryCondition& condition : conditions_) {
             const Index length = length_of(condition), top_k = length == 0 ? 0 : condition.top_k;
             const auto [place, fresh] = nats.try_emplace({length, top_k}, 0.0);
             if (fresh)
@@ -230,6 +162,7 @@ class StreamReader {
 
     Transformer<Real>& model_;
     const MemoryCurveOptions& options_;
+    std::set<MemoryCondition> conditions_;
     Index at_;
     TransformerLayer<Real>& layer_;
     KeyValueMemory<Real> memory_;

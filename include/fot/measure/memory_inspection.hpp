@@ -5,6 +5,7 @@
 /// Read first: model/inference.hpp, measure/retrieval.hpp.   Read next: examples/inspect_memory.cpp.
 #pragma once
 
+#include "fot/core/largest.hpp"
 #include "fot/measure/retrieval.hpp"
 #include "fot/model/inference.hpp"
 

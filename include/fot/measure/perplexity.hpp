@@ -7,7 +7,10 @@
 /// Read first: measure/intervals.hpp.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <map>
+#include <vector>
 
 #include "fot/measure/intervals.hpp"
 
@@ -97,6 +100,19 @@ inline void require_same_documents(const char* what, const PerplexityMeter& a, c
 }
 
 }  // namespace detail
+
+/// The numbers of the windows of a document that are predicted: `count` of the whole ones that begin at token `from` or later,
+/// evenly spread, the last one among them. (A target needs a token behind it, so the very last token of a document is in none of
+/// them.)
+inline std::vector<Index> scored_windows(Index length, Index window, Index count, Index from = 0) {
+    require<ConfigError>(window >= 1 && count >= 1 && from >= 0, "scored_windows: ", count, " windows of ", window,
+                         " tokens from token ", from, " on make no sense");
+    const Index skipped = from / window + (from % window > 0), whole = std::max<Index>(length - 1, 0) / window,
+                there = std::max<Index>(whole - skipped, 0), chosen = std::min(count, there);
+    std::vector<Index> numbers;
+    for (Index i = 1; i <= chosen; ++i) numbers.push_back(skipped + there * i / chosen - 1);
+    return numbers;
+}
 
 /// Perplexity of `a` minus that of `b` on the same documents (paired bootstrap): below 0 where `a` is better.
 ///

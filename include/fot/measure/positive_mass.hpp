@@ -13,44 +13,31 @@
 #pragma once
 
 #include <cmath>
-#include <limits>
+#include <utility>
 #include <vector>
 
 #include "fot/attention/context_mass.hpp"
+#include "fot/core/largest.hpp"
 
 namespace fot {
 
-/// The share of the first `positives` of `count` contexts, from their log masses. 0/0 (no key anywhere) is NaN.
+/// The share of the first `positives` of `contexts` contexts, from their log masses. 0/0 (no key anywhere) is NaN.
+/// Errors: NumericError if a log mass is NaN or +infinity.
 template <class Real>
-double positive_share(const Real* log_mass, Index positives, Index count) {
-    double largest_mass = -std::numeric_limits<double>::infinity(), positive = 0, all = 0;
-    for (Index c = 0; c < count; ++c) largest_mass = std::max(largest_mass, static_cast<double>(log_mass[c]));
-    for (Index c = 0; c < count; ++c) {
-        const double mass = std::exp(static_cast<double>(log_mass[c]) - largest_mass);
-        all += mass;
-        if (c < positives) positive += mass;
-    }
-    return positive / all;
+double positive_share(const Real* log_mass, Index positives, Index contexts) {
+    return std::exp(log_sum_exp(log_mass, positives) - log_sum_exp(log_mass, contexts));
 }
 
-namespace detail {
-
+/// r_d of every query for d = `contexts`: log masses (B,T,H,C) -> (B,T,H).
+/// Errors: ConfigError unless 1 <= positives <= contexts <= C; NumericError if a log mass is NaN or +infinity.
 template <class Real>
-void require_measured(const Tensor<Real, 4>& log_mass, Index d, Index positives) {
-    require<ConfigError>(positives >= 1 && positives <= d && d <= extent(log_mass, 3), "positive_mass: ", positives,
-                         " positives among ", d, " contexts, measured for ", extent(log_mass, 3));
-}
-
-}  // namespace detail
-
-/// r_d of every query, (B,T,H). Errors: ConfigError unless 1 <= positives <= d <= C.
-template <class Real>
-Tensor<double, 3> positive_mass_per_query(const Tensor<Real, 4>& log_mass, Index d, Index positives = 1) {
-    detail::require_measured(log_mass, d, positives);
+Tensor<double, 3> positive_mass_per_query(const Tensor<Real, 4>& log_mass, Index contexts, Index positives = 1) {
+    require<ConfigError>(positives >= 1 && positives <= contexts && contexts <= extent(log_mass, 3), "positive_mass: ", positives,
+                         " positives among ", contexts, " contexts, measured for ", extent(log_mass, 3));
     Tensor<double, 3> mass = empty<double, 3>({extent(log_mass, 0), extent(log_mass, 1), extent(log_mass, 2)});
     for (Index b = 0; b < extent(mass, 0); ++b)
         for (Index t = 0; t < extent(mass, 1); ++t)
-            for (Index h = 0; h < extent(mass, 2); ++h) mass(b, t, h) = positive_share(row(log_mass, b, t, h), positives, d);
+            for (Index h = 0; h < extent(mass, 2); ++h) mass(b, t, h) = positive_share(row(log_mass, b, t, h), positives, contexts);
     return mass;
 }
 
@@ -63,18 +50,21 @@ class PositiveMass {
         for (const Index d : contexts_) require<ConfigError>(d >= 1, "PositiveMass: cannot measure r_d for d = ", d);
     }
 
-    /// Takes in the log masses (B,T,H,C) of one batch; each entry counts as one document.
-    /// Errors: ConfigError unless 1 <= positives <= d <= C for every d, ShapeError if H changes; then nothing is taken in.
+    /// Takes in the log masses (B,T,H,C) of one batch; each entry counts as one document. Every entry must have exactly `positives`
+    /// contexts of its own, before the others, and at least d in all: a context that is not there has no mass and raises r_d.
+    /// Errors: ConfigError unless 1 <= positives <= d <= C for every d, ShapeError if H changes, NumericError if a log mass is NaN
+    ///         or +infinity; then nothing is taken in.
     template <class Real>
     void add(const Tensor<Real, 4>& log_mass, Index positives = 1) {
         const Index entries = extent(log_mass, 0), queries = extent(log_mass, 1), heads = extent(log_mass, 2);
+        std::vector<Tensor<double, 3>> masses;  // all of them before anything is taken in
         for (std::size_t i = 0; i < contexts_.size(); ++i) {
-            detail::require_measured(log_mass, contexts_[i], positives);
+            masses.push_back(positive_mass_per_query(log_mass, contexts_[i], positives));
             require<ShapeError>(documents_ == 0 || static_cast<Index>(per_head_[i].size()) == heads, "PositiveMass: ", heads,
                                 " heads after batches of ", per_head_[i].size());
         }
         for (std::size_t i = 0; i < contexts_.size(); ++i) {
-            const Tensor<double, 3> mass = positive_mass_per_query(log_mass, contexts_[i], positives);
+            const Tensor<double, 3>& mass = masses[i];
             per_head_[i].resize(static_cast<std::size_t>(heads), 0.0);
             for (Index b = 0; b < entries; ++b) {
                 double document = 0;

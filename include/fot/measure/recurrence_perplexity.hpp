@@ -1,11 +1,18 @@
 /// How well a Transformer-XL predicts held-out text: documents in windows, each with the states of the window before it.
 ///
 /// Source: the paper's fine-tuning experiments, the rows of Transformer-XL.
-/// Read first: model/transformer_xl.hpp, measure/memory_curve.hpp (scored_windows).
+/// Read first: model/transformer_xl.hpp, measure/perplexity.hpp (scored_windows).
 #pragma once
 
-#include "fot/measure/memory_curve.hpp"
+#include <algorithm>
+#include <numeric>
+#include <span>
+#include <vector>
+
+#include "fot/data/text.hpp"
+#include "fot/measure/perplexity.hpp"
 #include "fot/model/transformer_xl.hpp"
+#include "fot/nn/cross_entropy.hpp"
 
 namespace fot {
 
@@ -20,9 +27,7 @@ PerplexityMeter recurrence_perplexity(Transformer<Real>& model, const std::vecto
                                       Index scored = 8, Index from = 0) {
     PerplexityMeter meter;
     const auto tokens_at = [&](const TokenDocument& document, Index first) {
-        Tokens tokens = empty<std::int32_t, 2>({1, window});
-        std::copy_n(document.tokens.data() + first, window, tokens.data());
-        return tokens;
+        return token_row(std::span(document.tokens.data() + first, static_cast<std::size_t>(window)));
     };
     for (std::size_t d = 0; d < documents.size(); ++d)
         for (const Index number : scored_windows(documents[d].length(), window, scored, from)) {

@@ -18,24 +18,10 @@
 #include <limits>
 #include <vector>
 
+#include "fot/core/largest.hpp"
 #include "fot/measure/intervals.hpp"
 
 namespace fot {
-
-/// log sum_j exp(scores[j]) of `count` scores, in double; -inf if there are none.   Errors: NumericError for NaN and +inf.
-template <class Real>
-double log_sum_exp(const Real* scores, Index count) {
-    double largest = -std::numeric_limits<double>::infinity();
-    for (Index j = 0; j < count; ++j) {
-        const double score = static_cast<double>(scores[j]);
-        require<NumericError>(score < std::numeric_limits<double>::infinity(), "log_sum_exp: score ", j, " is ", score);
-        largest = std::max(largest, score);
-    }
-    if (std::isinf(largest)) return largest;
-    double sum = 0;
-    for (Index j = 0; j < count; ++j) sum += std::exp(static_cast<double>(scores[j]) - largest);
-    return largest + std::log(sum);
-}
 
 /// kNN score of every retrieved key: its share of the mass on the retrieved keys.
 ///

@@ -7,6 +7,9 @@
 /// Read first: memory/streaming_search.hpp.   Read next: memory/key_value_memory.hpp.
 #pragma once
 
+#include <algorithm>
+#include <type_traits>
+
 #include "fot/memory/streaming_search.hpp"
 
 namespace fot {

@@ -15,21 +15,24 @@
 /// Candidates are ordered by score, and equal scores by index, so no two are equal, and the best k do not depend on how the
 /// keys are cut into blocks or shared among threads.
 ///
-/// Read first: core/tile_product.hpp.   Read next: memory/exact_search.hpp, then memory/key_value_memory.hpp.
+/// Read first: core/matrix_view.hpp, core/tile_product.hpp.   Read next: memory/exact_search.hpp, then memory/key_value_memory.hpp.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
-#include "fot/core/blas.hpp"
+#include "fot/core/matrix_view.hpp"
+#include "fot/core/parallel.hpp"
 #include "fot/core/tile_product.hpp"
 
 namespace fot {
 
-/// What a search found: row n holds the K best keys of query n, best first, ties to the lower index.
-/// Behind the last key that query n has seen (less than K only if some blocks were hidden from it): score -infinity, index -1.
+/// What a search found: row n holds the K best keys of query n, best first, ties to the lower index. A query that saw fewer than K
+/// keys, because some blocks were hidden from it, has score -infinity and index -1 in the rest of its row.
 template <class Real>
 struct SearchResult {
     Tensor<Real, 2> scores;    ///< (N, K)
@@ -39,7 +42,7 @@ struct SearchResult {
 /// Queries first ... last - 1; `last` -1 stands for the number of queries.
 struct QueryRange {
     Index first = 0;  ///< the first query
-    Index last = -1;  ///< the one behind the last; -1: the number of queries
+    Index last = -1;  ///< the one after the last; -1: the number of queries
 };
 
 namespace detail {
@@ -229,7 +232,7 @@ class StreamingSearch {
         require<ConfigError>(0 <= visible.first && visible.first <= visible.last && visible.last <= count_,
                              "StreamingSearch: queries ", visible.first, " to ", visible.last, " of ", count_);
         require<DataError>(first_index <= std::numeric_limits<Index>::max() - keys.rows, "StreamingSearch: a block of ", keys.rows,
-                           " keys begins at index ", first_index, ", and would end behind the last number");
+                           " keys begins at index ", first_index, ", and would end beyond the last number");
         for (Index n = visible.first; n < visible.last; ++n)
             require<DataError>(first_index >= seen_[static_cast<std::size_t>(n)], "StreamingSearch: a block begins at index ",
                                first_index, ", but query ", n, " has already seen the keys below ",

@@ -36,6 +36,8 @@ struct TransformerConfig {
     double initial_inverse_temperature = 8;  ///< 1 / temperature at the start, one learned per head
     double norm_epsilon = 1e-6;              ///< added to mean squares before the root
 
+    bool operator==(const TransformerConfig&) const = default;  ///< field by field
+
     /// True for the layers that look up the memory.
     bool is_memory_layer(Index layer) const {
         return std::find(memory_layers.begin(), memory_layers.end(), layer) != memory_layers.end();

@@ -13,6 +13,8 @@
 #include <limits>
 #include <vector>
 
+#include "fot/attention/causal_attention.hpp"
+#include "fot/attention/gate.hpp"
 #include "fot/attention/memory_attention.hpp"
 #include "fot/memory/key_value_memory.hpp"
 #include "fot/model/transformer.hpp"
@@ -149,9 +151,7 @@ void for_each_window(const char* who, const Tokens& tokens, Index window, Each e
     require<ConfigError>(window >= 1, who, ": a window of ", window, " tokens, expected 1 or more");
     for (Index first = 0; first < extent(tokens, 1); first += window) {
         const Index count = std::min(window, extent(tokens, 1) - first);
-        Tokens part = empty<std::int32_t, 2>({extent(tokens, 0), count});
-        for (Index b = 0; b < extent(tokens, 0); ++b) std::copy_n(row(tokens, b) + first, count, row(part, b));
-        each(first, part);
+        each(first, take_positions(tokens, first, count));
     }
 }
 

@@ -14,14 +14,24 @@
 /// Source: the released code (inference); paper section 3.1 and appendix A. Departs from it in: padding is not put into memory
 /// (nothing looks at it), and as options of ours the memory can be searched for its top_k entries only, be limited in capacity, and
 /// take the oldest keys from the cache one by one.
-/// Read first: model/inference.hpp, model/long_llama_state.hpp.   Read next: model/long_llama_generation.hpp.
+/// Read first: attention/memory_attention.hpp, model/long_llama_state.hpp.   Read next: model/long_llama_generation.hpp.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
+#include <vector>
 
-#include "fot/model/inference.hpp"
+#include "fot/attention/gate.hpp"
+#include "fot/attention/memory_attention.hpp"
+#include "fot/core/parallel.hpp"
 #include "fot/model/long_llama_state.hpp"
+#include "fot/nn/arrange.hpp"
+#include "fot/nn/feed_forward.hpp"
+#include "fot/nn/norm.hpp"
+#include "fot/nn/rotary.hpp"
 
 namespace fot {
 
@@ -29,7 +39,7 @@ namespace fot {
 struct LongLlamaInput {
     const Tokens& tokens;                              ///< (B,N)
     const Tensor<std::uint8_t, 2>* visible = nullptr;  ///< (B,N) 1: a token, 0: padding; null: no padding
-    const Tensor<Index, 2>* positions = nullptr;       ///< (B,N); null: from the last one of the local cache on, or from 0
+    const Tensor<Index, 2>* positions = nullptr;       ///< (B,N), -1 or more; null: on from the local cache's largest, or from 0
 };
 
 /// How an input is read.
@@ -71,8 +81,9 @@ class LongLlama {
     /// more window. `hidden`, if not null, receives the embeddings, the output of each layer but the last, and the last one's after
     /// the final norm, (B,N,E) each.
     /// Errors: ShapeError if batch, state, visibility or positions do not fit; DataError for an empty input or a token outside the
-    ///         vocabulary; ConfigError if the local cache is not empty and would not be kept, or for positions in it that lie
-    ///         RotaryTable::most_positions apart or negative.
+    ///         vocabulary; ConfigError if the local cache is not empty and would not be kept, for a position below -1 or beyond
+    ///         half of what an Index holds: then nothing is read. ConfigError too if positions of a window and the local cache lie
+    ///         RotaryTable::most_positions or more apart: then the windows before that one have been read.
     Tensor<Real, 3> read(const LongLlamaInput& input, LongLlamaState<Real>& state, const LongLlamaReading& reading = {},
                          std::vector<Tensor<Real, 3>>* hidden = nullptr) {
         const Index entries = extent(input.tokens, 0), length = extent(input.tokens, 1);
@@ -86,6 +97,10 @@ class LongLlama {
         if (input.visible) require_shape("LongLlama::read: visible", *input.visible, {entries, length});
         if (input.positions) require_shape("LongLlama::read: positions", *input.positions, {entries, length});
         const Tensor<Index, 2> positions = input.positions ? *input.positions : following_positions(state, length);
+        constexpr Index farthest = std::numeric_limits<Index>::max() / 2;  // differences and what comes after it do not overflow
+        for (const Index position : positions.storage())
+            require<ConfigError>(position >= -1 && position <= farthest, "LongLlama::read: position ", position,
+                                 ", expected -1 (padding before the first token) ... ", farthest);
         const Tensor<std::uint8_t, 2> visible =
             input.visible ? *input.visible : full<std::uint8_t, 2>({entries, length}, std::uint8_t(1));
 
@@ -94,15 +109,15 @@ class LongLlama {
         if (hidden) hidden->assign(static_cast<std::size_t>(config_.layers) + 1, empty<Real, 3>({entries, length, config_.width}));
         for (Index first = 0; first < length;) {
             const Index prefix = length - last, count = first < prefix ? std::min(config_.window, prefix - first) : length - first;
-            const Tensor<Real, 3> x = window(detail::places(input.tokens, first, count), detail::places(positions, first, count),
-                                             detail::places(visible, first, count), state,
+            const Tensor<Real, 3> x = window(take_positions(input.tokens, first, count), take_positions(positions, first, count),
+                                             take_positions(visible, first, count), state,
                                              reading.keep_local && (first >= prefix || state.local_size() > 0), first, hidden);
             if (!reading.only_last_logits) {
                 const Tensor<Real, 3> of_window = linear(x, weights_.output);
                 for (Index b = 0; b < entries; ++b)
                     std::copy_n(row(of_window, b), count * config_.vocabulary, row(logits, b, first));
             } else if (first + count == length) {
-                logits = linear(detail::places(x, count - 1, 1), weights_.output);
+                logits = linear(take_positions(x, count - 1, 1), weights_.output);
             }
             first += count;
         }
@@ -120,13 +135,13 @@ class LongLlama {
         return positions;
     }
 
-    /// Before anything is changed: the angles of an entry's local tokens must fit a table.
+    /// Before the window changes anything: the angles of an entry's local tokens must fit a table.
     static void require_near_positions(const Tensor<Index, 2>& positions) {
         for (Index b = 0; b < extent(positions, 0); ++b) {
             const Index* of_entry = row(positions, b);
             const auto [low, high] = std::minmax_element(of_entry, of_entry + extent(positions, 1));
-            require<ConfigError>(*low >= 0 && *high - *low < RotaryTable<Real>::most_positions, "LongLlama::read: entry ", b,
-                                 " has local positions from ", *low, " to ", *high, ", expected 0 or more and less than ",
+            require<ConfigError>(*high - *low < RotaryTable<Real>::most_positions, "LongLlama::read: entry ", b,
+                                 " has local positions from ", *low, " to ", *high, ", expected less than ",
                                  RotaryTable<Real>::most_positions, " apart");
         }
     }
@@ -138,9 +153,12 @@ class LongLlama {
         const Index entries = extent(tokens, 0), length = extent(tokens, 1), cached = state.local_size();
         const Index too_many = std::max<Index>(cached + length - config_.window, 0);
         const Index leaving = too_many == 0 ? 0 : state.options().spill == Spill::all_at_once ? cached : std::min(too_many, cached);
-        const Tensor<std::uint8_t, 2> gone = detail::places(state.visible(), 0, leaving);
-        const Tensor<Index, 2> all_positions = detail::joined(state.positions(), positions, leaving);
-        const Tensor<std::uint8_t, 2> all_visible = detail::joined(state.visible(), visible, leaving);
+        const Tensor<std::uint8_t, 2> gone = take_positions(state.visible(), 0, leaving);
+        const auto behind_kept = [&](const auto& known, const auto& added) {
+            return concatenate_positions(take_positions(known, leaving, cached - leaving), added);
+        };
+        const Tensor<Index, 2> all_positions = behind_kept(state.positions(), positions);
+        const Tensor<std::uint8_t, 2> all_visible = behind_kept(state.visible(), visible);
         require_near_positions(all_positions);
 
         const auto show = [&](Index i, const Tensor<Real, 3>& x) {
@@ -187,7 +205,7 @@ class LongLlama {
             for (Index t = 0; t < length;) {  // runs of tokens, and of padding
                 Index end = t + 1;
                 while (end < length && visible(b, end) == visible(b, t)) ++end;
-                Tensor<Real, 3> keys = empty<Real, 3>({end - t, heads, width}), values = keys;
+                Tensor<Real, 3> keys = empty<Real, 3>({end - t, heads, width}), values = empty_like(keys);
                 std::copy_n(row(k, b, t), element_count(keys), keys.data());
                 std::copy_n(row(v, b, t), element_count(values), values.data());
                 (visible(b, t) ? layer.memory : layer.padding)[static_cast<std::size_t>(b)].append(keys, values, 0);
@@ -204,7 +222,7 @@ class LongLlama {
         const bool rotated = !config_.is_memory_layer(i) || config_.memory_positions;
         if (rotated) {
             local.turn(positions, rotary_);
-            Tensor<Index, 2> at = detail::places(positions, local_size - length, length);
+            Tensor<Index, 2> at = take_positions(positions, local_size - length, length);
             for (Index b = 0; b < entries; ++b)
                 for (Index t = 0; t < length; ++t) at(b, t) -= local.turned_from(b);
             q = rotate(q, at, rotary_);
@@ -227,10 +245,8 @@ class LongLlama {
             softmax.attend(rotated ? local.turned_keys(b, g) : local.keys(b, g), local.values(b, g),
                            {last_visible.data(), masked.size() ? row(masked, b) : nullptr, 0});  // one row of it for all queries
             if (!kept.memory.empty() && top_k == 0)
-                kept.memory[static_cast<std::size_t>(b)].for_each_block(g, [&](const auto& keys, const auto& values, Index) {
-                    softmax.attend({keys.data, keys.rows, keys.columns, keys.leading},
-                                   {values.data, values.rows, values.columns, values.leading});
-                });
+                kept.memory[static_cast<std::size_t>(b)].for_each_block(
+                    g, [&](const auto& keys, const auto& values, Index) { softmax.attend(head_view(keys), head_view(values)); });
             softmax.write(head_view(seen.o, b, h));
             for (Index t = 0; t < length; ++t) seen.log_sum_exp(b, h, t) = softmax.log_sum_exp(t);
         });

@@ -2,13 +2,15 @@
 /// cost to write a given text.
 ///
 /// Source: the released code (positions, spill of the local cache).
-/// Read first: model/long_llama.hpp, model/generation.hpp.   Read next: train/long_llama_files.hpp.
+/// Read first: model/long_llama.hpp, model/sampling.hpp.   Read next: train/long_llama_files.hpp.
 #pragma once
 
-#include <cmath>
+#include <functional>
+#include <vector>
 
-#include "fot/model/generation.hpp"
+#include "fot/core/largest.hpp"
 #include "fot/model/long_llama.hpp"
+#include "fot/model/sampling.hpp"
 
 namespace fot {
 
@@ -39,11 +41,13 @@ void read_and_write(const char* who, LongLlama<Real>& model, const Tokens& promp
 
 }  // namespace detail
 
-/// Continues prompts (B,P) by `count` tokens: (B,count). `each`, if given, is told the tokens (B) of every step, and its logits
-/// (B,V).
+/// Continues prompts (B,P) by `count` tokens: (B,count), or as many as there are when `each` stops. `each`, if given, is told the
+/// tokens (B) of every step and the logits (B,1,V) they were drawn from.
 ///
-/// `visible` marks left padding; positions count the visible tokens, and a token before the first stands at -1, as in the released
-/// code. Generation does not stop at an end token: `each` returns false to stop. Errors: as LongLlama::read and sample_token.
+/// `visible` (B,P) marks left padding; positions count the visible tokens, and a token before the first stands at -1, as in the
+/// released code. Generation does not stop at an end token: `each` returns false to stop. The state then is that of the prompts
+/// and all written tokens but the last, which is not read: to go on, begin the next prompt with it.
+/// Errors: ConfigError if count < 0; as LongLlama::read and sample_token.
 template <class Real>
 Tokens generate(LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
                 const SamplingOptions& sampling, Random& random, const Tensor<std::uint8_t, 2>* visible = nullptr,
@@ -62,12 +66,13 @@ Tokens generate(LongLlama<Real>& model, const Tokens& prompt, Index count, LongL
                                done = i + 1;
                                return !each || each(drawn, logits);
                            });
-    return detail::places(written, 0, done);
+    return take_positions(written, 0, done);
 }
 
 /// What a given text (B,N) costs behind prompts (B,P): -log p of each token, (B,N), in nats. It is read as `generate` would have
 /// written it, token by token, the local cache spilling on the way.
-/// Errors: DataError for a token outside the vocabulary; as LongLlama::read.
+/// Errors: ShapeError if the two are not of as many entries; DataError for a token outside the vocabulary; NumericError for a logit
+///         that is NaN or +inf; as LongLlama::read.
 template <class Real>
 Tensor<double, 2> continuation_nats(LongLlama<Real>& model, const Tokens& prompt, const Tokens& text, LongLlamaState<Real>& state) {
     const Index entries = extent(prompt, 0), count = extent(text, 1), vocabulary = model.config().vocabulary;
@@ -76,19 +81,14 @@ Tensor<double, 2> continuation_nats(LongLlama<Real>& model, const Tokens& prompt
         require<DataError>(token >= 0 && token < vocabulary, "continuation_nats: token ", token, " is not among the ", vocabulary,
                            " of the vocabulary");
     Tensor<double, 2> nats = empty<double, 2>({entries, count});
-    detail::read_and_write("continuation_nats", model, prompt, count, state, nullptr,
-                           [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
-                               for (Index b = 0; b < entries; ++b) {
-                                   const Real* of_entry = row(logits, b);
-                                   const double largest = static_cast<double>(*std::max_element(of_entry, of_entry + vocabulary));
-                                   double sum = 0;
-                                   for (Index token = 0; token < vocabulary; ++token)
-                                       sum += std::exp(static_cast<double>(of_entry[token]) - largest);
-                                   latest(b, 0) = text(b, i);
-                                   nats(b, i) = largest + std::log(sum) - static_cast<double>(of_entry[text(b, i)]);
-                               }
-                               return true;
-                           });
+    detail::read_and_write(
+        "continuation_nats", model, prompt, count, state, nullptr, [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
+            for (Index b = 0; b < entries; ++b) {
+                latest(b, 0) = text(b, i);
+                nats(b, i) = log_sum_exp(row(logits, b), vocabulary) - static_cast<double>(logits(b, 0, text(b, i)));
+            }
+            return true;
+        });
     return nats;
 }
 

@@ -75,11 +75,12 @@ class LongLlamaState {
         return 0;
     }
 
-    /// Bytes of all memories.
+    /// Bytes of all memories, and of the padding that was put aside.
     std::size_t memory_bytes() const {
         std::size_t bytes = 0;
         for (const Layer& layer : layers_)
-            for (const auto& memory : layer.memory) bytes += memory.bytes();
+            for (const auto* memories : {&layer.memory, &layer.padding})
+                for (const auto& memory : *memories) bytes += memory.bytes();
         return bytes;
     }
 
@@ -106,37 +107,5 @@ class LongLlamaState {
     Tensor<std::uint8_t, 2> visible_;
     std::vector<Layer> layers_;
 };
-
-namespace detail {
-
-/// Tensors (B,S,...) and (B,T,...) one behind the other along the second axis, without the first `dropped` places.
-template <class T, std::size_t N>
-Tensor<T, N> joined(const Tensor<T, N>& before, const Tensor<T, N>& after, Index dropped = 0) {
-    const Index entries = extent(after, 0), kept = extent(before, 1) - dropped, added = extent(after, 1);
-    Shape<N> shape = shape_of(after);
-    shape[1] = kept + added;
-    Tensor<T, N> whole = empty<T, N>(shape);
-    const Index each = kept + added == 0 ? 0 : element_count(whole) / (entries * (kept + added));
-    for (Index b = 0; b < entries; ++b) {
-        std::copy_n(before.data() + (b * extent(before, 1) + dropped) * each, kept * each,
-                    whole.data() + b * (kept + added) * each);
-        std::copy_n(after.data() + b * added * each, added * each, whole.data() + (b * (kept + added) + kept) * each);
-    }
-    return whole;
-}
-
-/// Places first ... first+count-1 of the second axis.
-template <class T, std::size_t N>
-Tensor<T, N> places(const Tensor<T, N>& x, Index first, Index count) {
-    Shape<N> shape = shape_of(x);
-    shape[1] = count;
-    Tensor<T, N> part = empty<T, N>(shape);
-    const Index entries = shape[0], each = count == 0 ? 0 : element_count(part) / (entries * count);
-    for (Index b = 0; b < entries; ++b)
-        std::copy_n(x.data() + (b * extent(x, 1) + first) * each, count * each, part.data() + b * count * each);
-    return part;
-}
-
-}  // namespace detail
 
 }  // namespace fot

@@ -3,14 +3,18 @@
 /// Read first: model/transformer.hpp, model/long_llama.hpp.   Read next: train/long_llama_files.hpp.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <string>
+#include <utility>
 
 #include "fot/model/long_llama.hpp"
+#include "fot/model/transformer.hpp"
 
 namespace fot {
 
 /// The configuration of a Transformer that is the same model: to train it, by crossbatch in the released form too.
+/// Errors: ConfigError if the output map is the embedding: a Transformer has one of its own.
 inline TransformerConfig llama_config(const LongLlamaConfig& config) {
     require<ConfigError>(!config.tied_output,
                          "llama_config: a Transformer has an output map of its own, the model's is its embedding");
@@ -30,6 +34,17 @@ inline TransformerConfig llama_config(const LongLlamaConfig& config) {
 }
 
 namespace detail {
+
+/// Throws ConfigError unless a Transformer is the model that `expected` says. The temperature is of no use without QK-norm, the
+/// order of memory layers says nothing, and 0 key heads are as many as heads.
+inline void require_same_model(const char* who, TransformerConfig expected, TransformerConfig got) {
+    for (TransformerConfig* each : {&expected, &got}) {
+        each->initial_inverse_temperature = 1;
+        if (each->key_heads == 0) each->key_heads = each->heads;
+        std::sort(each->memory_layers.begin(), each->memory_layers.end());
+    }
+    require<ConfigError>(got == expected, who, ": the Transformer's configuration is not the one that llama_config gives");
+}
 
 /// The parameter of that name and shape. Errors: ShapeError if there is none.
 template <class Real>
@@ -51,14 +66,11 @@ std::map<std::string, Parameter<Real>> parameters_by_name(Transformer<Real>& mod
 }  // namespace detail
 
 /// A Transformer of such a configuration, as LongLLaMA reads: matrices are shared, not copied, and must not move; norms are copied.
-/// Errors: ConfigError if `config` does not fit together or the Transformer is no LLaMA; ShapeError if its shape is another.
+/// Errors: ConfigError if `config` does not fit together, or the Transformer's configuration is not llama_config(config).
 template <class Real>
 LongLlama<Real> long_llama(const LongLlamaConfig& config, Transformer<Real>& model) {
     config.check();
-    const TransformerConfig& trained = model.config();
-    require<ConfigError>(
-        !trained.normalized_heads && trained.activation == Activation::swiglu && trained.heads == trained.memory_heads,
-        "long_llama: the Transformer has QK-norm, another activation than swiglu, or memory heads of their own");
+    detail::require_same_model("long_llama", llama_config(config), model.config());
     const auto parameters = detail::parameters_by_name(model);
     LongLlamaWeights<Real> weights;
     weights.layers.resize(static_cast<std::size_t>(config.layers));
@@ -74,11 +86,25 @@ LongLlama<Real> long_llama(const LongLlamaConfig& config, Transformer<Real>& mod
     return LongLlama<Real>(config, std::move(weights));
 }
 
-/// Copies a model's weights, widened, into a Transformer of the same shape: where continued training begins.
-/// Errors: ShapeError if the two differ in shape; ConfigError if a matrix is not of floating-point numbers.
+/// Copies a model's weights, widened, into a Transformer: where continued training begins.
+///
+/// The two may differ in which layers have a memory, whether those turn their queries and keys, and how they put memory and local
+/// context together; a gate keeps its numbers. If the output map is the embedding, the Transformer's own one begins as a copy.
+/// Errors: ConfigError if they differ in anything else, or a matrix is not of floating-point numbers; then nothing is written.
 template <class Real, class Stored>
 void copy_weights(const LongLlama<Stored>& from, Transformer<Real>& to) {
+    LongLlamaConfig untied = from.config();
+    untied.tied_output = false;
+    TransformerConfig expected = llama_config(untied);
+    expected.memory_layers = to.config().memory_layers;
+    expected.memory_positions = to.config().memory_positions;
+    expected.integration = to.config().integration;
+    detail::require_same_model("copy_weights", std::move(expected), to.config());
     const auto parameters = detail::parameters_by_name(to);
+    for_each_weight(from.config(), from.weights(), [&](const LongLlamaWeight& at, const auto& weight) {
+        detail::parameter_named(parameters, at);
+        if constexpr (std::is_same_v<decltype(weight), const StoredMatrix&>) detail::with_weight_type(weight, [](auto) {});
+    });
     for_each_weight(from.config(), from.weights(), [&](const LongLlamaWeight& at, const auto& weight) {
         const Parameter<Real>& p = detail::parameter_named(parameters, at);
         if constexpr (std::is_same_v<decltype(weight), const StoredMatrix&>)

@@ -33,21 +33,21 @@
 
 namespace fot {
 
-/// Queries, keys and values of one layer, (B,T,H,D) and (B,T,G,D).
+/// Keys and values of one layer.
 template <class Real>
-struct Heads {
-    Variable<Real, 4> q;  ///< (B,T,H,D)
+struct KeysAndValues {
     Variable<Real, 4> k;  ///< (B,T,G,D)
     Variable<Real, 4> v;  ///< (B,T,G,D)
 };
 
-/// What the memory layers saw in a crossbatch pass: to measure attention, or to put a contrastive loss on it.
+/// What a memory layer saw in a pass by crossbatch or with a memory (window_with_memory): to measure attention, or to put a
+/// contrastive loss on it.
 template <class Real>
 struct MemoryLayerView {
     Index layer;                  ///< its number
     Variable<Real, 4> q;          ///< (B,T,H,D) with the temperature in it: scores are <q, k>
     Variable<Real, 4> k;          ///< (B,T,G,D)
-    Variable<Real, 4> context_k;  ///< (P,T,G,D) of the previous contexts
+    Variable<Real, 4> context_k;  ///< (P,T,G,D) of the previous contexts; an empty handle if there are none, and with a memory
 };
 
 /// A batch for crossbatch training.
@@ -110,12 +110,12 @@ class TransformerLayer {
         list.push_back(parameter(prefix + "down", Role::hidden_matrix, down));
     }
 
-    /// The input of attention: x, (B,T,E), through the layer's first norm.
+    /// The input of attention: x through the layer's first norm. (B,T,E) -> (B,T,E).
     Variable<Real, 3> normalized(Tape& tape, const Variable<Real, 3>& x) const {
         return rms_norm(tape, x, attention_norm, epsilon_);
     }
 
-    /// q / |q| / temperature of normalized x, or q / sqrt(D): what a score multiplies with a key.
+    /// q / |q| / temperature of normalized x, or q / sqrt(D): what a score multiplies with a key. (B,T,E) -> (B,T,H,D).
     Variable<Real, 4> queries(Tape& tape, const Variable<Real, 3>& h) const {
         if (!normalized_) {
             const Variable<Real, 4> projected = project_heads(tape, h, q, heads_);
@@ -123,29 +123,30 @@ class TransformerLayer {
         }
         return normalize_heads(tape, project_heads(tape, h, q, heads_), log_inverse_temperature, epsilon_);
     }
-    /// k / |k|, or k.
+    /// k / |k|, or k. (B,T,E) -> (B,T,G,D).
     Variable<Real, 4> keys(Tape& tape, const Variable<Real, 3>& h) const {
         const Variable<Real, 4> projected = project_heads(tape, h, k, key_heads_);
         return normalized_ ? normalize_heads(tape, projected, epsilon_) : projected;
     }
-    /// v.
+    /// v. (B,T,E) -> (B,T,G,D).
     Variable<Real, 4> values(Tape& tape, const Variable<Real, 3>& h) const { return project_heads(tape, h, v, key_heads_); }
 
-    /// Rotary positions for local attention; nothing in a memory layer without positions.
+    /// Queries or keys (B,T,.,D) turned to the positions `at`, one a token, for local attention; as they are in a memory layer
+    /// without positions.   Errors: ShapeError unless there are T positions; ConfigError beyond RotaryTable::most_positions.
     Variable<Real, 4> rotated(Tape& tape, const Variable<Real, 4>& x, const std::vector<Index>& at) {
         if (!rotated_) return x;
         positions_.grow(at.empty() ? 0 : *std::max_element(at.begin(), at.end()) + 1);
-        return rotary(tape, x, positions_, at);
+        return rotate(tape, x, at, positions_);
     }
 
-    /// The rest of the layer after attention: x + O o, then the feed-forward part.
+    /// The rest of the layer after attention: x + O o, then the feed-forward part. x (B,T,E), heads_out (B,T,H,D) -> (B,T,E).
     Variable<Real, 3> finish(Tape& tape, const Variable<Real, 3>& x, const Variable<Real, 4>& heads_out) const {
         const Variable<Real, 3> attended = add(tape, x, merge_heads(tape, heads_out, o));
         const Variable<Real, 3> h = rms_norm(tape, attended, feed_forward_norm, epsilon_);
         return add(tape, attended, feed_forward(tape, h, up, down, activation_, gate_map));
     }
 
-    /// The whole layer with local causal attention only.
+    /// The whole layer with local causal attention only. (B,T,E) -> (B,T,E).
     Variable<Real, 3> local(Tape& tape, const Variable<Real, 3>& x) {
         const Variable<Real, 3> h = normalized(tape, x);
         const std::vector<Index> at = all_positions(extent(x.value(), 1));
@@ -226,6 +227,10 @@ class Transformer {
     }
 
     /// Logits of a standard transformer: every layer sees its local context only. (B,T) -> (B,T,V).
+    ///
+    /// Cost:   in multiply-adds B T times the numbers in the layers' matrices and the output map; per layer B T^2 E of attention.
+    /// Errors: DataError for a token outside the vocabulary; ConfigError for more than RotaryTable::most_positions tokens.
+    /// Same as: crossbatch without previous contexts.
     Variable<Real, 3> local(Tape& tape, const Tokens& tokens) {
         Variable<Real, 3> x = embed(tape, tokens);
         for (auto& each : layers_) x = each.local(tape, x);
@@ -236,6 +241,12 @@ class Transformer {
     ///
     /// The pass over the previous contexts only serves as source of keys and values. It ends at the last memory layer.
     /// `views`, if not null, receives what each memory layer saw.
+    /// Cost:   as `local` over the current contexts; below the last memory layer also over the previous ones; and per memory layer
+    ///         2 B H T^2 C D multiply-adds for C contexts an entry, as crossbatch_attention.
+    /// Errors: ConfigError if the table is not made for as many contexts as there are, for an output position outside the window,
+    ///         or for a packed input with previous contexts or constant ones; DataError for a token outside the vocabulary; those
+    ///         of crossbatch_attention for the table.
+    /// Same as: local, if the table gives no entry a context.
     Variable<Real, 3> crossbatch(Tape& tape, const CrossbatchInput& input, std::vector<MemoryLayerView<Real>>* views = nullptr) {
         const bool has_previous = extent(input.previous, 0) > 0;
         const Index sources = extent(input.packed ? input.current : input.previous, 0);
@@ -246,7 +257,7 @@ class Transformer {
         Variable<Real, 3> previous = has_previous ? embed(tape, input.previous) : Variable<Real, 3>();
         Variable<Real, 3> x = embed(tape, input.current);
         for (Index i = 0; i < config_.layers; ++i) {
-            Heads<Real> context;
+            KeysAndValues<Real> context;
             if (has_previous && i <= config_.last_memory_layer()) {
                 const NoGradientIf constant(tape, !input.differentiable_previous);
                 if (config_.is_memory_layer(i)) {
@@ -273,13 +284,13 @@ class Transformer {
     };
 
     /// A memory layer over the current contexts; with `reduce` only at the output positions.
-    Variable<Real, 3> memory_layer(Tape& tape, Index i, Variable<Real, 3> x, Heads<Real> context, const CrossbatchInput& input,
-                                   bool reduce, std::vector<MemoryLayerView<Real>>* views) {
+    Variable<Real, 3> memory_layer(Tape& tape, Index i, Variable<Real, 3> x, KeysAndValues<Real> context,
+                                   const CrossbatchInput& input, bool reduce, std::vector<MemoryLayerView<Real>>* views) {
         TransformerLayer<Real>& at = layer(i);
         Variable<Real, 3> h = at.normalized(tape, x);
         const std::vector<Index> all = TransformerLayer<Real>::all_positions(extent(x.value(), 1));
         const Variable<Real, 4> keys = at.keys(tape, h), k = at.rotated(tape, keys, all), v = at.values(tape, h);
-        if (input.packed) context = {{}, keys, v};  // keys of others stand at position 0
+        if (input.packed) context = {keys, v};  // keys of others stand at position 0
         AttentionOptions<Real> options;
         if (reduce) {
             options.query_positions = input.output_positions;

@@ -38,7 +38,8 @@ struct RecurrentState {
 template <class Real>
 Variable<Real, 3> window_with_recurrence(Tape& tape, Transformer<Real>& model, const Tokens& tokens, RecurrentState<Real>& state) {
     const Index entries = extent(tokens, 0), layers = model.config().layers;
-    require<ShapeError>(state.seen.empty() || static_cast<Index>(state.seen.size()) == entries, "window_with_recurrence: ", entries,
+    const bool fresh = state.inputs.empty() && state.seen.empty();
+    require<ShapeError>(fresh || static_cast<Index>(state.seen.size()) == entries, "window_with_recurrence: ", entries,
                         " batch entries, the state has ", state.seen.size());
     require<ShapeError>(state.inputs.empty() || static_cast<Index>(state.inputs.size()) == layers,
                         "window_with_recurrence: ", layers, " layers, the state has ", state.inputs.size());

@@ -1,7 +1,8 @@
 /// Adding tensors, and taking rows out of them or putting them together: the operations between the layers.
 ///
 /// Crossbatch training runs the layers below the memory layer on previous and current contexts together and then tells the two
-/// apart again; only the current ones go on. That is `take_entries`; its inverse is `concatenate_entries`.
+/// apart again; only the current ones go on. That is `take_entries`; its inverse is `concatenate_entries`. Along the second axis,
+/// that of tokens, the same are `take_positions` and `concatenate_positions`.
 ///
 /// Read first: core/autograd.hpp.   Read next: attention/crossbatch_attention.hpp.
 #pragma once
@@ -164,6 +165,40 @@ requires(N >= 2) Tensor<Real, N> take_positions(const Tensor<Real, N>& x, const 
     parallel_for(batch, [&](Index b) {
         for (Index p = 0; p < taken; ++p) std::copy_n(row(x, b, positions[static_cast<std::size_t>(p)]), size, row(y, b, p));
     });
+    return y;
+}
+
+/// The positions first ... first+count-1 of the second axis: a window of a text.
+///
+/// Shapes: x (B,T,...) -> (B,count,...).
+/// Errors: ConfigError if they are not all in x.
+template <class Real, std::size_t N>
+requires(N >= 2) Tensor<Real, N> take_positions(const Tensor<Real, N>& x, Index first, Index count) {
+    require<ConfigError>(first >= 0 && count >= 0 && first <= extent(x, 1) && count <= extent(x, 1) - first,
+                         "take_positions: ", count, " positions from ", first, " on are not all among the ", extent(x, 1),
+                         " there are");
+    Shape<N> shape = shape_of(x);
+    shape[1] = count;
+    Tensor<Real, N> y = empty<Real, N>(shape);
+    for (Index b = 0; b < shape[0] && count > 0; ++b) std::copy_n(row(x, b, first), detail::entry_size(y), row(y, b));
+    return y;
+}
+
+/// The positions of a, then those of b, entry by entry.
+///
+/// Shapes: a (B,S,...), b (B,T,...) -> (B,S+T,...).
+/// Errors: ShapeError if they differ in another axis than the second.
+template <class Real, std::size_t N>
+requires(N >= 2) Tensor<Real, N> concatenate_positions(const Tensor<Real, N>& a, const Tensor<Real, N>& b) {
+    Shape<N> shape = shape_of(a);
+    shape[1] = -1;
+    require_shape("concatenate_positions: b", b, shape);
+    shape[1] = extent(a, 1) + extent(b, 1);
+    Tensor<Real, N> y = empty<Real, N>(shape);
+    for (Index entry = 0; entry < shape[0]; ++entry) {
+        std::copy_n(row(a, entry), detail::entry_size(a), row(y, entry));
+        std::copy_n(row(b, entry), detail::entry_size(b), row(y, entry) + detail::entry_size(a));
+    }
     return y;
 }
 

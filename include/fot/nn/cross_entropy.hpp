@@ -5,12 +5,13 @@
 /// over all tokens that count (`token_mean`), or over the tokens of a row first and then over the rows (`row_mean`, the
 /// released training code, where a row without any counted token still counts as a row of loss 0).
 ///
-/// Paper: section 3.2 (crossbatch trains on the ordinary loss), dictionary lookup (loss on the answers only).
+/// Source: paper section 3.2 (crossbatch trains on the ordinary loss), dictionary lookup (loss on the answers only).
 /// Read first: core/autograd.hpp.   Read next: loss/contrastive_loss.hpp.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
-#include <limits>
+#include <utility>
 
 #include "fot/core/autograd.hpp"
 #include "fot/core/exponential.hpp"
@@ -51,6 +52,14 @@ double sum_of_exponentials(const Real* x, Index count, Real shift) {
         total += static_cast<double>(sum);
     }
     return total;
+}
+
+/// sum_{b,t} weights[b,t] nats[b,t], in the order of the tokens.
+template <class Real>
+double weighted_nats(const Tensor<double, 2>& weights, const Tensor<Real, 2>& nats) {
+    double loss = 0;
+    for (Index i = 0; i < element_count(weights); ++i) loss += weights.data()[i] * static_cast<double>(nats.data()[i]);
+    return loss;
 }
 
 }  // namespace detail
@@ -150,10 +159,7 @@ template <class Real>
 double cross_entropy(const Tensor<Real, 3>& logits, const Tokens& targets, const Tensor<Real, 2>& mask,
                      Reduction reduction = Reduction::token_mean) {
     const Tensor<double, 2> weights = loss_weights(mask, reduction);
-    const TokenLosses<Real> losses = token_losses(logits, targets, mask);
-    double loss = 0;
-    for (Index i = 0; i < element_count(weights); ++i) loss += weights.data()[i] * static_cast<double>(losses.nats.data()[i]);
-    return loss;
+    return detail::weighted_nats(weights, token_losses(logits, targets, mask).nats);
 }
 
 /// Vector-Jacobian product of weighted nats.
@@ -192,8 +198,7 @@ Variable<Real, 1> cross_entropy(Tape& tape, const Variable<Real, 3>& logits, con
                                 Reduction reduction = Reduction::token_mean) {
     const Tensor<double, 2> weights = loss_weights(mask, reduction);
     TokenLosses<Real> losses = token_losses(logits.value(), targets, mask);
-    double loss = 0;
-    for (Index i = 0; i < element_count(weights); ++i) loss += weights.data()[i] * static_cast<double>(losses.nats.data()[i]);
+    const double loss = detail::weighted_nats(weights, losses.nats);
     const auto backward = [logits, targets, weights, log_sum_exp = std::move(losses.log_sum_exp)](const Tensor<Real, 1>& d_loss) {
         Tensor<double, 2> d_nats = weights;
         for (double& d : d_nats.storage()) d *= static_cast<double>(d_loss(0));

@@ -3,7 +3,7 @@
 /// The same table may serve as the weight of the output map (nn/linear.hpp: it has one row per token), and then both
 /// gradients add up in it.
 ///
-/// Paper: appendix A.1.
+/// Source: paper appendix A.1.
 /// Read first: core/autograd.hpp.   Read next: nn/linear.hpp.
 #pragma once
 
@@ -42,6 +42,7 @@ Tensor<Real, 3> embedding(const Tokens& tokens, const Tensor<Real, 2>& table) {
 /// tokens and comes out the same with any number of threads.
 ///
 /// Shapes: tokens (B,T), d_x (B,T,E); adds to d_table (V,E).
+/// Errors: ShapeError if they do not fit; DataError if a token is outside 0 ... V-1.
 template <class Real>
 void embedding_vjp(const Tensor<Real, 3>& d_x, const Tokens& tokens, Tensor<Real, 2>& d_table) {
     const Index count = element_count(tokens), width = extent(d_table, 1);

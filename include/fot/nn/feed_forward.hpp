@@ -6,11 +6,15 @@
 /// The hidden layer is the widest tensor of a model. `feed_forward` therefore works through slices of rows, each bent while it is
 /// still in the cache, and keeps only the numbers before the bend: its backward pass makes the others again.
 ///
-/// Paper: appendix A.1.
+/// Source: paper appendix A.1.
 /// Read first: nn/linear.hpp.   Read next: model/transformer.hpp.
 #pragma once
 
+#include <memory>
+#include <utility>
+
 #include "fot/core/exponential.hpp"
+#include "fot/core/parallel.hpp"
 #include "fot/nn/linear.hpp"
 
 namespace fot {
@@ -26,8 +30,9 @@ namespace detail {
 
 inline constexpr Index elements_per_slice = 1 << 15, feed_forward_rows_per_slice = 256;
 
+/// 1 / (1 + e^-x) without a branch, for loops over many.
 template <class Real>
-Real sigmoid(Real x) {
+Real fast_sigmoid(Real x) {
     return 1 / (1 + exponential(-x));
 }
 
@@ -40,65 +45,35 @@ void bend(const Real* x, Index count, Activation activation, Real* a) {
         for (Index i = 0; i < count; ++i) a[i] = x[i] < 0 ? Real(0) : x[i] * x[i];
 }
 
-/// d_x[i] = or += d_a[i] bend'(x[i]).
-template <bool accumulate, class Real>
+/// d_x[i] = d_a[i] bend'(x[i]); the slope at 0 is 0.
+template <class Real>
 void bend_vjp(const Real* d_a, const Real* x, Index count, Activation activation, Real* d_x) {
     if (activation == Activation::relu)
-        for (Index i = 0; i < count; ++i) d_x[i] = (accumulate ? d_x[i] : Real(0)) + (x[i] > 0 ? d_a[i] : Real(0));
+        for (Index i = 0; i < count; ++i) d_x[i] = x[i] > 0 ? d_a[i] : Real(0);
     else
-        for (Index i = 0; i < count; ++i) d_x[i] = (accumulate ? d_x[i] : Real(0)) + (x[i] > 0 ? 2 * x[i] * d_a[i] : Real(0));
+        for (Index i = 0; i < count; ++i) d_x[i] = x[i] > 0 ? 2 * x[i] * d_a[i] : Real(0);
 }
 
 /// a[i] = silu(gate[i]) x[i].
 template <class Real>
 void bend_gated(const Real* gate, const Real* x, Index count, Real* a) {
-    for (Index i = 0; i < count; ++i) a[i] = gate[i] * sigmoid(gate[i]) * x[i];
+    for (Index i = 0; i < count; ++i) a[i] = gate[i] * fast_sigmoid(gate[i]) * x[i];
 }
 
-/// d_gate[i], d_x[i] = or += their parts of d_a[i].
-template <bool accumulate, class Real>
+/// d_gate[i], d_x[i] = their parts of d_a[i].
+template <class Real>
 void bend_gated_vjp(const Real* d_a, const Real* gate, const Real* x, Index count, Real* d_gate, Real* d_x) {
     for (Index i = 0; i < count; ++i) {
-        const Real s = sigmoid(gate[i]), d = d_a[i];
+        const Real s = fast_sigmoid(gate[i]), d = d_a[i];
         // silu(g) = g s(g), silu'(g) = s (1 + g (1 - s))
-        const Real from_gate = d * x[i] * s * (1 + gate[i] * (1 - s)), from_x = d * gate[i] * s;
-        d_gate[i] = accumulate ? d_gate[i] + from_gate : from_gate;
-        d_x[i] = accumulate ? d_x[i] + from_x : from_x;
+        d_gate[i] = d * x[i] * s * (1 + gate[i] * (1 - s));
+        d_x[i] = d * gate[i] * s;
     }
 }
 
 }  // namespace detail
 
-/// ReLU or squared ReLU of every number.
-///
-/// Errors: ConfigError for `swiglu`, which takes two inputs.
-template <class Real, std::size_t N>
-Tensor<Real, N> activation(const Tensor<Real, N>& x, Activation kind) {
-    require<ConfigError>(kind != Activation::swiglu, "activation: swiglu takes a gate beside its input; call swiglu(gate, up)");
-    Tensor<Real, N> a = empty_like(x);
-    parallel_slices(element_count(x), detail::elements_per_slice,
-                    [&](Index first, Index last) { detail::bend(x.data() + first, last - first, kind, a.data() + first); });
-    return a;
-}
-
-/// Vector-Jacobian product of `activation`; the slope at 0 is 0. Adds to d_x.
-template <class Real, std::size_t N>
-void activation_vjp(const Tensor<Real, N>& d_a, const Tensor<Real, N>& x, Activation kind, Tensor<Real, N>& d_x) {
-    require_shape("activation vjp: d_a", d_a, shape_of(x));
-    require_shape("activation vjp: d_x", d_x, shape_of(x));
-    parallel_slices(element_count(x), detail::elements_per_slice, [&](Index first, Index last) {
-        detail::bend_vjp<true>(d_a.data() + first, x.data() + first, last - first, kind, d_x.data() + first);
-    });
-}
-
-/// `activation` on the tape.
-template <class Real, std::size_t N>
-Variable<Real, N> activation(Tape& tape, const Variable<Real, N>& x, Activation kind) {
-    const auto backward = [x, kind](const Tensor<Real, N>& d_a) { activation_vjp(d_a, x.value(), kind, x.gradient()); };
-    return tape.record(activation(x.value(), kind), backward, x);
-}
-
-/// The gated bend: a = silu(gate) up, number by number.
+/// The gated bend: a = silu(gate) up, number by number. For models without gradients; training fuses it into feed_forward.
 ///
 /// Errors: ShapeError if the two shapes differ.
 template <class Real, std::size_t N>
@@ -109,29 +84,6 @@ Tensor<Real, N> swiglu(const Tensor<Real, N>& gate, const Tensor<Real, N>& up) {
         detail::bend_gated(gate.data() + first, up.data() + first, last - first, a.data() + first);
     });
     return a;
-}
-
-/// Vector-Jacobian product of `swiglu`. Adds to d_gate and d_up.
-template <class Real, std::size_t N>
-void swiglu_vjp(const Tensor<Real, N>& d_a, const Tensor<Real, N>& gate, const Tensor<Real, N>& up, Tensor<Real, N>& d_gate,
-                Tensor<Real, N>& d_up) {
-    require_shape("swiglu vjp: d_a", d_a, shape_of(up));
-    require_shape("swiglu vjp: gate", gate, shape_of(up));
-    require_shape("swiglu vjp: d_gate", d_gate, shape_of(up));
-    require_shape("swiglu vjp: d_up", d_up, shape_of(up));
-    parallel_slices(element_count(up), detail::elements_per_slice, [&](Index first, Index last) {
-        detail::bend_gated_vjp<true>(d_a.data() + first, gate.data() + first, up.data() + first, last - first,
-                                     d_gate.data() + first, d_up.data() + first);
-    });
-}
-
-/// `swiglu` on the tape.
-template <class Real, std::size_t N>
-Variable<Real, N> swiglu(Tape& tape, const Variable<Real, N>& gate, const Variable<Real, N>& up) {
-    const auto backward = [gate, up](const Tensor<Real, N>& d_a) {
-        swiglu_vjp(d_a, gate.value(), up.value(), gate.gradient(), up.gradient());
-    };
-    return tape.record(swiglu(gate.value(), up.value()), backward, gate, up);
 }
 
 /// The three weights of a feed-forward layer, or their gradients. `gate` is null unless the activation is swiglu.
@@ -172,7 +124,7 @@ void require_weights(const Tensor<Real, 3>& x, const FeedForwardWeights<const Te
 /// Shapes: x (B,T,E), up and gate (F,E), down (E,F) -> (B,T,E).   Saves: the hidden layer before the bend, (B*T,F) each.
 /// Cost:   2 B T E F multiply-adds, 3 with swiglu.
 /// Errors: ShapeError if a weight does not fit; ConfigError if the gate is missing for swiglu, or given without it.
-/// Same as: linear, activation or swiglu, linear.
+/// Same as: linear, the bend, linear.
 template <class Real>
 Tensor<Real, 3> feed_forward(const Tensor<Real, 3>& x, const FeedForwardWeights<const Tensor<Real, 2>>& weights, Activation kind,
                              FeedForwardHidden<Real>& hidden) {
@@ -231,10 +183,10 @@ void feed_forward_vjp(const Tensor<Real, 3>& d_y, const Tensor<Real, 3>& x,
         if (gated) {
             const Real* gate = row(hidden.gate, first);
             detail::bend_gated(gate, up, size, a);
-            detail::bend_gated_vjp<false>(d_bent.data(), gate, up, size, row(d_gate, first), d_up_rows);
+            detail::bend_gated_vjp(d_bent.data(), gate, up, size, row(d_gate, first), d_up_rows);
         } else {
             detail::bend(up, size, kind, a);
-            detail::bend_vjp<false>(d_bent.data(), up, size, kind, d_up_rows);
+            detail::bend_vjp(d_bent.data(), up, size, kind, d_up_rows);
         }
         if (!d_x) return;
         const MatrixView<Real> d_x_rows = matrix(d_x->data() + first * width, count, width);
@@ -257,9 +209,8 @@ Variable<Real, 3> feed_forward(Tape& tape, const Variable<Real, 3>& x, const Var
     const auto hidden = std::make_shared<FeedForwardHidden<Real>>();
     Tensor<Real, 3> y = feed_forward(x.value(), values(), kind, *hidden);
     const auto backward = [x, up, down, gate, values, kind, hidden](const Tensor<Real, 3>& d_y) {
-        const auto wanted = [](const Variable<Real, 2>& weight) { return weight.needs_gradient() ? &weight.gradient() : nullptr; };
-        feed_forward_vjp(d_y, x.value(), values(), kind, *hidden, x.needs_gradient() ? &x.gradient() : nullptr,
-                         {wanted(up), wanted(down), wanted(gate)});
+        feed_forward_vjp(d_y, x.value(), values(), kind, *hidden, x.needed_gradient(),
+                         {up.needed_gradient(), down.needed_gradient(), gate.needed_gradient()});
     };
     return tape.record(std::move(y), backward, x, up, down, gate);
 }

@@ -4,9 +4,11 @@
 /// after another, so (B,T,H*D) and (B,T,H,D) are the same numbers in the same order: the map into the heads writes its
 /// product straight into the tensor with four axes, and the map out of them reads it there.
 ///
-/// Paper: section 2.1 (the projections of an attention layer), appendix A.1 (no biases).
+/// Source: Vaswani et al. 2017 (the projections of an attention layer); paper appendix A.1 (no biases).
 /// Read first: core/autograd.hpp.   Read next: nn/norm.hpp.
 #pragma once
+
+#include <algorithm>
 
 #include "fot/core/autograd.hpp"
 #include "fot/core/blas.hpp"
@@ -15,20 +17,11 @@ namespace fot {
 
 namespace detail {
 
-/// A tensor as a matrix of rows of `columns` numbers, however many trailing axes that takes.
-template <class Real, std::size_t N>
-MatrixView<const Real> rows_of(const Tensor<Real, N>& x, Index columns) {
-    return matrix(x.data(), columns == 0 ? 0 : element_count(x) / columns, columns);
-}
-template <class Real, std::size_t N>
-MatrixView<Real> rows_of(Tensor<Real, N>& x, Index columns) {
-    return matrix(x.data(), columns == 0 ? 0 : element_count(x) / columns, columns);
-}
-
 /// y = x W^T, with y and x seen as rows of as many numbers as the weight puts out and takes in.
 template <class Real, std::size_t N, std::size_t M>
 void linear_into(const Tensor<Real, N>& x, const Tensor<Real, 2>& weight, Tensor<Real, M>& y) {
-    gemm(Real(1), rows_of(x, extent(weight, 1)), transpose(as_matrix(weight)), Real(0), rows_of(y, extent(weight, 0)));
+    const Index rows = leading_count(x, std::min(N, M) - 1), out = extent(weight, 0), in = extent(weight, 1);
+    gemm(Real(1), matrix(x.data(), rows, in), transpose(as_matrix(weight)), Real(0), matrix(y.data(), rows, out));
 }
 
 }  // namespace detail
@@ -39,7 +32,7 @@ void linear_into(const Tensor<Real, N>& x, const Tensor<Real, 2>& weight, Tensor
 ///
 /// Shapes: x (..., in), weight (out, in) -> (..., out).
 /// Cost:   rows * in * out multiply-adds.
-/// Errors: ShapeError if the last axis of x is not `in`.
+/// Errors: ShapeError if the last axis of x is not `in`. (With `in` = 0 the sums are empty: zeros.)
 template <class Real, std::size_t N>
 Tensor<Real, N> linear(const Tensor<Real, N>& x, const Tensor<Real, 2>& weight) {
     require_shape("linear: weight", weight, {-1, extent(x, N - 1)});
@@ -86,17 +79,20 @@ Tensor<Real, 3> merge_heads(const Tensor<Real, 4>& o, const Tensor<Real, 2>& wei
 ///
 /// Shapes: d_y (..., out), x (..., in), weight (out, in); adds to d_x (..., in) and d_weight (out, in).
 /// Cost:   rows * in * out multiply-adds for each of the two.
+/// Errors: ShapeError if the shapes do not fit.
 template <class Real, std::size_t N, std::size_t M>
 void linear_vjp(const Tensor<Real, M>& d_y, const Tensor<Real, N>& x, const Tensor<Real, 2>& weight, Tensor<Real, N>* d_x,
                 Tensor<Real, 2>* d_weight) {
-    const Index out = extent(weight, 0), in = extent(weight, 1);
-    require<ShapeError>(element_count(x) * out == element_count(d_y) * in, "linear vjp: d_y ", shape_text(shape_of(d_y)), ", x ",
-                        shape_text(shape_of(x)), " and weight ", shape_text(shape_of(weight)), " do not fit");
+    const Index rows = detail::leading_count(x, std::min(N, M) - 1), out = extent(weight, 0), in = extent(weight, 1);
+    require<ShapeError>(element_count(x) == rows * in && element_count(d_y) == rows * out, "linear vjp: d_y ",
+                        shape_text(shape_of(d_y)), ", x ", shape_text(shape_of(x)), " and weight ", shape_text(shape_of(weight)),
+                        " do not fit");
     if (d_x) require_shape("linear vjp: d_x", *d_x, shape_of(x));
     if (d_weight) require_shape("linear vjp: d_weight", *d_weight, shape_of(weight));
     // y = x W^T
-    if (d_x) gemm(Real(1), detail::rows_of(d_y, out), as_matrix(weight), Real(1), detail::rows_of(*d_x, in));
-    if (d_weight) gemm(Real(1), transpose(detail::rows_of(d_y, out)), detail::rows_of(x, in), Real(1), as_matrix(*d_weight));
+    const MatrixView<const Real> d_y_rows = matrix(d_y.data(), rows, out), x_rows = matrix(x.data(), rows, in);
+    if (d_x) gemm(Real(1), d_y_rows, as_matrix(weight), Real(1), matrix(d_x->data(), rows, in));
+    if (d_weight) gemm(Real(1), transpose(d_y_rows), x_rows, Real(1), as_matrix(*d_weight));
 }
 
 namespace detail {
@@ -104,8 +100,7 @@ namespace detail {
 template <class Real, std::size_t N, std::size_t M>
 Variable<Real, M> record_linear(Tape& tape, Tensor<Real, M> y, const Variable<Real, N>& x, const Variable<Real, 2>& weight) {
     const auto backward = [x, weight](const Tensor<Real, M>& d_y) {
-        linear_vjp(d_y, x.value(), weight.value(), x.needs_gradient() ? &x.gradient() : nullptr,
-                   weight.needs_gradient() ? &weight.gradient() : nullptr);
+        linear_vjp(d_y, x.value(), weight.value(), x.needed_gradient(), weight.needed_gradient());
     };
     return tape.record(std::move(y), backward, x, weight);
 }

@@ -5,12 +5,11 @@
 /// decides how sharply a head can tell a right key among millions of wrong ones. We keep the logarithm of 1/temperature as the
 /// parameter (always a positive temperature) and multiply it into the queries, in the pass that normalises them.
 ///
-/// Paper: appendix A.1 (architecture of the small models). LongLLaMA has the first norm only.
+/// Source: paper appendix A.1 (architecture of the small models). LongLLaMA has the first norm only.
 /// Read first: nn/linear.hpp.   Read next: nn/rotary.hpp.
 #pragma once
 
 #include <cmath>
-#include <vector>
 
 #include "fot/core/autograd.hpp"
 #include "fot/core/parallel.hpp"
@@ -42,8 +41,8 @@ template <class Real, std::size_t N>
 Tensor<Real, N> rms_norm(const Tensor<Real, N>& x, const Tensor<Real, 1>& scale, double epsilon = 1e-6) {
     const Index width = extent(x, N - 1), rows = width == 0 ? 0 : element_count(x) / width;
     require_shape("rms_norm: scale", scale, {width});
-    require<ConfigError>(static_cast<Real>(epsilon) > 0 && std::isfinite(epsilon), "rms_norm: epsilon is ", epsilon,
-                         ", expected a finite number of more than 0");
+    require<ConfigError>(static_cast<Real>(epsilon) > 0 && std::isfinite(static_cast<Real>(epsilon)), "rms_norm: epsilon is ",
+                         epsilon, ", expected a finite number of more than 0");
     Tensor<Real, N> y = empty_like(x);
     parallel_slices(rows, detail::norm_rows_per_slice, [&](Index first, Index last) {
         const Real* s = scale.data();
@@ -62,7 +61,7 @@ Tensor<Real, N> rms_norm(const Tensor<Real, N>& x, const Tensor<Real, 1>& scale,
 /// Vector-Jacobian product of `rms_norm`. A null pointer stands for a gradient that nobody needs.
 /// The gradient of the scale is summed over slices of rows, then over the slices in their order.
 ///
-/// Shapes: d_y, x (..., E), scale (E); adds to d_x (..., E) and d_scale (E).
+/// Shapes: d_y, x (..., E), scale (E); adds to d_x (..., E) and d_scale (E).   Errors: ShapeError otherwise.
 template <class Real, std::size_t N>
 void rms_norm_vjp(const Tensor<Real, N>& d_y, const Tensor<Real, N>& x, const Tensor<Real, 1>& scale, double epsilon,
                   Tensor<Real, N>* d_x, Tensor<Real, 1>* d_scale) {
@@ -104,8 +103,7 @@ void rms_norm_vjp(const Tensor<Real, N>& d_y, const Tensor<Real, N>& x, const Te
 template <class Real, std::size_t N>
 Variable<Real, N> rms_norm(Tape& tape, const Variable<Real, N>& x, const Variable<Real, 1>& scale, double epsilon = 1e-6) {
     const auto backward = [x, scale, epsilon](const Tensor<Real, N>& d_y) {
-        rms_norm_vjp(d_y, x.value(), scale.value(), epsilon, x.needs_gradient() ? &x.gradient() : nullptr,
-                     scale.needs_gradient() ? &scale.gradient() : nullptr);
+        rms_norm_vjp(d_y, x.value(), scale.value(), epsilon, x.needed_gradient(), scale.needed_gradient());
     };
     return tape.record(rms_norm(x.value(), scale.value(), epsilon), backward, x, scale);
 }
@@ -117,13 +115,14 @@ Variable<Real, N> rms_norm(Tape& tape, const Variable<Real, N>& x, const Variabl
 /// A null pointer for the temperatures stands for factors of 1: keys, and queries of a model without temperature.
 /// Shapes: x (B,T,H,D), log_inverse_temperature (H) -> (B,T,H,D).
 /// Cost:   one pass, about 4 operations a number.
-/// Errors: ShapeError if there is not one temperature per head; ConfigError if epsilon is negative (0: no vector may be zero).
+/// Errors: ShapeError if there is not one temperature per head; ConfigError unless epsilon, as a Real, is finite and 0 or more (if
+///         it is 0, no vector may be zero).
 template <class Real>
 Tensor<Real, 4> normalize_heads(const Tensor<Real, 4>& x, const Tensor<Real, 1>* log_inverse_temperature = nullptr,
                                 double epsilon = 1e-6) {
     const Index tokens = extent(x, 0) * extent(x, 1), heads = extent(x, 2), width = extent(x, 3);
     if (log_inverse_temperature) require_shape("normalize_heads: log_inverse_temperature", *log_inverse_temperature, {heads});
-    require<ConfigError>(epsilon >= 0 && std::isfinite(epsilon), "normalize_heads: epsilon is ", epsilon,
+    require<ConfigError>(epsilon >= 0 && std::isfinite(static_cast<Real>(epsilon)), "normalize_heads: epsilon is ", epsilon,
                          ", expected a finite number of 0 or more");
     Tensor<Real, 1> sharpness = full<Real, 1>({heads}, Real(1));
     for (Index h = 0; log_inverse_temperature && h < heads; ++h) sharpness(h) = std::exp((*log_inverse_temperature)(h));
@@ -146,6 +145,7 @@ Tensor<Real, 4> normalize_heads(const Tensor<Real, 4>& x, const Tensor<Real, 1>*
 /// The gradient of the temperatures is summed in double over slices of tokens, then over the slices in their order.
 ///
 /// Shapes: d_y, x (B,T,H,D), log_inverse_temperature (H); adds to d_x (B,T,H,D) and d_log_inverse_temperature (H).
+/// Errors: ShapeError otherwise.
 template <class Real>
 void normalize_heads_vjp(const Tensor<Real, 4>& d_y, const Tensor<Real, 4>& x, const Tensor<Real, 1>* log_inverse_temperature,
                          double epsilon, Tensor<Real, 4>* d_x, Tensor<Real, 1>* d_log_inverse_temperature) {
@@ -201,8 +201,8 @@ template <class Real>
 Variable<Real, 4> normalize_heads(Tape& tape, const Variable<Real, 4>& x, const Variable<Real, 1>& log_inverse_temperature,
                                   double epsilon = 1e-6) {
     const auto backward = [x, log_inverse_temperature, epsilon](const Tensor<Real, 4>& d_y) {
-        normalize_heads_vjp(d_y, x.value(), &log_inverse_temperature.value(), epsilon, x.needs_gradient() ? &x.gradient() : nullptr,
-                            log_inverse_temperature.needs_gradient() ? &log_inverse_temperature.gradient() : nullptr);
+        normalize_heads_vjp(d_y, x.value(), &log_inverse_temperature.value(), epsilon, x.needed_gradient(),
+                            log_inverse_temperature.needed_gradient());
     };
     return tape.record(normalize_heads(x.value(), &log_inverse_temperature.value(), epsilon), backward, x, log_inverse_temperature);
 }

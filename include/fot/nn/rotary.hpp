@@ -5,15 +5,17 @@
 /// pairs are in use, and a model's weights only fit the one it was trained with.
 ///
 /// A memory attention layer of the paper's small models uses no positions at all. LongLLaMA turns the local context as usual, and
-/// treats what comes from memory or from other contexts "as first", as if it stood at position 0: a turn by no angle
-/// (`rotary_as_first`).
+/// treats what comes from memory or from other contexts "as first", as if it stood at position 0: a turn by no angle, so it takes
+/// those keys as they are.
 ///
-/// Paper: section 3.1 (positions in the memory layer), appendix A.1.
+/// Source: paper section 3.1 (positions in the memory layer), appendix A.1.
 /// Read first: core/autograd.hpp.   Read next: attention/causal_attention.hpp.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "fot/core/autograd.hpp"
@@ -26,9 +28,6 @@ enum class RotaryLayout {
     half_split,  ///< (j, j + D/2): Hugging Face files
     interleaved  ///< (2 j, 2 j + 1): EasyLM
 };
-
-/// Turning, or turning back.
-enum class RotaryDirection { forward, inverse };
 
 /// Cosines and sines of all angles of the positions 0 ... positions-1, made in double. Copies share the numbers.
 template <class Real>
@@ -90,7 +89,7 @@ namespace detail {
 
 /// Checks one position per token and writes them out as (B,T).
 inline Tensor<Index, 2> positions_of_all(const std::vector<Index>& positions, Index batch, Index length) {
-    require<ShapeError>(static_cast<Index>(positions.size()) == length, "rotary: got ", positions.size(),
+    require<ShapeError>(static_cast<Index>(positions.size()) == length, "rotate: got ", positions.size(),
                         " positions, expected one for each of ", length, " tokens");
     Tensor<Index, 2> all = empty<Index, 2>({batch, length});
     for (Index b = 0; b < batch; ++b) std::copy_n(positions.data(), length, row(all, b));
@@ -98,19 +97,19 @@ inline Tensor<Index, 2> positions_of_all(const std::vector<Index>& positions, In
 }
 
 inline const Tensor<Index, 2>& positions_of_all(const Tensor<Index, 2>& positions, Index batch, Index length) {
-    require_shape("rotary: positions", positions, {batch, length});
+    require_shape("rotate: positions", positions, {batch, length});
     return positions;
 }
 
-/// y = or y += the vector x of D numbers, turned; sign -1 turns it back.
-template <bool accumulate, class Real>
-void turn(const Real* x, const Real* cosine, const Real* sine, Real sign, Index pairs, RotaryLayout layout, Real* y) {
+/// y = the vector x of D numbers, turned; or back: y += x, turned back.
+template <bool back, class Real>
+void turn(const Real* x, const Real* cosine, const Real* sine, Index pairs, RotaryLayout layout, Real* y) {
     const Index next = layout == RotaryLayout::half_split ? pairs : 1;  // from the first to the second number of a pair
     const auto turn_pair = [&](Index j, Index first, Index second) {
-        const Real c = cosine[j], s = sign * sine[j];
+        const Real c = cosine[j], s = back ? -sine[j] : sine[j];
         const Real turned_first = x[first] * c - x[second] * s, turned_second = x[second] * c + x[first] * s;
-        y[first] = accumulate ? y[first] + turned_first : turned_first;
-        y[second] = accumulate ? y[second] + turned_second : turned_second;
+        y[first] = back ? y[first] + turned_first : turned_first;
+        y[second] = back ? y[second] + turned_second : turned_second;
     };
     if (layout == RotaryLayout::half_split) {
 #pragma omp simd
@@ -121,22 +120,21 @@ void turn(const Real* x, const Real* cosine, const Real* sine, Real sign, Index 
     }
 }
 
-template <bool accumulate, class Real, class Positions>
+template <bool back, class Real, class Positions>
 void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const RotaryTable<Real>& table, RotaryLayout layout,
-                 RotaryDirection direction, Tensor<Real, 4>& y) {
+                 Tensor<Real, 4>& y) {
     const Index batch = extent(x, 0), length = extent(x, 1), heads = extent(x, 2), width = extent(x, 3);
-    require<ConfigError>(width == table.width(), "rotary: head width is ", width, ", the table is made for ", table.width());
+    require<ConfigError>(width == table.width(), "rotate: head width is ", width, ", the table is made for ", table.width());
     const Tensor<Index, 2>& all = positions_of_all(positions, batch, length);
     for (const Index position : all.storage())
-        require<ConfigError>(position >= 0 && position < table.positions(), "rotary: position ", position,
+        require<ConfigError>(position >= 0 && position < table.positions(), "rotate: position ", position,
                              " is outside the table of ", table.positions(), " positions");
-    const Real sign = direction == RotaryDirection::forward ? Real(1) : Real(-1);
     parallel_slices(batch * length, 64, [&](Index first, Index last) {
         for (Index i = first; i < last; ++i) {
             const Real *cosine = row(table.cosine(), all.data()[i]), *sine = row(table.sine(), all.data()[i]);
             for (Index h = 0; h < heads; ++h) {
                 const Index start = (i * heads + h) * width;
-                turn<accumulate>(x.data() + start, cosine, sine, sign, width / 2, layout, y.data() + start);
+                turn<back>(x.data() + start, cosine, sine, width / 2, layout, y.data() + start);
             }
         }
     });
@@ -155,9 +153,9 @@ void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const Rot
 /// Same as: x, if all positions are 0.
 template <class Real, class Positions>
 Tensor<Real, 4> rotate(const Tensor<Real, 4>& x, const Positions& positions, const RotaryTable<Real>& table,
-                       RotaryLayout layout = RotaryLayout::half_split, RotaryDirection direction = RotaryDirection::forward) {
+                       RotaryLayout layout = RotaryLayout::half_split) {
     Tensor<Real, 4> y = empty_like(x);
-    detail::rotate_into<false>(x, positions, table, layout, direction, y);
+    detail::rotate_into<false>(x, positions, table, layout, y);
     return y;
 }
 
@@ -168,34 +166,17 @@ template <class Real, class Positions>
 void rotate_vjp(const Tensor<Real, 4>& d_y, const Positions& positions, const RotaryTable<Real>& table, RotaryLayout layout,
                 Tensor<Real, 4>& d_x) {
     require_shape("rotate vjp: d_x", d_x, shape_of(d_y));
-    detail::rotate_into<true>(d_y, positions, table, layout, RotaryDirection::inverse, d_x);
+    detail::rotate_into<true>(d_y, positions, table, layout, d_x);
 }
 
-/// `rotate` on the tape, with the same positions for each batch entry.
-template <class Real>
-Variable<Real, 4> rotary(Tape& tape, const Variable<Real, 4>& x, const RotaryTable<Real>& table,
-                         const std::vector<Index>& positions, RotaryLayout layout = RotaryLayout::half_split) {
-    const auto backward = [x, table, positions, layout](const Tensor<Real, 4>& d_y) {
-        rotate_vjp(d_y, positions, table, layout, x.gradient());
-    };
-    return tape.record(rotate(x.value(), positions, table, layout), backward, x);
-}
-
-/// `rotate` on the tape, with a position for every token of every batch entry.
-template <class Real>
-Variable<Real, 4> rotary(Tape& tape, const Variable<Real, 4>& x, const RotaryTable<Real>& table, const Tensor<Index, 2>& positions,
+/// `rotate` on the tape.
+template <class Real, class Positions>
+Variable<Real, 4> rotate(Tape& tape, const Variable<Real, 4>& x, const Positions& positions, const RotaryTable<Real>& table,
                          RotaryLayout layout = RotaryLayout::half_split) {
     const auto backward = [x, table, positions, layout](const Tensor<Real, 4>& d_y) {
         rotate_vjp(d_y, positions, table, layout, x.gradient());
     };
     return tape.record(rotate(x.value(), positions, table, layout), backward, x);
-}
-
-/// Keys of other contexts and of the memory, as LongLLaMA sees them: all at position 0, where the turn is by no angle. Returns x;
-/// the name is there so that a model says what it does.
-template <class Real>
-Variable<Real, 4> rotary_as_first(Tape&, const Variable<Real, 4>& x) {
-    return x;
 }
 
 }  // namespace fot

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <memory>
+#include <type_traits>
 #include <utility>
 
 #include "fot/core/dtype.hpp"
@@ -43,7 +44,7 @@ inline constexpr Index widened_rows = 128;
 template <class Real, class Stored>
 Real widened(Stored stored) {
     if constexpr (std::is_class_v<Stored>)
-        return static_cast<Real>(stored.number());
+        return static_cast<Real>(to_float(stored));
     else
         return static_cast<Real>(stored);
 }
@@ -92,7 +93,7 @@ void stored_linear_into(const Real* x, Index count, const StoredMatrix& weight, 
         } else {
             parallel_slices(out, widened_rows, [&](Index first, Index last) {
                 Tensor<Real, 2> block = empty<Real, 2>({last - first, in});
-                widen(numbers + first * in, block.size() == 0 ? 0 : (last - first) * in, block.data());
+                widen(numbers + first * in, (last - first) * in, block.data());
                 gemm(Real(1), matrix(x, count, in), transpose(as_matrix(std::as_const(block))), Real(0),
                      matrix(y + first, count, last - first, out));
             });
@@ -113,7 +114,7 @@ inline void require_stored(const StoredMatrix& weight, Index columns) {
 ///
 /// Shapes: x (..., in), weight (out, in) -> (..., out).
 /// Cost:   rows * in * out multiply-adds; reads every stored number once. Scratch: 128 widened rows of the weight for each thread.
-/// Errors: ShapeError if the last axis of x is not `in`; ConfigError for a weight of integers.
+/// Errors: ShapeError if the last axis of x is not `in`; ConfigError for a weight of integers, or without numbers.
 /// Same as: linear, of the widened weight.
 template <class Real, std::size_t N>
 Tensor<Real, N> linear(const Tensor<Real, N>& x, const StoredMatrix& weight) {
@@ -121,7 +122,7 @@ Tensor<Real, N> linear(const Tensor<Real, N>& x, const StoredMatrix& weight) {
     Shape<N> shape = shape_of(x);
     shape[N - 1] = weight.rows;
     Tensor<Real, N> y = empty<Real, N>(shape);
-    detail::stored_linear_into(x.data(), weight.columns == 0 ? 0 : element_count(x) / weight.columns, weight, y.data());
+    detail::stored_linear_into(x.data(), detail::leading_count(x), weight, y.data());
     return y;
 }
 
@@ -147,10 +148,9 @@ Tensor<Real, 3> merge_heads(const Tensor<Real, 4>& o, const StoredMatrix& weight
 }
 
 /// The row of a stored table that belongs to each token: tokens (B,T), table (V,E) -> (B,T,E).
-/// Errors: DataError if a token is outside 0 ... V-1.
+/// Errors: DataError if a token is outside 0 ... V-1; ConfigError for a table of integers, or without numbers.
 template <class Real>
 Tensor<Real, 3> embedding(const Tokens& tokens, const StoredMatrix& table) {
-    detail::require_stored(table, table.columns);
     const Index batch = extent(tokens, 0), length = extent(tokens, 1);
     Tensor<Real, 3> x = empty<Real, 3>({batch, length, table.columns});
     require_in_vocabulary(tokens, table.rows);

@@ -38,9 +38,12 @@ inline std::string shown(const nlohmann::json& value) {
 /// All safetensors files of a folder, as one collection of named tensors that stay where they are.
 class CheckpointFolder {
    public:
-    /// Reads the files' headers; `model.safetensors.index.json`, if there is one, says which files.
+    /// Of the file that says which file has which tensor, where there are several.
+    static constexpr const char* index_name = "model.safetensors.index.json";
+
+    /// Reads the files' headers; `index_name`, if there is such a file, says of which.
     explicit CheckpointFolder(const std::filesystem::path& folder) : folder_(folder) {
-        const std::filesystem::path index = folder / "model.safetensors.index.json";
+        const std::filesystem::path index = folder / index_name;
         if (!file_exists(index)) {
             open("model.safetensors");
             for (const std::string& name : files_.at("model.safetensors").header.names()) file_of_[name] = "model.safetensors";

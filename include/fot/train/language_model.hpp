@@ -14,13 +14,12 @@
 /// Read first: data/random_walk.hpp, model/transformer.hpp, model/transformer_xl.hpp, model/inference.hpp.   Read next: an example.
 #pragma once
 
-#include <bit>
-
 #include "fot/data/random_walk.hpp"
 #include "fot/loss/contrastive_loss.hpp"
 #include "fot/model/inference.hpp"
 #include "fot/model/transformer_xl.hpp"
 #include "fot/nn/cross_entropy.hpp"
+#include "fot/train/kept_states.hpp"
 #include "fot/train/trainer.hpp"
 
 namespace fot {
@@ -36,7 +35,7 @@ struct LanguageModelRecipe {
 
     // crossbatch
     Index positives = 1;                                      ///< w, previous contexts of the own document
-    ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and d - 1 negatives
+    ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and (d - 1) w negatives
     bool differentiable = true;                               ///< false: keys and values of previous contexts are constants
     Index local_entries = 0;  ///< so many entries of a batch see no context: the model must stay good without a memory
 
@@ -50,24 +49,24 @@ struct LanguageModelRecipe {
 
     // transformer_xl and memorizing
     Index walk_windows = 32;  ///< an entry reads so many windows of a document, then goes on elsewhere without what it kept
-};
 
-/// d = 1 until 3/10 of the training, then doubled step by step, so that half of the training is left for the largest number. A
-/// model that meets many contexts before it has learned to use its own learns to ignore them all. Errors: ConfigError unless
-/// contexts is a power of two.
-inline ContextSchedule doubled_contexts(Index contexts, Index steps) {
-    require<ConfigError>(contexts >= 1 && std::has_single_bit(static_cast<std::size_t>(contexts)), "doubled_contexts: ", contexts,
-                         " contexts, expected a power of two");
-    const Index doublings = std::countr_zero(static_cast<std::size_t>(contexts));
-    std::vector<std::pair<Index, Index>> switches{{0, 1}};
-    const Index begin = 3 * steps / 10, end = steps / 2;
-    for (Index i = 1; i <= doublings; ++i) {
-        const Index step = begin + (doublings > 1 ? (end - begin) * (i - 1) / (doublings - 1) : 0);
-        if (step <= switches.back().first) switches.pop_back();  // a very short training skips some
-        switches.emplace_back(step, Index(1) << i);
+    /// Whether it reads documents in order.
+    bool walks() const { return kind == LanguageModelKind::transformer_xl || kind == LanguageModelKind::memorizing; }
+
+    /// A training of so many steps in words: all that matters to its kind, but for the integration, which is the model's.
+    std::string text(Index steps) const {
+        const char* kinds[] = {"standard", "transformer_xl", "memorizing", "crossbatch"};
+        std::string words = message(name, ": ", kinds[static_cast<int>(kind)], ", ", steps, " steps");
+        if (kind == LanguageModelKind::crossbatch || contrastive_weight > 0)
+            words +=
+                message(", ", positives, " positives, contexts ", contexts.text(), differentiable ? "" : ", not differentiable");
+        if (local_entries > 0) words += message(", ", local_entries, " entries local");
+        if (contrastive_weight > 0) words += message(", InfoNCE ", contrastive_weight, ", hardest ", hardest_negatives);
+        if (kind == LanguageModelKind::memorizing) words += message(", memory ", memory_tokens, ", top ", top_k);
+        if (walks()) words += message(", walks of ", walk_windows);
+        return words;
     }
-    return ContextSchedule::at_steps(switches);
-}
+};
 
 /// How much text a step sees.
 struct LanguageModelBatch {
@@ -99,7 +98,7 @@ class LanguageModelTraining {
                              "' is not");
         const bool contrast = recipe_.contrastive_weight != 0;
         require<ConfigError>(recipe_.positives >= 0 && recipe_.hardest_negatives >= 0 && recipe_.contrastive_weight >= 0 &&
-                                 std::isfinite(recipe_.contrastive_weight) && !(contrast && walks()),
+                                 std::isfinite(recipe_.contrastive_weight) && !(contrast && recipe_.walks()),
                              "LanguageModelTraining: recipe '", recipe_.name, "' has ", recipe_.positives, " positives, ",
                              recipe_.hardest_negatives, " hardest negatives, contrastive weight ", recipe_.contrastive_weight,
                              ": expected numbers of 0 or more, and a contrastive loss in standard and crossbatch training only");
@@ -110,7 +109,7 @@ class LanguageModelTraining {
                                  (recipe_.local_entries == 0 || recipe_.contrastive_weight == 0),
                              "LanguageModelTraining: recipe '", recipe_.name, "' has ", recipe_.local_entries, " of ",
                              batch.entries, " entries without contexts, which a contrastive loss cannot do without");
-        if (walks()) {
+        if (recipe_.walks()) {
             walk_.emplace(documents, batch.entries, batch.length, recipe_.walk_windows, random_);
             return;
         }
@@ -126,7 +125,7 @@ class LanguageModelTraining {
     /// One step: adds to the gradients of the model. Steps count from 0 and come in order.
     StepResult operator()(Index step) {
         Tape tape;
-        const Variable<Real, 1> loss = walks() ? loss_of_walk(tape) : loss_of_pieces(tape, step);
+        const Variable<Real, 1> loss = recipe_.walks() ? loss_of_walk(tape) : loss_of_pieces(tape, step);
         tape.backward(loss);
         return {.loss = static_cast<double>(loss.value()(0)), .tokens = batch_.entries * batch_.length};
     }
@@ -135,25 +134,23 @@ class LanguageModelTraining {
     void keep(Trainer<Real>& trainer) {
         trainer.keep("batches", random_);
         trainer.keep("contexts", recipe_.contexts);
-        if (!walks()) return;
+        if (!recipe_.walks()) return;
         trainer.keep("walk.document", walk_->state.document);
         trainer.keep("walk.start", walk_->state.start);
         trainer.keep("walk.left", walk_->state.left);
-        trainer.keep("states.sizes", kept_sizes_);
-        trainer.keep("states", kept_);
+        trainer.keep("states.sizes", kept_.sizes);
+        trainer.keep("states", kept_.numbers);
         const bool memorizing = recipe_.kind == LanguageModelKind::memorizing;
-        trainer.around_checkpoints([this, memorizing] { memorizing ? write_memory() : write_states(); },
-                                   [this, memorizing] {
-                                       walk_->require_state();
-                                       memorizing ? read_memory() : read_states();
-                                   });
+        trainer.around_checkpoints(
+            [this, memorizing] { memorizing ? write_memory(model_.config(), memory_, kept_) : write_states(recurrent_, kept_); },
+            [this, memorizing] {
+                walk_->require_state();
+                memorizing ? read_memory(kept_, model_.config(), memory_)
+                           : read_states(kept_, model_.config(), batch_.entries, recurrent_);
+            });
     }
 
    private:
-    bool walks() const {
-        return recipe_.kind == LanguageModelKind::transformer_xl || recipe_.kind == LanguageModelKind::memorizing;
-    }
-
     /// Mean loss of a batch in nats. An entry's current window is at a random place, its previous ones lie before it.
     Variable<Real, 1> loss_of_pieces(Tape& tape, Index step) {
         const bool standard = recipe_.kind == LanguageModelKind::standard;
@@ -204,72 +201,6 @@ class LanguageModelTraining {
         return cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
     }
 
-    /// Transformer-XL's states as one row of numbers, and back.
-    void write_states() {
-        kept_.clear();
-        kept_sizes_.clear();
-        for (const bool seen : recurrent_.seen) kept_sizes_.push_back(seen);
-        for (const Tensor<Real, 3>& input : recurrent_.inputs) kept_.insert(kept_.end(), input.data(), input.data() + input.size());
-    }
-    void read_states() {
-        const Index numbers = static_cast<Index>(kept_.size()), layers = model_.config().layers, width = model_.config().width;
-        const Index length = numbers / (layers * batch_.entries * width);
-        require<DataError>(numbers == layers * batch_.entries * length * width &&
-                               (numbers == 0 || static_cast<Index>(kept_sizes_.size()) == batch_.entries),
-                           "LanguageModelTraining: ", numbers, " kept states of ", kept_sizes_.size(), " entries, expected ",
-                           batch_.entries, " entries in ", layers, " layers of width ", width);
-        recurrent_ = {};
-        recurrent_.seen.assign(kept_sizes_.begin(), kept_sizes_.end());
-        for (Index layer = 0; numbers > 0 && layer < layers; ++layer) {
-            recurrent_.inputs.push_back(empty<Real, 3>({batch_.entries, length, width}));
-            Tensor<Real, 3>& input = recurrent_.inputs.back();
-            std::copy_n(kept_.data() + layer * element_count(input), input.size(), input.data());
-        }
-    }
-
-    /// What the memories hold as one row of numbers, and back: per memory the number of entries, then keys and values by head.
-    void write_memory() {
-        kept_.clear();
-        kept_sizes_.clear();
-        for (const Index layer : model_.config().memory_layers)
-            for (Index b = 0; b < batch_.entries; ++b) {
-                const KeyValueMemory<Real>& memory = memory_.memory(layer, b);
-                kept_sizes_.push_back(memory.size());
-                for (Index h = 0; h < memory.heads(); ++h)
-                    memory.for_each_block(h, [&](const auto& keys, const auto& values, Index) {
-                        for (Index i = 0; i < keys.rows; ++i)
-                            for (const auto& part : {keys, values})
-                                kept_.insert(kept_.end(), part.data + i * part.leading,
-                                             part.data + i * part.leading + part.columns);
-                    });
-            }
-    }
-    void read_memory() {
-        const auto& layers = model_.config().memory_layers;
-        require<DataError>(kept_sizes_.size() == layers.size() * static_cast<std::size_t>(batch_.entries),
-                           "LanguageModelTraining: ", kept_sizes_.size(), " kept memories, expected ",
-                           static_cast<Index>(layers.size()) * batch_.entries);
-        std::size_t next = 0, place = 0;
-        for (const Index layer : layers)
-            for (Index b = 0; b < batch_.entries; ++b) {
-                KeyValueMemory<Real>& memory = memory_.memory(layer, b);
-                const Index size = kept_sizes_[next++], numbers_of_entry = 2 * memory.heads() * memory.width();
-                const Index room = static_cast<Index>(kept_.size() - place) / numbers_of_entry,
-                            most = recipe_.memory_tokens > 0 ? std::min(recipe_.memory_tokens, room) : room;
-                require<DataError>(size >= 0 && size <= most, "LanguageModelTraining: a kept memory of ", size,
-                                   " entries, expected at most ", most, " with their keys and values");
-                Tensor<Real, 3> keys = empty<Real, 3>({size, memory.heads(), memory.width()}), values = empty_like(keys);
-                for (Index h = 0; h < memory.heads(); ++h)
-                    for (Index i = 0; i < size; ++i)
-                        for (Tensor<Real, 3>* part : {&keys, &values}) {
-                            std::copy_n(kept_.data() + place, memory.width(), row(*part, i, h));
-                            place += static_cast<std::size_t>(memory.width());
-                        }
-                memory.clear();
-                memory.append(keys, values, 0);
-            }
-    }
-
     Transformer<Real>& model_;
     LanguageModelRecipe recipe_;
     const std::vector<TokenDocument>& documents_;
@@ -278,8 +209,7 @@ class LanguageModelTraining {
     std::optional<RandomWalk> walk_;
     MemoryState<Real> memory_;
     RecurrentState<Real> recurrent_;
-    std::vector<Real> kept_;  // the states as a checkpoint holds them
-    std::vector<Index> kept_sizes_;
+    KeptStates<Real> kept_;  // memory_ or recurrent_ as a checkpoint holds them
 };
 
 }  // namespace fot

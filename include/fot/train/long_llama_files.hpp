@@ -75,8 +75,7 @@ class ConfigFields {
 
 /// The configuration that the fields of a config.json of LLaMA or LongLLaMA stand for; `where` they are from, for errors.
 /// Errors: FileError if a field is missing or has a wrong type; ConfigError for what is not supported (rope_scaling, biases,
-/// another
-///         activation) or does not fit together.
+///         another activation) or does not fit together.
 inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::string& where) {
     const detail::ConfigFields fields(json, where);
     LongLlamaConfig config;
@@ -144,12 +143,16 @@ LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::
 }
 
 /// Writes config.json and model.safetensors, each all or nothing, so that Hugging Face's code can load them.
-/// Errors: FileError if the folder cannot be made or a file not be written.
+/// Errors: FileError if the folder cannot be made, a file not be written, or the folder has an index of shards, which would be
+///         loaded in place of what is saved.
 template <class Real>
 void save_long_llama(const std::filesystem::path& folder, const LongLlama<Real>& model) {
     const LongLlamaConfig& config = model.config();
     const LongLlamaWeights<Real>& weights = model.weights();
     make_folder(folder);
+    const std::filesystem::path index = folder / CheckpointFolder::index_name;
+    require<FileError>(!file_exists(index), index.string(),
+                       ": names other files, which would be loaded in place of what is saved; expected a folder without it");
     SafetensorsWriter writer;
     writer.metadata["format"] = "pt";  // which Hugging Face's reader asks for
     for_each_weight(config, weights, [&](const LongLlamaWeight& at, const auto& weight) {

@@ -1,8 +1,9 @@
 /// The safetensors format: named tensors in one file that nothing can be smuggled into.
 ///
 ///     8 bytes   length of the header, little-endian
-///     header    JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {"key":
-///     "text"}} data      the tensors' numbers, row-major, little-endian, one tensor after another without a gap
+///     header    JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...,
+///                      "__metadata__": {"key": "text"}}
+///     data      the tensors' numbers, row-major, little-endian, one tensor after another without a gap
 ///
 /// The reader believes nothing: every extent and offset is checked before a byte of data is read, and the offsets must cover the
 /// data exactly. Tensors are read on demand, and numbers converted while they are read. The writer replaces a file as a whole or
@@ -179,7 +180,7 @@ class SafetensorsFile {
                 } else if constexpr (std::is_integral_v<T>) {
                     throw FileError(message(at(name), "has dtype ", dtype_name(dtype(name)), ", integers were asked for"));
                 } else if constexpr (std::is_class_v<Stored>) {
-                    destination[done + i] = stored.number();
+                    destination[done + i] = to_float(stored);
                 } else {
                     destination[done + i] = static_cast<T>(stored);
                 }

@@ -11,6 +11,7 @@
 /// Read first: core/random.hpp.   Read next: train/trainer.hpp.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <limits>
 #include <numbers>
@@ -178,7 +179,8 @@ class StageSchedule {
 
     /// Stages one after another, each with its own end.
     ///
-    /// Errors: ConfigError if there is none, if their steps do not rise, or if only the last could ever be left.
+    /// Errors: ConfigError if there is none, if their steps do not rise, if one before the last has no end, or for a signal that is
+    ///         not a number and a smoothing outside 0 <= smoothing < 1.
     static StageSchedule stages(std::vector<Stage<Value>> list, double smoothing = 0.9) {
         require<ConfigError>(!list.empty(), "StageSchedule: no stages");
         require<ConfigError>(smoothing >= 0 && smoothing < 1, "StageSchedule: smoothing ", smoothing,
@@ -280,6 +282,23 @@ class StageSchedule {
 
 /// The number of contexts C of each step.
 using ContextSchedule = StageSchedule<Index>;
+
+/// d = 1 until 3/10 of the training, then doubled step by step, so that half of the training is left for the largest number. A
+/// model that meets many contexts before it has learned to use its own learns to ignore them all. Errors: ConfigError unless
+/// contexts is a power of two.
+inline ContextSchedule doubled_contexts(Index contexts, Index steps) {
+    require<ConfigError>(contexts >= 1 && std::has_single_bit(static_cast<std::size_t>(contexts)), "doubled_contexts: ", contexts,
+                         " contexts, expected a power of two");
+    const Index doublings = std::countr_zero(static_cast<std::size_t>(contexts));
+    std::vector<std::pair<Index, Index>> switches{{0, 1}};
+    const Index begin = 3 * steps / 10, end = steps / 2;
+    for (Index i = 1; i <= doublings; ++i) {
+        const Index step = begin + (doublings > 1 ? (end - begin) * (i - 1) / (doublings - 1) : 0);
+        if (step <= switches.back().first) switches.pop_back();  // a very short training skips some
+        switches.emplace_back(step, Index(1) << i);
+    }
+    return ContextSchedule::at_steps(switches);
+}
 
 /// Local context and batch of each step.
 using LengthSchedule = StageSchedule<LengthAndBatch>;

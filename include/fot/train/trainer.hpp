@@ -43,7 +43,7 @@ struct StepResult {
 };
 
 /// What the progress callback is told after each step.
-struct Progress {
+struct TrainingProgress {
     Index steps_done;                ///< of the whole run
     Index steps;                     ///< of the whole run, in the end
     double loss;                     ///< of the step's batch
@@ -62,11 +62,11 @@ struct TrainerOptions {
     Index steps;                                                             ///< of the whole run, those before a resume included
     std::function<double(Index)> learning_rate;                              ///< of step 0, 1, ...
     double largest_gradient_norm = std::numeric_limits<double>::infinity();  ///< longer gradients are shortened to it
-    std::filesystem::path checkpoint = {};               ///< written at the end and when interrupted; empty: never
-    Index checkpoint_every_steps = 0;                    ///< and after so many steps; 0: not
-    double checkpoint_every_seconds = 0;                 ///< and after so long; 0: not
-    Metadata metadata = {};                              ///< kept in the checkpoint; `resume` wants the same
-    std::function<void(const Progress&)> progress = {};  ///< called after each step
+    std::filesystem::path checkpoint = {};                       ///< written at the end and when interrupted; empty: never
+    Index checkpoint_every_steps = 0;                            ///< and after so many steps; 0: not
+    double checkpoint_every_seconds = 0;                         ///< and after so long; 0: not
+    Metadata metadata = {};                                      ///< kept in the checkpoint; `resume` wants the same
+    std::function<void(const TrainingProgress&)> progress = {};  ///< called after each step
 };
 
 /// Runs the steps of a training. The optimiser must be one for the same parameters, and live as long as the trainer.
@@ -134,18 +134,19 @@ class Trainer {
         load_checkpoint(options_.checkpoint, state_);
         require<FileError>(step_ >= 0, options_.checkpoint.string(), ": ", step_, " steps are done, expected 0 or more");
         for (const auto& restore : after_load_) restore();
+        kept_ = true;
         return true;
     }
 
     /// Trains from the present step to the last. `step_loss(step)` adds to the gradients, which are zero then, and returns a
-    /// StepResult.
+    /// StepResult. A resumed run that has no step left writes nothing: it may be kept where one can only read.
     template <class StepLoss>
     TrainingOutcome run(StepLoss&& step_loss) {
         begun_ = saved_ = Clock::now();
         Index tokens = 0;
         while (step_ < options_.steps && aim_reached_ == 0) {
             if (interrupted()) {
-                save();
+                if (!kept_) save();
                 return TrainingOutcome::interrupted;
             }
             zero_gradients(state_.parameters);
@@ -154,13 +155,14 @@ class Trainer {
             const double learning_rate = options_.learning_rate(step_);
             optimizer_.step(state_.parameters, learning_rate);
             ++step_;
+            kept_ = false;
 
             tokens += result.tokens;
             report(result, learning_rate, gradient_norm, tokens);
             aim_reached_ = result.done ? 1 : 0;
             if (checkpoint_is_due()) save();
         }
-        save();
+        if (!kept_) save();
         return TrainingOutcome::finished;
     }
 
@@ -173,6 +175,7 @@ class Trainer {
         for (const auto& copy : before_save_) copy();
         save_checkpoint(options_.checkpoint, state_, options_.metadata);
         saved_ = Clock::now();
+        kept_ = true;
     }
 
    private:
@@ -213,6 +216,7 @@ class Trainer {
     std::vector<std::function<void()>> before_save_, after_load_;
     Index step_ = 0;
     Index aim_reached_ = 0;  // 1 after a StepResult that was `done`: a resumed run knows it too
+    bool kept_ = false;      // the checkpoint holds the present step
     Clock::time_point begun_{}, saved_{};
 };
 

@@ -1,0 +1,49 @@
+/// In which order gradients are added up: the visits of entries to contexts, in rounds that can run in parallel.
+///
+/// The gradients of a context's keys are sums over the entries that see it, and those of an entry's queries over the contexts it
+/// sees. Within a round no entry and no context occurs twice: so no two visits add to the same numbers, and each sum has the same
+/// order whatever the number of threads. In the paper's form round r is simply "entry i visits document i + r".
+///
+/// Read first: attention/contexts.hpp.   Read next: attention/crossbatch_attention.hpp.
+#pragma once
+
+#include <vector>
+
+#include "fot/attention/contexts.hpp"
+
+namespace fot {
+
+/// One visit of an entry to a context, and the context's place in the entry's list.
+struct Visit {
+    Index entry;    ///< of the batch
+    Index context;  ///< its number, 0 ... P-1
+    Index place;    ///< where the entry's list has it
+};
+
+/// The visits of the table in rounds: within a round no entry and no context occurs twice.
+/// Errors: ConfigError if the table is not valid (require_valid).
+inline std::vector<std::vector<Visit>> visiting_rounds(const ContextTable& table) {
+    require_valid(table, table.entries());
+    std::vector<std::vector<Visit>> rounds;
+    std::vector<std::vector<bool>> entry_busy, context_busy;
+    for (Index place = 0; place < table.most_contexts(); ++place)
+        for (Index entry = 0; entry < table.entries(); ++entry) {
+            const auto& list = table.contexts[static_cast<std::size_t>(entry)];
+            if (place >= static_cast<Index>(list.size())) continue;
+            const Index context = list[static_cast<std::size_t>(place)];
+            std::size_t round = 0;
+            while (round < rounds.size() &&
+                   (entry_busy[round][static_cast<std::size_t>(entry)] || context_busy[round][static_cast<std::size_t>(context)]))
+                ++round;
+            if (round == rounds.size()) {
+                rounds.emplace_back();
+                entry_busy.emplace_back(static_cast<std::size_t>(table.entries()), false);
+                context_busy.emplace_back(static_cast<std::size_t>(table.sources), false);
+            }
+            rounds[round].push_back({entry, context, place});
+            entry_busy[round][static_cast<std::size_t>(entry)] = context_busy[round][static_cast<std::size_t>(context)] = true;
+        }
+    return rounds;
+}
+
+}  // namespace fot

@@ -1,0 +1,54 @@
+/// From logits to a token: the likeliest one, or one drawn from the likely ones.
+///
+/// Read first: core/random.hpp.   Read next: model/generation.hpp, model/long_llama_generation.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <vector>
+
+#include "fot/core/random.hpp"
+
+namespace fot {
+
+/// How the next token is drawn. The limits apply in the order of the fields.
+struct SamplingOptions {
+    double temperature = 1;  ///< divides the logits; 0: greedy, the likeliest token
+    Index top_k = 0;         ///< only the k likeliest tokens; 0: all
+    double top_p = 1;        ///< only the likeliest tokens that together have this probability, at least one
+};
+
+/// Draws a token from `count` logits. Of equal logits the lower token counts as the likelier.
+/// Errors: ConfigError for options out of range; NumericError if a logit is NaN, or, unless greedy, the largest is not finite.
+template <class Real>
+std::int32_t sample_token(const Real* logits, Index count, const SamplingOptions& options, Random& random) {
+    require<ConfigError>(count >= 1 && options.temperature >= 0 && options.top_k >= 0 && options.top_p > 0 && options.top_p <= 1,
+                         "sample_token: ", count, " logits, temperature ", options.temperature, ", top_k ", options.top_k,
+                         ", top_p ", options.top_p, ": expected 1 or more, >= 0, >= 0, above 0 and at most 1");
+    for (Index i = 0; i < count; ++i) require<NumericError>(!std::isnan(logits[i]), "sample_token: logit ", i, " is NaN");
+    std::vector<std::int32_t> order(static_cast<std::size_t>(count));
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return logits[a] > logits[b]; });
+    if (options.temperature == 0) return order[0];
+    require<NumericError>(std::isfinite(logits[order[0]]), "sample_token: the largest logit is ", logits[order[0]],
+                          ", expected a finite number");
+    if (options.top_k > 0) order.resize(static_cast<std::size_t>(std::min(options.top_k, count)));
+    std::vector<double> weights;
+    double total = 0;
+    for (const std::int32_t token : order) {
+        weights.push_back(std::exp(static_cast<double>(logits[token] - logits[order[0]]) / options.temperature));
+        total += weights.back();
+    }
+    std::size_t kept = 0;
+    double sum = 0;
+    while (kept < weights.size() && (kept == 0 || sum < options.top_p * total)) sum += weights[kept++];
+    double draw = random.uniform() * sum;
+    for (std::size_t i = 0; i < kept; ++i) {
+        draw -= weights[i];
+        if (draw < 0) return order[i];
+    }
+    return order[kept - 1];
+}
+
+}  // namespace fot
