@@ -3,9 +3,9 @@
 /// Runs distraction_issue (claims C1, C7) and dictionary_lookup (C2, C13) as they stand, passes on what they print, reads their
 /// `result` lines and ends with a table: the claim, the paper's figure, ours, reproduced or not.
 ///
-/// Time:    a quarter of an hour on two cores; seconds with --quick, where the models are too small to show anything.
+/// Time:    about 10 minutes on two cores; seconds with --quick, where the models are too small to show anything.
 /// Command: cmake --workflow --preset reproduce      (or this program, beside the other two)
-/// Expect:  "yes" for C1 and C7, "up to 1M" for C2, whose 16M tokens are a matter of --full; examples/README.md has a run.
+/// Expect:  "yes" for C1 and C7, "up to 1M" for C2, whose 16M tokens are a matter of --full; README.md has a run.
 #include <sys/wait.h>
 
 #include <array>
@@ -30,6 +30,7 @@ std::string quoted(const std::string& word) {
 }
 
 /// Runs a command, prints its lines as they come, and adds its lines `result <name> <value>` to `results`.
+/// Errors: Interrupted if Ctrl-C ended it; std::runtime_error if it failed.
 void run(const std::string& command, Results& results, std::ostream& out) {
     out << "$ " << command << std::endl;
     FILE* pipe = ::popen(command.c_str(), "r");
@@ -47,6 +48,8 @@ void run(const std::string& command, Results& results, std::ostream& out) {
         results[name + ".high"] = high;
     }
     const int status = ::pclose(pipe);
+    if (interrupted() || (WIFEXITED(status) && WEXITSTATUS(status) == 130))
+        throw Interrupted("what is trained is kept; the same command goes on from there");
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) throw std::runtime_error("failed: " + command);
     out << std::endl;
 }

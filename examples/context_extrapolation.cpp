@@ -29,7 +29,6 @@ LanguageModelRecipe crossbatch(Index w, Index d, Index steps) {
 }
 
 std::vector<LanguageModelRecipe> recipes(const TextSettings& settings) {
-    require<ConfigError>(settings.contexts > 2, "--contexts ", settings.contexts, ": expected more than the 2 of crossbatch_2");
     return {{.name = "standard", .kind = LanguageModelKind::standard},
             crossbatch(1, 1, settings.steps),
             crossbatch(1, 2, settings.steps),
@@ -47,6 +46,8 @@ int main(int argc, char** argv) {
         TextSettings settings;
         MemorySettings memory{.smallest = 128};
         add_text_options(example, settings, {12, 600, 600}, {4, 32, 32});
+        add_comparison_options(example, settings);
+        add_walk_option(example, settings);
         add_memory_options(example, memory, {2048, 16384, 16384}, {8192, 65536, 65536});
         example.parse();
 

@@ -69,8 +69,8 @@ int main(int argc, char** argv) {
         std::fill_n(row(d_o, Index(0)), 8 * 2 * 16, 1.0);
         Tensor<double, 4> d_q = zeros_like(q), d_k = zeros_like(k), d_v = zeros_like(v), d_context_k = zeros_like(context_k),
                           d_context_v = zeros_like(context_v);
-        crossbatch_attention_vjp(q, k, v, context_k, context_v, table, options, result.o, result.log_sum_exp, d_o, nullptr, d_q,
-                                 d_k, d_v, d_context_k, d_context_v);
+        crossbatch_attention_vjp(q, k, v, context_k, context_v, table, options, result.o, result.log_sum_exp, d_o, nullptr, &d_q,
+                                 &d_k, &d_v, &d_context_k, &d_context_v);
         Table gradients({"context", "|gradient of its keys|", "for document 0 it is"});
         const char* roles[] = {"its own", "a negative", "a negative", "not seen"};
         std::vector<double> norms;

@@ -12,10 +12,11 @@
 /// Time:    about four minutes on two cores; --quick: seconds; --full: three seeds to 16M tokens (hours).
 /// Memory:  below 1 GiB whatever the number of memory tokens; 3.3 GiB to train with the 512 contexts of --full.
 /// Command: build/release/examples/dictionary_lookup          --memory-tokens 16777216 --training hard   for one point of it
-/// Expect:  accuracy near 1 up to a million tokens for `uniform` and `hard`; see examples/README.md for times and figures.
+/// Expect:  accuracy near 1 up to a million tokens for `uniform` and `hard`; paper_notes.md has the figures.
 #include <filesystem>
 #include <map>
 
+#include "fot/attention/found_attention.hpp"
 #include "fot/attention/memory_attention.hpp"
 #include "fot/data/dictionary.hpp"
 #include "fot/measure/intervals.hpp"
@@ -24,8 +25,7 @@
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/muon.hpp"
-#include "fot/train/trainer.hpp"
-#include "support/options.hpp"
+#include "support/kept_training.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -36,16 +36,16 @@ namespace {
 struct Training {
     std::string name;
     Index steps;      ///< of phase 2
-    Index questions;  ///< documents with questions in a batch, B
+    Index documents;  ///< with questions in a batch, B
     Index contexts;   ///< contexts that each of them sees, the own one included
     Index symbols;    ///< each batch spells with so many of the 61 symbols; 0: all of them
     bool standard = false;
 };
 
 struct Settings {
-    std::string only, checkpoint;
-    Index steps = 0, questions = 0, contexts = 0;  // 0: the training's own
-    Index memory_tokens = 0, largest = 0, k = 32, asked = 400, seeds = 0;
+    std::string only;
+    Index steps = 0, documents = 0, contexts = 0;  // 0: the training's own
+    Index memory_tokens = 0, largest = 0, k = 32, questions = 400;
     Index curriculum_steps = 0;
     double curriculum_accuracy = 0;
     Index usual_largest = 0;  // where --largest is 0
@@ -62,7 +62,7 @@ std::vector<Training> trainings(Scale scale, const Settings& settings) {
     require<ConfigError>(!list.empty(), "--training ", settings.only, ": expected uniform, hard, one_context or standard");
     for (Training& training : list) {
         if (settings.steps > 0) training.steps = settings.steps;
-        if (settings.questions > 0) training.questions = settings.questions;
+        if (settings.documents > 0) training.documents = settings.documents;
         if (settings.contexts > 0 && !training.standard) training.contexts = settings.contexts;
     }
     return list;
@@ -83,18 +83,18 @@ Tokens at_positions(const Tokens& tokens, const std::vector<Index>& positions) {
 }
 
 /// One training step: loss and gradients of a fresh batch. Only the answers are computed: nothing else has a loss.
-StepResult step_loss(Transformer<float>& model, const Training& training, Index half_length, Index questions, Index contexts,
+StepResult step_loss(Transformer<float>& model, const Training& training, Index half_length, Index documents, Index contexts,
                      Random& random) {
     const DictionaryTask task{.half_length = half_length};
     DictionaryBatch<float> batch =
-        dictionary_batch<float>(task, questions, std::max(questions, contexts), random, {.subset = training.symbols});
+        dictionary_batch<float>(task, documents, std::max(documents, contexts), random, {.subset = training.symbols});
     std::vector<Index> answers = answer_positions(task);
-    ContextTable table = no_contexts(questions);
+    ContextTable table = no_contexts(documents);
     if (training.standard) {
         batch = whole_documents(batch);
         for (Index& position : answers) position += half_length;
     } else {
-        table = previous_contexts(questions, 1, contexts - 1, extent(batch.previous, 0));
+        table = previous_contexts(documents, 1, contexts - 1, extent(batch.previous, 0));
     }
     const Tokens targets = at_positions(batch.targets, answers);
     Tape tape;
@@ -105,7 +105,7 @@ StepResult step_loss(Transformer<float>& model, const Training& training, Index 
     const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), targets);
     for (const auto each : correct.storage()) right.add(each != 0);
     tape.backward(loss);
-    return {.loss = static_cast<double>(loss.value()(0)), .accuracy = right.value(), .tokens = 2 * questions * half_length};
+    return {.loss = static_cast<double>(loss.value()(0)), .accuracy = right.value(), .tokens = 2 * documents * half_length};
 }
 
 /// What a trained model was made for: a file of another training is refused, not continued.
@@ -114,16 +114,20 @@ Metadata made_for(const Settings& settings, const Training& training, std::uint6
             {"training", training.name},
             {"seed", message(seed)},
             {"steps", message(training.steps)},
-            {"questions", message(training.questions)},
+            {"documents", message(training.documents)},
             {"contexts", message(training.contexts)},
             {"curriculum_accuracy", message(settings.curriculum_accuracy)},
             {"curriculum_steps", message(settings.curriculum_steps)}};
 }
 
-/// Trains in one run of two phases: a curriculum of lengths with the own context alone, until the model has learned to look
+/// A trained model, which --output keeps.
+///
+/// It is trained in one run of two phases: a curriculum of lengths with the own context alone, until the model has learned to look
 /// definitions up; then the contexts and data of the training. (The paper raises the number of contexts at an accuracy of 98 %
 /// as well.) The optimiser goes on from phase to phase.
-void train(Example& example, const Settings& settings, const Training& training, std::uint64_t seed, Transformer<float>& model) {
+Transformer<float> trained_model(Example& example, const Settings& settings, const Training& training, std::uint64_t seed) {
+    Random weights(seed), random(seed + 1000);
+    Transformer<float> model = new_model(weights);
     const auto stage = [&](Index length, Index batch, double accuracy) {
         return Stage<LengthAndBatch>{{length, batch}, Stage<LengthAndBatch>::no_step, accuracy};
     };
@@ -133,30 +137,27 @@ void train(Example& example, const Settings& settings, const Training& training,
     Index curriculum = settings.curriculum_steps;  // steps of phase 1, fewer once it has ended earlier
     const LearningRate constant = LearningRate::constant(1, 50), decaying = LearningRate::linear_decay(1, 0, training.steps, 1.0);
 
-    Random random(seed + 1000);
     MuonOptions options;
     options.adam.learning_rate_factors.temperature = 60;  // sharp attention matters more here than anywhere else
     Muon<float> optimizer(model.parameters(), options);
-    const std::filesystem::path checkpoint = example.output() / message(training.name, "_", training.contexts, "contexts_",
-                                                                        training.steps, "steps_seed", seed, ".safetensors");
-    examples::Progress bar(message(training.name, ", seed ", seed), settings.curriculum_steps + training.steps);
-    Trainer<float> trainer(
-        model.parameters(), optimizer,
-        {.steps = settings.curriculum_steps + training.steps,
-         .learning_rate = [&](Index step) { return step < curriculum ? constant.at(step) : decaying.at(step - curriculum); },
-         .checkpoint = checkpoint,
-         .checkpoint_every_seconds = 60,
-         .metadata = made_for(settings, training, seed),
-         .progress =
-             [&](const fot::Progress& at) {
-                 bar.update(at.steps_done + settings.curriculum_steps - curriculum,
-                            message("accuracy ", fixed(*at.accuracy), ", loss ", fixed(at.loss, 4)));
-             }});
-    trainer.keep("batches", random);
-    trainer.keep("lengths", lengths);
-    trainer.keep("curriculum", curriculum);
-    trainer.resume();
-    const TrainingOutcome outcome = trainer.run([&](Index step) {
+    const KeptTraining kept{
+        .what = message(training.name, ", seed ", seed),
+        .steps = settings.curriculum_steps + training.steps,
+        .learning_rate = [&](Index step) { return step < curriculum ? constant.at(step) : decaying.at(step - curriculum); },
+        .checkpoint = example.output() / message(training.name, "_", training.contexts, "contexts_", training.steps, "steps_seed",
+                                                 seed, ".safetensors"),
+        .metadata = made_for(settings, training, seed),
+        .show =
+            [&](Progress& bar, const TrainingProgress& at) {
+                bar.expect(curriculum + training.steps);
+                bar.update(at.steps_done, message("accuracy ", fixed(*at.accuracy), ", loss ", fixed(at.loss, 4)));
+            }};
+    const auto keep = [&](Trainer<float>& trainer) {
+        trainer.keep("batches", random);
+        trainer.keep("lengths", lengths);
+        trainer.keep("curriculum", curriculum);
+    };
+    train_and_keep(kept, model.parameters(), optimizer, keep, [&](Index step) {
         StepResult result;
         if (step < curriculum) {
             Training one_context = training;
@@ -166,28 +167,11 @@ void train(Example& example, const Settings& settings, const Training& training,
             lengths.observe(*result.accuracy);
             if (lengths.finished()) curriculum = step + 1;
         } else {
-            result = step_loss(model, training, 256, training.questions, training.contexts, random);
+            result = step_loss(model, training, 256, training.documents, training.contexts, random);
         }
         result.done = step + 1 == curriculum + training.steps;
         return result;
     });
-    if (outcome == TrainingOutcome::interrupted)
-        throw Interrupted(message("training is kept in ", checkpoint.string(), "; the same command goes on from there"));
-}
-
-/// A trained model: from --checkpoint if that file is there, else by training; then it is written there.
-Transformer<float> trained_model(Example& example, const Settings& settings, const Training& training, std::uint64_t seed) {
-    Random random(seed);
-    Transformer<float> model = new_model(random);
-    const Metadata metadata = made_for(settings, training, seed);
-    if (!settings.checkpoint.empty() && file_exists(settings.checkpoint)) {
-        require_metadata(settings.checkpoint, metadata);
-        load_weights(settings.checkpoint, model.parameters());
-        example.out() << training.name << ": model from " << settings.checkpoint << "\n";
-        return model;
-    }
-    train(example, settings, training, seed, model);
-    if (!settings.checkpoint.empty()) save_weights(settings.checkpoint, model.parameters(), metadata);
     return model;
 }
 
@@ -232,14 +216,14 @@ class Evaluation {
     std::vector<Lookup> run(const std::string& what) {
         const Index length = dictionary_.task().half_length, all = sizes_.back() / length;
         const Index block = 8, group = 4 * threads();  // windows of one pass through the layers, and passes side by side
-        examples::Progress bar(what, all);
+        Progress bar(what, all);
         for (Index first = 0; first < all;) {
             stop_if_interrupted("the trained model is kept; the same command evaluates again");
             // Up to the next size at which some questions stop seeing more.
             Index seen_by = 0;
             while (sizes_[static_cast<std::size_t>(seen_by)] / length <= first) ++seen_by;
             const Index last = std::min(first + block * group, sizes_[static_cast<std::size_t>(seen_by)] / length);
-            std::vector<Heads<float>> heads(static_cast<std::size_t>((last - first + block - 1) / block));
+            std::vector<KeysAndValues<float>> heads(static_cast<std::size_t>((last - first + block - 1) / block));
             parallel_for(static_cast<Index>(heads.size()), [&](Index i) {
                 const Index begin = first + i * block;
                 heads[static_cast<std::size_t>(i)] = keys_and_values(dictionary_.windows(begin, std::min(block, last - begin)));
@@ -306,10 +290,10 @@ class Evaluation {
         return x;
     }
 
-    Heads<float> keys_and_values(const Tokens& tokens) const {
+    KeysAndValues<float> keys_and_values(const Tokens& tokens) const {
         Tape tape(Tape::inference);
         const Variable<float, 3> h = model_.layer(memory_layer_).normalized(tape, lower(tape, tokens));
-        return {{}, model_.layer(memory_layer_).keys(tape, h), model_.layer(memory_layer_).values(tape, h)};
+        return {model_.layer(memory_layer_).keys(tape, h), model_.layer(memory_layer_).values(tape, h)};
     }
 
     Questions ask(const std::vector<Index>& records) const {
@@ -331,20 +315,15 @@ class Evaluation {
         const Questions& questions = questions_[s];
         const Shape<4> shape = shape_of(questions.q.value());
         const Index kept = extent(found[0].scores, 1), first = static_cast<Index>(s) * per_size_;
-        // The score of a retrieved key is known: softmax over the k scores, then the sum of the values.
         Attention<float> memory;
-        Tensor<float, 4> o = zeros<float, 4>(shape);
+        Tensor<float, 4> o = empty<float, 4>(shape);
         Tensor<float, 3> log_mass = empty<float, 3>({shape[0], shape[2], shape[1]});
         for (Index n = 0; n < per_size_; ++n)
             for (Index h = 0; h < heads_; ++h) {
                 const auto at = static_cast<std::size_t>(h);
-                const float* scores = row(found[at].scores, first + n);
-                const double total = log_sum_exp(scores, kept);
-                log_mass(n / shape[1], h, n % shape[1]) = static_cast<float>(total);
-                for (Index j = 0; j < kept; ++j) {
-                    const auto weight = static_cast<float>(std::exp(static_cast<double>(scores[j]) - total));
-                    for (Index d = 0; d < width_; ++d) o(n / shape[1], n % shape[1], h, d) += weight * values[at](first + n, j, d);
-                }
+                log_mass(n / shape[1], h, n % shape[1]) =
+                    found_attention(row(found[at].scores, first + n), row(values[at], first + n), kept, width_,
+                                    row(o, n / shape[1], n % shape[1], h));
             }
         memory.o = Variable<float, 4>(std::move(o));
         memory.log_sum_exp = Variable<float, 3>(std::move(log_mass));
@@ -387,7 +366,7 @@ class Evaluation {
         const Index length = dictionary_.task().half_length, position = found.indices(at, 0);
         const Index all = sizes_.back() / length, begin = std::max<Index>(position / length - 1, 0),
                     end = std::min(position / length + 2, all);
-        const Heads<float> around = keys_and_values(dictionary_.windows(begin, end - begin));
+        const KeysAndValues<float> around = keys_and_values(dictionary_.windows(begin, end - begin));
         Tensor<float, 2> keys = empty<float, 2>({(end - begin) * length, width_}), query = empty<float, 2>({1, width_}),
                          scores = empty<float, 2>({1, extent(found.scores, 1)});
         for (Index i = 0; i < extent(keys, 0); ++i)
@@ -414,10 +393,7 @@ std::vector<Index> memory_sizes(const Settings& settings, const Training& traini
     if (settings.memory_tokens > 0) return {settings.memory_tokens};
     const Index usual = training.contexts > 1 ? settings.usual_largest : std::min<Index>(settings.usual_largest, 1048576),
                 largest = settings.largest > 0 ? settings.largest : usual;
-    std::vector<Index> sizes;
-    for (Index size = 256; size<largest; size = size> largest / 4 ? largest : 4 * size) sizes.push_back(size);
-    sizes.push_back(largest);
-    return sizes;
+    return memory_ladder(256, largest);
 }
 
 }  // namespace
@@ -427,16 +403,14 @@ int main(int argc, char** argv) {
         Settings settings;
         example.option("--training", settings.only,
                        "uniform, hard, one_context or standard; empty: uniform and hard, all four with --full");
-        example.option("--checkpoint", settings.checkpoint,
-                       "file of a trained model: read if it is there, else written (one training, one seed)");
         example.option("--memory-tokens", settings.memory_tokens, "evaluate this one size, up to 67108864; 0: a row of sizes");
         example.option("--largest", settings.largest, "largest size of the row; 0: 1M, 16M with --full");
-        example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1);
+        example.add_seeds_option();
         example.option("--k", settings.k, "retrieved keys per query and head", 1);
-        example.option("--questions", settings.asked,
+        example.option("--questions", settings.questions,
                        "questions at each size, four answer tokens each, rounded up to windows of 25", 1);
         example.option("--steps", settings.steps, "steps of the second phase; 0: the training's own");
-        example.option("--documents", settings.questions, "documents with questions in a batch; 0: the training's own");
+        example.option("--documents", settings.documents, "documents with questions in a batch; 0: the training's own");
         example.option("--contexts", settings.contexts, "contexts each of them sees in the second phase; 0: the training's own");
         example.option("--curriculum-accuracy", settings.curriculum_accuracy, Scaled<double>{0.01, 0.9, 0.9},
                        "running accuracy that ends a stage of the first phase");
@@ -448,8 +422,6 @@ int main(int argc, char** argv) {
         require<ConfigError>(settings.memory_tokens >= 0 && settings.memory_tokens <= 67108864, "--memory-tokens ",
                              settings.memory_tokens, ": expected 256 ... 67108864");
         const std::vector<Training> list = trainings(example.scale(), settings);
-        require<ConfigError>(settings.checkpoint.empty() || (list.size() == 1 && settings.seeds == 1),
-                             "--checkpoint holds one model: give --training NAME and --seeds 1");
         if (example.scale() == Scale::quick)
             example.out() << "--quick shows that the program runs; its models have learned next to nothing.\n\n";
 
@@ -470,11 +442,10 @@ int main(int argc, char** argv) {
             std::vector<std::vector<Estimate>> accuracies(sizes.size());  // of each size, of each seed
             std::vector<double> knn_scores, focus_scores;                 // at the largest size, of each seed
             Table table({"memory tokens", "seed", "token accuracy", "whole values", "kNN score", "Focus score", "ceiling"});
-            for (Index s = 0; s < settings.seeds; ++s) {
-                const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
+            for (const std::uint64_t seed : example.seeds()) {
                 Transformer<float> model = trained_model(example, settings, training, seed);
                 const EvaluationDictionary dictionary({}, seed + 5000, settings.repeat_keys);
-                Evaluation evaluation(model, dictionary, sizes, settings.asked, settings.k, seed + 6000);
+                Evaluation evaluation(model, dictionary, sizes, settings.questions, settings.k, seed + 6000);
                 const std::vector<Lookup> lookups = evaluation.run(message("evaluate ", training.name, ", seed ", seed));
                 for (std::size_t i = 0; i < sizes.size(); ++i) {
                     const Lookup& lookup = lookups[i];
@@ -488,7 +459,7 @@ int main(int argc, char** argv) {
                 }
                 knn_scores.push_back(lookups.back().knn_score);
                 focus_scores.push_back(lookups.back().focus_score);
-                if (s == 0)
+                if (seed == example.seed())
                     example.out() << "\n"
                                   << training.name << ": what is retrieved at " << count_text(sizes.back()) << " memory tokens\n\n"
                                   << evaluation.retrieved_keys(2);

@@ -11,9 +11,8 @@
 /// Time:    about five minutes on two cores, about half a gigabyte; --quick: seconds; --full: three seeds, 32 contexts.
 /// Command: build/release/examples/distraction_issue
 /// Expect:  the standard model on the line 1/d, crossbatch above it, with more contexts further above.
-#include <map>
-
 #include "support/memory_experiment.hpp"
+#include "support/positive_mass_experiment.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -45,6 +44,7 @@ int main(int argc, char** argv) {
             MemorySettings memory;
             double contrastive_weight = 0;
             add_text_options(example, settings, {12, 1000, 1000}, {8, 16, 32});
+            add_comparison_options(example, settings);
             add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
             example.option("--contrastive-weight", contrastive_weight, Scaled<double>{0, 0, 0.5},
                            "of InfoNCE in a further model; 0: no such model");
@@ -58,10 +58,11 @@ int main(int argc, char** argv) {
             example.out() << split.train.size() << " documents for training, " << split.validation.size() << " for validation, "
                           << split.test.size() << " for testing\n\n";
 
-            const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
+            const std::vector<Index> sizes = memory_sizes(memory);
             const ConditionOf stream = reading(MemoryScope::multi_document, memory.top_k);
             const MemoryCurveOptions options = curve_options(settings, sizes, {stream});
-            std::map<std::string, std::vector<PositiveMass>> measured;  // r_d of each seed
+            require_measurable(settings.corpus, test, options);
+            PositiveMasses measured;
             MemoryCurves curves;
             Table gains({"model", "seed", "bits/byte, local context", "with the previous context", "r_64 x 64 by head"});
             for (Index s = 0; s < settings.seeds; ++s)
@@ -77,47 +78,23 @@ int main(int argc, char** argv) {
                     curves.add(plan.name, measured_curve(model, test, before, options, message(plan.name, ", seed ", seed)));
                 }
 
-            Plot plot{.name = "positive_mass",
-                      .title = "Attention that stays with the own document",
-                      .x_label = "contexts d",
-                      .y_label = "positive attention mass r_d",
-                      .log_x = true,
-                      .log_y = true};
-            Csv csv({"model", "seed", "d", "positive_mass", "low", "high"});
             std::vector<std::string> head{"d", "1/d"};
-            for (const TrainingPlan& plan : models) head.push_back(plan.name);
-            Table table(head);
-            std::vector<std::vector<std::string>> rows;
-            const std::vector<Index> contexts = measured[models[0].name][0].contexts();
-            for (const Index d : contexts) rows.push_back({message(d), fixed(1.0 / static_cast<double>(d), 4)});
+            std::vector<std::vector<Estimate>> mass;  // of each model: of each d
             for (const TrainingPlan& plan : models) {
-                const std::vector<PositiveMass>& seeds = measured[plan.name];
-                Series series{.name = plan.name, .x = {}, .y = {}};
-                for (std::size_t i = 0; i < contexts.size(); ++i) {
-                    std::vector<Estimate> of_each;
-                    for (std::size_t s = 0; s < seeds.size(); ++s) {
-                        const Estimate of_documents = bootstrap_mean(seeds[s].per_document(i), 1);
-                        of_each.push_back(of_documents);
-                        csv.add(plan.name, example.seed() + s, contexts[i], seeds[s].mean(i), of_documents.interval.low,
-                                of_documents.interval.high);
-                    }
-                    const Estimate estimate = over_seeds(of_each);
-                    series.add(static_cast<double>(contexts[i]), estimate);
-                    rows[i].push_back(estimate_text(estimate, 4));
-                    example.report().result(message("positive_mass.", plan.name, ".", contexts[i]), estimate.value);
-                }
-                plot.series.push_back(series);
+                head.push_back(plan.name);
+                mass.push_back(positive_mass_estimates(measured[plan.name]));
             }
-            Series guide{.name = "1/d: attention does not care", .x = {}, .y = {}, .style = Style::guide};
-            for (const Index d : contexts) guide.add(static_cast<double>(d), 1.0 / static_cast<double>(d));
-            plot.series.push_back(guide);
-
-            for (const std::vector<std::string>& cells : rows) table.add_row(cells);
+            Table table(head);
+            const std::vector<Index>& contexts = measured[models[0].name][0].contexts();
+            for (std::size_t i = 0; i < contexts.size(); ++i) {
+                std::vector<std::string> cells{message(contexts[i]), fixed(1.0 / static_cast<double>(contexts[i]), 4)};
+                for (const std::vector<Estimate>& of_model : mass) cells.push_back(estimate_text(of_model[i], 4));
+                table.add_row(cells);
+            }
             example.out() << "\nPositive attention mass r_d on held-out documents, " << intervals_over(settings) << "\n\n"
                           << table << "\nIs the previous context used, and which heads attend to it?\n\n"
                           << gains;
-            example.report().csv("positive_mass_by_seed", csv);
-            example.report().plot(plot);
+            report_positive_mass(example, models, measured, "Attention that stays with the own document");
             report_curves(example, settings, curves, models, sizes, stream,
                           "A memory that fills with other documents: bits per byte");
             const std::string many = message("crossbatch_", settings.contexts);

@@ -20,6 +20,8 @@
 #include "fot/data/few_shot.hpp"
 
 #include "fot/model/generation.hpp"
+#include "support/few_shot_sizes.hpp"
+#include "support/fingerprint.hpp"
 #include "support/staged_training.hpp"
 
 using namespace fot;
@@ -30,7 +32,7 @@ namespace {
 struct FewShotSettings {
     std::string task = "words", wordnet = "data/wn/usr/share/wordnet";
     Index classes = 0, length = 256, batch = 16, contexts = 8, longest_gloss = 40, top_k = 32;
-    Index steps = 0, further_steps = 0, seeds = 0, draws = 0, questions = 20, most_windows = 0, most_others = 0;
+    Index steps = 0, further_steps = 0, draws = 0, questions = 20, most_windows = 0, most_others = 0;
     double accuracy = 0.9;
 };
 
@@ -55,6 +57,20 @@ class FewShotTask {
                               : gloss_episode(testing ? test_ : train_, classes, longest_gloss_, random);
     }
 
+    /// The glosses that are trained on, one document a class; none for words.
+    std::vector<TokenDocument> glosses() const {
+        std::vector<TokenDocument> documents;
+        for (const auto& of_class : train_) {
+            std::string text;
+            for (const std::string& gloss : of_class) text += gloss + "\n";
+            documents.push_back({"", byte_tokens(text)});
+        }
+        return documents;
+    }
+
+    /// Bytes of the longest demonstration: input, label, end of line.
+    Index longest_demonstration() const { return (train_.empty() ? 4 : longest_gloss_ + 1) + 3; }
+
     /// Bytes of a demonstration, on average.
     double demonstration_bytes(Index classes) const {
         Random random(5);
@@ -68,12 +84,7 @@ class FewShotTask {
     std::vector<std::vector<std::string>> train_, test_;
 };
 
-/// Classes of each stage of training, few first.
-std::vector<Index> classes_of_stages(Index classes) {
-    return {std::min<Index>(3, classes), std::min<Index>(6, classes), std::min<Index>(12, classes), (classes + 1) / 2, classes};
-}
-
-StagedTraining training_of(bool crossbatch, const FewShotSettings& settings) {
+StagedTraining training_of(bool crossbatch, const FewShotSettings& settings, const FewShotTask& task) {
     const Index batch = settings.batch, length = settings.length, steps = crossbatch ? settings.further_steps : settings.steps;
     StagedTraining training{
         .name = crossbatch ? "fot" : "base",
@@ -82,8 +93,11 @@ StagedTraining training_of(bool crossbatch, const FewShotSettings& settings) {
         .curriculum_steps = 3 * steps / 4,
         .steps = steps,
         .settings = {{"task", settings.task}, {"classes", message(settings.classes)}}};
-    if (settings.task == "glosses") training.settings["longest gloss"] = message(settings.longest_gloss);
-    if (crossbatch) training.settings.insert({{"contexts", message(settings.contexts)}, {"steps before", message(settings.steps)}});
+    if (settings.task == "glosses")
+        training.settings.insert({{"longest gloss", message(settings.longest_gloss)}, {"text", fingerprint(task.glosses())}});
+    if (!crossbatch) return training;
+    training.steps_before = settings.steps;
+    training.settings.insert({{"contexts", message(settings.contexts)}, {"steps before", message(settings.steps)}});
     return training;
 }
 
@@ -111,7 +125,7 @@ TokenDocument demonstrations(const FewShotEpisode& episode, Index bytes, Random&
 
 void train(Example& example, const FewShotSettings& settings, const FewShotTask& task, bool crossbatch, std::uint64_t seed,
            Transformer<float>& model) {
-    const StagedTraining training = training_of(crossbatch, settings);
+    const StagedTraining training = training_of(crossbatch, settings, task);
     train_in_stages(example, training, settings.accuracy, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
         const Index classes = classes_of_stages(settings.classes)[static_cast<std::size_t>(stage)];
         // A first stage without other episodes: first the own previous window must be found worth a look.
@@ -192,7 +206,7 @@ int main(int argc, char** argv) {
         example.option("--steps", settings.steps, Scaled<Index>{12, 600, 600}, "steps of pre-training", 6);
         example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 600, 600}, "steps of crossbatch", 6);
         example.option("--accuracy", settings.accuracy, "share of predicted label bytes that ends a stage of training");
-        example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1);
+        example.add_seeds_option();
         example.option("--length", settings.length, "local context, bytes", 128);
         example.option("--batch", settings.batch, "episodes in a batch", 1);
         example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch", 1);
@@ -211,7 +225,8 @@ int main(int argc, char** argv) {
         if (settings.classes == 0) settings.classes = settings.task == "words" ? 50 : 5;
 
         const FewShotTask task(settings);
-        const auto window = static_cast<Index>(static_cast<double>(settings.length) / task.demonstration_bytes(settings.classes));
+        const Index window = demonstrations_in(settings.length, task.demonstration_bytes(settings.classes),
+                                               task.longest_demonstration(), small_llama(settings.length).last_context);
         std::vector<Index> shown{window / 4, window / 2};
         for (Index windows = 1; windows <= settings.most_windows; windows *= 2) shown.push_back(windows * window);
 
@@ -224,8 +239,7 @@ int main(int argc, char** argv) {
         std::map<std::string, std::vector<Estimate>> gains;  // by model: four windows of demonstrations less one, of each seed
         Table table({"model", "seed", "demonstrations", "other episodes, bytes", "accuracy", "known"});
         Csv csv({"model", "seed", "demonstrations", "others", "accuracy", "low", "high", "known"});
-        for (Index s = 0; s < settings.seeds; ++s) {
-            const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
+        for (const std::uint64_t seed : example.seeds()) {
             Random random(seed);
             Transformer<float> model(llama_config(small_llama(settings.length)), random);
             for (const std::string& name : names) {
@@ -233,7 +247,7 @@ int main(int argc, char** argv) {
                 std::vector<EpisodeScores> scores;
                 const auto ask = [&](const std::vector<Setting>& list,
                                      std::map<std::string, std::vector<std::vector<Estimate>>>& found) {
-                    examples::Progress bar(message("ask ", name, ", seed ", seed), static_cast<Index>(list.size()));
+                    Progress bar(message("ask ", name, ", seed ", seed), static_cast<Index>(list.size()));
                     found[name].resize(list.size());
                     found["known"].resize(list.size());
                     for (std::size_t i = 0; i < list.size(); ++i) {

@@ -12,7 +12,8 @@
 /// forgets how to do without.
 ///
 /// Data:    the libstdc++ headers that come with g++; boost, books, latex and proofs are measured on as well if they are there (see
-///          examples/README.md). --corpus trains on another one. --checkpoint FILE continues that model, of any program here.
+///          examples/README.md). --corpus trains on another one. --from FILE continues that model: of this program, or of any
+///          other here that was trained on another corpus (on the same one it has seen some of what is measured).
 /// Time:    below ten minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/fine_tune_existing_model
 /// Expect:  crossbatch gains up to 16 contexts everywhere, to 64 on books and proofs; at 64 it is below mt_merged on all corpora;
@@ -45,9 +46,11 @@ struct ShortAndLong {
     std::vector<TokenDocument> train_short, train_long, test_short, test_long;
 };
 
-ShortAndLong short_and_long(const TextSettings& settings) {
-    require<ConfigError>(settings.seeds >= 1, "--seeds ", settings.seeds, ": expected 1 or more");
-    const CorpusSplit split = split_documents(load_corpus(settings.corpus), shortest_input, 0.15, 0.15, 7);
+/// Errors: ConfigError if the model to be continued has seen documents of the test part; DataError if short or long ones are
+/// missing there.
+ShortAndLong short_and_long(const TextSettings& settings, const std::string& from) {
+    const CorpusSplit split = split_corpus(settings);
+    if (!from.empty()) require_unseen(from, settings, split);
     ShortAndLong parts;
     const auto deal = [](const std::vector<Document>& documents, std::vector<TokenDocument>& brief,
                          std::vector<TokenDocument>& deep) {
@@ -63,7 +66,7 @@ ShortAndLong short_and_long(const TextSettings& settings) {
 }
 
 /// The model before, and what becomes of it.
-std::vector<TrainingPlan> plans(const TextSettings& settings, Index further, const std::string& checkpoint,
+std::vector<TrainingPlan> plans(const TextSettings& settings, Index further, const std::string& from,
                                 const std::vector<TokenDocument>& short_documents) {
     using enum LanguageModelKind;
     const TrainingPlan::Phase first{{.name = "short", .kind = standard}, settings.steps, &short_documents};
@@ -75,8 +78,8 @@ std::vector<TrainingPlan> plans(const TextSettings& settings, Index further, con
          .kind = crossbatch,
          .contexts = doubled_contexts(settings.contexts, further),
          .local_entries = settings.batch / 4}};
-    TrainingPlan before{.name = "before", .phases = {}, .from = checkpoint};
-    if (checkpoint.empty()) before.phases.push_back(first);
+    TrainingPlan before{.name = "before", .phases = {}, .from = from};
+    if (from.empty()) before.phases.push_back(first);
     std::vector<TrainingPlan> list{before};
     for (const LanguageModelRecipe& recipe : continuations) {
         list.push_back(before);
@@ -86,17 +89,21 @@ std::vector<TrainingPlan> plans(const TextSettings& settings, Index further, con
     return list;
 }
 
-/// The test documents of every other corpus that is on this machine: zero-shot.
-std::vector<TestSet> other_corpora(Example& example, const TextSettings& settings, const MemorySettings& memory) {
+/// The test documents of every other corpus that is on this machine, has some that are long enough, and that the model has not
+/// been trained on: zero-shot.
+std::vector<TestSet> other_corpora(Example& example, const TextSettings& settings, const MemorySettings& memory,
+                                   const MemoryCurveOptions& options, const std::string& from) {
+    std::vector<TrainedOn> seen{{.corpus = settings.corpus}};
+    if (!from.empty()) std::ranges::copy(trained_on(from), std::back_inserter(seen));
     std::vector<TestSet> sets;
     for (const NamedCorpus& corpus : named_corpora()) {
-        if (corpus.name == settings.corpus || example.scale() == Scale::quick) continue;
+        if (std::ranges::count(seen, corpus.name, &TrainedOn::corpus) > 0 || example.scale() == Scale::quick) continue;
         try {
-            TextSettings of_corpus = settings;
-            of_corpus.corpus = corpus.name;
-            sets.push_back({corpus.name, measured_documents(load_split(of_corpus), memory)});
-        } catch (const FileError& missing) {
-            example.out() << "not measured on " << missing.what() << "\n";
+            TestSet set{corpus.name, measured_documents(load_split({.corpus = corpus.name}), memory)};
+            require_measurable(set.name, set.documents, options);
+            sets.push_back(std::move(set));
+        } catch (const Error& problem) {
+            example.out() << "not measured on " << problem.what() << "\n";
         }
     }
     return sets;
@@ -143,33 +150,39 @@ int main(int argc, char** argv) {
     return run_example(
         argc, argv, "Does an existing model learn to use a memory by a short training, and stay good at short inputs?",
         [](Example& example) {
-            TextSettings settings;
+            TextSettings settings{.split_from = shortest_input};
             MemorySettings memory;
+            std::string from;
             Index further = 0;
             add_text_options(example, settings, {12, 600, 600}, {4, 16, 16});
+            add_comparison_options(example, settings);
+            add_walk_option(example, settings);
             example.option("--further-steps", further, Scaled<Index>{8, 1200, 1200}, "training steps of each continuation", 1);
-            example.option("--checkpoint", memory.checkpoint, "continue this model, in place of one that is trained here first");
+            example.option("--from", from, "continue this model, in place of one that is trained here first");
             example.option("--top-k", memory.top_k, "retrieved entries per query and head; 0: the whole memory");
             example.option("--documents", memory.documents, Scaled<Index>{2, 0, 0},
                            "documents of each kind that are measured; 0: all");
             example.option("--longest", memory.longest, Scaled<Index>{16384, 16384, 16384}, "bytes of each that are read; 0: all");
             example.parse();
-            if (!memory.checkpoint.empty()) stored_text_model(memory.checkpoint, settings);
+            if (!from.empty()) stored_text_model(from, settings);
 
             const Index length = settings.length;
             const ConditionOf own = reading(MemoryScope::single_document, memory.top_k);
             const std::vector<Index> sizes{0, length, 3 * length, 15 * length, 63 * length};  // of the memory
             const MemoryCurveOptions options = curve_options(settings, sizes, {own}, sizes.back());
+            const MemoryCurveOptions without{.conditions = {own(0)}, .window = length};
 
-            ShortAndLong parts = short_and_long(settings);
+            ShortAndLong parts = short_and_long(settings, from);
             std::vector<TestSet> sets{{settings.corpus, at_most(std::move(parts.test_long), memory), true}};
-            for (TestSet& set : other_corpora(example, settings, memory)) sets.push_back(std::move(set));
+            require_measurable(settings.corpus, sets.front().documents, options);
+            for (TestSet& set : other_corpora(example, settings, memory, options, from)) sets.push_back(std::move(set));
             TestSet brief{"short inputs", at_most(std::move(parts.test_short), memory)};
+            require_measurable(brief.name, brief.documents, without);
             example.out() << parts.train_short.size() << " short and " << parts.train_long.size()
                           << " long documents for training, " << brief.documents.size() << " short and "
                           << sets.front().documents.size() << " long ones for testing\n\n";
 
-            const std::vector<TrainingPlan> models = plans(settings, further, memory.checkpoint, parts.train_short);
+            const std::vector<TrainingPlan> models = plans(settings, further, from, parts.train_short);
             for (Index s = 0; s < settings.seeds; ++s)
                 for (const TrainingPlan& plan : models) {
                     const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
@@ -184,7 +197,6 @@ int main(int argc, char** argv) {
                             curve = measured_curve(model, set.documents, {}, options, message(set.name, ", ", what));
                         set.curves.add(plan.name, std::move(curve));
                     }
-                    const MemoryCurveOptions without{.conditions = {own(0)}, .window = length};
                     brief.curves.add(plan.name,
                                      measured_curve(model, brief.documents, {}, without, message("short inputs, ", what)));
                 }

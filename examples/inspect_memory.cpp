@@ -5,9 +5,10 @@
 /// among its neighbours in the memory (Focus score). The table on the screen has the best entry; the page in --output shows the
 /// text, coloured by where the attention goes, and all that was retrieved for the byte under the mouse.
 ///
-/// Data:    --text FILE or DIR[:GLOB], one file one document, the last one by name is inspected; test documents if not given.
+/// Data:    --text FILE or DIR[:GLOB], one file one document, the last one by name is inspected; if not given the test documents of
+///          --corpus, which a model of --checkpoint has not been trained on.
 /// Model:   --checkpoint FILE of any program here that trains on text; trained by crossbatch if not given.
-/// Time:    not timed yet at default size; --quick: seconds.
+/// Time:    not timed yet at default size; --quick: seconds. A remembered token takes a kilobyte.
 /// Command: build/release/examples/inspect_memory
 /// Expect:  names and phrases of the document are found where they stood before: the best entry is of the own document more often
 ///          than its share of the memory, the more so the more attention goes to the memory.
@@ -51,7 +52,11 @@ struct InspectedByte {
 };
 
 std::vector<Document> documents_to_read(const InspectionSettings& inspection, const TextSettings& settings) {
-    if (inspection.text.empty()) return load_split(settings).test;
+    if (inspection.text.empty()) {
+        std::optional<CorpusSplit> split;
+        if (!inspection.checkpoint.empty()) split = split_of_training(inspection.checkpoint, settings);
+        return split ? std::move(split->test) : load_split(settings).test;
+    }
     if (std::filesystem::is_regular_file(inspection.text)) return {{inspection.text, read_text(inspection.text)}};
     return load_corpus(inspection.text);
 }

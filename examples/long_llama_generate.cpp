@@ -18,6 +18,7 @@
 #include "fot/model/long_llama_generation.hpp"
 #include "fot/model/long_llama_training.hpp"
 #include "fot/train/long_llama_files.hpp"
+#include "support/growing_text.hpp"
 #include "support/options.hpp"
 
 using namespace fot;
@@ -30,7 +31,7 @@ struct GenerationSettings {
     Index tokens = 100, random_prompt = 0, window = 0, last_context = -1, memory_top_k = 0, capacity = 0;
     std::vector<Index> memory_layers;
     SamplingOptions sampling = {.temperature = 0.8, .top_p = 0.95};
-    bool greedy = false, oldest_first = false;
+    bool oldest_first = false;
 };
 
 /// A byte-level model of random weights in a folder of --output.
@@ -89,7 +90,7 @@ int main(int argc, char** argv) {
         example.option("--ids", settings.ids, "token numbers in place of text, as 1,2,3");
         example.option("--random-prompt", settings.random_prompt,
                        "so many random tokens in place of text: to measure time and memory");
-        example.option("--tokens", settings.tokens, Scaled<Index>{20, 100, 100}, "tokens to write");
+        example.option("--tokens", settings.tokens, Scaled<Index>{20, 100, 100}, "tokens to write", 1);
         example.option("--score-file", settings.score_file, "a text to measure behind the prompt, in place of writing");
         example.option("--memory-layers", settings.memory_layers, "layers with a memory, in place of the checkpoint's");
         example.option("--window", settings.window, "tokens of a window; 0: as in the checkpoint");
@@ -97,13 +98,15 @@ int main(int argc, char** argv) {
                        -1);
         example.option("--memory-top-k", settings.memory_top_k, "retrieved entries per query and head; 0: the whole memory");
         example.option("--capacity", settings.capacity, "entries that a memory keeps, the oldest leave first; 0: all");
-        example.option("--temperature", settings.sampling.temperature, "of sampling");
+        example.option("--temperature", settings.sampling.temperature, "of sampling; 0: always the likeliest token");
         example.option("--top-k", settings.sampling.top_k, "only the likeliest tokens; 0: all");
         example.option("--top-p", settings.sampling.top_p, "only the likeliest tokens of this probability together");
-        example.flag("--greedy", settings.greedy, "always the likeliest token");
         example.flag("--oldest-first", settings.oldest_first, "a full local cache lets go of its oldest tokens, not of all");
+        CLI::App& line = example.command_line();  // one prompt: text, numbers or chance
+        for (const char* text : {"--prompt", "--prompt-file", "--ids"})
+            line.get_option("--random-prompt")->excludes(line.get_option(text));
+        for (const char* text : {"--prompt", "--prompt-file"}) line.get_option("--ids")->excludes(line.get_option(text));
         example.parse();
-        if (settings.greedy) settings.sampling.temperature = 0;
 
         const std::filesystem::path folder =
             settings.folder.empty() ? random_model(example) : std::filesystem::path(settings.folder);
@@ -136,7 +139,7 @@ int main(int argc, char** argv) {
             if (!tokenizer) tokenizer = tokenizer_of(folder, model.config().vocabulary);
             std::vector<std::int32_t> text = tokenizer->encode(read_text(settings.score_file));
             text.resize(std::min(text.size(), static_cast<std::size_t>(settings.tokens)));
-            require<DataError>(!text.empty(), "--score-file '", settings.score_file, "' has no tokens, or --tokens is 0");
+            require<DataError>(!text.empty(), "--score-file '", settings.score_file, "' has no tokens");
             double nats = 0;
             for (const double of_token : continuation_nats(model, token_row(prompt), token_row(text), state)) nats += of_token;
             example.out() << prompt.size() << " tokens read, then " << text.size() << " one by one; local cache "
@@ -145,20 +148,18 @@ int main(int argc, char** argv) {
             return;
         }
         std::vector<std::int32_t> written;
-        std::string before;
+        GrowingText text;
         const Clock::time_point begin = Clock::now();
         double prompt_seconds = 0;
         generate<float>(model, token_row(prompt), settings.tokens, state, settings.sampling, random, nullptr,
                         [&](const std::vector<std::int32_t>& drawn, const Tensor<float, 3>&) {
                             if (written.empty()) prompt_seconds = seconds_since(begin);
                             written.push_back(drawn[0]);
-                            const std::string text = shown(tokenizer.get(), written);  // a token may be part of a letter
-                            example.out() << text.substr(std::min(before.size(), text.size())) << std::flush;
-                            before = text;
+                            example.out() << text.add(shown(tokenizer.get(), written)) << std::flush;
                             return !interrupted();
                         });
         const double all_seconds = seconds_since(begin);
-        example.out() << "\n\n"
+        example.out() << text.rest() << "\n\n"
                       << prompt.size() << " tokens read, " << written.size() << " written; local cache " << state.local_size()
                       << ", memory " << state.memory_size() << " tokens, " << state.memory_bytes() / 1048576 << " MiB\n";
         example.report().result("prompt_tokens_per_second", static_cast<double>(prompt.size()) / prompt_seconds);

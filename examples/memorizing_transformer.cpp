@@ -57,6 +57,8 @@ int main(int argc, char** argv) {
             TextSettings settings;
             MemorySettings memory{.smallest = 128};
             add_text_options(example, settings, {12, 600, 600}, {2, 8, 8});
+            add_comparison_options(example, settings);
+            add_walk_option(example, settings);
             add_memory_options(example, memory, {2048, 16384, 16384}, {8192, 65536, 65536});
             example.parse();
 

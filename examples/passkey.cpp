@@ -15,6 +15,8 @@
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and passkey prompts made here.
 /// Time:    18 minutes on two cores; --quick: seconds; --full: three seeds, up to 16M bytes.
+/// Memory:  1 GiB a million bytes of prompt, half of that for prompts above 4M bytes, whose numbers have 16 bits: 8 GiB with
+///          --full. At most 1 GiB more for windows that may come again.
 /// Command: build/release/examples/passkey
 /// Expect:  fot near 1 at every length, base and long only in their own windows. base_memory comes close: the pre-trained model
 ///          copies in its last layer, which is the memory layer, and filler hardly distracts it.
@@ -25,6 +27,7 @@
 #include "fot/model/generation.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/long_llama_files.hpp"
+#include "support/fingerprint.hpp"
 #include "support/staged_training.hpp"
 #include "support/text_experiment.hpp"
 
@@ -35,28 +38,30 @@ namespace {
 
 struct PasskeySettings {
     std::string corpus = "libstdcxx";
-    Index length = 256, batch = 16, contexts = 4, seeds = 0, trials = 0, longest = 0, top_k = 32, overlap = 64;
+    Index length = 256, batch = 16, contexts = 4, trials = 0, longest = 0, top_k = 32, overlap = 64;
     Index curriculum_steps = 0, steps = 0, further_curriculum_steps = 0, further_steps = 0;
     double accuracy = 0.99;
     std::vector<std::string> models{"base", "base_memory", "long", "fot"};
 };
 
 /// The three trainings: prompts alone, the short ones first, then text with prompts among it.
-StagedTraining training_of(const std::string& name, const PasskeySettings& settings) {
+StagedTraining training_of(const std::string& name, const PasskeySettings& settings, const std::vector<TokenDocument>& text) {
     const Index length = settings.length, batch = settings.batch;
     StagedTraining training{.name = name,
                             .stages = {{112, 2 * batch}, {150, 3 * batch / 2}, {200, 5 * batch / 4}, {length, batch}},
                             .curriculum_steps = settings.curriculum_steps,
                             .steps = settings.curriculum_steps + settings.steps,
                             .rate = 0.5,
-                            .settings = {{"corpus", settings.corpus}, {"contexts", message(settings.contexts)}}};
+                            .settings = {{"corpus", settings.corpus}, {"text", fingerprint(text)}}};
     if (name == "base") return training;
+    training.steps_before = training.steps;
     training.settings["steps before"] = message(training.curriculum_steps, " + ", settings.steps);
     training.curriculum_steps = settings.further_curriculum_steps;
     training.steps = settings.further_curriculum_steps + settings.further_steps;
     training.rate = 0.4;
     if (name == "fot") {
         training.windows = 3;
+        training.settings["contexts"] = message(settings.contexts);
         training.stages = {{96, 2 * batch}, {128, 2 * batch}, {192, batch}, {length, batch}};
     } else {
         // A step costs what one of fot's does: that reads two previous windows through three of four layers, and a current one.
@@ -151,7 +156,7 @@ ContextTable contexts_of(Index entries, Index previous, Index contexts) {
 
 void train(Example& example, const PasskeySettings& settings, const std::string& name, const std::vector<TokenDocument>& text,
            std::uint64_t seed, Transformer<float>& model) {
-    const StagedTraining training = training_of(name, settings);
+    const StagedTraining training = training_of(name, settings, text);
     const Index mixture = name == "base" ? static_cast<Index>(training.stages.size()) - 1 : 0;  // the first stage that is one
     train_in_stages(example, training, settings.accuracy, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
         return StagedBatch{PasskeyDocuments(text, random).draw(at.batch, at.length, training.windows, stage < mixture),
@@ -248,7 +253,7 @@ int main(int argc, char** argv) {
                        "most steps of each continuation in shorter windows, before that", 3);
         example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 700, 700}, "steps of each continuation", 1);
         example.option("--accuracy", settings.accuracy, "share of predicted answer bytes that ends a stage of a curriculum");
-        example.option("--seeds", settings.seeds, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1);
+        example.add_seeds_option();
         example.option("--length", settings.length, "local context of training, bytes", 1);
         example.option("--batch", settings.batch, "documents in a batch", 1);
         example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch, at most 4", 1);
@@ -281,8 +286,7 @@ int main(int argc, char** argv) {
         std::map<std::string, std::vector<double>> losses;                     // by model: of each seed
         Table table({"model", "seed", "prompt, bytes", "accuracy"});
         Csv csv({"model", "seed", "bytes", "accuracy", "low", "high"});
-        for (Index s = 0; s < settings.seeds; ++s) {
-            const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
+        for (const std::uint64_t seed : example.seeds()) {
             const auto trained = [&](const std::string& continuation) {
                 Random random(seed);
                 Transformer<float> model(llama_config(small_llama(settings.length)), random);
@@ -302,7 +306,7 @@ int main(int argc, char** argv) {
                 accuracies[name].resize(sizes.size());
                 for (std::size_t i = 0; i < sizes.size(); ++i) {
                     Random random(seed * 1000003 + static_cast<std::uint64_t>(sizes[i]));  // the same prompts for every model
-                    examples::Progress bar(message(name, ", seed ", seed, ", ", count_text(sizes[i])), settings.trials);
+                    Progress bar(message(name, ", seed ", seed, ", ", count_text(sizes[i])), settings.trials);
                     Proportion right;
                     for (Index trial = 0; trial < settings.trials; ++trial) {
                         stop_if_interrupted("trained models are kept; the same command asks again");

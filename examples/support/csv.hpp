@@ -1,4 +1,4 @@
-/// Numbers as text, text as files that appear whole or not at all, and tidy tables of comma-separated values.
+/// Numbers as text, and tidy tables of comma-separated values, in files that appear whole or not at all.
 ///
 /// Tidy: one observation a row, one variable a column, numbers in full; what a spreadsheet, pandas or R reads without help.
 ///

@@ -62,16 +62,6 @@ class MemoryCurves {
     std::map<std::string, std::vector<Curve>> curves_;
 };
 
-/// Memory sizes: 0, then `smallest`, four times that, ... up to `largest`, which is always among them.
-inline std::vector<Index> memory_ladder(Index smallest, Index largest) {
-    require<ConfigError>(smallest >= 1 && largest >= smallest, "memory sizes from ", smallest, " to ", largest,
-                         ": expected 1 or more, in rising order");
-    std::vector<Index> sizes{0};
-    for (Index size = smallest; size<largest; size = size> largest / 4 ? largest : 4 * size) sizes.push_back(size);
-    sizes.push_back(largest);
-    return sizes;
-}
-
 /// Measures a model, with a progress bar; Ctrl-C leaves.
 inline MemoryCurves::Curve measured_curve(Transformer<float>& model, const std::vector<TokenDocument>& documents,
                                           const std::vector<TokenDocument>& before, MemoryCurveOptions options,
@@ -96,6 +86,13 @@ struct MemorySettings {
     std::vector<std::string> only = {};  ///< models, by name; empty: all
 };
 
+/// The memory sizes that are measured: 0, and those of the ladder.
+inline std::vector<Index> memory_sizes(const MemorySettings& settings) {
+    std::vector<Index> sizes = memory_ladder(settings.smallest, settings.largest);
+    sizes.insert(sizes.begin(), 0);
+    return sizes;
+}
+
 /// Declares the options of MemorySettings on the example.
 inline void add_memory_options(Example& example, MemorySettings& settings, const Scaled<Index>& largest,
                                const Scaled<Index>& longest) {
@@ -108,13 +105,13 @@ inline void add_memory_options(Example& example, MemorySettings& settings, const
     example.option("--only", settings.only, "train and measure these models; none: all");
 }
 
-/// What is trained on and what is measured: the split of the corpus. (Call it after chosen_plans.) With a --checkpoint that
-/// was trained on another corpus nothing has been seen before, and all documents of two windows or more are measured, but for the
-/// first `stream_tokens` (at least), which become the validation part.
-/// Errors: those of load_split; DataError if no document is left to be measured.
+/// What is trained on and what is measured: the split of the corpus. (Call it after chosen_plans.) With a --checkpoint it is that
+/// of the model's own training. If that was on another corpus nothing has been seen before, and all documents of two windows or
+/// more are measured, but for the first `stream_tokens` (at least), which become the validation part.
+/// Errors: those of split_of_training; DataError if no document is left to be measured.
 inline CorpusSplit held_out(const TextSettings& settings, const MemorySettings& memory, Index stream_tokens) {
     if (memory.checkpoint.empty()) return load_split(settings);
-    if (read_metadata(memory.checkpoint)["corpus"] == settings.corpus) return load_split(settings);
+    if (std::optional<CorpusSplit> split = split_of_training(memory.checkpoint, settings)) return *std::move(split);
     const Index least = 2 * settings.length + 1;
     std::vector<Document> documents = load_corpus(settings.corpus);
     const std::size_t all = documents.size();
@@ -190,8 +187,20 @@ inline MemoryCurveOptions curve_options(const TextSettings& settings, const std:
     return options;
 }
 
+/// Makes sure before anything is trained that some document is long enough to be measured; `smaller` names options for the error.
+/// Errors: DataError if no document has a window that is predicted.
+inline void require_measurable(const std::string& name, const std::vector<TokenDocument>& documents,
+                               const MemoryCurveOptions& options, const char* smaller = "--length") {
+    Index longest = 0;
+    for (const TokenDocument& document : documents) longest = std::max(longest, document.length());
+    require<DataError>(!scored_windows(longest, options.window, options.scored_windows, options.score_from).empty(), name,
+                       ": the longest of ", documents.size(), " documents to be measured has ", longest,
+                       " bytes, expected a whole window of ", options.window, " and one byte more from byte ", options.score_from,
+                       " on (a larger --longest, or a smaller ", smaller, ")");
+}
+
 /// The plans of a comparison: all, those of --only, or with --checkpoint that one model, measured once, and its shape in the
-/// settings.   Errors: ConfigError if --only has a name that no plan has, or there are no seeds.
+/// settings.   Errors: ConfigError if two plans have the same name, --only has one that no plan has, or there are no seeds.
 inline std::vector<TrainingPlan> chosen_plans(const MemorySettings& memory, TextSettings& settings,
                                               std::vector<TrainingPlan> plans) {
     if (!memory.checkpoint.empty()) {
@@ -201,7 +210,11 @@ inline std::vector<TrainingPlan> chosen_plans(const MemorySettings& memory, Text
     }
     require<ConfigError>(settings.seeds >= 1, "--seeds ", settings.seeds, ": expected 1 or more");
     std::string names;
-    for (const TrainingPlan& plan : plans) names += " " + plan.name;
+    for (const TrainingPlan& plan : plans) {
+        require<ConfigError>(std::ranges::count(plans, plan.name, &TrainingPlan::name) == 1, "--contexts ", settings.contexts,
+                             " makes two models called ", plan.name, ": expected another number");
+        names += " " + plan.name;
+    }
     for (const std::string& name : memory.only)
         require<ConfigError>(std::ranges::count(plans, name, &TrainingPlan::name) > 0, "--only ", name, ": expected one of", names);
     if (!memory.only.empty())
@@ -216,11 +229,12 @@ inline Transformer<float> model_of(Example& example, TextSettings& settings, con
                                      : stored_text_model(memory.checkpoint, settings);
 }
 
-/// Trains every model with every seed, and measures it.
+/// Trains every model with every seed, and measures it.   Errors: those of require_measurable and the training.
 inline MemoryCurves train_and_measure(Example& example, TextSettings& settings, const MemorySettings& memory,
                                       const std::vector<TrainingPlan>& models, const CorpusSplit& split,
                                       const std::vector<TokenDocument>& before, const MemoryCurveOptions& options) {
     const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory);
+    require_measurable(settings.corpus, test, options, options.score_from > 0 ? "--largest or --length" : "--length");
     MemoryCurves curves;
     for (Index s = 0; s < settings.seeds; ++s)
         for (const TrainingPlan& plan : models) {
@@ -229,11 +243,6 @@ inline MemoryCurves train_and_measure(Example& example, TextSettings& settings, 
             curves.add(plan.name, measured_curve(model, test, before, options, message(plan.name, ", seed ", seed)));
         }
     return curves;
-}
-
-/// What the intervals of MemoryCurves are over.
-inline const char* intervals_over(const TextSettings& settings) {
-    return settings.seeds >= 3 ? "median and 95 % interval over seeds" : "95 % interval over documents";
 }
 
 /// The curve of a model over memory sizes above 0, as a line of a plot.
@@ -347,7 +356,7 @@ inline void compare_on_own_document(Example& example, TextSettings settings, con
                                     const std::vector<std::pair<std::string, std::string>>& pairs) {
     const std::vector<TrainingPlan> models = chosen_plans(memory, settings, plans);
     const CorpusSplit split = held_out(settings, memory, 0);
-    const std::vector<Index> sizes = memory_ladder(memory.smallest, memory.largest);
+    const std::vector<Index> sizes = memory_sizes(memory);
     const ConditionOf own = reading(MemoryScope::single_document, memory.top_k);
     const MemoryCurveOptions options = curve_options(settings, sizes, {own}, memory.largest);
     const auto deep = std::ranges::count_if(measured_documents(split, memory), [&](const TokenDocument& document) {

@@ -11,15 +11,18 @@
 ///         });
 ///     }
 ///
-/// Exit codes: 0 done, 1 an error (printed as `error: ...`), 2 wrong options, 130 interrupted.
+/// Exit codes: 0 done; 1 an error (printed as `error: ...`), an option's value out of its range among them; 2 an option that is
+/// unknown, cannot be read, or does not go with another; 130 interrupted.
 ///
 /// Read first: support/report.hpp, support/progress.hpp.
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <iostream>
+#include <numeric>
 
-#include "fot/core/blas.hpp"
+#include "fot/core/blas_kernels.hpp"
 #include "fot/train/interrupt.hpp"
 #include "fot/train/replacing_file.hpp"
 #include "progress.hpp"
@@ -66,7 +69,7 @@ class Example {
     }
 
     /// An option whose default is what `target` holds now. Types: numbers, text, or vectors of these. `target` must outlive
-    /// `parse`, which refuses whole numbers below `least` and other numbers that are not finite.
+    /// `parse`, which refuses whole numbers below `least`, other numbers that are not finite, and in a vector a value given twice.
     template <class T>
     void option(const std::string& name, T& target, const std::string& description, Index least = 0) {
         check_later(name, target, least);
@@ -95,9 +98,12 @@ class Example {
         app_.add_flag(name, target, description);
     }
 
+    /// The option --seeds: how many trainings there are of each kind.
+    void add_seeds_option() { option("--seeds", seed_count_, Scaled<Index>{1, 1, 3}, "seeds, beginning with --seed", 1); }
+
     /// Reads the command line, sets the threads, makes the output folder, and prints what runs with which options.
-    /// Errors: ConfigError if a number is out of its range; FileError if the output folder cannot be made; what CLI11 throws for
-    /// wrong options.
+    /// Errors: ConfigError if a value is refused as `option` says; FileError if the output folder cannot be made; what CLI11 throws
+    /// for wrong options.
     void parse() {
         app_.parse(argc_, argv_);
         for (const auto& fill_in : scaled_) fill_in();
@@ -123,6 +129,12 @@ class Example {
 
     const std::string& name() const { return name_; }
     std::uint64_t seed() const { return static_cast<std::uint64_t>(seed_); }
+    /// --seed and those after it, as many as --seeds says; one if the example has no such option.
+    std::vector<std::uint64_t> seeds() const {
+        std::vector<std::uint64_t> list(static_cast<std::size_t>(seed_count_));
+        std::iota(list.begin(), list.end(), seed());
+        return list;
+    }
     std::filesystem::path output() const { return output_; }
     Scale scale() const { return quick_ ? Scale::quick : full_ ? Scale::full : Scale::standard; }
     std::ostream& out() { return out_; }
@@ -140,13 +152,21 @@ class Example {
    private:
     template <class T>
     void check_later(const std::string& name, const T& target, Index least) {
+        checks_.push_back([name, &target, least] { check(name, target, least); });
+    }
+    template <class T>
+    static void check(const std::string& name, const T& value, Index least) {
         if constexpr (std::is_integral_v<T>)
-            checks_.push_back([name, &target, least] {
-                require<ConfigError>(target >= least, name, " ", target, ": expected ", least, " or more");
-            });
+            require<ConfigError>(value >= least, name, " ", value, ": expected ", least, " or more");
         else if constexpr (std::is_floating_point_v<T>)
-            checks_.push_back(
-                [name, &target] { require<ConfigError>(std::isfinite(target), name, " ", target, ": expected a finite number"); });
+            require<ConfigError>(std::isfinite(value), name, " ", value, ": expected a finite number");
+    }
+    template <class T>
+    static void check(const std::string& name, const std::vector<T>& values, Index least) {
+        for (auto value = values.begin(); value != values.end(); ++value) {
+            check(name, *value, least);
+            require<ConfigError>(std::find(values.begin(), value, *value) == value, name, " ", *value, ": given twice");
+        }
     }
     template <class T>
     static std::string shown(const T& value) {
@@ -164,7 +184,7 @@ class Example {
     std::string name_, question_;
     std::ostream& out_;
     CLI::App app_;
-    Index seed_ = 1, threads_ = fot::threads();
+    Index seed_ = 1, seed_count_ = 1, threads_ = fot::threads();
     std::string output_;
     bool quick_ = false, full_ = false;
     std::vector<std::pair<std::string, std::function<std::string()>>> echo_;
@@ -172,29 +192,35 @@ class Example {
     std::optional<Report> report_;
 };
 
-/// Runs `body(example)`, prints the report's end, and turns what is thrown into a message and an exit code.
+/// Runs `body(example)`, prints the report's end, and turns what is thrown into a message and an exit code. What was reported
+/// before an error is printed too.
 template <class Body>
 int run_example(int argc, char** argv, const std::string& question, Body&& body, std::ostream& out = std::cout,
                 std::ostream& errors = std::cerr) {
     const InterruptGuard guard;  // a second Ctrl-C ends the program at once
+    Example example(argc, argv, question, out);
+    int code = 1;
+    std::string problem;
     try {
-        Example example(argc, argv, question, out);
-        try {
-            body(example);
-        } catch (const CLI::ParseError& problem) {
-            return example.command_line().exit(problem, out, errors) == 0 ? 0 : 2;
-        }
-        if (example.parsed()) example.report().finish();
-        return interrupted() ? 130 : 0;
+        body(example);
+        code = interrupted() ? 130 : 0;
+    } catch (const CLI::ParseError& wrong) {
+        code = example.command_line().exit(wrong, out, errors) == 0 ? 0 : 2;
     } catch (const Interrupted& stop) {
-        errors << "interrupted: " << stop.what() << std::endl;
-        return 130;
+        code = 130;
+        problem = message("interrupted: ", stop.what());
     } catch (const std::bad_alloc&) {
-        errors << "error: out of memory" << std::endl;
-    } catch (const std::exception& problem) {
-        errors << "error: " << problem.what() << std::endl;
+        problem = "error: out of memory";
+    } catch (const std::exception& error) {
+        problem = message("error: ", error.what());
     }
-    return 1;
+    if (example.parsed()) example.report().finish();
+    if (!out.flush() && code == 0) {  // a full disk, say
+        code = 1;
+        problem = "error: cannot write the output";
+    }
+    if (!problem.empty()) errors << problem << std::endl;
+    return code;
 }
 
 }  // namespace fot::examples

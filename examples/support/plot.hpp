@@ -24,9 +24,10 @@ extern char** environ;
 namespace fot::examples {
 
 /// How a series is drawn. `guide` is a dashed grey line without marks, for a reference such as 1/d.
-enum class Style { lines, points, dashed, guide };
+enum class Style { lines, guide };
 
-/// One curve. `low` and `high` are empty, or hold an interval for each point (a band around lines, bars on points).
+/// One curve. `low` and `high` are empty, or hold an interval for each point (a band around the line, a bar where there is but
+/// one point).
 struct Series {
     std::string name;
     std::vector<double> x, y, low = {}, high = {};
@@ -59,6 +60,21 @@ inline std::string count_text(Index count) {
     if (count != 0 && count % (Index(1) << 20) == 0) return std::to_string(count >> 20) + "M";
     if (count != 0 && count % (Index(1) << 10) == 0) return std::to_string(count >> 10) + "K";
     return std::to_string(count);
+}
+
+/// Memory sizes: `smallest`, four times that, ... up to `largest`, which is always among them.
+/// Errors: ConfigError unless 1 <= smallest <= largest.
+inline std::vector<Index> memory_ladder(Index smallest, Index largest) {
+    require<ConfigError>(smallest >= 1 && largest >= smallest, "memory sizes from ", smallest, " to ", largest,
+                         ": expected 1 or more, in rising order");
+    std::vector<Index> sizes;
+    Index size = smallest;
+    while (size < largest) {
+        sizes.push_back(size);
+        size = size > largest / 4 ? largest : 4 * size;
+    }
+    sizes.push_back(largest);
+    return sizes;
 }
 
 namespace detail {
@@ -167,12 +183,12 @@ inline std::string plot_command(const std::vector<Series>& all) {
         const std::string colour = " linecolor rgb '" + std::string(colours[coloured % std::size(colours)]) + "'";
         const std::string mark = " pointsize 0.7 pointtype " + std::to_string(marks[coloured % std::size(marks)]);
         const bool again = coloured >= std::size(colours);  // a colour that comes a second time
-        const std::string dashes = series.style == Style::dashed || again ? " dashtype 2" : "";
+        const std::string dashes = again ? " dashtype 2" : "";
         ++coloured;
-        const bool points = series.style == Style::points || series.x.size() == 1, limits = !series.low.empty();
-        if (limits && !points)
+        const bool point = series.x.size() == 1, limits = !series.low.empty();
+        if (limits && !point)
             bands += data + "1:3:4 with filledcurves fillstyle transparent solid 0.16 noborder" + colour + " notitle";
-        if (points)
+        if (point)
             curves += data + (limits ? "1:2:3:4 with yerrorbars linewidth 1.5" : "1:2 with points") + colour + mark + title;
         else if (series.x.size() <= 60)
             curves += data + "1:2 with linespoints linewidth 2" + dashes + colour + mark + title;

@@ -6,6 +6,8 @@
 ///         progress.update(step + 1, "loss " + fixed(loss));
 ///     }
 ///
+/// A loop that goes on where an earlier one stopped gives its first step too: it says nothing of the speed of this one.
+///
 /// It writes to the standard error, so that results can be piped while the bar stays visible.
 #pragma once
 
@@ -34,30 +36,40 @@ inline std::string duration_text(double seconds) {
 class Progress {
    public:
     /// A terminal is redrawn ten times a second at most. A plain line comes after `quiet_seconds` at the earliest, and then with
-    /// the next tenth of the work or after `silent_seconds`, whichever is first;
-    /// the last one comes from `finish`.
+    /// the next tenth of the work or after `silent_seconds`, whichever is first; the last one comes from `finish`.
     static constexpr double redraw_seconds = 0.1, quiet_seconds = 5, silent_seconds = 60;
 
-    /// Progress of `total` units of work (steps, documents, tokens) that is called `what`.   Errors: ConfigError if total < 0.
-    Progress(std::string what, Index total)
-        : Progress(std::move(what), total, std::cerr, ::isatty(STDERR_FILENO) != 0, steady_seconds) {}
+    /// Progress of `total` units of work (steps, documents, tokens) that is called `what`, `begun` of them done before now.
+    /// Errors: ConfigError unless 0 <= begun <= total.
+    Progress(std::string what, Index total, Index begun = 0)
+        : Progress(std::move(what), total, begun, std::cerr, ::isatty(STDERR_FILENO) != 0, steady_seconds) {}
 
     /// The same with its surroundings given: where to write, whether that is a terminal, and a clock.
-    Progress(std::string what, Index total, std::ostream& out, bool terminal, std::function<double()> clock)
+    Progress(std::string what, Index total, Index begun, std::ostream& out, bool terminal, std::function<double()> clock)
         : what_(std::move(what)),
           total_(total),
+          begun_(begun),
+          done_(begun),
+          shown_done_(begun),
           out_(out),
           terminal_(terminal),
           clock_(std::move(clock)),
           start_(clock_()),
           shown_(start_) {
-        require<ConfigError>(total >= 0, "Progress: ", total, " units of work");
+        require<ConfigError>(begun >= 0 && begun <= total, "Progress: ", begun, " of ", total, " units of work");
     }
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
     ~Progress() { finish(); }
 
-    /// `done` units are done (not one more: the count so far). `note` stands behind the numbers, a loss for instance.
+    /// There turn out to be `total` units of work.
+    void expect(Index total) {
+        total_ = total;
+        done_ = std::min(done_, total);
+    }
+
+    /// `done` units are done, those before now included (not one more: the count so far). `note` stands behind the numbers, a loss
+    /// for instance.
     void update(Index done, const std::string& note = "") {
         if (finished_) return;
         done_ = std::clamp<Index>(done, 0, total_);
@@ -97,8 +109,9 @@ class Progress {
         std::string numbers = std::to_string(done_) + "/" + std::to_string(total_);
         if (finished_)
             numbers += "  " + duration_text(elapsed);
-        else if (done_ > 0)
-            numbers += "  " + duration_text(elapsed / share - elapsed) + " left";
+        else if (done_ > begun_)
+            numbers +=
+                "  " + duration_text(elapsed / static_cast<double>(done_ - begun_) * static_cast<double>(total_ - done_)) + " left";
         if (!note_.empty()) numbers += "  " + note_;
         if (terminal_) {
             constexpr Index bar = 24;
@@ -117,7 +130,7 @@ class Progress {
     }
 
     std::string what_, note_;
-    Index total_, done_ = 0, shown_done_ = 0;
+    Index total_, begun_, done_, shown_done_;
     std::ostream& out_;
     bool terminal_, drawn_ = false, finished_ = false;
     std::function<double()> clock_;

@@ -101,8 +101,6 @@ class Report {
    public:
     Report(std::filesystem::path folder, std::ostream& out) : folder_(std::move(folder)), out_(out) {}
 
-    const std::filesystem::path& folder() const { return folder_; }
-
     /// Notes a line `result <name> <value>` for the end. Names are the program's interface to scripts: one word, said once.
     /// Errors: ConfigError if the name is empty, has a space, or is there already.
     template <class Value>
@@ -130,6 +128,7 @@ class Report {
     /// Notes a file that the program wrote into the folder itself.
     void file(const std::string& name) { files_.push_back(name); }
 
+    /// Prints what was noted since the last `finish`.
     void finish() {
         if (!files_.empty()) out_ << "\n";
         for (const std::string& name : files_) out_ << "written: " << (folder_ / name).string() << "\n";

@@ -3,10 +3,8 @@
 /// A model learns to look something up when the place to look is near: short windows, few things to tell apart. Once it does,
 /// longer windows take it a few steps each. So a training goes through stages, each left when the task's accuracy is high enough.
 ///
-/// Read first: support/options.hpp.   Read next: passkey.cpp, few_shot.cpp.
+/// Read first: support/kept_training.hpp.   Read next: passkey.cpp, few_shot.cpp.
 #pragma once
-
-#include <optional>
 
 #include "fot/data/documents.hpp"
 #include "fot/measure/intervals.hpp"
@@ -14,8 +12,7 @@
 #include "fot/model/long_llama_training.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/muon.hpp"
-#include "fot/train/trainer.hpp"
-#include "options.hpp"
+#include "kept_training.hpp"
 
 namespace fot::examples {
 
@@ -33,10 +30,11 @@ inline LongLlamaConfig small_llama(Index window) {
 
 /// One training. `windows` of a document: the last is trained on, the others are its previous contexts, seen by crossbatch.
 struct StagedTraining {
-    std::string name;  ///< in the progress line and the checkpoint's name
+    std::string name;  ///< in the progress line and, with the steps, in the checkpoint's name
     Index windows = 1;
     std::vector<LengthAndBatch> stages;     ///< the last one stays
     Index curriculum_steps = 0, steps = 0;  ///< the most that the stages before the last take of the steps; all steps
+    Index steps_before = 0;                 ///< of the training that this one continues; in the checkpoint's name too
     double rate = 0.4;                      ///< factor on the optimiser's learning rates
     Metadata settings = {};                 ///< a checkpoint of other settings is refused
 };
@@ -83,32 +81,31 @@ void train_in_stages(Example& example, const StagedTraining& training, double ac
     Random random(seed + 1000);
     Muon<float> optimizer(model.parameters(), {});
     const LearningRate rate = LearningRate::linear_decay(training.rate, 40, training.steps);
-    std::optional<examples::Progress> bar;  // none where everything is kept already
-    const std::filesystem::path checkpoint = example.output() / message(training.name, "_seed", seed, ".safetensors");
     std::string stage_text;
     for (const LengthAndBatch& each : training.stages) stage_text += message(each.batch, " x ", each.length, ", ");
+    const std::string after = training.steps_before > 0 ? message("_after_", training.steps_before) : "";
     Metadata metadata = training.settings;
     metadata.insert(
         {{"program", example.name()},
          {"model", training.name},
          {"seed", message(seed)},
          {"stages", message(stage_text, training.curriculum_steps, " of ", training.steps, " steps, accuracy ", accuracy)}});
-    Trainer<float> trainer(model.parameters(), optimizer,
-                           {.steps = training.steps,
-                            .learning_rate = [&](Index step) { return rate.at(step); },
-                            .checkpoint = checkpoint,
-                            .checkpoint_every_seconds = 60,
-                            .metadata = metadata,
-                            .progress =
-                                [&](const fot::Progress& at) {
-                                    if (!bar) bar.emplace(message("train ", training.name, ", seed ", seed), training.steps);
-                                    bar->update(at.steps_done, message("windows of ", lengths.current().length, ", loss ",
-                                                                       fixed(at.loss), ", predicted ", fixed(*at.accuracy, 2)));
-                                }});
-    trainer.keep("batches", random);
-    trainer.keep("lengths", lengths);
-    trainer.resume();
-    const TrainingOutcome outcome = trainer.run([&](Index step) {
+    const KeptTraining kept{
+        .what = message("train ", training.name, ", seed ", seed),
+        .steps = training.steps,
+        .learning_rate = [&](Index step) { return rate.at(step); },
+        .checkpoint = example.output() / message(training.name, "_", training.steps, "steps", after, "_seed", seed, ".safetensors"),
+        .metadata = metadata,
+        .show =
+            [&](Progress& bar, const TrainingProgress& at) {
+                bar.update(at.steps_done, message("windows of ", lengths.current().length, ", loss ", fixed(at.loss),
+                                                  ", predicted ", fixed(*at.accuracy, 2)));
+            }};
+    const auto keep = [&](Trainer<float>& trainer) {
+        trainer.keep("batches", random);
+        trainer.keep("lengths", lengths);
+    };
+    train_and_keep(kept, model.parameters(), optimizer, keep, [&](Index step) {
         const LengthAndBatch at = lengths.next(step, random);
         const StagedBatch drawn = draw(lengths.state().stage, at, random);
         const ContextBatch<float> batch = document_contexts<float>(
@@ -123,8 +120,6 @@ void train_in_stages(Example& example, const StagedTraining& training, double ac
         lengths.observe(predicted);
         return StepResult{.loss = static_cast<double>(loss.value()(0)), .accuracy = predicted, .tokens = at.batch * at.length};
     });
-    if (outcome == TrainingOutcome::interrupted)
-        throw Interrupted(message("training is kept in ", checkpoint.string(), "; the same command goes on from there"));
 }
 
 }  // namespace fot::examples

@@ -42,9 +42,17 @@ TEST_CASE("what is kept is not trained again, nor taken for another training") {
     const TemporaryFolder folder;
     drawn(folder, three_stages, 0);
     CHECK(drawn(folder, three_stages, 0).empty());
-    StagedTraining longer = three_stages;
-    longer.steps = 6;
-    CHECK_THROWS_WITH_AS(drawn(folder, longer, 0), doctest::Contains("'stages' is '3 x 4, 2 x 6, 1 x 8, 3 of 5 steps, accuracy 0'"),
+    StagedTraining longer = three_stages, after = three_stages;
+    longer.steps = 6;  // has a file of its own
+    CHECK(drawn(folder, longer, 0).size() == 6);
+    after.steps_before = 7;  // and so has this
+    CHECK(drawn(folder, after, 0).size() == 5);
+    for (const char* name :
+         {"three_5steps_seed1.safetensors", "three_6steps_seed1.safetensors", "three_5steps_after_7_seed1.safetensors"})
+        CHECK(std::filesystem::exists(folder / name));
+    CHECK_THROWS_WITH_AS(drawn(folder, three_stages, 0.5),
+                         doctest::Contains("'stages' is '3 x 4, 2 x 6, 1 x 8, 3 of 5 steps, accuracy 0', expected '3 x 4, 2 x 6, "
+                                           "1 x 8, 3 of 5 steps, accuracy 0.5' (another --output keeps both)"),
                          ConfigError);
     StagedTraining one = three_stages;
     one.stages.resize(1);

@@ -191,7 +191,7 @@ TEST_CASE("piped progress is a few plain lines") {
     std::ostringstream out;
     double now = 0;
     {
-        Progress progress("training", 1000, out, false, [&] { return now; });
+        Progress progress("training", 1000, 0, out, false, [&] { return now; });
         for (Index step = 1; step <= 1000; ++step) {
             now = 0.1 * static_cast<double>(step);
             progress.update(step, "loss 2");
@@ -208,11 +208,11 @@ TEST_CASE("a fast loop prints one plain line, a slow one gives a sign of life") 
     std::ostringstream fast, slow;
     double now = 0;
     {
-        Progress progress("fast", 10, fast, false, [&] { return now; });
+        Progress progress("fast", 10, 0, fast, false, [&] { return now; });
         for (Index i = 1; i <= 10; ++i) progress.update(i);
     }
     CHECK(fast.str() == "fast  100 %  10/10  0:00\n");
-    Progress progress("slow", 1000, slow, false, [&] { return now; });
+    Progress progress("slow", 1000, 0, slow, false, [&] { return now; });
     for (Index i = 1; i <= 10; ++i) {
         now += 30;
         progress.update(i);
@@ -224,7 +224,7 @@ TEST_CASE("a fast loop prints one plain line, a slow one gives a sign of life") 
 TEST_CASE("on a terminal a bar is redrawn in place and ends its line") {
     std::ostringstream out;
     double now = 0;
-    Progress progress("search", 4, out, true, [&] { return now; });
+    Progress progress("search", 4, 0, out, true, [&] { return now; });
     progress.update(0);
     progress.update(1);  // too soon to be drawn
     now = 2;
@@ -235,10 +235,34 @@ TEST_CASE("on a terminal a bar is redrawn in place and ends its line") {
     progress.update(3);
     CHECK(out.str().back() == '\n');
     CHECK(out.str().find("50 %  2/4  0:02  note\x1b[K\n") != std::string::npos);
-    CHECK_THROWS_WITH_AS(Progress("x", -1), "Progress: -1 units of work", ConfigError);
-    Progress nothing("nothing", 0, out, true, [&] { return now; });
+    CHECK_THROWS_WITH_AS(Progress("x", -1), "Progress: 0 of -1 units of work", ConfigError);
+    CHECK_THROWS_WITH_AS(Progress("x", 3, 4), "Progress: 4 of 3 units of work", ConfigError);
+    Progress nothing("nothing", 0, 0, out, true, [&] { return now; });
     nothing.finish();
     CHECK(out.str().find("nothing [########################] 100 %  0/0") != std::string::npos);
+}
+
+TEST_CASE("the time left is told by what was done since the beginning, not before, and by what there turns out to be") {
+    std::ostringstream out;
+    double now = 0;
+    {
+        Progress progress("training", 1000, 900, out, false, [&] { return now; });
+        now = 10;
+        progress.update(1000 - 80);
+        now = 70;  // a sign of life
+        progress.update(1000 - 60);
+        progress.expect(950);
+        now = 140;
+        progress.update(945);
+    }
+    CHECK(out.str() ==
+          "training  94 %  940/1000  1:45 left\n"
+          "training  99 %  945/950  0:16 left\n"
+          "training  99 %  945/950  2:20\n");
+    Progress fewer("fewer", 10, 8, out, false, [&] { return now; });
+    fewer.expect(4);
+    fewer.finish();
+    CHECK(out.str().ends_with("fewer  100 %  4/4  0:00\n"));
 }
 
 TEST_CASE("an example echoes its options and ends with its results") {
@@ -327,15 +351,87 @@ TEST_CASE("what an example throws becomes a message and an exit code") {
     CHECK(no_folder.errors.str().find("cannot make this folder") != std::string::npos);
 }
 
+TEST_CASE("what was reported before an error or Ctrl-C is printed too") {
+    const TemporaryFolder folder;
+    const auto failing = [&](auto&& fail) {
+        return Run({"--output", folder.path()}, [&](Example& example) {
+            example.parse();
+            example.report().result("loss", 0.25);
+            fail();
+        });
+    };
+    const Run failed = failing([] { throw DataError("document 3 is empty"); });
+    CHECK(failed.code == 1);
+    CHECK(failed.out.str().ends_with("\n\nresult loss 0.25\n"));
+    CHECK(failed.errors.str() == "error: document 3 is empty\n");
+    const Run stopped = failing([] { throw Interrupted("go on"); });
+    CHECK(stopped.code == 130);
+    CHECK(stopped.out.str().ends_with("\n\nresult loss 0.25\n"));
+}
+
+TEST_CASE("output that cannot be written is an error") {
+    const TemporaryFolder folder;
+    const auto onto_a_full_disk = [](Example& example) {
+        example.out().setstate(std::ios::badbit);
+        example.parse();
+    };
+    const Run full({"--output", folder.path()}, onto_a_full_disk);
+    CHECK(full.code == 1);
+    CHECK(full.errors.str() == "error: cannot write the output\n");
+    CHECK(Run({"--help"}, onto_a_full_disk).code == 1);
+}
+
+TEST_CASE("every value of a list is checked, and none may come twice") {
+    const auto errors = [](const std::vector<std::string>& words) {
+        return Run(words,
+                   [](Example& example) {
+                       std::vector<Index> sizes{1};
+                       std::vector<double> rates{0.5};
+                       std::vector<std::string> models{"base"};
+                       example.option("--sizes", sizes, "sizes", 1);
+                       example.option("--rates", rates, "rates");
+                       example.option("--models", models, "models");
+                       example.parse();
+                   })
+            .errors.str();
+    };
+    CHECK(errors({"--sizes", "2", "0"}) == "error: --sizes 0: expected 1 or more\n");
+    CHECK(errors({"--sizes", "2", "3", "2"}) == "error: --sizes 2: given twice\n");
+    CHECK(errors({"--rates", "1", "inf"}) == "error: --rates inf: expected a finite number\n");
+    CHECK(errors({"--models", "base", "base"}) == "error: --models base: given twice\n");
+}
+
+TEST_CASE("seeds begin with --seed, and --full has three") {
+    const TemporaryFolder folder;
+    std::vector<std::uint64_t> seeds;
+    const auto run = [&](std::vector<std::string> words, bool with_option) {
+        words.insert(words.end(), {"--output", folder.path()});
+        return Run(words, [&](Example& example) {
+            if (with_option) example.add_seeds_option();
+            example.parse();
+            seeds = example.seeds();
+        });
+    };
+    CHECK(run({"--seed", "7"}, true).code == 0);
+    CHECK(seeds == std::vector<std::uint64_t>{7});
+    run({"--seed", "7", "--seeds", "2"}, true);
+    CHECK(seeds == std::vector<std::uint64_t>{7, 8});
+    run({"--full"}, true);
+    CHECK(seeds == std::vector<std::uint64_t>{1, 2, 3});
+    run({"--full"}, false);
+    CHECK(seeds == std::vector<std::uint64_t>{1});
+    CHECK(run({"--seeds", "0"}, true).errors.str() == "error: --seeds 0: expected 1 or more\n");
+}
+
 TEST_CASE("Ctrl-C is seen by the loop and gives exit code 130") {
     const Run stopped({}, [](Example&) {
         stop_if_interrupted();
         CHECK_FALSE(interrupted());
         std::raise(SIGINT);
         CHECK(interrupted());
-        stop_if_interrupted("go on with --checkpoint model.safetensors");
+        stop_if_interrupted("the same command goes on");
     });
     CHECK(stopped.code == 130);
-    CHECK(stopped.errors.str() == "interrupted: go on with --checkpoint model.safetensors\n");
+    CHECK(stopped.errors.str() == "interrupted: the same command goes on\n");
     std::signal(SIGINT, SIG_DFL);
 }

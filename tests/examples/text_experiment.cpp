@@ -28,10 +28,43 @@ const std::vector<Document> two_documents{{"first", "the first of two documents,
 
 /// What a plan trains to in a folder, as a program started anew each time.
 Transformer<float> trained(const TemporaryFolder& folder, const TrainingPlan& plan,
-                           const std::vector<Document>& documents = two_documents) {
+                           const std::vector<Document>& documents = two_documents, TextSettings settings = small_settings()) {
     ExampleIn in(folder);
-    TextSettings settings = small_settings();
     return trained_text_model(in.example, settings, plan, byte_documents(documents), 1);
+}
+
+/// A corpus of thirty short and thirty long documents, with a word of their own each.
+std::string write_corpus(const TemporaryFolder& folder, const std::string& name, const std::string& word = "word") {
+    for (int i = 0; i < 60; ++i) {
+        std::string text;
+        while (text.size() < (i % 2 == 0 ? 400 : 20000)) text += message(word, i, i % 7 == 0 ? "\n" : " ");
+        folder.write(message(name, "/", i), text);
+    }
+    return (folder / name).string();
+}
+
+std::vector<std::string> names(const std::vector<Document>& documents) {
+    std::vector<std::string> list;
+    for (const Document& document : documents) list.push_back(document.name);
+    std::ranges::sort(list);
+    return list;
+}
+
+std::vector<std::string> common(const std::vector<Document>& a, const std::vector<Document>& b) {
+    const std::vector<std::string> of_a = names(a), of_b = names(b);
+    std::vector<std::string> list;
+    std::ranges::set_intersection(of_a, of_b, std::back_inserter(list));
+    return list;
+}
+
+/// How a program that splits shorter documents too trains on the long ones of a corpus; the file of the model.
+std::string train_on_another_split(const TemporaryFolder& folder, const std::string& corpus, const std::string& from = {}) {
+    TextSettings settings = small_settings();
+    settings.corpus = corpus;
+    settings.split_from = 300;
+    trained(folder, {.name = "other", .phases = {{{.name = "other"}, 2}}, .from = from}, load_split(settings).train, settings);
+    const std::string before = from.empty() ? "" : std::filesystem::path(from).stem().string() + "_then_";
+    return (folder / message(before, "other_2steps_seed1.safetensors")).string();
 }
 
 bool same_weights(Transformer<float>& a, Transformer<float>& b) {
@@ -50,10 +83,117 @@ TEST_CASE("a trained text model is kept, and not trained again") {
     const TrainingPlan plan = plans_of({standard}, 2)[0];
     Transformer<float> first = trained(folder, plan);
     REQUIRE(std::filesystem::exists(folder / "standard_2steps_seed1.safetensors"));
-    // Other text would end elsewhere: what comes back is what was kept.
-    const std::vector<Document> others{{"third", "something else, of the same length"}, {"fourth", "and again something else"}};
-    Transformer<float> again = trained(folder, plan, others);
+    const auto written = std::filesystem::last_write_time(folder / "standard_2steps_seed1.safetensors");
+    Transformer<float> again = trained(folder, plan);
     CHECK(same_weights(first, again));
+    CHECK(std::filesystem::last_write_time(folder / "standard_2steps_seed1.safetensors") == written);
+}
+
+TEST_CASE("a kept model of other text is refused: what it has seen might be measured") {
+    const TemporaryFolder folder;
+    const TrainingPlan plan = plans_of({standard}, 2)[0];
+    trained(folder, plan);
+    std::vector<Document> others = two_documents;
+    others[1].text.back() = '!';
+    CHECK_THROWS_WITH_AS(trained(folder, plan, others),
+                         doctest::Contains(message("metadata 'text' is '", fingerprint(byte_documents(two_documents)),
+                                                   "', expected '", fingerprint(byte_documents(others)))
+                                               .c_str()),
+                         ConfigError);
+    TextSettings settings = small_settings();
+    settings.split_from = 300;
+    CHECK_THROWS_WITH_AS(trained(folder, plan, two_documents, settings),
+                         doctest::Contains("metadata 'split_from' is '20000', expected '300'"), ConfigError);
+    // Of two trainings each is tied to its own text.
+    const TrainingPlan both{.name = "both", .phases = {{standard, 2}, {{.name = "again"}, 1}}};
+    trained(folder, both);
+    const std::vector<TokenDocument> documents = byte_documents(others);
+    TrainingPlan again = both;
+    again.phases[1].documents = &documents;
+    CHECK_THROWS_WITH_AS(trained(folder, again), doctest::Contains("metadata 'text'"), ConfigError);
+}
+
+TEST_CASE("a model is measured on what it has not seen, whichever program has trained it") {
+    const TemporaryFolder folder;
+    TextSettings settings = small_settings();
+    settings.corpus = write_corpus(folder, "text");
+    MemorySettings memory{.checkpoint = train_on_another_split(folder, settings.corpus)};
+    TextSettings of_training = settings;
+    of_training.split_from = 300;
+    const CorpusSplit seen = load_split(of_training);
+    CHECK_FALSE(common(load_split(settings).test, seen.train).empty());  // what would go wrong
+    const CorpusSplit measured = held_out(settings, memory, 0);
+    CHECK(names(measured.test) == names(seen.test));
+    CHECK(common(measured.test, seen.train).empty());
+    for (const Document& document : measured.test) CHECK(document.text.size() >= 20000);
+    memory.checkpoint.clear();
+    CHECK(names(held_out(settings, memory, 0).test) == names(load_split(settings).test));
+}
+
+TEST_CASE("a model that was continued on another corpus has seen both") {
+    const TemporaryFolder folder;
+    const std::string first = write_corpus(folder, "first", "one"), second = write_corpus(folder, "second", "two");
+    TextSettings settings = small_settings();
+    settings.corpus = first;
+    trained(folder, plans_of({standard}, 2)[0], load_split(settings).train, settings);
+    const std::string before = (folder / "standard_2steps_seed1.safetensors").string(),
+                      after = train_on_another_split(folder, second, before), last = train_on_another_split(folder, second, after);
+    const std::vector<TrainedOn> seen = trained_on(last);
+    REQUIRE(seen.size() == 3);
+    CHECK(seen[0].corpus == second);
+    CHECK(seen[0].split_from == 300);
+    CHECK(seen[1].corpus == second);
+    CHECK(seen[2].corpus == first);
+    CHECK(seen[2].split_from == 20000);
+    CHECK(seen[2].text == fingerprint(byte_documents(load_split(settings).train)));
+    CHECK(names(held_out(settings, {.checkpoint = last}, 0).test) == names(load_split(settings).test));
+}
+
+TEST_CASE("a model is not continued, nor measured, where some of what it has seen could be measured") {
+    const TemporaryFolder folder;
+    TextSettings settings = small_settings();
+    settings.corpus = write_corpus(folder, "text");
+    trained(folder, plans_of({standard}, 2)[0], load_split(settings).train, settings);
+    const std::string file = (folder / "standard_2steps_seed1.safetensors").string();
+    require_unseen(file, settings, split_corpus(settings));
+    TextSettings other = settings;
+    other.split_from = 300;
+    CHECK_THROWS_WITH_AS(require_unseen(file, other, split_corpus(other)),
+                         message(file, ": was trained on ", settings.corpus,
+                                 " split from documents of 20000 bytes on, here it is split from those of 300 on: some of what it "
+                                 "has seen would be measured. Take another --corpus, or a model of this program")
+                             .c_str(),
+                         ConfigError);
+    const std::string of_program = train_on_another_split(folder, settings.corpus);
+    require_unseen(of_program, other, split_corpus(other));
+    write_corpus(folder, "text", "changed");
+    for (const std::string& each : {file, of_program})
+        CHECK_THROWS_WITH_AS(held_out(settings, {.checkpoint = each}, 0), doctest::Contains("was trained on other text than the"),
+                             ConfigError);
+}
+
+TEST_CASE("a file that does not say how its corpus was split has the usual split") {
+    const TemporaryFolder folder;
+    Random random(1);
+    TextSettings settings = small_settings();
+    Transformer<float> model = new_text_model(settings, random);
+    save_weights(folder / "old.safetensors", model.parameters(), {{"corpus", "boost"}});
+    const std::vector<TrainedOn> seen = trained_on(folder / "old.safetensors");
+    REQUIRE(seen.size() == 1);
+    CHECK(seen[0].corpus == "boost");
+    CHECK(seen[0].split_from == shortest_document);
+    CHECK(seen[0].text.empty());
+    save_weights(folder / "odd.safetensors", model.parameters(), {{"corpus", "boost"}, {"split_from", "long"}});
+    CHECK_THROWS_WITH_AS(trained_on(folder / "odd.safetensors"), doctest::Contains("its split_from is 'long', expected a number"),
+                         FileError);
+}
+
+TEST_CASE("a split without long test documents is refused") {
+    CorpusSplit split;
+    split.test = {{"short", std::string(19999, 'x')}, {"long", std::string(20000, 'x')}};
+    CHECK(names(without_short_documents(split).test) == std::vector<std::string>{"long"});
+    split.test.pop_back();
+    CHECK_THROWS_WITH_AS(without_short_documents(split), "none of the test documents has 20000 bytes or more", DataError);
 }
 
 TEST_CASE("a kept model of other settings is refused, not taken for this one") {
@@ -86,6 +226,17 @@ TEST_CASE("a stored model is found again by its file alone") {
     CHECK(same_weights(model, stored));
     CHECK(settings.width == 8);
     CHECK(settings.layers == 2);
+}
+
+TEST_CASE("a stored model with queries and keys of any length is read as such") {
+    const TemporaryFolder folder;
+    TextSettings unnormalized = small_settings(), settings;
+    unnormalized.unnormalized_heads = true;
+    Transformer<float> model = trained(folder, plans_of({standard}, 2)[0], two_documents, unnormalized);
+    Transformer<float> stored = stored_text_model(folder / "standard_2steps_seed1.safetensors", settings);
+    CHECK(settings.unnormalized_heads);
+    CHECK_FALSE(stored.config().normalized_heads);
+    CHECK(same_weights(model, stored));
 }
 
 TEST_CASE("a file that is no model of these programs is refused") {
@@ -150,6 +301,32 @@ TEST_CASE("--only takes plans by name, in their order") {
     CHECK(chosen[1].name == "c");
     memory.only = {"d"};
     CHECK_THROWS_WITH_AS(chosen_plans(memory, settings, plans), "--only d: expected one of a b c", ConfigError);
+    plans[2].name = "a";
+    settings.contexts = 1;
+    CHECK_THROWS_WITH_AS(chosen_plans(memory, settings, plans), "--contexts 1 makes two models called a: expected another number",
+                         ConfigError);
+}
+
+TEST_CASE("what no document is long enough for is refused before anything is trained") {
+    const std::vector<TokenDocument> documents{{.source = "", .tokens = std::vector<std::int32_t>(20)},
+                                               {.source = "", .tokens = std::vector<std::int32_t>(25)}};
+    MemoryCurveOptions options{.conditions = {}, .window = 8, .scored_windows = 2, .score_from = 16};
+    require_measurable("text", documents, options);
+    options.score_from = 17;
+    CHECK_THROWS_WITH_AS(require_measurable("text", documents, options),
+                         "text: the longest of 2 documents to be measured has 25 bytes, expected a whole window of 8 and one byte "
+                         "more from byte 17 on (a larger --longest, or a smaller --length)",
+                         DataError);
+    const TemporaryFolder folder;
+    ExampleIn in(folder);
+    TextSettings settings = small_settings();
+    settings.seeds = 1;
+    CorpusSplit split;
+    split.train = split.test = two_documents;
+    options.score_from = 64;
+    CHECK_THROWS_WITH_AS(train_and_measure(in.example, settings, {}, plans_of({standard}, 2), split, {}, options),
+                         doctest::Contains("a smaller --largest or --length)"), DataError);
+    CHECK(folder.entries() == 0);
 }
 
 TEST_CASE("a checkpoint is measured once, whatever the number of seeds, and on all documents of another corpus") {
@@ -198,9 +375,13 @@ TEST_CASE("what fills the memory first are the last validation documents, and th
 }
 
 TEST_CASE("memory sizes are four times as large each, and end with the largest") {
-    CHECK(memory_ladder(2, 33) == std::vector<Index>{0, 2, 8, 32, 33});
-    CHECK(memory_ladder(2, 2) == std::vector<Index>{0, 2});
+    CHECK(memory_ladder(2, 33) == std::vector<Index>{2, 8, 32, 33});
+    CHECK(memory_ladder(2, 32) == std::vector<Index>{2, 8, 32});
+    CHECK(memory_ladder(2, 2) == std::vector<Index>{2});
+    constexpr Index most = std::numeric_limits<Index>::max();
+    CHECK(memory_ladder(most / 2, most) == std::vector<Index>{most / 2, most});
     CHECK_THROWS_WITH_AS(memory_ladder(4, 2), "memory sizes from 4 to 2: expected 1 or more, in rising order", ConfigError);
+    CHECK(memory_sizes({.smallest = 2, .largest = 8}) == std::vector<Index>{0, 2, 8});
 }
 
 TEST_CASE("the own share of a memory") {

@@ -1,0 +1,38 @@
+#include "../../examples/support/positive_mass_experiment.hpp"
+
+#include <doctest/doctest.h>
+
+#include "example_in.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+using fot::testing::ExampleIn;
+using fot::testing::TemporaryFolder;
+
+TEST_CASE("r_d goes into a plot, a file with each seed, and result lines") {
+    const TemporaryFolder folder;
+    ExampleIn in(folder);
+    // The own context has a quarter, with the next seed half, of the attention to two.
+    const auto mass = [](double share) {
+        PositiveMass of_seed({1, 2});
+        Tensor<double, 4> log_mass = empty<double, 4>({1, 1, 1, 2});
+        log_mass(0, 0, 0, 0) = std::log(share);
+        log_mass(0, 0, 0, 1) = std::log(1 - share);
+        for (int document = 0; document < 2; ++document) of_seed.add(log_mass);  // alike: an interval of no width
+        return of_seed;
+    };
+    const PositiveMasses measured{{"a", {mass(0.25), mass(0.5)}}};
+    const std::vector<Estimate> estimates = positive_mass_estimates(measured.at("a"));
+    REQUIRE(estimates.size() == 2);
+    CHECK(estimates[0].value == doctest::Approx(1));
+    CHECK(estimates[1].value == doctest::Approx(0.375));
+    CHECK(estimates[1].interval.low == doctest::Approx(0.25));
+    CHECK(estimates[1].interval.high == doctest::Approx(0.5));
+    report_positive_mass(in.example, {{.name = "a", .phases = {}}}, measured, "Attention");
+    in.example.report().finish();
+    CHECK(in.out.str().find("result positive_mass.a.1 1\nresult positive_mass.a.2 0.375\n") != std::string::npos);
+    const std::string csv = read_text(folder / "positive_mass_by_seed.csv");
+    CHECK(csv.starts_with("model,seed,d,positive_mass,low,high\na,1,1,"));
+    CHECK(csv.find("\na,2,2,0.5") != std::string::npos);
+    CHECK(std::ranges::count(csv, '\n') == 5);
+}
