@@ -1,8 +1,10 @@
-// The fused operations of attention/, memory/ and loss/ beside their definitions, number by number.
+// The fused operations of attention/ and loss/ beside their definitions, number by number.
+#include "fot/attention/causal_attention.hpp"
+#include "fot/attention/context_mass.hpp"
 #include "fot/attention/crossbatch_attention.hpp"
+#include "fot/attention/gate.hpp"
 #include "fot/attention/memory_attention.hpp"
 #include "fot/loss/contrastive_loss.hpp"
-#include "fot/memory/exact_search.hpp"
 #include "support/agreement.hpp"
 
 using namespace fot;
@@ -81,22 +83,42 @@ std::tuple<Scalars<4>, Scalars<3>> attend(const Scalars<4>& q, Index value_width
     return {o, log_sum_exp};
 }
 
+/// Attention to contexts, composed.
+std::tuple<Scalars<4>, Scalars<3>> attend_to_contexts(const Scalars<4>& q, const Scalars<4>& context_k, const Scalars<4>& context_v,
+                                                      const ContextTable& table, double scale) {
+    const Index group = q.shape[2] / context_k.shape[2];
+    return attend(q, context_v.shape[3], [&](Seen& seen, Index b, Index t, Index h) {
+        for (const Index c : table.contexts[static_cast<std::size_t>(b)])
+            for (Index u = 0; u < context_k.shape[1]; ++u)
+                seen.add(score(q, b, t, h, context_k, c, u, h / group, scale), value(context_v, c, u, h / group));
+    });
+}
+
+/// Attention of T queries to themselves and what came before, composed.
+std::tuple<Scalars<4>, Scalars<3>> attend_causally(const Scalars<4>& q, const Scalars<4>& k, const Scalars<4>& v, double scale) {
+    const Index group = q.shape[2] / k.shape[2];
+    return attend(q, v.shape[3], [&](Seen& seen, Index b, Index t, Index h) {
+        for (Index u = 0; u <= t; ++u) seen.add(score(q, b, t, h, k, b, u, h / group, scale), value(v, b, u, h / group));
+    });
+}
+
 std::tuple<Variable<double, 4>, Variable<double, 3>> both(const Attention<double>& attention) {
     return {attention.o, attention.log_sum_exp};
 }
 
-/// Sizes of a case: grouped queries, values of another width than keys.
+/// Sizes of a case: grouped queries, values of another width than keys. A large one has about as many queries as a tile and as many
+/// keys as a block, some more or some fewer.
 struct Sizes {
-    explicit Sizes(Random& random)
-        : entries(up_to(3, random)),
-          queries(up_to(6, random)),
-          keys(queries + random.below(4)),
-          key_heads(up_to(2, random)),
-          group(up_to(2, random)),
-          width(up_to(5, random)),
-          value_width(up_to(5, random)),
-          sources(2 + random.below(4)),
-          rows(up_to(5, random)),
+    explicit Sizes(Random& random, bool large = false)
+        : entries(large ? 1 : up_to(3, random)),
+          queries(large ? 62 + random.below(6) : up_to(6, random)),
+          keys(queries + (large ? 190 : 0) + random.below(4)),
+          key_heads(large ? 1 : up_to(2, random)),
+          group(large ? 1 : up_to(2, random)),
+          width(up_to(large ? 2 : 5, random)),
+          value_width(up_to(large ? 2 : 5, random)),
+          sources(2 + random.below(large ? 1 : 4)),
+          rows(large ? 252 + random.below(8) : up_to(5, random)),
           scale(0.25 + random.uniform()) {}
     Index entries, queries, keys, key_heads, group, width, value_width, sources, rows;
     double scale;
@@ -105,8 +127,8 @@ struct Sizes {
 }  // namespace
 
 TEST_CASE("crossbatch attention agrees with one softmax over all that a query sees") {
-    each_case([](Random& random) {
-        const Sizes s(random);
+    each_case([](Random& random, bool large) {
+        const Sizes s(random, large);
         const ContextTable table = random_table(s.entries, s.sources, 0, random);
         const auto q = normal_variable<4>({s.entries, s.queries, s.key_heads * s.group, s.width}, random),
                    k = normal_variable<4>({s.entries, s.keys, s.key_heads, s.width}, random),
@@ -117,6 +139,7 @@ TEST_CASE("crossbatch attention agrees with one softmax over all that a query se
         options.causal = random.below(4) > 0;
         if (random.below(2) == 0)
             for (Index t = 0; t < s.queries; ++t) options.query_positions.push_back(random.below(s.keys));
+        if (random.below(3) == 0) options.local_bias = normal_tensor<double, 3>({s.entries, s.queries, s.keys}, 1, random);
         return disagreement(
             [&](Tape& tape) { return both(crossbatch_attention(tape, q, k, v, context_k, context_v, table, options)); },
             [&](const Scalars<4>& q_in, const Scalars<4>& k_in, const Scalars<4>& v_in, const Scalars<4>& ck,
@@ -126,7 +149,9 @@ TEST_CASE("crossbatch attention agrees with one softmax over all that a query se
                                                              ? s.keys - s.queries + t
                                                              : options.query_positions[static_cast<std::size_t>(t)];
                     for (Index u = 0; u < (options.causal ? place + 1 : s.keys); ++u)
-                        seen.add(score(q_in, b, t, h, k_in, b, u, g, s.scale), value(v_in, b, u, g));
+                        seen.add(score(q_in, b, t, h, k_in, b, u, g, s.scale) +
+                                     (options.local_bias.size() ? options.local_bias(b, t, u) : 0.0),
+                                 value(v_in, b, u, g));
                     for (const Index c : table.contexts[static_cast<std::size_t>(b)])
                         for (Index u = 0; u < s.rows; ++u) seen.add(score(q_in, b, t, h, ck, c, u, g, s.scale), value(cv, c, u, g));
                 });
@@ -136,20 +161,15 @@ TEST_CASE("crossbatch attention agrees with one softmax over all that a query se
 }
 
 TEST_CASE("attention to contexts alone agrees with a softmax over them") {
-    each_case([](Random& random) {
-        const Sizes s(random);
+    each_case([](Random& random, bool large) {
+        const Sizes s(random, large);
         const ContextTable table = random_table(s.entries, s.sources, 0, random);
         const auto q = normal_variable<4>({s.entries, s.queries, s.key_heads * s.group, s.width}, random),
                    context_k = normal_variable<4>({s.sources, s.rows, s.key_heads, s.width}, random),
                    context_v = normal_variable<4>({s.sources, s.rows, s.key_heads, s.value_width}, random);
         return disagreement([&](Tape& tape) { return both(context_attention(tape, q, context_k, context_v, table, s.scale)); },
                             [&](const Scalars<4>& q_in, const Scalars<4>& ck, const Scalars<4>& cv) {
-                                return attend(q_in, s.value_width, [&](Seen& seen, Index b, Index t, Index h) {
-                                    for (const Index c : table.contexts[static_cast<std::size_t>(b)])
-                                        for (Index u = 0; u < s.rows; ++u)
-                                            seen.add(score(q_in, b, t, h, ck, c, u, h / s.group, s.scale),
-                                                     value(cv, c, u, h / s.group));
-                                });
+                                return attend_to_contexts(q_in, ck, cv, table, s.scale);
                             },
                             q, context_k, context_v);
     });
@@ -207,9 +227,111 @@ TEST_CASE("the learned gate agrees with its definition") {
     });
 }
 
-TEST_CASE("the contrastive loss agrees with its definition, against all negatives and against the hardest") {
+TEST_CASE("the gate of two attentions agrees with its definition, and where nothing is remembered it is the local one") {
     each_case([](Random& random) {
         const Sizes s(random);
+        const ContextTable table = random_table(s.entries, s.sources, 0, random);  // with empty lists
+        const Index heads = s.key_heads * s.group;
+        const auto q = normal_variable<4>({s.entries, s.queries, heads, s.width}, random),
+                   k = normal_variable<4>({s.entries, s.queries, s.key_heads, s.width}, random),
+                   v = normal_variable<4>({s.entries, s.queries, s.key_heads, s.value_width}, random),
+                   context_k = normal_variable<4>({s.sources, s.rows, s.key_heads, s.width}, random),
+                   context_v = normal_variable<4>({s.sources, s.rows, s.key_heads, s.value_width}, random);
+        const auto bias = normal_variable<1>({heads}, random);
+        return disagreement(
+            [&](Tape& tape) {
+                return std::tuple(gate(tape, context_attention(tape, q, context_k, context_v, table, s.scale),
+                                       causal_attention(tape, q, k, v, {.scale = s.scale}), bias));
+            },
+            [&](const Scalars<4>& q_in, const Scalars<4>& k_in, const Scalars<4>& v_in, const Scalars<4>& ck, const Scalars<4>& cv,
+                const Scalars<1>& b_g) {
+                const Scalars<4> memory = std::get<0>(attend_to_contexts(q_in, ck, cv, table, s.scale));
+                Scalars<4> o = std::get<0>(attend_causally(q_in, k_in, v_in, s.scale));
+                for (Index b = 0; b < s.entries; ++b) {
+                    if (table.contexts[static_cast<std::size_t>(b)].empty()) continue;
+                    for (Index t = 0; t < s.queries; ++t)
+                        for (Index h = 0; h < heads; ++h) {
+                            const Scalar g = 1.0 / (exp(0.0 - b_g(h)) + 1.0);
+                            for (Index e = 0; e < s.value_width; ++e)
+                                o(b, t, h, e) = g * memory(b, t, h, e) + (1.0 - g) * o(b, t, h, e);
+                        }
+                }
+                return std::tuple(o);
+            },
+            q, k, v, context_k, context_v, bias);
+    });
+}
+
+TEST_CASE("the log mass of each context agrees with the logarithm of its sum") {
+    each_case([](Random& random, bool large) {
+        const Sizes s(random, large);
+        const ContextTable table = random_table(s.entries, s.sources, 0, random);
+        const auto q = normal_variable<4>({s.entries, s.queries, s.key_heads * s.group, s.width}, random),
+                   context_k = normal_variable<4>({s.sources, s.rows, s.key_heads, s.width}, random);
+        return disagreement(
+            [&](Tape& tape) {
+                const Tensor<double, 4> mass = context_log_mass(q.value(), context_k.value(), table, s.scale);
+                const auto backward = [=](const Tensor<double, 4>& d_mass) {
+                    context_log_mass_vjp(q.value(), context_k.value(), table, s.scale, mass, d_mass, q.gradient(),
+                                         context_k.gradient());
+                };
+                return std::tuple(tape.record(mass, backward, q, context_k));
+            },
+            [&](const Scalars<4>& q_in, const Scalars<4>& keys) {
+                Scalars<4> mass({s.entries, s.queries, s.key_heads * s.group, table.most_contexts()});
+                for (Scalar& each : mass.numbers) each = -std::numeric_limits<double>::infinity();
+                for (Index b = 0; b < s.entries; ++b)
+                    for (Index t = 0; t < s.queries; ++t)
+                        for (Index h = 0; h < s.key_heads * s.group; ++h) {
+                            const auto& list = table.contexts[static_cast<std::size_t>(b)];
+                            for (std::size_t c = 0; c < list.size(); ++c) {
+                                Scalar sum;
+                                for (Index u = 0; u < s.rows; ++u)
+                                    sum += exp(score(q_in, b, t, h, keys, list[c], u, h / s.group, s.scale));
+                                mass(b, t, h, static_cast<Index>(c)) = log(sum);
+                            }
+                        }
+                return std::tuple(mass);
+            },
+            q, context_k);
+    });
+}
+
+TEST_CASE("memory attention agrees with a softmax over all entries, and over the best of each query, which are constants") {
+    each_case([](Random& random, bool large) {
+        const Sizes s(random);
+        const Index stored = large ? 1020 + random.below(10) : random.below(40), top_k = random.below(8);
+        const auto q = normal_variable<4>({1, s.queries, s.key_heads * s.group, s.width}, random);
+        const auto keys = normal_tensor<double, 3>({stored, s.key_heads, s.width}, 1, random),
+                   values = normal_tensor<double, 3>({stored, s.key_heads, s.width}, 1, random);
+        KeyValueMemory<double> memory(s.key_heads, s.width);
+        memory.append(keys, values, 0);
+        return disagreement([&](Tape& tape) { return both(memory_attention(tape, q, memory, top_k, s.scale)); },
+                            [&](const Scalars<4>& q_in) {
+                                return attend(q_in, s.width, [&](Seen& seen, Index, Index t, Index h) {
+                                    const Index g = h / s.group;
+                                    std::vector<std::pair<Scalar, Index>> scores;
+                                    for (Index u = 0; u < stored; ++u) {
+                                        Scalar sum;  // with all entries there is no gradient to the query
+                                        for (Index d = 0; d < s.width; ++d)
+                                            sum +=
+                                                (top_k == 0 ? Scalar(q_in(0, t, h, d).value()) : q_in(0, t, h, d)) * keys(u, g, d);
+                                        scores.emplace_back(s.scale * sum, u);
+                                    }
+                                    std::sort(scores.begin(), scores.end(),
+                                              [](const auto& a, const auto& b) { return a.first.value() > b.first.value(); });
+                                    if (top_k > 0 && top_k < stored) scores.resize(static_cast<std::size_t>(top_k));
+                                    for (const auto& each : scores)
+                                        seen.add(each.first, {row(values, each.second, g), row(values, each.second, g) + s.width});
+                                });
+                            },
+                            q);
+    });
+}
+
+TEST_CASE("the contrastive loss agrees with its definition, against all negatives and against the hardest") {
+    each_case([](Random& random, bool large) {
+        const Sizes s(random, large);
         const ContextTable table = random_table(s.entries, s.sources, 1, random);
         const Index heads = s.key_heads * s.group, hardest = random.below(4);
         const auto q = normal_variable<4>({s.entries, s.queries, heads, s.width}, random),
@@ -244,30 +366,5 @@ TEST_CASE("the contrastive loss agrees with its definition, against all negative
                 return std::tuple(loss);
             },
             q, context_k);
-    });
-}
-
-TEST_CASE("exact search agrees with sorting all scores") {
-    each_case([](Random& random) {
-        const Index count = random.below(700), width = up_to(40, random), k = random.below(60);
-        const auto keys = normal_tensor<double, 2>({count, width}, 1, random),
-                   queries = normal_tensor<double, 2>({up_to(40, random), width}, 1, random);
-        const SearchResult<double> found = exact_search(keys, queries, k);
-        REQUIRE(extent(found.scores, 1) == std::min(k, count));
-        double worst = 0;
-        for (Index n = 0; n < extent(queries, 0); ++n) {
-            std::vector<std::pair<double, Index>> all;
-            for (Index i = 0; i < count; ++i) {
-                double sum = 0;
-                for (Index d = 0; d < width; ++d) sum += queries(n, d) * keys(i, d);
-                all.emplace_back(-sum, i);
-            }
-            std::sort(all.begin(), all.end());
-            for (Index j = 0; j < extent(found.scores, 1); ++j) {
-                worst = std::max(worst, std::abs(found.scores(n, j) + all[static_cast<std::size_t>(j)].first));
-                CHECK(found.indices(n, j) == all[static_cast<std::size_t>(j)].second);
-            }
-        }
-        return worst;
     });
 }

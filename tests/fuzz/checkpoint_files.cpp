@@ -15,16 +15,12 @@
 #include "support/temporary_folder.hpp"
 
 using namespace fot;
+using testing::file_text;
 
 namespace {
 
 const LongLlamaConfig small_config{
     .vocabulary = 3, .width = 2, .feed_forward = 1, .layers = 1, .heads = 1, .window = 4, .last_context = 2, .memory_layers = {0}};
-
-std::string file_text(const std::filesystem::path& path) {
-    std::ifstream stream(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(stream), {}};
-}
 
 std::string with_length(const std::string& text) {
     return std::string{static_cast<char>(text.size() % 256), static_cast<char>(text.size() / 256)} + text;

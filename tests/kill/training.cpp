@@ -1,12 +1,14 @@
 // A training that keeps a checkpoint every few steps and writes a result at its end, to be killed at any moment (kill.sh).
 //
 //     killed_training FOLDER            trains on from what FOLDER holds; leaves model.safetensors and losses.csv
-//     killed_training FOLDER --check    reads both, if they are there, and fails unless they are whole
+//     killed_training FOLDER --rewrite  only writes, weights.safetensors and results.csv again and again, until it is killed
+//     killed_training FOLDER --check    reads all of these that are there, and fails unless they are whole
 #include <cstdio>
 #include <fot/fot.hpp>
 #include <fstream>
-#include <sstream>
 #include <string>
+
+#include "support/csv.hpp"
 
 using namespace fot;
 
@@ -26,7 +28,45 @@ std::vector<TokenDocument> documents() {
     return all;
 }
 
+/// A megabyte of weights and some rows of results, all of which say how often they were written before.
+constexpr Index rewritten_weights = 1 << 18, rewritten_rows = 2000;
+
+[[noreturn]] void rewrite(const std::filesystem::path& folder) {
+    for (Index round = 0;; ++round) {
+        const Tensor<float, 1> weights = full<float, 1>({rewritten_weights}, static_cast<float>(round));
+        SafetensorsWriter writer;
+        writer.add("weights", weights);
+        writer.write(folder / "weights.safetensors");
+        examples::Csv csv({"row", "round"});
+        for (Index row = 0; row < rewritten_rows; ++row) csv.add(row, round);
+        csv.write(folder / "results.csv");
+    }
+}
+
+void check_rewritten(const std::filesystem::path& folder) {
+    if (std::filesystem::exists(folder / "weights.safetensors")) {
+        const SafetensorsFile file(folder / "weights.safetensors");
+        Tensor<float, 1> weights = empty<float, 1>({rewritten_weights});
+        file.read_into("weights", weights.data(), rewritten_weights);
+        for (const float weight : weights.storage())
+            require<FileError>(weight == weights(0), "weights.safetensors holds numbers of two rounds");
+    }
+    std::ifstream file(folder / "results.csv");
+    if (!file) return;
+    std::string line, first_round;
+    std::getline(file, line);
+    require<FileError>(line == "row,round", "results.csv begins with '", line, "'");
+    Index rows = 0;
+    for (; std::getline(file, line); ++rows) {
+        const std::size_t comma = std::min(line.find(','), line.size());
+        if (rows == 0) first_round = line.substr(comma);
+        require<FileError>(line == message(rows, first_round), "results.csv has '", line, "' in row ", rows);
+    }
+    require<FileError>(rows == rewritten_rows, "results.csv has ", rows, " rows");
+}
+
 int check(const std::filesystem::path& folder) {
+    check_rewritten(folder);
     if (std::filesystem::exists(folder / "model.safetensors")) read_metadata(folder / "model.safetensors");
     std::ifstream file(folder / "losses.csv");
     if (!file) return 0;
@@ -44,9 +84,12 @@ int check(const std::filesystem::path& folder) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-    require<ConfigError>(argc >= 2, "usage: killed_training FOLDER [--check]");
+    require<ConfigError>(argc >= 2, "usage: killed_training FOLDER [--rewrite | --check]");
     const std::filesystem::path folder = argv[1];
-    if (argc > 2) return check(folder);
+    const std::string mode = argc > 2 ? argv[2] : "";
+    if (mode == "--check") return check(folder);
+    if (mode == "--rewrite") rewrite(folder);
+    require<ConfigError>(mode.empty(), "unknown option ", mode);
     set_threads(1);
     Random random(2);
     Transformer<float> model(
@@ -59,15 +102,16 @@ int main(int argc, char** argv) try {
                                           {.name = "mt", .kind = LanguageModelKind::memorizing, .memory_tokens = 100, .top_k = 4},
                                           text, {.entries = 4, .length = 16}, 3);
     std::vector<double> losses(steps / measured_every, 0.0);
-    Trainer<float> trainer(
-        model.parameters(), optimizer,
-        {.steps = steps,
-         .learning_rate = [](Index step) { return LearningRate::linear_decay(1, 20, steps).at(step); },
-         .checkpoint = folder / "model.safetensors",
-         .checkpoint_every_steps = 10,
-         .metadata = {{"program", "killed_training"}},
-         .progress =
-             [&](const Progress& at) { losses[static_cast<std::size_t>((at.steps_done - 1) / measured_every)] += at.loss; }});
+    Trainer<float> trainer(model.parameters(), optimizer,
+                           {.steps = steps,
+                            .learning_rate = [](Index step) { return LearningRate::linear_decay(1, 20, steps).at(step); },
+                            .checkpoint = folder / "model.safetensors",
+                            .checkpoint_every_steps = 10,
+                            .metadata = {{"program", "killed_training"}},
+                            .progress =
+                                [&](const TrainingProgress& at) {
+                                    losses[static_cast<std::size_t>((at.steps_done - 1) / measured_every)] += at.loss;
+                                }});
     training.keep(trainer);
     for (std::size_t i = 0; i < losses.size(); ++i) trainer.keep(message("losses.", i), losses[i]);
     trainer.resume();
@@ -75,7 +119,7 @@ int main(int argc, char** argv) try {
     std::string csv = "steps,loss\n";
     for (std::size_t i = 0; i < losses.size(); ++i)
         csv += message((static_cast<Index>(i) + 1) * measured_every, ",", losses[i] / measured_every, "\n");
-    for (int again = 0; again < 20; ++again) write_text_file(folder / "losses.csv", csv + "end\n");  // so that some kills come here
+    write_text_file(folder / "losses.csv", csv + "end\n");
     return 0;
 } catch (const std::exception& problem) {
     std::fprintf(stderr, "error: %s\n", problem.what());

@@ -57,7 +57,7 @@ AttentionResult<double> attention_oracle(const AttentionInputs<Real>& in, const 
                     options.query_positions.empty() ? keys - queries + t : options.query_positions[static_cast<std::size_t>(t)];
                 for (Index u = 0; u < (options.causal ? position + 1 : keys); ++u)
                     see(row(in.k, b, u, h / group), row(in.v, b, u, h / group),
-                        options.local_bias ? static_cast<double>((*options.local_bias)(b, t, u)) : 0.0);
+                        options.local_bias.size() ? static_cast<double>(options.local_bias(b, t, u)) : 0.0);
                 for (const Index context : table.contexts[static_cast<std::size_t>(b)])
                     for (Index s = 0; s < extent(in.context_k, 1); ++s)
                         see(row(in.context_k, context, s, h / group), row(in.context_v, context, s, h / group), 0);
@@ -76,7 +76,7 @@ AttentionResult<double> attention_oracle(const AttentionInputs<Real>& in, const 
 /// Relative error, four-point differences.
 template <std::size_t N, class Loss>
 double directional_error(Tensor<double, N>& x, const Tensor<double, N>& d_x, Loss&& loss, double step = 1e-3) {
-    const OneThread alone;
+    const WithThreads alone(1);
     Random random(7);
     const Tensor<double, N> before = x;
     double worst = 0;
@@ -88,7 +88,7 @@ double directional_error(Tensor<double, N>& x, const Tensor<double, N>& d_x, Los
         };
         const double numerical = (8 * (at(step) - at(-step)) - (at(2 * step) - at(-2 * step))) / (12 * step);
         const double exact = weighted_sum(d_x, along);
-        worst = std::max(worst, std::abs(numerical - exact) / std::max(std::abs(numerical), std::abs(exact)));
+        worst = worse(worst, std::abs(numerical - exact) / std::max(std::abs(numerical), std::abs(exact)));
         x = before;
     }
     return worst;

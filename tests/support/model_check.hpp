@@ -31,7 +31,7 @@ double parameter_gradient_error(std::vector<Parameter<double>> parameters, Loss&
         std::copy_n(before.data(), p.count, p.value);
         INFO(p.name);
         CHECK(error < 1e-6);
-        worst = std::max(worst, error);
+        worst = worse(worst, error);
     }
     return worst;
 }

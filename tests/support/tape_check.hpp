@@ -17,7 +17,7 @@ Variable<double, N> normal_variable(const Shape<N>& shape, Random& random) {
 template <class Real, std::size_t N>
 void replay(Tape& tape, const Variable<Real, N>& y, const Tensor<Real, N>& d_y) {
     y.gradient() = d_y;
-    tape.backward(Variable<Real, 1>(zeros<Real, 1>({1})));
+    tape.replay();
 }
 
 /// Largest relative error of the gradients that `operation(tape)` gives to the inputs, under a random weighting of its result.
@@ -37,7 +37,7 @@ double tape_gradient_error(Operation&& operation, Inputs&... inputs) {
     double worst = 0;
     const auto check = [&](auto& input) {
         for (auto& element : input.gradient().storage()) element -= 0.5;
-        worst = std::max(worst, gradient_error(input.value(), input.gradient(), loss));
+        worst = worse(worst, gradient_error(input.value(), input.gradient(), loss));
     };
     (check(inputs), ...);
     return worst;

@@ -1,14 +1,21 @@
-/// A folder of a test's own, removed with everything in it when the test ends.
+/// A folder of a test's own, removed with everything in it when the test ends; and files as text.
 #pragma once
 
 #include <stdlib.h>
 
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <stdexcept>
 #include <string>
 
 namespace fot::testing {
+
+/// All bytes of a file.
+inline std::string file_text(const std::filesystem::path& path) {
+    std::ifstream stream(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(stream), {}};
+}
 
 class TemporaryFolder {
    public:

@@ -50,6 +50,6 @@ int main() {
         for (const auto each : correct.storage()) right.add(each != 0);
         accuracy = 0.95 * accuracy + 0.05 * right.value();
     }
-    std::printf("%ld steps, accuracy %.2f\n", step, accuracy);
+    std::printf("%td steps, accuracy %.2f\n", step, accuracy);
     return accuracy >= 0.95 ? 0 : 1;
 }

@@ -8,19 +8,14 @@ using namespace fot;
 
 /// The same attention, counted e^b_h times as much when it is merged with another. bias (H).
 Attention<double> with_prior(Tape& tape, const Attention<double>& attention, const Variable<double, 1>& bias) {
-    const auto for_each = [](Tensor<double, 3>& x, auto&& f) {  // (B,H,T)
-        const Index length = extent(x, 2), heads = extent(x, 1);
-        for (Index i = 0; i < element_count(x); ++i) f(x.data()[i], i / length % heads);
-    };
-    Tensor<double, 3> shifted = attention.log_sum_exp.value();
-    for_each(shifted, [&](double& number, Index h) { number += bias.value()(h); });
+    Tensor<double, 3> shifted = attention.log_sum_exp.value();  // (B,H,T)
+    const Index heads = extent(shifted, 1), length = extent(shifted, 2);
+    for (Index i = 0; i < element_count(shifted); ++i) shifted.data()[i] += bias.value()(i / length % heads);
     const auto backward = [=](const Tensor<double, 3>& d) {
-        Tensor<double, 3> copy = d;
-        for_each(copy, [&](double& number, Index h) {
-            if (bias.needs_gradient()) bias.gradient()(h) += number;
-        });
-        if (!attention.log_sum_exp.needs_gradient()) return;
-        for (Index i = 0; i < element_count(d); ++i) attention.log_sum_exp.gradient().data()[i] += d.data()[i];
+        for (Index i = 0; i < element_count(d); ++i) {
+            if (bias.needs_gradient()) bias.gradient()(i / length % heads) += d.data()[i];
+            if (attention.log_sum_exp.needs_gradient()) attention.log_sum_exp.gradient().data()[i] += d.data()[i];
+        }
     };
     return {attention.o, tape.record(std::move(shifted), backward, attention.log_sum_exp, bias)};
 }
@@ -48,12 +43,12 @@ int main() {
     const Variable<double, 4> o = result(tape);
     const Tensor<double, 4> merged = crossbatch_attention(tape, q, k, v, context_k, context_v, table).o.value();
     double apart = 0;
-    for (Index i = 0; i < element_count(merged); ++i) apart = std::max(apart, std::abs(merged.data()[i] - o.value().data()[i]));
+    for (Index i = 0; i < element_count(merged); ++i) apart += std::abs(merged.data()[i] - o.value().data()[i]);  // keeps a NaN
     o.gradient() = weights;
-    tape.backward(Variable<double, 1>(zeros<double, 1>({1})));
+    tape.replay();
     const double at = bias.gradient()(1);
     const auto with = [&](double value) { return bias.value()(1) = value, loss(); };
     const double numeric = (with(1e-5) - with(-1e-5)) / 2e-5;
     std::printf("%.1e from the merged softmax; gradient of the prior %.8f, by differences %.8f\n", apart, at, numeric);
-    return apart < 1e-14 && std::abs(at - numeric) < 1e-8 ? 0 : 1;
+    return apart < 1e-13 && std::abs(at - numeric) < 1e-8 ? 0 : 1;
 }

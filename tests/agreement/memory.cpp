@@ -1,0 +1,133 @@
+// Search and memory beside sorting all scores of a query.
+#include "fot/memory/exact_search.hpp"
+#include "fot/memory/key_value_memory.hpp"
+#include "fot/nn/arrange.hpp"
+#include "support/agreement.hpp"
+
+using namespace fot;
+using namespace fot::testing;
+
+namespace {
+
+/// The score and the number of each key, best first.
+using Sorted = std::vector<std::pair<double, Index>>;
+
+/// Of the keys number first ... last-1, of which `key(i)` is the i-th.
+template <class Key>
+Sorted sorted_scores(const double* query, Index width, Index first, Index last, Key&& key) {
+    Sorted all;
+    for (Index i = first; i < last; ++i) {
+        double sum = 0;
+        for (Index d = 0; d < width; ++d) sum += query[d] * key(i)[d];
+        all.emplace_back(-sum, i);
+    }
+    std::sort(all.begin(), all.end());
+    for (auto& each : all) each.first = -each.first;
+    return all;
+}
+
+}  // namespace
+
+TEST_CASE("exact search agrees with sorting all scores") {
+    each_case([](Random& random) {
+        const Index count = random.below(700), width = up_to(40, random), k = random.below(60);
+        const auto keys = normal_tensor<double, 2>({count, width}, 1, random),
+                   queries = normal_tensor<double, 2>({up_to(40, random), width}, 1, random);
+        const SearchResult<double> found = exact_search(keys, queries, k);
+        REQUIRE(extent(found.scores, 1) == std::min(k, count));
+        double worst = 0;
+        for (Index n = 0; n < extent(queries, 0); ++n) {
+            const Sorted all = sorted_scores(row(queries, n), width, 0, count, [&](Index i) { return row(keys, i); });
+            for (Index j = 0; j < extent(found.scores, 1); ++j) {
+                worst = worse(worst, std::abs(found.scores(n, j) - all[static_cast<std::size_t>(j)].first));
+                CHECK(found.indices(n, j) == all[static_cast<std::size_t>(j)].second);
+            }
+        }
+        return worst;
+    });
+}
+
+TEST_CASE("a search over a stream of blocks agrees with sorting what each query has seen, and keeps its values") {
+    each_case([](Random& random) {
+        const Index count = random.below(700), width = up_to(20, random), k = random.below(30), queries = up_to(40, random);
+        const auto keys = normal_tensor<double, 2>({count, width}, 1, random),
+                   values = normal_tensor<double, 2>({count, 3}, 1, random),
+                   query = normal_tensor<double, 2>({queries, width}, 1, random);
+        const bool with_values = random.below(2) == 0;
+        StreamingSearch<double> search(query, k);
+        std::vector<std::vector<bool>> seen(static_cast<std::size_t>(queries), std::vector<bool>(static_cast<std::size_t>(count)));
+        for (Index first = 0; first < count;) {
+            const Index last = std::min(count, first + up_to(300, random)), from = random.below(queries + 1),
+                        to = from + random.below(queries - from + 1);
+            const auto block = matrix(row(keys, first), last - first, width);
+            if (with_values)
+                search.add_with_values(block, matrix(row(values, first), last - first, 3), first, {from, to});
+            else
+                search.add(block, first, {from, to});
+            for (Index n = from; n < to; ++n)
+                for (Index i = first; i < last; ++i) seen[static_cast<std::size_t>(n)][static_cast<std::size_t>(i)] = true;
+            first = last;
+        }
+        const SearchResult<double> found = search.result();
+        const bool values_kept = with_values && count > 0;
+        const Tensor<double, 3> found_values = values_kept ? search.values() : Tensor<double, 3>();
+        double worst = 0;
+        for (Index n = 0; n < queries; ++n) {
+            Sorted all = sorted_scores(row(query, n), width, 0, count, [&](Index i) { return row(keys, i); });
+            std::erase_if(
+                all, [&](const auto& each) { return !seen[static_cast<std::size_t>(n)][static_cast<std::size_t>(each.second)]; });
+            REQUIRE(extent(found.scores, 1) >= std::min(k, static_cast<Index>(all.size())));
+            for (Index j = 0; j < extent(found.scores, 1); ++j) {
+                if (j >= static_cast<Index>(all.size())) {
+                    CHECK(found.indices(n, j) == -1);
+                    CHECK(found.scores(n, j) == -std::numeric_limits<double>::infinity());
+                    continue;
+                }
+                const Index wanted = all[static_cast<std::size_t>(j)].second;
+                CHECK(found.indices(n, j) == wanted);
+                worst = worse(worst, std::abs(found.scores(n, j) - all[static_cast<std::size_t>(j)].first));
+                for (Index e = 0; values_kept && e < 3; ++e) CHECK(found_values(n, j, e) == values(wanted, e));
+            }
+        }
+        return worst;
+    });
+}
+
+TEST_CASE("a memory that is filled in portions, with a capacity or without, agrees with sorting what is left in it") {
+    each_case([](Random& random, bool large) {
+        const Index heads = up_to(2, random), group = up_to(2, random), width = up_to(4, random), tokens = up_to(3, random),
+                    k = random.below(8), most = large ? 1500 : 60, capacity = random.below(3) == 0 ? 0 : up_to(most, random);
+        KeyValueMemory<double> memory(heads, width, Storage::full, capacity);
+        const Index count = random.below(2 * most);
+        const auto keys = normal_tensor<double, 3>({count, heads, width}, 1, random),
+                   values = normal_tensor<double, 3>({count, heads, width}, 1, random);
+        std::vector<Index> documents;
+        for (Index first = 0; first < count;) {
+            const Index portion = std::min(count - first, up_to(most, random)), document = random.below(5);
+            memory.append(take_entries(keys, first, portion), take_entries(values, first, portion), document);
+            documents.insert(documents.end(), static_cast<std::size_t>(portion), document);
+            first += portion;
+        }
+        const Index kept = capacity == 0 ? count : std::min(capacity, count), oldest = count - kept;
+        REQUIRE(memory.size() == kept);
+        const auto queries = normal_tensor<double, 3>({tokens, heads * group, width}, 1, random);
+        const RetrievedEntries<double> found = memory.retrieve(queries, k);
+        REQUIRE(shape_of(found.found.indices) == Shape<3>{tokens, heads * group, std::min(k, kept)});
+        double worst = 0;
+        for (Index t = 0; t < tokens; ++t)
+            for (Index h = 0; h < heads * group; ++h) {
+                const Index g = h / group;
+                const Sorted all =
+                    sorted_scores(row(queries, t, h), width, oldest, count, [&](Index i) { return row(keys, i, g); });
+                for (Index j = 0; j < std::min(k, kept); ++j) {
+                    const auto [score, entry] = all[static_cast<std::size_t>(j)];
+                    worst = worse(worst, std::abs(found.found.scores(t, h, j) - score));
+                    CHECK(found.found.indices(t, h, j) == entry - oldest);
+                    CHECK(found.documents(t, h, j) == documents[static_cast<std::size_t>(entry)]);
+                    CHECK(std::equal(row(keys, entry, g), row(keys, entry, g) + width, row(found.keys, t, h, j)));
+                    CHECK(std::equal(row(values, entry, g), row(values, entry, g) + width, row(found.values, t, h, j)));
+                }
+            }
+        return worst;
+    });
+}

@@ -1,0 +1,20 @@
+/// A number of threads for a while.
+#pragma once
+
+#include "fot/core/parallel.hpp"
+
+namespace fot::testing {
+
+/// This many threads while it lives, then as many as before.
+class WithThreads {
+   public:
+    explicit WithThreads(Index count) : before_(threads()) { set_threads(count); }
+    ~WithThreads() { set_threads(before_); }
+    WithThreads(const WithThreads&) = delete;
+    WithThreads& operator=(const WithThreads&) = delete;
+
+   private:
+    Index before_;
+};
+
+}  // namespace fot::testing
