@@ -39,6 +39,12 @@ void multiply_by(Real factor, Index count, Real* target) {
     });
 }
 
+/// Throws ConfigError unless the rows first ... first+count-1 are among those `there`.
+inline void require_among(const char* who, const char* rows, Index first, Index count, Index there) {
+    require<ConfigError>(first >= 0 && count >= 0 && first <= there && count <= there - first, who, ": ", count, " ", rows,
+                         " from ", first, " on are not all among the ", there, " there are");
+}
+
 /// Numbers in one entry of the first axis.
 template <class Real, std::size_t N>
 Index entry_size(const Tensor<Real, N>& x) {
@@ -91,9 +97,7 @@ Variable<Real, N> multiply(Tape& tape, const Variable<Real, N>& x, Real factor) 
 /// Errors: ConfigError if they are not all in x.
 template <class Real, std::size_t N>
 Tensor<Real, N> take_entries(const Tensor<Real, N>& x, Index first, Index count) {
-    require<ConfigError>(first >= 0 && count >= 0 && first <= extent(x, 0) && count <= extent(x, 0) - first,
-                         "take_entries: ", count, " entries from ", first, " on are not all among the ", extent(x, 0),
-                         " there are");
+    detail::require_among("take_entries", "entries", first, count, extent(x, 0));
     Shape<N> shape = shape_of(x);
     shape[0] = count;
     Tensor<Real, N> y = empty<Real, N>(shape);
@@ -174,9 +178,7 @@ requires(N >= 2) Tensor<Real, N> take_positions(const Tensor<Real, N>& x, const 
 /// Errors: ConfigError if they are not all in x.
 template <class Real, std::size_t N>
 requires(N >= 2) Tensor<Real, N> take_positions(const Tensor<Real, N>& x, Index first, Index count) {
-    require<ConfigError>(first >= 0 && count >= 0 && first <= extent(x, 1) && count <= extent(x, 1) - first,
-                         "take_positions: ", count, " positions from ", first, " on are not all among the ", extent(x, 1),
-                         " there are");
+    detail::require_among("take_positions", "positions", first, count, extent(x, 1));
     Shape<N> shape = shape_of(x);
     shape[1] = count;
     Tensor<Real, N> y = empty<Real, N>(shape);
