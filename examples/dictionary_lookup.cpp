@@ -13,7 +13,6 @@
 /// Memory:  below 1 GiB whatever the number of memory tokens; 3.3 GiB to train with the 512 contexts of --full.
 /// Command: build/release/examples/dictionary_lookup          --memory-tokens 16777216 --training hard   for one point of it
 /// Expect:  accuracy near 1 up to a million tokens for `uniform` and `hard`; paper_notes.md has the figures.
-#include <filesystem>
 #include <map>
 
 #include "fot/attention/found_attention.hpp"

@@ -215,9 +215,7 @@ class WindowMemory {
 
     /// The rows from `first` on.
     static Tensor<float, 3> from(const Tensor<float, 3>& rows, Index first) {
-        Tensor<float, 3> rest = empty<float, 3>({extent(rows, 0) - first, extent(rows, 1), extent(rows, 2)});
-        std::copy_n(row(rows, first), rest.size(), rest.data());
-        return rest;
+        return take_entries(rows, first, extent(rows, 0) - first);
     }
 
     Transformer<float>& model_;
@@ -274,7 +272,7 @@ int main(int argc, char** argv) {
             require<ConfigError>(name == "base" || name == "base_memory" || name == "long" || name == "fot", "--measure ", name,
                                  ": expected base, base_memory, long or fot");
 
-        const CorpusSplit split = split_documents(load_corpus(settings.corpus), shortest_document, 0.15, 0.15, 7);
+        const CorpusSplit split = load_split({.corpus = settings.corpus});
         const std::vector<TokenDocument> documents = byte_documents(split.train);
         const std::vector<TokenDocument> held_out = byte_documents(split.validation);
         std::vector<Index> sizes;

@@ -17,9 +17,8 @@ inline std::vector<Index> classes_of_stages(Index classes) {
 }
 
 /// Demonstrations that a window of `length` bytes holds, if they have `average` bytes, and at most `longest`.
-/// Errors: ConfigError if it holds fewer than four, for a quarter of them is asked after too, or if the longest question has no
-/// room
-///         in it behind the `last_context` bytes of the demonstrations that are not in the memory.
+/// Errors: ConfigError if it holds fewer than four, for a quarter of them is asked after too, or if the longest question has
+///         no room in it after the `last_context` bytes of the demonstrations that are not in the memory.
 inline Index demonstrations_in(Index length, double average, Index longest, Index last_context) {
     const auto held = static_cast<Index>(static_cast<double>(length) / average);
     require<ConfigError>(held >= 4, "--length ", length, ": a window holds ", held, " demonstrations, expected 4 or more");

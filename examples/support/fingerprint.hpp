@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <iomanip>
 #include <sstream>
-#include <string_view>
 
 #include "fot/data/text.hpp"
 

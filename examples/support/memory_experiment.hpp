@@ -200,7 +200,7 @@ inline void require_measurable(const std::string& name, const std::vector<TokenD
 }
 
 /// The plans of a comparison: all, those of --only, or with --checkpoint that one model, measured once, and its shape in the
-/// settings.   Errors: ConfigError if two plans have the same name, --only has one that no plan has, or there are no seeds.
+/// settings.   Errors: ConfigError if two plans have the same name, or --only has one that no plan has.
 inline std::vector<TrainingPlan> chosen_plans(const MemorySettings& memory, TextSettings& settings,
                                               std::vector<TrainingPlan> plans) {
     if (!memory.checkpoint.empty()) {
@@ -208,7 +208,6 @@ inline std::vector<TrainingPlan> chosen_plans(const MemorySettings& memory, Text
         settings.seeds = 1;
         return {{.name = "checkpoint", .phases = {}}};
     }
-    require<ConfigError>(settings.seeds >= 1, "--seeds ", settings.seeds, ": expected 1 or more");
     std::string names;
     for (const TrainingPlan& plan : plans) {
         require<ConfigError>(std::ranges::count(plans, plan.name, &TrainingPlan::name) == 1, "--contexts ", settings.contexts,

@@ -2,7 +2,7 @@
 /// numbers.
 ///
 ///     each_case([](Random& random) {
-///         auto x = normal_variable<2>({below(random, 5), 3}, random);
+///         auto x = normal_variable<2>({up_to(5, random), 3}, random);
 ///         return disagreement([&](Tape& tape) { return std::tuple(f(tape, x)); },
 ///                             [](const Scalars<2>& x) { return std::tuple(f written out); }, x);
 ///     });
