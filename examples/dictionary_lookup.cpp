@@ -73,14 +73,6 @@ Transformer<float> new_model(Random& random) {
         random);
 }
 
-/// Targets at the answer positions alone, (B, answers).
-Tokens at_positions(const Tokens& tokens, const std::vector<Index>& positions) {
-    Tokens chosen = empty<std::int32_t, 2>({extent(tokens, 0), static_cast<Index>(positions.size())});
-    for (Index b = 0; b < extent(tokens, 0); ++b)
-        for (std::size_t p = 0; p < positions.size(); ++p) chosen(b, static_cast<Index>(p)) = tokens(b, positions[p]);
-    return chosen;
-}
-
 /// One training step: loss and gradients of a fresh batch. Only the answers are computed: nothing else has a loss.
 StepResult step_loss(Transformer<float>& model, const Training& training, Index half_length, Index documents, Index contexts,
                      Random& random) {
@@ -95,7 +87,7 @@ StepResult step_loss(Transformer<float>& model, const Training& training, Index 
     } else {
         table = previous_contexts(documents, 1, contexts - 1, extent(batch.previous, 0));
     }
-    const Tokens targets = at_positions(batch.targets, answers);
+    const Tokens targets = take_positions(batch.targets, answers);
     Tape tape;
     const Variable<float, 3> logits = model.crossbatch(tape, {batch.previous, batch.current, table, answers});
     const Variable<float, 1> loss =
@@ -334,7 +326,8 @@ class Evaluation {
             model_.head(tape, model_.layer(memory_layer_).finish(tape, questions.x, merge(tape, memory, local).o));
 
         Lookup lookup{sizes_[s], {}, {}, 0, 0};
-        const Tensor<std::uint8_t, 2> right = correct_predictions(logits.value(), at_positions(questions.batch.targets, answers_));
+        const Tensor<std::uint8_t, 2> right =
+            correct_predictions(logits.value(), take_positions(questions.batch.targets, answers_));
         const Index value_length = dictionary_.task().value_length;
         for (Index n = 0; n < per_size_; n += value_length) {
             bool whole = true;

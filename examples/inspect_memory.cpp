@@ -86,8 +86,7 @@ std::vector<InspectedByte> read_and_inspect(Transformer<float>& model, const std
                         position = static_cast<Index>(stream.tokens.size());
             stream.tokens.insert(stream.tokens.end(), tokens.begin() + first, tokens.begin() + first + count);
             if (position + count <= skipped) continue;
-            Tokens window = empty<std::int32_t, 2>({1, count});
-            std::copy_n(tokens.data() + first, count, window.data());
+            const Tokens window = token_row({tokens.data() + first, static_cast<std::size_t>(count)});
             if (last && w >= windows - settings.windows) {
                 const auto queries = inspect_window(model, model.config().last_memory_layer(), window, state, settings.top_k);
                 const Index remembered = std::min(position, settings.memory);

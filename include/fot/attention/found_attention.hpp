@@ -46,8 +46,8 @@ Real found_attention(const Real* scores, const Real* values, Index k, Index widt
 ///
 /// Shapes: q (1,T,H,D), a memory of G heads of width D, G divides H -> result [length][top_k], each
 ///         o (1,T,H,D), log_sum_exp (1,H,T).
-/// Cost:   T H M D multiply-adds of search, M the largest length; as much again and T H M exponentials if a top_k is 0.
-/// Errors: ShapeError if q does not fit the memory; ConfigError if there is no top_k or one is negative, or unless the lengths
+/// Cost:   T H M D multiply-adds of search if a top_k is above 0, M the largest length; 2 T H M D and T H M exponentials if one is
+/// 0. Errors: ShapeError if q does not fit the memory; ConfigError if there is no top_k or one is negative, or unless the lengths
 ///         ascend from 0 or more to at most the memory's size.
 /// Same as: memory_attention with each top_k over a memory that holds these entries alone.
 template <class Real>

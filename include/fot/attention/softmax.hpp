@@ -227,9 +227,9 @@ void softmax_attention_vjp(HeadView<const Real> q, HeadView<const Real> keys, He
         if (visibility.most_seen(0, q.rows, first, count) == 0) continue;
         pack_transposed(keys.at(first), count, keys.width, keys.leading, keys_turned);
         pack_transposed(values.at(first), count, values.width, values.leading, values_turned);
-        pack(keys.at(first), count, keys.width, keys.leading, keys_packed);
-        std::fill_n(sum_k.data(), sum_k.size(), Real(0));
-        std::fill_n(sum_v.data(), sum_v.size(), Real(0));
+        if (d_q.data) pack(keys.at(first), count, keys.width, keys.leading, keys_packed);
+        if (d_keys.data) std::fill_n(sum_k.data(), count * key_width, Real(0));
+        if (d_values.data) std::fill_n(sum_v.data(), count * value_width, Real(0));
         for (Index tile = 0; tile < q.rows; tile += query_tile) {
             const Index rows = std::min(query_tile, q.rows - tile), seen = visibility.most_seen(tile, rows, first, count);
             if (seen == 0) continue;

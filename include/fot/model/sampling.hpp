@@ -27,10 +27,10 @@ std::int32_t sample_token(const Real* logits, Index count, const SamplingOptions
                          "sample_token: ", count, " logits, temperature ", options.temperature, ", top_k ", options.top_k,
                          ", top_p ", options.top_p, ": expected 1 or more, >= 0, >= 0, above 0 and at most 1");
     for (Index i = 0; i < count; ++i) require<NumericError>(!std::isnan(logits[i]), "sample_token: logit ", i, " is NaN");
+    if (options.temperature == 0) return static_cast<std::int32_t>(std::max_element(logits, logits + count) - logits);
     std::vector<std::int32_t> order(static_cast<std::size_t>(count));
     std::iota(order.begin(), order.end(), 0);
     std::stable_sort(order.begin(), order.end(), [&](std::int32_t a, std::int32_t b) { return logits[a] > logits[b]; });
-    if (options.temperature == 0) return order[0];
     require<NumericError>(std::isfinite(logits[order[0]]), "sample_token: the largest logit is ", logits[order[0]],
                           ", expected a finite number");
     if (options.top_k > 0) order.resize(static_cast<std::size_t>(std::min(options.top_k, count)));
