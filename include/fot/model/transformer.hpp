@@ -47,7 +47,7 @@ struct MemoryLayerView {
     Index layer;                  ///< its number
     Variable<Real, 4> q;          ///< (B,T,H,D) with the temperature in it: scores are <q, k>
     Variable<Real, 4> k;          ///< (B,T,G,D)
-    Variable<Real, 4> context_k;  ///< (P,T,G,D) of the previous contexts; an empty handle if there are none, and with a memory
+    Variable<Real, 4> context_k;  ///< (P,T,G,D) of previous contexts; packed: (B,T,G,D), not rotated; with neither: an empty handle
 };
 
 /// A batch for crossbatch training.
