@@ -8,7 +8,7 @@
 #include "fot/loss/contrastive_loss.hpp"
 #include "fot/measure/positive_mass.hpp"
 #include "fot/nn/norm.hpp"
-#include "fot/train/replacing_file.hpp"
+#include "fot/files/replacing_file.hpp"
 #include "support/options.hpp"
 
 using namespace fot;

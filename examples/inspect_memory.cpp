@@ -15,7 +15,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fot/measure/memory_inspection.hpp"
-#include "fot/train/replacing_file.hpp"
+#include "fot/files/replacing_file.hpp"
 #include "support/text_experiment.hpp"
 
 using namespace fot;

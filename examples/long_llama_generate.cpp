@@ -17,7 +17,7 @@
 #include "fot/data/tokenizer.hpp"
 #include "fot/model/long_llama_generation.hpp"
 #include "fot/model/long_llama_training.hpp"
-#include "fot/train/long_llama_files.hpp"
+#include "fot/model/long_llama_files.hpp"
 #include "support/growing_text.hpp"
 #include "support/options.hpp"
 

@@ -26,7 +26,7 @@
 
 #include "fot/model/generation.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "fot/train/long_llama_files.hpp"
+#include "fot/model/long_llama_files.hpp"
 #include "support/fingerprint.hpp"
 #include "support/staged_training.hpp"
 #include "support/text_experiment.hpp"

@@ -10,7 +10,7 @@
 ///          build/release/examples/long_llama_generate --folder random_3b/long_llama --random-prompt 2048 --tokens 32
 /// Expect:  the folder and its size; then, from the second program, tokens per second, prompt and generation apart, and the most
 ///          memory that was resident.
-#include "fot/train/long_llama_files.hpp"
+#include "fot/model/long_llama_files.hpp"
 #include "support/options.hpp"
 
 using namespace fot;

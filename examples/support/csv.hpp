@@ -13,7 +13,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "fot/train/replacing_file.hpp"
+#include "fot/files/replacing_file.hpp"
 
 namespace fot::examples {
 

@@ -24,7 +24,7 @@
 
 #include "fot/core/blas_kernels.hpp"
 #include "fot/train/interrupt.hpp"
-#include "fot/train/replacing_file.hpp"
+#include "fot/files/replacing_file.hpp"
 #include "progress.hpp"
 #include "report.hpp"
 

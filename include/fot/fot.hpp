@@ -6,6 +6,7 @@
 
 #include "fot/core/version.hpp"       // of the library
 #include "fot/core/check.hpp"         // errors that name what was wrong
+#include "fot/core/index.hpp"        // signed positions
 #include "fot/core/allocator.hpp"     // freed blocks are kept for the next tensor
 #include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
 #include "fot/core/parallel.hpp"      // parallel loops
@@ -48,6 +49,11 @@
 #include "fot/data/document_walk.hpp" // documents from their first window to their last
 #include "fot/data/random_walk.hpp"   // reading on from random places
 
+#include "fot/files/replacing_file.hpp"    // files written all or nothing
+#include "fot/files/safetensors.hpp"       // named tensors in a file
+#include "fot/files/mapped_file.hpp"       // a file as memory
+#include "fot/files/checkpoint_folder.hpp" // the weights of a model in several files
+
 #include "fot/attention/softmax.hpp"               // softmax over keys that arrive in blocks
 #include "fot/attention/causal_attention.hpp"      // local attention
 #include "fot/attention/contexts.hpp"              // who sees whom
@@ -81,11 +87,6 @@
 #include "fot/train/muon.hpp"            // Muon
 #include "fot/train/clip.hpp"            // the norm of all gradients
 #include "fot/train/schedule.hpp"        // learning rate, context length, number of contexts
-#include "fot/train/replacing_file.hpp"  // files written all or nothing
-#include "fot/train/safetensors.hpp"     // named tensors in a file
-#include "fot/train/mapped_file.hpp"        // a file as memory
-#include "fot/train/checkpoint_folder.hpp"  // the weights of a model in several files
-#include "fot/train/long_llama_files.hpp"   // LongLLaMA checkpoints as Hugging Face has them
 #include "fot/train/checkpoint.hpp"      // weights, optimiser, random state, step
 #include "fot/train/interrupt.hpp"       // Ctrl-C as a question
 #include "fot/train/trainer.hpp"         // the training loop

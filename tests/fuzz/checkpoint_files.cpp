@@ -11,7 +11,7 @@
 #include <fstream>
 
 #include "fot/model/long_llama_training.hpp"
-#include "fot/train/long_llama_files.hpp"
+#include "fot/model/long_llama_files.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace fot;

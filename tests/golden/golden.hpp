@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "fot/core/tensor.hpp"
-#include "fot/train/safetensors.hpp"
+#include "fot/files/safetensors.hpp"
 
 namespace fot::golden {
 

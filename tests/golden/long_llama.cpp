@@ -4,10 +4,10 @@
 /// the state after the one before it (turn1, turn2, ...). Compared are the logits of all positions, hidden states, loss, local
 /// caches and memories. Ours does not put padding into memory; there the visible entries are compared.
 ///
-/// Read first: model/long_llama.hpp, train/long_llama_files.hpp.   Read next: golden/data_pipeline.cpp.
+/// Read first: model/long_llama.hpp, model/long_llama_files.hpp.   Read next: golden/data_pipeline.cpp.
 #include "fot/model/long_llama_generation.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "fot/train/long_llama_files.hpp"
+#include "fot/model/long_llama_files.hpp"
 #include "golden/golden.hpp"
 
 namespace fot::golden {

@@ -3,7 +3,7 @@
 /// A safetensors file names its element types as text ("F32"). Half precision and bfloat16 are no numbers to C++: they are widened
 /// to float as they are read, exactly.
 ///
-/// Read first: core/bfloat16.hpp.   Read next: nn/stored_linear.hpp, train/safetensors.hpp.
+/// Read first: core/bfloat16.hpp.   Read next: nn/stored_linear.hpp, files/safetensors.hpp.
 #pragma once
 
 #include <array>

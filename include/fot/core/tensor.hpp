@@ -28,11 +28,9 @@
 
 #include "fot/core/allocator.hpp"
 #include "fot/core/check.hpp"
+#include "fot/core/index.hpp"
 
 namespace fot {
-
-/// Signed size and position type: differences stay what they look like. (Not `index`: <strings.h> has a function of that name.)
-using Index = std::ptrdiff_t;
 
 /// A dense row-major tensor of fixed rank, its memory taken from the caching allocator.
 template <class Real, std::size_t N>

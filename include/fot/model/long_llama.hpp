@@ -8,7 +8,7 @@
 /// layer attends to local keys and memory in one softmax; keys in memory stand at position 0, the first of the window. Layers
 /// without memory forget what has left the window.
 ///
-/// The model is given as weights in the format of their file (nn/stored_linear.hpp); train/long_llama_files.hpp reads them. It is
+/// The model is given as weights in the format of their file (nn/stored_linear.hpp); model/long_llama_files.hpp reads them. It is
 /// trained as a Transformer whose configuration says the same (model/long_llama_training.hpp).
 ///
 /// Source: the released code (inference); paper section 3.1 and appendix A. Departs from it in: padding is not put into memory

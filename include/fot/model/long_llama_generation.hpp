@@ -2,7 +2,7 @@
 /// cost to write a given text.
 ///
 /// Source: the released code (positions, spill of the local cache).
-/// Read first: model/long_llama.hpp, model/sampling.hpp.   Read next: train/long_llama_files.hpp.
+/// Read first: model/long_llama.hpp, model/sampling.hpp.   Read next: model/long_llama_files.hpp.
 #pragma once
 
 #include <functional>

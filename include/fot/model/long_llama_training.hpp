@@ -1,6 +1,6 @@
 /// LongLLaMA as a Transformer, and back: training happens there, by crossbatch in the paper's or the released form.
 ///
-/// Read first: model/transformer.hpp, model/long_llama.hpp.   Read next: train/long_llama_files.hpp.
+/// Read first: model/transformer.hpp, model/long_llama.hpp.   Read next: model/long_llama_files.hpp.
 #pragma once
 
 #include <algorithm>

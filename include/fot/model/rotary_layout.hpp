@@ -7,7 +7,7 @@
 ///     row of pair j, first and second:    half_split j, j + D/2     interleaved 2 j, 2 j + 1
 ///
 /// Source: the released code's conversion to Hugging Face's form (facts, not text).
-/// Read first: nn/rotary.hpp, model/long_llama_config.hpp.   Read next: train/long_llama_files.hpp.
+/// Read first: nn/rotary.hpp, model/long_llama_config.hpp.   Read next: model/long_llama_files.hpp.
 #pragma once
 
 #include <cstring>

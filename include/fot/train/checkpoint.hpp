@@ -14,7 +14,7 @@
 ///     training/list/starts                        I64   counters in a row, as many as there are
 ///     training/array/memory                       F32   numbers in a row: what a memory holds, say
 ///
-/// Read first: train/safetensors.hpp, train/optimizer.hpp.   Read next: train/trainer.hpp.
+/// Read first: files/safetensors.hpp, train/optimizer.hpp.   Read next: train/trainer.hpp.
 #pragma once
 
 #include <functional>
@@ -26,7 +26,7 @@
 #include "fot/core/parameter.hpp"
 #include "fot/core/random.hpp"
 #include "fot/train/optimizer.hpp"
-#include "fot/train/safetensors.hpp"
+#include "fot/files/safetensors.hpp"
 
 namespace fot {
 

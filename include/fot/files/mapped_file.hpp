@@ -1,6 +1,6 @@
 /// A file as a piece of memory: nothing is read before it is used, and the system may drop what it can read again.
 ///
-/// Read next: train/long_llama_files.hpp.
+/// Read next: model/long_llama_files.hpp.
 #pragma once
 
 #include <fcntl.h>

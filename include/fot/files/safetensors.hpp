@@ -9,7 +9,7 @@
 /// data exactly. Tensors are read on demand, and numbers converted while they are read. The writer replaces a file as a whole or
 /// not at all. This header alone includes nlohmann/json.hpp.
 ///
-/// Read first: core/dtype.hpp, train/replacing_file.hpp.   Read next: train/checkpoint.hpp.
+/// Read first: core/dtype.hpp, files/replacing_file.hpp.   Read next: train/checkpoint.hpp.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,7 @@
 
 #include "fot/core/dtype.hpp"
 #include "fot/core/tensor.hpp"
-#include "fot/train/replacing_file.hpp"
+#include "fot/files/replacing_file.hpp"
 
 namespace fot {
 

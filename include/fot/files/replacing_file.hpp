@@ -5,7 +5,7 @@
 /// that nobody holds is of a process that was killed, and goes when the file is written next. Needs POSIX (open, flock, fsync,
 /// rename).
 ///
-/// Read first: core/check.hpp.   Read next: train/safetensors.hpp.
+/// Read first: core/check.hpp.   Read next: files/safetensors.hpp.
 #pragma once
 
 #include <fcntl.h>

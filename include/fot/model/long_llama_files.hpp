@@ -7,15 +7,15 @@
 /// Weights stay in their files, mapped, in float, half precision or bfloat16: starting copies nothing but the norms. A plain LLaMA
 /// folder is a LongLLaMA without memory layers; give it some, and it is what fine-tuning by FoT starts from.
 ///
-/// Read first: train/checkpoint_folder.hpp, model/long_llama.hpp.   Read next: train/checkpoint.hpp.
+/// Read first: files/checkpoint_folder.hpp, model/long_llama.hpp.   Read next: train/checkpoint.hpp.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <set>
 
+#include "fot/files/checkpoint_folder.hpp"
 #include "fot/model/long_llama.hpp"
-#include "fot/train/checkpoint_folder.hpp"
 
 namespace fot {
 

@@ -1,6 +1,6 @@
 /// The weights of a model in one or several safetensors files, left where they are: mapped, not copied.
 ///
-/// Read first: train/safetensors.hpp, train/mapped_file.hpp.   Read next: train/long_llama_files.hpp.
+/// Read first: files/safetensors.hpp, files/mapped_file.hpp.   Read next: model/long_llama_files.hpp.
 #pragma once
 
 #include <map>
@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "fot/files/mapped_file.hpp"
+#include "fot/files/safetensors.hpp"
 #include "fot/nn/stored_linear.hpp"
-#include "fot/train/mapped_file.hpp"
-#include "fot/train/safetensors.hpp"
 
 namespace fot {
 

@@ -1,4 +1,4 @@
-#include "fot/train/replacing_file.hpp"
+#include "fot/files/replacing_file.hpp"
 
 #include <doctest/doctest.h>
 #include <sys/resource.h>

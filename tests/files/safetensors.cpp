@@ -1,4 +1,4 @@
-#include "fot/train/safetensors.hpp"
+#include "fot/files/safetensors.hpp"
 
 #include <doctest/doctest.h>
 

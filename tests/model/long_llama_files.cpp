@@ -1,4 +1,4 @@
-#include "fot/train/long_llama_files.hpp"
+#include "fot/model/long_llama_files.hpp"
 
 #include <doctest/doctest.h>
 
