@@ -6,11 +6,12 @@
 
 #include "fot/core/version.hpp"       // of the library
 #include "fot/core/check.hpp"         // errors that name what was wrong
-#include "fot/core/index.hpp"        // signed positions
+#include "fot/core/index.hpp"         // signed positions
 #include "fot/core/allocator.hpp"     // freed blocks are kept for the next tensor
 #include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
 #include "fot/core/parallel.hpp"      // parallel loops
 #include "fot/core/matrix_view.hpp"   // a matrix addressed in place
+#include "fot/core/simd.hpp"          // vectors as wide as the processor's registers
 #include "fot/core/tile_product.hpp"  // products of tiles that fit into the cache
 #include "fot/core/blas.hpp"          // one checked matrix product
 #include "fot/core/blas_kernels.hpp"  // which BLAS, and whether it knows the processor
