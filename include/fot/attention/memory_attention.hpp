@@ -123,8 +123,8 @@ Attention<Real> memory_attention(Tape& tape, const Variable<Real, 4>& q, const M
         parallel_slices(queries, 16, [&, heads = heads, width = width](Index first, Index last) {
             for (Index t = first; t < last; ++t)
                 for (Index h = 0; h < heads; ++h)
-                    result.log_sum_exp(b, h, t) = found_attention(row(of_entry.found.scores, t, h), row(of_entry.values, t, h), k,
-                                                                  width, row(result.o, b, t, h));
+                    result.log_sum_exp(b, h, t) = found_attention(
+                        row(of_entry.found.scores, t, h), row(of_entry.values, Index(0), t, h), k, width, row(result.o, b, t, h));
         });
     }
     return detail::record_attention(
@@ -137,8 +137,9 @@ Attention<Real> memory_attention(Tape& tape, const Variable<Real, 4>& q, const M
                 const RetrievedEntries<Real>& of_entry = element(*found, b);
                 const Index k = extent(of_entry.found.scores, 2);
                 for (Index h = 0; h < heads && k > 0; ++h)
-                    found_attention_vjp(row(of_entry.found.scores, t, h), row(of_entry.keys, t, h), row(of_entry.values, t, h), k,
-                                        width, out.log_sum_exp(b, h, t), delta(b, h, t), row(d_out.o, b, t, h), row(d_q, b, t, h));
+                    found_attention_vjp(row(of_entry.found.scores, t, h), row(of_entry.keys, Index(0), t, h),
+                                        row(of_entry.values, Index(0), t, h), k, width, out.log_sum_exp(b, h, t), delta(b, h, t),
+                                        row(d_out.o, b, t, h), row(d_q, b, t, h));
             });
         },
         q);
