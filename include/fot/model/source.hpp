@@ -46,7 +46,7 @@ class Source {
     /// keys among others that have some gets zeros and a log-sum-exp of -infinity.
     virtual Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const = 0;
 
-    /// How many keys batch entry b will find in that layer: what a scoring rule that depends on the size of the memory asks.
+    /// How many keys the source holds for batch entry b in that layer: what a scoring rule asks that depends on the memory's size.
     virtual Index keys(Index layer, Index b) const = 0;
 };
 
