@@ -110,9 +110,8 @@ TEST_CASE("the whole memory as a context equals all of it retrieved and merged w
         crossbatch_attention(q, k, v, as_context(memory_k), as_context(memory_v), previous_contexts(1, 1, 0));
     const AttentionResult<double> local = causal_attention(q, k, v);
     for (const Index wanted : {stored, 10 * stored}) {
-        const RetrievedEntries<double> found = memory.retrieve(reshaped<3>(q, {length, heads, width}), wanted);
-        const AttentionResult<double> retrieved = retrieved_attention(q, reshaped<5>(found.keys, {1, length, heads, stored, width}),
-                                                                      reshaped<5>(found.values, {1, length, heads, stored, width}));
+        const RetrievedEntries<double> found = memory.retrieve(q, 0, wanted);
+        const AttentionResult<double> retrieved = retrieved_attention(q, found.keys, found.values);
         const AttentionResult<double> merged = merge(retrieved.o, retrieved.log_sum_exp, local.o, local.log_sum_exp);
         CHECK(testing::largest_difference(merged.o, whole.o) < 1e-13);
         CHECK(testing::largest_difference(merged.log_sum_exp, whole.log_sum_exp) < 1e-13);
@@ -128,8 +127,7 @@ TEST_CASE("the best few of a memory hold most of its mass when keys are spread o
     memory.append(keys, keys, 0);
     const RetrievedEntries<float> found = memory.retrieve(queries, wanted);
     const Tensor<float, 4> q = reshaped<4>(queries, {1, length, 1, width});
-    const AttentionResult<float> best = retrieved_attention(q, reshaped<5>(found.keys, {1, length, 1, wanted, width}),
-                                                            reshaped<5>(found.values, {1, length, 1, wanted, width}));
+    const AttentionResult<float> best = retrieved_attention(q, found.keys, found.values);
     const AttentionResult<float> all =
         crossbatch_attention(q, zeros<float, 4>({1, 0, 1, width}), zeros<float, 4>({1, 0, 1, width}), as_context(keys),
                              as_context(keys), previous_contexts(1, 1, 0), {.causal = false});

@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
             for (Index j = 0; j < k; ++j) sum += std::exp(static_cast<double>(scores[j] - scores[0]));
             for (Index j = 0; j < k; ++j) {
                 const auto weight = static_cast<float>(std::exp(static_cast<double>(scores[j] - scores[0])) / sum);
-                for (Index d = 0; d < width; ++d) o(n, h, d) += weight * retrieved.values(n, h, j, d);
+                for (Index d = 0; d < width; ++d) o(n, h, d) += weight * retrieved.values(0, n, h, j, d);
             }
         }
     const double done = testing::now_seconds();

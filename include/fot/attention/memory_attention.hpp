@@ -143,12 +143,10 @@ Attention<Real> memory_attention(Tape& tape, const Variable<Real, 4>& q, const K
         AttentionResult<Real> all = memory_attention(q.value(), memory, scale);
         return {Variable<Real, 4>(std::move(all.o)), Variable<Real, 3>(std::move(all.log_sum_exp))};
     }
-    const Shape<4> shape = shape_of(q.value());
     require_shape("memory_attention: q", q.value(), Shape<4>{1, -1, -1, memory.width()});
-    const RetrievedEntries<Real> found = memory.retrieve(reshaped<3>(q.value(), {shape[1], shape[2], shape[3]}), top_k);
-    const Shape<5> of_found{1, shape[1], shape[2], extent(found.keys, 2), shape[3]};
-    return retrieved_attention(tape, q, Variable<Real, 5>(reshaped<5>(found.keys, of_found)),
-                               Variable<Real, 5>(reshaped<5>(found.values, of_found)), scale);
+    RetrievedEntries<Real> found = memory.retrieve(q.value(), 0, top_k);
+    return retrieved_attention(tape, q, Variable<Real, 5>(std::move(found.keys)), Variable<Real, 5>(std::move(found.values)),
+                               scale);
 }
 
 }  // namespace fot
