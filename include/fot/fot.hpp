@@ -9,6 +9,13 @@
 #include "fot/core/index.hpp"         // signed positions
 #include "fot/core/allocator.hpp"     // freed blocks are kept for the next tensor
 #include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
+
+#include "fot/reference/attention.hpp"         // the paper's equations as loops: a query and the keys before it
+#include "fot/reference/crossbatch.hpp"        // training: the keys of several documents' contexts beside them
+#include "fot/reference/exact_search.hpp"      // the best entries of a memory
+#include "fot/reference/memory_attention.hpp"  // inference: these entries beside the local keys
+#include "fot/reference/positive_mass.hpp"     // r_d, the share of the own document
+
 #include "fot/core/parallel.hpp"      // parallel loops
 #include "fot/core/matrix_view.hpp"   // a matrix addressed in place
 #include "fot/core/simd.hpp"          // vectors as wide as the processor's registers
