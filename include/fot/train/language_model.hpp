@@ -121,6 +121,9 @@ class LanguageModelTraining {
                            least_tokens, " tokens or more at a time, there are ", usable);
     }
 
+    LanguageModelTraining(Transformer<Real>&, LanguageModelRecipe, std::vector<TokenDocument>&&, LanguageModelBatch,
+                          std::uint64_t) = delete;  // would not outlive the training
+
     /// One step: adds to the gradients of the model. Steps count from 0 and come in order.
     StepResult operator()(Index step) {
         Tape tape;
