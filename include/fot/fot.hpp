@@ -64,7 +64,6 @@
 #include "fot/attention/softmax.hpp"               // softmax over keys that arrive in blocks
 #include "fot/attention/causal_attention.hpp"      // local attention
 #include "fot/attention/contexts.hpp"              // who sees whom
-#include "fot/attention/attention_picture.hpp"     // the same as text and as a picture
 #include "fot/attention/visiting_rounds.hpp"       // in which order gradients are added up
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
