@@ -80,7 +80,6 @@
 #include "fot/model/sampling.hpp"        // from logits to a token
 #include "fot/model/generation.hpp"      // writing, token by token
 #include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape and weights
-#include "fot/model/rotary_layout.hpp"          // of checkpoints from elsewhere
 #include "fot/model/local_cache.hpp"            // keys and values of the last tokens
 #include "fot/model/long_llama_state.hpp"       // local caches and memories
 #include "fot/model/long_llama.hpp"             // reading
