@@ -44,12 +44,10 @@
 
 #include "fot/data/index_permutation.hpp"  // a random order that needs no table
 #include "fot/data/dictionary.hpp"    // dictionary lookup
-#include "fot/data/few_shot.hpp"      // classes to be learned from demonstrations
 #include "fot/data/passkey.hpp"       // a number hidden in a long text
 #include "fot/data/text.hpp"          // bytes as tokens
 #include "fot/data/tokenizer.hpp"     // for models that are not trained here
 #include "fot/data/corpus.hpp"        // a folder of text
-#include "fot/data/named_corpus.hpp"  // text that every machine can have
 #include "fot/data/split.hpp"         // for training, validation and test, by document
 #include "fot/data/documents.hpp"     // documents to batches
 #include "fot/data/packed_documents.hpp"  // the same as the released code packs them
