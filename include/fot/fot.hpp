@@ -6,7 +6,7 @@
 
 #include "fot/core/version.hpp"       // of the library
 #include "fot/core/check.hpp"         // errors that name what was wrong
-#include "fot/core/index.hpp"        // signed positions
+#include "fot/core/index.hpp"         // signed positions
 #include "fot/core/allocator.hpp"     // freed blocks are kept for the next tensor
 #include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
 
@@ -18,6 +18,7 @@
 
 #include "fot/core/parallel.hpp"      // parallel loops
 #include "fot/core/matrix_view.hpp"   // a matrix addressed in place
+#include "fot/core/simd.hpp"          // vectors as wide as the processor's registers
 #include "fot/core/tile_product.hpp"  // products of tiles that fit into the cache
 #include "fot/core/blas.hpp"          // one checked matrix product
 #include "fot/core/blas_kernels.hpp"  // which BLAS, and whether it knows the processor
@@ -27,6 +28,7 @@
 #include "fot/core/dtype.hpp"         // element types of stored tensors
 #include "fot/core/random.hpp"        // seeded, the same everywhere
 #include "fot/core/autograd.hpp"      // the tape
+#include "fot/core/gradient_check.hpp"  // is the gradient of an operation right?
 #include "fot/core/parameter.hpp"     // what optimisers and checkpoints see of a model
 
 #include "fot/nn/linear.hpp"         // linear maps, into heads and out of them
@@ -59,19 +61,26 @@
 #include "fot/files/mapped_file.hpp"       // a file as memory
 #include "fot/files/checkpoint_folder.hpp" // the weights of a model in several files
 
+#include "fot/attention/attention.hpp"             // what all attention takes and gives back
 #include "fot/attention/softmax.hpp"               // softmax over keys that arrive in blocks
 #include "fot/attention/causal_attention.hpp"      // local attention
+#include "fot/attention/joining.hpp"               // two attentions in one softmax, or by a gate
 #include "fot/attention/contexts.hpp"              // who sees whom
 #include "fot/attention/visiting_rounds.hpp"       // in which order gradients are added up
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
-#include "fot/attention/memory_attention.hpp"      // local context and the best of a memory
-#include "fot/attention/gate.hpp"                  // the Memorizing Transformer's two attentions
+#include "fot/attention/memory_attention.hpp"      // the best of a memory
 #include "fot/attention/found_attention.hpp"       // memories of several sizes in one search
 
 #include "fot/loss/contrastive_loss.hpp"  // what crossbatch does implicitly, as a loss
 
 #include "fot/model/config.hpp"          // the shape of a model
+#include "fot/model/source.hpp"          // where a memory layer's further keys come from
+#include "fot/model/scoring.hpp"         // how queries and keys become scores
+#include "fot/model/joining.hpp"         // how local and further attention are joined
+#include "fot/model/memory_layer.hpp"    // the layer
+#include "fot/model/contexts_source.hpp" // further keys in training: crossbatch
+#include "fot/model/memory_source.hpp"   // further keys in inference: a memory
 #include "fot/model/transformer.hpp"     // the decoder
 #include "fot/model/transformer_xl.hpp"  // the same with the states of the previous window
 #include "fot/model/inference.hpp"       // reading with memory, window by window
