@@ -1,6 +1,8 @@
 /// Random inputs for attention, and the library's definition of it with options: what the tests of attention compare with.
 #pragma once
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "fot/attention/crossbatch_attention.hpp"
@@ -28,8 +30,11 @@ struct AttentionInputs {
         context_v = normal_tensor<Real, 4>({s.sources, s.rows, s.key_heads, s.value_width}, 1, random);
     }
 
-    AttentionResult<Real> attend(const ContextTable& table, const AttentionOptions<Real>& options = {}) const {
-        return crossbatch_attention(q, k, v, context_k, context_v, table, options);
+    /// Local keys and contexts in one softmax.
+    AttentionResult<Real> attend(const ContextTable& table, const LocalOptions<Real>& options = {}) const {
+        const AttentionResult<Real> local = causal_attention<Real>({q, k, v}, options);
+        const AttentionResult<Real> contexts = context_attention<Real>({q, context_k, context_v}, table);
+        return merge<Real>(contexts, local);
     }
 };
 
@@ -55,24 +60,30 @@ Tensor<double, 4> widened(const Tensor<double, 4>& x, Index more, Further&& furt
     return wide;
 }
 
-/// reference::crossbatch_attention in double, with the options that it does not have: a scale is multiplied into q; a bias of local
-/// scores becomes further numbers of the queries, (B,T,U), where local key u has a one at the u-th and contexts have zeros.
+/// reference::crossbatch_attention in double, with the bias of local scores that it does not have: further numbers of the queries,
+/// (B,T,U), where local key u has a one at the u-th and contexts have zeros.
 template <class Real>
 AttentionResult<double> attention_oracle(const AttentionInputs<Real>& in, const ContextTable& table,
-                                         const AttentionOptions<Real>& options = {}) {
+                                         const LocalOptions<Real>& options = {}) {
     reference::CrossbatchInput<double> seen{in_double(in.q),         in_double(in.k),         in_double(in.v),
                                             in_double(in.context_k), in_double(in.context_v), table.contexts,
                                             options.query_positions};
-    for (double& number : seen.q.storage()) number *= static_cast<double>(options.scale);
-    const Index keys = extent(in.k, 1);
-    if (!options.causal) seen.last_visible.assign(in.q.shape()[1], keys - 1);
-    if (options.local_bias.size()) {
-        const Tensor<double, 3> bias = in_double(options.local_bias);
-        seen.q = widened(seen.q, keys, [&](Index b, Index t, Index u) { return bias(b, t, u); });
+    constexpr double hidden = -1e300;  // in place of -infinity, which would be NaN when multiplied by a zero
+    if (options.bias.size()) {
+        const Index keys = extent(in.k, 1);
+        const Tensor<double, 3> bias = in_double(options.bias);
+        seen.q = widened(seen.q, keys, [&](Index b, Index t, Index u) { return std::max(bias(b, t, u), hidden); });
         seen.k = widened(seen.k, keys, [](Index, Index s, Index u) { return s == u ? 1.0 : 0.0; });
         seen.context_k = widened(seen.context_k, keys, [](Index, Index, Index) { return 0.0; });
     }
     auto [o, log_sum_exp] = reference::crossbatch_attention(seen);
+    for (Index b = 0; b < extent(o, 0); ++b)
+        for (Index t = 0; t < extent(o, 1); ++t)
+            for (Index h = 0; h < extent(o, 2); ++h)
+                if (log_sum_exp(b, h, t) <= hidden / 2) {  // all that this query could see was hidden
+                    log_sum_exp(b, h, t) = -std::numeric_limits<double>::infinity();
+                    std::fill_n(row(o, b, t, h), extent(o, 3), 0.0);
+                }
     return {std::move(o), std::move(log_sum_exp)};
 }
 

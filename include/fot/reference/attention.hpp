@@ -33,7 +33,9 @@ struct AttentionResult {
 /// Gradients of a loss with respect to what causal attention was given, in the same shapes.
 template <class Real>
 struct AttentionGradients {
-    Tensor<Real, 4> q, k, v;
+    Tensor<Real, 4> q;  ///< (B,T,H,D)
+    Tensor<Real, 4> k;  ///< (B,U,G,D)
+    Tensor<Real, 4> v;  ///< (B,U,G,E)
 };
 
 /// L = log sum_x exp(score_x); -infinity if there is no score.

@@ -9,7 +9,7 @@
 /// (animals, food, verbs of motion ...). What tells the class of a gloss is its sense.
 ///
 /// Source: the paper's few-shot experiment (TREC: questions, 50 classes); the tasks here are ours.
-/// Read first: data/corpus.hpp.   Read next: examples/few_shot.cpp.
+/// Read first: fot/data/corpus.hpp.   Read next: few_shot_sizes.hpp, few_shot.cpp.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@
 #include "fot/core/random.hpp"
 #include "fot/data/corpus.hpp"
 
-namespace fot {
+namespace fot::examples {
 
 /// An input and its label.
 struct Demonstration {
@@ -134,4 +134,4 @@ inline FewShotEpisode gloss_episode(const std::vector<std::vector<std::string>>&
 
 FewShotEpisode gloss_episode(std::vector<std::vector<std::string>>&&, Index, Index, Random&) = delete;  // would not outlive it
 
-}  // namespace fot
+}  // namespace fot::examples
