@@ -28,6 +28,7 @@
 #include "fot/core/dtype.hpp"         // element types of stored tensors
 #include "fot/core/random.hpp"        // seeded, the same everywhere
 #include "fot/core/autograd.hpp"      // the tape
+#include "fot/core/gradient_check.hpp"  // is the gradient of an operation right?
 #include "fot/core/parameter.hpp"     // what optimisers and checkpoints see of a model
 
 #include "fot/nn/linear.hpp"         // linear maps, into heads and out of them

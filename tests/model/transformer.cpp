@@ -65,7 +65,7 @@ std::vector<Real> gradients(Transformer<Real>& model, const CrossbatchInput& inp
     Random random(5);
     testing::replay(tape, y, normal_tensor<Real, 3>(shape_of(y.value()), 1, random));
     std::vector<Real> all;
-    for (const auto& p : parameters) all.insert(all.end(), p.gradient, p.gradient + p.count);
+    for (const auto& p : parameters) all.insert(all.end(), p.gradient().begin(), p.gradient().end());
     return all;
 }
 
@@ -81,7 +81,7 @@ TEST_CASE("parameters have names of their own, the roles that optimisers expect,
         CHECK(names.insert(p.name).second);
         Index count = 1;
         for (const Index size : p.shape) count *= size;
-        CHECK(count == p.count);
+        CHECK(count == length_of(p.value()));
     }
     CHECK(parameters.front().name == "embedding");
     CHECK(parameters.front().role == Role::embedding);

@@ -52,7 +52,7 @@ std::vector<LanguageModelRecipe> recipes() {
 
 std::vector<float> weights(Transformer<float>& model) {
     std::vector<float> all;
-    for (const auto& p : model.parameters()) all.insert(all.end(), p.value, p.value + p.count);
+    for (const auto& p : model.parameters()) all.insert(all.end(), p.value().begin(), p.value().end());
     return all;
 }
 
