@@ -100,7 +100,7 @@ inline std::vector<std::vector<std::string>> read_glosses(const std::filesystem:
             if (bar != std::string_view::npos && space < bar) std::from_chars(entry.data() + space + 1, entry.data() + bar, kind);
             require<FileError>(kind < glosses.size(), "'", (folder / name).string(), "', line ", line,
                                ": expected an entry of WordNet, its second number below ", glosses.size(),
-                               ", a gloss behind \" | \"");
+                               ", a gloss after \" | \"");
             std::string_view gloss = entry.substr(bar + 3);
             gloss = gloss.substr(0, gloss.find(';'));
             while (gloss.ends_with(' ')) gloss.remove_suffix(1);
@@ -110,7 +110,7 @@ inline std::vector<std::vector<std::string>> read_glosses(const std::filesystem:
     return glosses;
 }
 
-/// Glosses of some of the classes, drawn at random, of at most `longest` bytes, a space behind each. `glosses` must outlive the
+/// Glosses of some of the classes, drawn at random, of at most `longest` bytes, a space after each. `glosses` must outlive the
 /// episode.   Errors: ConfigError unless there are 1 ... 256 classes; DataError if fewer classes have glosses as short as that.
 inline FewShotEpisode gloss_episode(const std::vector<std::vector<std::string>>& glosses, Index classes, Index longest,
                                     Random& random) {
