@@ -92,6 +92,7 @@
 #include "fot/model/long_llama.hpp"             // reading
 #include "fot/model/long_llama_generation.hpp"  // writing
 #include "fot/model/long_llama_training.hpp"    // as a Transformer, and back
+#include "fot/model/long_llama_files.hpp"     // LongLLaMA checkpoints as Hugging Face has them
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW
