@@ -5,10 +5,10 @@
 #include "fot/attention/attention_picture.hpp"
 #include "fot/attention/crossbatch_attention.hpp"
 #include "fot/core/random.hpp"
+#include "fot/files/replacing_file.hpp"
 #include "fot/loss/contrastive_loss.hpp"
 #include "fot/measure/positive_mass.hpp"
-#include "fot/nn/norm.hpp"
-#include "fot/files/replacing_file.hpp"
+#include "fot/nn/unit_heads.hpp"
 #include "support/options.hpp"
 
 using namespace fot;

@@ -25,11 +25,13 @@
 #include "fot/core/parameter.hpp"
 #include "fot/core/random.hpp"
 #include "fot/model/config.hpp"
-#include "fot/nn/arrange.hpp"
+#include "fot/nn/arithmetic.hpp"
 #include "fot/nn/embedding.hpp"
 #include "fot/nn/linear.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/rms_norm.hpp"
 #include "fot/nn/rotary.hpp"
+#include "fot/nn/slices.hpp"
+#include "fot/nn/unit_heads.hpp"
 
 namespace fot {
 
