@@ -33,11 +33,13 @@
 
 #include "fot/nn/linear.hpp"         // linear maps, into heads and out of them
 #include "fot/nn/embedding.hpp"      // a row of a table for each token
-#include "fot/nn/norm.hpp"           // RMS norm; queries and keys of length one
+#include "fot/nn/rms_norm.hpp"       // numbers of a common size
+#include "fot/nn/unit_heads.hpp"     // queries and keys of length one, with a temperature
 #include "fot/nn/rotary.hpp"         // positions as rotations
-#include "fot/nn/feed_forward.hpp"   // widen, bend, narrow
+#include "fot/nn/arithmetic.hpp"     // sums, products, the sigmoid
+#include "fot/nn/slices.hpp"         // parts of tensors, joined tensors, other orders of axes
+#include "fot/nn/feed_forward.hpp"   // up, activation, down
 #include "fot/nn/stored_linear.hpp"  // linear maps whose weights stay as a file has them
-#include "fot/nn/arrange.hpp"        // sums, and rows taken out or put together
 #include "fot/nn/cross_entropy.hpp"  // the loss of training
 
 #include "fot/memory/streaming_search.hpp"  // exact top-k over a stream of key blocks

@@ -9,7 +9,7 @@
 #include "fot/attention/gate.hpp"
 #include "fot/attention/memory_attention.hpp"
 #include "fot/memory/key_value_memory.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/unit_heads.hpp"
 #include "golden/golden.hpp"
 #include "support/tape_check.hpp"
 

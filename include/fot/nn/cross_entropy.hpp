@@ -120,7 +120,9 @@ TokenLosses<Real> token_losses(const Tensor<Real, 3>& logits, const Tokens& targ
     return losses;
 }
 
-/// -log p(target) of every token, in nats: for perplexity, and for losses of one's own.
+/// -log p(target) of every token, in nats: for perplexity, and for losses of one's own. The sum of them all is
+/// xt::sum<double>(token_nats(...))(). (In C++20 the tensor must have a name to be looped over: of a temporary,
+/// `for (float n : token_nats(...).storage())` reads freed memory.)
 ///
 /// Shapes: logits (B,T,V), targets (B,T) -> (B,T).
 /// Errors: as `token_losses`, with every target counted.
