@@ -30,9 +30,9 @@ namespace detail {
 
 inline constexpr Index elements_per_slice = 1 << 15, feed_forward_rows_per_slice = 256;
 
-/// 1 / (1 + e^-x) without a branch, for loops over many.
-template <class Real>
-Real fast_sigmoid(Real x) {
+/// 1 / (1 + e^-x) of every number of a vector.
+template <class V>
+V fast_sigmoid(const V& x) {
     return 1 / (1 + exponential(-x));
 }
 
@@ -57,18 +57,21 @@ void bend_vjp(const Real* d_a, const Real* x, Index count, Activation activation
 /// a[i] = silu(gate[i]) x[i].
 template <class Real>
 void bend_gated(const Real* gate, const Real* x, Index count, Real* a) {
-    for (Index i = 0; i < count; ++i) a[i] = gate[i] * fast_sigmoid(gate[i]) * x[i];
+    for_each_vector<Vector<Real>>(count, [&](auto at) {
+        const Vector<Real> g = at.load(gate);
+        at.store(g * fast_sigmoid(g) * at.load(x), a);
+    });
 }
 
 /// d_gate[i], d_x[i] = their parts of d_a[i].
 template <class Real>
 void bend_gated_vjp(const Real* d_a, const Real* gate, const Real* x, Index count, Real* d_gate, Real* d_x) {
-    for (Index i = 0; i < count; ++i) {
-        const Real s = fast_sigmoid(gate[i]), d = d_a[i];
+    for_each_vector<Vector<Real>>(count, [&](auto at) {
+        const Vector<Real> g = at.load(gate), s = fast_sigmoid(g), d = at.load(d_a);
         // silu(g) = g s(g), silu'(g) = s (1 + g (1 - s))
-        d_gate[i] = d * x[i] * s * (1 + gate[i] * (1 - s));
-        d_x[i] = d * gate[i] * s;
-    }
+        at.store(d * at.load(x) * s * (1 + g * (1 - s)), d_gate);
+        at.store(d * g * s, d_x);
+    });
 }
 
 }  // namespace detail
