@@ -2,10 +2,10 @@
 /// row-averaged loss, and the gradient of every weight.
 ///
 /// Read first: model/transformer.hpp, model/long_llama.hpp.   Read next: golden/data_pipeline.cpp.
+#include "fot/model/long_llama_files.hpp"
 #include "fot/model/long_llama_training.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/clip.hpp"
-#include "fot/model/long_llama_files.hpp"
 #include "golden/golden.hpp"
 
 namespace fot::golden {
