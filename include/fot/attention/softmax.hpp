@@ -79,6 +79,7 @@ template <class Real>
 class RunningSoftmax {
    public:
     /// q (T,D), which must outlive this. Values will be (S,E) with E = `value_width`; 0: only the log-sum-exp is wanted.
+    /// Errors: ShapeError for a transposed view.
     RunningSoftmax(MatrixView<const Real> q, Index value_width)
         : q_(q),
           value_width_(value_width),
@@ -86,7 +87,9 @@ class RunningSoftmax {
           maximum_(full<Real, 1>({q.rows}, -std::numeric_limits<Real>::infinity())),
           sum_(zeros<Real, 1>({q.rows})),
           weighted_(zeros<Real, 2>({q.rows, width_})),
-          scores_(empty<Real, 2>({query_tile, key_block})) {}
+          scores_(empty<Real, 2>({query_tile, key_block})) {
+        detail::require_view("RunningSoftmax: q", q, q.rows, q.columns);
+    }
 
     /// Lets the queries see the keys, and the values that belong to them.
     ///
@@ -174,6 +177,7 @@ struct SoftmaxVisit {
 template <class Real>
 void softmax_attention_vjp(const SoftmaxVisit<Real>& visit, const Visibility<Real>& visibility = {}) {
     const auto& [q, keys, values, log_sum_exp, delta, d_o, d_q, d_keys, d_values] = visit;
+    detail::require_view<Real>("softmax_attention vjp: q", q, q.rows, q.columns);
     detail::require_view<Real>("softmax_attention vjp: keys", keys, keys.rows, q.columns);
     detail::require_view<Real>("softmax_attention vjp: values", values, keys.rows, values.columns);
     detail::require_view<Real>("softmax_attention vjp: d_o", d_o, q.rows, values.columns);
