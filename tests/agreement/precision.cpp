@@ -3,7 +3,8 @@
 #include "fot/loss/contrastive_loss.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/nn/feed_forward.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/rms_norm.hpp"
+#include "fot/nn/unit_heads.hpp"
 #include "support/agreement.hpp"
 #include "support/random_tokens.hpp"
 

@@ -4,7 +4,7 @@
 
 #include "fot/attention/memory_attention.hpp"
 #include "fot/core/random.hpp"
-#include "fot/nn/arrange.hpp"
+#include "fot/nn/slices.hpp"
 #include "support/difference.hpp"
 
 using namespace fot;

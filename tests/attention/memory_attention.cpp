@@ -3,7 +3,8 @@
 #include <doctest/doctest.h>
 
 #include "fot/attention/crossbatch_attention.hpp"
-#include "fot/nn/arrange.hpp"
+#include "fot/nn/arithmetic.hpp"
+#include "fot/nn/slices.hpp"
 #include "fot/reference/memory_attention.hpp"
 #include "support/attention_check.hpp"
 #include "support/tape_check.hpp"

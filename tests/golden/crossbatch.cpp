@@ -5,7 +5,8 @@
 ///
 /// Read first: attention/crossbatch_attention.hpp, nn/rotary.hpp.   Read next: golden/listings.cpp.
 #include "fot/attention/crossbatch_attention.hpp"
-#include "fot/nn/arrange.hpp"
+#include "fot/nn/arithmetic.hpp"
+#include "fot/nn/slices.hpp"
 #include "fot/nn/rotary.hpp"
 #include "golden/golden.hpp"
 #include "support/tape_check.hpp"

@@ -1,10 +1,10 @@
 /// Kinds `listing_train`, `listing_wd` and `listing_qknorm`: the training listing of the paper, where each entry sees the previous
 /// contexts of its own and of the next documents.
 ///
-/// Read first: attention/crossbatch_attention.hpp, nn/norm.hpp.   Read next: golden/memory.cpp.
+/// Read first: attention/crossbatch_attention.hpp, nn/unit_heads.hpp.   Read next: golden/memory.cpp.
 #include "fot/attention/crossbatch_attention.hpp"
-#include "fot/nn/arrange.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/arithmetic.hpp"
+#include "fot/nn/unit_heads.hpp"
 #include "golden/golden.hpp"
 #include "support/tape_check.hpp"
 

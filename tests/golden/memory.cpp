@@ -10,8 +10,9 @@
 #include "fot/attention/joining.hpp"
 #include "fot/attention/memory_attention.hpp"
 #include "fot/memory/key_value_memory.hpp"
-#include "fot/nn/arrange.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/arithmetic.hpp"
+#include "fot/nn/slices.hpp"
+#include "fot/nn/unit_heads.hpp"
 #include "golden/golden.hpp"
 #include "support/tape_check.hpp"
 

@@ -1,6 +1,8 @@
 /// Random inputs for attention, and the library's definition of it with options: what the tests of attention compare with.
 #pragma once
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "fot/attention/crossbatch_attention.hpp"
@@ -71,6 +73,8 @@ inline Tensor<double, 4> narrowed(const Tensor<double, 4>& x, Index width) {
     return narrow;
 }
 
+inline constexpr double hidden = -1e300;  ///< in place of -infinity, which would be NaN when multiplied by a zero
+
 /// Inputs for reference::crossbatch_attention in double, with the option that it does not have: a bias of local scores becomes
 /// further numbers of the queries, (B,T,U), where local key u has a one at the u-th and contexts have zeros.
 template <class Real>
@@ -82,7 +86,7 @@ reference::CrossbatchInput<double> oracle_input(const AttentionInputs<Real>& in,
     if (options.bias.size()) {
         const Index keys = extent(in.k, 1);
         const Tensor<double, 3> bias = in_double(options.bias);
-        seen.q = widened(seen.q, keys, [&](Index b, Index t, Index u) { return bias(b, t, u); });
+        seen.q = widened(seen.q, keys, [&](Index b, Index t, Index u) { return std::max(bias(b, t, u), hidden); });
         seen.k = widened(seen.k, keys, [](Index, Index s, Index u) { return s == u ? 1.0 : 0.0; });
         seen.context_k = widened(seen.context_k, keys, [](Index, Index, Index) { return 0.0; });
     }
@@ -94,6 +98,13 @@ template <class Real>
 AttentionResult<double> attention_oracle(const AttentionInputs<Real>& in, const ContextTable& table,
                                          const LocalOptions<Real>& options = {}) {
     auto [o, log_sum_exp] = reference::crossbatch_attention(oracle_input(in, table, options));
+    for (Index b = 0; b < extent(o, 0); ++b)
+        for (Index t = 0; t < extent(o, 1); ++t)
+            for (Index h = 0; h < extent(o, 2); ++h)
+                if (log_sum_exp(b, h, t) <= hidden / 2) {  // all that this query could see was hidden
+                    log_sum_exp(b, h, t) = -std::numeric_limits<double>::infinity();
+                    std::fill_n(row(o, b, t, h), extent(o, 3), 0.0);
+                }
     return {std::move(o), std::move(log_sum_exp)};
 }
 

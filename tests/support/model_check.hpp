@@ -20,15 +20,8 @@ double parameter_gradient_error(std::vector<Parameter<double>> parameters, Loss&
     };
     double worst = 0;
     for (const auto& p : parameters) {
-        Tensor<double, 1> before = empty<double, 1>({p.count}), gradient = before;
-        std::copy_n(p.value, p.count, before.data());
-        std::copy_n(p.gradient, p.count, gradient.data());
-        const auto at_these = [&] {
-            std::copy_n(before.data(), p.count, p.value);
-            return value();
-        };
-        const double error = gradient_error(before, gradient, at_these);
-        std::copy_n(before.data(), p.count, p.value);
+        const std::vector<double> gradient(p.gradient().begin(), p.gradient().end());
+        const double error = gradient_error(p.value(), gradient, value);
         INFO(p.name);
         CHECK(error < 1e-6);
         worst = worse(worst, error);

@@ -225,6 +225,30 @@ Variable<Real, 4> gate(Tape& tape, const Attention<Real>& memory, const Variable
         memory.o, local, logits);
 }
 
+/// L_a - L_b of the log-sum-exp of two attentions (B,H,T), as a gate's logits (B,T,H): with them the gate is the share of a in
+/// softmax over the keys of both. Where both are -infinity it is 0.
+template <class Real>
+Variable<Real, 3> log_mass_difference(Tape& tape, const Attention<Real>& a, const Attention<Real>& b) {
+    const Variable<Real, 3> of_a = a.log_sum_exp, of_b = b.log_sum_exp;
+    require_shape("log_mass_difference: second log_sum_exp", of_b.value(), shape_of(of_a.value()));
+    const auto [entries, heads, queries] = shape_of(of_a.value());
+    Tensor<Real, 3> logits = empty<Real, 3>({entries, queries, heads});
+    detail::for_each_query(a.o.value(), [&](Index i, Index t, Index h) {
+        const Real first = of_a.value()(i, h, t), second = of_b.value()(i, h, t);
+        logits(i, t, h) = first == second ? Real(0) : first - second;
+    });
+    return tape.record(
+        std::move(logits),
+        [=, o = a.o](const Tensor<Real, 3>& d_logits) {
+            Tensor<Real, 3>*d_a = of_a.needed_gradient(), *d_b = of_b.needed_gradient();
+            detail::for_each_query(o.value(), [&](Index i, Index t, Index h) {
+                if (d_a) (*d_a)(i, h, t) += d_logits(i, t, h);
+                if (d_b) (*d_b)(i, h, t) -= d_logits(i, t, h);
+            });
+        },
+        of_a, of_b);
+}
+
 /// One number per head as a gate's logits: bias (H) -> (B,T,H). The gradient is summed in double.
 template <class Real>
 Variable<Real, 3> logits_of_heads(Tape& tape, const Variable<Real, 1>& bias, Index entries, Index length) {

@@ -28,7 +28,7 @@ struct InspectedQuery {
 
 /// The queries of a window of tokens (1,T) with the memory as it is: result [token][head]. The memory is not changed.
 ///
-/// A gated layer weighs memory and local context by its gate, so `memory_mass` is that of the gate there.
+/// `memory_mass` is the gate with which the layer joins memory and local context: in one softmax the share of what was found.
 /// Errors: ConfigError unless `layer` is a memory layer, or if top_k < 1; as window_with_memory otherwise.
 template <class Real>
 std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>& model, Index layer, const Tokens& tokens,
@@ -51,16 +51,15 @@ std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>&
                                                     std::vector<InspectedQuery>(static_cast<std::size_t>(heads)));
     if (memory.size() == 0) return result;
 
-    const Tensor<Real, 3> local = causal_attention<Real>({q, view.local_k.value(), view.v.value()}).log_sum_exp;
+    const Attention<Real> local = causal_attention(tape, view.q, view.local_k, view.v), further = source.attend(tape, view);
+    const Variable<Real, 3> gate = model.layer(layer).joining->logits(tape, view, local, further);
     const FoundEntries<Real> found = memory.search(q, 0, top_k);
     const Index kept = extent(found.scores, 2);
     for (Index t = 0; t < queries; ++t)
         for (Index h = 0; h < heads; ++h) {
-            InspectedQuery& query = result[static_cast<std::size_t>(t)][static_cast<std::size_t>(h)];
+            InspectedQuery& query = element(element(result, t), h);
             const double total = log_sum_exp(row(found.scores, t, h), kept);
-            const auto* gate = dynamic_cast<const HeadGate<Real>*>(model.layer(layer).joining.get());
-            query.memory_mass =
-                detail::logistic(gate ? static_cast<double>(gate->bias.value()(h)) : total - static_cast<double>(local(0, h, t)));
+            query.memory_mass = detail::logistic(static_cast<double>(gate.value()(0, t, h)));
             for (Index j = 0; j < kept; ++j) {
                 const Index entry = found.indices(t, h, j);
                 query.found.push_back({entry, memory.document(entry), memory.size() - entry + t,

@@ -77,13 +77,13 @@ struct TransformerConfig {
             require<ConfigError>(key_heads >= 0 && (key_heads == 0 || count % key_heads == 0), "TransformerConfig: ", count,
                                  " heads are no multiple of ", key_heads, " key heads");
         }
-        const std::vector<Index> listed = resolved().memory_layers;
-        for (const Index layer : listed) {
-            require<ConfigError>(layer >= 0 && layer < layers, "TransformerConfig: memory layer ", layer, " of ", layers,
+        for (const Index layer : memory_layers)
+            require<ConfigError>(layer >= -layers && layer < layers, "TransformerConfig: memory layer ", layer, " of ", layers,
                                  " layers");
+        const std::vector<Index> listed = resolved().memory_layers;
+        for (const Index layer : listed)
             require<ConfigError>(std::count(listed.begin(), listed.end(), layer) == 1, "TransformerConfig: memory layer ", layer,
                                  " is listed twice");
-        }
         require<ConfigError>(rotary_base > 0 && std::isfinite(rotary_base) && initial_inverse_temperature > 0 &&
                                  std::isfinite(initial_inverse_temperature) && norm_epsilon > 0 && norm_epsilon < 1,
                              "TransformerConfig: rotary_base ", rotary_base, ", initial_inverse_temperature ",

@@ -21,8 +21,7 @@ namespace fot {
 template <class Real>
 Variable<Real, 3> window_with_memory(Tape& tape, const Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
                                      const MemoryOptions& options = {}) {
-    require<ShapeError>(state.fits(model.config()),
-                        "window_with_memory: the memory state is of a model with other layers or heads");
+    state.require_fits("window_with_memory", model.config(), extent(tokens, 0));
     return model.forward(tape, tokens, MemorySource<Real>(state, options));
 }
 

@@ -3,7 +3,7 @@
 ///     one softmax   both compete for the same mass: the Focused Transformer
 ///     gate          a learned number per head divides it: the Memorizing Transformer
 ///
-/// Whoever wants another way derives from Joining, with parameters of its own if it needs them.
+/// Whoever wants another way derives from Joining and says what the gate is, with parameters of its own if it needs them.
 ///
 /// Read first: attention/joining.hpp, model/source.hpp.   Read next: model/memory_layer.hpp.
 #pragma once
@@ -17,27 +17,40 @@
 
 namespace fot {
 
-/// A way to join two attentions of the same queries.
+/// A way to join two attentions of the same queries: o = g further + (1 - g) local with a gate g = sigmoid(logits).
 template <class Real>
 class Joining {
    public:
     virtual ~Joining() = default;
-    /// The heads' outputs (B,T,H,D). `further` has a log-sum-exp of -infinity where a query saw no further key.
+
+    /// The gate's logits (B,T,H).
+    virtual Variable<Real, 3> logits(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
+                                     const Attention<Real>& further) const = 0;
+
+    /// The heads' outputs (B,T,H,D). A query that saw no further key, whose log-sum-exp there is -infinity, keeps its local
+    /// attention.
     virtual Variable<Real, 4> join(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
-                                   const Attention<Real>& further) const = 0;
+                                   const Attention<Real>& further) const {
+        return gate(tape, further, local.o, logits(tape, at, local, further));
+    }
+
     /// Adds what is trained, names after the prefix.
     virtual void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) {
         static_cast<void>(prefix), static_cast<void>(list);
     }
 };
 
-/// Softmax over local and further keys together.
+/// Softmax over local and further keys together: the gate is the share of the further keys in it.
 template <class Real>
 class OneSoftmax : public Joining<Real> {
    public:
+    Variable<Real, 3> logits(Tape& tape, const LayerView<Real>&, const Attention<Real>& local,
+                             const Attention<Real>& further) const override {
+        return log_mass_difference(tape, further, local);
+    }
     Variable<Real, 4> join(Tape& tape, const LayerView<Real>&, const Attention<Real>& local,
                            const Attention<Real>& further) const override {
-        return merge(tape, further, local).o;
+        return merge(tape, further, local).o;  // the same in one pass
     }
 };
 
@@ -47,10 +60,8 @@ class HeadGate : public Joining<Real> {
    public:
     explicit HeadGate(Index heads) : bias(zeros<Real, 1>({heads}), true) {}
 
-    Variable<Real, 4> join(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
-                           const Attention<Real>& further) const override {
-        const Tensor<Real, 4>& q = at.q.value();
-        return gate(tape, further, local.o, logits_of_heads(tape, bias, extent(q, 0), extent(q, 1)));
+    Variable<Real, 3> logits(Tape& tape, const LayerView<Real>& at, const Attention<Real>&, const Attention<Real>&) const override {
+        return logits_of_heads(tape, bias, extent(at.q.value(), 0), extent(at.q.value(), 1));
     }
     void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) override {
         list.push_back(parameter(prefix + "gate_bias", Role::gate, bias));

@@ -65,8 +65,12 @@ class TransformerLayer {
         const Attention<Real> local = causal_attention(tape, at.q, at.local_k, at.v, {.query_positions = wanted}),
                               further = source.attend(tape, at);
         const Variable<Real, 4> heads = further.o ? joining->join(tape, at, local, further) : local.o;
+        return finish(tape, at_wanted(tape, x, wanted), heads);
+    }
 
-        const Variable<Real, 3> attended = add(tape, at_wanted(tape, x, wanted), merge_heads(tape, heads, o));
+    /// The rest of the layer after attention: x + O heads, then the feed-forward part. x (B,T,E), heads (B,T,H,D) -> (B,T,E).
+    Variable<Real, 3> finish(Tape& tape, const Variable<Real, 3>& x, const Variable<Real, 4>& heads) const {
+        const Variable<Real, 3> attended = add(tape, x, merge_heads(tape, heads, o));
         const Variable<Real, 3> h = rms_norm(tape, attended, feed_forward_norm, norm_epsilon_);
         return add(tape, attended, feed_forward(tape, h, up, down, activation_, gate_map));
     }

@@ -118,9 +118,9 @@ class MemorySource : public Source<Real> {
     Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
         const Memories<Real> memories = state_.memories(at.layer);
         const bool empty = std::all_of(memories.begin(), memories.end(), [](const auto* each) { return each->size() == 0; });
-        const Attention<Real> remembered = empty ? Attention<Real>{} : memory_attention(tape, at.q, memories, options_.top_k);
+        const Attention<Real> found = memory_attention(tape, at.q, memories, options_.top_k);  // checks all, an empty memory too
         remember(at.layer, {at.k, at.v});
-        return remembered;
+        return empty ? Attention<Real>{} : found;
     }
 
     /// Appends keys and values (B,T,G,D) to the memories of a layer.

@@ -20,20 +20,20 @@ namespace fot {
 /// What a layer has computed when it comes to its attention.
 template <class Real>
 struct LayerView {
-    Index layer;                ///< its number, 0-based
-    Variable<Real, 3> x;        ///< (B,U,E) its input
-    Variable<Real, 3> h;        ///< (B,T,E) the normalised input of the tokens that ask: all U, or those whose output is wanted
-    Variable<Real, 4> q;        ///< (B,T,H,D) rotated, with the temperature in it: scores are <q, k>
-    Variable<Real, 4> local_k;  ///< (B,U,G,D) rotated: keys of the local attention
-    Variable<Real, 4> k;        ///< (B,U,G,D) not rotated, at position 0: keys as others see them, and a memory keeps them
-    Variable<Real, 4> v;        ///< (B,U,G,E)
+    Index layer = 0;           ///< its number, 0-based
+    Variable<Real, 3> x = {};  ///< (B,U,E) its input
+    Variable<Real, 3> h = {};  ///< (B,T,E) the normalised input of the tokens that ask: all U, or those whose output is wanted
+    Variable<Real, 4> q = {};  ///< (B,T,H,D) rotated, with the temperature in it: scores are <q, k>
+    Variable<Real, 4> local_k = {};  ///< (B,U,G,D) rotated: keys of the local attention
+    Variable<Real, 4> k = {};        ///< (B,U,G,D) not rotated, at position 0: keys as others see them, and a memory keeps them
+    Variable<Real, 4> v = {};        ///< (B,U,G,E)
 };
 
 /// Keys and values of one layer, as others see them: not rotated.
 template <class Real>
 struct KeysAndValues {
-    Variable<Real, 4> k;  ///< (B,T,G,D)
-    Variable<Real, 4> v;  ///< (B,T,G,E)
+    Variable<Real, 4> k = {};  ///< (B,T,G,D)
+    Variable<Real, 4> v = {};  ///< (B,T,G,E)
 };
 
 /// Further keys for the memory layers of a model.

@@ -20,6 +20,7 @@
 #include "fot/model/transformer_xl.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/kept_states.hpp"
+#include "fot/train/muon.hpp"
 #include "fot/train/trainer.hpp"
 
 namespace fot {
@@ -29,7 +30,7 @@ enum class LanguageModelKind { standard, transformer_xl, memorizing, crossbatch 
 
 /// One of the models to be compared.
 struct LanguageModelRecipe {
-    std::string name;                                      ///< in tables and results
+    std::string name = {};                                 ///< in tables and results
     LanguageModelKind kind = LanguageModelKind::standard;  ///< what it trains as
     Integration integration = Integration::merged;         ///< of the memory layer: part of the model's configuration
 
@@ -121,6 +122,9 @@ class LanguageModelTraining {
                            least_tokens, " tokens or more at a time, there are ", usable);
     }
 
+    LanguageModelTraining(Transformer<Real>&, LanguageModelRecipe, std::vector<TokenDocument>&&, LanguageModelBatch,
+                          std::uint64_t) = delete;  // would not outlive the training
+
     /// One step: adds to the gradients of the model. Steps count from 0 and come in order.
     StepResult operator()(Index step) {
         Tape tape;
@@ -207,5 +211,20 @@ class LanguageModelTraining {
     RecurrentState<Real> recurrent_;
     KeptStates<Real> kept_;  // memory_ or recurrent_ as a checkpoint holds them
 };
+
+/// Trains for a number of steps with Muon, its learning rates falling linearly to 0 after 40 steps of warm-up: for experiments that
+/// keep no checkpoints. Those that do write the loop with a Trainer. Errors: as LanguageModelTraining.
+template <class Real>
+void train_language_model(Transformer<Real>& model, const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents,
+                          const LanguageModelBatch& batch, Index steps, std::uint64_t seed = 1) {
+    LanguageModelTraining<Real> training(model, recipe, documents, batch, seed);
+    Muon<Real> optimizer(model.parameters());
+    const LearningRate rate = LearningRate::linear_decay(1, std::min<Index>(40, steps / 2), steps);
+    for (Index step = 0; step < steps; ++step) {
+        zero_gradients(model.parameters());
+        training(step);
+        optimizer.step(model.parameters(), rate.at(step));
+    }
+}
 
 }  // namespace fot
