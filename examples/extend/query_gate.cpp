@@ -19,13 +19,14 @@ struct QueryGate : Joining<float> {
 };
 
 int main(int argc, char** argv) {
-    const CorpusSplit split = split_documents(load_corpus(argc > 1 ? argv[1] : "libstdcxx"), 20000, 0.15, 0.15, 7);
+    const CorpusSplit split =
+        split_documents(load_directory(argc > 1 ? argv[1] : "/usr/include/c++", "*/bits/*"), 20000, 0.15, 0.15, 7);
     const auto train = byte_documents(split.train), test = byte_documents(split.test);
     Random random(1);
     Transformer<float> model({.width = 64, .heads = 2, .memory_heads = 2}, random);
     model.layer(2).joining = std::make_unique<QueryGate>(2, 64);
     const LanguageModelRecipe crossbatch{.kind = LanguageModelKind::crossbatch, .contexts = ContextSchedule::constant(8)};
-    train_language_model(model, crossbatch, train, {.entries = 16, .length = 64}, 400);
+    train_language_model(model, crossbatch, train, {.entries = 16, .length = 64}, 200);
     MemoryCurveOptions options{.conditions = {}, .window = 64};
     for (const Index tokens : {0, 512, 2048, 8192, 32768}) options.conditions.push_back({.tokens = tokens, .top_k = 0});
     for (const auto& [condition, meter] : memory_curve(model, test, byte_documents(split.validation), options))

@@ -47,6 +47,21 @@ TEST_CASE("with the whole memory retrieved it is crossbatch attention to the mem
     CHECK(difference(in.attend(5), whole) > 1e-3);
 }
 
+TEST_CASE("without local keys it is attention to the memory alone") {
+    Random random(6);
+    Inputs in(random);
+    in.k = zeros<double, 4>({2, 0, 2, 2});
+    in.v = zeros<double, 4>({2, 0, 2, 3});
+    const auto whole = reference::crossbatch_attention<double>({in.q, in.k, in.v, in.memory_k, in.memory_v, {{0}, {1}}});
+    CHECK(difference(in.attend(6), whole) < 1e-14);
+    // The best entry alone: its value is the result, its score the log-sum-exp.
+    const auto one = in.attend(1);
+    double best = -std::numeric_limits<double>::infinity();
+    for (Index m = 0; m < 6; ++m)
+        best = std::max(best, in.q(1, 2, 3, 0) * in.memory_k(1, m, 1, 0) + in.q(1, 2, 3, 1) * in.memory_k(1, m, 1, 1));
+    CHECK(one.log_sum_exp(1, 3, 2) == doctest::Approx(best));
+}
+
 TEST_CASE("with nothing retrieved, or nothing remembered, it is causal attention") {
     Random random(2);
     Inputs in(random);

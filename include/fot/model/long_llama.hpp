@@ -28,10 +28,11 @@
 #include "fot/attention/memory_attention.hpp"
 #include "fot/core/parallel.hpp"
 #include "fot/model/long_llama_state.hpp"
-#include "fot/nn/arrange.hpp"
+#include "fot/nn/arithmetic.hpp"
 #include "fot/nn/feed_forward.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/rms_norm.hpp"
 #include "fot/nn/rotary.hpp"
+#include "fot/nn/slices.hpp"
 
 namespace fot {
 
@@ -228,7 +229,7 @@ class LongLlama {
                 for (Index t = 0; t < length; ++t) at(b, t) -= local.turned_from(b);
             q = rotate(q, at, rotary_.covering(*std::max_element(at.begin(), at.end())));
         }
-        detail::multiply_by(1 / std::sqrt(static_cast<Real>(width)), element_count(q), q.data());
+        q = multiply(q, 1 / std::sqrt(static_cast<Real>(width)));
 
         std::vector<Index> last_visible(static_cast<std::size_t>(length));
         std::iota(last_visible.begin(), last_visible.end(), local_size - length);

@@ -5,6 +5,8 @@
 ///     p_s      = exp(score_s - L[b,h,t])         softmax: the p_s of a query sum to one
 ///     o[b,t,h] = sum_s p_s v[b,s,g]
 ///
+/// U is the number of local keys, of which the T queries stand at the last; G that of key heads; E the width of a value.
+///
 /// The headers of this folder say what the library computes: the paper's sums as loops over their indices, and nothing for speed.
 /// The fast functions compute the same numbers, and the tests compare the two.
 ///
@@ -33,7 +35,9 @@ struct AttentionResult {
 /// Gradients of a loss with respect to what causal attention was given, in the same shapes.
 template <class Real>
 struct AttentionGradients {
-    Tensor<Real, 4> q, k, v;
+    Tensor<Real, 4> q;  ///< (B,T,H,D)
+    Tensor<Real, 4> k;  ///< (B,U,G,D)
+    Tensor<Real, 4> v;  ///< (B,U,G,E)
 };
 
 /// L = log sum_x exp(score_x); -infinity if there is no score.

@@ -26,8 +26,10 @@ namespace fot::reference {
 template <class Real>
 struct CrossbatchInput {
     Tensor<Real, 4> q;                         ///< (B,T,H,D)
-    Tensor<Real, 4> k, v;                      ///< (B,U,G,D), (B,U,G,E) local keys and values
-    Tensor<Real, 4> context_k, context_v;      ///< (P,S,G,D), (P,S,G,E) P contexts of S keys each
+    Tensor<Real, 4> k;                         ///< (B,U,G,D) local keys
+    Tensor<Real, 4> v;                         ///< (B,U,G,E) their values
+    Tensor<Real, 4> context_k;                 ///< (P,S,G,D) P contexts of S keys each
+    Tensor<Real, 4> context_v;                 ///< (P,S,G,E) their values
     std::vector<std::vector<Index>> contexts;  ///< (B) which of them each batch entry sees
     std::vector<Index> last_visible = {};      ///< (T) the last local key that each query sees; empty: U-T+t, causal attention
 };
@@ -35,13 +37,18 @@ struct CrossbatchInput {
 /// Gradients of a loss with respect to its tensors, in the same shapes.
 template <class Real>
 struct CrossbatchGradients {
-    Tensor<Real, 4> q, k, v, context_k, context_v;
+    Tensor<Real, 4> q;          ///< (B,T,H,D)
+    Tensor<Real, 4> k;          ///< (B,U,G,D)
+    Tensor<Real, 4> v;          ///< (B,U,G,E)
+    Tensor<Real, 4> context_k;  ///< (P,S,G,D)
+    Tensor<Real, 4> context_v;  ///< (P,S,G,E)
 };
 
 /// One key that a query sees: k[at,s] if it is local, context_k[at,s] if not. Its value lies at the same place of v or context_v.
 struct SeenKey {
-    bool local;
-    Index at, s;
+    bool local;  ///< of the entry itself, not of a context
+    Index at;    ///< batch entry, or context
+    Index s;     ///< which of its keys
 };
 
 /// All keys x that query t of entry b sees: the index set of the sum.

@@ -22,7 +22,7 @@ namespace fot::reference {
 ///
 /// Source: paper section 3.1 (merged softmax); departs from it in: nothing.
 /// Shapes: q (B,T,H,D), k (B,U,G,D), v (B,U,G,E), memory_k (B,M,G,D), memory_v (B,M,G,E) -> o (B,T,H,E), log_sum_exp (B,H,T).
-///         Each batch entry has a memory of its own.
+///         Each batch entry has a memory of its own. U = 0 is attention to the memory alone.
 /// Errors: ShapeError if the tensors do not fit together; ConfigError if top_k is negative.
 /// Same as: crossbatch_attention with the whole memory as the only context of its entry, if top_k is M or more;
 ///          causal_attention if it is 0.
