@@ -25,6 +25,14 @@ Tensor<Real, 3> tokens_of(const Tensor<Real, 3>& x, Index first, Index last) {
     return some;
 }
 
+/// Batch entry b of (B,T,H,D).
+template <class Real>
+Tensor<Real, 3> entry_of(const Tensor<Real, 4>& x, Index b) {
+    Tensor<Real, 3> entry = empty<Real, 3>({extent(x, 1), extent(x, 2), extent(x, 3)});
+    std::copy_n(row(x, b), entry.size(), entry.data());
+    return entry;
+}
+
 template <class Real>
 Tensor<Real, 3> rounded(const Tensor<Real, 3>& x) {
     Tensor<Real, 3> result = empty_like(x);
@@ -40,7 +48,7 @@ void check_holds(const KeyValueMemory<Real>& memory, const Tensor<Real, 3>& keys
     const RetrievedEntries<Real> got = memory.retrieve(queries, k);
     const Index query_heads = extent(queries, 1), group = query_heads / memory.heads(), found = std::min(k, last - first);
     REQUIRE(shape_of(got.found.scores) == Shape<3>{extent(queries, 0), query_heads, found});
-    REQUIRE(shape_of(got.keys) == Shape<4>{extent(queries, 0), query_heads, found, memory.width()});
+    REQUIRE(shape_of(got.keys) == Shape<5>{1, extent(queries, 0), query_heads, found, memory.width()});
     for (Index h = 0; h < query_heads; ++h) {
         const SearchResult<Real> expected =
             exact_search(head_of(keys, h / group, first, last), head_of(queries, h, 0, extent(queries, 0)), k);
@@ -50,8 +58,8 @@ void check_holds(const KeyValueMemory<Real>& memory, const Tensor<Real, 3>& keys
                 REQUIRE(got.found.indices(t, h, rank) == entry);
                 REQUIRE(got.found.scores(t, h, rank) == expected.scores(t, rank));
                 for (Index d = 0; d < memory.width(); ++d) {
-                    REQUIRE(got.keys(t, h, rank, d) == keys(first + entry, h / group, d));
-                    REQUIRE(got.values(t, h, rank, d) == values(first + entry, h / group, d));
+                    REQUIRE(got.keys(0, t, h, rank, d) == keys(first + entry, h / group, d));
+                    REQUIRE(got.values(0, t, h, rank, d) == values(first + entry, h / group, d));
                 }
                 REQUIRE(got.documents(t, h, rank) == memory.document(entry));
             }
@@ -80,8 +88,8 @@ TEST_CASE("two entries by hand") {
     const RetrievedEntries<double> got = memory.retrieve(query, 1);
     CHECK(got.found.indices(0, 0, 0) == 1);
     CHECK(got.found.scores(0, 0, 0) == 3);
-    CHECK(got.keys(0, 0, 0, 1) == 3);
-    CHECK(got.values(0, 0, 0, 0) == 20);
+    CHECK(got.keys(0, 0, 0, 0, 1) == 3);
+    CHECK(got.values(0, 0, 0, 0, 0) == 20);
     CHECK(got.documents(0, 0, 0) == 5);
 }
 
@@ -161,11 +169,11 @@ TEST_CASE("an empty memory finds nothing") {
     CHECK(memory.size() == 0);
     CHECK(memory.bytes() == 0);
     CHECK(shape_of(got.found.indices) == Shape<3>{4, 2, 0});
-    CHECK(shape_of(got.values) == Shape<4>{4, 2, 0, 3});
+    CHECK(shape_of(got.values) == Shape<5>{1, 4, 2, 0, 3});
     memory.for_each_block(0, [](auto, auto, Index) { FAIL("an empty memory has no block"); });
     memory.append(zeros<float, 3>({0, 2, 3}), zeros<float, 3>({0, 2, 3}), 1);
     CHECK(memory.size() == 0);
-    CHECK(shape_of(memory.retrieve(queries, 0).keys) == Shape<4>{4, 2, 0, 3});
+    CHECK(shape_of(memory.retrieve(queries, 0).keys) == Shape<5>{1, 4, 2, 0, 3});
     memory.append(zeros<float, 3>({3, 2, 3}), zeros<float, 3>({3, 2, 3}), 1);
     CHECK(shape_of(memory.search(queries, 0).scores) == Shape<3>{4, 2, 0});
     CHECK(shape_of(memory.search(zeros<float, 3>({0, 2, 3}), 2).scores) == Shape<3>{0, 2, 2});
@@ -201,6 +209,25 @@ TEST_CASE("a copy of a memory lives on its own") {
     CHECK(copy.search(keys, 1).scores(0, 0, 0) == 2);
 }
 
+TEST_CASE("a batch entry of what a layer computes is appended and looked up in place") {
+    Random random(7);
+    const Tensor<float, 4> keys = normal_tensor<float, 4>({3, 40, 2, 4}, 1.0, random),
+                           values = normal_tensor<float, 4>({3, 40, 2, 4}, 1.0, random),
+                           queries = normal_tensor<float, 4>({3, 6, 4, 4}, 1.0, random);
+    for (const Index entry : {0, 2}) {
+        KeyValueMemory<float> whole(2, 4), alone(2, 4);
+        whole.append(keys, values, entry, 5);
+        alone.append(entry_of(keys, entry), entry_of(values, entry), 5);
+        const RetrievedEntries<float> got = whole.retrieve(queries, entry, 9),
+                                      expected = alone.retrieve(entry_of(queries, entry), 9);
+        CHECK(got.found.indices == expected.found.indices);
+        CHECK(got.found.scores == expected.found.scores);
+        CHECK(got.keys == expected.keys);
+        CHECK(got.values == expected.values);
+        CHECK(got.documents == expected.documents);
+    }
+}
+
 TEST_CASE("the number of threads does not change what is found") {
     Random random(6);
     const Tensor<float, 3> keys = normal_tensor<float, 3>({3000, 3, 8}, 1.0, random),
@@ -227,6 +254,12 @@ TEST_CASE("bad use of a memory is named") {
                          doctest::Contains("keys has shape (3, 1, 4), expected (-1, 2, 4)"), ShapeError);
     CHECK_THROWS_WITH_AS(memory.append(good, short_one, 0), doctest::Contains("values has shape (2, 2, 4), expected (3, 2, 4)"),
                          ShapeError);
+    const Tensor<float, 4> batch = zeros<float, 4>({2, 3, 2, 4});
+    CHECK_THROWS_WITH_AS(memory.append(batch, batch, 2, 0), "KeyValueMemory::append: batch entry 2 of 2", ShapeError);
+    CHECK_THROWS_WITH_AS(memory.search(batch, -1, 1), "KeyValueMemory::search: batch entry -1 of 2", ShapeError);
+    CHECK_THROWS_WITH_AS(memory.append(batch, zeros<float, 4>({1, 3, 2, 4}), 0, 0),
+                         doctest::Contains("values has shape (1, 3, 2, 4), expected (2, 3, 2, 4)"), ShapeError);
+    CHECK(memory.size() == 0);
     memory.append(good, good, 0);
     CHECK_THROWS_WITH_AS(memory.search(zeros<float, 3>({1, 3, 4}), 1),
                          doctest::Contains("queries (1, 3, 4), expected heads a multiple of 2 and width 4"), ShapeError);

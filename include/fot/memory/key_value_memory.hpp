@@ -28,12 +28,12 @@ struct FoundEntries {
     Tensor<Index, 3> indices;  ///< (T, H, K) 0 is the oldest entry
 };
 
-/// The same with what was stored.
+/// The same with what was stored. Keys and values have the shape in which retrieved_attention takes them: those of one batch entry.
 template <class Real>
 struct RetrievedEntries {
     FoundEntries<Real> found;    ///< where they lie, and their scores
-    Tensor<Real, 4> keys;        ///< (T, H, K, D)
-    Tensor<Real, 4> values;      ///< (T, H, K, D)
+    Tensor<Real, 5> keys;        ///< (1, T, H, K, D)
+    Tensor<Real, 5> values;      ///< (1, T, H, K, D)
     Tensor<Index, 3> documents;  ///< (T, H, K) the document that each entry came from
 };
 
@@ -79,24 +79,19 @@ class KeyValueMemory {
         oldest_ = next_ = 0;
     }
 
-    /// Appends T entries of one document: keys and values (T, H, D).
+    /// Appends T entries of one document: keys and values (T,H,D).
     void append(const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values, Index document) {
         require_shape("KeyValueMemory::append: keys", keys, Shape<3>{-1, heads_, width_});
         require_shape("KeyValueMemory::append: values", values, shape_of(keys));
-        for (Index t = 0; t < extent(keys, 0);) {
-            const Index slot = next_ % block_entries, count = std::min(block_entries - slot, extent(keys, 0) - t);
-            if (slot == 0) blocks_.push_back(Block(heads_, width_, storage_));
-            Block& block = blocks_.back();
-            for (Index i = 0; i < count; ++i)
-                for (Index h = 0; h < heads_; ++h) {
-                    block.keys.write(row(keys, t + i, h), h, slot + i);
-                    block.values.write(row(values, t + i, h), h, slot + i);
-                }
-            std::fill_n(block.documents.data() + slot, count, document);
-            next_ += count;
-            t += count;
-            drop_oldest();
-        }
+        append_rows(keys.data(), values.data(), extent(keys, 0), document);
+    }
+
+    /// Appends batch entry `entry` of what a layer computed, keys and values (B,T,H,D).
+    void append(const Tensor<Real, 4>& keys, const Tensor<Real, 4>& values, Index entry, Index document) {
+        require_shape("KeyValueMemory::append: keys", keys, Shape<4>{-1, -1, heads_, width_});
+        require_shape("KeyValueMemory::append: values", values, shape_of(keys));
+        require_entry("KeyValueMemory::append", keys, entry);
+        append_rows(row(keys, entry), row(values, entry), extent(keys, 1), document);
     }
 
     /// The document that an entry came from.
@@ -116,52 +111,19 @@ class KeyValueMemory {
     /// Shapes: queries (T,H,D) with H any multiple of heads() -> (T,H,K), K = min(k, size()): 0 for an empty memory.
     /// Same as: exact_search over the stored keys of the head.
     FoundEntries<Real> search(const Tensor<Real, 3>& queries, Index k) const {
-        require<ShapeError>(extent(queries, 2) == width_ && extent(queries, 1) % heads_ == 0, "KeyValueMemory::search: queries ",
-                            shape_text(shape_of(queries)), ", expected heads a multiple of ", heads_, " and width ", width_);
-        require<ConfigError>(k >= 0, "KeyValueMemory::search: k = ", k, " is negative");
-        const Index tokens = extent(queries, 0), group = extent(queries, 1) / heads_, found = std::min(k, size());
-        FoundEntries<Real> result{empty<Real, 3>({tokens, heads_ * group, found}),
-                                  empty<Index, 3>({tokens, heads_ * group, found})};
-        const auto search_head = [&](Index h) {  // the queries of a group are rows of one search: keys are read once for all
-            Tensor<Real, 2> grouped = empty<Real, 2>({tokens * group, width_});
-            for (Index t = 0; t < tokens; ++t) std::copy_n(row(queries, t, h * group), group * width_, row(grouped, t * group));
-            StreamingSearch<Real> search(grouped, found);
-            walk(0, size(), [&](const Block& block, Index begin, Index end, Index first, Scratch& scratch) {
-                search.add(block.keys.view(h, begin, end, scratch), first);
-            });
-            const SearchResult<Real> best = search.result();
-            for (Index t = 0; t < tokens; ++t) {
-                std::copy_n(row(best.scores, t * group), group * found, row(result.scores, t, h * group));
-                std::copy_n(row(best.indices, t * group), group * found, row(result.indices, t, h * group));
-            }
-        };
-        if (found == 0) return result;
-        if (heads_ % threads() == 0 || heads_ >= 4 * threads()) {
-            parallel_for(heads_, search_head);
-        } else {  // heads do not share out evenly: the threads share each search instead
-            for (Index h = 0; h < heads_; ++h) search_head(h);
-        }
-        return result;
+        return search_rows(queries.data(), shape_of(queries), k);
+    }
+    /// The same for batch entry `entry` of the queries (B,T,H,D).
+    FoundEntries<Real> search(const Tensor<Real, 4>& queries, Index entry, Index k) const {
+        require_entry("KeyValueMemory::search", queries, entry);
+        return search_rows(row(queries, entry), {extent(queries, 1), extent(queries, 2), extent(queries, 3)}, k);
     }
 
-    /// The same, with the keys, values and documents of what was found.
-    RetrievedEntries<Real> retrieve(const Tensor<Real, 3>& queries, Index k) const {
-        FoundEntries<Real> found = search(queries, k);
-        const auto [tokens, query_heads, count] = shape_of(found.indices);
-        RetrievedEntries<Real> result{std::move(found), empty<Real, 4>({tokens, query_heads, count, width_}),
-                                      empty<Real, 4>({tokens, query_heads, count, width_}),
-                                      empty<Index, 3>({tokens, query_heads, count})};
-        const Index group = query_heads / heads_, rows = tokens * query_heads, per_row = count;
-        parallel_slices(rows, 16, [&](Index first, Index last) {
-            for (Index i = first * per_row; i < last * per_row; ++i) {
-                const Place place = locate(result.found.indices.data()[i]);
-                const Index h = i / per_row % (group * heads_) / group;
-                place.block->keys.read(h, place.slot, result.keys.data() + i * width_);
-                place.block->values.read(h, place.slot, result.values.data() + i * width_);
-                result.documents.data()[i] = place.block->documents(place.slot);
-            }
-        });
-        return result;
+    /// The same with the keys, values and documents of what was found: queries (T,H,D).
+    RetrievedEntries<Real> retrieve(const Tensor<Real, 3>& queries, Index k) const { return with_contents(search(queries, k)); }
+    /// The same for batch entry `entry` of the queries (B,T,H,D).
+    RetrievedEntries<Real> retrieve(const Tensor<Real, 4>& queries, Index entry, Index k) const {
+        return with_contents(search(queries, entry, k));
     }
 
     /// Calls f(keys, values, entry) for the entries first ... last-1 of one head, oldest first: views (m, D) of as many entries,
@@ -232,6 +194,76 @@ class KeyValueMemory {
         const Block* block;
         Index slot;
     };
+
+    void append_rows(const Real* keys, const Real* values, Index tokens, Index document) {
+        for (Index t = 0; t < tokens;) {
+            const Index slot = next_ % block_entries, count = std::min(block_entries - slot, tokens - t);
+            if (slot == 0) blocks_.push_back(Block(heads_, width_, storage_));
+            Block& block = blocks_.back();
+            for (Index i = 0; i < count; ++i)
+                for (Index h = 0; h < heads_; ++h) {
+                    block.keys.write(keys + ((t + i) * heads_ + h) * width_, h, slot + i);
+                    block.values.write(values + ((t + i) * heads_ + h) * width_, h, slot + i);
+                }
+            std::fill_n(block.documents.data() + slot, count, document);
+            next_ += count;
+            t += count;
+            drop_oldest();
+        }
+    }
+
+    FoundEntries<Real> search_rows(const Real* queries, const Shape<3>& shape, Index k) const {
+        const auto [tokens, query_heads, width] = shape;
+        require<ShapeError>(width == width_ && query_heads % heads_ == 0, "KeyValueMemory::search: queries ", shape_text(shape),
+                            ", expected heads a multiple of ", heads_, " and width ", width_);
+        require<ConfigError>(k >= 0, "KeyValueMemory::search: k = ", k, " is negative");
+        const Index group = query_heads / heads_, found = std::min(k, size());
+        FoundEntries<Real> result{empty<Real, 3>({tokens, query_heads, found}), empty<Index, 3>({tokens, query_heads, found})};
+        const auto search_head = [&, tokens = tokens](Index h) {  // the queries of a group are rows of one search
+            Tensor<Real, 2> grouped = empty<Real, 2>({tokens * group, width_});
+            for (Index t = 0; t < tokens; ++t)
+                std::copy_n(queries + (t * heads_ + h) * group * width_, group * width_, row(grouped, t * group));
+            StreamingSearch<Real> search(grouped, found);
+            walk(0, size(), [&](const Block& block, Index begin, Index end, Index first, Scratch& scratch) {
+                search.add(block.keys.view(h, begin, end, scratch), first);
+            });
+            const SearchResult<Real> best = search.result();
+            for (Index t = 0; t < tokens; ++t) {
+                std::copy_n(row(best.scores, t * group), group * found, row(result.scores, t, h * group));
+                std::copy_n(row(best.indices, t * group), group * found, row(result.indices, t, h * group));
+            }
+        };
+        if (found == 0) return result;
+        if (heads_ % threads() == 0 || heads_ >= 4 * threads()) {
+            parallel_for(heads_, search_head);
+        } else {  // heads do not share out evenly: the threads share each search instead
+            for (Index h = 0; h < heads_; ++h) search_head(h);
+        }
+        return result;
+    }
+
+    /// Gathers what was found, by index.
+    RetrievedEntries<Real> with_contents(FoundEntries<Real> found) const {
+        const auto [tokens, query_heads, count] = shape_of(found.indices);
+        RetrievedEntries<Real> result{std::move(found), empty<Real, 5>({1, tokens, query_heads, count, width_}),
+                                      empty<Real, 5>({1, tokens, query_heads, count, width_}),
+                                      empty<Index, 3>({tokens, query_heads, count})};
+        const Index group = query_heads / heads_, rows = tokens * query_heads, per_row = count;
+        parallel_slices(rows, 16, [&](Index first, Index last) {
+            for (Index i = first * per_row; i < last * per_row; ++i) {
+                const Place place = locate(result.found.indices.data()[i]);
+                const Index h = i / per_row % (group * heads_) / group;
+                place.block->keys.read(h, place.slot, result.keys.data() + i * width_);
+                place.block->values.read(h, place.slot, result.values.data() + i * width_);
+                result.documents.data()[i] = place.block->documents(place.slot);
+            }
+        });
+        return result;
+    }
+
+    static void require_entry(const char* what, const Tensor<Real, 4>& x, Index entry) {
+        require<ShapeError>(entry >= 0 && entry < extent(x, 0), what, ": batch entry ", entry, " of ", extent(x, 0));
+    }
 
     /// Blocks are cut at multiples of block_entries in the stream, so a position says block and slot.
     Place locate(Index entry) const {

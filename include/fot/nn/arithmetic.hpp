@@ -27,6 +27,15 @@ void elementwise(F f, Tensor<Real, N>& y, const Tensors&... x) {
     parallel_slices(element_count(y), 1 << 15, [&](Index first, Index last) { run(first, last, y.data(), x.data()...); });
 }
 
+/// y = f(y, x...) vector by vector: for an f with an exponential in it, which the compiler would call number by number.
+template <class F, class Real, std::size_t N, class... Tensors>
+void elementwise_in_vectors(F f, Tensor<Real, N>& y, const Tensors&... x) {
+    parallel_slices(element_count(y), 1 << 15, [&](Index first, Index last) {
+        for_each_vector<Vector<Real>>(
+            last - first, [&](auto at) { at.store(f(at.load(y.data() + first), at.load(x.data() + first)...), y.data() + first); });
+    });
+}
+
 /// y += factor x, if there is a y.
 template <class Real, std::size_t N>
 void add_multiple(Real factor, const Tensor<Real, N>& x, Tensor<Real, N>* y) {
@@ -146,7 +155,7 @@ Variable<Real, N> multiply(Tape& tape, const Variable<Real, N>& x, std::type_ide
 template <class Real, std::size_t N>
 Tensor<Real, N> sigmoid(const Tensor<Real, N>& x) {
     Tensor<Real, N> y = empty_like(x);
-    detail::elementwise([](Real& y_i, Real x_i) { y_i = 1 / (1 + exponential(-x_i)); }, y, x);
+    detail::elementwise_in_vectors([](auto, auto x_i) { return 1 / (1 + exponential(-x_i)); }, y, x);
     return y;
 }
 

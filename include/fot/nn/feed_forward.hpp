@@ -60,7 +60,7 @@ template <class Real, std::size_t N>
 Tensor<Real, N> swiglu(const Tensor<Real, N>& gate, const Tensor<Real, N>& up) {
     require_shape("swiglu: gate", gate, shape_of(up));
     Tensor<Real, N> a = empty_like(up);
-    detail::elementwise([](Real& a_i, Real g, Real u) { a_i = g / (1 + exponential(-g)) * u; }, a, gate, up);
+    detail::elementwise_in_vectors([](auto, auto g, auto u) { return g / (1 + exponential(-g)) * u; }, a, gate, up);
     return a;
 }
 
@@ -73,12 +73,14 @@ void swiglu_vjp(const Tensor<Real, N>& d_a, const Tensor<Real, N>& gate, const T
     require_shape("swiglu vjp: gate", gate, shape_of(up));
     if (d_gate) require_shape("swiglu vjp: d_gate", *d_gate, shape_of(up));
     if (d_up) require_shape("swiglu vjp: d_up", *d_up, shape_of(up));
-    const auto to_gate = [](Real& d_g, Real d, Real g, Real u) {
-        const Real s = 1 / (1 + exponential(-g));
-        d_g += d * u * s * (1 + g * (1 - s));  // silu(g) = g s(g), silu'(g) = s (1 + g (1 - s))
+    // silu(g) = g s with s = 1 / (1 + e^-g), silu'(g) = s (1 + g (1 - s))
+    const auto to_gate = [](auto d_g, auto d, auto g, auto u) {
+        const auto s = 1 / (1 + exponential(-g));
+        return d_g + d * u * s * (1 + g * (1 - s));
     };
-    if (d_gate) detail::elementwise(to_gate, *d_gate, d_a, gate, up);
-    if (d_up) detail::elementwise([](Real& d_u, Real d, Real g) { d_u += d * g / (1 + exponential(-g)); }, *d_up, d_a, gate);
+    const auto to_up = [](auto d_u, auto d, auto g) { return d_u + d * g / (1 + exponential(-g)); };
+    if (d_gate) detail::elementwise_in_vectors(to_gate, *d_gate, d_a, gate, up);
+    if (d_up) detail::elementwise_in_vectors(to_up, *d_up, d_a, gate);
 }
 
 /// `swiglu` on the tape.
