@@ -5,7 +5,7 @@
 #include "fot/model/long_llama_files.hpp"
 #include "fot/model/long_llama_training.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "fot/train/clip.hpp"
+#include "fot/train/gradient_clipping.hpp"
 #include "golden/golden.hpp"
 
 namespace fot::golden {
