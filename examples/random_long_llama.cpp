@@ -11,7 +11,7 @@
 /// Expect:  the folder and its size; then, from the second program, tokens per second, prompt and generation apart, and the most
 ///          memory that was resident.
 #include "fot/model/long_llama_files.hpp"
-#include "support/options.hpp"
+#include "support/example.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -43,37 +43,39 @@ LongLlamaConfig config_of(const std::string& shape) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    return run_example(argc, argv, "A checkpoint of random weights in the shape of a large model", [](Example& example) {
-        std::string shape;
-        example.option("--shape", shape, Scaled<std::string>{"toy", "3b", "7b"}, "toy, 3b or 7b");
-        example.parse();
-        const LongLlamaConfig config = config_of(shape);
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "A checkpoint of random weights in the shape of a large model");
+    std::string shape;
+    example.option("--shape", shape, {"toy", "3b", "7b"}, "toy, 3b or 7b");
+    example.parse();
+    const LongLlamaConfig config = config_of(shape);
 
-        // Weights of deviation 0.02, as such models are initialised. A matrix begins at a place of its own in the stream.
-        LongLlamaWeights<float> weights;
-        weights.layers.resize(static_cast<std::size_t>(config.layers));
-        Index largest = 0, all = 0;
-        for_each_weight(config, weights, [&](const LongLlamaWeight& at, auto&) {
-            largest = std::max(largest, at.rows * std::max<Index>(at.columns, 1));
-            all += at.rows * std::max<Index>(at.columns, 1);
-        });
-        Random random(example.seed());
-        const Index matrices = 7 * config.layers + 2, stride = 4099;
-        const auto stream = std::make_shared<std::vector<BFloat16>>(static_cast<std::size_t>(largest + matrices * stride));
-        for (BFloat16& number : *stream) number = to_bfloat16(0.02 * random.normal());
-        Index next = 0;
-        for_each_weight(config, weights, [&](const LongLlamaWeight& at, auto& weight) {
-            if constexpr (std::is_same_v<decltype(weight), StoredMatrix&>)
-                weight = {stream->data() + stride * next++, Dtype::bf16, at.rows, at.columns, stream};
-            else
-                weight = full<float, 1>({at.rows}, 1.0f);
-        });
-        const std::filesystem::path folder = example.output() / "long_llama";
-        save_long_llama(folder, LongLlama<float>(config, std::move(weights)));
-        example.out() << shape << ": " << fixed(1e-9 * static_cast<double>(all), 2) << " billion parameters in " << folder.string()
-                      << "\n";
-        example.report().result("parameters", all);
-        example.report().result("bytes", static_cast<Index>(std::filesystem::file_size(folder / "model.safetensors")));
+    // Weights of deviation 0.02, as such models are initialised. A matrix begins at a place of its own in the stream.
+    LongLlamaWeights<float> weights;
+    weights.layers.resize(static_cast<std::size_t>(config.layers));
+    Index largest = 0, all = 0;
+    for_each_weight(config, weights, [&](const LongLlamaWeight& at, auto&) {
+        largest = std::max(largest, at.rows * std::max<Index>(at.columns, 1));
+        all += at.rows * std::max<Index>(at.columns, 1);
     });
+    Random random(example.seed());
+    const Index matrices = 7 * config.layers + 2, stride = 4099;
+    const auto stream = std::make_shared<std::vector<BFloat16>>(static_cast<std::size_t>(largest + matrices * stride));
+    for (BFloat16& number : *stream) number = to_bfloat16(0.02 * random.normal());
+    Index next = 0;
+    for_each_weight(config, weights, [&](const LongLlamaWeight& at, auto& weight) {
+        if constexpr (std::is_same_v<decltype(weight), StoredMatrix&>)
+            weight = {stream->data() + stride * next++, Dtype::bf16, at.rows, at.columns, stream};
+        else
+            weight = full<float, 1>({at.rows}, 1.0f);
+    });
+    const std::filesystem::path folder = example.output() / "long_llama";
+    save_long_llama(folder, LongLlama<float>(config, std::move(weights)));
+    example.out() << shape << ": " << fixed(1e-9 * static_cast<double>(all), 2) << " billion parameters in " << folder.string()
+                  << "\n";
+    example.result("parameters", all);
+    example.result("bytes", static_cast<Index>(std::filesystem::file_size(folder / "model.safetensors")));
+    return example.finish();
+} catch (...) {
+    return report_failure();
 }

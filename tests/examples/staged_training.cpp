@@ -52,7 +52,7 @@ TEST_CASE("what is kept is not trained again, nor taken for another training") {
         CHECK(std::filesystem::exists(folder / name));
     CHECK_THROWS_WITH_AS(drawn(folder, three_stages, 0.5),
                          doctest::Contains("'stages' is '3 x 4, 2 x 6, 1 x 8, 3 of 5 steps, accuracy 0', expected '3 x 4, 2 x 6, "
-                                           "1 x 8, 3 of 5 steps, accuracy 0.5' (another --output keeps both)"),
+                                           "1 x 8, 3 of 5 steps, accuracy 0.5' (another --output, or --models, keeps both)"),
                          ConfigError);
     StagedTraining one = three_stages;
     one.stages.resize(1);
