@@ -240,7 +240,7 @@ int main(int argc, char** argv) {
         Csv csv({"model", "seed", "demonstrations", "others", "accuracy", "low", "high", "known"});
         for (const std::uint64_t seed : example.seeds()) {
             Random random(seed);
-            Transformer<float> model(llama_config(small_llama(settings.length)), random);
+            Transformer<float> model(small_llama(settings.length).model, random);
             for (const std::string& name : names) {
                 if (name != "base_memory") train(example, settings, task, name == "fot", seed, model);
                 std::vector<EpisodeScores> scores;

@@ -1,4 +1,4 @@
-/// What does a LongLLaMA, OpenLLaMA or Code Llama checkpoint write behind a prompt?
+/// What does a LongLLaMA, OpenLLaMA or Code Llama checkpoint write after a prompt?
 ///
 /// The folder is one of Hugging Face's: config.json, model.safetensors (or several, with an index), tokenizer.model. All of the
 /// prompt but its last tokens goes to memory, window by window; then tokens are written one by one. Weights stay in their file,
@@ -16,7 +16,6 @@
 #include "fot/data/corpus.hpp"
 #include "fot/data/tokenizer.hpp"
 #include "fot/model/long_llama_generation.hpp"
-#include "fot/model/long_llama_training.hpp"
 #include "fot/model/long_llama_files.hpp"
 #include "support/growing_text.hpp"
 #include "support/options.hpp"
@@ -36,18 +35,17 @@ struct GenerationSettings {
 
 /// A byte-level model of random weights in a folder of --output.
 std::filesystem::path random_model(Example& example) {
-    const LongLlamaConfig config{.vocabulary = byte_vocabulary,
-                                 .width = 64,
-                                 .feed_forward = 160,
-                                 .layers = 3,
-                                 .heads = 4,
+    const LongLlamaConfig config{.model = as_llama({.vocabulary = byte_vocabulary,
+                                                    .width = 64,
+                                                    .layers = 3,
+                                                    .memory_layers = {1},
+                                                    .heads = 4,
+                                                    .feed_forward = 160}),
                                  .window = 64,
-                                 .last_context = 32,
-                                 .memory_layers = {1}};
+                                 .last_context = 32};
     Random random(example.seed());
-    Transformer<float> weights(llama_config(config), random);
     const std::filesystem::path folder = example.output() / "random_model";
-    save_long_llama(folder, long_llama(config, weights));
+    save_long_llama(folder, config, Transformer<float>(config.model, random));
     example.out() << "no --folder: a model of random weights is in " << folder.string() << "\n\n";
     return folder;
 }
@@ -82,7 +80,7 @@ std::string shown(const Tokenizer* tokenizer, const std::vector<std::int32_t>& t
 }  // namespace
 
 int main(int argc, char** argv) {
-    return run_example(argc, argv, "What does a LongLLaMA checkpoint write behind a prompt?", [](Example& example) {
+    return run_example(argc, argv, "What does a LongLLaMA checkpoint write after a prompt?", [](Example& example) {
         GenerationSettings settings;
         example.option("--folder", settings.folder, "with config.json and model.safetensors");
         example.option("--prompt", settings.prompt, "text to go on from");
@@ -91,7 +89,7 @@ int main(int argc, char** argv) {
         example.option("--random-prompt", settings.random_prompt,
                        "so many random tokens in place of text: to measure time and memory");
         example.option("--tokens", settings.tokens, Scaled<Index>{20, 100, 100}, "tokens to write", 1);
-        example.option("--score-file", settings.score_file, "a text to measure behind the prompt, in place of writing");
+        example.option("--score-file", settings.score_file, "a text to measure after the prompt, in place of writing");
         example.option("--memory-layers", settings.memory_layers, "layers with a memory, in place of the checkpoint's");
         example.option("--window", settings.window, "tokens of a window; 0: as in the checkpoint");
         example.option("--last-context", settings.last_context, "tokens that stay in the local cache; -1: as in the checkpoint",
@@ -111,7 +109,7 @@ int main(int argc, char** argv) {
         const std::filesystem::path folder =
             settings.folder.empty() ? random_model(example) : std::filesystem::path(settings.folder);
         LongLlama<float> model = load_long_llama<float>(folder, [&](LongLlamaConfig& config) {
-            if (!settings.memory_layers.empty()) config.memory_layers = settings.memory_layers;
+            if (!settings.memory_layers.empty()) config.model.memory_layers = settings.memory_layers;
             if (settings.window > 0) config.window = settings.window;
             if (settings.last_context >= 0) config.last_context = settings.last_context;
         });
@@ -119,9 +117,9 @@ int main(int argc, char** argv) {
         std::vector<std::int32_t> prompt = ids_of(settings.ids);
         Random random(example.seed());
         for (Index i = 0; i < settings.random_prompt; ++i)
-            prompt.push_back(static_cast<std::int32_t>(random.below(model.config().vocabulary)));
+            prompt.push_back(static_cast<std::int32_t>(random.below(model.config().model.vocabulary)));
         if (prompt.empty()) {
-            tokenizer = tokenizer_of(folder, model.config().vocabulary);
+            tokenizer = tokenizer_of(folder, model.config().model.vocabulary);
             std::string text = settings.prompt_file.empty() ? "" : read_text(settings.prompt_file);
             text += settings.prompt;
             prompt = tokenizer->encode(text.empty() ? "Once upon a time" : text);
@@ -136,7 +134,7 @@ int main(int argc, char** argv) {
                                      .capacity = settings.capacity,
                                      .spill = settings.oldest_first ? Spill::oldest_first : Spill::all_at_once});
         if (!settings.score_file.empty()) {
-            if (!tokenizer) tokenizer = tokenizer_of(folder, model.config().vocabulary);
+            if (!tokenizer) tokenizer = tokenizer_of(folder, model.config().model.vocabulary);
             std::vector<std::int32_t> text = tokenizer->encode(read_text(settings.score_file));
             text.resize(std::min(text.size(), static_cast<std::size_t>(settings.tokens)));
             require<DataError>(!text.empty(), "--score-file '", settings.score_file, "' has no tokens");

@@ -287,7 +287,7 @@ int main(int argc, char** argv) {
         for (const std::uint64_t seed : example.seeds()) {
             const auto trained = [&](const std::string& continuation) {
                 Random random(seed);
-                Transformer<float> model(llama_config(small_llama(settings.length)), random);
+                Transformer<float> model(small_llama(settings.length).model, random);
                 train(example, settings, "base", documents, seed, model);
                 if (!continuation.empty()) train(example, settings, continuation, documents, seed, model);
                 return model;
@@ -295,10 +295,8 @@ int main(int argc, char** argv) {
             for (const std::string& name : settings.models) {
                 const bool remembers = name == "fot" || name == "base_memory";
                 Transformer<float> model = trained(name == "fot" || name == "long" ? name : "");
-                if (name == "fot") {
-                    LongLlamaConfig config = small_llama(settings.length);
-                    save_long_llama(example.output() / message("long_llama_seed", seed), long_llama(config, model));
-                }
+                if (name == "fot")
+                    save_long_llama(example.output() / message("long_llama_seed", seed), small_llama(settings.length), model);
                 if (name != "base_memory") losses[name].push_back(text_loss(model, held_out, settings.length));
                 WindowMemory memory(model, settings.length, settings.overlap);
                 accuracies[name].resize(sizes.size());

@@ -37,6 +37,7 @@
 #include "fot/nn/rotary.hpp"         // positions as rotations
 #include "fot/nn/feed_forward.hpp"   // widen, bend, narrow
 #include "fot/nn/stored_linear.hpp"  // linear maps whose weights stay as a file has them
+#include "fot/nn/linear_map.hpp"     // either kind of linear map
 #include "fot/nn/arrange.hpp"        // sums, and rows taken out or put together
 #include "fot/nn/cross_entropy.hpp"  // the loss of training
 
@@ -78,6 +79,7 @@
 #include "fot/model/source.hpp"          // where a memory layer's further keys come from
 #include "fot/model/scoring.hpp"         // how queries and keys become scores
 #include "fot/model/joining.hpp"         // how local and further attention are joined
+#include "fot/model/weights.hpp"         // where first weights come from
 #include "fot/model/memory_layer.hpp"    // the layer
 #include "fot/model/contexts_source.hpp" // further keys in training: crossbatch
 #include "fot/model/memory_source.hpp"   // further keys in inference: a memory
@@ -86,12 +88,12 @@
 #include "fot/model/inference.hpp"       // reading with memory, window by window
 #include "fot/model/sampling.hpp"        // from logits to a token
 #include "fot/model/generation.hpp"      // writing, token by token
-#include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape and weights
+#include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape
 #include "fot/model/local_cache.hpp"            // keys and values of the last tokens
+#include "fot/model/padded_batch.hpp"           // prompts of different lengths
 #include "fot/model/long_llama_state.hpp"       // local caches and memories
 #include "fot/model/long_llama.hpp"             // reading
 #include "fot/model/long_llama_generation.hpp"  // writing
-#include "fot/model/long_llama_training.hpp"    // as a Transformer, and back
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW

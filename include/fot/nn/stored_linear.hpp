@@ -6,7 +6,7 @@
 ///
 /// There is no gradient: these are the weights of a finished model.
 ///
-/// Read first: nn/linear.hpp, core/dtype.hpp.   Read next: model/long_llama.hpp.
+/// Read first: nn/linear.hpp, core/dtype.hpp.   Read next: nn/linear_map.hpp.
 #pragma once
 
 #include <memory>
@@ -99,6 +99,16 @@ void stored_linear_into(const Real* x, Index count, const StoredMatrix& weight, 
             });
         }
     });
+}
+
+/// The numbers of a stored matrix, widened.
+template <class Real>
+Tensor<Real, 2> widened_tensor(const StoredMatrix& weight) {
+    Tensor<Real, 2> numbers = empty<Real, 2>({weight.rows, weight.columns});
+    with_weight_type(weight, [&](auto element) {
+        widen(static_cast<const decltype(element)*>(weight.numbers), element_count(numbers), numbers.data());
+    });
+    return numbers;
 }
 
 inline void require_stored(const StoredMatrix& weight, Index columns) {
