@@ -7,7 +7,7 @@
 #include "fot/files/replacing_file.hpp"
 #include "fot/loss/contrastive_loss.hpp"
 #include "fot/measure/positive_mass.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/unit_heads.hpp"
 #include "support/attention_picture.hpp"
 #include "support/options.hpp"
 

@@ -33,12 +33,14 @@
 
 #include "fot/nn/linear.hpp"         // linear maps, into heads and out of them
 #include "fot/nn/embedding.hpp"      // a row of a table for each token
-#include "fot/nn/norm.hpp"           // RMS norm; queries and keys of length one
+#include "fot/nn/rms_norm.hpp"       // numbers of a common size
+#include "fot/nn/unit_heads.hpp"     // queries and keys of length one, with a temperature
 #include "fot/nn/rotary.hpp"         // positions as rotations
-#include "fot/nn/feed_forward.hpp"   // widen, bend, narrow
+#include "fot/nn/arithmetic.hpp"     // sums, products, the sigmoid
+#include "fot/nn/slices.hpp"         // parts of tensors, joined tensors, other orders of axes
+#include "fot/nn/feed_forward.hpp"   // up, activation, down
 #include "fot/nn/stored_linear.hpp"  // linear maps whose weights stay as a file has them
-#include "fot/nn/linear_map.hpp"     // either kind of linear map
-#include "fot/nn/arrange.hpp"        // sums, and rows taken out or put together
+#include "fot/nn/linear_map.hpp"     // linear maps that are trained or stored
 #include "fot/nn/cross_entropy.hpp"  // the loss of training
 
 #include "fot/memory/streaming_search.hpp"  // exact top-k over a stream of key blocks
@@ -94,6 +96,7 @@
 #include "fot/model/long_llama_state.hpp"       // local caches and memories
 #include "fot/model/long_llama.hpp"             // reading
 #include "fot/model/long_llama_generation.hpp"  // writing
+#include "fot/model/long_llama_files.hpp"       // LongLLaMA checkpoints as Hugging Face has them
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW

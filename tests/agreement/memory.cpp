@@ -1,7 +1,7 @@
 // Search and memory beside sorting all scores of a query.
 #include "fot/memory/exact_search.hpp"
 #include "fot/memory/key_value_memory.hpp"
-#include "fot/nn/arrange.hpp"
+#include "fot/nn/slices.hpp"
 #include "fot/reference/exact_search.hpp"
 #include "support/agreement.hpp"
 

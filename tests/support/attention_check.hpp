@@ -30,11 +30,15 @@ struct AttentionInputs {
         context_v = normal_tensor<Real, 4>({s.sources, s.rows, s.key_heads, s.value_width}, 1, random);
     }
 
-    /// Local keys and contexts in one softmax.
+    /// What local attention takes.
+    AttentionInput<Real> local() const { return {q, k, v}; }
+    /// What attention to contexts takes.
+    AttentionInput<Real> contexts() const { return {q, context_k, context_v}; }
+
+    /// Crossbatch attention by its kernels, with the options that its local part has.
     AttentionResult<Real> attend(const ContextTable& table, const LocalOptions<Real>& options = {}) const {
-        const AttentionResult<Real> local = causal_attention<Real>({q, k, v}, options);
-        const AttentionResult<Real> contexts = context_attention<Real>({q, context_k, context_v}, table);
-        return merge<Real>(contexts, local);
+        const AttentionResult<Real> further = context_attention(contexts(), table), near = causal_attention(local(), options);
+        return merge<Real>(further, near);
     }
 };
 
@@ -60,15 +64,25 @@ Tensor<double, 4> widened(const Tensor<double, 4>& x, Index more, Further&& furt
     return wide;
 }
 
-/// reference::crossbatch_attention in double, with the bias of local scores that it does not have: further numbers of the queries,
-/// (B,T,U), where local key u has a one at the u-th and contexts have zeros.
+/// The first D numbers of each head of x (A,N,H,D+U).
+inline Tensor<double, 4> narrowed(const Tensor<double, 4>& x, Index width) {
+    Tensor<double, 4> narrow = empty<double, 4>({extent(x, 0), extent(x, 1), extent(x, 2), width});
+    for (Index a = 0; a < extent(x, 0); ++a)
+        for (Index n = 0; n < extent(x, 1); ++n)
+            for (Index h = 0; h < extent(x, 2); ++h) std::copy_n(row(x, a, n, h), width, row(narrow, a, n, h));
+    return narrow;
+}
+
+inline constexpr double hidden = -1e300;  ///< in place of -infinity, which would be NaN when multiplied by a zero
+
+/// Inputs for reference::crossbatch_attention in double, with the option that it does not have: a bias of local scores becomes
+/// further numbers of the queries, (B,T,U), where local key u has a one at the u-th and contexts have zeros.
 template <class Real>
-AttentionResult<double> attention_oracle(const AttentionInputs<Real>& in, const ContextTable& table,
-                                         const LocalOptions<Real>& options = {}) {
+reference::CrossbatchInput<double> oracle_input(const AttentionInputs<Real>& in, const ContextTable& table,
+                                                const LocalOptions<Real>& options) {
     reference::CrossbatchInput<double> seen{in_double(in.q),         in_double(in.k),         in_double(in.v),
                                             in_double(in.context_k), in_double(in.context_v), table.contexts,
                                             options.query_positions};
-    constexpr double hidden = -1e300;  // in place of -infinity, which would be NaN when multiplied by a zero
     if (options.bias.size()) {
         const Index keys = extent(in.k, 1);
         const Tensor<double, 3> bias = in_double(options.bias);
@@ -76,7 +90,14 @@ AttentionResult<double> attention_oracle(const AttentionInputs<Real>& in, const 
         seen.k = widened(seen.k, keys, [](Index, Index s, Index u) { return s == u ? 1.0 : 0.0; });
         seen.context_k = widened(seen.context_k, keys, [](Index, Index, Index) { return 0.0; });
     }
-    auto [o, log_sum_exp] = reference::crossbatch_attention(seen);
+    return seen;
+}
+
+/// What attention to local keys and contexts must give.
+template <class Real>
+AttentionResult<double> attention_oracle(const AttentionInputs<Real>& in, const ContextTable& table,
+                                         const LocalOptions<Real>& options = {}) {
+    auto [o, log_sum_exp] = reference::crossbatch_attention(oracle_input(in, table, options));
     for (Index b = 0; b < extent(o, 0); ++b)
         for (Index t = 0; t < extent(o, 1); ++t)
             for (Index h = 0; h < extent(o, 2); ++h)
@@ -85,6 +106,24 @@ AttentionResult<double> attention_oracle(const AttentionInputs<Real>& in, const 
                     std::fill_n(row(o, b, t, h), extent(o, 3), 0.0);
                 }
     return {std::move(o), std::move(log_sum_exp)};
+}
+
+/// The gradients that it must give, for these of o and of the log-sum-exp.
+template <class Real>
+reference::CrossbatchGradients<double> attention_oracle_vjp(const AttentionInputs<Real>& in, const ContextTable& table,
+                                                            const LocalOptions<Real>& options, const Tensor<Real, 4>& d_o,
+                                                            const Tensor<Real, 3>& d_log_sum_exp) {
+    auto d = reference::crossbatch_attention_vjp(oracle_input(in, table, options), in_double(d_o), in_double(d_log_sum_exp));
+    for (Tensor<double, 4>* of_width : {&d.q, &d.k, &d.context_k}) *of_width = narrowed(*of_width, extent(in.q, 3));
+    return d;
+}
+
+/// Of a gradient from that of the definition, relative to the largest number expected in it, or to 1 if that is smaller.
+template <class Real>
+double gradient_difference(const Tensor<Real, 4>& got, const Tensor<double, 4>& expected) {
+    double largest = 1;
+    for (const double number : expected.storage()) largest = worse(largest, std::abs(number));
+    return largest_difference(got, expected) / largest;
 }
 
 /// For inputs too large to vary each number: the derivative of `loss()` in three random directions against <d_x, direction>.

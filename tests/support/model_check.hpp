@@ -1,12 +1,27 @@
-/// Gradient check of a whole model.
+/// A small model, and the gradient check of a whole one.
 #pragma once
 
 #include <doctest/doctest.h>
 
 #include "fot/core/parameter.hpp"
+#include "fot/model/config.hpp"
 #include "support/tape_check.hpp"
 
 namespace fot::testing {
+
+/// A model of a few hundred numbers, smooth everywhere, of 11 tokens.
+inline TransformerConfig small_model_config(std::vector<Index> memory_layers) {
+    return {.vocabulary = 11,
+            .width = 8,
+            .layers = 3,
+            .memory_layers = std::move(memory_layers),
+            .heads = 2,
+            .memory_heads = 2,
+            .feed_forward = 6,
+            .activation = Activation::swiglu,
+            .initial_inverse_temperature = 2,
+            .norm_epsilon = 1e-3};
+}
 
 /// Largest relative error of the gradient of any parameter of `loss(tape)`.
 template <class Loss>

@@ -105,7 +105,9 @@ template <class Real>
 Attention<Real> crossbatch_attention(Tape& tape, const Variable<Real, 4>& q, const Variable<Real, 4>& k, const Variable<Real, 4>& v,
                                      const Variable<Real, 4>& context_k, const Variable<Real, 4>& context_v,
                                      const ContextTable& table) {
-    return merge(tape, context_attention(tape, q, context_k, context_v, table), causal_attention(tape, q, k, v));
+    const Attention<Real> local = causal_attention(tape, q, k, v),
+                          further = context_attention(tape, q, context_k, context_v, table);
+    return merge(tape, further, local);
 }
 
 }  // namespace fot

@@ -54,19 +54,7 @@ LeftFactor<Real> left_factor(MatrixView<const Real> view) {
     return {view.data, view.leading, 1};
 }
 
-/// Turns scores s_j into exp(s_j - shift) and returns their sum.
-template <class Real>
-Real exponentials(Real* scores, Index count, Real shift) {
-    Real sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (Index j = 0; j < count; ++j) {
-        scores[j] = exponential(scores[j] - shift);
-        sum += scores[j];
-    }
-    return sum;
-}
-
-/// The scores of a tile of queries with a packed block of keys.
+/// The scores of a tile of queries with a packed block of keys, and the bias.
 template <class Real>
 void score_tile(MatrixView<const Real> q, Index first_query, Index first_key, const PackedFactor<Real>& keys, Index seen,
                 const Visibility<Real>& visibility, Real* scores) {
@@ -91,6 +79,7 @@ template <class Real>
 class RunningSoftmax {
    public:
     /// q (T,D), which must outlive this. Values will be (S,E) with E = `value_width`; 0: only the log-sum-exp is wanted.
+    /// Errors: ShapeError for a transposed view.
     RunningSoftmax(MatrixView<const Real> q, Index value_width)
         : q_(q),
           value_width_(value_width),
@@ -98,7 +87,9 @@ class RunningSoftmax {
           maximum_(full<Real, 1>({q.rows}, -std::numeric_limits<Real>::infinity())),
           sum_(zeros<Real, 1>({q.rows})),
           weighted_(zeros<Real, 2>({q.rows, width_})),
-          scores_(empty<Real, 2>({query_tile, key_block})) {}
+          scores_(empty<Real, 2>({query_tile, key_block})) {
+        detail::require_view("RunningSoftmax: q", q, q.rows, q.columns);
+    }
 
     /// Lets the queries see the keys, and the values that belong to them.
     ///
@@ -115,7 +106,8 @@ class RunningSoftmax {
                 const Index rows = std::min(query_tile, q_.rows - tile), seen = visibility.most_seen(tile, rows, first, count);
                 if (seen == 0) continue;
                 detail::score_tile(q_.rows_from(tile, rows), tile, first, keys_, seen, visibility, scores_.data());
-                for (Index i = 0; i < rows; ++i) absorb(tile + i, row(scores_, i), visibility.seen(tile + i, first, count), seen);
+                const Index padded = padded_to_panels<Real>(seen);
+                for (Index i = 0; i < rows; ++i) absorb(tile + i, row(scores_, i), visibility.seen(tile + i, first, count), padded);
                 if (value_width_)
                     tile_product<true>(rows, {scores_.data(), key_block, 1}, values_, row(weighted_, tile), width_, value_width_,
                                        seen);
@@ -140,14 +132,14 @@ class RunningSoftmax {
    private:
     /// Takes in the scores of query t with the first `seen` keys of a block; makes probabilities of them, zeros up to `padded`.
     void absorb(Index t, Real* scores, Index seen, Index padded) {
-        std::fill(scores + seen, scores + padded, Real(0));
-        const Real maximum = std::max(maximum_(t), largest(scores, seen));
-        if (seen == 0 || maximum == -std::numeric_limits<Real>::infinity()) {  // all masked, or NaN: that must not vanish
-            for (Index j = 0; j < seen; ++j) sum_(t) += scores[j] = std::isnan(scores[j]) ? scores[j] : Real(0);
+        std::fill(scores + seen, scores + padded, -std::numeric_limits<Real>::infinity());
+        const Real maximum = std::max(maximum_(t), largest(scores, padded));
+        if (maximum == -std::numeric_limits<Real>::infinity()) {  // all masked, or NaN: that must not vanish
+            for (Index j = 0; j < padded; ++j) sum_(t) += scores[j] = std::isnan(scores[j]) ? scores[j] : Real(0);
             return;
         }
         const Real correction = exponential(maximum_(t) - maximum);
-        sum_(t) = correction * sum_(t) + detail::exponentials(scores, seen, maximum);
+        sum_(t) = correction * sum_(t) + exponentials(scores, padded, maximum);
         if (correction != Real(1))
             for (Index d = 0; d < width_; ++d) weighted_(t, d) *= correction;
         maximum_(t) = maximum;
@@ -185,6 +177,7 @@ struct SoftmaxVisit {
 template <class Real>
 void softmax_attention_vjp(const SoftmaxVisit<Real>& visit, const Visibility<Real>& visibility = {}) {
     const auto& [q, keys, values, log_sum_exp, delta, d_o, d_q, d_keys, d_values] = visit;
+    detail::require_view<Real>("softmax_attention vjp: q", q, q.rows, q.columns);
     detail::require_view<Real>("softmax_attention vjp: keys", keys, keys.rows, q.columns);
     detail::require_view<Real>("softmax_attention vjp: values", values, keys.rows, values.columns);
     detail::require_view<Real>("softmax_attention vjp: d_o", d_o, q.rows, values.columns);
@@ -220,11 +213,7 @@ void softmax_attention_vjp(const SoftmaxVisit<Real>& visit, const Visibility<Rea
                 const bool saw_none = shift == -std::numeric_limits<Real>::infinity();  // its p would be exp(-infinity + infinity)
                 const Index row_seen = saw_none ? 0 : visibility.seen(tile + i, first, count);
                 Real *p = row(scores, i), *d_s = row(d_scores, i);
-#pragma omp simd
-                for (Index j = 0; j < row_seen; ++j) {
-                    p[j] = exponential(p[j] - shift);
-                    d_s[j] = p[j] * (d_s[j] - delta_t);
-                }
+                softmax_row_vjp(p, d_s, saw_none ? 0 : padded_to_panels<Real>(row_seen), shift, delta_t);
                 std::fill(p + row_seen, p + seen, Real(0));
                 std::fill(d_s + row_seen, d_s + seen, Real(0));
             }

@@ -42,7 +42,9 @@ class Variable {
     const Tensor<Real, N>& value() const& { return node().value; }
     /// The same, to be written to.
     Tensor<Real, N>& value() & { return node().value; }
-    /// The tensor of a temporary handle, by value, since a reference into it would dangle: moved out if nobody else has it.
+    /// The tensor of a temporary handle, by value, since a reference into it would dangle: moved out if nobody else has it. (To
+    /// loop over its numbers give it a name: C++20 keeps `f(tape, x).value()` alive in `auto&& y = ...`, but not in
+    /// `for (float n : f(tape, x).value().storage())`.)
     Tensor<Real, N> value() && {
         Node& at = node();
         if (node_.use_count() == 1) return std::move(at.value);

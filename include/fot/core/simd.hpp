@@ -13,7 +13,15 @@
 #pragma once
 
 #if __has_include(<xsimd/xsimd.hpp>)
+#if defined(__GNUC__) && !defined(__clang__)  // false alarms from the AVX-512 intrinsics of g++ 12 (GCC bug 105593)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
 #include <xsimd/xsimd.hpp>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
 #else
 #error "fot needs xsimd: apt-get install libxsimd-dev"
 #endif

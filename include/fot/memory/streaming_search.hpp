@@ -21,7 +21,6 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -97,27 +96,23 @@ class CandidateLists {
     /// Takes what passes the bars from a tile of scores (rows, panel_width): key `first_index + i` against query
     /// `first_query + j`. Keys come in ascending order, so a key that only reaches the bar has lost the tie.
     void scan(const Real* scores, Index rows, Index first_index, Index first_query) {
-        using Vector = typename VectorOf<Real>::type;
-        constexpr Index width = panel_width<Real>, lanes = width / 2, group = 8;
+        using V = Vector<Real>;
+        constexpr Index width = panel_width<Real>, group = 8;
         for (Index first = 0; first < rows; first += group) {
             const Index last = std::min(rows, first + group);
-            Vector best[2] = {Vector{} - std::numeric_limits<Real>::infinity(), Vector{} - std::numeric_limits<Real>::infinity()};
-            for (Index i = first; i < last; ++i)
-                for (Index half = 0; half < 2; ++half) {
-                    Vector score;
-                    std::memcpy(&score, scores + i * width + half * lanes, sizeof(Vector));
-                    best[half] = score > best[half] ? score : best[half];  // a NaN is not larger: it leaves `best` alone
-                }
-            Vector bars[2];
-            std::memcpy(bars, &bar(first_query), sizeof(bars));
-            const auto passes = ~((best[0] <= bars[0]) & (best[1] <= bars[1]));  // not `>`: an open bar is a NaN
-            std::uint64_t words[vector_bytes / 8], any = 0;
-            std::memcpy(words, &passes, sizeof(words));
-            for (const std::uint64_t word : words) any |= word;
-            if (any == 0) [[likely]]
-                continue;
             std::array<Real, static_cast<std::size_t>(width)> best_of;
-            std::memcpy(best_of.data(), best, sizeof(best_of));
+            bool any = false;
+            for (Index j = 0; j < width; j += lanes<V>) {
+                V best(-std::numeric_limits<Real>::infinity());
+                for (Index i = first; i < last; ++i) {
+                    const V score = V::load_unaligned(scores + i * width + j);
+                    best = xsimd::select(score > best, score, best);  // a NaN is not larger: it leaves `best` alone
+                }
+                best.store_unaligned(best_of.data() + j);
+                any |= !xsimd::all(best <= V::load_unaligned(&bar(first_query + j)));  // not `>`: an open bar is a NaN
+            }
+            if (!any) [[likely]]
+                continue;
             for (Index j = 0; j < width; ++j) {
                 if (best_of[static_cast<std::size_t>(j)] <= bar(first_query + j)) continue;
                 for (Index i = first; i < last; ++i) {
@@ -273,7 +268,7 @@ class StreamingSearch {
             for (Index n = offset; n < offset + queries; ++n)
                 found.bar(n - offset) = visible.first <= n && n < visible.last ? best_.bar(n) : Lists::never;
             const Index last_key = keys.rows * (slice + 1) / slices;
-            alignas(vector_bytes) std::array<Real, static_cast<std::size_t>(tile_rows * panel)> scores;
+            std::array<Real, static_cast<std::size_t>(tile_rows * panel)> scores;
             for (Index key = keys.rows * slice / slices; key < last_key; key += tile_rows) {
                 const Index rows = std::min(tile_rows, last_key - key);
                 for (Index p = first_panel; p < last_panel; ++p) {

@@ -14,7 +14,7 @@
 
 #include "fot/model/local_cache.hpp"
 #include "fot/model/memory_source.hpp"
-#include "fot/nn/arrange.hpp"
+#include "fot/nn/slices.hpp"
 
 namespace fot {
 

@@ -18,8 +18,10 @@
 #include <vector>
 
 #include "fot/core/parameter.hpp"
-#include "fot/nn/arrange.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/arithmetic.hpp"
+#include "fot/nn/slices.hpp"
+#include "fot/nn/rms_norm.hpp"
+#include "fot/nn/unit_heads.hpp"
 
 namespace fot {
 

@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "fot/core/parameter.hpp"
-#include "fot/nn/feed_forward.hpp"
 #include "fot/nn/stored_linear.hpp"
 
 namespace fot {
@@ -83,7 +82,7 @@ Variable<Real, M> constant_result(const Tape& tape, const Variable<Real, N>& x, 
 
 }  // namespace detail
 
-/// `linear` by either kind of map. Errors of these five: as of the functions of that name for tensors and stored matrices;
+/// `linear` by either kind of map. Errors of these four: as of the functions of that name for tensors and stored matrices;
 /// ConfigError if a gradient would have to pass a stored matrix.
 template <class Real, std::size_t N>
 Variable<Real, N> linear(Tape& tape, const Variable<Real, N>& x, const LinearMap<Real>& map) {
@@ -109,19 +108,6 @@ template <class Real>
 Variable<Real, 3> embedding(Tape& tape, const Tokens& tokens, const LinearMap<Real>& table) {
     return table.stored() ? Variable<Real, 3>(embedding<Real>(tokens, *table.stored()))
                           : embedding(tape, tokens, table.trained());
-}
-
-/// `feed_forward` by either kind of maps: all are trained, or all are stored.
-template <class Real>
-Variable<Real, 3> feed_forward(Tape& tape, const Variable<Real, 3>& x, const LinearMap<Real>& up, const LinearMap<Real>& down,
-                               Activation kind, const LinearMap<Real>& gate = {}) {
-    if (!up.stored()) return feed_forward(tape, x, up.trained(), down.trained(), kind, gate.trained());
-    Tensor<Real, 3> hidden = linear(x.value(), *up.stored());
-    if (gate)
-        hidden = swiglu(linear(tape, x, gate).value(), hidden);
-    else
-        detail::bend(hidden.data(), element_count(hidden), kind, hidden.data());
-    return linear(tape, detail::constant_result(tape, x, std::move(hidden)), down);
 }
 
 }  // namespace fot
