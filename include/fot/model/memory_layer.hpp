@@ -173,7 +173,7 @@ TransformerLayer<Real>::TransformerLayer(const TransformerConfig& config, Index 
     const std::string prefix = message("layers.", layer, ".");
     // Deviation of the maps into a layer: fan_in^-1/2; of those back to the residual stream: half of that.
     const auto matrix_of = [&](const char* name, Index out, Index in, double factor) {
-        return weights.matrix(prefix + name, out, in, factor / std::sqrt(static_cast<double>(in)));
+        return weights.checked_matrix(prefix + name, out, in, factor / std::sqrt(static_cast<double>(in)));
     };
     q = matrix_of("q", heads_ * head_width, width, 1);
     k = matrix_of("k", key_heads_ * head_width, width, 1);

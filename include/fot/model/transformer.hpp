@@ -34,11 +34,11 @@ class Transformer {
     /// First weights from a source.   Errors: and those of the source.
     Transformer(const TransformerConfig& config, const WeightSource<Real>& weights)
         : config_((config.check(), config.resolved())),
-          embedding_(weights.matrix("embedding", config.vocabulary, config.width, 1)) {
+          embedding_(weights.checked_matrix("embedding", config.vocabulary, config.width, 1)) {
         for (Index layer = 0; layer < config.layers; ++layer) layers_.emplace_back(config_, layer, weights);
         final_norm_ = weights.scales("final_norm", config.width);
         output_ = config.tied_output ? embedding_
-                                     : weights.matrix("output", config.vocabulary, config.width,
+                                     : weights.checked_matrix("output", config.vocabulary, config.width,
                                                       0.5 / std::sqrt(static_cast<double>(config.width)));
     }
     Transformer(const Transformer&) = delete;  // parameters are handles: a copy would share them

@@ -18,10 +18,19 @@ template <class Real>
 class WeightSource {
    public:
     virtual ~WeightSource() = default;
+
     /// A linear map (rows, columns) = (out, in). If it is drawn, its numbers have this standard deviation.
     virtual LinearMap<Real> matrix(const std::string& name, Index rows, Index columns, double deviation) const = 0;
-    /// The scales of a norm, of so many numbers.
+    /// The scales of a norm, so many numbers.
     virtual Variable<Real, 1> scales(const std::string& name, Index count) const = 0;
+
+    /// `matrix`, of the shape that was asked for.   Errors: ShapeError if it has another.
+    LinearMap<Real> checked_matrix(const std::string& name, Index rows, Index columns, double deviation) const {
+        LinearMap<Real> map = matrix(name, rows, columns, deviation);
+        require<ShapeError>(map.rows() == rows && map.columns() == columns, "WeightSource: '", name, "' is ", map.rows(), " x ",
+                            map.columns(), ", expected ", rows, " x ", columns);
+        return map;
+    }
 };
 
 /// Weights to be trained: normal numbers, and scales of one.

@@ -71,13 +71,14 @@ auto adding_trained(std::vector<Parameter<Real>>& list) {
 
 namespace detail {
 
-/// What a stored map made of x.
-template <class Real, std::size_t N, std::size_t M>
-Variable<Real, M> constant_result(const Tape& tape, const Variable<Real, N>& x, Tensor<Real, M> y) {
-    require<ConfigError>(!tape.recording() || !x.needs_gradient(),
+/// Whether a linear map of x goes onto the tape. If not, its numbers are used where they lie, which is faster for few rows.
+/// Errors: ConfigError if a gradient would have to pass a stored matrix.
+template <class Real, std::size_t N>
+bool recorded(const Tape& tape, const Variable<Real, N>& x, const LinearMap<Real>& map) {
+    require<ConfigError>(!tape.recording() || !map.stored() || !x.needs_gradient(),
                          "LinearMap: a gradient would have to pass a stored matrix: use an inference tape, or load the model with "
                          "weights to be trained");
-    return Variable<Real, M>(std::move(y));
+    return tape.recording() && !map.stored();
 }
 
 }  // namespace detail
@@ -86,28 +87,29 @@ Variable<Real, M> constant_result(const Tape& tape, const Variable<Real, N>& x, 
 /// ConfigError if a gradient would have to pass a stored matrix.
 template <class Real, std::size_t N>
 Variable<Real, N> linear(Tape& tape, const Variable<Real, N>& x, const LinearMap<Real>& map) {
-    return map.stored() ? detail::constant_result(tape, x, linear(x.value(), *map.stored())) : linear(tape, x, map.trained());
+    if (detail::recorded(tape, x, map)) return linear(tape, x, map.trained());
+    return Variable<Real, N>(linear(x.value(), map.numbers()));
 }
 
 /// `project_heads` by either kind of map.
 template <class Real>
 Variable<Real, 4> project_heads(Tape& tape, const Variable<Real, 3>& x, const LinearMap<Real>& map, Index heads) {
-    return map.stored() ? detail::constant_result(tape, x, project_heads(x.value(), *map.stored(), heads))
-                        : project_heads(tape, x, map.trained(), heads);
+    if (detail::recorded(tape, x, map)) return project_heads(tape, x, map.trained(), heads);
+    return Variable<Real, 4>(project_heads(x.value(), map.numbers(), heads));
 }
 
 /// `merge_heads` by either kind of map.
 template <class Real>
 Variable<Real, 3> merge_heads(Tape& tape, const Variable<Real, 4>& o, const LinearMap<Real>& map) {
-    return map.stored() ? detail::constant_result(tape, o, merge_heads(o.value(), *map.stored()))
-                        : merge_heads(tape, o, map.trained());
+    if (detail::recorded(tape, o, map)) return merge_heads(tape, o, map.trained());
+    return Variable<Real, 3>(merge_heads(o.value(), map.numbers()));
 }
 
 /// `embedding` by either kind of table.
 template <class Real>
 Variable<Real, 3> embedding(Tape& tape, const Tokens& tokens, const LinearMap<Real>& table) {
-    return table.stored() ? Variable<Real, 3>(embedding<Real>(tokens, *table.stored()))
-                          : embedding(tape, tokens, table.trained());
+    if (!table.stored()) return embedding(tape, tokens, table.trained());
+    return Variable<Real, 3>(embedding<Real>(tokens, *table.stored()));
 }
 
 }  // namespace fot
