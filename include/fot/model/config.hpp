@@ -95,8 +95,9 @@ struct TransformerConfig {
     }
 };
 
-/// The configuration with all that makes a decoder a LLaMA: SwiGLU, positions in every layer, scores <q, k> / sqrt(D), layers alike.
-/// What remains as given: vocabulary, width, layers, memory_layers, heads, key_heads, feed_forward, norm_epsilon, tied_output.
+/// The configuration with all that makes a decoder a LLaMA: SwiGLU, positions in every layer, scores <q, k> / sqrt(D), layers
+/// alike. What remains as given: vocabulary, width, layers, memory_layers, heads, key_heads, feed_forward, norm_epsilon,
+/// tied_output.
 inline TransformerConfig as_llama(TransformerConfig config, double rotary_base = 1e4) {
     config.memory_heads = config.heads;
     config.activation = Activation::swiglu;

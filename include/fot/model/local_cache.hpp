@@ -2,8 +2,8 @@
 ///
 /// Tokens are added at the end and leave at the beginning, in place: a step costs what is new, not what is there. Keys are kept as
 /// they came, for the memory wants them so, and rotated to their positions beside that. Scores depend on the distance of two
-/// positions alone, so positions count from the smallest one in the cache: they then fit a small table, however long the text is. As
-/// long as the smallest stays, only new keys need rotating.
+/// positions alone, so positions count from the smallest one in the cache: they then fit a small table, however long the text is.
+/// As long as the smallest stays, only new keys need rotating.
 ///
 /// Read first: attention/softmax.hpp, nn/rotary.hpp.   Read next: model/long_llama_state.hpp.
 #pragma once
@@ -32,8 +32,8 @@ struct LocalPositions {
             const auto [low, high] = std::minmax_element(of_entry, of_entry + count);
             smallest.push_back(count == 0 ? 0 : *low);
             if (count == 0) continue;
-            require<ConfigError>(*high - *low < apart, "LocalPositions: entry ", b, " has local positions from ", *low, " to ", *high,
-                                 ", expected less than ", apart, " apart");
+            require<ConfigError>(*high - *low < apart, "LocalPositions: entry ", b, " has local positions from ", *low, " to ",
+                                 *high, ", expected less than ", apart, " apart");
             highest = std::max(highest, *high - *low);
             for (Index s = 0; s < count; ++s) of_entry[s] -= smallest.back();
         }

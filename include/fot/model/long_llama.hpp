@@ -141,10 +141,12 @@ class LongLlama {
                 at.q = rotate(tape, at.q, rotations, table);
             }
             AttentionResult<Real> of_cache = cache.attend(at.q.value(), mask);
-            const Attention<Real> local{Variable<Real, 4>(std::move(of_cache.o)), Variable<Real, 3>(std::move(of_cache.log_sum_exp))},
+            const Attention<Real> local{Variable<Real, 4>(std::move(of_cache.o)),
+                                        Variable<Real, 3>(std::move(of_cache.log_sum_exp))},
                 further = source.attend(tape, at);
             Variable<Real, 4> heads = further.o ? layer.joining->join(tape, at, local, further) : local.o;
-            if (mask.size()) attend_evenly(heads.value(), local.log_sum_exp.value(), i, cache, state.memory(), state.aside(), model);
+            if (mask.size())
+                attend_evenly(heads.value(), local.log_sum_exp.value(), i, cache, state.memory(), state.aside(), model);
             x = layer.finish(tape, x, heads);
             if (!keep) state.remember(i, at.k.value(), at.v.value(), visible);
         }

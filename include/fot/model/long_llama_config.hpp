@@ -12,12 +12,8 @@ namespace fot {
 /// The defaults are those of LongLLaMA-3B.
 struct LongLlamaConfig {
     /// The decoder; `as_llama` gives one of any size. Without memory layers it is a LLaMA.
-    TransformerConfig model = as_llama({.vocabulary = 32000,
-                                        .width = 3200,
-                                        .layers = 26,
-                                        .memory_layers = {6, 12, 18},
-                                        .heads = 32,
-                                        .feed_forward = 8640});
+    TransformerConfig model = as_llama(
+        {.vocabulary = 32000, .width = 3200, .layers = 26, .memory_layers = {6, 12, 18}, .heads = 32, .feed_forward = 8640});
     Index window = 2048;        ///< tokens of a prefix window. The local cache makes room before it would hold more
     Index last_context = 1024;  ///< tokens at the end of an input that are one window, and stay in the local cache
     Storage memory_storage = Storage::bfloat16;  ///< how memories keep their numbers

@@ -102,8 +102,8 @@ inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::
         require<ConfigError>(!fields.flag(bias, false), where, ": ", bias, " is true, but biases are not supported");
     config.check();
     const Index head_width = config.model.head_width_of(0), stated = fields.integer("head_dim", head_width);
-    require<ConfigError>(stated == head_width, where, ": head_dim is ", stated, ", expected hidden_size / num_attention_heads = ",
-                         head_width);
+    require<ConfigError>(stated == head_width, where, ": head_dim is ", stated,
+                         ", expected hidden_size / num_attention_heads = ", head_width);
     return config;
 }
 

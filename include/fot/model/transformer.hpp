@@ -39,7 +39,7 @@ class Transformer {
         final_norm_ = weights.scales("final_norm", config.width);
         output_ = config.tied_output ? embedding_
                                      : weights.checked_matrix("output", config.vocabulary, config.width,
-                                                      0.5 / std::sqrt(static_cast<double>(config.width)));
+                                                              0.5 / std::sqrt(static_cast<double>(config.width)));
     }
     Transformer(const Transformer&) = delete;  // parameters are handles: a copy would share them
     Transformer& operator=(const Transformer&) = delete;

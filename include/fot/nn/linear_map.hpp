@@ -1,7 +1,7 @@
 /// A linear map whose matrix is trained, or is left as a file has it: a model is written once, for both.
 ///
-/// A trained matrix is a parameter on the tape (nn/linear.hpp). A stored one is part of a finished model and stays in the numbers of
-/// its file (nn/stored_linear.hpp): what it computes is a constant. No gradient passes a stored map, so an operation that would
+/// A trained matrix is a parameter on the tape (nn/linear.hpp). A stored one is part of a finished model and stays in the numbers
+/// of its file (nn/stored_linear.hpp): what it computes is a constant. No gradient passes a stored map, so an operation that would
 /// need one is refused.
 ///
 /// Read first: nn/linear.hpp, nn/stored_linear.hpp.   Read next: model/weights.hpp, model/memory_layer.hpp.
@@ -43,7 +43,7 @@ class LinearMap {
                              stored_ ? stored_->columns : 0, " is not trained: load the model with weights to be trained");
         return trained_;
     }
-    /// The numbers of either, where they lie.
+    /// The numbers of either, where they lie. One path for both: what is trained gives the same bits once it is stored.
     StoredMatrix numbers() const {
         if (stored_) return *stored_;
         const auto owner = std::make_shared<const Variable<Real, 2>>(trained_);
@@ -69,40 +69,20 @@ auto adding_trained(std::vector<Parameter<Real>>& list) {
     };
 }
 
-namespace detail {
+/// What a map multiplies with, of either kind: from here on the functions of nn/linear.hpp take it.
+template <class Real>
+StoredMatrix numbers_of(const LinearMap<Real>& map) {
+    return map.numbers();
+}
 
-/// Whether a linear map of x goes onto the tape. If not, its numbers are used where they lie, which is faster for few rows.
-/// Errors: ConfigError if a gradient would have to pass a stored matrix.
-template <class Real, std::size_t N>
-bool recorded(const Tape& tape, const Variable<Real, N>& x, const LinearMap<Real>& map) {
-    require<ConfigError>(!tape.recording() || !map.stored() || !x.needs_gradient(),
+/// Puts y, made of x, on the tape.   Errors: ConfigError if a gradient would have to pass a stored matrix.
+template <class Real, std::size_t N, std::size_t M>
+Variable<Real, M> record_linear(Tape& tape, Tensor<Real, M> y, const Variable<Real, N>& x, const LinearMap<Real>& map) {
+    if (!map.stored()) return record_linear(tape, std::move(y), x, map.trained());
+    require<ConfigError>(!tape.recording() || !x.needs_gradient(),
                          "LinearMap: a gradient would have to pass a stored matrix: use an inference tape, or load the model with "
                          "weights to be trained");
-    return tape.recording() && !map.stored();
-}
-
-}  // namespace detail
-
-/// `linear` by either kind of map. Errors of these four: as of the functions of that name for tensors and stored matrices;
-/// ConfigError if a gradient would have to pass a stored matrix.
-template <class Real, std::size_t N>
-Variable<Real, N> linear(Tape& tape, const Variable<Real, N>& x, const LinearMap<Real>& map) {
-    if (detail::recorded(tape, x, map)) return linear(tape, x, map.trained());
-    return Variable<Real, N>(linear(x.value(), map.numbers()));
-}
-
-/// `project_heads` by either kind of map.
-template <class Real>
-Variable<Real, 4> project_heads(Tape& tape, const Variable<Real, 3>& x, const LinearMap<Real>& map, Index heads) {
-    if (detail::recorded(tape, x, map)) return project_heads(tape, x, map.trained(), heads);
-    return Variable<Real, 4>(project_heads(x.value(), map.numbers(), heads));
-}
-
-/// `merge_heads` by either kind of map.
-template <class Real>
-Variable<Real, 3> merge_heads(Tape& tape, const Variable<Real, 4>& o, const LinearMap<Real>& map) {
-    if (detail::recorded(tape, o, map)) return merge_heads(tape, o, map.trained());
-    return Variable<Real, 3>(merge_heads(o.value(), map.numbers()));
+    return Variable<Real, M>(std::move(y));
 }
 
 /// `embedding` by either kind of table.
