@@ -69,6 +69,7 @@
 #include "fot/attention/causal_attention.hpp"      // local attention
 #include "fot/attention/joining.hpp"               // two attentions in one softmax, or by a gate
 #include "fot/attention/contexts.hpp"              // who sees whom
+#include "fot/attention/batch_contexts.hpp"        // the table that fits a batch
 #include "fot/attention/visiting_rounds.hpp"       // in which order gradients are added up
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
@@ -102,9 +103,12 @@
 #include "fot/train/adamw.hpp"           // AdamW
 #include "fot/train/adafactor.hpp"       // Adafactor
 #include "fot/train/muon.hpp"            // Muon
-#include "fot/train/clip.hpp"            // the norm of all gradients
-#include "fot/train/schedule.hpp"        // learning rate, context length, number of contexts
+#include "fot/train/gradient_clipping.hpp"  // the norm of all gradients, and its limit
+#include "fot/train/learning_rate.hpp"   // warm-up and decay
+#include "fot/train/curriculum.hpp"      // context length and number of contexts, in stages
 #include "fot/train/checkpoint.hpp"      // weights, optimiser, random state, step
+#include "fot/train/config_metadata.hpp" // the configuration of a model in a file
+#include "fot/train/model_file.hpp"      // a finished model in one file
 #include "fot/train/interrupt.hpp"       // Ctrl-C as a question
 #include "fot/train/trainer.hpp"         // the training loop
 #include "fot/train/kept_states.hpp"     // what a model remembers, as numbers of a checkpoint
@@ -112,6 +116,7 @@
 
 #include "fot/measure/intervals.hpp"              // how sure a number is
 #include "fot/measure/positive_mass.hpp"          // r_d
+#include "fot/measure/document_nats.hpp"          // what each token of a document costs
 #include "fot/measure/perplexity.hpp"             // perplexity and bits per byte
 #include "fot/measure/memory_curve.hpp"           // perplexity against memory size
 #include "fot/measure/recurrence_perplexity.hpp"  // the same for Transformer-XL

@@ -4,7 +4,7 @@
 /// Read first: model/transformer.hpp, model/long_llama.hpp.   Read next: golden/data_pipeline.cpp.
 #include "fot/model/long_llama_files.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "fot/train/clip.hpp"
+#include "fot/train/gradient_clipping.hpp"
 #include "golden/golden.hpp"
 
 namespace fot::golden {
