@@ -237,7 +237,7 @@ int main(int argc, char** argv) try {
     Table csv({"model", "seed", "demonstrations", "others", "accuracy", "low", "high", "known"});
     for (const std::uint64_t seed : example.seeds()) {
         Random random(seed);
-        Transformer<float> model(llama_config(small_llama(settings.length)), random);
+        Transformer<float> model(small_llama(settings.length).model, random);
         for (const std::string& name : names) {
             if (name != "base_memory") train(example, settings, task, name == "fot", seed, model);
             const auto ask = [&](const std::vector<Setting>& list, Index Setting::*size, Measurements<AccuracyCurve>& curves) {

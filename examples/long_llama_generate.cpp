@@ -14,9 +14,10 @@
 
 #include "fot/data/corpus.hpp"
 #include "fot/data/tokenizer.hpp"
+#include "fot/model/long_llama_config.hpp"
 #include "fot/model/long_llama_files.hpp"
 #include "fot/model/long_llama_generation.hpp"
-#include "fot/model/long_llama_training.hpp"
+#include "fot/model/transformer.hpp"
 #include "support/example.hpp"
 #include "support/growing_text.hpp"
 
@@ -36,18 +37,14 @@ struct GenerationSettings {
 
 /// A byte-level model of random weights in a folder of --output.
 std::filesystem::path random_model(Example& example) {
-    const LongLlamaConfig config{.vocabulary = byte_vocabulary,
-                                 .width = 64,
-                                 .feed_forward = 160,
-                                 .layers = 3,
-                                 .heads = 4,
-                                 .window = 64,
-                                 .last_context = 32,
-                                 .memory_layers = {1}};
+    const LongLlamaConfig config{
+        .model = as_llama(
+            {.vocabulary = byte_vocabulary, .width = 64, .layers = 3, .memory_layers = {1}, .heads = 4, .feed_forward = 160}),
+        .window = 64,
+        .last_context = 32};
     Random random(example.seed());
-    Transformer<float> weights(llama_config(config), random);
     const std::filesystem::path folder = example.output() / "random_model";
-    save_long_llama(folder, long_llama(config, weights));
+    save_long_llama(folder, config, Transformer<float>(config.model, random));
     example.out() << "no --folder: a model of random weights is in " << folder.string() << "\n\n";
     return folder;
 }
@@ -90,7 +87,7 @@ int main(int argc, char** argv) try {
 
     const std::filesystem::path folder = settings.folder.empty() ? random_model(example) : std::filesystem::path(settings.folder);
     LongLlama<float> model = load_long_llama<float>(folder, [&](LongLlamaConfig& config) {
-        if (!settings.memory_layers.empty()) config.memory_layers = settings.memory_layers;
+        if (!settings.memory_layers.empty()) config.model.memory_layers = settings.memory_layers;
         if (settings.window > 0) config.window = settings.window;
         if (settings.last_context >= 0) config.last_context = settings.last_context;
     });
@@ -98,9 +95,9 @@ int main(int argc, char** argv) try {
     std::vector<std::int32_t> prompt = settings.ids;
     Random random(example.seed());
     for (Index i = 0; i < settings.random_prompt; ++i)
-        prompt.push_back(static_cast<std::int32_t>(random.below(model.config().vocabulary)));
+        prompt.push_back(static_cast<std::int32_t>(random.below(model.config().model.vocabulary)));
     if (prompt.empty()) {
-        tokenizer = tokenizer_of(folder, model.config().vocabulary);
+        tokenizer = tokenizer_of(folder, model.config().model.vocabulary);
         std::string text = settings.prompt_file.empty() ? "" : read_text(settings.prompt_file);
         text += settings.prompt;
         prompt = tokenizer->encode(text.empty() ? "Once upon a time" : text);
@@ -113,7 +110,7 @@ int main(int argc, char** argv) try {
                                  .capacity = settings.capacity,
                                  .spill = settings.oldest_first ? Spill::oldest_first : Spill::all_at_once});
     if (!settings.score_file.empty()) {
-        if (!tokenizer) tokenizer = tokenizer_of(folder, model.config().vocabulary);
+        if (!tokenizer) tokenizer = tokenizer_of(folder, model.config().model.vocabulary);
         std::vector<std::int32_t> text = tokenizer->encode(read_text(settings.score_file));
         text.resize(std::min(text.size(), static_cast<std::size_t>(settings.tokens)));
         require<DataError>(!text.empty(), "--score-file '", settings.score_file, "' has no tokens");

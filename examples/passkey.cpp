@@ -283,7 +283,7 @@ int main(int argc, char** argv) try {
     for (const std::uint64_t seed : example.seeds()) {
         const auto trained = [&](const std::string& continuation) {
             Random random(seed);
-            Transformer<float> model(llama_config(small_llama(settings.length)), random);
+            Transformer<float> model(small_llama(settings.length).model, random);
             train(example, settings, "base", documents, seed, model);
             if (!continuation.empty()) train(example, settings, continuation, documents, seed, model);
             return model;
@@ -292,8 +292,7 @@ int main(int argc, char** argv) try {
             const bool remembers = name == "fot" || name == "base_memory";
             Transformer<float> model = trained(name == "fot" || name == "long" ? name : "");
             if (name == "fot")
-                save_long_llama(example.output() / message("long_llama_seed", seed),
-                                long_llama(small_llama(settings.length), model));
+                save_long_llama(example.output() / message("long_llama_seed", seed), small_llama(settings.length), model);
             if (name != "base_memory") losses[name].push_back(text_loss(model, held_out, settings.length));
             WindowMemory memory(model, settings.length, settings.overlap);
             AccuracyCurve accuracy;

@@ -9,9 +9,9 @@
 #include <charconv>
 
 #include "fingerprint.hpp"
-#include "fot/data/named_corpus.hpp"
 #include "fot/data/split.hpp"
 #include "fot/train/checkpoint.hpp"
+#include "named_corpus.hpp"
 #include "text_options.hpp"
 
 namespace fot::examples {

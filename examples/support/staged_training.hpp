@@ -8,7 +8,8 @@
 
 #include "fot/data/documents.hpp"
 #include "fot/measure/intervals.hpp"
-#include "fot/model/long_llama_training.hpp"
+#include "fot/model/long_llama_config.hpp"
+#include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/muon.hpp"
 #include "training.hpp"
@@ -17,14 +18,10 @@ namespace fot::examples {
 
 /// A byte-level LLaMA of a million parameters that reads windows of `window` bytes.
 inline LongLlamaConfig small_llama(Index window) {
-    return {.vocabulary = byte_vocabulary,
-            .width = 128,
-            .feed_forward = 352,
-            .layers = 4,
-            .heads = 2,
+    return {.model = as_llama(
+                {.vocabulary = byte_vocabulary, .width = 128, .layers = 4, .memory_layers = {3}, .heads = 2, .feed_forward = 352}),
             .window = window,
-            .last_context = 64,
-            .memory_layers = {3}};
+            .last_context = 64};
 }
 
 /// One training. `windows` of a document: the last is trained on, the others are its previous contexts, seen by crossbatch.

@@ -40,6 +40,7 @@
 #include "fot/nn/slices.hpp"         // parts of tensors, joined tensors, other orders of axes
 #include "fot/nn/feed_forward.hpp"   // up, activation, down
 #include "fot/nn/stored_linear.hpp"  // linear maps whose weights stay as a file has them
+#include "fot/nn/linear_map.hpp"     // linear maps that are trained or stored
 #include "fot/nn/cross_entropy.hpp"  // the loss of training
 
 #include "fot/memory/streaming_search.hpp"  // exact top-k over a stream of key blocks
@@ -81,6 +82,7 @@
 #include "fot/model/source.hpp"          // where a memory layer's further keys come from
 #include "fot/model/scoring.hpp"         // how queries and keys become scores
 #include "fot/model/joining.hpp"         // how local and further attention are joined
+#include "fot/model/weights.hpp"         // where first weights come from
 #include "fot/model/memory_layer.hpp"    // the layer
 #include "fot/model/contexts_source.hpp" // further keys in training: crossbatch
 #include "fot/model/memory_source.hpp"   // further keys in inference: a memory
@@ -89,13 +91,13 @@
 #include "fot/model/inference.hpp"       // reading with memory, window by window
 #include "fot/model/sampling.hpp"        // from logits to a token
 #include "fot/model/generation.hpp"      // writing, token by token
-#include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape and weights
+#include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape
 #include "fot/model/local_cache.hpp"            // keys and values of the last tokens
+#include "fot/model/padded_batch.hpp"           // prompts of different lengths
 #include "fot/model/long_llama_state.hpp"       // local caches and memories
 #include "fot/model/long_llama.hpp"             // reading
 #include "fot/model/long_llama_generation.hpp"  // writing
-#include "fot/model/long_llama_training.hpp"    // as a Transformer, and back
-#include "fot/model/long_llama_files.hpp"     // LongLLaMA checkpoints as Hugging Face has them
+#include "fot/model/long_llama_files.hpp"       // LongLLaMA checkpoints as Hugging Face has them
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW

@@ -15,7 +15,7 @@ namespace {
 std::vector<std::vector<Index>> drawn(const TemporaryFolder& folder, const StagedTraining& training, double accuracy) {
     ExampleIn in(folder);
     Random random(1);
-    Transformer<float> model(llama_config(small_llama(16)), random);
+    Transformer<float> model(small_llama(16).model, random);
     std::vector<std::vector<Index>> steps;
     train_in_stages(in.example, training, accuracy, 1, model, [&](Index stage, const LengthAndBatch& at, Random&) {
         steps.push_back({stage, at.length, at.batch});
