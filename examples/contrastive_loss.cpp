@@ -28,8 +28,7 @@ std::vector<LanguageModelRecipe> recipes(const TextSettings& settings, double we
     const ContextSchedule contexts = doubled_contexts(settings.contexts, settings.steps);
     return {{.name = "crossbatch", .kind = crossbatch, .contexts = contexts},
             {.name = "infonce", .kind = standard, .contexts = contexts, .contrastive_weight = weight},
-            {.name = "both", .kind = crossbatch, .contexts = contexts, .contrastive_weight = weight},
-            {.name = "hard", .kind = crossbatch, .contexts = contexts, .contrastive_weight = weight, .hardest_negatives = 64}};
+            {.name = "both", .kind = crossbatch, .contexts = contexts, .contrastive_weight = weight}};
 }
 
 }  // namespace

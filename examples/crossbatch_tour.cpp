@@ -41,12 +41,12 @@ int main(int argc, char** argv) try {
     const auto unit = [&](Index entries) {
         return normalize_heads<double>(normal_tensor<double, 4>({entries, 8, 2, 16}, 1, random));
     };
-    const Tensor<double, 4> q = unit(4), k = unit(4), context_k = unit(4);
+    const Tensor<double, 4> q = 4 * unit(4), k = unit(4), context_k = unit(4);  // a temperature of 1/4 is in the queries
     const Tensor<double, 4> v = normal_tensor<double, 4>({4, 8, 2, 16}, 1, random),
                             context_v = normal_tensor<double, 4>({4, 8, 2, 16}, 1, random);
 
     // 4. The distraction issue: nothing tells the own document's keys from others', so each context gets an equal share.
-    const Tensor<double, 4> log_mass = context_log_mass(q, context_k, table, 4.0);
+    const Tensor<double, 4> log_mass = context_log_mass(q, context_k, table);
     PositiveMass mass({1, 2, 3});
     mass.add(log_mass);
     Table shares({"d", "r_d", "1/d"});
@@ -55,21 +55,25 @@ int main(int argc, char** argv) try {
     out << "Share of the own context among d, before training\n" << shares << "\n";
 
     // 5. One softmax over local keys and all contexts: with values of one the output is one, whoever is seen.
+    const auto attend = [&](Tape& tape, const Variable<double, 4>& keys, const Tensor<double, 4>& local_v,
+                            const Tensor<double, 4>& v_of_contexts) {
+        using Constant = Variable<double, 4>;
+        return crossbatch_attention(tape, Constant(q), Constant(k), Constant(local_v), keys, Constant(v_of_contexts), table).o;
+    };
+    Variable<double, 4> context_keys(context_k, true);
     const Tensor<double, 4> ones = full<double, 4>(shape_of(v), 1.0);
-    const AttentionOptions<double> options{.scale = 4};
-    const AttentionResult<double> sum_of_weights = crossbatch_attention(q, k, ones, context_k, ones, table, options);
+    Tape inference(Tape::inference);
+    const Tensor<double, 4> sum_of_weights = attend(inference, context_keys, ones, ones).value();
     double worst = 0;
-    for (const double sum : sum_of_weights.o.storage()) worst = std::max(worst, std::abs(sum - 1));
+    for (const double sum : sum_of_weights) worst = std::max(worst, std::abs(sum - 1));
     out << "Largest deviation of a row's weights from the sum one: " << worst << "\n\n";
 
     // 6. The cure is differentiable: a loss on document 0 alone reaches the keys of every context that it sees, and no other.
-    const AttentionResult<double> result = crossbatch_attention(q, k, v, context_k, context_v, table, options);
-    Tensor<double, 4> d_o = zeros_like(result.o);
-    std::fill_n(row(d_o, Index(0)), 8 * 2 * 16, 1.0);
-    Tensor<double, 4> d_q = zeros_like(q), d_k = zeros_like(k), d_v = zeros_like(v), d_context_k = zeros_like(context_k),
-                      d_context_v = zeros_like(context_v);
-    crossbatch_attention_vjp(q, k, v, context_k, context_v, table, options, result.o, result.log_sum_exp, d_o, nullptr, &d_q, &d_k,
-                             &d_v, &d_context_k, &d_context_v);
+    Tape tape;
+    const Variable<double, 4> o = attend(tape, context_keys, v, context_v);
+    std::fill_n(row(o.gradient(), Index(0)), 8 * 2 * 16, 1.0);
+    tape.replay();
+    const Tensor<double, 4>& d_context_k = context_keys.gradient();
     Table gradients({"context", "|gradient of its keys|", "for document 0 it is"});
     const char* roles[] = {"its own", "a negative", "a negative", "not seen"};
     std::vector<double> norms;
@@ -82,7 +86,7 @@ int main(int argc, char** argv) try {
     out << gradients << "\n";
 
     // 7. What crossbatch does implicitly, as a loss of its own: -log of the own document's share.
-    const double loss = contrastive_loss(q, context_k, table, 4.0).value;
+    const double loss = contrastive_loss(q, context_k, table).value;
     out << "Contrastive loss of the untrained layer: " << fixed(loss) << " nats, log 3 = " << fixed(std::log(3.0)) << "\n";
 
     example.result("positive_mass.3", mass.mean(2));

@@ -172,9 +172,21 @@ Transformer<float> trained_model(Example& example, const Settings& settings, con
 /// The queries of the answers to one set of questions, and what the rest of the layer needs.
 struct Questions {
     DictionaryBatch<float> batch;
-    Variable<float, 3> x;        ///< (W, answers, E) input of the memory layer at the answer positions
-    Variable<float, 4> q, k, v;  ///< q (W, answers, H, D) with the temperature in it; k, v (W, T, H, D) local
+    Variable<float, 3> x;        ///< (W, T, E) input of the memory layer
+    Variable<float, 4> q;        ///< (W, answers, H, D) its queries at the answers, with the temperature in them
     std::vector<Index> records;  ///< asked for, in order
+};
+
+/// Attention that was found beforehand, as further keys of the memory layer: the search ran while the memory was made.
+class FoundBefore : public Source<float> {
+   public:
+    FoundBefore(Attention<float> found, Index keys) : found_(std::move(found)), keys_(keys) {}
+    Attention<float> attend(Tape&, const LayerView<float>&) const override { return found_; }
+    Index keys(Index, Index) const override { return keys_; }
+
+   private:
+    Attention<float> found_;
+    Index keys_;
 };
 
 /// What one memory size gives.
@@ -271,17 +283,9 @@ class Evaluation {
         return words;
     }
 
-    /// The layers below the memory layer.
-    Variable<float, 3> lower(Tape& tape, const Tokens& tokens) const {
-        Variable<float, 3> x = model_.embed(tape, tokens);
-        for (Index i = 0; i < memory_layer_; ++i) x = model_.layer(i).local(tape, x);
-        return x;
-    }
-
     KeysAndValues<float> keys_and_values(const Tokens& tokens) const {
         Tape tape(Tape::inference);
-        const Variable<float, 3> h = model_.layer(memory_layer_).normalized(tape, lower(tape, tokens));
-        return {model_.layer(memory_layer_).keys(tape, h), model_.layer(memory_layer_).values(tape, h)};
+        return element(model_.keys_and_values(tape, tokens), memory_layer_);
     }
 
     Questions ask(const std::vector<Index>& records) const {
@@ -289,21 +293,17 @@ class Evaluation {
         Questions questions;
         questions.records = records;
         questions.batch = dictionary_.questions<float>(records);
-        TransformerLayer<float>& layer = model_.layer(memory_layer_);
-        const Variable<float, 3> x = lower(tape, questions.batch.current), h = layer.normalized(tape, x);
-        questions.k = layer.keys(tape, h);
-        questions.v = layer.values(tape, h);
-        questions.q = layer.queries(tape, take_positions(tape, h, answers_));
-        questions.x = take_positions(tape, x, answers_);
+        const NoSource<float> none;
+        questions.x = model_.layers(tape, model_.embed(tape, questions.batch.current), 0, memory_layer_, none);
+        questions.q = model_.layer(memory_layer_).view(tape, questions.x, none, answers_).q;
         return questions;
     }
 
-    /// Memory attention over the k best keys of each query, merged with local attention, and the rest of the model.
+    /// The memory layer with what was found of its k best keys, and the rest of the model.
     Lookup answer(Index s) const {
         const Questions& questions = element(questions_, s);
         const Shape<4> shape = shape_of(questions.q.value());
         const Index kept = extent(found_[0].scores, 1), first = s * per_size_;
-        Attention<float> memory;
         Tensor<float, 4> o = empty<float, 4>(shape);
         Tensor<float, 3> log_mass = empty<float, 3>({shape[0], shape[2], shape[1]});
         for (Index n = 0; n < per_size_; ++n)
@@ -311,14 +311,10 @@ class Evaluation {
                 log_mass(n / shape[1], h, n % shape[1]) =
                     found_attention(row(element(found_, h).scores, first + n), row(element(values_, h), first + n), kept, width_,
                                     row(o, n / shape[1], n % shape[1], h));
-        memory.o = Variable<float, 4>(std::move(o));
-        memory.log_sum_exp = Variable<float, 3>(std::move(log_mass));
+        const FoundBefore memory({Variable<float, 4>(std::move(o)), Variable<float, 3>(std::move(log_mass))}, element(sizes_, s));
         Tape tape(Tape::inference);
-        AttentionOptions<float> options;
-        options.query_positions = answers_;
-        const Attention<float> local = causal_attention(tape, questions.q, questions.k, questions.v, options);
         const Variable<float, 3> logits =
-            model_.head(tape, model_.layer(memory_layer_).finish(tape, questions.x, merge(tape, memory, local).o));
+            model_.head(tape, model_.layers(tape, questions.x, memory_layer_, model_.config().layers, memory, answers_));
 
         Lookup lookup{.memory_tokens = element(sizes_, s)};
         const Tensor<std::uint8_t, 2> right =

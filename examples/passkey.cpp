@@ -204,15 +204,13 @@ class WindowMemory {
     }
 
    private:
-    using KeysAndValues = std::pair<Tensor<float, 3>, Tensor<float, 3>>;
+    using Pairs = std::pair<Tensor<float, 3>, Tensor<float, 3>>;  // keys and values
 
-    KeysAndValues keys_and_values(const std::string& bytes) {
+    Pairs keys_and_values(const std::string& bytes) {
         Tape tape(Tape::inference);
-        Variable<float, 3> x = model_.embed(tape, token_row(byte_tokens(bytes)));
-        for (Index i = 0; i < layer_; ++i) x = model_.layer(i).local(tape, x);
-        const Variable<float, 3> h = model_.layer(layer_).normalized(tape, x);
+        const KeysAndValues<float> window = element(model_.keys_and_values(tape, token_row(byte_tokens(bytes))), layer_);
         const auto rows = [](const Tensor<float, 4>& y) { return reshaped<3>(y, {extent(y, 1), extent(y, 2), extent(y, 3)}); };
-        return {rows(model_.layer(layer_).keys(tape, h).value()), rows(model_.layer(layer_).values(tape, h).value())};
+        return {rows(window.k.value()), rows(window.v.value())};
     }
 
     /// The rows from `first` on.
@@ -222,7 +220,7 @@ class WindowMemory {
 
     Transformer<float>& model_;
     Index layer_, window_, overlap_;
-    std::unordered_map<std::string, KeysAndValues> known_;
+    std::unordered_map<std::string, Pairs> known_;
 };
 
 /// Whether the model answers right. With a memory, all but the last bytes of the prompt lie there; without, it sees the last

@@ -41,10 +41,7 @@ inline PositiveMass measure_positive_mass(const TextSettings& settings, const Co
                 const TokenDocument& unrelated = element(held_out, other);
                 copy_window(unrelated, random.below(unrelated.length() - length + 1), row(contexts, i));
             }
-            Tape tape(Tape::inference);
-            std::vector<MemoryLayerView<float>> seen;
-            model.crossbatch(tape, {contexts, current, table}, &seen);
-            const Tensor<float, 4> log_mass = context_log_mass(seen[0].q.value(), seen[0].context_k.value(), table);
+            const Tensor<float, 4> log_mass = context_log_mass(model, {contexts, current, table});
             std::copy_n(log_mass.data(), log_mass.size(), row(of_document, Index(0), place * length));
         }
         mass.add(of_document);
