@@ -30,7 +30,7 @@ namespace detail {
 template <class Config, class Visit>
 void for_each_field(Config& config, Visit visit) {
     auto& [vocabulary, width, layers, memory_layers, heads, memory_heads, key_heads, feed_forward, activation, integration,
-           rotary_base, memory_positions, normalized_heads, initial_inverse_temperature, norm_epsilon] = config;
+           rotary_base, memory_positions, normalized_heads, initial_inverse_temperature, norm_epsilon, tied_output] = config;
     visit("vocabulary", vocabulary);
     visit("width", width);
     visit("layers", layers);
@@ -46,6 +46,7 @@ void for_each_field(Config& config, Visit visit) {
     visit("normalized_heads", normalized_heads);
     visit("initial_inverse_temperature", initial_inverse_temperature);
     visit("norm_epsilon", norm_epsilon);
+    visit("tied_output", tied_output);
 }
 
 inline std::string config_entry(const char* field) { return message("config.", field); }
