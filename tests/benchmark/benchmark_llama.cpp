@@ -38,8 +38,7 @@ class StoredRandomWeights : public WeightSource<float> {
 }  // namespace
 
 int main(int argc, char** argv) {
-    TransformerConfig shape{
-        .vocabulary = 256, .width = 512, .layers = 8, .memory_layers = {}, .heads = 8, .feed_forward = 1376};
+    TransformerConfig shape{.vocabulary = 256, .width = 512, .layers = 8, .memory_layers = {}, .heads = 8, .feed_forward = 1376};
     Index length = 2048, decode = 64, thread_count = 2, repeats = 3, memory_tokens = 0, top_k = 0;
     std::string dtype = "f32";
     CLI::App app("LLaMA inference");
@@ -61,8 +60,7 @@ int main(int argc, char** argv) {
     const LongLlamaConfig config{.model = as_llama(shape), .window = length + decode, .last_context = length + decode};
 
     Random random(0);
-    const LongLlama<float> model(config,
-                                 Transformer<float>(config.model, StoredRandomWeights(dtype == "bf16", random)));
+    const LongLlama<float> model(config, Transformer<float>(config.model, StoredRandomWeights(dtype == "bf16", random)));
     Tokens prompt = empty<std::int32_t, 2>({1, length});
     for (auto& token : prompt.storage()) token = static_cast<std::int32_t>(random.below(shape.vocabulary));
     std::vector<double> prefill, generation;
@@ -71,8 +69,8 @@ int main(int argc, char** argv) {
         for (const Index layer : shape.memory_layers)
             for (Index first = 0; first < memory_tokens; first += 1024) {
                 const Index count = std::min<Index>(1024, memory_tokens - first);
-                const Tensor<float, 3> entries =
-                    normal_tensor<float, 3>({count, config.model.key_heads_of(layer), config.model.head_width_of(layer)}, 1, random);
+                const Tensor<float, 3> entries = normal_tensor<float, 3>(
+                    {count, config.model.key_heads_of(layer), config.model.head_width_of(layer)}, 1, random);
                 state.memory().memory(layer, 0).append(entries, entries, 0);
             }
         const double start = testing::now_seconds();

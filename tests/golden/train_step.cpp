@@ -33,9 +33,9 @@ template <class Real>
 void check(Case& golden) {
     const Json &config = golden.config(), &tolerance = golden.entry().at("tolerance");
     const LongLlamaConfig shape = long_llama_config(config, "config");
-    const LongLlama<Real> loaded =
-        load_long_llama<Real>(golden.folder() / golden.entry().at("weights").get<std::string>(),
-                              [&](LongLlamaConfig& of_folder) { of_folder = shape; }, Weights::trained);
+    const LongLlama<Real> loaded = load_long_llama<Real>(
+        golden.folder() / golden.entry().at("weights").get<std::string>(), [&](LongLlamaConfig& of_folder) { of_folder = shape; },
+        Weights::trained);
     const Transformer<Real>& model = loaded.decoder();
 
     const Tokens input = tokens_of(golden, "input_tokens"), targets = tokens_of(golden, "target_tokens"),

@@ -103,7 +103,8 @@ TEST_CASE("attention to a cache is that to its tokens, masked and grouped") {
     cache.append(random_tokens(4, random), random_tokens(4, random));
     cache.drop(1);
     cache.append(random_tokens(3, random), random_tokens(3, random));
-    const Tensor<double, 4> q = normal_tensor<double, 4>({2, 2, 6, 4}, 1, random), k = cache.oldest_keys(6), v = cache.oldest_values(6);
+    const Tensor<double, 4> q = normal_tensor<double, 4>({2, 2, 6, 4}, 1, random), k = cache.oldest_keys(6),
+                            v = cache.oldest_values(6);
     Tensor<double, 2> bias = zeros<double, 2>({2, 6});
     bias(1, 0) = -std::numeric_limits<double>::infinity();
     Tensor<double, 3> of_each = empty<double, 3>({2, 2, 6});
@@ -124,8 +125,8 @@ TEST_CASE("what does not fit a cache is named") {
     cache.append(k, k);
     CHECK_THROWS_WITH_AS(cache.drop(3), "LocalCache::drop: 3 of 2 tokens", DataError);
     const RotaryTable<double> table(100, 4, 8);
-    CHECK_THROWS_WITH_AS(cache.rotate(LocalPositions(positions_from(0, 3)), table), "LocalCache::rotate: positions has shape (2, 3), expected (2, 2)",
-                         ShapeError);
+    CHECK_THROWS_WITH_AS(cache.rotate(LocalPositions(positions_from(0, 3)), table),
+                         "LocalCache::rotate: positions has shape (2, 3), expected (2, 2)", ShapeError);
     CHECK_THROWS_WITH_AS(cache.oldest_keys(1000000), "LocalCache: 1000000 tokens from 0 on of 2", DataError);
     CHECK_THROWS_WITH_AS(LocalCache<double>(-1, 3, 4), "LocalCache: -1 entries, 3 heads of width 4: expected 1 or more of each",
                          ConfigError);

@@ -12,13 +12,8 @@ using testing::random_tokens;
 namespace {
 
 LongLlamaConfig small_config() {
-    return {.model = as_llama({.vocabulary = 11,
-                               .width = 16,
-                               .layers = 3,
-                               .memory_layers = {1},
-                               .heads = 4,
-                               .key_heads = 2,
-                               .feed_forward = 24}),
+    return {.model = as_llama(
+                {.vocabulary = 11, .width = 16, .layers = 3, .memory_layers = {1}, .heads = 4, .key_heads = 2, .feed_forward = 24}),
             .window = 8,
             .last_context = 5,
             .memory_storage = Storage::full};
@@ -258,7 +253,8 @@ TEST_CASE("a mask of any numbers but 0 means the same") {
 
 TEST_CASE("the same weights read the same, trained or stored, and what is trained shows at once") {
     SmallModel<double> small;
-    const LongLlama<double> stored(small.config, Transformer<double>(small.config.model, ChangedWeights(small.model.decoder(), "", {})));
+    const LongLlama<double> stored(small.config,
+                                   Transformer<double>(small.config.model, ChangedWeights(small.model.decoder(), "", {})));
     const Tokens tokens = random_tokens(2, 20, 11, 10);
     const auto logits_of = [&](const LongLlama<double>& model) {
         LongLlamaState<double> state(small.config, 2);
@@ -334,10 +330,9 @@ TEST_CASE("wrong input is named") {
     CHECK_THROWS_WITH_AS(small.model.read({outside_later}, untouched),
                          "embedding: token -1 at position (0, 18) is outside the vocabulary of 11", DataError);
     CHECK(untouched.memory_size() == 0);
-    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 0), "MemoryState: 0 batch entries, expected 1 or more",
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 0), "MemoryState: 0 batch entries, expected 1 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.top_k = -1}), "LongLlamaState: top_k -1, expected 0 or more",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.top_k = -1}),
-                         "LongLlamaState: top_k -1, expected 0 or more", ConfigError);
 }
 
 TEST_CASE("a configuration that does not fit together is named") {
@@ -361,8 +356,8 @@ TEST_CASE("a state of another model is refused, and positions that no table hold
         LongLlamaConfig other = small_config();
         change(other);
         LongLlamaState<double> state(other, 1);
-        CHECK_THROWS_WITH_AS(small.model.read({tokens}, state),
-                             "LongLlama::read: the state was made for another model", ShapeError);
+        CHECK_THROWS_WITH_AS(small.model.read({tokens}, state), "LongLlama::read: the state was made for another model",
+                             ShapeError);
     };
     refused([](auto& c) { c.model.layers = 2; });
     refused([](auto& c) { c.model.memory_layers = {0}; });

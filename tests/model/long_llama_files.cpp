@@ -10,17 +10,12 @@ using fot::testing::TemporaryFolder;
 namespace {
 
 LongLlamaConfig small_config() {
-    return {.model = as_llama({.vocabulary = 7,
-                               .width = 8,
-                               .layers = 2,
-                               .memory_layers = {1},
-                               .heads = 2,
-                               .key_heads = 1,
-                               .feed_forward = 12},
-                              5e5),
-            .window = 6,
-            .last_context = 3,
-            .memory_storage = Storage::full};
+    return {
+        .model = as_llama(
+            {.vocabulary = 7, .width = 8, .layers = 2, .memory_layers = {1}, .heads = 2, .key_heads = 1, .feed_forward = 12}, 5e5),
+        .window = 6,
+        .last_context = 3,
+        .memory_storage = Storage::full};
 }
 
 /// A folder with a saved model, and what the model says to some tokens.
@@ -102,7 +97,8 @@ TEST_CASE("weights are loaded to be trained, in any precision and with other mem
     for (Index i = 0; i < element_count(logits); ++i)
         CHECK(logits.data()[i] == doctest::Approx(static_cast<double>(expected.data()[i])).epsilon(1e-4));
     CHECK(loaded.decoder().parameters().size() == 3 + 2 * 9 + 2);  // two gates
-    CHECK_THROWS_WITH_AS(save_long_llama(saved.folder / "gated", loaded), doctest::Contains("the decoder is no LLaMA"), ConfigError);
+    CHECK_THROWS_WITH_AS(save_long_llama(saved.folder / "gated", loaded), doctest::Contains("the decoder is no LLaMA"),
+                         ConfigError);
 
     LongLlama<float> trained = load_long_llama<float>(saved.path(), {}, Weights::trained);
     trained.decoder().parameters().front().value()[0] += 1;

@@ -83,13 +83,13 @@ TEST_CASE("weights of another configuration are refused with the field, what the
     CHECK_NOTHROW(load_weights(path, model));
     for (const Other& other : others_of_the_same_shapes()) {
         Transformer<float> another(other.config, random);
-        const float before = another.layer(0).q.value()(0, 0);
+        const float before = another.layer(0).q.trained().value()(0, 0);
         CHECK_THROWS_WITH_AS(
             load_weights(path, another),
             message(path.string(), ": metadata 'config.", other.field, "' is '", other.value, "', expected '", other.expected, "'")
                 .c_str(),
             ConfigError);
-        CHECK(another.layer(0).q.value()(0, 0) == before);
+        CHECK(another.layer(0).q.trained().value()(0, 0) == before);
         CHECK_NOTHROW(load_weights(path, another.parameters()));  // names and shapes alone do not tell
     }
     save_weights(path, model.parameters());
@@ -114,7 +114,8 @@ TEST_CASE("a training is not resumed with a model of another configuration") {
                 .c_str(),
             ConfigError);
     }
-    CHECK(load_model<float>(path).layer(1).q.value() == model.layer(1).q.value());  // a checkpoint is a model file too
+    CHECK(load_model<float>(path).layer(1).q.trained().value() ==
+          model.layer(1).q.trained().value());  // a checkpoint is a model file too
 }
 
 TEST_CASE("metadata that is no configuration is refused by name") {

@@ -4,10 +4,11 @@
 ///     model.safetensors                all weights, or
 ///     model.safetensors.index.json     {"weight_map": {"name": "file", ...}} and the files that it names
 ///
-/// Weights stay in their files, mapped, in float, half precision or bfloat16: starting copies nothing but the norms. A plain LLaMA
-/// folder is a LongLLaMA without memory layers; give it some, and it is what fine-tuning by FoT starts from.
+/// Weights stay in their files, mapped, in float, half precision or bfloat16: starting copies nothing but the norms. Or they are
+/// loaded to be trained. A plain LLaMA folder is a LongLLaMA without memory layers; give it some, and it is what fine-tuning by FoT
+/// starts from.
 ///
-/// Read first: files/checkpoint_folder.hpp, model/long_llama.hpp.   Read next: train/checkpoint.hpp.
+/// Read first: files/checkpoint_folder.hpp, model/long_llama.hpp, model/weights.hpp.   Read next: train/checkpoint.hpp.
 #pragma once
 
 #include <functional>
@@ -34,32 +35,27 @@ class ConfigFields {
         return integer_of(name, json_[name]);
     }
     Index integer(const char* name, Index otherwise) const { return has(name) ? integer(name) : otherwise; }
-
     double number(const char* name, double otherwise) const {
-        if (!has(name)) return otherwise;
-        require<FileError>(json_[name].is_number(), path_, ": field '", name, "' is ", shown(json_[name]), ", expected a number");
-        return json_[name].get<double>();
+        return has(name) ? of_kind(name, json_[name].is_number(), "a number").get<double>() : otherwise;
     }
     bool flag(const char* name, bool otherwise) const {
-        if (!has(name)) return otherwise;
-        require<FileError>(json_[name].is_boolean(), path_, ": field '", name, "' is ", shown(json_[name]),
-                           ", expected true or false");
-        return json_[name].get<bool>();
+        return has(name) ? of_kind(name, json_[name].is_boolean(), "true or false").get<bool>() : otherwise;
     }
     std::string text(const char* name, const std::string& otherwise) const {
-        if (!has(name)) return otherwise;
-        require<FileError>(json_[name].is_string(), path_, ": field '", name, "' is ", shown(json_[name]), ", expected text");
-        return json_[name].get<std::string>();
+        return has(name) ? of_kind(name, json_[name].is_string(), "text").get<std::string>() : otherwise;
     }
     std::vector<Index> integers(const char* name) const {
         std::vector<Index> list;
         if (!has(name)) return list;
-        require<FileError>(json_[name].is_array(), path_, ": field '", name, "' is ", shown(json_[name]), ", expected a list");
-        for (const auto& each : json_[name]) list.push_back(integer_of(name, each));
+        for (const auto& each : of_kind(name, json_[name].is_array(), "a list")) list.push_back(integer_of(name, each));
         return list;
     }
 
    private:
+    const nlohmann::json& of_kind(const char* name, bool right, const char* expected) const {
+        require<FileError>(right, path_, ": field '", name, "' is ", shown(json_[name]), ", expected ", expected);
+        return json_[name];
+    }
     Index integer_of(const char* name, const nlohmann::json& value) const {
         constexpr std::int64_t limit = std::int64_t{1} << 31;
         require<FileError>(value.is_number_integer() && value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() < limit, path_,

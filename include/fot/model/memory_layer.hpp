@@ -10,6 +10,9 @@
 /// What can be exchanged without touching this file: the source (model/source.hpp), how queries and keys become scores
 /// (model/scoring.hpp), and how the two attentions are joined (model/joining.hpp).
 ///
+/// Its linear maps are parameters, or weights of a finished model that stay in their file (nn/linear_map.hpp): the layer is the
+/// same.
+///
 /// No positions in memory layers. Rotary positions tell a query how far a key is; a memory holds keys from any distance, of which
 /// training has seen a few only, and those of other documents have no distance at all. LongLLaMA, which was trained with positions
 /// in every layer, keeps them for the local keys and lets all others stand at position 0 (`memory_positions`).
@@ -20,7 +23,7 @@
 /// inference agree.
 ///
 /// Source: paper sections 3.1 and 3.2, appendix A.
-/// Read first: model/config.hpp, model/source.hpp, model/joining.hpp.   Read next: model/transformer.hpp.
+/// Read first: model/config.hpp, model/source.hpp, model/joining.hpp, model/weights.hpp.   Read next: model/transformer.hpp.
 #pragma once
 
 #include <cmath>
