@@ -130,15 +130,15 @@ Transformer<float> trained_model(Example& example, const Settings& settings, con
     MuonOptions options;
     options.adam.learning_rate_factors.temperature = 60;  // sharp attention matters more here than anywhere else
     Muon<float> optimizer(model.parameters(), options);
-    const std::filesystem::path file = example.output() / message(training.name, "_", training.contexts, "contexts_",
-                                                                  training.steps, "steps_seed", seed, ".safetensors");
+    const std::string file =
+        message(training.name, "_", training.contexts, "contexts_", training.steps, "steps_seed", seed, ".safetensors");
     const Index most_steps = settings.curriculum_steps + training.steps;
     Progress bar(message(training.name, ", seed ", seed), most_steps);
     Trainer<float> trainer(
         model.parameters(), optimizer,
         {.steps = most_steps,
          .learning_rate = [&](Index step) { return step < curriculum ? constant.at(step) : decaying.at(step - curriculum); },
-         .checkpoint = file,
+         .checkpoint = example.output() / file,
          .checkpoint_every_seconds = 60,
          .metadata = made_for(settings, training, seed),
          .progress =
@@ -165,7 +165,7 @@ Transformer<float> trained_model(Example& example, const Settings& settings, con
         result.done = step + 1 == curriculum + training.steps;
         return result;
     });
-    stop_if_interrupted("the training is kept; the same command goes on from there");
+    stop_if_interrupted(training_is_kept);
     return model;
 }
 

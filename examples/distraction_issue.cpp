@@ -78,7 +78,7 @@ void train(const Example& example, const TextSettings& settings, const LanguageM
         tape.backward(loss);
         return StepResult{.loss = loss.value()(0), .tokens = settings.batch * settings.length};
     });
-    stop_if_interrupted("the training is kept; the same command goes on from there");
+    stop_if_interrupted(training_is_kept);
 }
 
 }  // namespace

@@ -123,22 +123,10 @@ class Example : public Report {
         set_threads(threads_);
         make_folder(folder_);
 
-        std::vector<std::pair<std::string, std::string>> lines;
-        for (const CLI::Option* each : app_.get_options()) {
-            const std::string name = each->get_lnames().front();
-            const bool is_flag = each->get_expected_max() == 0;
-            if (name == "help" || name == "quick" || name == "full") continue;
-            lines.emplace_back(name, is_flag             ? each->count() > 0 ? "yes" : "no"
-                                     : each->count() > 0 ? CLI::detail::join(each->results(), " ")
-                                                         : each->get_default_str());
-        }
-        lines.emplace_back("scale", scale_ == Scale::quick ? "quick" : scale_ == Scale::full ? "full" : "default");
-        lines.emplace_back("BLAS", blas_name());
+        out_ << name() << ": " << app_.get_description() << "\n" << app_.config_to_str(true) << "BLAS " << blas_name() << "\n";
         if (const std::string faster = faster_blas_kernels(); !faster.empty())
-            lines.emplace_back("", message("this OpenBLAS does not know the processor; OPENBLAS_CORETYPE=", faster,
-                                           " makes it several times as fast"));
-        out_ << name() << ": " << app_.get_description() << "\n";
-        for (const auto& [name, value] : lines) out_ << "  " << std::left << std::setw(20) << name << value << "\n";
+            out_ << "This OpenBLAS does not know the processor; OPENBLAS_CORETYPE=" << faster
+                 << " makes it several times as fast.\n";
         out_ << std::endl;
     }
 

@@ -80,13 +80,12 @@ void train_in_stages(Example& example, const StagedTraining& training, double ac
          {"seed", message(seed)},
          {"stages", message(stage_text, training.curriculum_steps, " of ", training.steps, " steps, accuracy ", accuracy)}});
     const std::string after = training.steps_before > 0 ? message("_after_", training.steps_before) : "";
-    const std::filesystem::path file =
-        example.output() / message(training.name, "_", training.steps, "steps", after, "_seed", seed, ".safetensors");
+    const std::string file = message(training.name, "_", training.steps, "steps", after, "_seed", seed, ".safetensors");
     Progress bar(message("train ", training.name, ", seed ", seed), training.steps);
     Trainer<float> trainer(model.parameters(), optimizer,
                            {.steps = training.steps,
                             .learning_rate = [&](Index step) { return rate.at(step); },
-                            .checkpoint = file,
+                            .checkpoint = example.output() / file,
                             .checkpoint_every_seconds = 60,
                             .metadata = metadata,
                             .progress =
@@ -112,7 +111,7 @@ void train_in_stages(Example& example, const StagedTraining& training, double ac
         lengths.observe(predicted);
         return StepResult{.loss = loss.value()(0), .accuracy = predicted, .tokens = at.batch * at.length};
     });
-    stop_if_interrupted(message("training is kept in ", file.string(), "; the same command goes on from there"));
+    stop_if_interrupted(training_is_kept);
 }
 
 }  // namespace fot::examples

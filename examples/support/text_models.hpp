@@ -124,7 +124,7 @@ inline void train_text_model(const TextSettings& settings, const LanguageModelRe
     training.keep(trainer);
     resume(trainer);
     trainer.run(training);
-    stop_if_interrupted(message("training is kept in ", file.path().string(), "; the same command goes on from there"));
+    stop_if_interrupted(training_is_kept);
 }
 
 /// A new model trained by one recipe.   Errors: as train_text_model.

@@ -12,7 +12,7 @@
 ///     trainer.keep("batches", random);
 ///     resume(trainer);
 ///     trainer.run([&](Index step) { ... });
-///     stop_if_interrupted("training is kept; the same command goes on from there");
+///     stop_if_interrupted(training_is_kept);
 ///
 /// Read first: support/example.hpp, fot/train/trainer.hpp.   Read next: support/text_models.hpp, support/staged_training.hpp.
 #pragma once
@@ -21,6 +21,9 @@
 #include "fot/train/trainer.hpp"
 
 namespace fot::examples {
+
+/// How to go on after Ctrl-C.
+inline constexpr const char* training_is_kept = "the training is kept; the same command goes on from there";
 
 /// "loss 4.985 nats, 26183 tokens/s"
 inline std::string training_note(const TrainingProgress& at) {
