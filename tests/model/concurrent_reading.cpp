@@ -6,7 +6,7 @@
 #include <thread>
 
 #include "fot/model/inference.hpp"
-#include "fot/model/long_llama_training.hpp"
+#include "fot/model/long_llama.hpp"
 #include "support/model_check.hpp"
 #include "support/random_tokens.hpp"
 
@@ -129,19 +129,15 @@ TEST_CASE("two threads compute crossbatch logits with one model as each does alo
 }
 
 TEST_CASE("two threads read with one LongLLaMA, each with a state of its own, what each reads alone, bitwise") {
-    const LongLlamaConfig config{.vocabulary = 11,
-                                 .width = 16,
-                                 .feed_forward = 24,
-                                 .layers = 2,
-                                 .heads = 4,
-                                 .key_heads = 2,
-                                 .window = 1800,  // so that local positions pass those that are ready
-                                 .last_context = 1400,
-                                 .memory_layers = {1},
-                                 .memory_storage = Storage::full};
+    const LongLlamaConfig config{
+        .model = as_llama(
+            {.vocabulary = 11, .width = 16, .layers = 2, .memory_layers = {1}, .heads = 4, .key_heads = 2, .feed_forward = 24}),
+        .window = 1800,
+        .last_context = 1400,
+        .memory_storage = Storage::full};
     Random random(3), same_random(3);
-    Transformer<float> weights(llama_config(config), random), same_weights(llama_config(config), same_random);
-    const LongLlama<float> model = long_llama(config, weights), read_alone = long_llama(config, same_weights);
+    const LongLlama<float> model(config, Transformer<float>(config.model, random)),
+        read_alone(config, Transformer<float>(config.model, same_random));
     const auto with = [&config](const LongLlama<float>& used) {
         return [&used, &config](const std::vector<Tokens>& texts) {
             LongLlamaState<float> state(config, 1);

@@ -60,9 +60,9 @@ struct WholeVector {
     Index first;                          ///< the position of the vector's first number
 
     /// The vector of a row. The filling is for parts of vectors.
-    V load(const Real* row, [[maybe_unused]] Real filling = 0) const { return V::load_unaligned(row + first); }
+    V load(const Real* numbers, [[maybe_unused]] Real filling = 0) const { return V::load_unaligned(numbers + first); }
     /// Writes the vector into a row.
-    void store(const V& x, Real* row) const { x.store_unaligned(row + first); }
+    void store(const V& x, Real* numbers) const { x.store_unaligned(numbers + first); }
 };
 
 /// The last vector of rows whose length is no multiple of the vector's: `count` numbers from `first` on.
@@ -73,17 +73,17 @@ struct PartOfVector {
     Index count;                          ///< how many numbers of the vector belong to the rows
 
     /// The numbers of a row, and `filling` in the rest of the vector.
-    V load(const Real* row, Real filling = 0) const {
-        std::array<Real, V::size> numbers;
-        numbers.fill(filling);
-        std::copy_n(row + first, count, numbers.begin());
-        return V::load_unaligned(numbers.data());
+    V load(const Real* numbers, Real filling = 0) const {
+        std::array<Real, V::size> whole;
+        whole.fill(filling);
+        std::copy_n(numbers + first, count, whole.begin());
+        return V::load_unaligned(whole.data());
     }
     /// Writes as many numbers as belong to the row.
-    void store(const V& x, Real* row) const {
-        std::array<Real, V::size> numbers;
-        x.store_unaligned(numbers.data());
-        std::copy_n(numbers.begin(), count, row + first);
+    void store(const V& x, Real* numbers) const {
+        std::array<Real, V::size> whole;
+        x.store_unaligned(whole.data());
+        std::copy_n(whole.begin(), count, numbers + first);
     }
 };
 
