@@ -1,9 +1,9 @@
 /// Vectors of numbers, as wide as the registers of the processor: the only place that includes xsimd.
 ///
-/// `Vector<float>` holds as many numbers as one instruction works on: 4 with SSE or NEON, 8 with AVX2, 16 with AVX-512. Arithmetic
-/// on vectors is arithmetic on each of their numbers. Rows of any length are walked vector by vector:
+/// `SimdVector<float>` holds as many numbers as one instruction works on: 4 with SSE or NEON, 8 with AVX2, 16 with AVX-512.
+/// Arithmetic on vectors is arithmetic on each of their numbers. Rows of any length are walked vector by vector:
 ///
-///     for_each_vector<Vector<float>>(count, [&](auto at) { at.store(2 * at.load(x), y); });      // y[i] = 2 x[i]
+///     for_each_vector<SimdVector<float>>(count, [&](auto at) { at.store(2 * at.load(x), y); });      // y[i] = 2 x[i]
 ///
 /// The instruction set comes from the compiler's options, and it is part of the vector's type. A kernel is a template on that type,
 /// so two parts of a program that were compiled with different options each call their own kernel. What stays in memory between two
@@ -36,7 +36,7 @@ namespace fot {
 
 /// A register of numbers.
 template <class Real>
-using Vector = xsimd::batch<Real>;
+using SimdVector = xsimd::batch<Real>;
 
 /// How many numbers a vector V holds.
 template <class V>
@@ -48,7 +48,7 @@ inline constexpr Index register_count =
     std::is_base_of_v<xsimd::sse2, typename V::arch_type> || std::is_base_of_v<xsimd::avx, typename V::arch_type> ? 16 : 32;
 
 /// The name of the instruction set: "sse2", "fma3+avx2", "neon64".
-template <class V = Vector<float>>
+template <class V = SimdVector<float>>
 constexpr const char* instruction_set() {
     return V::arch_type::name();
 }

@@ -96,7 +96,7 @@ class CandidateLists {
     /// Takes what passes the bars from a tile of scores (rows, panel_width): key `first_index + i` against query
     /// `first_query + j`. Keys come in ascending order, so a key that only reaches the bar has lost the tie.
     void scan(const Real* scores, Index rows, Index first_index, Index first_query) {
-        using V = Vector<Real>;
+        using V = SimdVector<Real>;
         constexpr Index width = panel_width<Real>, group = 8;
         for (Index first = 0; first < rows; first += group) {
             const Index last = std::min(rows, first + group);
