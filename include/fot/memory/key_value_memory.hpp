@@ -8,13 +8,13 @@
 /// move, and within a block by head, so that appending copies nothing that is stored and a head of a block is one
 /// matrix. Dropping the oldest moves the beginning and frees blocks that nobody uses any more.
 ///
-/// Read first: memory/streaming_search.hpp.   Read next: attention/memory_attention.hpp.
+/// Read first: memory/exact_search.hpp.   Read next: attention/memory_attention.hpp.
 #pragma once
 
 #include <deque>
 
 #include "fot/core/bfloat16.hpp"
-#include "fot/memory/streaming_search.hpp"
+#include "fot/memory/exact_search.hpp"
 
 namespace fot {
 
@@ -223,11 +223,13 @@ class KeyValueMemory {
             Tensor<Real, 2> grouped = empty<Real, 2>({tokens * group, width_});
             for (Index t = 0; t < tokens; ++t)
                 std::copy_n(queries + (t * heads_ + h) * group * width_, group * width_, row(grouped, t * group));
-            StreamingSearch<Real> search(grouped, found);
-            walk(0, size(), [&](const Block& block, Index begin, Index end, Index first, Scratch& scratch) {
-                search.add(block.keys.view(h, begin, end, scratch), first);
-            });
-            const SearchResult<Real> best = search.result();
+            const auto add_keys = [&](StreamingSearch<Real>& search, Index first, Index last) {
+                walk(first, last, [&](const Block& block, Index begin, Index end, Index entry, Scratch& scratch) {
+                    search.add(block.keys.view(h, begin, end, scratch), entry);
+                });
+            };
+            const SearchResult<Real> best =
+                exact_search_in_parts<Real>(size(), as_matrix(std::as_const(grouped)), k, add_keys);
             for (Index t = 0; t < tokens; ++t) {
                 std::copy_n(row(best.scores, t * group), group * found, row(result.scores, t, h * group));
                 std::copy_n(row(best.indices, t * group), group * found, row(result.indices, t, h * group));
