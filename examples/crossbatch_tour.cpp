@@ -2,13 +2,13 @@
 ///
 /// Time: below a second. Command: build/release/examples/crossbatch_tour
 /// Expect: attention patterns as pictures; r_d = 1/d for random keys; gradients in the keys of every context that is seen.
-#include "fot/attention/attention_picture.hpp"
 #include "fot/attention/crossbatch_attention.hpp"
 #include "fot/core/random.hpp"
+#include "fot/files/replacing_file.hpp"
 #include "fot/loss/contrastive_loss.hpp"
 #include "fot/measure/positive_mass.hpp"
-#include "fot/nn/norm.hpp"
-#include "fot/files/replacing_file.hpp"
+#include "fot/nn/unit_heads.hpp"
+#include "support/attention_picture.hpp"
 #include "support/options.hpp"
 
 using namespace fot;

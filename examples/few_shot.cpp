@@ -1,8 +1,8 @@
 /// Do more demonstrations help, beyond the length a model was trained on?   (claim C11)
 ///
 /// A byte-level LLaMA learns to classify in context: its windows hold demonstrations of an episode, whose classes and labels are
-/// new (data/few_shot.hpp). Then it is continued by crossbatch, the previous window of the own episode beside windows of others,
-/// and asked after ever more demonstrations:
+/// new (support/few_shot_task.hpp). Then it is continued by crossbatch, the previous window of the own episode beside windows of
+/// others, and asked after ever more demonstrations:
 ///
 ///     base         sees the last of them, as many as its window holds
 ///     base_memory  the same model, which was never told of a memory, with the earlier ones in the memory of its last layer
@@ -17,10 +17,9 @@
 /// Command: build/release/examples/few_shot
 /// Expect:  base stays at what its window holds, fot rises with the number of demonstrations, near `known`; among other episodes
 ///          base_memory falls first. On glosses nothing is learned but to answer with one of the labels (paper_notes.md).
-#include "fot/data/few_shot.hpp"
-
 #include "fot/model/generation.hpp"
 #include "support/few_shot_sizes.hpp"
+#include "support/few_shot_task.hpp"
 #include "support/fingerprint.hpp"
 #include "support/staged_training.hpp"
 

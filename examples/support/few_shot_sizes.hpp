@@ -1,6 +1,6 @@
 /// How many classes and demonstrations `few_shot` has at a time.
 ///
-/// Read first: fot/data/few_shot.hpp.   Read next: few_shot.cpp.
+/// Read first: few_shot_task.hpp.   Read next: few_shot.cpp.
 #pragma once
 
 #include <algorithm>

@@ -8,12 +8,12 @@
 
 #include "fingerprint.hpp"
 #include "fot/data/documents.hpp"
-#include "fot/data/named_corpus.hpp"
 #include "fot/data/split.hpp"
 #include "fot/model/transformer.hpp"
 #include "fot/train/language_model.hpp"
 #include "fot/train/muon.hpp"
 #include "kept_training.hpp"
+#include "named_corpus.hpp"
 
 namespace fot::examples {
 

@@ -6,11 +6,19 @@
 
 #include "fot/core/version.hpp"       // of the library
 #include "fot/core/check.hpp"         // errors that name what was wrong
-#include "fot/core/index.hpp"        // signed positions
+#include "fot/core/index.hpp"         // signed positions
 #include "fot/core/allocator.hpp"     // freed blocks are kept for the next tensor
 #include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
+
+#include "fot/reference/attention.hpp"         // the paper's equations as loops: a query and the keys before it
+#include "fot/reference/crossbatch.hpp"        // training: the keys of several documents' contexts beside them
+#include "fot/reference/exact_search.hpp"      // the best entries of a memory
+#include "fot/reference/memory_attention.hpp"  // inference: these entries beside the local keys
+#include "fot/reference/positive_mass.hpp"     // r_d, the share of the own document
+
 #include "fot/core/parallel.hpp"      // parallel loops
 #include "fot/core/matrix_view.hpp"   // a matrix addressed in place
+#include "fot/core/simd.hpp"          // vectors as wide as the processor's registers
 #include "fot/core/tile_product.hpp"  // products of tiles that fit into the cache
 #include "fot/core/blas.hpp"          // one checked matrix product
 #include "fot/core/blas_kernels.hpp"  // which BLAS, and whether it knows the processor
@@ -20,15 +28,18 @@
 #include "fot/core/dtype.hpp"         // element types of stored tensors
 #include "fot/core/random.hpp"        // seeded, the same everywhere
 #include "fot/core/autograd.hpp"      // the tape
+#include "fot/core/gradient_check.hpp"  // is the gradient of an operation right?
 #include "fot/core/parameter.hpp"     // what optimisers and checkpoints see of a model
 
 #include "fot/nn/linear.hpp"         // linear maps, into heads and out of them
 #include "fot/nn/embedding.hpp"      // a row of a table for each token
-#include "fot/nn/norm.hpp"           // RMS norm; queries and keys of length one
+#include "fot/nn/rms_norm.hpp"       // numbers of a common size
+#include "fot/nn/unit_heads.hpp"     // queries and keys of length one, with a temperature
 #include "fot/nn/rotary.hpp"         // positions as rotations
-#include "fot/nn/feed_forward.hpp"   // widen, bend, narrow
+#include "fot/nn/arithmetic.hpp"     // sums, products, the sigmoid
+#include "fot/nn/slices.hpp"         // parts of tensors, joined tensors, other orders of axes
+#include "fot/nn/feed_forward.hpp"   // up, activation, down
 #include "fot/nn/stored_linear.hpp"  // linear maps whose weights stay as a file has them
-#include "fot/nn/arrange.hpp"        // sums, and rows taken out or put together
 #include "fot/nn/cross_entropy.hpp"  // the loss of training
 
 #include "fot/memory/streaming_search.hpp"  // exact top-k over a stream of key blocks
@@ -37,12 +48,10 @@
 
 #include "fot/data/index_permutation.hpp"  // a random order that needs no table
 #include "fot/data/dictionary.hpp"    // dictionary lookup
-#include "fot/data/few_shot.hpp"      // classes to be learned from demonstrations
 #include "fot/data/passkey.hpp"       // a number hidden in a long text
 #include "fot/data/text.hpp"          // bytes as tokens
 #include "fot/data/tokenizer.hpp"     // for models that are not trained here
 #include "fot/data/corpus.hpp"        // a folder of text
-#include "fot/data/named_corpus.hpp"  // text that every machine can have
 #include "fot/data/split.hpp"         // for training, validation and test, by document
 #include "fot/data/documents.hpp"     // documents to batches
 #include "fot/data/packed_documents.hpp"  // the same as the released code packs them
@@ -54,32 +63,38 @@
 #include "fot/files/mapped_file.hpp"       // a file as memory
 #include "fot/files/checkpoint_folder.hpp" // the weights of a model in several files
 
+#include "fot/attention/attention.hpp"             // what all attention takes and gives back
 #include "fot/attention/softmax.hpp"               // softmax over keys that arrive in blocks
 #include "fot/attention/causal_attention.hpp"      // local attention
+#include "fot/attention/joining.hpp"               // two attentions in one softmax, or by a gate
 #include "fot/attention/contexts.hpp"              // who sees whom
-#include "fot/attention/attention_picture.hpp"     // the same as text and as a picture
 #include "fot/attention/visiting_rounds.hpp"       // in which order gradients are added up
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
-#include "fot/attention/memory_attention.hpp"      // local context and the best of a memory
-#include "fot/attention/gate.hpp"                  // the Memorizing Transformer's two attentions
+#include "fot/attention/memory_attention.hpp"      // the best of a memory
 #include "fot/attention/found_attention.hpp"       // memories of several sizes in one search
 
 #include "fot/loss/contrastive_loss.hpp"  // what crossbatch does implicitly, as a loss
 
 #include "fot/model/config.hpp"          // the shape of a model
+#include "fot/model/source.hpp"          // where a memory layer's further keys come from
+#include "fot/model/scoring.hpp"         // how queries and keys become scores
+#include "fot/model/joining.hpp"         // how local and further attention are joined
+#include "fot/model/memory_layer.hpp"    // the layer
+#include "fot/model/contexts_source.hpp" // further keys in training: crossbatch
+#include "fot/model/memory_source.hpp"   // further keys in inference: a memory
 #include "fot/model/transformer.hpp"     // the decoder
 #include "fot/model/transformer_xl.hpp"  // the same with the states of the previous window
 #include "fot/model/inference.hpp"       // reading with memory, window by window
 #include "fot/model/sampling.hpp"        // from logits to a token
 #include "fot/model/generation.hpp"      // writing, token by token
 #include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape and weights
-#include "fot/model/rotary_layout.hpp"          // of checkpoints from elsewhere
 #include "fot/model/local_cache.hpp"            // keys and values of the last tokens
 #include "fot/model/long_llama_state.hpp"       // local caches and memories
 #include "fot/model/long_llama.hpp"             // reading
 #include "fot/model/long_llama_generation.hpp"  // writing
 #include "fot/model/long_llama_training.hpp"    // as a Transformer, and back
+#include "fot/model/long_llama_files.hpp"     // LongLLaMA checkpoints as Hugging Face has them
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW
@@ -98,5 +113,5 @@
 #include "fot/measure/perplexity.hpp"             // perplexity and bits per byte
 #include "fot/measure/memory_curve.hpp"           // perplexity against memory size
 #include "fot/measure/recurrence_perplexity.hpp"  // the same for Transformer-XL
-#include "fot/measure/retrieval.hpp"              // kNN score, Focus score, recall
+#include "fot/measure/retrieval.hpp"              // kNN score, Focus score, kept mass
 #include "fot/measure/memory_inspection.hpp"      // what each token of a text retrieved

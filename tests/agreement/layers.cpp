@@ -1,12 +1,14 @@
 // The fused operations of nn/ beside their definitions, number by number.
-#include "fot/nn/arrange.hpp"
+#include "fot/nn/arithmetic.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/nn/embedding.hpp"
 #include "fot/nn/feed_forward.hpp"
 #include "fot/nn/linear.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/rms_norm.hpp"
 #include "fot/nn/rotary.hpp"
+#include "fot/nn/slices.hpp"
 #include "fot/nn/stored_linear.hpp"
+#include "fot/nn/unit_heads.hpp"
 #include "support/agreement.hpp"
 #include "support/random_tokens.hpp"
 
@@ -217,10 +219,10 @@ TEST_CASE("the maps into heads and out of them agree with sums of products") {
     });
 }
 
-TEST_CASE("the feed-forward layer agrees with its definition, however it bends") {
+TEST_CASE("the feed-forward layer agrees with its definition, with every activation") {
     each_case([](Random& random, bool large) {
         const Index width = up_to(large ? 2 : 8, random), wide = large ? 128 + random.below(4) : up_to(16, random);
-        const Index length = large ? 250 + random.below(12) : up_to(12, random);  // slices of 256 rows, and of 32768 numbers
+        const Index length = large ? 250 + random.below(12) : up_to(12, random);  // more numbers than a slice of 32768
         const auto x = normal_variable<3>({large ? 1 : up_to(3, random), length, width}, random);
         const auto up = normal_variable<2>({wide, width}, random), down = normal_variable<2>({width, wide}, random),
                    gate = normal_variable<2>({wide, width}, random);

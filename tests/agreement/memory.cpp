@@ -1,7 +1,8 @@
 // Search and memory beside sorting all scores of a query.
 #include "fot/memory/exact_search.hpp"
 #include "fot/memory/key_value_memory.hpp"
-#include "fot/nn/arrange.hpp"
+#include "fot/nn/slices.hpp"
+#include "fot/reference/exact_search.hpp"
 #include "support/agreement.hpp"
 
 using namespace fot;
@@ -15,14 +16,12 @@ using Sorted = std::vector<std::pair<double, Index>>;
 /// Of the keys number first ... last-1, of which `key(i)` is the i-th.
 template <class Key>
 Sorted sorted_scores(const double* query, Index width, Index first, Index last, Key&& key) {
+    Tensor<double, 2> keys = empty<double, 2>({last - first, width}), queries = empty<double, 2>({1, width});
+    for (Index i = first; i < last; ++i) std::copy_n(key(i), width, row(keys, i - first));
+    std::copy_n(query, width, queries.data());
+    const auto [scores, indices] = reference::exact_search(keys, queries, last - first);
     Sorted all;
-    for (Index i = first; i < last; ++i) {
-        double sum = 0;
-        for (Index d = 0; d < width; ++d) sum += query[d] * key(i)[d];
-        all.emplace_back(-sum, i);
-    }
-    std::sort(all.begin(), all.end());
-    for (auto& each : all) each.first = -each.first;
+    for (Index rank = 0; rank < last - first; ++rank) all.emplace_back(scores(0, rank), first + indices(0, rank));
     return all;
 }
 

@@ -29,9 +29,9 @@ double deviation(const Options& options, const Shape<2>& shape, Random& random, 
     const std::vector<Parameter<double>> parameters{parameter("matrix", of_matrix, matrix), parameter("row", of_row, row)};
     Optimizer optimizer(parameters, options);
     std::vector<Numbers> expected;
-    for (const auto& p : parameters) expected.emplace_back(p.value, p.value + p.count);
+    for (const auto& p : parameters) expected.emplace_back(p.value().begin(), p.value().end());
     std::vector<Memory> memories;
-    for (const auto& p : parameters) memories.push_back({Numbers(at(p.count)), Numbers(at(p.count))});
+    for (const auto& p : parameters) memories.push_back({Numbers(p.value().size()), Numbers(p.value().size())});
     double worst = 0;
     for (Index step = 1; step <= 4; ++step) {
         fill_normal(matrix.gradient(), 1, random);
@@ -39,8 +39,8 @@ double deviation(const Options& options, const Shape<2>& shape, Random& random, 
         optimizer.step(parameters, 0.1 / static_cast<double>(step));
         for (std::size_t i = 0; i < parameters.size(); ++i) {
             const auto& p = parameters[i];
-            rule(expected[i], Numbers(p.gradient, p.gradient + p.count), memories[i], step, p);
-            for (std::size_t n = 0; n < expected[i].size(); ++n) worst = worse(worst, std::abs(p.value[n] - expected[i][n]));
+            rule(expected[i], Numbers(p.gradient().begin(), p.gradient().end()), memories[i], step, p);
+            for (std::size_t n = 0; n < expected[i].size(); ++n) worst = worse(worst, std::abs(p.value()[n] - expected[i][n]));
         }
     }
     return worst;

@@ -21,8 +21,8 @@ struct Inputs {
 };
 
 template <class Real>
-double oracle_difference(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k, const ContextTable& table, Real scale) {
-    const Tensor<Real, 4> mass = context_log_mass(q, k, table, scale);
+double oracle_difference(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k, const ContextTable& table) {
+    const Tensor<Real, 4> mass = context_log_mass(q, k, table);
     REQUIRE(shape_of(mass) == Shape<4>{extent(q, 0), extent(q, 1), extent(q, 2), table.most_contexts()});
     const Index group = extent(q, 2) / extent(k, 2);
     double worst = 0;
@@ -39,7 +39,7 @@ double oracle_difference(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k, con
                     for (Index s = 0; s < extent(k, 1); ++s) {
                         double score = 0;
                         for (Index d = 0; d < extent(q, 3); ++d)
-                            score += static_cast<double>(scale) * static_cast<double>(q(b, t, h, d)) *
+                            score += static_cast<double>(q(b, t, h, d)) *
                                      static_cast<double>(k(list[static_cast<std::size_t>(c)], s, h / group, d));
                         sum += std::exp(score);
                     }
@@ -61,7 +61,7 @@ TEST_CASE("the log mass of two contexts: hand numbers") {
     CHECK(mass(0, 0, 0, 1) == doctest::Approx(std::log(3.0)));
 }
 
-TEST_CASE_TEMPLATE("the log mass equals plain loops, and is minus infinity behind a shorter list", Real, float, double) {
+TEST_CASE_TEMPLATE("the log mass equals plain loops, and is minus infinity after a shorter list", Real, float, double) {
     const double tolerance = std::is_same_v<Real, float> ? 1e-5 : 1e-12;
     Random random(1);
     struct Sizes {
@@ -71,23 +71,21 @@ TEST_CASE_TEMPLATE("the log mass equals plain loops, and is minus infinity behin
     for (const Sizes& s : {Sizes{{3, 1, 1, 1}, 1, 1}, Sizes{{3, 4, 4, 3}, 5, 2}, Sizes{{3, 70, 2, 4}, 300, 1}}) {
         const Tensor<Real, 4> q = normal_tensor<Real, 4>(s.queries, 1, random);
         const Tensor<Real, 4> k = normal_tensor<Real, 4>({3, s.rows, s.key_heads, s.queries[3]}, 1, random);
-        CHECK(oracle_difference(q, k, uneven, Real(0.7)) < tolerance);
-        CHECK(oracle_difference(q, k, previous_contexts(3, 1, 2), Real(1)) < tolerance);
+        CHECK(oracle_difference(q, k, uneven) < tolerance);
+        CHECK(oracle_difference(q, k, previous_contexts(3, 1, 2)) < tolerance);
     }
 }
 
 TEST_CASE("the masses of all contexts together are the log-sum-exp of attention to them") {
     const Inputs in({3, 4, 2, 3}, 3, 5, 2, 2);
     const Tensor<double, 4> mass = context_log_mass(in.q, in.k, previous_contexts(3, 1, 2));
-    const Variable<double, 4> q(in.q), k(in.k);
-    Tape tape(Tape::inference);
-    const Attention<double> attention = context_attention(tape, q, k, k, previous_contexts(3, 1, 2));
+    const AttentionResult<double> attention = context_attention<double>({in.q, in.k, in.k}, previous_contexts(3, 1, 2));
     for (Index b = 0; b < 3; ++b)
         for (Index t = 0; t < 4; ++t)
             for (Index h = 0; h < 2; ++h) {
                 double sum = 0;
                 for (Index c = 0; c < 3; ++c) sum += std::exp(mass(b, t, h, c));
-                CHECK(attention.log_sum_exp.value()(b, h, t) == doctest::Approx(std::log(sum)));
+                CHECK(attention.log_sum_exp(b, h, t) == doctest::Approx(std::log(sum)));
             }
 }
 
@@ -108,16 +106,15 @@ TEST_CASE("the gradients of the log mass are those of finite differences, added 
                             {{{2, 3, 1, 3}, 4, 2, 1, 3}, previous_contexts(2, 2, 2)},
                             {{{2, 70, 2, 2}, 2, 300, 1, 4}, previous_contexts(2, 1, 1)}};
     for (auto& [in, table] : cases) {
-        const double scale = 0.6;
         Random random(5);
-        const Tensor<double, 4> mass = context_log_mass(in.q, in.k, table, scale);
+        const Tensor<double, 4> mass = context_log_mass(in.q, in.k, table);
         const Tensor<double, 4> d_mass = normal_tensor<double, 4>(shape_of(mass), 1, random);
         Tensor<double, 4> d_q = full(shape_of(in.q), 0.5), d_k = full(shape_of(in.k), 0.5);
-        context_log_mass_vjp(in.q, in.k, table, scale, mass, d_mass, d_q, d_k);
+        context_log_mass_vjp(in.q, in.k, table, mass, d_mass, d_q, d_k);
         for (auto* gradient : {&d_q, &d_k})
             for (double& number : gradient->storage()) number -= 0.5;
         const auto loss = [&, &inputs = in, &seen = table] {
-            const Tensor<double, 4> now = context_log_mass(inputs.q, inputs.k, seen, scale);
+            const Tensor<double, 4> now = context_log_mass(inputs.q, inputs.k, seen);
             double sum = 0;
             for (std::size_t i = 0; i < now.size(); ++i)
                 if (now.data()[i] != -infinity) sum += now.data()[i] * d_mass.data()[i];
@@ -139,7 +136,7 @@ TEST_CASE("log mass and gradients are bitwise the same for one thread and for tw
     const auto run = [&] {
         const Tensor<float, 4> mass = context_log_mass(q, k, table);
         Tensor<float, 4> d_q = zeros_like(q), d_k = zeros_like(k);
-        context_log_mass_vjp(q, k, table, 1.0f, mass, mass, d_q, d_k);
+        context_log_mass_vjp(q, k, table, mass, mass, d_q, d_k);
         return std::tuple{mass, d_q, d_k};
     };
     const testing::WithThreads scope(1);
@@ -161,5 +158,4 @@ TEST_CASE("context keys that do not fit are refused") {
     CHECK_THROWS_WITH_AS(context_log_mass(in.q, in.k, previous_contexts(3, 1, 1)),
                          "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(context_log_mass(in.q, in.k, table, 0.0), "context_log_mass: scale is 0, expected above 0", ConfigError);
 }

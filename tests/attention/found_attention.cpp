@@ -4,7 +4,7 @@
 
 #include "fot/attention/memory_attention.hpp"
 #include "fot/core/random.hpp"
-#include "fot/nn/arrange.hpp"
+#include "fot/nn/slices.hpp"
 #include "support/difference.hpp"
 
 using namespace fot;
@@ -68,8 +68,8 @@ TEST_CASE("parts of a memory are attended to as memories that hold nothing else"
                 CAPTURE(lengths[i]);
                 CAPTURE(top_ks[k]);
                 Tape tape(Tape::inference);
-                const Attention<double> expected =
-                    memory_attention(tape, Variable<double, 4>(q), entries.memory(lengths[i]), top_ks[k]);
+                const KeyValueMemory<double> newest = entries.memory(lengths[i]);
+                const Attention<double> expected = memory_attention(tape, Variable<double, 4>(q), {&newest}, top_ks[k]);
                 CHECK(largest_difference(results[i][k].o, expected.o.value()) < 1e-12);
                 if (lengths[i] > 0)
                     CHECK(largest_difference(results[i][k].log_sum_exp, expected.log_sum_exp.value()) < 1e-12);

@@ -1,15 +1,19 @@
 /// Gradients are written through pointers: every vector-Jacobian product refuses one of another shape than what it belongs to.
 #include <doctest/doctest.h>
 
+#include <functional>
+#include <string>
+
 #include "fot/attention/context_mass.hpp"
-#include "fot/attention/gate.hpp"
-#include "fot/attention/memory_attention.hpp"
-#include "fot/nn/arrange.hpp"
+#include "fot/attention/joining.hpp"
+#include "fot/nn/arithmetic.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/nn/embedding.hpp"
 #include "fot/nn/feed_forward.hpp"
 #include "fot/nn/linear.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/rms_norm.hpp"
+#include "fot/nn/slices.hpp"
+#include "fot/nn/unit_heads.hpp"
 
 using namespace fot;
 
@@ -47,29 +51,23 @@ TEST_CASE("gradients of layers have the shape of what they belong to") {
 
     Tokens tokens = zeros<std::int32_t, 2>({2, 3});
     CHECK_REFUSED(embedding_vjp(small, tokens, weight), "embedding vjp: d_x has shape (2, 3, 1), expected (2, 3, 4)");
-    tokens(1, 2) = 5;
-    CHECK_THROWS_AS(embedding_vjp(x, tokens, weight), DataError);
+    for (const std::int32_t outside : {5, -1}) {
+        tokens(1, 2) = outside;
+        CHECK_THROWS_AS(embedding_vjp(x, tokens, weight), DataError);
+    }
     tokens(1, 2) = 0;
 
-    auto down = of<2>({4, 5});
-    FeedForwardHidden<double> hidden;
-    const FeedForwardWeights<const Tensor<double, 2>> weights{&weight, &down, nullptr};
-    feed_forward(x, weights, Activation::relu, hidden);
-    const auto feed_forward_gradients = [&](const Tensor<double, 3>& d_y, Tensor<double, 3>& d_x, Tensor<double, 2>& d_up,
-                                            Tensor<double, 2>& d_down) {
-        feed_forward_vjp<double>(d_y, x, weights, Activation::relu, hidden, &d_x, {&d_up, &d_down, nullptr});
-    };
-    CHECK_REFUSED(feed_forward_gradients(small, x, weight, down), "feed_forward vjp: d_y");
-    CHECK_REFUSED(feed_forward_gradients(x, small, weight, down), "feed_forward vjp: d_x");
-    CHECK_REFUSED(feed_forward_gradients(x, x, down, down), "feed_forward vjp: d_weights.up");
-    CHECK_REFUSED(feed_forward_gradients(x, x, weight, weight), "feed_forward vjp: d_weights.down");
-    hidden.up = of<2>({1, 5});
-    CHECK_REFUSED(feed_forward_gradients(x, x, weight, down), "feed_forward vjp: hidden.up");
+    CHECK_REFUSED(activation_vjp(small, x, Activation::relu, x), "activation vjp: d_a");
+    CHECK_REFUSED(activation_vjp(x, x, Activation::relu, small), "activation vjp: d_x");
+    CHECK_REFUSED(swiglu_vjp(small, x, x, &x, &x), "swiglu vjp: d_a");
+    CHECK_REFUSED(swiglu_vjp(x, small, x, &x, &x), "swiglu vjp: gate");
+    CHECK_REFUSED(swiglu_vjp(x, x, x, &small, &x), "swiglu vjp: d_gate");
+    CHECK_REFUSED(swiglu_vjp(x, x, x, &x, &small), "swiglu vjp: d_up");
 
     CHECK_REFUSED(take_entries_vjp(small, 0, x), "take_entries vjp: d_y");
-    CHECK_REFUSED(take_entries_vjp(x, 1, x), "take_entries vjp: 2 entries from 1 of 2");
+    CHECK_THROWS_AS(take_entries_vjp(x, 1, x), ConfigError);
     CHECK_REFUSED(take_positions_vjp(small, {0, 1, 2}, x), "take_positions vjp: d_y");
-    CHECK_REFUSED(take_positions_vjp(x, {0, 1, 3}, x), "take_positions vjp: position 3 of 3");
+    CHECK_THROWS_AS(take_positions_vjp(x, {0, 1, 3}, x), ConfigError);
 
     const auto rows = of<2>({2, 3}), more_rows = of<2>({2, 4});
     CHECK_REFUSED(token_losses_vjp(more_rows, x, tokens, rows, x), "token_losses vjp: d_nats");
@@ -78,61 +76,66 @@ TEST_CASE("gradients of layers have the shape of what they belong to") {
     CHECK_REFUSED(token_losses_vjp(rows, x, tokens, rows, small), "token_losses vjp: d_logits");
 }
 
-TEST_CASE("gradients of attention have the shape of what they belong to") {
+TEST_CASE("gradients of joined attentions have the shape of what they belong to") {
     auto a = of<4>({2, 3, 2, 4}), wrong = of<4>({2, 3, 2, 1});
     auto masses = of<3>({2, 2, 3}), few = of<3>({2, 2, 1});
-    auto bias = of<1>({2}), wide = of<1>({3});
-    CHECK_REFUSED(gate(a, a, bias, &few), "gate: memory_log_sum_exp has shape (2, 2, 1), expected (2, 2, 3)");
-    CHECK_REFUSED(gate_vjp(a, a, bias, wrong, &a, &a, &bias), "gate vjp: d_o");
-    CHECK_REFUSED(gate_vjp(a, a, bias, a, &wrong, &a, &bias), "gate vjp: d_memory");
-    CHECK_REFUSED(gate_vjp(a, a, bias, a, &a, &wrong, &bias), "gate vjp: d_local");
-    CHECK_REFUSED(gate_vjp(a, a, bias, a, &a, &a, &wide), "gate vjp: d_bias");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, wrong, nullptr, &a, &masses, &a, &masses), "merge vjp: d_o");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, &wrong, &masses, &a, &masses), "merge vjp: d_a");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, &a, &few, &a, &masses), "merge vjp: d_a_log_sum_exp");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, &a, &masses, &wrong, &masses), "merge vjp: d_b");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, nullptr, &a, &masses, &a, &few), "merge vjp: d_b_log_sum_exp");
+    auto logits = of<3>({2, 3, 2}), other = of<3>({2, 2, 3});
+    const AttentionOutput<double> part(a, masses), bad_o(wrong, masses), bad_mass(a, few);
 
+    CHECK_NOTHROW(gate_vjp(part, a, logits, a, {&a, &a, &logits}));
+    CHECK_REFUSED(gate_vjp(bad_mass, a, logits, a, {&a, &a, &logits}), "gate vjp: memory log_sum_exp");
+    CHECK_REFUSED(gate_vjp(part, wrong, logits, a, {&a, &a, &logits}), "gate vjp: local");
+    CHECK_REFUSED(gate_vjp(part, a, other, a, {&a, &a, &logits}), "gate vjp: logits has shape (2, 2, 3), expected (2, 3, 2)");
+    CHECK_REFUSED(gate_vjp(part, a, logits, wrong, {&a, &a, &logits}), "gate vjp: d_o");
+    CHECK_REFUSED(gate_vjp(part, a, logits, a, {&wrong, &a, &logits}), "gate vjp: d_memory");
+    CHECK_REFUSED(gate_vjp(part, a, logits, a, {&a, &wrong, &logits}), "gate vjp: d_local");
+    CHECK_REFUSED(gate_vjp(part, a, logits, a, {&a, &a, &other}), "gate vjp: d_logits");
+
+    CHECK_NOTHROW(merge_vjp(part, part, {a, &masses}, {&a, &masses}, {&a, &masses}));
+    CHECK_REFUSED(merge_vjp(part, bad_o, {a}, {&a, &masses}, {&a, &masses}), "merge vjp: second o");
+    CHECK_REFUSED(merge_vjp(bad_mass, part, {a}, {&a, &masses}, {&a, &masses}), "merge vjp: first log_sum_exp");
+    CHECK_REFUSED(merge_vjp(part, bad_mass, {a}, {&a, &masses}, {&a, &masses}), "merge vjp: second log_sum_exp");
+    CHECK_REFUSED(merge_vjp(part, part, {wrong}, {&a, &masses}, {&a, &masses}), "merge vjp: d_o");
+    CHECK_REFUSED(merge_vjp(part, part, {a, &few}, {&a, &masses}, {&a, &masses}), "merge vjp: d_log_sum_exp");
+    CHECK_REFUSED(merge_vjp(part, part, {a}, {&wrong, &masses}, {&a, &masses}), "merge vjp: gradient of a part's o");
+    CHECK_REFUSED(merge_vjp(part, part, {a}, {&a, &few}, {&a, &masses}), "merge vjp: gradient of a part's log_sum_exp");
+    CHECK_REFUSED(merge_vjp(part, part, {a}, {&a, &masses}, {&wrong, &masses}), "merge vjp: gradient of a part's o");
+    CHECK_REFUSED(merge_vjp(part, part, {a}, {&a, &masses}, {&a, &few}), "merge vjp: gradient of a part's log_sum_exp");
+}
+
+TEST_CASE("gradients of attention have the shape of what they belong to, and what the forward pass left is of this call, too") {
+    auto a = of<4>({2, 3, 2, 4}), wrong = of<4>({2, 3, 2, 1});
+    auto masses = of<3>({2, 2, 3}), few = of<3>({2, 2, 1});
     const ContextTable table = previous_contexts(2, 1, 1);
+    const AttentionInput<double> in{a, a, a};
+    const AttentionOutput<double> out(a, masses);
+
+    using Output = AttentionOutput<double>;
+    using OutputGradient = AttentionOutputGradient<double>;
+    using Gradients = AttentionGradients<double>;
+    const auto check = [&](const std::string& name, const std::function<void(Output, OutputGradient, Gradients)>& vjp) {
+        const auto refused = [&](const char* what, const Output& output, const OutputGradient& d_out, const Gradients& d) {
+            CHECK_REFUSED(vjp(output, d_out, d), (name + " vjp: " + what + " has shape").c_str());
+        };
+        const Gradients d{&a, &a, &a};
+        CHECK_NOTHROW(vjp(out, {a, &masses}, d));
+        CHECK_NOTHROW(vjp(out, {a}, {}));
+        refused("o", {wrong, masses}, {a}, d);
+        refused("log_sum_exp", {a, few}, {a}, d);
+        refused("d_o", out, {wrong}, d);
+        refused("d_log_sum_exp", out, {a, &few}, d);
+        refused("d_q", out, {a}, {.q = &wrong});
+        refused("d_k", out, {a}, {.k = &wrong});
+        refused("d_v", out, {a}, {.v = &wrong});
+    };
+    check("causal_attention",
+          [&](Output output, OutputGradient d_out, Gradients d) { causal_attention_vjp(in, {}, output, d_out, d); });
+    check("context_attention",
+          [&](Output output, OutputGradient d_out, Gradients d) { context_attention_vjp(in, table, output, d_out, d); });
+
     auto log_mass = of<4>({2, 3, 2, 2});
-    CHECK_REFUSED(context_log_mass_vjp(a, a, table, 1.0, log_mass, wrong, a, a), "context_log_mass vjp: d_mass");
-    CHECK_REFUSED(context_log_mass_vjp(a, a, table, 1.0, log_mass, log_mass, wrong, a), "context_log_mass vjp: d_q");
-    CHECK_REFUSED(context_log_mass_vjp(a, a, table, 1.0, log_mass, log_mass, a, wrong), "context_log_mass vjp: d_context_k");
-
-    const auto crossbatch_gradients = [&](const Tensor<double, 4>& d_o, Tensor<double, 4>& d_q, Tensor<double, 4>& d_k,
-                                          Tensor<double, 4>& d_v, Tensor<double, 4>& d_ck, Tensor<double, 4>& d_cv) {
-        crossbatch_attention_vjp<double>(a, a, a, a, a, table, {}, a, masses, d_o, nullptr, &d_q, &d_k, &d_v, &d_ck, &d_cv);
-    };
-    CHECK_REFUSED(crossbatch_gradients(wrong, a, a, a, a, a), "attention vjp: d_o");
-    CHECK_REFUSED(crossbatch_gradients(a, wrong, a, a, a, a), "attention vjp: d_q");
-    CHECK_REFUSED(crossbatch_gradients(a, a, wrong, a, a, a), "attention vjp: d_k");
-    CHECK_REFUSED(crossbatch_gradients(a, a, a, wrong, a, a), "attention vjp: d_v");
-    CHECK_REFUSED(crossbatch_gradients(a, a, a, a, wrong, a), "attention vjp: d_context_k");
-    CHECK_REFUSED(crossbatch_gradients(a, a, a, a, a, wrong), "attention vjp: d_context_v");
-
-    auto found = of<5>({2, 3, 2, 5, 4}), wrong_found = of<5>({2, 3, 2, 1, 4});
-    const auto retrieved_gradients = [&](const Tensor<double, 4>& d_o, Tensor<double, 4>& d_q, Tensor<double, 5>& d_keys,
-                                         Tensor<double, 5>& d_values) {
-        retrieved_attention_vjp(a, found, found, 1.0, a, masses, d_o, nullptr, &d_q, &d_keys, &d_values);
-    };
-    CHECK_REFUSED(retrieved_gradients(wrong, a, found, found), "retrieved_attention vjp: d_o");
-    CHECK_REFUSED(retrieved_gradients(a, wrong, found, found), "retrieved_attention vjp: d_q");
-    CHECK_REFUSED(retrieved_gradients(a, a, wrong_found, found), "retrieved_attention vjp: d_keys");
-    CHECK_REFUSED(retrieved_gradients(a, a, found, wrong_found), "retrieved_attention vjp: d_values");
-
-    // What the forward pass left must be of this call, too.
-    const auto crossbatch_saved = [&](const Tensor<double, 4>& o, const Tensor<double, 3>& mass, const Tensor<double, 3>* d_mass) {
-        crossbatch_attention_vjp<double>(a, a, a, a, a, table, {}, o, mass, o, d_mass, &a, &a, &a, &a, &a);
-    };
-    CHECK_REFUSED(crossbatch_saved(wrong, masses, nullptr), "attention vjp: o");
-    CHECK_REFUSED(crossbatch_saved(a, few, nullptr), "attention vjp: log_sum_exp");
-    CHECK_REFUSED(crossbatch_saved(a, masses, &few), "attention vjp: d_log_sum_exp");
-    const auto retrieved_saved = [&](const Tensor<double, 4>& o, const Tensor<double, 3>& mass, const Tensor<double, 3>* d_mass) {
-        retrieved_attention_vjp(a, found, found, 1.0, o, mass, o, d_mass, &a, &found, &found);
-    };
-    CHECK_REFUSED(retrieved_saved(wrong, masses, nullptr), "retrieved_attention vjp: o");
-    CHECK_REFUSED(retrieved_saved(a, few, nullptr), "retrieved_attention vjp: log_sum_exp");
-    CHECK_REFUSED(retrieved_saved(a, masses, &few), "retrieved_attention vjp: d_log_sum_exp");
-    CHECK_REFUSED(merge_vjp(a, masses, a, masses, a, &few, &a, &masses, &a, &masses), "merge vjp: d_log_sum_exp");
-    CHECK_REFUSED(context_log_mass_vjp(a, a, table, 1.0, wrong, wrong, a, a), "context_log_mass vjp: mass");
+    CHECK_REFUSED(context_log_mass_vjp(a, a, table, log_mass, wrong, a, a), "context_log_mass vjp: d_mass");
+    CHECK_REFUSED(context_log_mass_vjp(a, a, table, log_mass, log_mass, wrong, a), "context_log_mass vjp: d_q");
+    CHECK_REFUSED(context_log_mass_vjp(a, a, table, log_mass, log_mass, a, wrong), "context_log_mass vjp: d_context_k");
+    CHECK_REFUSED(context_log_mass_vjp(a, a, table, wrong, wrong, a, a), "context_log_mass vjp: mass");
 }

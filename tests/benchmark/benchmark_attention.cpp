@@ -30,11 +30,12 @@ int main(int argc, char** argv) {
     const Shape<4> shape{batch, length, heads, width};
     const auto tensor = [&](Index entries) { return normal_tensor<float, 4>({entries, length, heads, width}, 1, random); };
     const Index pool = std::max(batch, contexts);  // as many documents as contexts are asked for
-    const Tensor<float, 4> q = tensor(batch), k = tensor(batch), v = tensor(batch), context_k = tensor(pool),
-                           context_v = tensor(pool);
+    Tensor<float, 4> q = tensor(batch);
+    const Tensor<float, 4> k = tensor(batch), v = tensor(batch), context_k = tensor(pool), context_v = tensor(pool);
+    for (float& number : q.storage()) number *= scale;
     const Tensor<float, 4> d_o = normal_tensor<float, 4>(shape, 1e-5f, random);  // as small as under a mean over a batch's tokens
     const ContextTable table = previous_contexts(batch, 1, contexts - 1, pool);
-    const AttentionOptions<float> options{.scale = scale};
+    const AttentionInput<float> of_local{q, k, v}, of_contexts{q, context_k, context_v};
 
     Tensor<float, 4> d_q = zeros<float, 4>(shape), d_k = d_q, d_v = d_q, d_context_k = zeros_like(context_k),
                      d_context_v = d_context_k;
@@ -42,9 +43,13 @@ int main(int argc, char** argv) {
     const double seconds = testing::median_seconds(repeats, [&] {
         reset_peak_bytes();
         const double before = static_cast<double>(allocator_statistics().in_use);
-        const AttentionResult<float> result = crossbatch_attention(q, k, v, context_k, context_v, table, options);
-        crossbatch_attention_vjp(q, k, v, context_k, context_v, table, options, result.o, result.log_sum_exp, d_o, nullptr, &d_q,
-                                 &d_k, &d_v, &d_context_k, &d_context_v);
+        const AttentionResult<float> near = causal_attention(of_local), further = context_attention(of_contexts, table),
+                                     result = merge<float>(further, near);
+        AttentionResult<float> d_near{zeros_like(near.o), zeros_like(near.log_sum_exp)}, d_further = d_near;
+        merge_vjp<float>(further, near, {d_o}, {&d_further.o, &d_further.log_sum_exp}, {&d_near.o, &d_near.log_sum_exp});
+        context_attention_vjp(of_contexts, table, further, {d_further.o, &d_further.log_sum_exp},
+                              {&d_q, &d_context_k, &d_context_v});
+        causal_attention_vjp(of_local, {}, near, {d_near.o, &d_near.log_sum_exp}, {&d_q, &d_k, &d_v});
         const double output = static_cast<double>(4 * (result.o.size() + result.log_sum_exp.size()));
         peak = std::max(peak, static_cast<double>(allocator_statistics().peak) - before - output);
     });

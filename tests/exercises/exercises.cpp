@@ -7,7 +7,7 @@
 #include <numeric>
 
 #include "fot/attention/causal_attention.hpp"
-#include "fot/attention/gate.hpp"
+#include "fot/attention/joining.hpp"
 #include "fot/attention/memory_attention.hpp"
 #include "fot/core/random.hpp"
 #include "fot/loss/contrastive_loss.hpp"
@@ -148,7 +148,7 @@ TEST_CASE("6: how many random keys an own key stands") {
         std::transform(key, key + 64, key, [length](double x) { return x / length; });
     }
     memory.append(keys, keys, 0);
-    const double mass = memory_attention(query(8, 64), memory).log_sum_exp(0, 0, 0) - std::log(20000.);
+    const double mass = memory_attention(query(8, 64), {&memory}).log_sum_exp(0, 0, 0) - std::log(20000.);
     CHECK(mass == doctest::Approx(log_mean_exponential(8, 64)).epsilon(.05));
     CHECK(mass == doctest::Approx(.5).epsilon(.05));
 }

@@ -5,6 +5,8 @@
 ///
 /// Read first: attention/crossbatch_attention.hpp, nn/rotary.hpp.   Read next: golden/listings.cpp.
 #include "fot/attention/crossbatch_attention.hpp"
+#include "fot/nn/arithmetic.hpp"
+#include "fot/nn/slices.hpp"
 #include "fot/nn/rotary.hpp"
 #include "golden/golden.hpp"
 #include "support/tape_check.hpp"
@@ -60,20 +62,22 @@ void check(Case& golden, const Tolerance& tolerance) {
     const RotaryTable<Real> angles(golden.config().at("rope_theta").get<double>(), width, last + 1);
 
     const Bias<Real> bias = read_bias<Real>(golden, entries, length);
-    AttentionOptions<Real> options;
-    options.scale = static_cast<Real>(golden.entry().value("softmax_scale", 1 / std::sqrt(static_cast<double>(width))));
-    options.causal = bias.causal;
-    if (bias.more || !bias.causal) options.local_bias = bias.numbers;
+    const auto scale = static_cast<Real>(golden.entry().value("softmax_scale", 1 / std::sqrt(static_cast<double>(width))));
+    LocalOptions<Real> options;
+    if (!bias.causal) options.query_positions.assign(bias.numbers.shape()[1], length - 1);  // all see all, but for the bias
+    if (bias.more || !bias.causal) options.bias = bias.numbers;
 
     for (const RotaryLayout layout : {RotaryLayout::interleaved, RotaryLayout::half_split}) {
         const std::string suffix = layout == RotaryLayout::interleaved ? "" : "_hf";
         const Variable<Real, 4> query(golden.tensor<Real, 4>("query" + suffix), true),
             key(golden.tensor<Real, 4>("key" + suffix), true), value(golden.tensor<Real, 4>("value"), true);
         Tape tape;
-        const Variable<Real, 4> q = rotate(tape, query, positions, angles, layout),
+        const Variable<Real, 4> q = multiply(tape, rotate(tape, query, positions, angles, layout), scale),
                                 k = rotate(tape, key, positions, angles, layout);
         const Variable<Real, 4> context_k = rotate(tape, key, first, angles, layout);
-        const Variable<Real, 4> o = crossbatch_attention(tape, q, k, value, context_k, value, table, options).o;
+        const Attention<Real> local = causal_attention(tape, q, k, value, options),
+                              further = context_attention(tape, q, context_k, value, table);
+        const Variable<Real, 4> o = merge(tape, further, local).o;
         testing::replay(tape, o, d_o);
 
         golden.compare("output", o.value(), tolerance.output);

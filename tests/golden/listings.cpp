@@ -1,9 +1,10 @@
 /// Kinds `listing_train`, `listing_wd` and `listing_qknorm`: the training listing of the paper, where each entry sees the previous
 /// contexts of its own and of the next documents.
 ///
-/// Read first: attention/crossbatch_attention.hpp, nn/norm.hpp.   Read next: golden/memory.cpp.
+/// Read first: attention/crossbatch_attention.hpp, nn/unit_heads.hpp.   Read next: golden/memory.cpp.
 #include "fot/attention/crossbatch_attention.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/arithmetic.hpp"
+#include "fot/nn/unit_heads.hpp"
 #include "golden/golden.hpp"
 #include "support/tape_check.hpp"
 
@@ -44,8 +45,7 @@ void check(Case& golden, const Tolerance& tolerance, bool normalised) {
     const Variable<Real, 4> previous_key = input("Kp", previous), previous_value = input("Vp", previous);
     const Tensor<Real, 4> d_o = golden.tensor<Real, 4>("out_grad", shape);
     const ContextTable table = context_table(golden, entries, extent(previous_key.value(), 0));
-    AttentionOptions<Real> options;
-    options.scale = static_cast<Real>(golden.config().value("attn_scf", 1.0));
+    const auto scale = static_cast<Real>(golden.config().value("attn_scf", 1.0));
 
     Tape tape;
     Variable<Real, 4> q = query, k = key, context_k = previous_key;
@@ -60,7 +60,8 @@ void check(Case& golden, const Tolerance& tolerance, bool normalised) {
         k = normalize_heads(tape, key, no_epsilon);
         context_k = normalize_heads(tape, previous_key, no_epsilon);
     }
-    const Variable<Real, 4> o = crossbatch_attention(tape, q, k, value, context_k, previous_value, table, options).o;
+    q = multiply(tape, q, scale);
+    const Variable<Real, 4> o = crossbatch_attention(tape, q, k, value, context_k, previous_value, table).o;
     testing::replay(tape, o, d_o);
 
     golden.compare("output", o.value(), tolerance.output);

@@ -5,9 +5,9 @@
 /// caches and memories. Ours does not put padding into memory; there the visible entries are compared.
 ///
 /// Read first: model/long_llama.hpp, model/long_llama_files.hpp.   Read next: golden/data_pipeline.cpp.
+#include "fot/model/long_llama_files.hpp"
 #include "fot/model/long_llama_generation.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "fot/model/long_llama_files.hpp"
 #include "golden/golden.hpp"
 
 namespace fot::golden {

@@ -6,10 +6,13 @@
 ///
 /// Read first: memory/key_value_memory.hpp, attention/memory_attention.hpp.   Read next: golden/data_pipeline.cpp.
 #include "fot/attention/causal_attention.hpp"
-#include "fot/attention/gate.hpp"
+#include "fot/attention/crossbatch_attention.hpp"
+#include "fot/attention/joining.hpp"
 #include "fot/attention/memory_attention.hpp"
 #include "fot/memory/key_value_memory.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/arithmetic.hpp"
+#include "fot/nn/slices.hpp"
+#include "fot/nn/unit_heads.hpp"
 #include "golden/golden.hpp"
 #include "support/tape_check.hpp"
 
@@ -27,31 +30,35 @@ Tensor<Real, 3> appended_form(const Tensor<Real, 4>& stored, Index entry) {
     return rows;
 }
 
-/// Looks the queries up in a memory of each entry's own, and compares what is found with topk_index and topk_score.
+/// A memory of each entry's own, from keys and values (B,H,M,D) as stored.
+template <class Real>
+std::vector<KeyValueMemory<Real>> filled_memories(const Tensor<Real, 4>& keys, const Tensor<Real, 4>& values) {
+    std::vector<KeyValueMemory<Real>> memories;
+    for (Index b = 0; b < extent(keys, 0); ++b) {
+        memories.emplace_back(extent(keys, 1), extent(keys, 3));
+        memories.back().append(appended_form(keys, b), appended_form(values, b), b);
+    }
+    return memories;
+}
+
+/// Looks the queries up in the memories, and compares what is found with topk_index and topk_score.
 ///
 /// In float a near tie may fall the other way round, so there the scores alone are compared.
 template <class Real>
-void check_search(Case& golden, const Tensor<Real, 4>& q, const Tensor<Real, 4>& keys, const Tensor<Real, 4>& values,
-                  const Tolerance& tolerance) {
-    const auto [entries, length, heads, width] = shape_of(q);
+void check_search(Case& golden, const Tensor<Real, 4>& q, const Memories<Real>& memories, Index top_k, const Tolerance& tolerance) {
     std::vector<Index> indices;
     std::vector<Real> scores;
-    for (Index b = 0; b < entries; ++b) {
-        KeyValueMemory<Real> memory(heads, width);
-        memory.append(appended_form(keys, b), appended_form(values, b), b);
-        Tensor<Real, 3> queries = empty<Real, 3>({length, heads, width});
-        std::copy_n(row(q, b), element_count(queries), queries.data());
-        const FoundEntries<Real> found = memory.search(queries, golden.config().at("k").get<Index>());
-        for (Index h = 0; h < heads; ++h)
-            for (Index t = 0; t < length; ++t)
+    for (Index b = 0; b < extent(q, 0); ++b) {
+        const FoundEntries<Real> found = element(memories, b)->search(q, b, top_k);
+        for (Index h = 0; h < extent(q, 2); ++h)
+            for (Index t = 0; t < extent(q, 1); ++t)
                 for (Index rank = 0; rank < extent(found.indices, 2); ++rank) {
                     indices.push_back(found.indices(t, h, rank));
                     scores.push_back(found.scores(t, h, rank));
                 }
     }
-    const Index count = static_cast<Index>(indices.size());
-    if constexpr (sizeof(Real) == 8) golden.compare_exactly("topk_index", indices.data(), count);
-    if (golden.contains("topk_score")) golden.compare("topk_score", scores.data(), count, tolerance.output);
+    if constexpr (sizeof(Real) == 8) golden.compare_exactly("topk_index", indices.data(), length_of(indices));
+    if (golden.contains("topk_score")) golden.compare("topk_score", scores.data(), length_of(scores), tolerance.output);
 }
 
 /// The rows of a memory (B,H,M,D) that an index (B,H,T,K) names: (B,H,T,K,D).
@@ -79,6 +86,34 @@ Tensor<Real, 5> heads_and_queries_swapped(const Tensor<Real, 5>& x) {
         for (Index i = 0; i < outer; ++i)
             for (Index j = 0; j < inner; ++j) std::copy_n(row(x, b, i, j), count * width, row(y, b, j, i));
     return y;
+}
+
+/// Gradients of retrieved pairs, keys (B,T,H,K,D) and values (B,T,H,K,E).
+template <class Real>
+struct PairGradients {
+    Tensor<Real, 5> keys, values;
+};
+
+/// Our memories are constant, so that `attended` gave its gradients to the queries alone. Those of the pairs follow from attention
+/// to contexts: each query head as a batch entry of its own, (B T H, 1, 1, D), and its pairs as the context that it sees.
+template <class Real>
+PairGradients<Real> pair_gradients(const Tensor<Real, 4>& q, const Tensor<Real, 5>& keys, const Tensor<Real, 5>& values,
+                                   const Attention<Real>& attended) {
+    const auto [entries, length, heads, width] = shape_of(q);
+    const Index queries = entries * length * heads, count = extent(keys, 3);
+    const Tensor<Real, 4> each_q = reshaped<4>(q, {queries, 1, 1, width}),
+                          contexts_k = reshaped<4>(keys, {queries, count, 1, width}),
+                          contexts_v = reshaped<4>(values, {queries, count, 1, width}),
+                          d_o = reshaped<4>(attended.o.gradient(), shape_of(each_q));
+    Tensor<Real, 3> d_log_sum_exp = zeros<Real, 3>({queries, 1, 1});
+    for (Index i = 0; attended.log_sum_exp.has_gradient() && i < queries; ++i)  // i = (b, t, h)
+        d_log_sum_exp(i, 0, 0) = attended.log_sum_exp.gradient()(i / (heads * length), i % heads, i / heads % length);
+    const ContextTable own = previous_contexts(queries, 1, 0);
+    const AttentionInput<Real> in{each_q, contexts_k, contexts_v};
+    const AttentionResult<Real> result = context_attention(in, own);
+    Tensor<Real, 4> d_k = zeros_like(contexts_k), d_v = zeros_like(contexts_v);
+    context_attention_vjp(in, own, result, {d_o, &d_log_sum_exp}, {.k = &d_k, .v = &d_v});
+    return {reshaped<5>(d_k, shape_of(keys)), reshaped<5>(d_v, shape_of(values))};
 }
 
 /// Whether every row has length one, up to the rounding to float32 with which it was stored.
@@ -115,8 +150,12 @@ void check(Case& golden, const Tolerance& tolerance, bool gated) {
     const bool normalise_memory = normalised && !has_unit_rows(memory_keys);
     Tape tape;
     const Variable<Real, 4> q = as_used(tape, query), k = as_used(tape, key);
-    check_search(golden, q.value(), normalise_memory ? normalize_heads<Real>(memory_keys, nullptr, no_epsilon) : memory_keys,
-                 memory_values, tolerance);
+    const std::vector<KeyValueMemory<Real>> stored =
+        filled_memories(normalise_memory ? normalize_heads<Real>(memory_keys, nullptr, no_epsilon) : memory_keys, memory_values);
+    Memories<Real> memories;
+    for (const KeyValueMemory<Real>& each : stored) memories.push_back(&each);
+    const Index top_k = golden.config().at("k").get<Index>();
+    check_search(golden, q.value(), memories, top_k, tolerance);
 
     const Tensor<Index, 4> index = golden.tensor<Index, 4>("topk_index", Shape<4>{entries, heads, length, -1});
     const Tensor<Real, 5> retrieved_keys = gather(memory_keys, index), retrieved_values = gather(memory_values, index);
@@ -126,13 +165,12 @@ void check(Case& golden, const Tolerance& tolerance, bool gated) {
     const Shape<4> as_heads{entries, heads * length, extent(index, 3), width};  // a shape that normalize_heads takes
     const Tensor<Real, 4> raw_keys = reshaped(retrieved_keys, as_heads);
     const Tensor<Real, 4> used_keys = normalise_memory ? normalize_heads<Real>(raw_keys, nullptr, no_epsilon) : raw_keys;
-    const Variable<Real, 5> top_keys(heads_and_queries_swapped(reshaped(used_keys, shape_of(retrieved_keys))), true),
-        top_values(heads_and_queries_swapped(retrieved_values), true);
-
-    const Attention<Real> from_memory = retrieved_attention(tape, q, top_keys, top_values, scale);
-    const Attention<Real> local = causal_attention(tape, q, k, value, AttentionOptions<Real>{.scale = scale});
+    const Variable<Real, 4> scaled = multiply(tape, q, scale);
+    const Attention<Real> from_memory = memory_attention(tape, scaled, memories, top_k),
+                          local = causal_attention(tape, scaled, k, value);
     const Variable<Real, 1> bias(gated ? golden.tensor<Real, 1>("b_g") : Tensor<Real, 1>{}, true);
-    const Variable<Real, 4> o = gated ? gate(tape, from_memory.o, local.o, bias) : merge(tape, from_memory, local).o;
+    const Variable<Real, 4> o =
+        gated ? gate(tape, from_memory, local.o, logits_of_heads(tape, bias, entries, length)) : merge(tape, from_memory, local).o;
     testing::replay(tape, o, d_o);
 
     golden.compare("output", o.value(), tolerance.output);
@@ -144,14 +182,17 @@ void check(Case& golden, const Tolerance& tolerance, bool gated) {
     golden.compare("grad_Ql", query.gradient(), tolerance.gradients);
     golden.compare("grad_Kl", key.gradient(), tolerance.gradients);
     golden.compare("grad_Vl", value.gradient(), tolerance.gradients);
-    Tensor<Real, 5> d_keys = heads_and_queries_swapped(top_keys.gradient());
+    const PairGradients<Real> d_pairs =
+        pair_gradients(scaled.value(), heads_and_queries_swapped(reshaped(used_keys, shape_of(retrieved_keys))),
+                       heads_and_queries_swapped(retrieved_values), from_memory);
+    Tensor<Real, 5> d_keys = heads_and_queries_swapped(d_pairs.keys);
     if (normalise_memory) {
         Tensor<Real, 4> d_raw_keys = zeros_like(raw_keys);
         normalize_heads_vjp<Real>(reshaped(d_keys, as_heads), raw_keys, nullptr, no_epsilon, &d_raw_keys, nullptr);
         d_keys = reshaped(d_raw_keys, shape_of(d_keys));
     }
     golden.compare("grad_Km", d_keys, tolerance.gradients);
-    golden.compare("grad_Vm", heads_and_queries_swapped(top_values.gradient()), tolerance.gradients);
+    golden.compare("grad_Vm", heads_and_queries_swapped(d_pairs.values), tolerance.gradients);
 }
 
 }  // namespace

@@ -67,8 +67,8 @@ struct Training {
         for (std::size_t p = 0; p < names.size(); ++p) {
             values[p] = golden.numbers<Real>(names[p] + "/init");
             gradients[p].resize(values[p].size());
-            parameters.push_back({names[p], Role::hidden_matrix, golden.shape(names[p] + "/init"), values[p].data(),
-                                  gradients[p].data(), static_cast<Index>(values[p].size()), nullptr});
+            parameters.push_back({names[p], Role::hidden_matrix, golden.shape(names[p] + "/init"),
+                                  [x = std::span(values[p])] { return x; }, [g = std::span(gradients[p])] { return g; }});
         }
         optimizer = make_optimizer<Real>(golden.config(), parameters);
     }
@@ -78,7 +78,7 @@ struct Training {
     void step(const std::vector<std::vector<Real>>& stored, Index t, Random* wiggle, std::optional<double> limit, double norm,
               double rate) {
         for (std::size_t p = 0; p < parameters.size(); ++p) {
-            const Real* source = stored[p].data() + t * parameters[p].count;
+            const Real* source = stored[p].data() + t * length_of(values[p]);
             for (std::size_t i = 0; i < gradients[p].size(); ++i) {
                 const float size = std::abs(static_cast<float>(source[i]));
                 const double unit = static_cast<double>(std::nextafter(size, HUGE_VALF)) - static_cast<double>(size);
@@ -88,7 +88,7 @@ struct Training {
         if (const double own = global_norm(parameters); limit && own > 0)
             clip_by_global_norm(parameters, *limit * (norm > 0 ? own / norm : 1));
         optimizer->step(parameters, rate);
-        for (const auto& p : parameters) append(p.name + "/params", p.value, p.count);
+        for (const auto& p : parameters) append(p.name + "/params", p.value().data(), length_of(p.value()));
         for (const auto& slot : optimizer->state().slots) {  // "adamw.w.m" is stored as "w/m"
             const std::size_t after_name = optimizer->name().size() + 1, dot = slot.name.rfind('.');
             append(slot.name.substr(after_name, dot - after_name) + "/" + slot.name.substr(dot + 1), slot.data, slot.count);
@@ -129,8 +129,8 @@ void check(Case& golden, const Tolerance& tolerance) {
     const Index steps = golden.config().at("steps").get<Index>();
     for (const auto& p : ours.parameters) {
         gradients.push_back(golden.numbers<Real>(p.name + "/grads"));
-        require<DataError>(static_cast<Index>(gradients.back().size()) == steps * p.count, "'", p.name, "/grads' has ",
-                           gradients.back().size(), " numbers, expected ", steps, " steps of ", p.count);
+        require<DataError>(static_cast<Index>(gradients.back().size()) == steps * length_of(p.value()), "'", p.name, "/grads' has ",
+                           gradients.back().size(), " numbers, expected ", steps, " steps of ", p.value().size());
     }
     std::optional<double> limit;
     read_option(golden.config(), "clip_gradient", limit);
@@ -143,7 +143,7 @@ void check(Case& golden, const Tolerance& tolerance) {
     for (Index t = 0; t < steps; ++t) {
         double square = 0;
         for (std::size_t p = 0; p < gradients.size(); ++p)
-            for (Index i = t * ours.parameters[p].count; i < (t + 1) * ours.parameters[p].count; ++i)
+            for (Index i = t * length_of(ours.values[p]); i < (t + 1) * length_of(ours.values[p]); ++i)
                 square += static_cast<double>(gradients[p][static_cast<std::size_t>(i)]) *
                           static_cast<double>(gradients[p][static_cast<std::size_t>(i)]);
         norms[static_cast<std::size_t>(t)] = std::sqrt(square);

@@ -2,10 +2,10 @@
 /// row-averaged loss, and the gradient of every weight.
 ///
 /// Read first: model/transformer.hpp, model/long_llama.hpp.   Read next: golden/data_pipeline.cpp.
+#include "fot/model/long_llama_files.hpp"
 #include "fot/model/long_llama_training.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/clip.hpp"
-#include "fot/model/long_llama_files.hpp"
 #include "golden/golden.hpp"
 
 namespace fot::golden {
@@ -61,7 +61,8 @@ void check(Case& golden) {
         const std::string name = "grad." + file_names.at(each.name);
         double largest = 0;
         for (const double number : golden.numbers<double>(name)) largest = std::max(largest, std::abs(number));
-        golden.compare(name, each.gradient, each.count, largest * tolerance.at("f32_grads_relative_to_max").get<double>());
+        golden.compare(name, each.gradient().data(), length_of(each.gradient()),
+                       largest * tolerance.at("f32_grads_relative_to_max").get<double>());
     }
     const double norm = clip_by_global_norm(model.parameters(), 1e30);
     golden.compare("grad_global_norm", &norm, 1, 1e-4 * golden.numbers<double>("grad_global_norm")[0]);

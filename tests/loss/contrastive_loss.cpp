@@ -19,30 +19,23 @@ struct Inputs {
     }
 };
 
-/// The loss in index notation. `hardest` 0: all negatives.
-double plain_loss(const Inputs& in, const ContextTable& table, std::size_t hardest, double scale) {
+/// The loss in index notation.
+double plain_loss(const Inputs& in, const ContextTable& table) {
     const Index group = extent(in.q, 2) / extent(in.k, 2);
     double sum = 0;
     for (Index b = 0; b < extent(in.q, 0); ++b)
         for (Index t = 0; t < extent(in.q, 1); ++t)
             for (Index h = 0; h < extent(in.q, 2); ++h) {
-                const auto at = static_cast<std::size_t>(b);
+                const std::vector<Index>& list = element(table.contexts, b);
                 double positive = 0, all = 0;
-                std::vector<double> negatives;
-                for (std::size_t c = 0; c < table.contexts[at].size(); ++c)
+                for (Index c = 0; c < length_of(list); ++c)
                     for (Index s = 0; s < extent(in.k, 1); ++s) {
                         double score = 0;
                         for (Index d = 0; d < extent(in.q, 3); ++d)
-                            score += scale * in.q(b, t, h, d) * in.k(table.contexts[at][c], s, h / group, d);
-                        if (static_cast<Index>(c) < table.positives[at])
-                            positive += std::exp(score);
-                        else
-                            negatives.push_back(std::exp(score));
+                            score += in.q(b, t, h, d) * in.k(element(list, c), s, h / group, d);
+                        all += std::exp(score);
+                        if (c < element(table.positives, b)) positive += std::exp(score);
                     }
-                std::sort(negatives.rbegin(), negatives.rend());
-                if (hardest > 0 && hardest < negatives.size()) negatives.resize(hardest);
-                all = positive;
-                for (const double negative : negatives) all += negative;
                 sum -= std::log(positive / all);
             }
     return sum / static_cast<double>(extent(in.q, 0) * extent(in.q, 1) * extent(in.q, 2));
@@ -64,23 +57,17 @@ TEST_CASE("one positive among three contexts: hand numbers") {
     CHECK(loss.d_context_k(0, 0, 0, 0) == doctest::Approx(0.25 - 1));
     CHECK(loss.d_context_k(1, 0, 0, 0) == doctest::Approx(0.625));
     CHECK(loss.d_context_k(2, 0, 0, 0) == doctest::Approx(0.125));
-    CHECK(hard_contrastive_loss(in.q, in.k, table, 1).value == doctest::Approx(std::log(3.5)));
-    CHECK(hard_contrastive_loss(in.q, in.k, table, 1).d_context_k(2, 0, 0, 0) == 0);
 }
 
-TEST_CASE("the loss equals plain loops, with all negatives and with the hardest") {
+TEST_CASE("the loss equals plain loops") {
     const Inputs grouped({3, 4, 4, 3}, 4, 5, 2, 2), single({1, 1, 1, 2}, 2, 1, 1, 3), many({2, 3, 1, 4}, 6, 70, 1, 4);
     struct Case {
         const Inputs& in;
         ContextTable table;
     };
     for (const auto& [in, table] :
-         {Case{grouped, by_hand}, Case{single, previous_contexts(1, 1, 1, 2)}, Case{many, previous_contexts(2, 2, 3, 3)}}) {
-        CHECK(contrastive_loss(in.q, in.k, table, 0.7).value == doctest::Approx(plain_loss(in, table, 0, 0.7)));
-        for (const Index hardest : {1, 2, 5, 1000})
-            CHECK(hard_contrastive_loss(in.q, in.k, table, hardest, 0.7).value ==
-                  doctest::Approx(plain_loss(in, table, static_cast<std::size_t>(hardest), 0.7)));
-    }
+         {Case{grouped, by_hand}, Case{single, previous_contexts(1, 1, 1, 2)}, Case{many, previous_contexts(2, 2, 3, 3)}})
+        CHECK(contrastive_loss(in.q, in.k, table).value == doctest::Approx(plain_loss(in, table)).epsilon(1e-12));
 }
 
 TEST_CASE("the loss is the mean of -log r_d") {
@@ -121,41 +108,22 @@ TEST_CASE("crossbatch with values that name the document is InfoNCE") {
     CHECK(testing::largest_difference(k.gradient(), info_nce.d_context_k) < 1e-14);
 }
 
-TEST_CASE("as many hardest negatives as there are, or more, is the loss against all of them") {
-    const Inputs in({3, 4, 2, 3}, 4, 5, 1, 6);
-    const ContrastiveLoss<double> all = contrastive_loss(in.q, in.k, by_hand, 0.8);
-    for (const Index hardest : {15, 16, 1 << 30}) {
-        const ContrastiveLoss<double> hard = hard_contrastive_loss(in.q, in.k, by_hand, hardest, 0.8);
-        CHECK(hard.value == doctest::Approx(all.value));
-        CHECK(testing::largest_difference(hard.d_q, all.d_q) < 1e-14);
-        CHECK(testing::largest_difference(hard.d_context_k, all.d_context_k) < 1e-14);
-    }
-}
-
 TEST_CASE("fewer negatives make a smaller loss") {
     const Inputs in({3, 4, 2, 3}, 4, 5, 2, 7);
     double before = 0;
-    for (const Index hardest : {1, 2, 4, 8, 15}) {
-        const double value = hard_contrastive_loss(in.q, in.k, by_hand, hardest).value;
+    for (const Index negatives : {1, 2, 3}) {
+        const double value = contrastive_loss(in.q, in.k, previous_contexts(3, 1, negatives, 4)).value;
         CHECK(value > before);
         before = value;
     }
 }
 
 TEST_CASE("the gradients of the contrastive loss are those of finite differences") {
-    for (const Index hardest : {0, 2}) {
-        Inputs in({3, 2, 4, 2}, 4, 3, 2, 8);
-        const auto loss = [&] {
-            return hardest == 0 ? contrastive_loss(in.q, in.k, by_hand, 0.7)
-                                : hard_contrastive_loss(in.q, in.k, by_hand, hardest, 0.7);
-        };
-        const ContrastiveLoss<double> at = loss();
-        // A small step: at a larger one another key may become the hardest.
-        CHECK(testing::gradient_error(
-                  in.q, at.d_q, [&] { return loss().value; }, 1e-4) < 1e-6);
-        CHECK(testing::gradient_error(
-                  in.k, at.d_context_k, [&] { return loss().value; }, 1e-4) < 1e-6);
-    }
+    Inputs in({3, 2, 4, 2}, 4, 3, 2, 8);
+    const ContrastiveLoss<double> at = contrastive_loss(in.q, in.k, by_hand);
+    const auto loss = [&] { return contrastive_loss(in.q, in.k, by_hand).value; };
+    CHECK(testing::gradient_error(in.q, at.d_q, loss) < 1e-6);
+    CHECK(testing::gradient_error(in.k, at.d_context_k, loss) < 1e-6);
 }
 
 TEST_CASE("on the tape the loss is one number, its gradient scaled and added") {
@@ -164,12 +132,10 @@ TEST_CASE("on the tape the loss is one number, its gradient scaled and added") {
                         k = testing::normal_variable<4>({4, 2, 1, 2}, random);
     Tape tape;
     CHECK(contrastive_loss(tape, q, k, by_hand).value()(0) == contrastive_loss(q.value(), k.value(), by_hand).value);
-    CHECK(contrastive_loss(tape, q, k, by_hand, 2).value()(0) == hard_contrastive_loss(q.value(), k.value(), by_hand, 2).value);
-    CHECK(testing::tape_gradient_error([&](Tape& on) { return contrastive_loss(on, q, k, by_hand, 0, 0.6); }, q, k) < 1e-6);
-    CHECK(contrastive_loss(tape, q, k, by_hand, 0, 1.0, 0.3).value()(0) ==
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return contrastive_loss(on, q, k, by_hand); }, q, k) < 1e-6);
+    CHECK(contrastive_loss(tape, q, k, by_hand, 0.3).value()(0) ==
           doctest::Approx(0.3 * contrastive_loss(tape, q, k, by_hand).value()(0)));
-    CHECK(testing::tape_gradient_error([&](Tape& on) { return contrastive_loss(on, q, k, by_hand, 0, 0.6, 0.3); }, q, k) < 1e-6);
-    CHECK(testing::tape_gradient_error([&](Tape& on) { return contrastive_loss(on, q, k, by_hand, 2, 0.6, 0.3); }, q, k) < 1e-6);
+    CHECK(testing::tape_gradient_error([&](Tape& on) { return contrastive_loss(on, q, k, by_hand, 0.3); }, q, k) < 1e-6);
     const Variable<double, 4> constant(k.value());
     CHECK(testing::tape_gradient_error([&](Tape& on) { return contrastive_loss(on, q, constant, by_hand); }, q) < 1e-6);
     CHECK_FALSE(constant.has_gradient());
@@ -181,18 +147,12 @@ TEST_CASE("value and gradients are bitwise the same for one thread and for two")
                            k = normal_tensor<float, 4>({4, 20, 2, 8}, 1, random);
     const ContextTable table = previous_contexts(4, 1, 3);
     const testing::WithThreads scope(1);
-    for (const Index hardest : {0, 7}) {
-        const auto run = [&, hardest] {
-            return hardest == 0 ? contrastive_loss(q, k, table) : hard_contrastive_loss(q, k, table, hardest);
-        };
-        set_threads(1);
-        const ContrastiveLoss<float> one = run();
-        set_threads(2);
-        const ContrastiveLoss<float> two = run();
-        CHECK(one.value == two.value);
-        CHECK(one.d_q.storage() == two.d_q.storage());
-        CHECK(one.d_context_k.storage() == two.d_context_k.storage());
-    }
+    const ContrastiveLoss<float> one = contrastive_loss(q, k, table);
+    set_threads(2);
+    const ContrastiveLoss<float> two = contrastive_loss(q, k, table);
+    CHECK(one.value == two.value);
+    CHECK(one.d_q.storage() == two.d_q.storage());
+    CHECK(one.d_context_k.storage() == two.d_context_k.storage());
 }
 
 TEST_CASE("a table without positives or without negatives gives no contrast and is refused") {
@@ -201,11 +161,6 @@ TEST_CASE("a table without positives or without negatives gives no contrast and 
                          "contrastive_loss: entry 0 has 1 positives among 1 contexts, expected some of each kind", ConfigError);
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, in.k, {2, {{0, 1}, {1, 0}}, {1, 0}}),
                          "contrastive_loss: entry 1 has 0 positives among 2 contexts, expected some of each kind", ConfigError);
-    CHECK_THROWS_WITH_AS(hard_contrastive_loss(in.q, in.k, previous_contexts(2, 0, 1), 1),
-                         "hard_contrastive_loss: entry 0 has 0 positives among 1 contexts, expected some of each kind",
-                         ConfigError);
-    CHECK_THROWS_WITH_AS(hard_contrastive_loss(in.q, in.k, previous_contexts(2, 1, 1), 0),
-                         "hard_contrastive_loss: 0 hardest negatives, expected at least 1", ConfigError);
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, in.k, previous_contexts(3, 1, 1)),
                          "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry",
                          ConfigError);
@@ -214,11 +169,9 @@ TEST_CASE("a table without positives or without negatives gives no contrast and 
     const Tensor<double, 4> no_keys = zeros<double, 4>({2, 0, 1, 2});
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, no_keys, previous_contexts(2, 1, 1)), "contrastive_loss: contexts without keys",
                          ShapeError);
-    CHECK_THROWS_WITH_AS(hard_contrastive_loss(in.q, no_keys, previous_contexts(2, 1, 1), 1),
-                         "hard_contrastive_loss: contexts without keys", ShapeError);
     Tape tape;
     const Variable<double, 4> q(in.q), k(in.k);
-    CHECK_THROWS_WITH_AS(contrastive_loss(tape, q, k, previous_contexts(2, 1, 1), 0, 1.0, std::nan("")),
+    CHECK_THROWS_WITH_AS(contrastive_loss(tape, q, k, previous_contexts(2, 1, 1), std::nan("")),
                          "contrastive_loss: weight nan, expected a finite number", ConfigError);
 }
 
@@ -226,6 +179,4 @@ TEST_CASE("a score that is not a number is no contrast") {
     Inputs in({2, 1, 1, 2}, 2, 1, 1, 11);
     in.q(1, 0, 0, 0) = std::nan("");
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, in.k, previous_contexts(2, 1, 1)), "log_sum_exp: score 0 is nan", NumericError);
-    CHECK_THROWS_WITH_AS(hard_contrastive_loss(in.q, in.k, previous_contexts(2, 1, 1), 1), "log_sum_exp: score 0 is nan",
-                         NumericError);
 }

@@ -43,8 +43,10 @@ TEST_CASE("an inspected window finds what a search with its queries finds, and t
         REQUIRE(inspected.size() == 5);
 
         Tape tape(Tape::inference);
-        const Variable<double, 3> h = model.layer(1).normalized(tape, model.layer(0).local(tape, model.embed(tape, window)));
-        const Variable<double, 4> q = model.layer(1).queries(tape, h), k = model.layer(1).keys(tape, h);
+        const NoSource<double> none;
+        const LayerView<double> view =
+            model.layer(1).view(tape, model.layer(0).forward(tape, model.embed(tape, window), none), none);
+        const Variable<double, 4> q = view.q, k = view.k;
         const auto found = state.memory(1, 0).search(reshaped<3>(q.value(), {5, 2, 4}), 16);
         for (Index t = 0; t < 5; ++t)
             for (Index head = 0; head < 2; ++head) {
@@ -78,7 +80,7 @@ TEST_CASE("an inspected window finds what a search with its queries finds, and t
 
 TEST_CASE("a gated layer weighs the memory by its gate") {
     Transformer<double> model = small_model(Integration::gated);
-    for (double& bias : model.layer(1).gate_bias.value().storage()) bias = 0.7;
+    for (double& bias : dynamic_cast<HeadGate<double>&>(*model.layer(1).joining).bias.value().storage()) bias = 0.7;
     MemoryState<double> state(model.config(), 1);
     read_window(model, tokens_of(2, 9), state);
     for (const auto& heads : inspect_window(model, 1, tokens_of(3, 4), state))

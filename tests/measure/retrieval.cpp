@@ -20,14 +20,6 @@ TEST_CASE("the kNN score is the share of one key among the retrieved ones") {
     CHECK(shares(2, 0) == 0);  // nothing retrieved
 }
 
-TEST_CASE("the kNN score of a given key is zero if it was not retrieved") {
-    const Tensor<float, 2> scores{{0, 0, 0, 0}, {0, 0, 0, 0}};
-    const Tensor<std::int32_t, 2> positions{{9, 5, 2, 7}, {9, 5, 2, 7}};
-    const std::vector<double> shares = knn_scores_of(scores, positions, {2, 3});
-    CHECK(shares[0] == doctest::Approx(0.25));
-    CHECK(shares[1] == 0);
-}
-
 TEST_CASE("the Focus score agrees with the definition in plain loops, at the ends of the memory too") {
     Random random(1);
     const Index N = 5, D = 3, M = 80;
@@ -59,16 +51,6 @@ TEST_CASE("a key as good as its neighbours has a Focus score of 1/65, a memory o
     CHECK(focus_scores(absent)[0] == 0);
 }
 
-TEST_CASE("the rank of a record is the place of its first retrieved entry") {
-    const Tensor<std::int64_t, 2> positions{{40, 12, 11}, {10, 3, 13}, {12, 10, 11}};
-    const std::vector<Index> ranks = record_ranks(positions, {{10, 13}, {11, 13}, {10, 11}});
-    CHECK(ranks == std::vector<Index>{1, 3, 1});
-    CHECK(recall_at(ranks, 3).value() == doctest::Approx(2.0 / 3));
-    CHECK(recall_at(ranks, 1).value() == 0);
-    CHECK(recall_at(ranks, 2).successes == 2);
-    CHECK(recall_at(ranks, 0).value() == 0);
-}
-
 TEST_CASE("the kept mass is the sum of the k largest softmax weights over the whole memory") {
     Random random(2);
     const Index N = 3, M = 50;
@@ -98,16 +80,11 @@ TEST_CASE("no queries give no numbers") {
     CHECK(extent(knn_scores(zeros<float, 2>({0, 4})), 0) == 0);
     CHECK(focus_scores(zeros<float, 2>({0, 65})).empty());
     CHECK(kept_mass(zeros<float, 2>({0, 4}), zeros<float, 1>({0})).empty());
-    CHECK(recall_at({}, 3).trials == 0);
 }
 
 TEST_CASE("wrong inputs of the retrieval measures are named") {
     const Tensor<float, 2> scores = zeros<float, 2>({2, 3});
-    const Tensor<std::int32_t, 2> positions = zeros<std::int32_t, 2>({2, 3});
     CHECK_THROWS_WITH_AS(knn_scores(full<float, 2>({1, 2}, NAN)), doctest::Contains("log_sum_exp: score 0 is "), NumericError);
-    CHECK_THROWS_WITH_AS(knn_scores_of(scores, zeros<std::int32_t, 2>({2, 4}), {0, 0}),
-                         doctest::Contains("knn_scores_of: positions has shape (2, 4), expected (2, 3)"), ShapeError);
-    CHECK_THROWS_WITH_AS(knn_scores_of(scores, positions, {0}), "knn_scores_of: 1 wanted keys for 2 queries", ShapeError);
     CHECK_THROWS_WITH_AS(neighbour_scores(scores, zeros<float, 2>({9, 4}), {0, 0}),
                          doctest::Contains("neighbour_scores: keys has shape (9, 4), expected (-1, 3)"), ShapeError);
     CHECK_THROWS_WITH_AS(neighbour_scores(scores, scores, {0}), "neighbour_scores: 1 centres for 2 queries", ShapeError);
@@ -117,9 +94,6 @@ TEST_CASE("wrong inputs of the retrieval measures are named") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(focus_scores(scores), doctest::Contains("focus_scores: scores has shape (2, 3), expected (-1, 65)"),
                          ShapeError);
-    CHECK_THROWS_WITH_AS(record_ranks(positions, {{0, 1}}), "record_ranks: 1 records for 2 queries", ShapeError);
-    CHECK_THROWS_WITH_AS(record_ranks(positions, {{0, 1}, {4, 4}}), "record_ranks: record 1 from 4 to 4 is empty", DataError);
-    CHECK_THROWS_WITH_AS(recall_at({0}, -1), "recall_at: k -1 is negative", ConfigError);
     CHECK_THROWS_WITH_AS(kept_mass(scores, zeros<float, 1>({3})),
                          doctest::Contains("kept_mass: log_sum_exp_all has shape (3), expected (2)"), ShapeError);
     CHECK_THROWS_WITH_AS(kept_mass(scores, full<float, 1>({2}, 9.0f), 4), "kept_mass: k 4 of 3 retrieved keys", ConfigError);

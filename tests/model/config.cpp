@@ -43,6 +43,23 @@ TEST_CASE("the last memory layer is the highest one, -1 in a standard transforme
     CHECK_NOTHROW(with([](auto& config) { config.memory_layers = {}; }).check());
 }
 
+TEST_CASE("memory layers below 0 count from the last, which is the memory layer if nothing is said") {
+    TransformerConfig config;
+    CHECK(config.memory_layers == std::vector<Index>{-1});
+    CHECK(config.is_memory_layer(2));
+    CHECK_FALSE(config.is_memory_layer(1));
+    CHECK(config.last_memory_layer() == 2);
+    config.layers = 5;
+    CHECK(config.last_memory_layer() == 4);
+    config.memory_layers = {-2, 1};
+    CHECK_NOTHROW(config.check());
+    CHECK(config.is_memory_layer(3));
+    CHECK(config.is_memory_layer(1));
+    CHECK_FALSE(config.is_memory_layer(4));
+    CHECK(config.resolved().memory_layers == std::vector<Index>{3, 1});
+    CHECK(config.resolved() == config.resolved().resolved());
+}
+
 TEST_CASE("configurations that do not fit together are refused") {
     CHECK_THROWS_WITH_AS(with([](auto& config) { config.layers = 0; }).check(),
                          "TransformerConfig: vocabulary 256, width 128, layers 0, feed_forward 512: each must be at least 1",
@@ -62,12 +79,16 @@ TEST_CASE("configurations that do not fit together are refused") {
                              config.memory_layers = {1, 3};
                          }).check(),
                          "TransformerConfig: memory layer 3 of 3 layers", ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& config) { config.memory_layers = {-1}; }).check(),
-                         "TransformerConfig: memory layer -1 of 3 layers", ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& config) { config.memory_layers = {-4}; }).check(),
+                         "TransformerConfig: memory layer -4 of 3 layers", ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& config) {
                              config.memory_layers = {1, 1};
                          }).check(),
                          "TransformerConfig: memory layer 1 is listed twice", ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& config) {
+                             config.memory_layers = {2, -1};
+                         }).check(),
+                         "TransformerConfig: memory layer 2 is listed twice", ConfigError);
     const auto positive = doctest::Contains("expected finite numbers above 0, the last below 1");
     const double infinity = std::numeric_limits<double>::infinity();
     CHECK_THROWS_WITH_AS(with([&](auto& config) { config.rotary_base = infinity; }).check(), positive, ConfigError);

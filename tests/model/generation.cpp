@@ -16,7 +16,7 @@ Transformer<float> small_model() {
 }  // namespace
 
 TEST_CASE("greedy generation is the likeliest token again and again") {
-    Transformer<float> model = small_model();
+    const Transformer<float> model = small_model();
     MemoryState<float> state(model.config(), 1);
     Random random(5);
     const std::vector<std::int32_t> prompt{1, 2, 3};
@@ -38,7 +38,7 @@ TEST_CASE("greedy generation is the likeliest token again and again") {
 }
 
 TEST_CASE("full windows go to memory, and the same seed writes the same text") {
-    Transformer<float> model = small_model();
+    const Transformer<float> model = small_model();
     const auto run = [&](std::uint64_t seed) {
         MemoryState<float> state(model.config(), 1);
         Random random(seed);
@@ -51,15 +51,15 @@ TEST_CASE("full windows go to memory, and the same seed writes the same text") {
 }
 
 TEST_CASE("generation names what is wrong") {
-    Transformer<float> model = small_model();
+    const Transformer<float> model = small_model();
     MemoryState<float> state(model.config(), 1), two(model.config(), 2);
     Random random(8);
     CHECK_THROWS_WITH_AS(generate(model, {}, 1, 4, state, {}, random),
                          "generate: the prompt is empty, expected at least one token to go on from", DataError);
     CHECK_THROWS_WITH_AS(generate(model, {1}, 1, 0, state, {}, random),
-                         "generate: windows of 0 tokens and 1 new ones make no sense", ConfigError);
+                         "generate: windows of 0 tokens and 1 new ones, expected at least 1 and 0", ConfigError);
     CHECK_THROWS_WITH_AS(generate(model, {1}, -1, 4, state, {}, random),
-                         "generate: windows of 4 tokens and -1 new ones make no sense", ConfigError);
+                         "generate: windows of 4 tokens and -1 new ones, expected at least 1 and 0", ConfigError);
     CHECK_THROWS_WITH_AS(generate(model, {1}, 1, 4, two, {}, random), "generate: the memory state has 2 batch entries, expected 1",
                          ShapeError);
 }

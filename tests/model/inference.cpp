@@ -191,10 +191,10 @@ TEST_CASE("inference names what is wrong") {
     CHECK_THROWS_WITH_AS(read_window(model, random_tokens(2, 3, 11, 21), state),
                          "window_with_memory: 2 batch entries, the memory state has 1", ShapeError);
     CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 11, 21), state, {.top_k = -1}),
-                         "window_with_memory: top_k -1 is negative", ConfigError);
+                         "memory_attention: top_k -1, expected 0 or more", ConfigError);
     Tape training;
     CHECK_THROWS_WITH_AS(window_with_memory(training, model, random_tokens(1, 3, 11, 21), state, {.top_k = 0}),
-                         "window_with_memory: top_k 0 in training, expected 1 or more", ConfigError);
+                         "memory_attention: top_k 0 in training, expected 1 or more", ConfigError);
     CHECK_THROWS_WITH_AS(read_document(model, random_tokens(1, 3, 11, 21), 0, state),
                          "read_document: a window of 0 tokens, expected 1 or more", ConfigError);
     TransformerConfig shallow = model.config();
@@ -202,7 +202,8 @@ TEST_CASE("inference names what is wrong") {
     shallow.memory_layers = {0};
     MemoryState<double> of_another(shallow, 1);
     CHECK_THROWS_WITH_AS(read_window(model, random_tokens(1, 3, 11, 21), of_another),
-                         "window_with_memory: the memory state is of a model with other layers", ShapeError);
+                         "window_with_memory: the memory state is of a model with other memory layers, or other heads in them",
+                         ShapeError);
     shallow.memory_heads = 0;
     CHECK_THROWS_AS(MemoryState<double>(shallow, 1), ConfigError);
     CHECK_THROWS_WITH_AS(MemoryState<double>(model.config(), 0), "MemoryState: 0 batch entries, expected 1 or more", ConfigError);

@@ -40,9 +40,19 @@ Transformer<Real> model_of(const TransformerConfig& config, std::uint64_t seed =
 
 /// Logits of the crossbatch pass, nothing recorded.
 template <class Real>
-Tensor<Real, 3> logits(Transformer<Real>& model, const CrossbatchInput& input) {
+Tensor<Real, 3> logits(const Transformer<Real>& model, const CrossbatchInput& input) {
     Tape tape(Tape::inference);
     return model.crossbatch(tape, input).value();
+}
+
+/// The gate of a layer of a gated model.
+HeadGate<double>& gate_of(Transformer<double>& model, Index layer) {
+    return dynamic_cast<HeadGate<double>&>(*model.layer(layer).joining);
+}
+
+/// The contexts of a crossbatch input as a source.
+Contexts<double> contexts_of(Tape& tape, const Transformer<double>& model, const CrossbatchInput& input) {
+    return {model.keys_and_values(tape, input.previous), input.table};
 }
 
 /// All gradients of the model for the loss sum of weight * logits.
@@ -55,7 +65,7 @@ std::vector<Real> gradients(Transformer<Real>& model, const CrossbatchInput& inp
     Random random(5);
     testing::replay(tape, y, normal_tensor<Real, 3>(shape_of(y.value()), 1, random));
     std::vector<Real> all;
-    for (const auto& p : parameters) all.insert(all.end(), p.gradient, p.gradient + p.count);
+    for (const auto& p : parameters) all.insert(all.end(), p.gradient().begin(), p.gradient().end());
     return all;
 }
 
@@ -71,7 +81,7 @@ TEST_CASE("parameters have names of their own, the roles that optimisers expect,
         CHECK(names.insert(p.name).second);
         Index count = 1;
         for (const Index size : p.shape) count *= size;
-        CHECK(count == p.count);
+        CHECK(count == length_of(p.value()));
     }
     CHECK(parameters.front().name == "embedding");
     CHECK(parameters.front().role == Role::embedding);
@@ -200,9 +210,9 @@ TEST_CASE("the gate decides between memory and local context") {
     const Tokens current = random_tokens(2, 4, 7, 1), previous = random_tokens(2, 4, 7, 2), other = random_tokens(2, 4, 7, 3);
     const ContextTable table = previous_contexts(2, 1, 1);
     const auto set_bias = [&](double value) {
-        for (double& number : model.layer(1).gate_bias.value().storage()) number = value;
+        for (double& number : gate_of(model, 1).bias.value().storage()) number = value;
     };
-    CHECK(model.layer(1).gate_bias.value().storage()[0] == 0);  // half memory, half local at the start
+    CHECK(gate_of(model, 1).bias.value().storage()[0] == 0);  // half memory, half local at the start
     CHECK(testing::largest_difference(logits(model, {previous, current, table}), logits(model, {other, current, table})) > 1e-6);
     set_bias(-1e4);  // local only
     Tape tape(Tape::inference);
@@ -211,29 +221,34 @@ TEST_CASE("the gate decides between memory and local context") {
     CHECK(testing::largest_difference(logits(model, {previous, current, table}), logits(model, {other, current, table})) > 1e-6);
 }
 
-TEST_CASE("merged attention of the memory layer is what its view says") {
-    Transformer<double> model = model_of<double>(tiny());
-    const Tokens current = random_tokens(2, 4, 7, 1), previous = random_tokens(2, 3, 7, 2);
-    const ContextTable table = previous_contexts(2, 1, 1);
+TEST_CASE("an observed source tells what the memory layer asked, and changes nothing") {
+    const Transformer<double> model = model_of<double>(tiny());
+    const CrossbatchInput input{random_tokens(2, 3, 7, 2), random_tokens(2, 4, 7, 1), previous_contexts(2, 1, 1)};
     Tape tape(Tape::inference);
-    std::vector<MemoryLayerView<double>> views;
-    model.crossbatch(tape, {previous, current, table}, &views);
+    std::vector<LayerView<double>> views;
+    const Contexts<double> contexts = contexts_of(tape, model, input);
+    const Tensor<double, 3> observed = model.forward(tape, input.current, ObservedSource<double>(contexts, views)).value();
+    CHECK(observed.storage() == logits(model, input).storage());
     REQUIRE(views.size() == 1);
+    const Tensor<double, 4>& context_k = contexts.of_layer(1).k.value();
     CHECK(views[0].layer == 1);
     CHECK(shape_of(views[0].q.value()) == Shape<4>{2, 4, 2, 4});
     CHECK(shape_of(views[0].k.value()) == Shape<4>{2, 4, 2, 4});
-    CHECK(shape_of(views[0].context_k.value()) == Shape<4>{2, 3, 2, 4});
+    CHECK(shape_of(context_k) == Shape<4>{2, 3, 2, 4});
     double q_square = 0, k_square = 0;
     for (Index d = 0; d < 4; ++d) {
         q_square += views[0].q.value()(1, 2, 1, d) * views[0].q.value()(1, 2, 1, d);
-        k_square += views[0].context_k.value()(1, 2, 1, d) * views[0].context_k.value()(1, 2, 1, d);
+        k_square += context_k(1, 2, 1, d) * context_k(1, 2, 1, d);
     }
     CHECK(q_square == doctest::Approx(4).epsilon(0.05));  // 1 / temperature is 2
     CHECK(k_square == doctest::Approx(1).epsilon(0.05));
-    std::vector<MemoryLayerView<double>> local_views;
-    model.crossbatch(tape, {no_tokens, current, no_contexts(2)}, &local_views);
+    // With a source that has nothing the memory layer still asks, and what it asks is the same.
+    std::vector<LayerView<double>> local_views;
+    const NoSource<double> none;
+    model.forward(tape, input.current, ObservedSource<double>(none, local_views));
     REQUIRE(local_views.size() == 1);
-    CHECK_FALSE(static_cast<bool>(local_views[0].context_k));
+    CHECK(local_views[0].q.value().storage() == views[0].q.value().storage());
+    CHECK(local_views[0].k.value().storage() == views[0].k.value().storage());
 }
 
 TEST_CASE("the gradient of every parameter is that of finite differences: merged, gated, grouped, with two memory layers") {
@@ -303,9 +318,10 @@ TEST_CASE("a contrastive loss on the view of a memory layer has the gradient of 
     const Tokens current = random_tokens(2, 3, 7, 1), previous = random_tokens(2, 2, 7, 2);
     const ContextTable table = previous_contexts(2, 1, 1);
     parameter_gradient_error(model.parameters(), [&](Tape& on) {
-        std::vector<MemoryLayerView<double>> views;
-        model.crossbatch(on, {previous, current, table}, &views);
-        return contrastive_loss(on, views[0].q, views[0].context_k, table);
+        std::vector<LayerView<double>> views;
+        const Contexts<double> contexts = contexts_of(on, model, {previous, current, table});
+        model.forward(on, current, ObservedSource<double>(contexts, views));
+        return contrastive_loss(on, views[0].q, contexts.of_layer(1).k, table);
     });
 }
 
@@ -357,9 +373,9 @@ TEST_CASE("logits and gradients do not depend on the number of threads beyond ro
     for (std::size_t i = 0; i < d_one.size(); ++i) REQUIRE(d_one[i] == doctest::Approx(d_two[i]).epsilon(1e-10));
 }
 
-TEST_CASE("a longer context than before makes the table of positions grow") {
-    Transformer<double> model = model_of<double>(tiny());
-    const Tokens longer = random_tokens(1, 30, 7, 1);
+TEST_CASE("a context longer than the positions that are ready is read like a shorter one") {
+    const Transformer<double> model = model_of<double>(tiny());
+    const Tokens longer = random_tokens(1, 1030, 7, 1);
     Tokens shorter = empty<std::int32_t, 2>({1, 3});
     std::copy_n(longer.data(), 3, shorter.data());
     Tape tape(Tape::inference);
@@ -371,7 +387,7 @@ TEST_CASE("inputs that do not fit are refused") {
     Transformer<float> model = model_of<float>(tiny());
     const Tokens current = random_tokens(2, 3, 7, 1), previous = random_tokens(2, 3, 7, 2);
     CHECK_THROWS_WITH_AS(logits(model, {previous, current, previous_contexts(2, 1, 1, 3)}),
-                         "Transformer::crossbatch: the table is made for 3 previous contexts, got 2", ConfigError);
+                         "crossbatch: the table is made for 3 previous contexts, got 2", ConfigError);
     CHECK_THROWS_WITH_AS(logits(model, {previous, current, {2, {{0}}, {1}}}),
                          "context table: has 1 lists and 1 counts of positives, expected 2 of each, one per batch entry",
                          ConfigError);
@@ -381,7 +397,7 @@ TEST_CASE("inputs that do not fit are refused") {
                          doctest::Contains("packed contexts are current ones, but previous ones are given"), ConfigError);
     CHECK_THROWS_WITH_AS(
         logits(model, {.previous = no_tokens, .current = current, .table = packed_contexts(3, 1, 1, false), .packed = true}),
-        "Transformer::crossbatch: the table is made for 3 entries, got 2", ConfigError);
+        "crossbatch: the table is made for 3 entries, got 2", ConfigError);
     Tokens outside = current;
     outside(1, 2) = 7;
     CHECK_THROWS_AS(logits(model, {previous, outside, previous_contexts(2, 1, 1)}), DataError);

@@ -56,4 +56,8 @@ TEST_CASE("a token outside the vocabulary is refused with its place") {
                          "embedding: token 3 at position (1, 1) is outside the vocabulary of 3", DataError);
     CHECK_THROWS_WITH_AS(embedding(Tokens{{-1}}, table), "embedding: token -1 at position (0, 0) is outside the vocabulary of 3",
                          DataError);
+    Tensor<float, 2> d_table = table;  // and so its gradient is not written beside the table
+    for (const std::int32_t token : {-1, 3})
+        CHECK_THROWS_AS(embedding_vjp(full<float, 3>({1, 1, 2}, 1.f), Tokens{{token}}, d_table), DataError);
+    CHECK(d_table == table);
 }

@@ -74,6 +74,15 @@ TEST_CASE("a constant input of a linear map gets no gradient") {
     CHECK(weight.has_gradient());
 }
 
+TEST_CASE("a null pointer stands for a gradient that nobody needs") {
+    const Tensor<float, 2> x{{1, 2}}, weight{{3, 4}, {5, 6}, {7, 8}}, d_y{{1, 0, -1}};
+    Tensor<float, 2> d_x = zeros_like(x), d_weight = zeros_like(weight);
+    linear_vjp(d_y, x, weight, &d_x, nullptr);
+    linear_vjp(d_y, x, weight, nullptr, &d_weight);
+    CHECK(d_x == Tensor<float, 2>{{-4, -4}});
+    CHECK(d_weight == Tensor<float, 2>{{1, 2}, {0, 0}, {-1, -2}});
+}
+
 TEST_CASE("no rows in, no rows out") {
     const Tensor<double, 3> x = zeros<double, 3>({0, 4, 3});
     const Tensor<double, 2> weight = zeros<double, 2>({2, 3});

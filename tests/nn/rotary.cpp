@@ -118,21 +118,31 @@ TEST_CASE("the gradient of the turn is that of finite differences") {
     }
 }
 
-TEST_CASE("a table that grew turns as before, and a recorded step keeps the table it was made with") {
+TEST_CASE("a larger table rotates as the smaller one, and a recorded step keeps the table it was made with") {
     Random random(7);
     RotaryTable<double> table(10000, 4, 3);
     Variable<double, 4> x = normal_variable<4>({1, 2, 1, 4}, random);
     const std::vector<Index> positions{1, 2};
     Tape tape;
     const Variable<double, 4> y = rotate(tape, x, positions, table);
-    table.grow(2);
+    const RotaryTable<double> same = table.covering(2), larger = table.covering(5);
+    CHECK(&same.cosine() == &table.cosine());  // shared, not copied
+    CHECK(same.positions() == 3);
+    CHECK(larger.positions() == 6);
     CHECK(table.positions() == 3);
-    table.grow(4);
-    CHECK(table.positions() == 6);
-    CHECK(rotate(x.value(), positions, table).storage() == y.value().storage());
+    CHECK(rotate(x.value(), positions, larger).storage() == y.value().storage());
     table = RotaryTable<double>(10, 4, 0);
     testing::replay(tape, y, y.value());
     CHECK(testing::largest_difference(x.gradient(), x.value()) < 1e-14);
+}
+
+TEST_CASE("a table that covers a list of positions covers the highest of them") {
+    const RotaryTable<double> table(10000, 4, 3);
+    CHECK(table.covering({1, 7, 2}).positions() == 8);
+    CHECK(table.covering({1, 2, 0}).positions() == 3);
+    CHECK(table.covering(std::vector<Index>{}).positions() == 3);
+    CHECK(RotaryTable<double>(10000, 4).positions() == 1024);
+    CHECK(RotaryTable<double>(10000, 4, 0).positions() == 0);
 }
 
 TEST_CASE("angles are exact far out, also in float") {
@@ -147,14 +157,16 @@ TEST_CASE("angles are exact far out, also in float") {
 }
 
 TEST_CASE("rotary positions refuse odd widths and positions that are not in the table") {
-    CHECK_THROWS_WITH_AS(RotaryTable<float>(10000, 5, 1), "RotaryTable: head width 5 is not an even number of at least 2",
+    CHECK_THROWS_WITH_AS(RotaryTable<float>(10000, 5, 1), "RotaryTable: head width 5, expected an even number above 0",
                          ConfigError);
     CHECK_THROWS_WITH_AS(RotaryTable<float>(0, 4, 1), "RotaryTable: base is 0, expected a finite number above 0", ConfigError);
     CHECK_THROWS_WITH_AS(RotaryTable<float>(10000, 4, -1), "RotaryTable: -1 positions, expected 0 ... 4194304", ConfigError);
     CHECK_THROWS_AS(RotaryTable<float>(std::numeric_limits<double>::infinity(), 4, 1), ConfigError);
-    RotaryTable<float> small(10000, 4, 1);
-    CHECK_THROWS_WITH_AS(small.grow(Index(1) << 40), "RotaryTable: 1099511627776 positions, expected 0 ... 4194304", ConfigError);
-    CHECK(small.positions() == 1);
+    const RotaryTable<float> small(10000, 4, 1);
+    CHECK_THROWS_WITH_AS(small.covering((Index(1) << 40) - 1), "RotaryTable: 1099511627776 positions, expected 0 ... 4194304",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(small.covering({0, Index(1) << 22}), "RotaryTable: 4194305 positions, expected 0 ... 4194304",
+                         ConfigError);
     Tensor<float, 4> d_y = zeros<float, 4>({1, 1, 1, 4}), too_small = zeros<float, 4>({1, 1, 1, 2});
     CHECK_THROWS_WITH_AS(rotate_vjp(d_y, std::vector<Index>{0}, small, RotaryLayout::half_split, too_small),
                          "rotate vjp: d_x has shape (1, 1, 1, 2), expected (1, 1, 1, 4)", ShapeError);

@@ -1,10 +1,13 @@
-/// Attention in index notation, in double, and random inputs for it: what the tests of attention compare with.
+/// Random inputs for attention, and the library's definition of it with options: what the tests of attention compare with.
 #pragma once
 
-#include <vector>
+#include <algorithm>
+#include <limits>
+#include <utility>
 
 #include "fot/attention/crossbatch_attention.hpp"
 #include "fot/core/random.hpp"
+#include "fot/reference/crossbatch.hpp"
 #include "support/gradient_check.hpp"
 
 namespace fot::testing {
@@ -27,49 +30,100 @@ struct AttentionInputs {
         context_v = normal_tensor<Real, 4>({s.sources, s.rows, s.key_heads, s.value_width}, 1, random);
     }
 
-    AttentionResult<Real> attend(const ContextTable& table, const AttentionOptions<Real>& options = {}) const {
-        return crossbatch_attention(q, k, v, context_k, context_v, table, options);
+    /// What local attention takes.
+    AttentionInput<Real> local() const { return {q, k, v}; }
+    /// What attention to contexts takes.
+    AttentionInput<Real> contexts() const { return {q, context_k, context_v}; }
+
+    /// Crossbatch attention by its kernels, with the options that its local part has.
+    AttentionResult<Real> attend(const ContextTable& table, const LocalOptions<Real>& options = {}) const {
+        const AttentionResult<Real> further = context_attention(contexts(), table), near = causal_attention(local(), options);
+        return merge<Real>(further, near);
     }
 };
 
-/// Softmax over all that query (b,t,h) sees, written out: scores, then weights, then the weighted values.
+/// The same numbers in double.
+template <class Real, std::size_t N>
+Tensor<double, N> in_double(const Tensor<Real, N>& x) {
+    Tensor<double, N> wide = empty<double, N>(shape_of(x));
+    std::copy_n(x.data(), x.size(), wide.data());
+    return wide;
+}
+
+/// x (A,N,H,D) with U numbers more a head, (A,N,H,D+U): `further(a, n, u)` is the u-th of them.
+template <class Further>
+Tensor<double, 4> widened(const Tensor<double, 4>& x, Index more, Further&& further) {
+    const Index width = extent(x, 3);
+    Tensor<double, 4> wide = empty<double, 4>({extent(x, 0), extent(x, 1), extent(x, 2), width + more});
+    for (Index a = 0; a < extent(x, 0); ++a)
+        for (Index n = 0; n < extent(x, 1); ++n)
+            for (Index h = 0; h < extent(x, 2); ++h) {
+                std::copy_n(row(x, a, n, h), width, row(wide, a, n, h));
+                for (Index u = 0; u < more; ++u) wide(a, n, h, width + u) = further(a, n, u);
+            }
+    return wide;
+}
+
+/// The first D numbers of each head of x (A,N,H,D+U).
+inline Tensor<double, 4> narrowed(const Tensor<double, 4>& x, Index width) {
+    Tensor<double, 4> narrow = empty<double, 4>({extent(x, 0), extent(x, 1), extent(x, 2), width});
+    for (Index a = 0; a < extent(x, 0); ++a)
+        for (Index n = 0; n < extent(x, 1); ++n)
+            for (Index h = 0; h < extent(x, 2); ++h) std::copy_n(row(x, a, n, h), width, row(narrow, a, n, h));
+    return narrow;
+}
+
+inline constexpr double hidden = -1e300;  ///< in place of -infinity, which would be NaN when multiplied by a zero
+
+/// Inputs for reference::crossbatch_attention in double, with the option that it does not have: a bias of local scores becomes
+/// further numbers of the queries, (B,T,U), where local key u has a one at the u-th and contexts have zeros.
+template <class Real>
+reference::CrossbatchInput<double> oracle_input(const AttentionInputs<Real>& in, const ContextTable& table,
+                                                const LocalOptions<Real>& options) {
+    reference::CrossbatchInput<double> seen{in_double(in.q),         in_double(in.k),         in_double(in.v),
+                                            in_double(in.context_k), in_double(in.context_v), table.contexts,
+                                            options.query_positions};
+    if (options.bias.size()) {
+        const Index keys = extent(in.k, 1);
+        const Tensor<double, 3> bias = in_double(options.bias);
+        seen.q = widened(seen.q, keys, [&](Index b, Index t, Index u) { return std::max(bias(b, t, u), hidden); });
+        seen.k = widened(seen.k, keys, [](Index, Index s, Index u) { return s == u ? 1.0 : 0.0; });
+        seen.context_k = widened(seen.context_k, keys, [](Index, Index, Index) { return 0.0; });
+    }
+    return seen;
+}
+
+/// What attention to local keys and contexts must give.
 template <class Real>
 AttentionResult<double> attention_oracle(const AttentionInputs<Real>& in, const ContextTable& table,
-                                         const AttentionOptions<Real>& options = {}) {
-    const Index queries = extent(in.q, 1), heads = extent(in.q, 2), group = heads / extent(in.k, 2), keys = extent(in.k, 1);
-    const Index value_width = extent(in.v, 3);
-    AttentionResult<double> result{zeros<double, 4>({extent(in.q, 0), queries, heads, value_width}),
-                                   zeros<double, 3>({extent(in.q, 0), heads, queries})};
-    for (Index b = 0; b < extent(in.q, 0); ++b)
-        for (Index t = 0; t < queries; ++t)
-            for (Index h = 0; h < heads; ++h) {
-                std::vector<double> scores;
-                std::vector<const Real*> values;
-                const auto see = [&](const Real* key, const Real* value, double bias) {
-                    double score = bias;
-                    for (Index d = 0; d < extent(in.q, 3); ++d)
-                        score += static_cast<double>(options.scale) * static_cast<double>(in.q(b, t, h, d)) *
-                                 static_cast<double>(key[d]);
-                    scores.push_back(score);
-                    values.push_back(value);
-                };
-                const Index position =
-                    options.query_positions.empty() ? keys - queries + t : options.query_positions[static_cast<std::size_t>(t)];
-                for (Index u = 0; u < (options.causal ? position + 1 : keys); ++u)
-                    see(row(in.k, b, u, h / group), row(in.v, b, u, h / group),
-                        options.local_bias.size() ? static_cast<double>(options.local_bias(b, t, u)) : 0.0);
-                for (const Index context : table.contexts[static_cast<std::size_t>(b)])
-                    for (Index s = 0; s < extent(in.context_k, 1); ++s)
-                        see(row(in.context_k, context, s, h / group), row(in.context_v, context, s, h / group), 0);
-                double highest = -std::numeric_limits<double>::infinity(), sum = 0;
-                for (const double score : scores) highest = std::max(highest, score);
-                for (const double score : scores) sum += std::exp(score - highest);
-                result.log_sum_exp(b, h, t) = highest + std::log(sum);
-                for (std::size_t i = 0; i < scores.size(); ++i)
-                    for (Index e = 0; e < value_width; ++e)
-                        result.o(b, t, h, e) += std::exp(scores[i] - highest) / sum * static_cast<double>(values[i][e]);
-            }
-    return result;
+                                         const LocalOptions<Real>& options = {}) {
+    auto [o, log_sum_exp] = reference::crossbatch_attention(oracle_input(in, table, options));
+    for (Index b = 0; b < extent(o, 0); ++b)
+        for (Index t = 0; t < extent(o, 1); ++t)
+            for (Index h = 0; h < extent(o, 2); ++h)
+                if (log_sum_exp(b, h, t) <= hidden / 2) {  // all that this query could see was hidden
+                    log_sum_exp(b, h, t) = -std::numeric_limits<double>::infinity();
+                    std::fill_n(row(o, b, t, h), extent(o, 3), 0.0);
+                }
+    return {std::move(o), std::move(log_sum_exp)};
+}
+
+/// The gradients that it must give, for these of o and of the log-sum-exp.
+template <class Real>
+reference::CrossbatchGradients<double> attention_oracle_vjp(const AttentionInputs<Real>& in, const ContextTable& table,
+                                                            const LocalOptions<Real>& options, const Tensor<Real, 4>& d_o,
+                                                            const Tensor<Real, 3>& d_log_sum_exp) {
+    auto d = reference::crossbatch_attention_vjp(oracle_input(in, table, options), in_double(d_o), in_double(d_log_sum_exp));
+    for (Tensor<double, 4>* of_width : {&d.q, &d.k, &d.context_k}) *of_width = narrowed(*of_width, extent(in.q, 3));
+    return d;
+}
+
+/// Of a gradient from that of the definition, relative to the largest number expected in it, or to 1 if that is smaller.
+template <class Real>
+double gradient_difference(const Tensor<Real, 4>& got, const Tensor<double, 4>& expected) {
+    double largest = 1;
+    for (const double number : expected.storage()) largest = worse(largest, std::abs(number));
+    return largest_difference(got, expected) / largest;
 }
 
 /// For inputs too large to vary each number: the derivative of `loss()` in three random directions against <d_x, direction>.

@@ -1,12 +1,27 @@
-/// Gradient check of a whole model.
+/// A small model, and the gradient check of a whole one.
 #pragma once
 
 #include <doctest/doctest.h>
 
 #include "fot/core/parameter.hpp"
+#include "fot/model/config.hpp"
 #include "support/tape_check.hpp"
 
 namespace fot::testing {
+
+/// A model of a few hundred numbers, smooth everywhere, of 11 tokens.
+inline TransformerConfig small_model_config(std::vector<Index> memory_layers) {
+    return {.vocabulary = 11,
+            .width = 8,
+            .layers = 3,
+            .memory_layers = std::move(memory_layers),
+            .heads = 2,
+            .memory_heads = 2,
+            .feed_forward = 6,
+            .activation = Activation::swiglu,
+            .initial_inverse_temperature = 2,
+            .norm_epsilon = 1e-3};
+}
 
 /// Largest relative error of the gradient of any parameter of `loss(tape)`.
 template <class Loss>
@@ -20,15 +35,8 @@ double parameter_gradient_error(std::vector<Parameter<double>> parameters, Loss&
     };
     double worst = 0;
     for (const auto& p : parameters) {
-        Tensor<double, 1> before = empty<double, 1>({p.count}), gradient = before;
-        std::copy_n(p.value, p.count, before.data());
-        std::copy_n(p.gradient, p.count, gradient.data());
-        const auto at_these = [&] {
-            std::copy_n(before.data(), p.count, p.value);
-            return value();
-        };
-        const double error = gradient_error(before, gradient, at_these);
-        std::copy_n(before.data(), p.count, p.value);
+        const std::vector<double> gradient(p.gradient().begin(), p.gradient().end());
+        const double error = gradient_error(p.value(), gradient, value);
         INFO(p.name);
         CHECK(error < 1e-6);
         worst = worse(worst, error);

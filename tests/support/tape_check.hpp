@@ -1,4 +1,4 @@
-/// Gradient check of an operation as it runs on the tape.
+/// Variables and replays for tests of operations as they run on the tape.
 #pragma once
 
 #include "fot/core/autograd.hpp"
@@ -20,27 +20,10 @@ void replay(Tape& tape, const Variable<Real, N>& y, const Tensor<Real, N>& d_y) 
     tape.replay();
 }
 
-/// Largest relative error of the gradients that `operation(tape)` gives to the inputs, under a random weighting of its result.
-/// The gradients hold 0.5 beforehand: an operation must add to what is there.
+/// The library's check of an operation on the tape.
 template <class Operation, class... Inputs>
 double tape_gradient_error(Operation&& operation, Inputs&... inputs) {
-    ((inputs.gradient() = full(shape_of(inputs.value()), 0.5)), ...);
-    Tape tape;
-    const auto y = operation(tape);
-    Random random(99);
-    const auto d_y = normal_tensor<double>(shape_of(y.value()), 1, random);
-    replay(tape, y, d_y);
-    const auto loss = [&] {
-        Tape inference(Tape::inference);
-        return weighted_sum(operation(inference).value(), d_y);
-    };
-    double worst = 0;
-    const auto check = [&](auto& input) {
-        for (auto& element : input.gradient().storage()) element -= 0.5;
-        worst = worse(worst, gradient_error(input.value(), input.gradient(), loss));
-    };
-    (check(inputs), ...);
-    return worst;
+    return fot::gradient_error(operation, inputs...);
 }
 
 }  // namespace fot::testing

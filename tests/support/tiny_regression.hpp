@@ -35,7 +35,7 @@ struct TinyRegression {
     /// All numbers of the model.
     std::vector<Real> numbers() {
         std::vector<Real> all;
-        for (const auto& p : parameters()) all.insert(all.end(), p.value, p.value + p.count);
+        for (const auto& p : parameters()) all.insert(all.end(), p.value().begin(), p.value().end());
         return all;
     }
 };

@@ -1,6 +1,6 @@
 /// How much each context weighs: the log-sum-exp of a query's scores, context by context.
 ///
-///     L[b,t,h,c] = log sum_s exp(scale <q[b,t,h], k[context c of b, s, h]>)
+///     L[b,t,h,c] = log sum_s exp(<q[b,t,h], k[context c of b, s, h]>)
 ///
 /// From these numbers follow the positive attention mass r_d (measure/positive_mass.hpp: for every d at once, since r_d needs the
 /// first d contexts only) and the explicit contrastive loss (loss/contrastive_loss.hpp), without a score ever being stored.
@@ -31,21 +31,19 @@ void require_context_shapes(const Tensor<Real, 4>& q, const Tensor<Real, 4>& con
 ///
 /// Shapes: q (B,T,H,D), context_k (P,S,G,D) -> (B,T,H,C), C the longest list of the table; -infinity after a shorter list.
 /// Cost:   B H T C S D multiply-adds.
-/// Errors: ShapeError if the shapes do not fit; ConfigError if the table is not valid for B entries, or the scale is not above 0.
+/// Errors: ShapeError if the shapes do not fit; ConfigError if the table is not valid for B entries.
 template <class Real>
-Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table,
-                                 Real scale = 1) {
+Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table) {
     detail::require_context_shapes(q, context_k, table);
-    require<ConfigError>(scale > Real(0), "context_log_mass: scale is ", scale, ", expected above 0");
     const Index heads = extent(q, 2), group = heads / extent(context_k, 2);
     Tensor<Real, 4> mass =
         full<Real, 4>({extent(q, 0), extent(q, 1), heads, table.most_contexts()}, -std::numeric_limits<Real>::infinity());
     parallel_for(extent(q, 0) * heads, [&](Index unit) {
         const Index b = unit / heads, h = unit % heads;
-        const std::vector<Index>& list = table.contexts[static_cast<std::size_t>(b)];
+        const std::vector<Index>& list = element(table.contexts, b);
         for (std::size_t c = 0; c < list.size(); ++c) {
-            RunningSoftmax<Real> softmax(head_view(q, b, h), 0, scale);
-            softmax.attend(head_view(context_k, list[c], h / group), {});
+            RunningSoftmax<Real> softmax(head(q, b, h), 0);
+            softmax.attend(head(context_k, list[c], h / group), {});
             for (Index t = 0; t < extent(q, 1); ++t) mass(b, t, h, static_cast<Index>(c)) = softmax.log_sum_exp(t);
         }
     });
@@ -60,7 +58,7 @@ Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>
 /// Cost:   3 B H T C S D multiply-adds; probabilities are made again.
 /// Errors: ShapeError if a shape does not fit; ConfigError if the table is not valid for B entries.
 template <class Real>
-void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table, Real scale,
+void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table,
                           const Tensor<Real, 4>& mass, const Tensor<Real, 4>& d_mass, Tensor<Real, 4>& d_q,
                           Tensor<Real, 4>& d_context_k) {
     detail::require_context_shapes(q, context_k, table);
@@ -70,8 +68,8 @@ void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& conte
     require_shape("context_log_mass vjp: d_context_k", d_context_k, shape_of(context_k));
     const Index queries = extent(q, 1), key_heads = extent(context_k, 2), group = extent(q, 2) / key_heads;
     for (const std::vector<Visit>& round : visiting_rounds(table))
-        parallel_for(static_cast<Index>(round.size()) * key_heads, [&](Index unit) {
-            const Visit& at = round[static_cast<std::size_t>(unit / key_heads)];
+        parallel_for(length_of(round) * key_heads, [&](Index unit) {
+            const Visit& at = element(round, unit / key_heads);
             const Index g = unit % key_heads;
             Tensor<Real, 1> log_sum_exp = empty<Real, 1>({queries}), delta = empty<Real, 1>({queries});
             for (Index h = g * group; h < (g + 1) * group; ++h) {
@@ -79,11 +77,14 @@ void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& conte
                     log_sum_exp(t) = mass(at.entry, t, h, at.place);
                     delta(t) = -d_mass(at.entry, t, h, at.place);
                 }
-                const Index context_rows = extent(context_k, 1);
-                softmax_attention_vjp<Real>(head_view(q, at.entry, h), head_view(context_k, at.context, g),
-                                            {nullptr, context_rows, 0, 0}, scale, {}, log_sum_exp.data(), delta.data(),
-                                            {nullptr, queries, 0, 0}, head_view(d_q, at.entry, h),
-                                            head_view(d_context_k, at.context, g), {});
+                softmax_attention_vjp<Real>({.q = head(q, at.entry, h),
+                                             .keys = head(context_k, at.context, g),
+                                             .values = {nullptr, extent(context_k, 1), 0, 0},
+                                             .log_sum_exp = log_sum_exp.data(),
+                                             .delta = delta.data(),
+                                             .d_o = {nullptr, queries, 0, 0},
+                                             .d_q = head(d_q, at.entry, h),
+                                             .d_keys = head(d_context_k, at.context, g)});
             }
         });
 }

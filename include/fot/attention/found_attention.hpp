@@ -14,32 +14,12 @@
 #include <limits>
 #include <vector>
 
-#include "fot/attention/crossbatch_attention.hpp"
+#include "fot/attention/memory_attention.hpp"
 #include "fot/core/parallel.hpp"
 #include "fot/memory/key_value_memory.hpp"
 #include "fot/memory/streaming_search.hpp"
 
 namespace fot {
-
-/// Attention of one query to the first k entries that were found for it; returns the log-sum-exp.
-///
-/// Shapes: scores (k), best first, values (k,E) with E = `width` -> o (E). Nothing found (k = 0, or all scores -infinity): zeros
-///         and -infinity.
-/// Same as: retrieved_attention with the keys that gave these scores.
-template <class Real>
-Real found_attention(const Real* scores, const Real* values, Index k, Index width, Real* o) {
-    constexpr Real infinity = std::numeric_limits<Real>::infinity();
-    std::fill_n(o, width, Real(0));
-    if (k == 0 || scores[0] == -infinity) return -infinity;
-    Real sum = 0;
-    for (Index j = 0; j < k; ++j) {
-        const Real weight = std::exp(scores[j] - scores[0]);
-        sum += weight;
-        for (Index e = 0; e < width; ++e) o[e] += weight * values[j * width + e];
-    }
-    for (Index e = 0; e < width; ++e) o[e] /= sum;
-    return scores[0] + std::log(sum);
-}
 
 /// Attention to nested parts of a memory: its `lengths` newest entries, each with every top_k (0: all of the part). The scale is
 /// taken to be in q. Without gradients.
@@ -76,21 +56,21 @@ std::vector<std::vector<AttentionResult<Real>>> nested_attention(const Tensor<Re
     const Index slices = std::min(std::max<Index>(threads() / heads, 1), (queries + panel_width<Real> - 1) / panel_width<Real>);
     parallel_for(heads * slices, [&](Index unit) {
         const Index h = unit / slices, from = queries * (unit % slices) / slices, to = queries * (unit % slices + 1) / slices;
-        const HeadView<const Real> q_h = head_view(q, 0, h).rows_from(from, to - from);
+        const MatrixView<const Real> q_h = head(q, 0, h).rows_from(from, to - from);
         StreamingSearch<Real> search(matrix(q_h.data, q_h.rows, width, q_h.leading), most);
-        RunningSoftmax<Real> softmax(q_h, width, 1);
+        RunningSoftmax<Real> softmax(q_h, width);
         for (std::size_t i = 0; i < lengths.size(); ++i) {
             if (lengths[i] == 0) continue;
             const Index newer = i == 0 ? 0 : lengths[i - 1], first = memory.size() - lengths[i], last = memory.size() - newer;
             memory.for_each_block(h / group, first, last, [&](const auto& keys, const auto& values, Index entry) {
                 if (most > 0) search.add_with_values(keys, values, newer + entry - first);  // numbered in the order they are seen
-                if (whole) softmax.attend(head_view(keys), head_view(values));
+                if (whole) softmax.attend(keys, values);
             });
             const SearchResult<Real> found = most > 0 ? search.result() : SearchResult<Real>{};
             const Tensor<Real, 3> found_values = most > 0 ? search.values() : Tensor<Real, 3>{};
             for (std::size_t k = 0; k < top_ks.size(); ++k) {
                 AttentionResult<Real>& result = results[i][k];
-                if (top_ks[k] == 0) softmax.write(head_view(result.o, 0, h).rows_from(from, to - from));
+                if (top_ks[k] == 0) softmax.write(head(result.o, 0, h).rows_from(from, to - from));
                 for (Index t = from; t < to; ++t)
                     result.log_sum_exp(0, h, t) =
                         top_ks[k] == 0 ? softmax.log_sum_exp(t - from)

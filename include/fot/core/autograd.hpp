@@ -10,9 +10,15 @@
 /// steps are replayed backwards by a loop, and each is freed as soon as it is replayed, and with it the tensors that only it
 /// still held. With `Tape tape(Tape::inference)` nothing is recorded and nothing kept.
 ///
+/// A tape holds one computation, from the parameters to the loss. A result whose step is on another tape, or was replayed
+/// already, would get a gradient that nobody passes on, so it is refused. Parameters and constants may be used on any
+/// tape, and so may what an inference tape computed.
+///
 /// Read first: core/tensor.hpp.   Read next: nn/linear.hpp, the simplest operation.
 #pragma once
 
+#include <atomic>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <type_traits>
@@ -30,12 +36,21 @@ class Variable {
     Variable() = default;
     /// A new node. With `needs_gradient` it is a parameter: backward passes add to its gradient.
     explicit Variable(Tensor<Real, N> value, bool needs_gradient = false)
-        : node_(std::make_shared<Node>(Node{std::move(value), {}, needs_gradient, false})) {}
+        : node_(std::make_shared<Node>(Node{std::move(value), {}, needs_gradient})) {}
 
-    /// Errors: ConfigError from these and `gradient` if the handle is empty.
-    const Tensor<Real, N>& value() const { return node().value; }
-    /// The tensor.   Errors: ConfigError for an empty handle.
-    Tensor<Real, N>& value() { return node().value; }
+    /// The tensor.   Errors: ConfigError, from these and from `gradient`, if the handle is empty.
+    const Tensor<Real, N>& value() const& { return node().value; }
+    /// The same, to be written to.
+    Tensor<Real, N>& value() & { return node().value; }
+    /// The tensor of a temporary handle, by value, since a reference into it would dangle: moved out if nobody else has it. (To
+    /// loop over its numbers give it a name: C++20 keeps `f(tape, x).value()` alive in `auto&& y = ...`, but not in
+    /// `for (float n : f(tape, x).value().storage())`.)
+    Tensor<Real, N> value() && {
+        Node& at = node();
+        if (node_.use_count() == 1) return std::move(at.value);
+        return at.value;
+    }
+
     /// True if a backward pass leaves a gradient here.
     bool needs_gradient() const { return node_ && node_->needs_gradient; }
     /// True once a backward pass, or `gradient()`, has made one.
@@ -59,13 +74,14 @@ class Variable {
     /// The same numbers as a constant: no gradient flows further down from here.
     Variable detached() const { return Variable(value()); }
 
-    /// Keeps the shared node alive without naming its type.
-    std::shared_ptr<void> owner() const { return node_; }
-
    private:
+    friend class Tape;
     struct Node {
         Tensor<Real, N> value, gradient;
-        bool needs_gradient, has_gradient;
+        bool needs_gradient;
+        bool has_gradient = false;
+        std::uint64_t tape = 0;  // that holds the step which made this result; 0: a parameter or a constant
+        bool replayed = false;   // that step was replayed
     };
     Node& node() const {
         require<ConfigError>(node_ != nullptr, "Variable: an empty handle has no value and no gradient");
@@ -93,31 +109,40 @@ class Tape {
     /// The result of an operation as a variable. If one of `inputs` needs a gradient, `backward(d_result)` is called at the replay
     /// with the gradient of the result (or `backward(result, d_result)`, if it takes two); it adds to `gradient()` of those inputs
     /// that need one (it holds copies of their handles).
+    ///
+    /// Errors: ConfigError if an input is the result of another tape, or of a step that was replayed.
     template <class Real, std::size_t N, class Backward, class... Inputs>
     Variable<Real, N> record(Tensor<Real, N> value, Backward backward, const Inputs&... inputs) {
         const bool needed = recording_ && (inputs.needs_gradient() || ...);
         Variable<Real, N> result(std::move(value), needed);
-        if (needed)
-            steps_.push_back([result, backward = std::move(backward)] {
-                if (!result.has_gradient()) return;
-                const Tensor<Real, N>& d_result = result.gradient();
-                if constexpr (std::is_invocable_v<const Backward&, const Tensor<Real, N>&, const Tensor<Real, N>&>)
-                    backward(result.value(), d_result);
-                else
-                    backward(d_result);
-            });
+        if (!needed) return result;
+        (require_on_this_tape(inputs), ...);
+        result.node_->tape = number_;
+        steps_.push_back([result, backward = std::move(backward)] {
+            result.node_->replayed = true;
+            if (!result.has_gradient()) return;
+            const Tensor<Real, N>& d_result = result.gradient();
+            if constexpr (std::is_invocable_v<const Backward&, const Tensor<Real, N>&, const Tensor<Real, N>&>)
+                backward(result.value(), d_result);
+            else
+                backward(d_result);
+        });
         return result;
     }
 
     /// Adds d(loss)/d(parameter) to every parameter's gradient, and empties the tape.
     ///
-    /// Errors: ShapeError unless the loss is one number; ConfigError if it depends on no parameter, or nothing is recorded: an
-    /// inference tape, or a tape that was replayed before.
+    /// Errors: ShapeError unless the loss is one number; ConfigError if it depends on no parameter, was recorded on another tape,
+    /// or was replayed before, perhaps together with another loss.
     template <class Real>
     void backward(const Variable<Real, 1>& loss) {
         require_shape("Tape::backward: loss", loss.value(), Shape<1>{1});
         require<ConfigError>(loss.needs_gradient(), "Tape::backward: the loss depends on no parameter, or was made in inference");
-        require<ConfigError>(!steps_.empty(), "Tape::backward: nothing is recorded, or it was replayed before");
+        require<ConfigError>(
+            !loss.node_->replayed,
+            "Tape::backward: the step of this loss was replayed before: to train on several losses of one tape, add the "
+            "losses and call backward once; otherwise run the forward pass again");
+        require<ConfigError>(loss.node_->tape == number_, "Tape::backward: the loss was not recorded on this tape");
         loss.gradient()(0) += Real(1);
         replay();
     }
@@ -133,6 +158,24 @@ class Tape {
 
    private:
     friend class NoGradient;
+
+    static std::uint64_t next_number() {
+        static std::atomic<std::uint64_t> last = 0;
+        return ++last;
+    }
+
+    template <class Real, std::size_t N>
+    void require_on_this_tape(const Variable<Real, N>& input) const {
+        if (!input.needs_gradient() || input.node_->tape == 0) return;
+        require<ConfigError>(!input.node_->replayed,
+                             "Tape::record: an input is a result whose step was replayed: run the forward pass again, or pass its "
+                             "detached() value as a constant");
+        require<ConfigError>(input.node_->tape == number_,
+                             "Tape::record: an input was recorded on another tape, which would not pass its gradient on: use one "
+                             "tape from the parameters to the loss, or pass its detached() value as a constant");
+    }
+
+    std::uint64_t number_ = next_number();  // of this tape, in the process
     bool recording_;
     std::vector<std::function<void()>> steps_;
 };

@@ -51,7 +51,7 @@ constexpr bool in_tiles([[maybe_unused]] Real alpha, [[maybe_unused]] Real beta,
 /// left.
 template <class Real>
 void tiled_product_on_this_thread(MatrixView<const Real> a, MatrixView<const Real> b, bool accumulate, MatrixView<Real> c) {
-    constexpr Index most_depth = 256, most_columns = 256, most_rows = 20 * register_rows;
+    constexpr Index most_depth = 256, most_columns = 256, most_rows = 240;
     const Index row_stride = a.transposed ? 1 : a.leading, column_stride = a.transposed ? a.leading : 1, depth = a.used_columns();
     PackedFactor<Real> packed;
     Tensor<Real, 2> unfitting;  // results of columns that do not fill whole panels

@@ -1,29 +1,35 @@
 /// The largest of a row of numbers, and the logarithm of the sum of their exponentials, which begins with it.
 ///
-/// The largest is found in lanes that the compiler turns into vectors. A plain loop with one running maximum is not vectorised
-/// without -ffinite-math-only: the result could depend on where a NaN stands.
+/// Read first: core/simd.hpp.   Read next: attention/softmax.hpp, nn/cross_entropy.hpp.
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
-#include "fot/core/tensor.hpp"
+#include "fot/core/check.hpp"
+#include "fot/core/simd.hpp"
 
 namespace fot {
 
 /// The largest of `count` numbers, -infinity of none. NaN counts as smaller than everything else.
-template <class Real>
+template <class Real, class V = Vector<Real>>
 Real largest(const Real* numbers, Index count) {
-    constexpr Index lanes = 32;
-    Real best[lanes];
-    std::fill_n(best, lanes, -std::numeric_limits<Real>::infinity());
-    Index first = 0;
-    for (; count - first >= lanes; first += lanes)
-        for (Index lane = 0; lane < lanes; ++lane)
-            best[lane] = numbers[first + lane] > best[lane] ? numbers[first + lane] : best[lane];
-    for (Index i = first; i < count; ++i) best[0] = numbers[i] > best[0] ? numbers[i] : best[0];
-    return *std::max_element(best, best + lanes);
+    std::array<V, 4> best;  // four, because each comparison waits for the one before it
+    best.fill(V(-std::numeric_limits<Real>::infinity()));
+    const auto take = [&](V& so_far, Index first) {
+        const V x = V::load_unaligned(numbers + first);
+        so_far = xsimd::select(x > so_far, x, so_far);
+    };
+    Index i = 0;
+    for (; count - i >= 4 * lanes<V>; i += 4 * lanes<V>)
+        for (Index j = 0; j < 4; ++j) take(element(best, j), i + j * lanes<V>);
+    for (; count - i >= lanes<V>; i += lanes<V>) take(best[0], i);
+    const auto larger = [](Real a, Real b) { return std::max(a, b); };
+    Real most = joined_lanes(xsimd::max(xsimd::max(best[0], best[1]), xsimd::max(best[2], best[3])), larger);
+    for (; i < count; ++i) most = numbers[i] > most ? numbers[i] : most;
+    return most;
 }
 
 /// log sum_j exp(scores[j]) of `count` scores, in double; -infinity of none.   Errors: NumericError for NaN and +infinity.

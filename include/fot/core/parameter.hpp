@@ -1,9 +1,14 @@
 /// What optimisers and checkpoints see of a model: a list of named arrays of numbers, whatever their rank.
 ///
+/// A parameter reads through the variable that it was made of, at every use. So `x.value() = ...` and `x.gradient() = ...` may
+/// be written at any time, also after the list was made, and the list may outlive the model.
+///
 /// Read first: core/autograd.hpp.   Read next: train/adamw.hpp.
 #pragma once
 
-#include <memory>
+#include <algorithm>
+#include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,42 +19,44 @@ namespace fot {
 /// What a parameter does in the model. Optimisers treat the roles differently (Muon: hidden matrices only).
 enum class Role { embedding, hidden_matrix, output, norm_scale, temperature, gate };
 
-/// One trained tensor, rank erased: value and gradient are `count` numbers each, row-major.
+/// One trained tensor, rank erased. The spans that it returns hold until another tensor is assigned to the variable.
 template <class Real>
 struct Parameter {
-    std::string name;             ///< unique in its model: "layers.0.q"
-    Role role;                    ///< what it does in the model
-    std::vector<Index> shape;     ///< extents, as of its tensor
-    Real* value;                  ///< its numbers
-    Real* gradient;               ///< as many
-    Index count;                  ///< how many
-    std::shared_ptr<void> owner;  ///< keeps value and gradient alive
+    std::string name;          ///< unique in its model: "layers.0.q"
+    Role role;                 ///< what it does in the model
+    std::vector<Index> shape;  ///< extents, as of its tensor
+
+    std::function<std::span<Real>()> value;     ///< its numbers now, row-major.   Errors: ShapeError if the shape has changed
+    std::function<std::span<Real>()> gradient;  ///< as many, zeros at first.   Errors: as value
 };
 
-/// The view of a variable as a parameter. Its gradient exists (zeros) from here on.
+/// A variable as a parameter. Its gradient exists (zeros) from here on.
 template <class Real, std::size_t N>
-Parameter<Real> parameter(std::string name, Role role, Variable<Real, N>& variable) {
+Parameter<Real> parameter(std::string name, Role role, Variable<Real, N> variable) {
     const Shape<N> shape = shape_of(variable.value());
-    return {std::move(name),
-            role,
-            {shape.begin(), shape.end()},
-            variable.value().data(),
-            variable.gradient().data(),
-            element_count(variable.value()),
-            variable.owner()};
+    variable.gradient();
+    const auto numbers_of = [name, shape](Tensor<Real, N>& tensor) {
+        require_shape(name.c_str(), tensor, shape);
+        return std::span<Real>(tensor.storage());
+    };
+    return {.name = std::move(name),
+            .role = role,
+            .shape = {shape.begin(), shape.end()},
+            .value = [variable, numbers_of]() mutable { return numbers_of(variable.value()); },
+            .gradient = [variable, numbers_of] { return numbers_of(variable.gradient()); }};
 }
 
 /// Sets every gradient to zero.
 template <class Real>
 void zero_gradients(const std::vector<Parameter<Real>>& parameters) {
-    for (const auto& p : parameters) std::fill_n(p.gradient, p.count, Real(0));
+    for (const auto& p : parameters) std::ranges::fill(p.gradient(), Real(0));
 }
 
 /// How many numbers the model has.
 template <class Real>
 Index parameter_count(const std::vector<Parameter<Real>>& parameters) {
     Index total = 0;
-    for (const auto& p : parameters) total += p.count;
+    for (const auto& p : parameters) total += length_of(p.value());
     return total;
 }
 

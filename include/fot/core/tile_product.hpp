@@ -11,31 +11,29 @@
 ///     tile_product<false>(queries, packed, scores);
 ///
 /// The kernel keeps a block of results in registers, `register_rows` rows by two vectors, and walks down the inner dimension:
-/// a row of the panel is loaded, and each of the left factor's numbers is multiplied with all of it.
+/// two vectors of the panel are loaded, and each of the left factor's numbers is multiplied with both.
 ///
-/// Read first: core/tensor.hpp.   Read next: core/blas.hpp, memory/exact_search.hpp, attention/softmax.hpp.
+/// Panels are as wide on every processor, so that parts of a program compiled for different ones agree on what a packed factor is.
+///
+/// Read first: core/tensor.hpp, core/simd.hpp.   Read next: core/blas.hpp, memory/exact_search.hpp, attention/softmax.hpp.
 #pragma once
 
 #include <algorithm>
-#include <cstring>
 #include <type_traits>
 #include <utility>
 
+#include "fot/core/simd.hpp"
 #include "fot/core/tensor.hpp"
 
 namespace fot {
 
-#ifdef __AVX512F__
-inline constexpr std::size_t vector_bytes = 64;  ///< of a register
-inline constexpr Index register_rows = 12;       ///< rows of a tile: 12 x 2 of 32 registers hold results
-#else
-inline constexpr std::size_t vector_bytes = 32;  ///< of a register
-inline constexpr Index register_rows = 6;        ///< rows of a tile: 6 x 2 of 16 registers hold results
-#endif
-
-/// Columns of a panel: two vectors.
+/// Columns of a panel: two of the widest vectors, 128 bytes.
 template <class Real>
-inline constexpr Index panel_width = static_cast<Index>(2 * vector_bytes / sizeof(Real));
+inline constexpr Index panel_width = 128 / Index{sizeof(Real)};
+
+/// Rows of a tile: with two vectors each, they take three quarters of the registers.
+template <class V>
+inline constexpr Index register_rows = register_count<V> * 3 / 8;
 
 /// So many columns with the filling of the last panel.
 template <class Real>
@@ -86,30 +84,30 @@ void pack(const Real* source, Index depth, Index columns, Index leading, PackedF
 
 namespace detail {
 
-/// Four numbers of each of eight rows, turned over: target row k (0 ... 3) gets the k-th number of every source row.
-/// Number by number this would be a store for each; here rows i and i + 4 lie side by side in one vector, and interleaving
-/// the vectors twice leaves the eight numbers of a target row together.
-inline void transpose_eight_by_four(const float* source, Index leading, float* target, Index target_leading) {
-    typedef float Four __attribute__((vector_size(16)));
-    typedef float Eight __attribute__((vector_size(32)));
-    const auto load = [&](Index i, Eight& rows) {  // by reference: a vector that is returned has another ABI without AVX
-        Four upper, lower;
-        std::memcpy(&upper, source + i * leading, sizeof(Four));
-        std::memcpy(&lower, source + (i + 4) * leading, sizeof(Four));
-        rows = __builtin_shufflevector(upper, lower, 0, 1, 2, 3, 4, 5, 6, 7);
-    };
-    const auto interleave = [](const Eight& a, const Eight& b, Eight& first,
-                               Eight& last) {  // the first and the last two numbers of each four
-        first = __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13);
-        last = __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15);
-    };
-    Eight pair[4], even_first, even_last, odd_first, odd_last, turned[4];
-    for (Index i = 0; i < 4; ++i) load(i, pair[i]);
-    interleave(pair[0], pair[2], even_first, even_last);
-    interleave(pair[1], pair[3], odd_first, odd_last);
-    interleave(even_first, odd_first, turned[0], turned[1]);
-    interleave(even_last, odd_last, turned[2], turned[3]);
-    for (Index k = 0; k < 4; ++k) std::memcpy(target + k * target_leading, &turned[k], sizeof(Eight));
+/// A vector of 16 bytes: in wider ones, what `zip_lo` and `zip_hi` do differs between versions of xsimd.
+template <class Real>
+using ShortVector = xsimd::make_sized_batch_t<Real, 16 / sizeof(Real)>;
+
+/// Transposes a square of numbers, as many a row as a short vector holds. Interleaving row i with row i + side / 2, again and
+/// again, brings the numbers of a column together: after log2(side) times every vector is a column.
+template <class Real>
+void transpose_square(const Real* source, Index leading, Real* target, Index target_leading) {
+    using V = ShortVector<Real>;
+    constexpr std::size_t side = V::size;
+    std::array<V, side> rows, interleaved;
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < side; ++i) rows[i] = V::load_unaligned(source + static_cast<Index>(i) * leading);
+#pragma GCC unroll 2
+    for (std::size_t together = 1; together < side; together *= 2) {
+#pragma GCC unroll 2
+        for (std::size_t i = 0; i < side / 2; ++i) {
+            interleaved[2 * i] = xsimd::zip_lo(rows[i], rows[i + side / 2]);
+            interleaved[2 * i + 1] = xsimd::zip_hi(rows[i], rows[i + side / 2]);
+        }
+        rows = interleaved;
+    }
+#pragma GCC unroll 4
+    for (std::size_t k = 0; k < side; ++k) rows[k].store_unaligned(target + static_cast<Index>(k) * target_leading);
 }
 
 }  // namespace detail
@@ -117,89 +115,73 @@ inline void transpose_eight_by_four(const float* source, Index leading, float* t
 /// Packs the transpose of the matrix (columns, depth) at `source`, whose rows lie `leading` apart.
 template <class Real>
 void pack_transposed(const Real* source, Index columns, Index depth, Index leading, PackedFactor<Real>& packed) {
-    constexpr Index width = panel_width<Real>;
+    constexpr Index width = panel_width<Real>, side = lanes<detail::ShortVector<Real>>;
     packed.resize(depth, columns);
     Real* target = packed.numbers.data();
     for (Index first = 0; first < columns; first += width, target += width * depth) {
         const Index used = std::min(width, columns - first);
         if (used < width) std::fill_n(target, width * depth, Real(0));
-        Index turned_rows = 0, turned_columns = 0;  // what went in blocks; double is for checks and goes number by number
-        if constexpr (std::is_same_v<Real, float>) {
-            turned_rows = used / 8 * 8;
-            turned_columns = depth / 4 * 4;
-            for (Index j = 0; j < turned_rows; j += 8)  // outer: heads often lie a power of two apart, all in one set of the cache
-                for (Index k = 0; k < turned_columns; k += 4)
-                    detail::transpose_eight_by_four(source + (first + j) * leading + k, leading, target + k * width + j, width);
-        }
+        const Index square_rows = used / side * side, square_depth = depth / side * side;  // what goes square by square
+        for (Index j = 0; j < square_rows; j += side)  // outer: heads often lie a power of two apart, all in one set of the cache
+            for (Index k = 0; k < square_depth; k += side)
+                detail::transpose_square(source + (first + j) * leading + k, leading, target + k * width + j, width);
         for (Index j = 0; j < used; ++j) {
             const Real* source_row = source + (first + j) * leading;
-            for (Index k = j < turned_rows ? turned_columns : 0; k < depth; ++k) target[k * width + j] = source_row[k];
+            for (Index k = j < square_rows ? square_depth : 0; k < depth; ++k) target[k * width + j] = source_row[k];
         }
     }
 }
 
 namespace detail {
 
-template <class Real>
-struct VectorOf {
-    typedef Real type __attribute__((vector_size(vector_bytes)));
-};
-
-/// `rows` x panel_width results in registers. c (rows, panel_width) = or += a (rows, depth) panel (depth, panel_width).
-template <bool accumulate, std::size_t rows, class Real>
-inline void product_in_registers(Index depth, LeftFactor<Real> a, const Real* panel, Real* c, Index leading) {
-    using Vector = typename VectorOf<Real>::type;
-    constexpr Index lanes = panel_width<Real> / 2;
-    Vector sum[rows][2] = {};
-    for (Index k = 0; k < depth; ++k) {
-        Vector left_half, right_half;
-        std::memcpy(&left_half, panel + k * 2 * lanes, sizeof(Vector));
-        std::memcpy(&right_half, panel + k * 2 * lanes + lanes, sizeof(Vector));
+/// `rows` x 2 vectors of results in registers: c = or += a (rows, depth) b (depth, 2 vectors), where b is part of a panel.
+template <bool accumulate, std::size_t rows, class V, class Real>
+void product_in_registers(Index depth, LeftFactor<Real> a, const Real* b, Real* c, Index leading) {
+    V sum[rows][2];
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < rows; ++i) sum[i][0] = sum[i][1] = V(Real(0));
+    for (Index k = 0; k < depth; ++k, b += panel_width<Real>) {
+        const V left_half = V::load_unaligned(b), right_half = V::load_unaligned(b + lanes<V>);
 #pragma GCC unroll 16
         for (std::size_t i = 0; i < rows; ++i) {
-            const Real factor = a.data[static_cast<Index>(i) * a.row_stride + k * a.column_stride];
-            sum[i][0] += factor * left_half;
-            sum[i][1] += factor * right_half;
+            const V factor(a.data[static_cast<Index>(i) * a.row_stride + k * a.column_stride]);
+            sum[i][0] = xsimd::fma(factor, left_half, sum[i][0]);
+            sum[i][1] = xsimd::fma(factor, right_half, sum[i][1]);
         }
     }
 #pragma GCC unroll 16
-    for (std::size_t i = 0; i < rows; ++i)
+    for (std::size_t i = 0; i < rows; ++i, c += leading)
         for (std::size_t half = 0; half < 2; ++half) {
-            Real* target = c + static_cast<Index>(i) * leading + static_cast<Index>(half) * lanes;
-            Vector result = sum[i][half];
-            if constexpr (accumulate) {
-                Vector before;
-                std::memcpy(&before, target, sizeof(Vector));
-                result += before;
-            }
-            std::memcpy(target, &result, sizeof(Vector));
+            Real* target = c + static_cast<Index>(half) * lanes<V>;
+            if constexpr (accumulate) sum[i][half] += V::load_unaligned(target);
+            sum[i][half].store_unaligned(target);
         }
 }
 
-/// Calls f with `count` (1 ... register_rows) as a compile-time constant.
-template <Index candidate = register_rows, class F>
-inline void with_constant_rows(Index count, F&& f) {
-    if (count == candidate)
-        f(std::integral_constant<std::size_t, static_cast<std::size_t>(candidate)>{});
-    else if constexpr (candidate > 1)
-        with_constant_rows<candidate - 1>(count, std::forward<F>(f));
+/// Calls f with `count` (1 ... most) as a compile-time constant.
+template <Index most, class F>
+void with_constant(Index count, F&& f) {
+    if (count == most)
+        f(std::integral_constant<std::size_t, static_cast<std::size_t>(most)>{});
+    else if constexpr (most > 1)
+        with_constant<most - 1>(count, std::forward<F>(f));
 }
 
 }  // namespace detail
 
 /// c (rows, columns) = a b, or c += a b: a (rows, depth) read in place, b packed.
 ///
-/// c's rows lie `leading` apart and have room for `columns` rounded up to panels; what stands beyond `columns` is overwritten.
-/// Only the first `columns` columns and `depth` rows of b are used: what lies beyond them is masked, as in causal attention.
+/// c's rows lie `leading` apart and have room for `columns` rounded up to panels; what they hold beyond `columns` is undefined
+/// after. Only the first `columns` columns and `depth` rows of b are used: what lies beyond them is masked, as in causal attention.
 /// Cost: rows * columns * depth multiply-adds. Every result is one sum in the order of k: it does not depend on `rows`.
-template <bool accumulate, class Real>
+template <bool accumulate, class Real, class V = Vector<Real>>
 void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, Real* c, Index leading, Index columns, Index depth) {
-    constexpr Index width = panel_width<Real>;
-    for (Index first = 0; first < columns; first += width) {
-        const Real* panel = b.numbers.data() + first * b.depth;
-        for (Index i = 0; i < rows; i += register_rows)
-            detail::with_constant_rows(std::min(register_rows, rows - i), [&](auto count) {
-                detail::product_in_registers<accumulate, count()>(
+    constexpr Index width = panel_width<Real>, most_rows = register_rows<V>;
+    for (Index first = 0; first < columns; first += 2 * lanes<V>) {
+        const Real* panel = b.numbers.data() + first / width * width * b.depth + first % width;
+        for (Index i = 0; i < rows; i += most_rows)
+            detail::with_constant<most_rows>(std::min(most_rows, rows - i), [&](auto count) {
+                detail::product_in_registers<accumulate, count(), V>(
                     depth, LeftFactor<Real>{a.data + i * a.row_stride, a.row_stride, a.column_stride}, panel,
                     c + i * leading + first, leading);
             });
@@ -207,9 +189,9 @@ void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, R
 }
 
 /// The same with all of b.
-template <bool accumulate, class Real>
+template <bool accumulate, class Real, class V = Vector<Real>>
 void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, Real* c, Index leading) {
-    tile_product<accumulate>(rows, a, b, c, leading, b.columns, b.depth);
+    tile_product<accumulate, Real, V>(rows, a, b, c, leading, b.columns, b.depth);
 }
 
 }  // namespace fot

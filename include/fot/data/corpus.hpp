@@ -2,7 +2,7 @@
 ///
 ///     std::vector<Document> documents = load_directory("essays", "**/*.{txt,txt.gz}");
 ///
-/// Read first: data/text.hpp.   Read next: data/named_corpus.hpp (folders that every machine can have), data/split.hpp.
+/// Read first: data/text.hpp.   Read next: data/split.hpp.
 #pragma once
 
 #include <algorithm>
@@ -109,8 +109,6 @@ inline std::string read_text(const std::filesystem::path& path) {
     return std::move(text).str();
 }
 
-namespace detail {
-
 /// Paths of the regular files below a folder, relative to it, with '/' between folders, sorted. Links that lead nowhere are none.
 /// Errors: FileError if a folder cannot be read to its end.
 inline std::vector<std::string> files_below(const std::filesystem::path& folder) {
@@ -120,12 +118,10 @@ inline std::vector<std::string> files_below(const std::filesystem::path& folder)
                                                         failure);
     for (; !failure && entry != std::filesystem::recursive_directory_iterator(); entry.increment(failure))
         if (entry->is_regular_file(no_file)) paths.push_back(entry->path().lexically_relative(folder).generic_string());
-    require<FileError>(!failure, "load_directory: cannot read '", folder.string(), "': ", failure.message());
+    require<FileError>(!failure, "files_below: cannot read '", folder.string(), "': ", failure.message());
     std::sort(paths.begin(), paths.end());
     return paths;
 }
-
-}  // namespace detail
 
 /// The files of a folder and its subfolders as documents, one a file, named and sorted by their relative paths.
 ///
@@ -138,7 +134,7 @@ inline std::vector<Document> load_directory(const std::string& folder, const std
                        "'; expected DIR or DIR:GLOB with an existing DIR");
     std::vector<Document> documents;
     Index matching = 0;
-    for (const std::string& path : detail::files_below(folder)) {
+    for (const std::string& path : files_below(folder)) {
         const bool whole_path = pattern.find('/') != std::string::npos;
         if (!glob_matches(pattern, whole_path ? path : path.substr(path.rfind('/') + 1))) continue;
         ++matching;

@@ -1,7 +1,7 @@
 /// A corpus in three parts, by document: a document is trained on or measured on, never both, and one that is nearly a copy of a
 /// training document is not measured on.
 ///
-///     CorpusSplit split = split_documents(load_corpus("proofs"), 20'000, 0.15, 0.15, seed);
+///     CorpusSplit split = split_documents(load_directory("essays"), 20'000, 0.15, 0.15, seed);
 ///
 /// Read first: data/text.hpp.   Read next: data/documents.hpp.
 #pragma once

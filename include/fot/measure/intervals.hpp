@@ -202,53 +202,29 @@ inline double student_quantile(Index degrees) {
            (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * n * n * n);
 }
 
-/// Results of the same experiment with several seeds.
-struct SeedSummary {
-    Index seeds = 0;                   ///< how many
-    double mean = 0;                   ///< over seeds
-    double median = 0;                 ///< over seeds
-    double lowest = 0;                 ///< over seeds
-    double highest = 0;                ///< over seeds
-    std::optional<Interval> interval;  ///< of the mean; only from 3 seeds on: of two, t is too wide to say anything
-};
-
-/// Mean, median, extremes and the 95 % interval of the mean over seeds.
+/// Results of the same experiment with several seeds: their median, and the 95 % interval of their MEAN, for of so few seeds there
+/// is none of a median, which the interval need not hold.
 ///
 ///     mean -+ t(n-1) * sqrt(sum_i (x_i - mean)^2 / (n-1)) / sqrt(n)       n seeds
 ///
-/// Errors: DataError without values; NumericError if a value is not finite.
-inline SeedSummary summarize_seeds(const std::vector<double>& values) {
-    require<DataError>(!values.empty(), "summarize_seeds: no values");
-    for (const double value : values) require<NumericError>(std::isfinite(value), "summarize_seeds: a value is ", value);
-    SeedSummary summary;
-    summary.seeds = static_cast<Index>(values.size());
-    summary.mean = mean(values);
-    summary.median = median(values);
-    summary.lowest = *std::min_element(values.begin(), values.end());
-    summary.highest = *std::max_element(values.begin(), values.end());
-    if (summary.seeds >= 3) {
-        double squares = 0;
-        for (const double value : values) squares += (value - summary.mean) * (value - summary.mean);
-        const double n = static_cast<double>(values.size());
-        const double half = student_quantile(summary.seeds - 1) * std::sqrt(squares / (n - 1) / n);
-        summary.interval = Interval{summary.mean - half, summary.mean + half};
-    }
-    return summary;
-}
-
-/// The median over seeds with the interval of their MEAN: of so few seeds there is none of a median, and it need not hold the
-/// median. Of fewer than three seeds the interval is what the seeds' own cover together (over documents, over answers).
-/// Errors: those of summarize_seeds.
+/// Of two seeds t is too wide to say anything: below three the interval is what the seeds' own cover together (over documents, over
+/// answers).
+/// Errors: DataError without seeds; NumericError if a value is not finite.
 inline Estimate over_seeds(const std::vector<Estimate>& of_each) {
+    require<DataError>(!of_each.empty(), "over_seeds: no seeds");
     std::vector<double> values;
-    for (const Estimate& estimate : of_each) values.push_back(estimate.value);
-    const SeedSummary summary = summarize_seeds(values);
     Interval covered = of_each.front().interval;
-    for (const Estimate& estimate : of_each) {
-        covered.low = std::min(covered.low, estimate.interval.low);
-        covered.high = std::max(covered.high, estimate.interval.high);
+    for (const Estimate& seed : of_each) {
+        require<NumericError>(std::isfinite(seed.value), "over_seeds: a value is ", seed.value);
+        values.push_back(seed.value);
+        covered = {std::min(covered.low, seed.interval.low), std::max(covered.high, seed.interval.high)};
     }
-    return {summary.median, summary.interval.value_or(covered)};
+    if (values.size() < 3) return {median(values), covered};
+    const double centre = mean(values), n = static_cast<double>(values.size());
+    double squares = 0;
+    for (const double value : values) squares += (value - centre) * (value - centre);
+    const double half = student_quantile(length_of(values) - 1) * std::sqrt(squares / (n - 1) / n);
+    return {median(values), {centre - half, centre + half}};
 }
 
 }  // namespace fot

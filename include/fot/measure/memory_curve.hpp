@@ -15,13 +15,13 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <numeric>
 #include <set>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "fot/attention/found_attention.hpp"
-#include "fot/attention/gate.hpp"
 #include "fot/data/text.hpp"
 #include "fot/measure/perplexity.hpp"
 #include "fot/memory/key_value_memory.hpp"
@@ -52,44 +52,76 @@ struct MemoryCurveOptions {
     std::function<void(Index done, Index all)> progress = {};  ///< called now and then with tokens read and to be read
 };
 
+/// One memory at several sizes: batch entry i reads its newest `tokens` entries, the top_k best of them or (0) all.
+///
+/// A window that is repeated for each entry is thereby predicted with all sizes in one pass. All entries must hold the same tokens:
+/// one search serves them all (attention/nested_attention.hpp).
+template <class Real>
+class NestedMemory : public Source<Real> {
+   public:
+    /// How one entry reads.
+    struct Reading {
+        Index tokens, top_k;
+        bool operator==(const Reading&) const = default;
+    };
+
+    /// The memory must outlive the source.
+    NestedMemory(const KeyValueMemory<Real>& memory, std::vector<Reading> readings)
+        : memory_(memory), readings_(std::move(readings)) {}
+
+    Attention<Real> attend(Tape&, const LayerView<Real>& at) const override {
+        std::set<Index> sizes, top_ks;
+        for (const Reading& each : readings_) sizes.insert(each.tokens), top_ks.insert(each.top_k);
+        const std::vector<Index> size_list(sizes.begin(), sizes.end()), top_k_list(top_ks.begin(), top_ks.end());
+        const auto nested = nested_attention(take_entries(at.q.value(), 0, 1), memory_, size_list, top_k_list);
+        AttentionResult<Real> result = detail::unwritten_result<Real>({at.q.value(), at.k.value(), at.v.value()});
+        for (Index i = 0; i < length_of(readings_); ++i) {
+            const auto place = [](const std::set<Index>& of, Index value) { return std::distance(of.begin(), of.find(value)); };
+            const Reading& reading = element(readings_, i);
+            const AttentionResult<Real>& from =
+                element(element(nested, place(sizes, reading.tokens)), place(top_ks, reading.top_k));
+            std::copy_n(from.o.data(), element_count(from.o), row(result.o, i));
+            std::copy_n(from.log_sum_exp.data(), element_count(from.log_sum_exp), row(result.log_sum_exp, i));
+        }
+        return {Variable<Real, 4>(std::move(result.o)), Variable<Real, 3>(std::move(result.log_sum_exp))};
+    }
+    Index keys(Index, Index b) const override { return element(readings_, b).tokens; }
+
+   private:
+    const KeyValueMemory<Real>& memory_;
+    std::vector<Reading> readings_;
+};
+
 namespace detail {
 
 /// Reads documents into one memory and predicts some of their windows.
 template <class Real>
 class StreamReader {
    public:
-    StreamReader(Transformer<Real>& model, const MemoryCurveOptions& options)
+    StreamReader(const Transformer<Real>& model, const MemoryCurveOptions& options)
         : model_(model),
           options_(options),
           conditions_(options.conditions.begin(), options.conditions.end()),
-          at_(model.config().memory_layers[0]),
-          layer_(model.layer(at_)),
-          memory_(model.config().key_heads_of(at_), model.config().head_width_of(at_), options.storage, largest(options)) {
-        for (const MemoryCondition& condition : conditions_)
-            if (std::find(top_ks_.begin(), top_ks_.end(), condition.top_k) == top_ks_.end()) top_ks_.push_back(condition.top_k);
-    }
+          layer_(model.config().last_memory_layer()),
+          memory_(model.config().key_heads_of(layer_), model.config().head_width_of(layer_), options.storage, largest(options)) {}
 
     /// Reads a document; `number` -1: only into the memory.
     void read(const TokenDocument& document, Index number) {
         const Index window = options_.window, length = document.length(), group = 16;
         const std::vector<Index> scored =
             number < 0 ? std::vector<Index>{} : scored_windows(length, window, options_.scored_windows, options_.score_from);
+        const NoSource<Real> none;
         for (Index first = 0; first < length;) {
             // Layers below the memory see one window at a time, so several windows make a batch.
             const Index count = std::clamp<Index>((length - first) / window, 1, group), width = std::min(window, length - first);
             const Tokens tokens = reshaped<2>(tokens_at(document, first, count * width), {count, width});
             Tape tape(Tape::inference);
-            Variable<Real, 3> x = model_.embed(tape, tokens);
-            for (Index i = 0; i < at_; ++i) x = model_.layer(i).local(tape, x);
-            const Variable<Real, 3> h = layer_.normalized(tape, x);
-            const Variable<Real, 4> k = layer_.keys(tape, h), v = layer_.values(tape, h);
+            const Variable<Real, 3> x = model_.layers(tape, model_.embed(tape, tokens), 0, layer_, none);
+            const KeysAndValues<Real> windows = model_.layer(layer_).keys_and_values(tape, x);
             for (Index i = 0; i < count; ++i, first += width) {
-                const auto of_window = [&](const auto& y) { return take_entries(tape, y, i, 1); };
                 if (std::binary_search(scored.begin(), scored.end(), first / window))
-                    score(number, tokens_at(document, first + 1, width), first,
-                          {of_window(x), of_window(h), of_window(k), of_window(v)});
-                const Shape<3> shape{width, memory_.heads(), memory_.width()};
-                memory_.append(reshaped<3>(of_window(k).value(), shape), reshaped<3>(of_window(v).value(), shape), number);
+                    score(number, tokens_at(document, first + 1, width), first, take_entries(x.value(), i, 1));
+                memory_.append(windows.k.value(), windows.v.value(), i, number);
             }
         }
     }
@@ -97,6 +129,8 @@ class StreamReader {
     std::map<MemoryCondition, PerplexityMeter> curve;
 
    private:
+    using Reading = typename NestedMemory<Real>::Reading;
+
     static Index largest(const MemoryCurveOptions& options) {
         Index most = 1;
         for (const MemoryCondition& condition : options.conditions) most = std::max(most, condition.tokens);
@@ -107,66 +141,47 @@ class StreamReader {
         return token_row(std::span(document.tokens.data() + first, static_cast<std::size_t>(count)));
     }
 
-    /// A window at the memory layer: its input, normalised input, keys and values.
-    struct Window {
-        Variable<Real, 3> x, h;
-        Variable<Real, 4> k, v;
-    };
+    /// How a condition reads now, if the `own` newest entries of the memory are of its document.
+    Reading reading_of(const MemoryCondition& condition, Index own) const {
+        const Index there = condition.scope == MemoryScope::single_document ? std::min(own, memory_.size()) : memory_.size();
+        const Index tokens = std::min(condition.tokens, there);
+        return {tokens, tokens == 0 ? 0 : condition.top_k};
+    }
 
-    /// Predicts a window under all conditions; the `own` newest entries of the memory are of its document.
-    void score(Index document, const Tokens& targets, Index own, const Window& window) {
+    /// Predicts a window under all conditions; x (1,T,E) is what comes into the memory layer.
+    void score(Index document, const Tokens& targets, Index own, const Tensor<Real, 3>& x) {
+        std::vector<Reading> readings;  // several conditions may come to the same
+        for (const MemoryCondition& condition : conditions_)
+            if (const Reading reading = reading_of(condition, own);
+                std::find(readings.begin(), readings.end(), reading) == readings.end())
+                readings.push_back(reading);
         Tape tape(Tape::inference);
-        const std::vector<Index> positions = TransformerLayer<Real>::all_positions(extent(targets, 1));
-        const Variable<Real, 4> q = layer_.rotated(tape, layer_.queries(tape, window.h), positions);
-        const Attention<Real> local = causal_attention(tape, q, layer_.rotated(tape, window.k, positions), window.v);
-
-        const auto length_of = [&](const MemoryCondition& condition) {
-            const Index most = condition.scope == MemoryScope::single_document ? own : memory_.size();
-            return std::min({condition.tokens, most, memory_.size()});
-        };
-        std::vector<Index> lengths;
-        for (const MemoryCondition& condition : conditions_) lengths.push_back(length_of(condition));
-        std::sort(lengths.begin(), lengths.end());
-        lengths.erase(std::unique(lengths.begin(), lengths.end()), lengths.end());
-        const auto nested = nested_attention(q.value(), memory_, lengths, top_ks_);
-
-        std::map<std::pair<Index, Index>, double> nats;  // of a length and top_k: several conditions may come to the same
+        const Index count = length_of(readings);
+        const Variable<Real, 3> y = model_.layers(tape, Variable<Real, 3>(repeated(x, count)), layer_, model_.config().layers,
+                                                  NestedMemory<Real>(memory_, readings));
+        const Tensor<Real, 2> nats = token_nats(model_.head(tape, y).value(), repeated(targets, count));
         for (const MemoryCondition& condition : conditions_) {
-            const Index length = length_of(condition), top_k = length == 0 ? 0 : condition.top_k;
-            const auto [place, fresh] = nats.try_emplace({length, top_k}, 0.0);
-            if (fresh)
-                place->second = nats_with(tape, nested[place_of(lengths, length)][place_of(top_ks_, condition.top_k)], length > 0,
-                                          local, window.x, targets);
-            curve[condition].add(document, place->second, extent(targets, 1));
+            const auto place = std::find(readings.begin(), readings.end(), reading_of(condition, own)) - readings.begin();
+            const Real* of_reading = row(nats, place);
+            curve[condition].add(document, std::accumulate(of_reading, of_reading + extent(nats, 1), 0.0), extent(nats, 1));
         }
     }
 
-    static std::size_t place_of(const std::vector<Index>& list, Index number) {
-        return static_cast<std::size_t>(std::find(list.begin(), list.end(), number) - list.begin());
+    /// The single entry of x, `count` times.
+    template <class Number, std::size_t N>
+    static Tensor<Number, N> repeated(const Tensor<Number, N>& x, Index count) {
+        Shape<N> shape = shape_of(x);
+        shape[0] = count;
+        Tensor<Number, N> y = empty<Number, N>(shape);
+        for (Index i = 0; i < count; ++i) std::copy_n(x.data(), element_count(x), row(y, i));
+        return y;
     }
 
-    /// The loss of a window, summed, with the given attention to the memory.
-    double nats_with(Tape& tape, const AttentionResult<Real>& remembered, bool remembers, const Attention<Real>& local,
-                     const Variable<Real, 3>& x, const Tokens& targets) {
-        Variable<Real, 4> o = local.o;
-        if (remembers && layer_.gate_bias) o = Variable<Real, 4>(gate(remembered.o, local.o.value(), layer_.gate_bias.value()));
-        if (remembers && !layer_.gate_bias)
-            o = Variable<Real, 4>(merge(remembered.o, remembered.log_sum_exp, local.o.value(), local.log_sum_exp.value()).o);
-        Variable<Real, 3> y = layer_.finish(tape, x, o);
-        for (Index above = at_ + 1; above < model_.config().layers; ++above) y = model_.layer(above).local(tape, y);
-        const Tensor<Real, 2> of_tokens = token_nats(model_.head(tape, y).value(), targets);
-        double sum = 0;
-        for (const Real each : of_tokens.storage()) sum += static_cast<double>(each);
-        return sum;
-    }
-
-    Transformer<Real>& model_;
+    const Transformer<Real>& model_;
     const MemoryCurveOptions& options_;
     std::set<MemoryCondition> conditions_;
-    Index at_;
-    TransformerLayer<Real>& layer_;
+    Index layer_;
     KeyValueMemory<Real> memory_;
-    std::vector<Index> top_ks_;
 };
 
 }  // namespace detail
@@ -182,7 +197,7 @@ class StreamReader {
 ///         DataError if no document has a whole window, or a token is outside the vocabulary.
 /// Same as: read_document over the stream with a memory of capacity M, cleared or not at each document.
 template <class Real>
-std::map<MemoryCondition, PerplexityMeter> memory_curve(Transformer<Real>& model, const std::vector<TokenDocument>& documents,
+std::map<MemoryCondition, PerplexityMeter> memory_curve(const Transformer<Real>& model, const std::vector<TokenDocument>& documents,
                                                         const std::vector<TokenDocument>& before,
                                                         const MemoryCurveOptions& options) {
     const std::size_t memory_layers = model.config().memory_layers.size();

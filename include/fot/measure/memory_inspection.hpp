@@ -28,20 +28,22 @@ struct InspectedQuery {
 
 /// The queries of a window of tokens (1,T) with the memory as it is: result [token][head]. The memory is not changed.
 ///
-/// A gated layer weighs memory and local context by its gate, so `memory_mass` is that of the gate there.
+/// `memory_mass` is the gate with which the layer joins memory and local context: in one softmax the share of what was found.
 /// Errors: ConfigError unless `layer` is a memory layer, or if top_k < 1; as window_with_memory otherwise.
 template <class Real>
-std::vector<std::vector<InspectedQuery>> inspect_window(Transformer<Real>& model, Index layer, const Tokens& tokens,
+std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>& model, Index layer, const Tokens& tokens,
                                                         MemoryState<Real>& state, Index top_k = 32) {
     require<ConfigError>(layer >= 0 && layer < model.config().layers && model.config().is_memory_layer(layer),
                          "inspect_window: layer ", layer, " of ", model.config().layers, " is no memory layer");
     require<ConfigError>(top_k >= 1, "inspect_window: top_k ", top_k, ", expected 1 or more");
     require<ShapeError>(extent(tokens, 0) == 1, "inspect_window: ", extent(tokens, 0), " batch entries, expected 1");
     Tape tape(Tape::inference);
-    std::vector<MemoryLayerView<Real>> views;
-    window_with_memory(tape, model, tokens, state, {.top_k = top_k, .append = false}, &views);
-    const auto view = std::find_if(views.begin(), views.end(), [&](const auto& each) { return each.layer == layer; });
-    const Tensor<Real, 4>& q = view->q.value();
+    std::vector<LayerView<Real>> views;
+    state.require_fits("inspect_window", model.config(), 1);
+    const MemorySource<Real> source(state, {.top_k = top_k, .append = false});
+    model.layers(tape, model.embed(tape, tokens), 0, layer + 1, ObservedSource<Real>(source, views));
+    const LayerView<Real>& view = views.back();
+    const Tensor<Real, 4>& q = view.q.value();
     const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
     const KeyValueMemory<Real>& memory = state.memory(layer, 0);
     const Index group = heads / memory.heads();
@@ -49,16 +51,15 @@ std::vector<std::vector<InspectedQuery>> inspect_window(Transformer<Real>& model
                                                     std::vector<InspectedQuery>(static_cast<std::size_t>(heads)));
     if (memory.size() == 0) return result;
 
-    const Tensor<Real, 3> local = causal_attention(q, view->k.value(), view->k.value()).log_sum_exp;
-    const FoundEntries<Real> found = memory.search(reshaped<3>(q, {queries, heads, width}), top_k);
+    const Attention<Real> local = causal_attention(tape, view.q, view.local_k, view.v), further = source.attend(tape, view);
+    const Variable<Real, 3> gate = model.layer(layer).joining->logits(tape, view, local, further);
+    const FoundEntries<Real> found = memory.search(q, 0, top_k);
     const Index kept = extent(found.scores, 2);
     for (Index t = 0; t < queries; ++t)
         for (Index h = 0; h < heads; ++h) {
-            InspectedQuery& query = result[static_cast<std::size_t>(t)][static_cast<std::size_t>(h)];
+            InspectedQuery& query = element(element(result, t), h);
             const double total = log_sum_exp(row(found.scores, t, h), kept);
-            const auto& gate_bias = model.layer(layer).gate_bias;
-            query.memory_mass =
-                sigmoid(gate_bias ? static_cast<double>(gate_bias.value()(h)) : total - static_cast<double>(local(0, h, t)));
+            query.memory_mass = detail::logistic(static_cast<double>(gate.value()(0, t, h)));
             for (Index j = 0; j < kept; ++j) {
                 const Index entry = found.indices(t, h, j);
                 query.found.push_back({entry, memory.document(entry), memory.size() - entry + t,

@@ -114,21 +114,6 @@ inline std::vector<Index> scored_windows(Index length, Index window, Index count
     return numbers;
 }
 
-/// Perplexity of `a` minus that of `b` on the same documents (paired bootstrap): below 0 where `a` is better.
-///
-/// Errors: DataError unless both meters hold the same documents with the same numbers of tokens and bytes.
-inline Estimate perplexity_difference(const PerplexityMeter& a, const PerplexityMeter& b, std::uint64_t seed) {
-    detail::require_same_documents("perplexity_difference", a, b);
-    const std::vector<double> nats_a = a.nats(), nats_b = b.nats(), tokens = a.tokens();
-    return bootstrap(
-        a.documents(),
-        [&](const std::vector<Index>& chosen) {
-            return std::exp(detail::ratio_of_sums(chosen, nats_a, tokens)) -
-                   std::exp(detail::ratio_of_sums(chosen, nats_b, tokens));
-        },
-        seed);
-}
-
 /// Bits per byte of `a` minus those of `b` on the same documents (paired bootstrap).
 ///
 /// Errors: as `perplexity_difference`; NumericError if a document has no bytes.

@@ -18,8 +18,26 @@
 
 #include "fot/attention/context_mass.hpp"
 #include "fot/core/largest.hpp"
+#include "fot/model/transformer.hpp"
 
 namespace fot {
+
+/// The log mass of each context for the queries of the current windows in the last memory layer: from the layer's queries and keys,
+/// so that no attention, feed-forward part or logits of hundreds of contexts are computed to be thrown away.
+///
+/// Shapes: input of B current windows and P previous contexts -> (B,T,H,C), as context_log_mass.
+/// Errors: ConfigError if the model has no memory layer, or the input is packed; as CrossbatchInput::check and context_log_mass.
+template <class Real>
+Tensor<Real, 4> context_log_mass(const Transformer<Real>& model, const CrossbatchInput& input) {
+    const Index layer = model.config().last_memory_layer();
+    require<ConfigError>(layer >= 0 && !input.packed,
+                         "context_log_mass: expected a model with a memory layer, and previous contexts");
+    input.check();
+    Tape tape(Tape::inference);
+    const Contexts<Real> contexts(model.keys_and_values(tape, input.previous), input.table);
+    const Variable<Real, 3> x = model.layers(tape, model.embed(tape, input.current), 0, layer, contexts);
+    return context_log_mass(model.layer(layer).view(tape, x, contexts).q.value(), contexts.of_layer(layer).k.value(), input.table);
+}
 
 /// The share of the first `positives` of `contexts` contexts, from their log masses. 0/0 (no key anywhere) is NaN.
 /// Errors: NumericError if a log mass is NaN or +infinity.

@@ -23,7 +23,7 @@ namespace fot {
 /// Cost:    up to layers + 1 windows through the model for each that is scored.
 /// Same as: for a document of one window, the standard transformer.
 template <class Real>
-PerplexityMeter recurrence_perplexity(Transformer<Real>& model, const std::vector<TokenDocument>& documents, Index window,
+PerplexityMeter recurrence_perplexity(const Transformer<Real>& model, const std::vector<TokenDocument>& documents, Index window,
                                       Index scored = 8, Index from = 0) {
     PerplexityMeter meter;
     const auto tokens_at = [&](const TokenDocument& document, Index first) {

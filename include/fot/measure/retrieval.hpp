@@ -4,8 +4,6 @@
 ///
 ///     kNN score     softmax weight of a key among the K retrieved ones: does the query decide between them?
 ///     Focus score   softmax weight of a key among itself, its 32 predecessors and its 32 successors: does it stand out there?
-///     rank          place of the first retrieved key that belongs to the true record
-///     recall at k   share of ranks below k
 ///     kept mass     share of the attention mass over the whole memory that the top k hold: what using k instead of all costs
 ///
 /// All functions take plain tensors: scores <q, key> / temperature, (N, K), and the positions in memory that they belong to. -inf
@@ -40,26 +38,6 @@ Tensor<double, 2> knn_scores(const Tensor<Real, 2>& scores) {
     return shares;
 }
 
-/// kNN score of one given key per query: 0 if it was not retrieved.
-///
-/// Shapes: scores, positions (N,K), wanted: N positions -> N.   Errors: ShapeError if they do not fit; NumericError as
-/// `knn_scores`.
-template <class Real, class Position>
-std::vector<double> knn_scores_of(const Tensor<Real, 2>& scores, const Tensor<Position, 2>& positions,
-                                  const std::vector<Index>& wanted) {
-    const Index N = extent(scores, 0), K = extent(scores, 1);
-    require_shape("knn_scores_of: positions", positions, Shape<2>{N, K});
-    require<ShapeError>(static_cast<Index>(wanted.size()) == N, "knn_scores_of: ", wanted.size(), " wanted keys for ", N,
-                        " queries");
-    const Tensor<double, 2> shares = knn_scores(scores);
-    std::vector<double> result(wanted.size(), 0.0);
-    for (Index n = 0; n < N; ++n)
-        for (Index j = 0; j < K; ++j)
-            if (static_cast<Index>(positions(n, j)) == wanted[static_cast<std::size_t>(n)])
-                result[static_cast<std::size_t>(n)] += shares(n, j);
-    return result;
-}
-
 /// Neighbours on either side that a Focus score compares a key with.
 inline constexpr Index focus_reach = 32;
 /// The key and its neighbours.
@@ -76,12 +54,11 @@ Tensor<double, 2> neighbour_scores(const Tensor<Real, 2>& queries, const Tensor<
                                    double temperature = 1) {
     const Index N = extent(queries, 0), D = extent(queries, 1), M = extent(keys, 0);
     require_shape("neighbour_scores: keys", keys, Shape<2>{-1, D});
-    require<ShapeError>(static_cast<Index>(centres.size()) == N, "neighbour_scores: ", centres.size(), " centres for ", N,
-                        " queries");
+    require<ShapeError>(length_of(centres) == N, "neighbour_scores: ", centres.size(), " centres for ", N, " queries");
     require<ConfigError>(temperature > 0, "neighbour_scores: temperature ", temperature, " is not above 0");
     Tensor<double, 2> scores = full<double, 2>({N, focus_width}, -std::numeric_limits<double>::infinity());
     for (Index n = 0; n < N; ++n) {
-        const Index centre = centres[static_cast<std::size_t>(n)];
+        const Index centre = element(centres, n);
         require<DataError>(centre >= 0 && centre < M, "neighbour_scores: centre ", centre, " of query ", n,
                            " lies outside a memory of ", M);
         for (Index m = std::max<Index>(centre - focus_reach, 0); m <= std::min(centre + focus_reach, M - 1); ++m) {
@@ -108,43 +85,6 @@ std::vector<double> focus_scores(const Tensor<Real, 2>& scores) {
         result.push_back(std::isinf(own) ? 0.0 : std::exp(own - total));
     }
     return result;
-}
-
-/// The memory positions first ... last-1 that hold a record; any of them counts as finding it.
-struct RecordSpan {
-    Index first = 0;  ///< its first position
-    Index last = 0;   ///< the one behind its last position
-};
-
-/// Place (from 0) of the first retrieved key that lies in the true record, per query; K if there is none.
-///
-/// Shapes: positions (N,K), best first; records: N -> N.   Errors: ShapeError if they do not fit; DataError if a record is empty.
-template <class Position>
-std::vector<Index> record_ranks(const Tensor<Position, 2>& positions, const std::vector<RecordSpan>& records) {
-    const Index N = extent(positions, 0), K = extent(positions, 1);
-    require<ShapeError>(static_cast<Index>(records.size()) == N, "record_ranks: ", records.size(), " records for ", N, " queries");
-    std::vector<Index> ranks;
-    for (Index n = 0; n < N; ++n) {
-        const RecordSpan record = records[static_cast<std::size_t>(n)];
-        require<DataError>(record.first < record.last, "record_ranks: record ", n, " from ", record.first, " to ", record.last,
-                           " is empty");
-        const auto* begin = row(positions, n);
-        const auto* found = std::find_if(begin, begin + K, [&](Position position) {
-            return static_cast<Index>(position) >= record.first && static_cast<Index>(position) < record.last;
-        });
-        ranks.push_back(found - begin);
-    }
-    return ranks;
-}
-
-/// Recall of the true record in the top k: how many ranks lie below k.
-///
-/// `k` must not pass the K of the search that the ranks come from: a rank of K means "not found".   Errors: ConfigError if k < 0.
-inline Proportion recall_at(const std::vector<Index>& ranks, Index k) {
-    require<ConfigError>(k >= 0, "recall_at: k ", k, " is negative");
-    Proportion recall;
-    for (const Index rank : ranks) recall.add(rank < k);
-    return recall;
 }
 
 /// Attention mass kept by the k best keys, of the mass over the whole memory.

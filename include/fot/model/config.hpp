@@ -12,7 +12,7 @@
 
 namespace fot {
 
-/// How a memory layer puts memory and local context together (attention/gate.hpp).
+/// How a memory layer puts memory and local context together (model/joining.hpp).
 enum class Integration {
     merged,  ///< one softmax over both: the Focused Transformer
     gated    ///< a learned number per head: the Memorizing Transformer
@@ -23,7 +23,7 @@ struct TransformerConfig {
     Index vocabulary = 256;                            ///< V
     Index width = 128;                                 ///< E
     Index layers = 3;                                  ///< L
-    std::vector<Index> memory_layers = {2};            ///< 0-based; empty: a standard transformer
+    std::vector<Index> memory_layers = {-1};           ///< 0-based, below 0 from the last; empty: a standard transformer
     Index heads = 4;                                   ///< H of the layers without memory; their D is E / H
     Index memory_heads = 4;                            ///< H of the memory layers; their D is E / H
     Index key_heads = 0;                               ///< grouped-query attention: heads of keys and values; 0: as many as heads
@@ -40,7 +40,15 @@ struct TransformerConfig {
 
     /// True for the layers that look up the memory.
     bool is_memory_layer(Index layer) const {
-        return std::find(memory_layers.begin(), memory_layers.end(), layer) != memory_layers.end();
+        return std::any_of(memory_layers.begin(), memory_layers.end(),
+                           [&](Index each) { return each == layer || each + layers == layer; });
+    }
+    /// The same configuration with every memory layer counted from the first.
+    TransformerConfig resolved() const {
+        TransformerConfig config = *this;
+        for (Index& layer : config.memory_layers)
+            if (layer < 0) layer += layers;
+        return config;
     }
     /// H of a layer.
     Index heads_of(Index layer) const { return is_memory_layer(layer) ? memory_heads : heads; }
@@ -51,7 +59,9 @@ struct TransformerConfig {
 
     /// The highest memory layer, -1 if there is none. Above it a previous context has nothing more to give.
     Index last_memory_layer() const {
-        return memory_layers.empty() ? -1 : *std::max_element(memory_layers.begin(), memory_layers.end());
+        for (Index layer = layers - 1; layer >= 0; --layer)
+            if (is_memory_layer(layer)) return layer;
+        return -1;
     }
 
     /// Throws ConfigError if the numbers do not fit each other.
@@ -67,12 +77,13 @@ struct TransformerConfig {
             require<ConfigError>(key_heads >= 0 && (key_heads == 0 || count % key_heads == 0), "TransformerConfig: ", count,
                                  " heads are no multiple of ", key_heads, " key heads");
         }
-        for (std::size_t i = 0; i < memory_layers.size(); ++i) {
-            require<ConfigError>(memory_layers[i] >= 0 && memory_layers[i] < layers, "TransformerConfig: memory layer ",
-                                 memory_layers[i], " of ", layers, " layers");
-            require<ConfigError>(std::count(memory_layers.begin(), memory_layers.end(), memory_layers[i]) == 1,
-                                 "TransformerConfig: memory layer ", memory_layers[i], " is listed twice");
-        }
+        for (const Index layer : memory_layers)
+            require<ConfigError>(layer >= -layers && layer < layers, "TransformerConfig: memory layer ", layer, " of ", layers,
+                                 " layers");
+        const std::vector<Index> listed = resolved().memory_layers;
+        for (const Index layer : listed)
+            require<ConfigError>(std::count(listed.begin(), listed.end(), layer) == 1, "TransformerConfig: memory layer ", layer,
+                                 " is listed twice");
         require<ConfigError>(rotary_base > 0 && std::isfinite(rotary_base) && initial_inverse_temperature > 0 &&
                                  std::isfinite(initial_inverse_temperature) && norm_epsilon > 0 && norm_epsilon < 1,
                              "TransformerConfig: rotary_base ", rotary_base, ", initial_inverse_temperature ",

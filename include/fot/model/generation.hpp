@@ -19,12 +19,12 @@ namespace fot {
 /// Errors: DataError if the prompt is empty; ConfigError if window < 1 or count < 0; ShapeError unless the state is of one entry;
 ///         as read_window and sample_token.
 template <class Real>
-std::vector<std::int32_t> generate(Transformer<Real>& model, const std::vector<std::int32_t>& prompt, Index count, Index window,
-                                   MemoryState<Real>& state, const SamplingOptions& sampling, Random& random,
+std::vector<std::int32_t> generate(const Transformer<Real>& model, const std::vector<std::int32_t>& prompt, Index count,
+                                   Index window, MemoryState<Real>& state, const SamplingOptions& sampling, Random& random,
                                    const MemoryOptions& options = {}, const std::function<void(std::int32_t)>& each = {}) {
     require<DataError>(!prompt.empty(), "generate: the prompt is empty, expected at least one token to go on from");
     require<ConfigError>(window >= 1 && count >= 0, "generate: windows of ", window, " tokens and ", count,
-                         " new ones make no sense");
+                         " new ones, expected at least 1 and 0");
     require<ShapeError>(state.entries() == 1, "generate: the memory state has ", state.entries(), " batch entries, expected 1");
     MemoryOptions look = options;  // the open window is not remembered before it is full
     look.append = false;

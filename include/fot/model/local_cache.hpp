@@ -4,14 +4,14 @@
 /// for the memory wants them so, and turned to their positions beside that. Positions count from the smallest one in the cache; as
 /// long as that stays, only new keys need turning.
 ///
-/// Read first: attention/softmax.hpp (HeadView), nn/rotary.hpp.   Read next: model/long_llama_state.hpp.
+/// Read first: core/matrix_view.hpp, nn/rotary.hpp.   Read next: model/long_llama_state.hpp.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <vector>
 
-#include "fot/attention/softmax.hpp"
+#include "fot/core/matrix_view.hpp"
 #include "fot/nn/rotary.hpp"
 
 namespace fot {
@@ -54,9 +54,9 @@ class LocalCache {
         turned_ = std::max<Index>(turned_ - count, 0);
     }
 
-    /// Turns the keys to their positions (B,S), counted from the smallest of each entry. The table grows as needed.
+    /// Turns the keys to their positions (B,S), counted from the smallest of each entry.
     /// Errors: ShapeError; ConfigError if an entry's positions lie RotaryTable::most_positions apart.
-    void turn(const Tensor<Index, 2>& positions, RotaryTable<Real>& table) {
+    void turn(const Tensor<Index, 2>& positions, const RotaryTable<Real>& table) {
         require_shape("LocalCache::turn: positions", positions, {shape_[0], size_});
         std::vector<Index> smallest;
         for (Index b = 0; b < shape_[0]; ++b)
@@ -67,8 +67,8 @@ class LocalCache {
         Tensor<Index, 2> at = empty<Index, 2>({shape_[0], size_ - turned_});
         for (Index b = 0; b < shape_[0]; ++b)
             for (Index s = turned_; s < size_; ++s) at(b, s - turned_) = positions(b, s) - smallest[static_cast<std::size_t>(b)];
-        table.grow(*std::max_element(at.begin(), at.end()) + 1);
-        const Tensor<Real, 4> turned = rotate(tokens(keys_, turned_, size_ - turned_), at, table);
+        const Tensor<Real, 4> turned =
+            rotate(tokens(keys_, turned_, size_ - turned_), at, table.covering(*std::max_element(at.begin(), at.end())));
         for (Index b = 0; b < shape_[0]; ++b)
             std::copy_n(row(turned, b), element_count(turned) / shape_[0], row(turned_keys_, b, first_ + turned_));
         turned_ = size_;
@@ -78,11 +78,11 @@ class LocalCache {
     Index turned_from(Index entry) const { return smallest_.at(static_cast<std::size_t>(entry)); }
 
     /// Keys as they came, keys as turned last, and values of one head of one entry: (S,D), valid until the cache changes.
-    HeadView<const Real> keys(Index entry, Index head) const { return view(keys_, entry, head); }
+    MatrixView<const Real> keys(Index entry, Index head) const { return view(keys_, entry, head); }
     /// See `keys`.
-    HeadView<const Real> turned_keys(Index entry, Index head) const { return view(turned_keys_, entry, head); }
+    MatrixView<const Real> turned_keys(Index entry, Index head) const { return view(turned_keys_, entry, head); }
     /// See `keys`.
-    HeadView<const Real> values(Index entry, Index head) const { return view(values_, entry, head); }
+    MatrixView<const Real> values(Index entry, Index head) const { return view(values_, entry, head); }
 
     /// Copies of the oldest tokens' keys and values, (B,count,G,D).   Errors: DataError if there are fewer.
     Tensor<Real, 4> oldest_keys(Index count) const { return tokens(keys_, 0, count); }
@@ -90,7 +90,7 @@ class LocalCache {
     Tensor<Real, 4> oldest_values(Index count) const { return tokens(values_, 0, count); }
 
    private:
-    HeadView<const Real> view(const Tensor<Real, 4>& from, Index entry, Index head) const {
+    MatrixView<const Real> view(const Tensor<Real, 4>& from, Index entry, Index head) const {
         return {size_ == 0 ? nullptr : row(from, entry, first_, head), size_, shape_[3], shape_[2] * shape_[3]};
     }
 

@@ -24,14 +24,15 @@
 #include <utility>
 #include <vector>
 
-#include "fot/attention/gate.hpp"
+#include "fot/attention/joining.hpp"
 #include "fot/attention/memory_attention.hpp"
 #include "fot/core/parallel.hpp"
 #include "fot/model/long_llama_state.hpp"
-#include "fot/nn/arrange.hpp"
+#include "fot/nn/arithmetic.hpp"
 #include "fot/nn/feed_forward.hpp"
-#include "fot/nn/norm.hpp"
+#include "fot/nn/rms_norm.hpp"
 #include "fot/nn/rotary.hpp"
+#include "fot/nn/slices.hpp"
 
 namespace fot {
 
@@ -57,7 +58,7 @@ class LongLlama {
     LongLlama(LongLlamaConfig config, LongLlamaWeights<Real> weights)
         : config_((config.check(), std::move(config))),
           weights_(std::move(weights)),
-          rotary_(config_.rotary_base, config_.head_width(), 0) {
+          rotary_(config_.rotary_base, config_.head_width()) {
         require<ShapeError>(static_cast<Index>(weights_.layers.size()) == config_.layers, "LongLlama: weights of ",
                             weights_.layers.size(), " layers, expected ", config_.layers);
         for_each_weight(config_, weights_, [](const LongLlamaWeight& expected, const auto& weight) {
@@ -85,7 +86,7 @@ class LongLlama {
     ///         half of what an Index holds: then nothing is read. ConfigError too if positions of a window and the local cache lie
     ///         RotaryTable::most_positions or more apart: then the windows before that one have been read.
     Tensor<Real, 3> read(const LongLlamaInput& input, LongLlamaState<Real>& state, const LongLlamaReading& reading = {},
-                         std::vector<Tensor<Real, 3>>* hidden = nullptr) {
+                         std::vector<Tensor<Real, 3>>* hidden = nullptr) const {
         const Index entries = extent(input.tokens, 0), length = extent(input.tokens, 1);
         require<ShapeError>(entries == state.entries(), "LongLlama::read: ", entries, " batch entries, the state has ",
                             state.entries());
@@ -149,7 +150,7 @@ class LongLlama {
     /// One window (B,T) through all layers: (B,T,E) after the final norm. With `keep_local` it stays in the local cache, which
     /// makes room first; without, it goes to memory afterwards.
     Tensor<Real, 3> window(const Tokens& tokens, const Tensor<Index, 2>& positions, const Tensor<std::uint8_t, 2>& visible,
-                           LongLlamaState<Real>& state, bool keep_local, Index first, std::vector<Tensor<Real, 3>>* hidden) {
+                           LongLlamaState<Real>& state, bool keep_local, Index first, std::vector<Tensor<Real, 3>>* hidden) const {
         const Index entries = extent(tokens, 0), length = extent(tokens, 1), cached = state.local_size();
         const Index too_many = std::max<Index>(cached + length - config_.window, 0);
         const Index leaving = too_many == 0 ? 0 : state.options().spill == Spill::all_at_once ? cached : std::min(too_many, cached);
@@ -198,7 +199,7 @@ class LongLlama {
 
     /// Keys and values (B,T,G,D) go to memory, in a layer that has one; padding goes aside.
     void remember(typename LongLlamaState<Real>::Layer& layer, const Tensor<Real, 4>& k, const Tensor<Real, 4>& v,
-                  const Tensor<std::uint8_t, 2>& visible) {
+                  const Tensor<std::uint8_t, 2>& visible) const {
         if (layer.memory.empty()) return;
         const Index heads = extent(k, 2), width = extent(k, 3), length = extent(k, 1);
         for (Index b = 0; b < extent(k, 0); ++b)
@@ -216,7 +217,8 @@ class LongLlama {
     /// Attention of the last T of U local tokens to those before them and to the memory, in one softmax: q (B,T,H,D) not rotated,
     /// positions and visibility (B,U).
     Tensor<Real, 4> attend(Index i, Tensor<Real, 4> q, LocalCache<Real>& local, const Tensor<Index, 2>& positions,
-                           const Tensor<std::uint8_t, 2>& visible, const typename LongLlamaState<Real>::Layer& kept, Index top_k) {
+                           const Tensor<std::uint8_t, 2>& visible, const typename LongLlamaState<Real>::Layer& kept,
+                           Index top_k) const {
         const Index entries = extent(q, 0), length = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
         const Index local_size = local.size(), group = heads / config_.key_head_count();
         const bool rotated = !config_.is_memory_layer(i) || config_.memory_positions;
@@ -225,9 +227,9 @@ class LongLlama {
             Tensor<Index, 2> at = take_positions(positions, local_size - length, length);
             for (Index b = 0; b < entries; ++b)
                 for (Index t = 0; t < length; ++t) at(b, t) -= local.turned_from(b);
-            q = rotate(q, at, rotary_);
+            q = rotate(q, at, rotary_.covering(*std::max_element(at.begin(), at.end())));
         }
-        detail::multiply_by(1 / std::sqrt(static_cast<Real>(width)), element_count(q), q.data());
+        q = multiply(q, 1 / std::sqrt(static_cast<Real>(width)));
 
         std::vector<Index> last_visible(static_cast<std::size_t>(length));
         std::iota(last_visible.begin(), last_visible.end(), local_size - length);
@@ -241,31 +243,23 @@ class LongLlama {
         AttentionResult<Real> seen{empty<Real, 4>(shape_of(q)), empty<Real, 3>({entries, heads, length})};
         parallel_for(entries * heads, [&](Index unit) {
             const Index b = unit / heads, h = unit % heads, g = h / group;
-            RunningSoftmax<Real> softmax(head_view(std::as_const(q), b, h), width, 1);
+            RunningSoftmax<Real> softmax(head(std::as_const(q), b, h), width);
             softmax.attend(rotated ? local.turned_keys(b, g) : local.keys(b, g), local.values(b, g),
                            {last_visible.data(), masked.size() ? row(masked, b) : nullptr, 0});  // one row of it for all queries
             if (!kept.memory.empty() && top_k == 0)
                 kept.memory[static_cast<std::size_t>(b)].for_each_block(
-                    g, [&](const auto& keys, const auto& values, Index) { softmax.attend(head_view(keys), head_view(values)); });
-            softmax.write(head_view(seen.o, b, h));
-            for (Index t = 0; t < length; ++t) seen.log_sum_exp(b, h, t) = softmax.log_sum_exp(t);
+                    g, [&](const auto& keys, const auto& values, Index) { softmax.attend(keys, values); });
+            softmax.write(head(seen.o, b, h), row(seen.log_sum_exp, b, h));
         });
-        for (Index b = 0; b < entries && !kept.memory.empty() && top_k > 0; ++b)
-            add_best_of_memory(q, kept.memory[static_cast<std::size_t>(b)], top_k, b, seen);
+        if (!kept.memory.empty() && top_k > 0) {
+            Memories<Real> memories;
+            for (const KeyValueMemory<Real>& each : kept.memory) memories.push_back(&each);
+            Tape tape(Tape::inference);
+            const Attention<Real> best = memory_attention(tape, Variable<Real, 4>(q), memories, top_k);
+            seen = merge<Real>({best.o.value(), best.log_sum_exp.value()}, seen);
+        }
         if (masked.size()) look_evenly(seen, local, kept);
         return std::move(seen.o);
-    }
-
-    /// Puts the top_k entries of an entry's memory into the softmax of its queries.
-    void add_best_of_memory(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory, Index top_k, Index b,
-                            AttentionResult<Real>& seen) const {
-        if (memory.size() == 0) return;
-        Tape tape(Tape::inference);
-        const Attention<Real> best = memory_attention(tape, Variable<Real, 4>(take_entries(q, b, 1)), memory, top_k);
-        const AttentionResult<Real> whole =
-            merge(best.o.value(), best.log_sum_exp.value(), take_entries(seen.o, b, 1), take_entries(seen.log_sum_exp, b, 1));
-        std::copy_n(whole.o.data(), element_count(whole.o), row(seen.o, b));
-        std::copy_n(whole.log_sum_exp.data(), element_count(whole.log_sum_exp), row(seen.log_sum_exp, b));
     }
 
     /// A query that sees nothing (padding before the first token) looks at all there is, evenly: so does the released code, which
@@ -286,7 +280,7 @@ class LongLlama {
                             for (Index e = 0; e < width; ++e) o[e] += values[j * leading + e];
                         count += rows;
                     };
-                    const HeadView<const Real> values = local.values(b, g);
+                    const MatrixView<const Real> values = local.values(b, g);
                     add_rows(values.data, values.rows, values.leading);
                     if (!kept.padding.empty())
                         kept.padding[static_cast<std::size_t>(b)].for_each_block(

@@ -19,7 +19,7 @@ namespace detail {
 /// Reads prompts (B,P), then up to `count` tokens one by one: `choose(i, logits (B,1,V), tokens (B,1))` sets those of step i and
 /// returns whether to go on. The last tokens are not read.
 template <class Real, class Choose>
-void read_and_write(const char* who, LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
+void read_and_write(const char* who, const LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
                     const Tensor<std::uint8_t, 2>* visible, Choose choose) {
     const Index entries = extent(prompt, 0), length = extent(prompt, 1);
     require<ShapeError>(entries == state.entries(), who, ": ", entries, " prompts, the state has ", state.entries(), " entries");
@@ -49,7 +49,7 @@ void read_and_write(const char* who, LongLlama<Real>& model, const Tokens& promp
 /// and all written tokens but the last, which is not read: to go on, begin the next prompt with it.
 /// Errors: ConfigError if count < 0; as LongLlama::read and sample_token.
 template <class Real>
-Tokens generate(LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
+Tokens generate(const LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
                 const SamplingOptions& sampling, Random& random, const Tensor<std::uint8_t, 2>* visible = nullptr,
                 const std::function<bool(const std::vector<std::int32_t>&, const Tensor<Real, 3>&)>& each = {}) {
     require<ConfigError>(count >= 0, "generate: ", count, " new tokens make no sense");
@@ -74,7 +74,8 @@ Tokens generate(LongLlama<Real>& model, const Tokens& prompt, Index count, LongL
 /// Errors: ShapeError if the two are not of as many entries; DataError for a token outside the vocabulary; NumericError for a logit
 ///         that is NaN or +inf; as LongLlama::read.
 template <class Real>
-Tensor<double, 2> continuation_nats(LongLlama<Real>& model, const Tokens& prompt, const Tokens& text, LongLlamaState<Real>& state) {
+Tensor<double, 2> continuation_nats(const LongLlama<Real>& model, const Tokens& prompt, const Tokens& text,
+                                    LongLlamaState<Real>& state) {
     const Index entries = extent(prompt, 0), count = extent(text, 1), vocabulary = model.config().vocabulary;
     require_shape("continuation_nats: text", text, {entries, count});
     for (const std::int32_t token : text)

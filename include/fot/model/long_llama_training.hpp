@@ -50,9 +50,10 @@ inline void require_same_model(const char* who, TransformerConfig expected, Tran
 template <class Real>
 const Parameter<Real>& parameter_named(const std::map<std::string, Parameter<Real>>& parameters, const LongLlamaWeight& weight) {
     const auto found = parameters.find(weight.name);
-    require<ShapeError>(found != parameters.end() && found->second.count == weight.rows * std::max<Index>(weight.columns, 1),
-                        "long_llama: the Transformer has no '", weight.name, "' of ", weight.rows, " x ",
-                        std::max<Index>(weight.columns, 1), " numbers");
+    require<ShapeError>(
+        found != parameters.end() && length_of(found->second.value()) == weight.rows * std::max<Index>(weight.columns, 1),
+        "long_llama: the Transformer has no '", weight.name, "' of ", weight.rows, " x ", std::max<Index>(weight.columns, 1),
+        " numbers");
     return found->second;
 }
 
@@ -77,10 +78,10 @@ LongLlama<Real> long_llama(const LongLlamaConfig& config, Transformer<Real>& mod
     for_each_weight(config, weights, [&](const LongLlamaWeight& at, auto& weight) {
         const Parameter<Real>& p = detail::parameter_named(parameters, at);
         if constexpr (std::is_same_v<decltype(weight), StoredMatrix&>) {
-            weight = {p.value, dtype_of<Real>(), at.rows, at.columns, p.owner};
+            weight = {p.value().data(), dtype_of<Real>(), at.rows, at.columns, std::make_shared<const Parameter<Real>>(p)};
         } else {
             weight = empty<Real, 1>({at.rows});
-            std::copy_n(p.value, at.rows, weight.data());
+            std::copy_n(p.value().data(), at.rows, weight.data());
         }
     });
     return LongLlama<Real>(config, std::move(weights));
@@ -109,10 +110,10 @@ void copy_weights(const LongLlama<Stored>& from, Transformer<Real>& to) {
         const Parameter<Real>& p = detail::parameter_named(parameters, at);
         if constexpr (std::is_same_v<decltype(weight), const StoredMatrix&>)
             detail::with_weight_type(weight, [&](auto element) {
-                detail::widen(static_cast<const decltype(element)*>(weight.numbers), p.count, p.value);
+                detail::widen(static_cast<const decltype(element)*>(weight.numbers), length_of(p.value()), p.value().data());
             });
         else
-            detail::widen(weight.data(), p.count, p.value);
+            detail::widen(weight.data(), length_of(p.value()), p.value().data());
     });
 }
 

@@ -30,47 +30,63 @@ struct RecurrentState {
     }
 };
 
+/// The previous window as further keys of every layer: its states through the layer's maps to keys and values.
+template <class Real>
+class PreviousWindow : public Source<Real> {
+   public:
+    /// All must outlive the source.
+    PreviousWindow(const Transformer<Real>& model, const RecurrentState<Real>& state) : model_(model), state_(state) {
+        const Index entries = length_of(state.seen);
+        table_ = no_contexts(entries);
+        table_.sources = entries;
+        for (Index b = 0; b < entries; ++b)
+            if (element(state.seen, b)) {
+                element(table_.contexts, b) = {b};
+                element(table_.positives, b) = 1;
+            }
+    }
+
+    Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
+        if (state_.inputs.empty()) return {};
+        const TransformerLayer<Real>& layer = model_.layer(at.layer);
+        const Variable<Real, 3> states(element(state_.inputs, at.layer));  // a constant
+        const KeysAndValues<Real> previous = layer.keys_and_values(tape, states);
+        // Positions run on: the previous window is at 0 ... S-1, and the queries, rotated to 0 ... T-1, go S further.
+        const Index length = extent(states.value(), 1);
+        const std::vector<Index> further(static_cast<std::size_t>(extent(at.q.value(), 1)), length);
+        return context_attention(tape, layer.rotated(tape, at.q, further),
+                                 layer.rotated(tape, previous.k, window_positions(length)), previous.v, table_);
+    }
+    Index keys(Index layer, Index b) const override {
+        return state_.inputs.empty() || !element(state_.seen, b) ? 0 : extent(element(state_.inputs, layer), 1);
+    }
+
+   private:
+    const Transformer<Real>& model_;
+    const RecurrentState<Real>& state_;
+    ContextTable table_;
+};
+
 /// Logits (B,T,V) of a window of tokens (B,T); the state then is that of this window.
 ///
 /// Cost:   as Transformer::local, and B T S more scores and sums per head and layer, S the length of the previous window.
 /// Errors: ShapeError if the state is of another number of entries or layers; DataError for a token outside the vocabulary.
 /// Same as: Transformer::local for an empty state.
 template <class Real>
-Variable<Real, 3> window_with_recurrence(Tape& tape, Transformer<Real>& model, const Tokens& tokens, RecurrentState<Real>& state) {
+Variable<Real, 3> window_with_recurrence(Tape& tape, const Transformer<Real>& model, const Tokens& tokens,
+                                         RecurrentState<Real>& state) {
     const Index entries = extent(tokens, 0), layers = model.config().layers;
     const bool fresh = state.inputs.empty() && state.seen.empty();
-    require<ShapeError>(fresh || static_cast<Index>(state.seen.size()) == entries, "window_with_recurrence: ", entries,
+    require<ShapeError>(fresh || length_of(state.seen) == entries, "window_with_recurrence: ", entries,
                         " batch entries, the state has ", state.seen.size());
-    require<ShapeError>(state.inputs.empty() || static_cast<Index>(state.inputs.size()) == layers,
-                        "window_with_recurrence: ", layers, " layers, the state has ", state.inputs.size());
-    const Index before = state.inputs.empty() ? 0 : extent(state.inputs[0], 1);
-    ContextTable table = no_contexts(entries);
-    table.sources = before > 0 ? entries : 0;
-    for (Index b = 0; before > 0 && b < entries; ++b)
-        if (state.seen[static_cast<std::size_t>(b)]) {
-            table.contexts[static_cast<std::size_t>(b)] = {b};
-            table.positives[static_cast<std::size_t>(b)] = 1;
-        }
-    const std::vector<Index> previous_positions = TransformerLayer<Real>::all_positions(before);
-    std::vector<Index> positions = TransformerLayer<Real>::all_positions(extent(tokens, 1));
-    for (Index& position : positions) position += before;
-
+    require<ShapeError>(state.inputs.empty() || length_of(state.inputs) == layers, "window_with_recurrence: ", layers,
+                        " layers, the state has ", state.inputs.size());
+    const PreviousWindow<Real> source(model, state);
     std::vector<Tensor<Real, 3>> inputs;
     Variable<Real, 3> x = model.embed(tape, tokens);
     for (Index i = 0; i < layers; ++i) {
-        TransformerLayer<Real>& layer = model.layer(i);
         inputs.push_back(x.value());
-        if (before == 0) {
-            x = layer.local(tape, x);
-            continue;
-        }
-        const Variable<Real, 3> previous(state.inputs[static_cast<std::size_t>(i)]);
-        const Variable<Real, 3> h = layer.normalized(tape, x), h_previous = layer.normalized(tape, previous);
-        const Variable<Real, 4> q = layer.rotated(tape, layer.queries(tape, h), positions),
-                                k = layer.rotated(tape, layer.keys(tape, h), positions),
-                                k_previous = layer.rotated(tape, layer.keys(tape, h_previous), previous_positions);
-        x = layer.finish(
-            tape, x, crossbatch_attention(tape, q, k, layer.values(tape, h), k_previous, layer.values(tape, h_previous), table).o);
+        x = model.layer(i).forward(tape, x, source);
     }
     state.inputs = std::move(inputs);
     state.seen.assign(static_cast<std::size_t>(entries), true);

@@ -11,6 +11,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <limits>
 #include <utility>
 
 #include "fot/core/autograd.hpp"
@@ -40,16 +42,15 @@ inline constexpr Index cross_entropy_rows_per_slice = 32;
 /// sum_i e^(x[i] - shift): vectors within a block, double over the blocks.
 template <class Real>
 double sum_of_exponentials(const Real* x, Index count, Real shift) {
+    using V = Vector<Real>;
     constexpr Index block = 256;
-    Real terms[block];
     double total = 0;
     for (Index start = 0; start < count; start += block) {
-        const Index size = std::min(block, count - start);
-        for (Index i = 0; i < size; ++i) terms[i] = exponential(x[start + i] - shift);
-        Real sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (Index i = 0; i < size; ++i) sum += terms[i];
-        total += static_cast<double>(sum);
+        V sum(Real(0));
+        for_each_vector<V>(std::min(block, count - start), [&](auto at) {
+            sum += exponential(at.load(x + start, -std::numeric_limits<Real>::infinity()) - shift);
+        });
+        total += static_cast<double>(joined_lanes(sum, std::plus<>{}));
     }
     return total;
 }
@@ -120,7 +121,9 @@ TokenLosses<Real> token_losses(const Tensor<Real, 3>& logits, const Tokens& targ
     return losses;
 }
 
-/// -log p(target) of every token, in nats: for perplexity, and for losses of one's own.
+/// -log p(target) of every token, in nats: for perplexity, and for losses of one's own. The sum of them all is
+/// xt::sum<double>(token_nats(...))(). (In C++20 the tensor must have a name to be looped over: of a temporary,
+/// `for (float n : token_nats(...).storage())` reads freed memory.)
 ///
 /// Shapes: logits (B,T,V), targets (B,T) -> (B,T).
 /// Errors: as `token_losses`, with every target counted.
@@ -186,7 +189,9 @@ void token_losses_vjp(const Tensor<double, 2>& d_nats, const Tensor<Real, 3>& lo
             const Real* logits_i = logits.data() + i * vocabulary;
             Real* d_logits_i = d_logits.data() + i * vocabulary;
             // nats = log sum_v exp(logits[v]) - logits[target]
-            for (Index v = 0; v < vocabulary; ++v) d_logits_i[v] += factor * exponential(logits_i[v] - shift);
+            for_each_vector<Vector<Real>>(vocabulary, [&](auto at) {
+                at.store(at.load(d_logits_i) + factor * exponential(at.load(logits_i) - shift), d_logits_i);
+            });
             d_logits_i[targets.data()[i]] -= factor;
         }
     });

@@ -1,218 +1,113 @@
-/// The feed-forward layer: widen, bend, narrow.
+/// The feed-forward layer: a linear map up to a wider hidden layer, an activation, a linear map down.
 ///
-/// The small models of the paper use ReLU, LongLLaMA uses SwiGLU, whose hidden numbers are multiplied by a second map of the
-/// input, bent by silu(x) = x / (1 + e^-x). The squared ReLU learns faster at small sizes.
-///
-/// The hidden layer is the widest tensor of a model. `feed_forward` therefore works through slices of rows, each bent while it is
-/// still in the cache, and keeps only the numbers before the bend: its backward pass makes the others again.
+/// It works on each token by itself, between two attention layers. The small models of the paper use ReLU, LongLLaMA uses SwiGLU,
+/// where a second linear map of the input, through silu(g) = g / (1 + e^-g), is multiplied into the hidden numbers. The squared
+/// ReLU learns faster at small sizes.
 ///
 /// Source: paper appendix A.1.
-/// Read first: nn/linear.hpp.   Read next: model/transformer.hpp.
+/// Read first: nn/linear.hpp, nn/arithmetic.hpp.   Read next: model/transformer.hpp.
 #pragma once
 
-#include <memory>
-#include <utility>
-
-#include "fot/core/exponential.hpp"
-#include "fot/core/parallel.hpp"
+#include "fot/nn/arithmetic.hpp"
 #include "fot/nn/linear.hpp"
 
 namespace fot {
 
-/// What bends the hidden layer.
+/// The activation of the hidden layer.
 enum class Activation {
     relu,          ///< max(x, 0)
     squared_relu,  ///< max(x, 0)^2
-    swiglu         ///< silu(gate) * x, needs a second map
+    swiglu         ///< silu(gate) x, needs a second map
 };
 
-namespace detail {
-
-inline constexpr Index elements_per_slice = 1 << 15, feed_forward_rows_per_slice = 256;
-
-/// 1 / (1 + e^-x) without a branch, for loops over many.
-template <class Real>
-Real fast_sigmoid(Real x) {
-    return 1 / (1 + exponential(-x));
-}
-
-/// a[i] = bend(x[i]). NaN stays NaN.
-template <class Real>
-void bend(const Real* x, Index count, Activation activation, Real* a) {
-    if (activation == Activation::relu)
-        for (Index i = 0; i < count; ++i) a[i] = x[i] < 0 ? Real(0) : x[i];
+/// The activation of every number: relu or squared_relu. NaN stays NaN.
+///
+/// Errors: ConfigError for swiglu, which needs two tensors.
+template <class Real, std::size_t N>
+Tensor<Real, N> activation(const Tensor<Real, N>& x, Activation kind) {
+    require<ConfigError>(kind != Activation::swiglu, "activation: swiglu is a function of two tensors, call swiglu(gate, up)");
+    Tensor<Real, N> a = empty_like(x);
+    if (kind == Activation::relu)
+        detail::elementwise([](Real& a_i, Real x_i) { a_i = x_i < 0 ? Real(0) : x_i; }, a, x);
     else
-        for (Index i = 0; i < count; ++i) a[i] = x[i] < 0 ? Real(0) : x[i] * x[i];
+        detail::elementwise([](Real& a_i, Real x_i) { a_i = x_i < 0 ? Real(0) : x_i * x_i; }, a, x);
+    return a;
 }
 
-/// d_x[i] = d_a[i] bend'(x[i]); the slope at 0 is 0.
-template <class Real>
-void bend_vjp(const Real* d_a, const Real* x, Index count, Activation activation, Real* d_x) {
-    if (activation == Activation::relu)
-        for (Index i = 0; i < count; ++i) d_x[i] = x[i] > 0 ? d_a[i] : Real(0);
+/// Vector-Jacobian product of `activation`; the slope at 0 is 0. Shapes: d_a and x alike; adds to d_x.   Errors: ShapeError
+/// otherwise.
+template <class Real, std::size_t N>
+void activation_vjp(const Tensor<Real, N>& d_a, const Tensor<Real, N>& x, Activation kind, Tensor<Real, N>& d_x) {
+    require_shape("activation vjp: d_a", d_a, shape_of(x));
+    require_shape("activation vjp: d_x", d_x, shape_of(x));
+    if (kind == Activation::relu)
+        detail::elementwise([](Real& d_x_i, Real d_a_i, Real x_i) { d_x_i += x_i > 0 ? d_a_i : Real(0); }, d_x, d_a, x);
     else
-        for (Index i = 0; i < count; ++i) d_x[i] = x[i] > 0 ? 2 * x[i] * d_a[i] : Real(0);
+        detail::elementwise([](Real& d_x_i, Real d_a_i, Real x_i) { d_x_i += x_i > 0 ? 2 * x_i * d_a_i : Real(0); }, d_x, d_a, x);
 }
 
-/// a[i] = silu(gate[i]) x[i].
-template <class Real>
-void bend_gated(const Real* gate, const Real* x, Index count, Real* a) {
-    for (Index i = 0; i < count; ++i) a[i] = gate[i] * fast_sigmoid(gate[i]) * x[i];
+/// `activation` on the tape.
+template <class Real, std::size_t N>
+Variable<Real, N> activation(Tape& tape, const Variable<Real, N>& x, Activation kind) {
+    const auto backward = [x, kind](const Tensor<Real, N>& d_a) { activation_vjp(d_a, x.value(), kind, x.gradient()); };
+    return tape.record(activation(x.value(), kind), backward, x);
 }
 
-/// d_gate[i], d_x[i] = their parts of d_a[i].
-template <class Real>
-void bend_gated_vjp(const Real* d_a, const Real* gate, const Real* x, Index count, Real* d_gate, Real* d_x) {
-    for (Index i = 0; i < count; ++i) {
-        const Real s = fast_sigmoid(gate[i]), d = d_a[i];
-        // silu(g) = g s(g), silu'(g) = s (1 + g (1 - s))
-        d_gate[i] = d * x[i] * s * (1 + gate[i] * (1 - s));
-        d_x[i] = d * gate[i] * s;
-    }
-}
-
-}  // namespace detail
-
-/// The gated bend: a = silu(gate) up, number by number. For models without gradients; training fuses it into feed_forward.
+/// The gated activation: a = silu(gate) up, number by number.
 ///
 /// Errors: ShapeError if the two shapes differ.
 template <class Real, std::size_t N>
 Tensor<Real, N> swiglu(const Tensor<Real, N>& gate, const Tensor<Real, N>& up) {
     require_shape("swiglu: gate", gate, shape_of(up));
     Tensor<Real, N> a = empty_like(up);
-    parallel_slices(element_count(up), detail::elements_per_slice, [&](Index first, Index last) {
-        detail::bend_gated(gate.data() + first, up.data() + first, last - first, a.data() + first);
-    });
+    detail::elementwise_in_vectors([](auto, auto g, auto u) { return g / (1 + exponential(-g)) * u; }, a, gate, up);
     return a;
 }
 
-/// The three weights of a feed-forward layer, or their gradients. `gate` is null unless the activation is swiglu.
-template <class Matrix>
-struct FeedForwardWeights {
-    Matrix* up;    ///< (F, E)
-    Matrix* down;  ///< (E, F)
-    Matrix* gate;  ///< (F, E), or null
-};
-
-/// The hidden layer before the bend: what the backward pass needs. `gate` is empty unless the activation is swiglu.
-template <class Real>
-struct FeedForwardHidden {
-    Tensor<Real, 2> up;    ///< (tokens, F)
-    Tensor<Real, 2> gate;  ///< (tokens, F), or empty
-};
-
-namespace detail {
-
-template <class Real>
-void require_weights(const Tensor<Real, 3>& x, const FeedForwardWeights<const Tensor<Real, 2>>& weights, Activation kind) {
-    const Index width = extent(x, 2), wide = extent(*weights.up, 0);
-    const bool gated = kind == Activation::swiglu;
-    require<ConfigError>(gated == (weights.gate != nullptr), gated
-                                                                 ? "feed_forward: swiglu needs a gate weight"
-                                                                 : "feed_forward: a gate weight is given, but only swiglu has one");
-    require_shape("feed_forward: up", *weights.up, {-1, width});
-    require_shape("feed_forward: down", *weights.down, {width, wide});
-    if (gated) require_shape("feed_forward: gate", *weights.gate, {wide, width});
+/// Vector-Jacobian product of `swiglu`. A null pointer stands for a gradient that nobody needs.
+/// Shapes: all alike; adds to d_gate and d_up.   Errors: ShapeError otherwise.
+template <class Real, std::size_t N>
+void swiglu_vjp(const Tensor<Real, N>& d_a, const Tensor<Real, N>& gate, const Tensor<Real, N>& up,
+                std::type_identity_t<Tensor<Real, N>>* d_gate, std::type_identity_t<Tensor<Real, N>>* d_up) {
+    require_shape("swiglu vjp: d_a", d_a, shape_of(up));
+    require_shape("swiglu vjp: gate", gate, shape_of(up));
+    if (d_gate) require_shape("swiglu vjp: d_gate", *d_gate, shape_of(up));
+    if (d_up) require_shape("swiglu vjp: d_up", *d_up, shape_of(up));
+    // silu(g) = g s with s = 1 / (1 + e^-g), silu'(g) = s (1 + g (1 - s))
+    const auto to_gate = [](auto d_g, auto d, auto g, auto u) {
+        const auto s = 1 / (1 + exponential(-g));
+        return d_g + d * u * s * (1 + g * (1 - s));
+    };
+    const auto to_up = [](auto d_u, auto d, auto g) { return d_u + d * g / (1 + exponential(-g)); };
+    if (d_gate) detail::elementwise_in_vectors(to_gate, *d_gate, d_a, gate, up);
+    if (d_up) detail::elementwise_in_vectors(to_up, *d_up, d_a, gate);
 }
 
-}  // namespace detail
+/// `swiglu` on the tape.
+template <class Real, std::size_t N>
+Variable<Real, N> swiglu(Tape& tape, const Variable<Real, N>& gate, const Variable<Real, N>& up) {
+    const auto backward = [gate, up](const Tensor<Real, N>& d_a) {
+        swiglu_vjp(d_a, gate.value(), up.value(), gate.needed_gradient(), up.needed_gradient());
+    };
+    return tape.record(swiglu(gate.value(), up.value()), backward, gate, up);
+}
 
 /// The feed-forward layer.
 ///
-///     y = down bend(up x),   or with swiglu   y = down (silu(gate x) (up x))
+///     y = down activation(up x),   or with swiglu   y = down (silu(gate x) (up x))
 ///
-/// Shapes: x (B,T,E), up and gate (F,E), down (E,F) -> (B,T,E).   Saves: the hidden layer before the bend, (B*T,F) each.
-/// Cost:   2 B T E F multiply-adds, 3 with swiglu.
+/// `gate` belongs to swiglu alone and is left out otherwise.
+/// Shapes: x (B,T,E), up and gate (F,E), down (E,F) -> (B,T,E).   Saves: the hidden layer before and after the activation, (B,T,F)
+/// each. Cost: 2 B T E F multiply-adds, 3 B T E F with swiglu.
 /// Errors: ShapeError if a weight does not fit; ConfigError if the gate is missing for swiglu, or given without it.
-/// Same as: linear, the bend, linear.
-template <class Real>
-Tensor<Real, 3> feed_forward(const Tensor<Real, 3>& x, const FeedForwardWeights<const Tensor<Real, 2>>& weights, Activation kind,
-                             FeedForwardHidden<Real>& hidden) {
-    const Index width = extent(x, 2), wide = extent(*weights.up, 0), rows = extent(x, 0) * extent(x, 1);
-    const bool gated = kind == Activation::swiglu;
-    detail::require_weights(x, weights, kind);
-    hidden.up = empty<Real, 2>({rows, wide});
-    hidden.gate = empty<Real, 2>({gated ? rows : 0, wide});
-    Tensor<Real, 3> y = empty_like(x);
-    parallel_slices(rows, detail::feed_forward_rows_per_slice, [&](Index first, Index last) {
-        const Index count = last - first;
-        const MatrixView<const Real> x_rows = matrix(x.data() + first * width, count, width);
-        Real *up = row(hidden.up, first), *gate = gated ? row(hidden.gate, first) : nullptr;
-        Tensor<Real, 2> bent = empty<Real, 2>({count, wide});
-        gemm(Real(1), x_rows, transpose(as_matrix(*weights.up)), Real(0), matrix(up, count, wide));
-        if (gated) {
-            gemm(Real(1), x_rows, transpose(as_matrix(*weights.gate)), Real(0), matrix(gate, count, wide));
-            detail::bend_gated(gate, up, count * wide, bent.data());
-        } else {
-            detail::bend(up, count * wide, kind, bent.data());
-        }
-        gemm(Real(1), as_matrix(bent), transpose(as_matrix(*weights.down)), Real(0),
-             matrix(y.data() + first * width, count, width));
-    });
-    return y;
-}
-
-/// Vector-Jacobian product of `feed_forward`. A null pointer stands for a gradient that nobody needs.
-///
-/// Shapes: d_y, x (B,T,E); adds to d_x (B,T,E) and to the weights' gradients.   Scratch: the hidden layer twice (thrice with
-/// swiglu). Cost:   twice the forward pass.
-/// Errors: ShapeError, ConfigError as `feed_forward`; ShapeError unless each gradient has the shape of what it belongs to.
-template <class Real>
-void feed_forward_vjp(const Tensor<Real, 3>& d_y, const Tensor<Real, 3>& x,
-                      const FeedForwardWeights<const Tensor<Real, 2>>& weights, Activation kind,
-                      const FeedForwardHidden<Real>& hidden, Tensor<Real, 3>* d_x,
-                      const FeedForwardWeights<Tensor<Real, 2>>& d_weights) {
-    const Index width = extent(x, 2), wide = extent(*weights.up, 0), rows = extent(x, 0) * extent(x, 1);
-    const bool gated = kind == Activation::swiglu;
-    detail::require_weights(x, weights, kind);
-    require_shape("feed_forward vjp: d_y", d_y, shape_of(x));
-    require_shape("feed_forward vjp: hidden.up", hidden.up, {rows, wide});
-    require_shape("feed_forward vjp: hidden.gate", hidden.gate, {gated ? rows : 0, wide});
-    if (d_x) require_shape("feed_forward vjp: d_x", *d_x, shape_of(x));
-    if (d_weights.up) require_shape("feed_forward vjp: d_weights.up", *d_weights.up, shape_of(*weights.up));
-    if (d_weights.down) require_shape("feed_forward vjp: d_weights.down", *d_weights.down, shape_of(*weights.down));
-    if (d_weights.gate) require_shape("feed_forward vjp: d_weights.gate", *d_weights.gate, shape_of(*weights.up));
-    Tensor<Real, 2> bent = empty<Real, 2>({rows, wide}), d_up = empty_like(bent), d_gate = empty<Real, 2>({gated ? rows : 0, wide});
-    parallel_slices(rows, detail::feed_forward_rows_per_slice, [&](Index first, Index last) {
-        const Index count = last - first, size = count * wide;
-        const Real* up = row(hidden.up, first);
-        Real *a = row(bent, first), *d_up_rows = row(d_up, first);
-        Tensor<Real, 2> d_bent = empty<Real, 2>({count, wide});
-        // y = bent down^T
-        gemm(Real(1), matrix(d_y.data() + first * width, count, width), as_matrix(*weights.down), Real(0), as_matrix(d_bent));
-        if (gated) {
-            const Real* gate = row(hidden.gate, first);
-            detail::bend_gated(gate, up, size, a);
-            detail::bend_gated_vjp(d_bent.data(), gate, up, size, row(d_gate, first), d_up_rows);
-        } else {
-            detail::bend(up, size, kind, a);
-            detail::bend_vjp(d_bent.data(), up, size, kind, d_up_rows);
-        }
-        if (!d_x) return;
-        const MatrixView<Real> d_x_rows = matrix(d_x->data() + first * width, count, width);
-        // up = x W_up^T, gate = x W_gate^T
-        gemm(Real(1), matrix(d_up_rows, count, wide), as_matrix(*weights.up), Real(1), d_x_rows);
-        if (gated) gemm(Real(1), matrix(row(d_gate, first), count, wide), as_matrix(*weights.gate), Real(1), d_x_rows);
-    });
-    const MatrixView<const Real> x_rows = matrix(x.data(), rows, width), d_y_rows = matrix(d_y.data(), rows, width);
-    if (d_weights.down) gemm(Real(1), transpose(d_y_rows), as_matrix(bent), Real(1), as_matrix(*d_weights.down));
-    if (d_weights.up) gemm(Real(1), transpose(as_matrix(d_up)), x_rows, Real(1), as_matrix(*d_weights.up));
-    if (d_weights.gate) gemm(Real(1), transpose(as_matrix(d_gate)), x_rows, Real(1), as_matrix(*d_weights.gate));
-}
-
-/// `feed_forward` on the tape. `gate` belongs to swiglu alone and is left out otherwise.
 template <class Real>
 Variable<Real, 3> feed_forward(Tape& tape, const Variable<Real, 3>& x, const Variable<Real, 2>& up, const Variable<Real, 2>& down,
                                Activation kind, const Variable<Real, 2>& gate = {}) {
-    using Weights = FeedForwardWeights<const Tensor<Real, 2>>;
-    const auto values = [up, down, gate] { return Weights{&up.value(), &down.value(), gate ? &gate.value() : nullptr}; };
-    const auto hidden = std::make_shared<FeedForwardHidden<Real>>();
-    Tensor<Real, 3> y = feed_forward(x.value(), values(), kind, *hidden);
-    const auto backward = [x, up, down, gate, values, kind, hidden](const Tensor<Real, 3>& d_y) {
-        feed_forward_vjp(d_y, x.value(), values(), kind, *hidden, x.needed_gradient(),
-                         {up.needed_gradient(), down.needed_gradient(), gate.needed_gradient()});
-    };
-    return tape.record(std::move(y), backward, x, up, down, gate);
+    require<ConfigError>(
+        (kind == Activation::swiglu) == static_cast<bool>(gate),
+        gate ? "feed_forward: a gate weight is given, but only swiglu has one" : "feed_forward: swiglu needs a gate weight");
+    const Variable<Real, 3> hidden = linear(tape, x, up);
+    return linear(tape, gate ? swiglu(tape, linear(tape, x, gate), hidden) : activation(tape, hidden, kind), down);
 }
 
 }  // namespace fot

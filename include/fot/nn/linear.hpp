@@ -5,10 +5,11 @@
 /// product straight into the tensor with four axes, and the map out of them reads it there.
 ///
 /// Source: Vaswani et al. 2017 (the projections of an attention layer); paper appendix A.1 (no biases).
-/// Read first: core/autograd.hpp.   Read next: nn/norm.hpp.
+/// Read first: core/autograd.hpp.   Read next: nn/rms_norm.hpp.
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "fot/core/autograd.hpp"
 #include "fot/core/blas.hpp"
@@ -81,8 +82,8 @@ Tensor<Real, 3> merge_heads(const Tensor<Real, 4>& o, const Tensor<Real, 2>& wei
 /// Cost:   rows * in * out multiply-adds for each of the two.
 /// Errors: ShapeError if the shapes do not fit.
 template <class Real, std::size_t N, std::size_t M>
-void linear_vjp(const Tensor<Real, M>& d_y, const Tensor<Real, N>& x, const Tensor<Real, 2>& weight, Tensor<Real, N>* d_x,
-                Tensor<Real, 2>* d_weight) {
+void linear_vjp(const Tensor<Real, M>& d_y, const Tensor<Real, N>& x, const Tensor<Real, 2>& weight,
+                std::type_identity_t<Tensor<Real, N>>* d_x, std::type_identity_t<Tensor<Real, 2>>* d_weight) {
     const Index rows = detail::leading_count(x, std::min(N, M) - 1), out = extent(weight, 0), in = extent(weight, 1);
     require<ShapeError>(element_count(x) == rows * in && element_count(d_y) == rows * out, "linear vjp: d_y ",
                         shape_text(shape_of(d_y)), ", x ", shape_text(shape_of(x)), " and weight ", shape_text(shape_of(weight)),

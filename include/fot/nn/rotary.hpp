@@ -1,12 +1,12 @@
-/// Rotary positions: queries and keys are turned by angles that grow with their position, so that their inner product depends on
+/// Rotary positions: queries and keys are rotated by angles that grow with their position, so that their inner product depends on
 /// the distance of the two.
 ///
-/// The D numbers of a head form D/2 pairs, and pair j of a token at position p is turned by p / base^(2 j / D). Two layouts of the
+/// The D numbers of a head form D/2 pairs, and pair j of a token at position p is rotated by p / base^(2 j / D). Two layouts of the
 /// pairs are in use, and a model's weights only fit the one it was trained with.
 ///
-/// A memory attention layer of the paper's small models uses no positions at all. LongLLaMA turns the local context as usual, and
-/// treats what comes from memory or from other contexts "as first", as if it stood at position 0: a turn by no angle, so it takes
-/// those keys as they are.
+/// A memory attention layer of the paper's small models uses no positions at all. LongLLaMA rotates the local context as usual, and
+/// lets what comes from memory or from other contexts stand at position 0: a rotation by no angle, so it takes those keys as they
+/// are.
 ///
 /// Source: paper section 3.1 (positions in the memory layer), appendix A.1.
 /// Read first: core/autograd.hpp.   Read next: attention/causal_attention.hpp.
@@ -29,29 +29,42 @@ enum class RotaryLayout {
     interleaved  ///< (2 j, 2 j + 1): EasyLM
 };
 
-/// Cosines and sines of all angles of the positions 0 ... positions-1, made in double. Copies share the numbers.
+/// Cosines and sines of the angles of the positions 0 ... positions-1, computed in double. Copies share the numbers, which never
+/// change: any number of threads may use them.
 template <class Real>
 class RotaryTable {
    public:
     /// A local context of four million tokens, far more than dense attention can do: beyond it a position is taken for a mistake.
     static constexpr Index most_positions = Index(1) << 22;
 
-    /// Throws ConfigError if the head width is odd or below 2, if the base is not a finite number above 0, or if `positions` is
-    /// negative or above most_positions.
-    RotaryTable(double base, Index width, Index positions) : base_(base), width_(width) {
-        require<ConfigError>(width >= 2 && width % 2 == 0, "RotaryTable: head width ", width,
-                             " is not an even number of at least 2");
+    /// Errors: ConfigError if the head width is odd or below 2, if the base is not a finite number above 0, or if `positions` is
+    ///         negative or above most_positions.
+    RotaryTable(double base, Index width, Index positions = 1024) : base_(base), width_(width) {
+        require<ConfigError>(width >= 2 && width % 2 == 0, "RotaryTable: head width ", width, ", expected an even number above 0");
         require<ConfigError>(base > 0 && std::isfinite(base), "RotaryTable: base is ", base, ", expected a finite number above 0");
-        make(positions);
+        require<ConfigError>(positions >= 0 && positions <= most_positions, "RotaryTable: ", positions,
+                             " positions, expected 0 ... ", most_positions);
+        const Index pairs = width / 2;
+        Tensor<Real, 2> cosine = empty<Real, 2>({positions, pairs}), sine = empty<Real, 2>({positions, pairs});
+        for (Index j = 0; j < pairs; ++j) {
+            const double frequency = std::pow(base, -2.0 * static_cast<double>(j) / static_cast<double>(width));
+            for (Index p = 0; p < positions; ++p) {
+                cosine(p, j) = static_cast<Real>(std::cos(static_cast<double>(p) * frequency));
+                sine(p, j) = static_cast<Real>(std::sin(static_cast<double>(p) * frequency));
+            }
+        }
+        cosine_ = std::make_shared<const Tensor<Real, 2>>(std::move(cosine));
+        sine_ = std::make_shared<const Tensor<Real, 2>>(std::move(sine));
     }
 
-    /// Makes room for at least `positions`, at least doubling when it grows. Copies made before keep the smaller table.
-    /// Errors: ConfigError above most_positions.
-    void grow(Index positions) {
-        if (positions > this->positions()) make(std::max(positions, std::min(2 * this->positions(), most_positions)));
+    /// This table if it has the positions 0 ... highest, else a larger one.   Errors: ConfigError from most_positions on.
+    RotaryTable covering(Index highest) const { return highest < positions() ? *this : RotaryTable(base_, width_, highest + 1); }
+    /// The same for a list of positions.
+    RotaryTable covering(const std::vector<Index>& list) const {
+        return covering(list.empty() ? Index(-1) : *std::max_element(list.begin(), list.end()));
     }
 
-    /// Of the angles: pair j turns by position * base^(-2 j / D).
+    /// Of the angles: pair j is rotated by position * base^(-2 j / D).
     double base() const { return base_; }
     /// D
     Index width() const { return width_; }
@@ -64,22 +77,6 @@ class RotaryTable {
     const Tensor<Real, 2>& sine() const { return *sine_; }
 
    private:
-    void make(Index positions) {
-        require<ConfigError>(positions >= 0 && positions <= most_positions, "RotaryTable: ", positions,
-                             " positions, expected 0 ... ", most_positions);
-        const Index pairs = width_ / 2;
-        Tensor<Real, 2> cosine = empty<Real, 2>({positions, pairs}), sine = empty<Real, 2>({positions, pairs});
-        for (Index j = 0; j < pairs; ++j) {
-            const double frequency = std::pow(base_, -2.0 * static_cast<double>(j) / static_cast<double>(width_));
-            for (Index p = 0; p < positions; ++p) {
-                cosine(p, j) = static_cast<Real>(std::cos(static_cast<double>(p) * frequency));
-                sine(p, j) = static_cast<Real>(std::sin(static_cast<double>(p) * frequency));
-            }
-        }
-        cosine_ = std::make_shared<const Tensor<Real, 2>>(std::move(cosine));
-        sine_ = std::make_shared<const Tensor<Real, 2>>(std::move(sine));
-    }
-
     double base_;
     Index width_;
     std::shared_ptr<const Tensor<Real, 2>> cosine_, sine_;
@@ -89,8 +86,8 @@ namespace detail {
 
 /// Checks one position per token and writes them out as (B,T).
 inline Tensor<Index, 2> positions_of_all(const std::vector<Index>& positions, Index batch, Index length) {
-    require<ShapeError>(static_cast<Index>(positions.size()) == length, "rotate: got ", positions.size(),
-                        " positions, expected one for each of ", length, " tokens");
+    require<ShapeError>(length_of(positions) == length, "rotate: got ", positions.size(), " positions, expected one for each of ",
+                        length, " tokens");
     Tensor<Index, 2> all = empty<Index, 2>({batch, length});
     for (Index b = 0; b < batch; ++b) std::copy_n(positions.data(), length, row(all, b));
     return all;
@@ -101,22 +98,22 @@ inline const Tensor<Index, 2>& positions_of_all(const Tensor<Index, 2>& position
     return positions;
 }
 
-/// y = the vector x of D numbers, turned; or back: y += x, turned back.
+/// y = the vector x of D numbers, rotated; or back: y += x, rotated back.
 template <bool back, class Real>
-void turn(const Real* x, const Real* cosine, const Real* sine, Index pairs, RotaryLayout layout, Real* y) {
+void rotate_head(const Real* x, const Real* cosine, const Real* sine, Index pairs, RotaryLayout layout, Real* y) {
     const Index next = layout == RotaryLayout::half_split ? pairs : 1;  // from the first to the second number of a pair
-    const auto turn_pair = [&](Index j, Index first, Index second) {
+    const auto rotate_pair = [&](Index j, Index first, Index second) {
         const Real c = cosine[j], s = back ? -sine[j] : sine[j];
-        const Real turned_first = x[first] * c - x[second] * s, turned_second = x[second] * c + x[first] * s;
-        y[first] = back ? y[first] + turned_first : turned_first;
-        y[second] = back ? y[second] + turned_second : turned_second;
+        const Real rotated_first = x[first] * c - x[second] * s, rotated_second = x[second] * c + x[first] * s;
+        y[first] = back ? y[first] + rotated_first : rotated_first;
+        y[second] = back ? y[second] + rotated_second : rotated_second;
     };
     if (layout == RotaryLayout::half_split) {
 #pragma omp simd
-        for (Index j = 0; j < pairs; ++j) turn_pair(j, j, j + next);
+        for (Index j = 0; j < pairs; ++j) rotate_pair(j, j, j + next);
     } else {
 #pragma omp simd
-        for (Index j = 0; j < pairs; ++j) turn_pair(j, 2 * j, 2 * j + next);
+        for (Index j = 0; j < pairs; ++j) rotate_pair(j, 2 * j, 2 * j + next);
     }
 }
 
@@ -134,7 +131,7 @@ void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const Rot
             const Real *cosine = row(table.cosine(), all.data()[i]), *sine = row(table.sine(), all.data()[i]);
             for (Index h = 0; h < heads; ++h) {
                 const Index start = (i * heads + h) * width;
-                turn<back>(x.data() + start, cosine, sine, width / 2, layout, y.data() + start);
+                rotate_head<back>(x.data() + start, cosine, sine, width / 2, layout, y.data() + start);
             }
         }
     });
@@ -142,7 +139,7 @@ void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const Rot
 
 }  // namespace detail
 
-/// Every head vector turned by the angles of its token's position.
+/// Every head vector rotated by the angles of its token's position.
 ///
 ///     (y[j], y[j'])  = (x[j] cos a - x[j'] sin a, x[j'] cos a + x[j] sin a),   a = position / base^(2 j / D)
 ///
@@ -159,7 +156,7 @@ Tensor<Real, 4> rotate(const Tensor<Real, 4>& x, const Positions& positions, con
     return y;
 }
 
-/// Vector-Jacobian product of `rotate`: a rotation keeps lengths, so its transpose is the turn back.
+/// Vector-Jacobian product of `rotate`: a rotation keeps lengths, so its transpose is the rotation back.
 ///
 /// Shapes: d_y (B,T,H,D); adds to d_x (B,T,H,D).   Errors: as `rotate`; ShapeError unless both have the same shape.
 template <class Real, class Positions>

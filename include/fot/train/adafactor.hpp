@@ -152,7 +152,7 @@ class Adafactor : public Optimizer<Real> {
         parallel_for(static_cast<Index>(parameters.size()), [&](Index i) {
             const auto& parameter = parameters[static_cast<std::size_t>(i)];
             const Places& places = places_[static_cast<std::size_t>(i)];
-            Tensor<Real, 1> u = empty<Real, 1>({parameter.count});
+            Tensor<Real, 1> u = empty<Real, 1>({length_of(parameter.value())});
             if (places.factored)
                 factored_direction(*places.factored, parameter, this->slot(places.row), this->slot(places.column), keep, u.data());
             else
@@ -165,8 +165,8 @@ class Adafactor : public Optimizer<Real> {
     void direction(const Parameter<Real>& parameter, Real* v, double keep, Real* u) const {
         const Real epsilon = static_cast<Real>(options_.epsilon), kept = static_cast<Real>(keep),
                    added = static_cast<Real>(1 - keep);
-        const Real* g = parameter.gradient;
-        for (Index i = 0; i < parameter.count; ++i) {
+        const Real* g = parameter.gradient().data();
+        for (Index i = 0; i < length_of(parameter.value()); ++i) {
             v[i] = kept * v[i] + added * (g[i] * g[i] + epsilon);
             u[i] = g[i] / std::sqrt(v[i]);
         }
@@ -179,7 +179,7 @@ class Adafactor : public Optimizer<Real> {
         const auto at = [](Index place) { return static_cast<std::size_t>(place); };
         const Index slices = shape.outer * shape.middle * shape.inner;
         Numbers row(at(slices * shape.rows)), column(at(slices * shape.columns)), mean(at(slices));
-        const Real* g = parameter.gradient;
+        const Real* g = parameter.gradient().data();
         shape.for_each([&](Index element, Index i, Index j) {
             const double square = static_cast<double>(g[element]) * static_cast<double>(g[element]) + options_.epsilon;
             row[at(i)] += square;
@@ -208,16 +208,16 @@ class Adafactor : public Optimizer<Real> {
 
     /// From the direction u to the new parameter.
     void apply(const Parameter<Real>& parameter, Real* u, double learning_rate, Real* momentum) const {
-        Real* x = parameter.value;
+        Real* x = parameter.value().data();
+        const Index count = length_of(parameter.value());
         double size = learning_rate * options_.learning_rate_factors.of(parameter.role);
-        if (options_.clipping_threshold)
-            size /= std::max(1.0, detail::root_mean_square(u, parameter.count) / *options_.clipping_threshold);
+        if (options_.clipping_threshold) size /= std::max(1.0, detail::root_mean_square(u, count) / *options_.clipping_threshold);
         constexpr double smallest_scale = 1e-3;  // a parameter that starts at zero must be able to leave it
-        if (options_.multiply_by_parameter_scale) size *= std::max(smallest_scale, detail::root_mean_square(x, parameter.count));
+        if (options_.multiply_by_parameter_scale) size *= std::max(smallest_scale, detail::root_mean_square(x, count));
         const Real factor = static_cast<Real>(size), kept = static_cast<Real>(options_.momentum.value_or(0)),
                    added = static_cast<Real>(1 - options_.momentum.value_or(0)),
                    decay = static_cast<Real>(options_.weight_decay_rate.value_or(0));
-        for (Index i = 0; i < parameter.count; ++i) {
+        for (Index i = 0; i < length_of(parameter.value()); ++i) {
             Real change = factor * u[i];
             if (momentum) change = momentum[i] = kept * momentum[i] + added * change;
             x[i] -= change + decay * x[i];

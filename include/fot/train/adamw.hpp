@@ -50,7 +50,8 @@ void adamw_update(const Parameter<Real>& parameter, Real* m, Real* v, Index t, d
     const Real epsilon = static_cast<Real>(options.epsilon), decay = static_cast<Real>(options.weight_decay);
     const Real step_size = static_cast<Real>(rate);
     constexpr Index grain = 1 << 14;
-    parallel_slices(parameter.count, grain, [&, x = parameter.value, g = parameter.gradient](Index first, Index last) {
+    const std::span<Real> values = parameter.value(), gradients = parameter.gradient();
+    parallel_slices(length_of(values), grain, [&, x = values.data(), g = gradients.data()](Index first, Index last) {
         for (Index i = first; i < last; ++i) {
             m[i] = beta1 * m[i] + new1 * g[i];
             v[i] = beta2 * v[i] + new2 * g[i] * g[i];

@@ -25,8 +25,8 @@
 
 #include "fot/core/parameter.hpp"
 #include "fot/core/random.hpp"
-#include "fot/train/optimizer.hpp"
 #include "fot/files/safetensors.hpp"
+#include "fot/train/optimizer.hpp"
 
 namespace fot {
 
@@ -60,7 +60,7 @@ template <class Real>
 std::vector<CheckpointPiece> checkpoint_pieces(const TrainingState<Real>& state) {
     const std::string prefix = training_prefix;
     std::vector<CheckpointPiece> pieces;
-    for (const auto& p : state.parameters) pieces.push_back({p.name, dtype_of<Real>(), p.shape, p.value});
+    for (const auto& p : state.parameters) pieces.push_back({p.name, dtype_of<Real>(), p.shape, p.value().data()});
     for (const auto& slot : state.optimizer.slots)
         pieces.push_back({prefix + "optimizer/" + slot.name, dtype_of<Real>(), slot.shape, slot.data});
     pieces.push_back({prefix + "optimizer_step", Dtype::i64, {}, state.optimizer.step_count});
@@ -147,7 +147,7 @@ void save_weights(const std::filesystem::path& path, const std::vector<Parameter
                   const Metadata& metadata = {}) {
     SafetensorsWriter writer;
     writer.metadata = metadata;
-    for (const auto& p : parameters) writer.add(p.name, p.shape, p.value);
+    for (const auto& p : parameters) writer.add(p.name, p.shape, p.value().data());
     writer.write(path);
 }
 
@@ -165,7 +165,7 @@ void load_weights(const std::filesystem::path& path, const std::vector<Parameter
         detail::require_floating(file, p.name);
     }
     detail::refuse_unknown(file, known, false);
-    for (const auto& p : parameters) file.read_into(p.name, p.value, p.count);
+    for (const auto& p : parameters) file.read_into(p.name, p.value().data(), length_of(p.value()));
 }
 
 /// The metadata of a checkpoint or of a finished model: its configuration, say. Reads no tensor.

@@ -19,15 +19,15 @@ namespace fot {
 template <class Real>
 double global_norm(const std::vector<Parameter<Real>>& parameters) {
     std::vector<double> squares(parameters.size());
-    parallel_for(static_cast<Index>(parameters.size()), [&](Index p) {
-        const auto& parameter = parameters[static_cast<std::size_t>(p)];
+    parallel_for(length_of(parameters), [&](Index p) {
+        const std::span<const Real> gradient = element(parameters, p).gradient();
         double sum = 0;
 #pragma omp simd reduction(+ : sum)
-        for (Index i = 0; i < parameter.count; ++i) {
-            const double g = static_cast<double>(parameter.gradient[i]);
+        for (std::size_t i = 0; i < gradient.size(); ++i) {
+            const double g = static_cast<double>(gradient[i]);
             sum += g * g;
         }
-        squares[static_cast<std::size_t>(p)] = sum;
+        element(squares, p) = sum;
     });
     double total = 0;
     for (std::size_t p = 0; p < squares.size(); ++p) {
@@ -50,7 +50,7 @@ double clip_by_global_norm(const std::vector<Parameter<Real>>& parameters, doubl
     if (norm < max_norm) return norm;
     const Real factor = static_cast<Real>(max_norm / norm);
     for (const auto& parameter : parameters)
-        for (Index i = 0; i < parameter.count; ++i) parameter.gradient[i] *= factor;
+        for (Real& g : parameter.gradient()) g *= factor;
     return norm;
 }
 

@@ -20,6 +20,7 @@
 #include "fot/model/transformer_xl.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/kept_states.hpp"
+#include "fot/train/muon.hpp"
 #include "fot/train/trainer.hpp"
 
 namespace fot {
@@ -29,7 +30,7 @@ enum class LanguageModelKind { standard, transformer_xl, memorizing, crossbatch 
 
 /// One of the models to be compared.
 struct LanguageModelRecipe {
-    std::string name;                                      ///< in tables and results
+    std::string name = {};                                 ///< in tables and results
     LanguageModelKind kind = LanguageModelKind::standard;  ///< what it trains as
     Integration integration = Integration::merged;         ///< of the memory layer: part of the model's configuration
 
@@ -41,7 +42,6 @@ struct LanguageModelRecipe {
 
     // standard and crossbatch
     double contrastive_weight = 0;  ///< of InfoNCE over the contexts of a step, both losses in nats; 0: none
-    Index hardest_negatives = 0;    ///< only against so many negative keys of each query; 0: all
 
     // memorizing
     Index memory_tokens = 2048;  ///< the oldest leave first; 0: none leaves
@@ -61,7 +61,7 @@ struct LanguageModelRecipe {
             words +=
                 message(", ", positives, " positives, contexts ", contexts.text(), differentiable ? "" : ", not differentiable");
         if (local_entries > 0) words += message(", ", local_entries, " entries local");
-        if (contrastive_weight > 0) words += message(", InfoNCE ", contrastive_weight, ", hardest ", hardest_negatives);
+        if (contrastive_weight > 0) words += message(", InfoNCE ", contrastive_weight);
         if (kind == LanguageModelKind::memorizing) words += message(", memory ", memory_tokens, ", top ", top_k);
         if (walks()) words += message(", walks of ", walk_windows);
         return words;
@@ -97,10 +97,10 @@ class LanguageModelTraining {
                              model.config().integration == Integration::gated ? "gated" : "merged", ", the recipe '", recipe_.name,
                              "' is not");
         const bool contrast = recipe_.contrastive_weight != 0;
-        require<ConfigError>(recipe_.positives >= 0 && recipe_.hardest_negatives >= 0 && recipe_.contrastive_weight >= 0 &&
+        require<ConfigError>(recipe_.positives >= 0 && recipe_.contrastive_weight >= 0 &&
                                  std::isfinite(recipe_.contrastive_weight) && !(contrast && recipe_.walks()),
-                             "LanguageModelTraining: recipe '", recipe_.name, "' has ", recipe_.positives, " positives, ",
-                             recipe_.hardest_negatives, " hardest negatives, contrastive weight ", recipe_.contrastive_weight,
+                             "LanguageModelTraining: recipe '", recipe_.name, "' has ", recipe_.positives,
+                             " positives, contrastive weight ", recipe_.contrastive_weight,
                              ": expected numbers of 0 or more, and a contrastive loss in standard and crossbatch training only");
         require<ConfigError>(!model.config().memory_layers.empty() || (!contrast && recipe_.kind != LanguageModelKind::crossbatch &&
                                                                        recipe_.kind != LanguageModelKind::memorizing),
@@ -121,6 +121,9 @@ class LanguageModelTraining {
         require<DataError>(usable >= most, "LanguageModelTraining: recipe '", recipe_.name, "' needs ", most, " documents of ",
                            least_tokens, " tokens or more at a time, there are ", usable);
     }
+
+    LanguageModelTraining(Transformer<Real>&, LanguageModelRecipe, std::vector<TokenDocument>&&, LanguageModelBatch,
+                          std::uint64_t) = delete;  // would not outlive the training
 
     /// One step: adds to the gradients of the model. Steps count from 0 and come in order.
     StepResult operator()(Index step) {
@@ -173,18 +176,15 @@ class LanguageModelTraining {
             table.contexts[static_cast<std::size_t>(b)].clear();
             table.positives[static_cast<std::size_t>(b)] = 0;
         }
-        std::vector<MemoryLayerView<Real>> seen;
-        const Variable<Real, 3> logits = model_.crossbatch(tape,
-                                                           {.previous = batch.previous,
-                                                            .current = batch.current,
-                                                            .table = table,
-                                                            .differentiable_previous = recipe_.differentiable},
-                                                           &seen);
+        Tape constant(Tape::inference);
+        const Contexts<Real> source(model_.keys_and_values(recipe_.differentiable ? tape : constant, batch.previous), table);
+        std::vector<LayerView<Real>> views;
+        const Variable<Real, 3> logits = model_.forward(tape, batch.current, ObservedSource<Real>(source, views));
         Variable<Real, 1> loss = loss_of(standard ? model_.local(tape, batch.current) : logits);
-        if (contrast)
-            for (const MemoryLayerView<Real>& layer : seen)
+        for (const LayerView<Real>& at : views)
+            if (contrast)
                 loss = add(tape, loss,
-                           contrastive_loss(tape, layer.q, layer.context_k, table, recipe_.hardest_negatives, Real(1),
+                           contrastive_loss(tape, at.q, source.of_layer(at.layer).k, table,
                                             static_cast<Real>(recipe_.contrastive_weight)));
         return loss;
     }
@@ -211,5 +211,20 @@ class LanguageModelTraining {
     RecurrentState<Real> recurrent_;
     KeptStates<Real> kept_;  // memory_ or recurrent_ as a checkpoint holds them
 };
+
+/// Trains for a number of steps with Muon, its learning rates falling linearly to 0 after 40 steps of warm-up: for experiments that
+/// keep no checkpoints. Those that do write the loop with a Trainer. Errors: as LanguageModelTraining.
+template <class Real>
+void train_language_model(Transformer<Real>& model, const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents,
+                          const LanguageModelBatch& batch, Index steps, std::uint64_t seed = 1) {
+    LanguageModelTraining<Real> training(model, recipe, documents, batch, seed);
+    Muon<Real> optimizer(model.parameters());
+    const LearningRate rate = LearningRate::linear_decay(1, std::min<Index>(40, steps / 2), steps);
+    for (Index step = 0; step < steps; ++step) {
+        zero_gradients(model.parameters());
+        training(step);
+        optimizer.step(model.parameters(), rate.at(step));
+    }
+}
 
 }  // namespace fot

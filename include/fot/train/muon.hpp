@@ -126,17 +126,18 @@ class Muon : public Optimizer<Real> {
         const Index rows = parameter.shape[0], columns = parameter.shape[1];
         const Real kept = static_cast<Real>(options_.momentum);
         Tensor<Real, 2> ahead = empty<Real, 2>({rows, columns});
-        for (Index i = 0; i < parameter.count; ++i) {
-            momentum[i] = kept * momentum[i] + parameter.gradient[i];
-            ahead.data()[i] = parameter.gradient[i] + kept * momentum[i];
+        const Real* g = parameter.gradient().data();
+        for (Index i = 0; i < rows * columns; ++i) {
+            momentum[i] = kept * momentum[i] + g[i];
+            ahead.data()[i] = g[i] + kept * momentum[i];
         }
         const Tensor<Real, 2> direction = orthogonalised(ahead, options_.newton_schulz_steps);
         const double shape_factor =
             columns == 0 ? 1 : std::sqrt(std::max(1.0, static_cast<double>(rows) / static_cast<double>(columns)));
         const Real step_size = static_cast<Real>(learning_rate * shape_factor),
                    shrink = static_cast<Real>(1 - learning_rate * options_.weight_decay);
-        for (Index i = 0; i < parameter.count; ++i)
-            parameter.value[i] = shrink * parameter.value[i] - step_size * direction.data()[i];
+        Real* x = parameter.value().data();
+        for (Index i = 0; i < rows * columns; ++i) x[i] = shrink * x[i] - step_size * direction.data()[i];
     }
 
     MuonOptions options_;

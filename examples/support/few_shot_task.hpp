@@ -9,7 +9,7 @@
 /// (animals, food, verbs of motion ...). What tells the class of a gloss is its sense.
 ///
 /// Source: the paper's few-shot experiment (TREC: questions, 50 classes); the tasks here are ours.
-/// Read first: data/corpus.hpp.   Read next: examples/few_shot.cpp.
+/// Read first: fot/data/corpus.hpp.   Read next: few_shot_sizes.hpp, few_shot.cpp.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +23,7 @@
 #include "fot/core/random.hpp"
 #include "fot/data/corpus.hpp"
 
-namespace fot {
+namespace fot::examples {
 
 /// An input and its label.
 struct Demonstration {
@@ -100,7 +100,7 @@ inline std::vector<std::vector<std::string>> read_glosses(const std::filesystem:
             if (bar != std::string_view::npos && space < bar) std::from_chars(entry.data() + space + 1, entry.data() + bar, kind);
             require<FileError>(kind < glosses.size(), "'", (folder / name).string(), "', line ", line,
                                ": expected an entry of WordNet, its second number below ", glosses.size(),
-                               ", a gloss behind \" | \"");
+                               ", a gloss after \" | \"");
             std::string_view gloss = entry.substr(bar + 3);
             gloss = gloss.substr(0, gloss.find(';'));
             while (gloss.ends_with(' ')) gloss.remove_suffix(1);
@@ -110,7 +110,7 @@ inline std::vector<std::vector<std::string>> read_glosses(const std::filesystem:
     return glosses;
 }
 
-/// Glosses of some of the classes, drawn at random, of at most `longest` bytes, a space behind each. `glosses` must outlive the
+/// Glosses of some of the classes, drawn at random, of at most `longest` bytes, a space after each. `glosses` must outlive the
 /// episode.   Errors: ConfigError unless there are 1 ... 256 classes; DataError if fewer classes have glosses as short as that.
 inline FewShotEpisode gloss_episode(const std::vector<std::vector<std::string>>& glosses, Index classes, Index longest,
                                     Random& random) {
@@ -134,4 +134,4 @@ inline FewShotEpisode gloss_episode(const std::vector<std::vector<std::string>>&
 
 FewShotEpisode gloss_episode(std::vector<std::vector<std::string>>&&, Index, Index, Random&) = delete;  // would not outlive it
 
-}  // namespace fot
+}  // namespace fot::examples

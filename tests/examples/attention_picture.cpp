@@ -1,8 +1,9 @@
-#include "fot/attention/attention_picture.hpp"
+#include "../../examples/support/attention_picture.hpp"
 
 #include <doctest/doctest.h>
 
 using namespace fot;
+using namespace fot::examples;
 
 TEST_CASE("the attention pattern as text") {
     CHECK(attention_pattern(previous_contexts(3, 1, 1)) ==
@@ -21,7 +22,7 @@ TEST_CASE("the attention pattern as text") {
           "    0    0 positive, 0 negative\n");
 }
 
-TEST_CASE("no text of a table that makes no sense") {
+TEST_CASE("a table that is not valid is refused") {
     CHECK_THROWS_WITH_AS(attention_pattern({2, {{5}}, {0}}), "context table: entry 0 lists context 5, expected 0 ... 1",
                          ConfigError);
 }

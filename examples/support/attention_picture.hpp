@@ -2,7 +2,7 @@
 ///
 /// Each row is a batch entry, each column a context: of the entry's own document, of another one, or not seen.
 ///
-/// Read first: attention/contexts.hpp.   Read next: examples/crossbatch_tour.cpp.
+/// Read first: fot/attention/contexts.hpp.   Read next: crossbatch_tour.cpp.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 #include "fot/attention/contexts.hpp"
 
-namespace fot {
+namespace fot::examples {
 
 /// The table as text: one line per entry, one column per context; plus a positive, minus a negative, a dot one that is not seen.
 /// Errors: ConfigError if the table is not valid (require_valid).
@@ -78,4 +78,4 @@ inline std::string attention_svg(const ContextTable& table, const std::string& t
     return svg + "</svg>\n";
 }
 
-}  // namespace fot
+}  // namespace fot::examples

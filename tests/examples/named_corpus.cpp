@@ -1,5 +1,5 @@
 /// Corpora by name: their trees made up for the test, and the libstdc++ headers of this machine.
-#include "fot/data/named_corpus.hpp"
+#include "../../examples/support/named_corpus.hpp"
 
 #include <doctest/doctest.h>
 
@@ -7,6 +7,7 @@
 #include "support/text_files.hpp"
 
 using namespace fot;
+using namespace fot::examples;
 using testing::names;
 using testing::TemporaryFolder;
 
@@ -120,13 +121,13 @@ TEST_CASE("headers with the same leading stem make one document, near-copies non
 TEST_CASE("the newest version is the highest number") {
     const TemporaryFolder folder;
     for (const char* version : {"9", "12", "4.8", "v1"}) folder.write(version + std::string("/x"), "x");
-    CHECK(detail::newest_version(folder.path()).filename() == "12");
-    CHECK(detail::newest_version(folder.path() + "/none").empty());
-    CHECK(detail::newest_version(std::string(5000, 'x')).empty());
+    CHECK(examples::detail::newest_version(folder.path()).filename() == "12");
+    CHECK(examples::detail::newest_version(folder.path() + "/none").empty());
+    CHECK(examples::detail::newest_version(std::string(5000, 'x')).empty());
 }
 
 TEST_CASE("the headers of this machine make some dozens of long documents") {
-    if (detail::newest_version("/usr/include/c++").empty()) return;  // no libstdc++ here
+    if (examples::detail::newest_version("/usr/include/c++").empty()) return;  // no libstdc++ here
     const std::vector<Document> documents = load_corpus("libstdcxx");
     Index large = 0, bytes = 0;
     for (const Document& document : documents) {

@@ -1,4 +1,4 @@
-#include "fot/data/few_shot.hpp"
+#include "../../examples/support/few_shot_task.hpp"
 
 #include <doctest/doctest.h>
 
@@ -8,6 +8,7 @@
 #include "support/temporary_folder.hpp"
 
 using namespace fot;
+using namespace fot::examples;
 
 TEST_CASE("words: the ending tells the class, the first letter says nothing, labels differ") {
     Random random(1);

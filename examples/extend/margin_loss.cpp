@@ -24,9 +24,8 @@ Variable<double, 1> margin_loss(Tape& tape, const Variable<double, 4>& q, const 
     return tape.record(
         full<double, 1>({1}, loss),
         [=](const Tensor<double, 1>& d_loss) {
-            Tensor<double, 4> d = d_mass;
-            for (double& each : d.storage()) each *= d_loss(0);
-            context_log_mass_vjp(q.value(), context_k.value(), table, 1.0, mass, d, q.gradient(), context_k.gradient());
+            const Tensor<double, 4> d = d_loss(0) * d_mass;
+            context_log_mass_vjp(q.value(), context_k.value(), table, mass, d, q.gradient(), context_k.gradient());
         },
         q, context_k);
 }
@@ -47,8 +46,7 @@ int main() {
         const Variable<double, 1> loss = margin_loss(tape, q, k, table, 3.0);
         for (const auto* x : {&q, &k}) x->gradient() = zeros_like(x->value());
         tape.backward(loss);
-        for (auto* x : {&q, &k})
-            for (Index i = 0; i < element_count(x->value()); ++i) x->value().data()[i] -= 3 * x->gradient().data()[i];
+        for (auto* x : {&q, &k}) x->value() -= 3 * x->gradient();
     }
     std::printf("share of the own document among six: %.2f before, %.2f after\n", before, own_share());
     return before < 0.3 && own_share() > 0.9 ? 0 : 1;

@@ -6,11 +6,11 @@
 ///     latex       manuals of scientific packages, as sources (arXiv)
 ///     proofs      theories of the HOL Light proof assistant (Isabelle)
 ///
-/// Near-copies within a corpus (old editions, generated variants, translations) are left out by name; data/split.hpp looks for the
-/// rest. Downloads are looked for in a folder `data` of the current folder.
+/// Near-copies within a corpus (old editions, generated variants, translations) are left out by name; fot/data/split.hpp looks for
+/// the rest. Downloads are looked for in a folder `data` of the current folder.
 ///
 /// Source: paper appendix A names the kinds of text in brackets; these are small ones of the same kind.
-/// Read first: data/corpus.hpp.   Read next: data/split.hpp.
+/// Read first: fot/data/corpus.hpp.   Read next: fot/data/split.hpp.
 #pragma once
 
 #include <cctype>
@@ -21,7 +21,7 @@
 
 #include "fot/data/corpus.hpp"
 
-namespace fot {
+namespace fot::examples {
 
 /// What makes one document: a file, a top folder, or the files whose names begin with the same letters and digits.
 enum class DocumentUnit { file, folder, stem };
@@ -159,7 +159,7 @@ inline std::vector<Document> load_named_corpus(const NamedCorpus& corpus, const 
     std::map<std::string, std::string> texts;
     std::error_code no_folder;
     if (std::filesystem::is_directory(folder, no_folder))
-        for (const std::string& path : detail::files_below(folder)) {
+        for (const std::string& path : files_below(folder)) {
             const auto is_part = [&, marked = message("/", path)](const std::string& part) {
                 return marked.find(part) != std::string::npos;
             };
@@ -208,4 +208,4 @@ inline std::vector<Document> load_corpus(const std::string& corpus) {
     return load_directory(folder, pattern);
 }
 
-}  // namespace fot
+}  // namespace fot::examples

@@ -30,8 +30,7 @@ HiddenSymbol hidden_symbol(Index documents, Random& random) {
 
 int main() {
     Random random(1);
-    Transformer<float> model(
-        {.vocabulary = vocabulary, .width = 32, .layers = 2, .memory_layers = {1}, .heads = 2, .feed_forward = 64}, random);
+    Transformer<float> model({.vocabulary = vocabulary, .width = 32, .layers = 2, .heads = 2, .feed_forward = 64}, random);
     Muon<float> optimizer(model.parameters(), {});
     const ContextTable table = previous_contexts(32, 1, 0);  // 1 + negatives: crossbatch
     const Tensor<float, 2> mask = full<float, 2>({32, 1}, 1.0f);

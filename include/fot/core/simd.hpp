@@ -1,0 +1,109 @@
+/// Vectors of numbers, as wide as the registers of the processor: the only place that includes xsimd.
+///
+/// `Vector<float>` holds as many numbers as one instruction works on: 4 with SSE or NEON, 8 with AVX2, 16 with AVX-512. Arithmetic
+/// on vectors is arithmetic on each of their numbers. Rows of any length are walked vector by vector:
+///
+///     for_each_vector<Vector<float>>(count, [&](auto at) { at.store(2 * at.load(x), y); });      // y[i] = 2 x[i]
+///
+/// The instruction set comes from the compiler's options, and it is part of the vector's type. A kernel is a template on that type,
+/// so two parts of a program that were compiled with different options each call their own kernel. What stays in memory between two
+/// calls, such as a packed factor, must look the same for all instruction sets.
+///
+/// Read first: core/index.hpp.   Read next: core/tile_product.hpp, core/exponential.hpp.
+#pragma once
+
+#if __has_include(<xsimd/xsimd.hpp>)
+#if defined(__GNUC__) && !defined(__clang__)  // false alarms from the AVX-512 intrinsics of g++ 12 (GCC bug 105593)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include <xsimd/xsimd.hpp>
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic pop
+#endif
+#else
+#error "fot needs xsimd: apt-get install libxsimd-dev"
+#endif
+
+#include <algorithm>
+#include <array>
+#include <type_traits>
+
+#include "fot/core/index.hpp"
+
+namespace fot {
+
+/// A register of numbers.
+template <class Real>
+using Vector = xsimd::batch<Real>;
+
+/// How many numbers a vector V holds.
+template <class V>
+inline constexpr Index lanes = static_cast<Index>(V::size);
+
+/// How many vectors V the processor can hold in registers: 16 on x86 before AVX-512, 32 everywhere else.
+template <class V>
+inline constexpr Index register_count =
+    std::is_base_of_v<xsimd::sse2, typename V::arch_type> || std::is_base_of_v<xsimd::avx, typename V::arch_type> ? 16 : 32;
+
+/// The name of the instruction set: "sse2", "fma3+avx2", "neon64".
+template <class V = Vector<float>>
+constexpr const char* instruction_set() {
+    return V::arch_type::name();
+}
+
+/// A whole vector within rows of numbers: the numbers `first` ... `first + lanes - 1` of each.
+template <class V>
+struct WholeVector {
+    using Real = typename V::value_type;  ///< of the rows
+    Index first;                          ///< the position of the vector's first number
+
+    /// The vector of a row. The filling is for parts of vectors.
+    V load(const Real* row, [[maybe_unused]] Real filling = 0) const { return V::load_unaligned(row + first); }
+    /// Writes the vector into a row.
+    void store(const V& x, Real* row) const { x.store_unaligned(row + first); }
+};
+
+/// The last vector of rows whose length is no multiple of the vector's: `count` numbers from `first` on.
+template <class V>
+struct PartOfVector {
+    using Real = typename V::value_type;  ///< of the rows
+    Index first;                          ///< the position of the vector's first number
+    Index count;                          ///< how many numbers of the vector belong to the rows
+
+    /// The numbers of a row, and `filling` in the rest of the vector.
+    V load(const Real* row, Real filling = 0) const {
+        std::array<Real, V::size> numbers;
+        numbers.fill(filling);
+        std::copy_n(row + first, count, numbers.begin());
+        return V::load_unaligned(numbers.data());
+    }
+    /// Writes as many numbers as belong to the row.
+    void store(const V& x, Real* row) const {
+        std::array<Real, V::size> numbers;
+        x.store_unaligned(numbers.data());
+        std::copy_n(numbers.begin(), count, row + first);
+    }
+};
+
+/// Calls body(at) for the vectors of rows of `count` numbers, in ascending order. `at.load(row)` and `at.store(x, row)` read and
+/// write the vector's part of a row, so that a row of any length needs no loop of its own for the rest.
+template <class V, class Body>
+void for_each_vector(Index count, Body&& body) {
+    Index first = 0;
+    for (; count - first >= lanes<V>; first += lanes<V>) body(WholeVector<V>{first});
+    if (first < count) body(PartOfVector<V>{first, count - first});
+}
+
+/// The numbers of a vector joined to one: join(x, y) must be associative, as a sum or a maximum is.
+template <class V, class Join>
+typename V::value_type joined_lanes(const V& x, Join&& join) {
+    std::array<typename V::value_type, V::size> numbers;
+    x.store_unaligned(numbers.data());
+    for (std::size_t half = V::size / 2; half > 0; half /= 2)
+        for (std::size_t i = 0; i < half; ++i) numbers[i] = join(numbers[i], numbers[i + half]);
+    return numbers[0];
+}
+
+}  // namespace fot

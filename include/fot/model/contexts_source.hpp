@@ -1,0 +1,94 @@
+/// Further keys in training: contexts of the batch, differentiably. This is crossbatch.
+///
+///     Contexts         previous contexts, of the own document and of others, computed by a pass of their own: the paper
+///     PackedContexts   other entries of the same pass: the released code, which packs several windows of a document into one batch
+///
+/// Who sees which contexts is a table (attention/contexts.hpp).
+///
+/// Source: paper section 3.2; released code (packed).
+/// Read first: model/source.hpp, attention/crossbatch_attention.hpp.   Read next: model/transformer.hpp.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "fot/attention/crossbatch_attention.hpp"
+#include "fot/model/source.hpp"
+
+namespace fot {
+
+namespace detail {
+
+/// Keys that entry b sees in the contexts that the table gives it, `length` each.
+inline Index keys_in_contexts(const ContextTable& table, Index b, Index length) {
+    return b < table.entries() ? length_of(element(table.contexts, b)) * length : 0;
+}
+
+}  // namespace detail
+
+/// Previous contexts.
+template <class Real>
+class Contexts : public Source<Real> {
+   public:
+    /// Keys and values by layer, as Transformer::keys_and_values gives them for the previous contexts (P,S), numbered as in the
+    /// table.
+    Contexts(std::vector<KeysAndValues<Real>> of_layers, ContextTable table)
+        : of_layers_(std::move(of_layers)), table_(std::move(table)) {}
+
+    Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
+        if (table_.most_contexts() == 0) return {};
+        return context_attention(tape, at.q, of_layer(at.layer).k, of_layer(at.layer).v, table_);
+    }
+    Index keys(Index layer, Index b) const override {
+        const Variable<Real, 4>& k = of_layer(layer).k;
+        return k ? detail::keys_in_contexts(table_, b, extent(k.value(), 1)) : 0;
+    }
+
+    /// What a memory layer gets from here: (P,S,G,D).
+    const KeysAndValues<Real>& of_layer(Index layer) const { return element(of_layers_, layer); }
+    /// Who sees what.
+    const ContextTable& table() const { return table_; }
+
+   private:
+    std::vector<KeysAndValues<Real>> of_layers_;
+    ContextTable table_;
+};
+
+/// Other entries of the pass itself.
+template <class Real>
+class PackedContexts : public Source<Real> {
+   public:
+    /// The table's contexts are batch entries; `length` tokens each.
+    PackedContexts(ContextTable table, Index length) : table_(std::move(table)), length_(length) {}
+
+    Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
+        if (table_.most_contexts() == 0) return {};
+        return context_attention(tape, at.q, at.k, at.v, table_);
+    }
+    Index keys(Index, Index b) const override { return detail::keys_in_contexts(table_, b, length_); }
+
+   private:
+    ContextTable table_;
+    Index length_;
+};
+
+/// A batch for crossbatch training.
+struct CrossbatchInput {
+    Tokens previous = {};                 ///< (P,S) previous contexts, numbered as in the table; none: left out
+    Tokens current;                       ///< (B,T)
+    ContextTable table;                   ///< who sees which previous contexts; packed: which other current ones
+    std::vector<Index> wanted = {};       ///< positions whose logits are wanted; empty: all
+    bool differentiable_previous = true;  ///< false: previous keys and values are constants, as in the Memorizing Transformer
+    bool packed = false;  ///< the released code's form: contexts are other entries of the same pass; `previous` is left out then
+
+    /// Throws ConfigError unless the parts fit each other.
+    void check() const {
+        const Index sources = extent(packed ? current : previous, 0);
+        require<ConfigError>(!packed || (extent(previous, 0) == 0 && differentiable_previous),
+                             "crossbatch: packed contexts are current ones, but previous ones are given, or constant");
+        require<ConfigError>(table.sources == sources, "crossbatch: the table is made for ", table.sources,
+                             packed ? " entries, got " : " previous contexts, got ", sources);
+    }
+};
+
+}  // namespace fot

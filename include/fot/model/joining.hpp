@@ -1,0 +1,73 @@
+/// How a memory layer joins its local attention with attention to further keys.
+///
+///     one softmax   both compete for the same mass: the Focused Transformer
+///     gate          a learned number per head divides it: the Memorizing Transformer
+///
+/// Whoever wants another way derives from Joining and says what the gate is, with parameters of its own if it needs them.
+///
+/// Read first: attention/joining.hpp, model/source.hpp.   Read next: model/memory_layer.hpp.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "fot/attention/joining.hpp"
+#include "fot/core/parameter.hpp"
+#include "fot/model/source.hpp"
+
+namespace fot {
+
+/// A way to join two attentions of the same queries: o = g further + (1 - g) local with a gate g = sigmoid(logits).
+template <class Real>
+class Joining {
+   public:
+    virtual ~Joining() = default;
+
+    /// The gate's logits (B,T,H).
+    virtual Variable<Real, 3> logits(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
+                                     const Attention<Real>& further) const = 0;
+
+    /// The heads' outputs (B,T,H,D). A query that saw no further key, whose log-sum-exp there is -infinity, keeps its local
+    /// attention.
+    virtual Variable<Real, 4> join(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
+                                   const Attention<Real>& further) const {
+        return gate(tape, further, local.o, logits(tape, at, local, further));
+    }
+
+    /// Adds what is trained, names after the prefix.
+    virtual void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) {
+        static_cast<void>(prefix), static_cast<void>(list);
+    }
+};
+
+/// Softmax over local and further keys together: the gate is the share of the further keys in it.
+template <class Real>
+class OneSoftmax : public Joining<Real> {
+   public:
+    Variable<Real, 3> logits(Tape& tape, const LayerView<Real>&, const Attention<Real>& local,
+                             const Attention<Real>& further) const override {
+        return log_mass_difference(tape, further, local);
+    }
+    Variable<Real, 4> join(Tape& tape, const LayerView<Real>&, const Attention<Real>& local,
+                           const Attention<Real>& further) const override {
+        return merge(tape, further, local).o;  // the same in one pass
+    }
+};
+
+/// A gate sigmoid(bias_h) per head, half open at the start.
+template <class Real>
+class HeadGate : public Joining<Real> {
+   public:
+    explicit HeadGate(Index heads) : bias(zeros<Real, 1>({heads}), true) {}
+
+    Variable<Real, 3> logits(Tape& tape, const LayerView<Real>& at, const Attention<Real>&, const Attention<Real>&) const override {
+        return logits_of_heads(tape, bias, extent(at.q.value(), 0), extent(at.q.value(), 1));
+    }
+    void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) override {
+        list.push_back(parameter(prefix + "gate_bias", Role::gate, bias));
+    }
+
+    Variable<Real, 1> bias;  ///< (H)
+};
+
+}  // namespace fot

@@ -1,0 +1,183 @@
+/// The layer: attention and a feed-forward part, each added to the residual stream. A memory layer also attends to further keys.
+///
+///     h = norm(x);   q, k, v = maps of h
+///     x = x + O join( attention of q to the local k, v up to its position,  attention of q to a source's keys )
+///     x = x + feed_forward(norm(x))
+///
+/// The paper's idea is one sentence: training and inference differ only in where a memory layer's further keys come from. Here the
+/// sentence is an argument, the source. With no source the layer is that of a standard transformer.
+///
+/// What can be exchanged without touching this file: the source (model/source.hpp), how queries and keys become scores
+/// (model/scoring.hpp), and how the two attentions are joined (model/joining.hpp).
+///
+/// No positions in memory layers. Rotary positions tell a query how far a key is; a memory holds keys from any distance, of which
+/// training has seen a few only, and those of other documents have no distance at all. LongLLaMA, which was trained with positions
+/// in every layer, keeps them for the local keys and lets all others stand at position 0 (`memory_positions`).
+///
+/// Several memory layers. In training the previous contexts pass the lower memory layers locally: their keys in an upper memory
+/// layer have not seen any memory. In inference an earlier window has attended to the memory of its time in the lower layer, so
+/// that its keys in the upper one differ from what training has shown. With one memory layer, or one earlier window, training and
+/// inference agree.
+///
+/// Source: paper sections 3.1 and 3.2, appendix A.
+/// Read first: model/config.hpp, model/source.hpp, model/joining.hpp.   Read next: model/transformer.hpp.
+#pragma once
+
+#include <cmath>
+#include <memory>
+#include <numeric>
+#include <string>
+#include <vector>
+
+#include "fot/attention/causal_attention.hpp"
+#include "fot/core/random.hpp"
+#include "fot/model/config.hpp"
+#include "fot/model/joining.hpp"
+#include "fot/model/scoring.hpp"
+#include "fot/nn/feed_forward.hpp"
+#include "fot/nn/linear.hpp"
+#include "fot/nn/rotary.hpp"
+
+namespace fot {
+
+/// 0 ... length-1: the positions of the tokens of a window.
+inline std::vector<Index> window_positions(Index length) {
+    std::vector<Index> positions(static_cast<std::size_t>(length));
+    std::iota(positions.begin(), positions.end(), Index(0));
+    return positions;
+}
+
+/// One layer of a Transformer: its parameters and its forward pass.
+template <class Real>
+class TransformerLayer {
+   public:
+    /// Random initial weights.
+    TransformerLayer(const TransformerConfig& config, Index layer, Random& random);
+
+    /// The layer with a source of further keys: x (B,U,E) -> (B,U,E), or (B,T,E) if only the outputs at T `wanted` positions of the
+    /// window are asked for.
+    ///
+    /// Cost:   the maps, local attention, and what the source's attention costs.
+    /// Errors: ConfigError for a wanted position outside the window; those of the source.
+    Variable<Real, 3> forward(Tape& tape, const Variable<Real, 3>& x, const Source<Real>& source,
+                              const std::vector<Index>& wanted = {}) const {
+        const LayerView<Real> at = view(tape, x, source, wanted);
+        const Attention<Real> local = causal_attention(tape, at.q, at.local_k, at.v, {.query_positions = wanted}),
+                              further = source.attend(tape, at);
+        const Variable<Real, 4> heads = further.o ? joining->join(tape, at, local, further) : local.o;
+        return finish(tape, at_wanted(tape, x, wanted), heads);
+    }
+
+    /// The rest of the layer after attention: x + O heads, then the feed-forward part. x (B,T,E), heads (B,T,H,D) -> (B,T,E).
+    Variable<Real, 3> finish(Tape& tape, const Variable<Real, 3>& x, const Variable<Real, 4>& heads) const {
+        const Variable<Real, 3> attended = add(tape, x, merge_heads(tape, heads, o));
+        const Variable<Real, 3> h = rms_norm(tape, attended, feed_forward_norm, norm_epsilon_);
+        return add(tape, attended, feed_forward(tape, h, up, down, activation_, gate_map));
+    }
+
+    /// Queries, keys and values as the layer computes them before its attention.
+    LayerView<Real> view(Tape& tape, const Variable<Real, 3>& x, const Source<Real>& source,
+                         const std::vector<Index>& wanted = {}) const {
+        const std::vector<Index> all = window_positions(extent(x.value(), 1)), &asking = wanted.empty() ? all : wanted;
+        KeysSeen seen{{}, asking};
+        for (Index b = 0; b < extent(x.value(), 0); ++b) seen.further.push_back(source.keys(number_, b));
+
+        const Variable<Real, 3> h = rms_norm(tape, x, attention_norm, norm_epsilon_), h_asking = at_wanted(tape, h, wanted);
+        const auto [keys, values] = keys_and_values_of(tape, h);
+        const Variable<Real, 4> queries = scoring->queries(tape, project_heads(tape, h_asking, q, heads_), seen);
+        return {number_, x, h_asking, rotated(tape, queries, asking), rotated(tape, keys, all), keys, values};
+    }
+
+    /// Keys and values alone, not rotated: what the layer gives to others.
+    KeysAndValues<Real> keys_and_values(Tape& tape, const Variable<Real, 3>& x) const {
+        return keys_and_values_of(tape, rms_norm(tape, x, attention_norm, norm_epsilon_));
+    }
+
+    /// Queries or keys (B,T,.,D) rotated to one position a token, for local attention; as they are in a layer without positions.
+    /// Errors: ShapeError unless there are T positions; ConfigError beyond RotaryTable::most_positions.
+    Variable<Real, 4> rotated(Tape& tape, const Variable<Real, 4>& x, const std::vector<Index>& positions) const {
+        return has_positions_ ? rotate(tape, x, positions, rotary_.covering(positions)) : x;
+    }
+
+    /// The number of the layer, 0-based.
+    Index number() const { return number_; }
+
+    /// Adds the layer's parameters to the list, their names after the prefix.
+    void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list);
+
+    Variable<Real, 2> q;                     ///< (H D, E)
+    Variable<Real, 2> k;                     ///< (G D, E)
+    Variable<Real, 2> v;                     ///< (G D, E)
+    Variable<Real, 2> o;                     ///< (E, H D)
+    Variable<Real, 2> up;                    ///< (inner width, E)
+    Variable<Real, 2> down;                  ///< (E, inner width)
+    Variable<Real, 2> gate_map;              ///< (inner width, E); swiglu only
+    Variable<Real, 1> attention_norm;        ///< (E)
+    Variable<Real, 1> feed_forward_norm;     ///< (E)
+    std::unique_ptr<Scoring<Real>> scoring;  ///< how queries and keys become scores
+    std::unique_ptr<Joining<Real>> joining;  ///< how local attention and that to further keys are joined
+
+   private:
+    KeysAndValues<Real> keys_and_values_of(Tape& tape, const Variable<Real, 3>& h) const {
+        return {scoring->keys(tape, project_heads(tape, h, k, key_heads_)), project_heads(tape, h, v, key_heads_)};
+    }
+    static Variable<Real, 3> at_wanted(Tape& tape, const Variable<Real, 3>& x, const std::vector<Index>& wanted) {
+        return wanted.empty() ? x : take_positions(tape, x, wanted);
+    }
+
+    Index number_, heads_, key_heads_;
+    bool has_positions_;
+    Activation activation_;
+    double norm_epsilon_;
+    RotaryTable<Real> rotary_;
+};
+
+template <class Real>
+TransformerLayer<Real>::TransformerLayer(const TransformerConfig& config, Index layer, Random& random)
+    : number_(layer),
+      heads_(config.heads_of(layer)),
+      key_heads_(config.key_heads_of(layer)),
+      has_positions_(!config.is_memory_layer(layer) || config.memory_positions),
+      activation_(config.activation),
+      norm_epsilon_(config.norm_epsilon),
+      rotary_(config.rotary_base, config.head_width_of(layer)) {
+    const Index width = config.width, inner = config.feed_forward, head_width = config.head_width_of(layer);
+    // Deviation of the maps into a layer: fan_in^-1/2; of those back to the residual stream: half of that.
+    const auto matrix_of = [&](Index out, Index in, double factor) {
+        return Variable<Real, 2>(normal_tensor<Real, 2>({out, in}, factor / std::sqrt(static_cast<double>(in)), random), true);
+    };
+    q = matrix_of(heads_ * head_width, width, 1);
+    k = matrix_of(key_heads_ * head_width, width, 1);
+    v = matrix_of(key_heads_ * head_width, width, 1);
+    o = matrix_of(width, heads_ * head_width, 0.5);
+    up = matrix_of(inner, width, 1);
+    if (activation_ == Activation::swiglu) gate_map = matrix_of(inner, width, 1);
+    down = matrix_of(width, inner, 0.5);
+    attention_norm = Variable<Real, 1>(full<Real, 1>({width}, Real(1)), true);
+    feed_forward_norm = Variable<Real, 1>(full<Real, 1>({width}, Real(1)), true);
+    if (config.normalized_heads)
+        scoring = std::make_unique<UnitScoring<Real>>(heads_, config.initial_inverse_temperature, norm_epsilon_);
+    else
+        scoring = std::make_unique<ScaledScoring<Real>>();
+    if (config.is_memory_layer(layer) && config.integration == Integration::gated)
+        joining = std::make_unique<HeadGate<Real>>(heads_);
+    else
+        joining = std::make_unique<OneSoftmax<Real>>();
+}
+
+template <class Real>
+void TransformerLayer<Real>::add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) {
+    list.push_back(parameter(prefix + "attention_norm", Role::norm_scale, attention_norm));
+    list.push_back(parameter(prefix + "q", Role::hidden_matrix, q));
+    list.push_back(parameter(prefix + "k", Role::hidden_matrix, k));
+    list.push_back(parameter(prefix + "v", Role::hidden_matrix, v));
+    list.push_back(parameter(prefix + "o", Role::hidden_matrix, o));
+    scoring->add_parameters(prefix, list);
+    joining->add_parameters(prefix, list);
+    list.push_back(parameter(prefix + "feed_forward_norm", Role::norm_scale, feed_forward_norm));
+    list.push_back(parameter(prefix + "up", Role::hidden_matrix, up));
+    if (gate_map) list.push_back(parameter(prefix + "gate_map", Role::hidden_matrix, gate_map));
+    list.push_back(parameter(prefix + "down", Role::hidden_matrix, down));
+}
+
+}  // namespace fot

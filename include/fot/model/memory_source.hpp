@@ -1,0 +1,139 @@
+/// Further keys in inference: a memory of earlier windows, in each memory layer and for each batch entry.
+///
+///     M_top = the top_k entries of the memory for a query                         (exact, per head)
+///     o     = softmax over M_top and the local context up to the query            (or the layer's gate)
+///
+/// A window is appended to the memory AFTER its own attention. A memory belongs to one stream of text: it starts empty, and a
+/// cleared memory is a fresh one.
+///
+/// Source: paper section 3.1; departs from it in: nothing.
+/// Read first: model/source.hpp, attention/memory_attention.hpp.   Read next: model/inference.hpp.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "fot/attention/memory_attention.hpp"
+#include "fot/model/config.hpp"
+#include "fot/model/source.hpp"
+
+namespace fot {
+
+/// The memories of one batch of inputs: one for each memory layer and batch entry.
+template <class Real>
+class MemoryState {
+   public:
+    /// `capacity` entries at most, the oldest leave first; 0: unlimited.   Errors: ConfigError if there are no entries.
+    MemoryState(const TransformerConfig& config, Index entries, Storage storage = Storage::full, Index capacity = 0)
+        : entries_((config.check(), entries)) {
+        require<ConfigError>(entries >= 1, "MemoryState: ", entries, " batch entries, expected 1 or more");
+        for (Index layer = 0; layer < config.layers; ++layer) {
+            memories_.emplace_back();
+            if (!config.is_memory_layer(layer)) continue;
+            for (Index entry = 0; entry < entries; ++entry)
+                memories_.back().emplace_back(config.key_heads_of(layer), config.head_width_of(layer), storage, capacity);
+        }
+    }
+
+    /// B, streams of text.
+    Index entries() const { return entries_; }
+
+    /// Throws ShapeError, in the name of `who`, unless a model of this configuration can read a batch of `entries` with these
+    /// memories.
+    void require_fits(const char* who, const TransformerConfig& config, Index entries) const {
+        require<ShapeError>(entries == entries_, who, ": ", entries, " batch entries, the memory state has ", entries_);
+        bool same = length_of(memories_) == config.layers;
+        for (Index layer = 0; same && layer < config.layers; ++layer) {
+            const auto& of_layer = element(memories_, layer);
+            same = of_layer.empty() != config.is_memory_layer(layer) &&
+                   (of_layer.empty() ||
+                    (of_layer[0].heads() == config.key_heads_of(layer) && of_layer[0].width() == config.head_width_of(layer)));
+        }
+        require<ShapeError>(same, who, ": the memory state is of a model with other memory layers, or other heads in them");
+    }
+
+    /// Tokens that the memory of an entry holds; 0 for a model without memory layers.   Errors: ShapeError.
+    Index size(Index entry = 0) const {
+        require_entry(entry);
+        for (const auto& layer : memories_)
+            if (!layer.empty()) return element(layer, entry).size();
+        return 0;
+    }
+
+    /// Forgets everything: the single-document setting, at each new document.
+    void clear() {
+        for (Index entry = 0; entry < entries_; ++entry) clear(entry);
+    }
+
+    /// Forgets what one batch entry has read: its document has ended.   Errors: ShapeError.
+    void clear(Index entry) {
+        require_entry(entry);
+        for (auto& layer : memories_)
+            if (!layer.empty()) element(layer, entry).clear();
+    }
+
+    /// The memory of each batch entry in a layer.   Errors: ShapeError if the layer has none.
+    Memories<Real> memories(Index layer) {
+        Memories<Real> all;
+        for (Index entry = 0; entry < entries_; ++entry) all.push_back(&memory(layer, entry));
+        return all;
+    }
+
+    /// Errors: ShapeError if the layer has no memory, or there is no such entry.
+    KeyValueMemory<Real>& memory(Index layer, Index entry) {
+        require_entry(entry);
+        require<ShapeError>(layer >= 0 && layer < length_of(memories_) && !element(memories_, layer).empty(), "MemoryState: layer ",
+                            layer, " of ", memories_.size(), " is no memory layer");
+        return element(element(memories_, layer), entry);
+    }
+
+   private:
+    void require_entry(Index entry) const {
+        require<ShapeError>(entry >= 0 && entry < entries_, "MemoryState: entry ", entry, " of ", entries_);
+    }
+
+    Index entries_;
+    std::vector<std::vector<KeyValueMemory<Real>>> memories_;
+};
+
+/// How a memory is read.
+struct MemoryOptions {
+    Index top_k = 128;   ///< retrieved entries per query and head; 0: the whole memory
+    Index document = 0;  ///< what the entries of this window are marked with
+    bool append = true;  ///< false: the window looks at the memory and is not remembered
+};
+
+/// The memories of a state as a source. On a training tape gradients reach the queries, not what is remembered: so the Memorizing
+/// Transformer trains.
+///
+/// Cost:   per memory layer and batch entry H T M D multiply-adds of search, M the memory's size.
+/// Errors: ShapeError unless the state has as many batch entries as the window; ConfigError if top_k is negative, or 0 while the
+///         tape records.
+template <class Real>
+class MemorySource : public Source<Real> {
+   public:
+    /// The state must outlive the source. It changes at each forward pass, unless options.append is false.
+    explicit MemorySource(MemoryState<Real>& state, MemoryOptions options = {}) : state_(state), options_(options) {}
+
+    Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
+        const Memories<Real> memories = state_.memories(at.layer);
+        const bool empty = std::all_of(memories.begin(), memories.end(), [](const auto* each) { return each->size() == 0; });
+        const Attention<Real> found = memory_attention(tape, at.q, memories, options_.top_k);  // checks all, an empty memory too
+        remember(at.layer, {at.k, at.v});
+        return empty ? Attention<Real>{} : found;
+    }
+
+    /// Appends keys and values (B,T,G,D) to the memories of a layer.
+    void remember(Index layer, const KeysAndValues<Real>& window) const {
+        for (Index b = 0; options_.append && b < state_.entries(); ++b)
+            state_.memory(layer, b).append(window.k.value(), window.v.value(), b, options_.document);
+    }
+
+    Index keys(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
+
+   private:
+    MemoryState<Real>& state_;
+    MemoryOptions options_;
+};
+
+}  // namespace fot
