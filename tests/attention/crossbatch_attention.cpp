@@ -196,6 +196,16 @@ TEST_CASE("without contexts crossbatch attention is causal attention, bitwise, a
     CHECK(d.v.storage() == expected.v.storage());
 }
 
+TEST_CASE("an entry without contexts among others that have some keeps its local attention, bitwise") {
+    const AttentionInputs<float> in({3, 70, 70, 2, 2, 8, 8, 3, 20}, 1);
+    const AttentionResult<float> crossbatch = in.attend(uneven), causal = causal_attention(in.local());
+    for (const Index b : {0, 1, 2}) {
+        CHECK(std::equal(row(crossbatch.o, b), row(crossbatch.o, b) + 70 * 2 * 8, row(causal.o, b)) == (b == 1));
+        CHECK(std::equal(row(crossbatch.log_sum_exp, b), row(crossbatch.log_sum_exp, b) + 2 * 70, row(causal.log_sum_exp, b)) ==
+              (b == 1));
+    }
+}
+
 TEST_CASE("crossbatch attention is causal attention to the concatenated keys") {
     const AttentionInputs<double> in({2, 5, 5, 2, 1, 4, 3, 3, 7}, 1);
     const ContextTable table{3, {{2, 0}, {1, 2}}, {1, 1}};

@@ -211,13 +211,43 @@ TEST_CASE("the learned gate: hand numbers, one gate for each query and head") {
     CHECK(o(0, 1, 2, 0) == doctest::Approx(5));
 }
 
-TEST_CASE("a gate whose logits are the difference of the log-sum-exps is one softmax") {
-    const AttentionResult<double> memory = random_part<double>({2, 3, 2, 4}, 1), local = random_part<double>({2, 3, 2, 4}, 2);
-    Tensor<double, 3> logits = empty<double, 3>({2, 3, 2});
-    for (Index b = 0; b < 2; ++b)
-        for (Index t = 0; t < 3; ++t)
-            for (Index h = 0; h < 2; ++h) logits(b, t, h) = memory.log_sum_exp(b, h, t) - local.log_sum_exp(b, h, t);
-    CHECK(testing::largest_difference(gate<double>(memory, local.o, logits), merge(memory, local).o) < 1e-14);
+TEST_CASE("differences of the log-sum-exp are the logits with which the gate is one softmax, with its gradients, too") {
+    Random random(7);
+    const Shape<4> shape{2, 3, 2, 2};
+    const Shape<3> of_queries{2, 2, 3};
+    Variable<double, 4> memory = testing::normal_variable<4>(shape, random), local = testing::normal_variable<4>(shape, random);
+    Variable<double, 3> of_memory = testing::normal_variable<3>(of_queries, random),
+                        of_local = testing::normal_variable<3>(of_queries, random);
+    const auto gated = [&](Tape& on) {
+        const Attention<double> a{memory, of_memory}, b{local, of_local};
+        return gate(on, a, local, log_mass_difference(on, a, b));
+    };
+    const auto merged = [&](Tape& on) { return merge(on, Attention<double>{memory, of_memory}, {local, of_local}).o; };
+    const auto difference = [&](Tape& on) {
+        return log_mass_difference(on, Attention<double>{memory, of_memory}, {local, of_local});
+    };
+    Tape inference(Tape::inference);
+    CHECK(testing::largest_difference(gated(inference).value(), merged(inference).value()) < 1e-14);
+    CHECK(difference(inference).value()(1, 2, 0) == of_memory.value()(1, 0, 2) - of_local.value()(1, 0, 2));
+    CHECK(testing::tape_gradient_error(difference, of_memory, of_local) < 1e-6);
+    CHECK(testing::tape_gradient_error(gated, memory, local, of_memory, of_local) < 1e-6);
+}
+
+TEST_CASE("differences of the log-sum-exp are infinite where one attention saw no key, and 0 where neither did") {
+    const Tensor<double, 4> o = zeros<double, 4>({1, 4, 1, 1});
+    const auto part = [&](const Tensor<double, 3>& masses, bool trained) {
+        return variables(AttentionResult<double>{o, masses}, trained);
+    };
+    const Attention<double> a = part({{{-infinity, 2.0, -infinity, 3.0}}}, true),
+                            b = part({{{1.0, -infinity, -infinity, 1.0}}}, false);
+    Tape tape;
+    const Variable<double, 3> logits = log_mass_difference(tape, a, b);
+    CHECK(logits.value() == Tensor<double, 3>{{{-infinity}, {infinity}, {0.0}, {2.0}}});
+    testing::replay(tape, logits, Tensor<double, 3>{{{1.0}, {2.0}, {3.0}, {4.0}}});
+    CHECK(a.log_sum_exp.gradient() == Tensor<double, 3>{{{1.0, 2.0, 3.0, 4.0}}});
+    CHECK_FALSE(b.log_sum_exp.has_gradient());
+    CHECK_THROWS_WITH_AS(log_mass_difference(tape, a, variables(random_part<double>({1, 3, 1, 1}, 1))),
+                         "log_mass_difference: second log_sum_exp has shape (1, 1, 3), expected (1, 1, 4)", ShapeError);
 }
 
 TEST_CASE("the gradients of the gate are those of finite differences") {

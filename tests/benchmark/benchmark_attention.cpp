@@ -1,4 +1,5 @@
-/// Crossbatch attention, forward and backward, at the shapes of the toy dictionary model: 2 heads of width 64.
+/// Crossbatch attention, forward and backward, at the shapes of the toy dictionary model: 2 heads of width 64. Its steps are those
+/// that the tape runs: local attention, attention to contexts, and their merge.
 ///
 ///     build/release/tests/benchmark/benchmark_attention --batch 16 --length 256 --contexts 16 --threads 2
 ///

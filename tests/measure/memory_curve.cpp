@@ -4,6 +4,7 @@
 
 #include "fot/core/random.hpp"
 #include "fot/model/inference.hpp"
+#include "support/difference.hpp"
 #include "support/random_tokens.hpp"
 #include "support/with_threads.hpp"
 
@@ -81,6 +82,76 @@ TEST_CASE("one pass over the stream gives what a pass per memory size gives") {
                 }
             }
         }
+}
+
+TEST_CASE("scores that depend on the number of keys: one pass gives what a pass per memory size gives, and sizes matter") {
+    struct GrowingScoring : UnitScoring<double> {  // the temperature falls with the number of keys
+        using UnitScoring::UnitScoring;
+        Variable<double, 4> queries(Tape& tape, const Variable<double, 4>& projected, const KeysSeen& seen) const override {
+            Tensor<double, 4> q = UnitScoring::queries(tape, projected, seen).value();
+            for (Index b = 0; b < extent(q, 0); ++b)
+                for (Index t = 0; t < extent(q, 1); ++t)
+                    for (Index i = 0; i < extent(q, 2) * extent(q, 3); ++i)
+                        row(q, b, t)[i] *= std::log(1 + static_cast<double>(seen.of(b, t)));
+            return Variable<double, 4>(std::move(q));
+        }
+    };
+    Random random(20);
+    Transformer<double> model(small_config(), random);
+    model.layer(1).scoring = std::make_unique<GrowingScoring>(2, 4, 1e-6);
+    const auto documents = random_documents({23, 95, 40}, 21), before = random_documents({30, 17}, 22);
+    MemoryCurveOptions options{.conditions = {}, .window = 5, .scored_windows = 4};
+    for (const MemoryScope scope : {MemoryScope::single_document, MemoryScope::multi_document})
+        for (const Index tokens : {0, 3, 20, 1000})
+            for (const Index top_k : {0, 2}) options.conditions.push_back({scope, tokens, top_k});
+    const auto curve = memory_curve(model, documents, before, options);
+    for (const MemoryCondition& condition : options.conditions) {
+        CAPTURE(condition.tokens);
+        CAPTURE(condition.top_k);
+        const PerplexityMeter expected = one_by_one(model, documents, before, condition, 5, 4);
+        for (const auto& [document, loss] : expected.losses())
+            CHECK(curve.at(condition).losses().at(document).nats == doctest::Approx(loss.nats).epsilon(1e-10));
+    }
+}
+
+TEST_CASE("what a nested memory gives for one size does not depend on the others, equal keys or not") {
+    Random random(23);
+    const Variable<double, 4> q(normal_tensor<double, 4>({3, 4, 2, 4}, 1, random));
+    const auto of_first_entry = [&](Index entries) {  // all entries of a nested memory ask the same
+        Tensor<double, 4> same = empty<double, 4>({entries, 4, 2, 4});
+        for (Index b = 0; b < entries; ++b) std::copy_n(row(q.value(), 0), 32, row(same, b));
+        return Variable<double, 4>(std::move(same));
+    };
+    for (const bool ties : {false, true}) {
+        Tensor<double, 3> keys = normal_tensor<double, 3>({6, 2, 4}, 1, random);
+        const Tensor<double, 3> values = normal_tensor<double, 3>({6, 2, 4}, 1, random);
+        for (Index m = 1; ties && m < 6; ++m) std::copy_n(row(keys, 0), 8, row(keys, m));
+        KeyValueMemory<double> memory(2, 4);
+        memory.append(keys, values, 0);
+        Tape tape(Tape::inference);
+        const auto attention_of = [&](const std::vector<NestedMemory<double>::Reading>& readings) {
+            const Variable<double, 4> queries = of_first_entry(length_of(readings));
+            return NestedMemory<double>(memory, readings).attend(tape, {.q = queries, .k = queries, .v = queries});
+        };
+        for (const Index top_k : {0, 1, 2, 4}) {
+            CAPTURE(ties);
+            CAPTURE(top_k);
+            const Attention<double> all = attention_of({{1, top_k}, {2, top_k}, {3, top_k}, {6, top_k}});
+            const Index sizes[] = {1, 2, 3, 6};
+            for (Index i = 0; i < 4; ++i) {
+                CAPTURE(sizes[i]);
+                const Attention<double> alone = attention_of({{sizes[i], top_k}});
+                CHECK(testing::largest_difference(take_entries(all.o.value(), i, 1), alone.o.value()) < 1e-13);
+                CHECK(testing::largest_difference(take_entries(all.log_sum_exp.value(), i, 1), alone.log_sum_exp.value()) < 1e-13);
+                // As a memory of that size gives it.
+                KeyValueMemory<double> limited(2, 4, Storage::full, sizes[i]);
+                limited.append(keys, values, 0);
+                const Attention<double> expected = memory_attention(tape, of_first_entry(1), {&limited}, top_k);
+                CHECK(testing::largest_difference(alone.o.value(), expected.o.value()) < 1e-13);
+                CHECK(testing::largest_difference(alone.log_sum_exp.value(), expected.log_sum_exp.value()) < 1e-13);
+            }
+        }
+    }
 }
 
 TEST_CASE("a condition that is asked for twice is measured once") {

@@ -113,6 +113,34 @@ TEST_CASE("bfloat16 storage is close, capacity drops the oldest") {
     CHECK(exact.size() == 20);  // append = false
 }
 
+TEST_CASE("a window that is read has the logits of one that is recorded, and leaves the same memory") {
+    Random random(29);
+    const Transformer<double> model(small_config(), random);
+    const Tokens first = random_tokens(2, 6, 11, 30), second = random_tokens(2, 5, 11, 31), third = random_tokens(2, 4, 11, 32);
+    MemoryState<double> was_read(model.config(), 2), recorded(model.config(), 2);
+    for (const Tokens& window : {first, second, third}) {
+        Tape tape;
+        const Tensor<double, 3> logits = window_with_memory(tape, model, window, recorded, {.top_k = 3}).value();
+        CHECK(tape.size() > 0);
+        CHECK(read_window(model, window, was_read, {.top_k = 3}).storage() == logits.storage());
+    }
+    CHECK(was_read.size(1) == 15);
+}
+
+TEST_CASE("a standard transformer reads with a memory that stays empty") {
+    TransformerConfig config = small_config();
+    config.memory_layers = {};
+    Random random(33);
+    const Transformer<double> model(config, random);
+    const Tokens text = random_tokens(2, 9, 11, 34);
+    MemoryState<double> state(config, 2);
+    Tape tape(Tape::inference);
+    const Tensor<double, 3> logits = read_document(model, text, 6, state);
+    CHECK(take_positions(logits, 6, 3) == model.local(tape, take_positions(text, 6, 3)).value());
+    remember_document(model, text, 6, state);
+    CHECK(state.size() == 0);
+}
+
 TEST_CASE("a document is read window by window, the last one ragged") {
     Random random(18);
     Transformer<double> model(small_config(), random);
@@ -141,6 +169,8 @@ TEST_CASE("a document that is only remembered leaves the memory of one that was 
         remember_document(model, text, 5, remembered, {.top_k = 3});
         CHECK(remembered.size(1) == 13);
         CHECK(largest_difference(read_window(model, next, was_read), read_window(model, next, remembered)) == 0);
+        CHECK_THROWS_WITH_AS(remember_document(model, random_tokens(1, 3, 11, 21), 5, remembered),
+                             "remember_document: 1 batch entries, the memory state has 2", ShapeError);
         CHECK_THROWS_WITH_AS(remember_document(model, text, 0, remembered),
                              "remember_document: a window of 0 tokens, expected 1 or more", ConfigError);
     }

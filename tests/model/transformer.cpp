@@ -383,6 +383,42 @@ TEST_CASE("a context longer than the positions that are ready is read like a sho
     for (Index i = 0; i < 3 * 7; ++i) CHECK(before.data()[i] == doctest::Approx(all.data()[i]));
 }
 
+TEST_CASE("a model may be moved: the new one is the model, the old one has no layers, and says so") {
+    Transformer<double> old = model_of<double>(tiny());
+    const CrossbatchInput input{random_tokens(2, 3, 7, 2), random_tokens(2, 3, 7, 1), previous_contexts(2, 1, 1)};
+    const Tensor<double, 3> before = logits(old, input);
+    const Transformer<double> model = std::move(old);
+    CHECK(logits(model, input).storage() == before.storage());
+    const char* text = "Transformer: layer 0 of 0 (this model was moved from)";
+    CHECK_THROWS_WITH_AS(old.layer(0), text, ShapeError);
+    CHECK_THROWS_WITH_AS(std::as_const(old).layer(0), text, ShapeError);
+    CHECK_THROWS_AS(old.parameters(), ConfigError);
+    CHECK_THROWS_AS(logits(old, input), ConfigError);
+    CHECK_THROWS_WITH_AS(model.layer(3), "Transformer: layer 3 of 3", ShapeError);
+}
+
+TEST_CASE("layers are run one range after the other as all at once") {
+    const Transformer<double> model = model_of<double>(tiny());
+    const Tokens current = random_tokens(2, 4, 7, 1);
+    Tape tape(Tape::inference);
+    const Contexts<double> source = contexts_of(tape, model, {random_tokens(2, 3, 7, 2), current, previous_contexts(2, 1, 1)});
+    const Variable<double, 3> below = model.layers(tape, model.embed(tape, current), 0, 1, source);
+    CHECK(model.head(tape, model.layers(tape, below, 1, 3, source, {2, 0})).value().storage() ==
+          model.forward(tape, current, source, {2, 0}).value().storage());
+    CHECK(model.head(tape, model.layers(tape, below, 1, 3, source)).value().storage() ==
+          model.forward(tape, current, source).value().storage());
+}
+
+TEST_CASE("memory layers counted from the last are those counted from the first") {
+    TransformerConfig config = tiny();
+    const Transformer<double> one = model_of<double>(config);
+    config.memory_layers = {-2};
+    const Transformer<double> same = model_of<double>(config);
+    const CrossbatchInput input{random_tokens(2, 3, 7, 2), random_tokens(2, 3, 7, 1), previous_contexts(2, 1, 1)};
+    CHECK(logits(one, input).storage() == logits(same, input).storage());
+    CHECK(same.config() == one.config());
+}
+
 TEST_CASE("inputs that do not fit are refused") {
     Transformer<float> model = model_of<float>(tiny());
     const Tokens current = random_tokens(2, 3, 7, 1), previous = random_tokens(2, 3, 7, 2);

@@ -108,6 +108,55 @@ TEST_CASE("gradients reach every parameter, and stop at the states of the previo
     });
 }
 
+TEST_CASE("through the previous window gradients flow into the maps to keys and values, and none into its states") {
+    for (const Index layer_number : {0, 1}) {  // with positions, and without
+        Random random(15);
+        Transformer<double> model(small_config(), random);
+        const TransformerLayer<double>& layer = model.layer(layer_number);
+        RecurrentState<double> state;
+        Tape inference(Tape::inference);
+        window_with_recurrence(inference, model, random_tokens(2, 4, 11, 16), state);
+        const std::vector<Tensor<double, 3>> before = state.inputs;
+
+        // The queries of the next window as constants: all that is left to learn lies in the previous window.
+        const PreviousWindow<double> source(model, state);
+        const LayerView<double> at =
+            layer.view(inference, Variable<double, 3>(normal_tensor<double, 3>({2, 3, 8}, 1, random)), source);
+        const Variable<double, 2> output(layer.o.value());
+        const auto attended = [&](Tape& on) { return weighted_logits(on, merge_heads(on, source.attend(on, at).o, output)); };
+        parameter_gradient_error(model.parameters(), attended);
+        const auto largest = [](const Tensor<double, 2>& d) {
+            return std::max(*std::max_element(d.begin(), d.end()), -*std::min_element(d.begin(), d.end()));
+        };
+        CHECK(largest(layer.k.gradient()) > 1e-3);
+        CHECK(largest(layer.v.gradient()) > 1e-3);
+        CHECK(largest(layer.q.gradient()) == 0);
+        CHECK(state.inputs == before);
+        CHECK(source.keys(layer_number, 1) == 4);
+        state.clear(1);
+        CHECK(source.keys(layer_number, 1) == 0);
+        CHECK(source.keys(layer_number, 0) == 4);
+    }
+
+    // The embeddings of tokens that stand in the previous window alone get nothing.
+    Random random(17);
+    Transformer<double> model(small_config(), random);
+    Tokens first = random_tokens(2, 6, 5, 18), second = random_tokens(2, 6, 5, 19);
+    for (std::int32_t& token : second.storage()) token += 5;
+    RecurrentState<double> state;
+    Tape training;
+    window_with_recurrence(training, model, first, state);  // on the same tape: still no gradient into the states
+    zero_gradients(model.parameters());
+    training.backward(weighted_logits(training, window_with_recurrence(training, model, second, state)));
+    const Parameter<double> embedding = model.parameters().front();
+    REQUIRE(embedding.name == "embedding");
+    const auto row_of = [&](std::int32_t token) { return embedding.gradient().subspan(8 * static_cast<std::size_t>(token), 8); };
+    for (const std::int32_t token : first.storage())
+        for (const double d : row_of(token)) CHECK(d == 0);
+    for (const std::int32_t token : second.storage())
+        for (const double d : row_of(token)) CHECK(d != 0);
+}
+
 TEST_CASE("a state of other entries or layers is refused") {
     Random random(13);
     Transformer<double> model(small_config(), random);

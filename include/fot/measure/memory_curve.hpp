@@ -55,7 +55,7 @@ struct MemoryCurveOptions {
 /// One memory at several sizes: batch entry i reads its newest `tokens` entries, the top_k best of them or (0) all.
 ///
 /// A window that is repeated for each entry is thereby predicted with all sizes in one pass. All entries must hold the same tokens:
-/// one search serves them all (attention/nested_attention.hpp).
+/// their queries are the same, unless the scoring looks at the number of keys, and those that are share a search.
 template <class Real>
 class NestedMemory : public Source<Real> {
    public:
@@ -70,12 +70,26 @@ class NestedMemory : public Source<Real> {
         : memory_(memory), readings_(std::move(readings)) {}
 
     Attention<Real> attend(Tape&, const LayerView<Real>& at) const override {
+        const Tensor<Real, 4>& q = at.q.value();
+        AttentionResult<Real> result = detail::unwritten_result<Real>({q, at.k.value(), at.v.value()});
+        const Index count = length_of(readings_), numbers = count == 0 ? 0 : element_count(q) / count;
+        for (Index first = 0, last; first < count; first = last) {
+            last = first + 1;
+            while (last < count && std::equal(row(q, first), row(q, first) + numbers, row(q, last))) ++last;
+            read(take_entries(q, first, 1), first, last, result);
+        }
+        return {Variable<Real, 4>(std::move(result.o)), Variable<Real, 3>(std::move(result.log_sum_exp))};
+    }
+    Index keys(Index, Index b) const override { return element(readings_, b).tokens; }
+
+   private:
+    /// What entries first ... last-1 read, which all ask q (1,T,H,D).
+    void read(const Tensor<Real, 4>& q, Index first, Index last, AttentionResult<Real>& result) const {
         std::set<Index> sizes, top_ks;
-        for (const Reading& each : readings_) sizes.insert(each.tokens), top_ks.insert(each.top_k);
-        const std::vector<Index> size_list(sizes.begin(), sizes.end()), top_k_list(top_ks.begin(), top_ks.end());
-        const auto nested = nested_attention(take_entries(at.q.value(), 0, 1), memory_, size_list, top_k_list);
-        AttentionResult<Real> result = detail::unwritten_result<Real>({at.q.value(), at.k.value(), at.v.value()});
-        for (Index i = 0; i < length_of(readings_); ++i) {
+        for (Index i = first; i < last; ++i) sizes.insert(element(readings_, i).tokens), top_ks.insert(element(readings_, i).top_k);
+        const auto nested = nested_attention(q, memory_, std::vector<Index>(sizes.begin(), sizes.end()),
+                                             std::vector<Index>(top_ks.begin(), top_ks.end()));
+        for (Index i = first; i < last; ++i) {
             const auto place = [](const std::set<Index>& of, Index value) { return std::distance(of.begin(), of.find(value)); };
             const Reading& reading = element(readings_, i);
             const AttentionResult<Real>& from =
@@ -83,11 +97,8 @@ class NestedMemory : public Source<Real> {
             std::copy_n(from.o.data(), element_count(from.o), row(result.o, i));
             std::copy_n(from.log_sum_exp.data(), element_count(from.log_sum_exp), row(result.log_sum_exp, i));
         }
-        return {Variable<Real, 4>(std::move(result.o)), Variable<Real, 3>(std::move(result.log_sum_exp))};
     }
-    Index keys(Index, Index b) const override { return element(readings_, b).tokens; }
 
-   private:
     const KeyValueMemory<Real>& memory_;
     std::vector<Reading> readings_;
 };

@@ -1,0 +1,79 @@
+#include "fot/model/contexts_source.hpp"
+
+#include <doctest/doctest.h>
+
+#include "fot/model/transformer.hpp"
+#include "support/model_check.hpp"
+#include "support/random_tokens.hpp"
+
+using namespace fot;
+using namespace fot::testing;
+
+namespace {
+
+const Tokens current = random_tokens(2, 4, 11, 1), previous = random_tokens(3, 5, 11, 2);
+const ContextTable table{3, {{0, 2}, {1}}, {1, 1}};
+
+Transformer<double> small_model() {
+    Random random(3);
+    return Transformer<double>(small_model_config({1}), random);
+}
+
+/// A batch that is made in a function: it owns all its parts.
+CrossbatchInput made_batch() {
+    Tokens of_function = previous;
+    return {.previous = of_function, .current = current, .table = table, .wanted = {1, 3}};
+}
+
+}  // namespace
+
+TEST_CASE("contexts count the keys that each entry's list holds") {
+    const Transformer<double> model = small_model();
+    Tape tape(Tape::inference);
+    const Contexts<double> contexts(model.keys_and_values(tape, previous), table);
+    CHECK(contexts.keys(1, 0) == 10);
+    CHECK(contexts.keys(1, 1) == 5);
+    CHECK(contexts.table().contexts == table.contexts);
+    CHECK(shape_of(contexts.of_layer(1).k.value()) == Shape<4>{3, 5, 2, 4});
+    CHECK_FALSE(static_cast<bool>(contexts.of_layer(0).k));
+    const PackedContexts<double> packed({2, {{}, {0}}, {0, 1}}, 4);
+    CHECK(packed.keys(1, 0) == 0);
+    CHECK(packed.keys(1, 1) == 4);
+    const Contexts<double> none(model.keys_and_values(tape, empty<std::int32_t, 2>({0, 0})), no_contexts(2));
+    CHECK(none.keys(1, 1) == 0);
+    CHECK_FALSE(static_cast<bool>(none.attend(tape, {.layer = 1}).o));
+}
+
+TEST_CASE("a batch may be returned from a function and read as a temporary") {
+    const Transformer<double> model = small_model();
+    Tape tape(Tape::inference);
+    const Tensor<double, 3> of_temporary = model.crossbatch(tape, made_batch()).value();
+    const CrossbatchInput kept = made_batch();
+    CHECK(of_temporary.storage() == model.crossbatch(tape, kept).value().storage());
+    CHECK(of_temporary.storage() == model.crossbatch(tape, {previous, current, table, {1, 3}}).value().storage());
+    CHECK(shape_of(of_temporary) == Shape<3>{2, 2, 11});
+}
+
+TEST_CASE("previous contexts may have any length, and any number of entries may share one") {
+    const Transformer<double> model = small_model();
+    const Tokens one = random_tokens(1, 9, 11, 4);
+    Tape tape(Tape::inference);
+    const Tensor<double, 3> shared = model.crossbatch(tape, {one, current, {1, {{0}, {0}}, {1, 0}}}).value(),
+                            twice =
+                                model.crossbatch(tape, {concatenate_entries(one, one), current, {2, {{0}, {1}}, {1, 1}}}).value();
+    CHECK(largest_difference(shared, twice) < 1e-13);
+}
+
+TEST_CASE("a batch whose parts do not fit is refused by the check alone") {
+    CrossbatchInput input = made_batch();
+    CHECK_NOTHROW(input.check());
+    input.packed = true;
+    CHECK_THROWS_WITH_AS(input.check(), "crossbatch: packed contexts are current ones, but previous ones are given, or constant",
+                         ConfigError);
+    input.previous = empty<std::int32_t, 2>({0, 0});
+    CHECK_THROWS_WITH_AS(input.check(), "crossbatch: the table is made for 3 entries, got 2", ConfigError);
+    input.table.sources = 2;
+    CHECK_NOTHROW(input.check());
+    input.differentiable_previous = false;
+    CHECK_THROWS_AS(input.check(), ConfigError);
+}
