@@ -30,7 +30,7 @@ using Vector = std::vector<Real>;  // any array: element (b,t,e) of shape (B,T,E
 // The axes of arrays, a letter each. Those of the last line differ from call to call.
 //   B documents in a batch      T tokens (letters) of a window   E numbers that describe a token
 //   H heads of attention        D numbers of a query or key      F numbers of the hidden layer   V vocabulary
-//   N windows a layer is given  Q windows it passes on  C previous windows a query sees  X = (1 + C) T keys
+//   N windows a layer is given  Q windows it passes on  C = d previous windows a query sees  X = (1 + C) T keys
 constexpr Index B = 16, T = 24, E = 32, H = 2, D = E / H, F = 64, V = 32;
 
 // ---- Text: a document repeats four made-up words of its own, of six letters of its own, "xli xt itlt xli".
@@ -184,7 +184,7 @@ void attention_backward(Layer& l, const Vector& d_o, Vector& d_q, Vector& d_k, V
                 d_k[key + j] += d_score * sharpness * l.q[n * D + j];
             }
         }
-        l.log_sharpness.gradient[h] += dot(&d_q[n * D], &l.q[n * D], D);  // sharpness = e^value[h]
+        l.log_sharpness.gradient[h] += dot(&d_q[n * D], &l.q[n * D], D);  // sharpness = e^log_sharpness
     }
 }
 
@@ -248,9 +248,10 @@ Real loss(Model& m, const Vector& batch, Index C, bool learn) {
     return nats;
 }
 
-// ---- Training by Adam: a number moves by its mean gradient over the root of its mean square.
+// ---- Training by Adam: a number moves by its mean gradient over the root of its mean square. Queries see
+// first_C previous windows in the first half, last_C in the second.
 Model train(const char* name, Index seed, Index first_C, Index last_C) {
-    generator.seed(seed);  // the same first weights and documents for all
+    generator.seed(seed);  // the same first weights and documents for all three
     Model model;
     std::vector<Parameter*> parameters{&model.embedding, &model.output};
     for (Layer* layer : {&model.lower, &model.memory})
@@ -290,7 +291,7 @@ int main(int argc, char** argv) {
     const Index seed = argc > 1 ? std::stoul(argv[1]) : 1;
     const Real standard = positive_mass(train("standard", seed, 0, 0), seed);
     positive_mass(train("no negatives", seed, 1, 1), seed);
-    const Real crossbatch = positive_mass(train("crossbatch", seed, 2, 16), seed);  // few negatives at first
+    const Real crossbatch = positive_mass(train("crossbatch", seed, 2, 16), seed);  // 1 negative, then 15
     std::printf("result positive_mass.standard.16 %.4f\n", standard);
     std::printf("result positive_mass.crossbatch.16 %.4f\n", crossbatch);
     return 0;
