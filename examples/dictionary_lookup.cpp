@@ -15,12 +15,11 @@
 /// Expect:  accuracy near 1 up to a million tokens for `uniform` and `hard`; paper_notes.md has the figures.
 #include <unordered_map>
 
-#include "fot/attention/found_attention.hpp"
 #include "fot/attention/memory_attention.hpp"
 #include "fot/data/dictionary.hpp"
 #include "fot/measure/intervals.hpp"
 #include "fot/measure/retrieval.hpp"
-#include "fot/memory/streaming_search.hpp"
+#include "fot/memory/exact_search.hpp"
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/muon.hpp"
