@@ -27,10 +27,11 @@ using Real = double;
 using Index = std::size_t;
 using Vector = std::vector<Real>;  // any array: element (b,t,e) of shape (B,T,E) is [(b * T + t) * E + e]
 
-// The axes of arrays, a letter each. Those of the last line differ from call to call.
+// The axes of arrays, a letter each. Those of the last two lines differ from call to call.
 //   B documents in a batch      T tokens (letters) of a window   E numbers that describe a token
 //   H heads of attention        D numbers of a query or key      F numbers of the hidden layer   V vocabulary
-//   N windows a layer is given  Q windows it passes on  C = d previous windows a query sees  X = (1 + C) T keys
+//   N windows a layer is given  Q windows it passes on  C = d previous windows a query sees
+//   X = (1 + C) T keys a query sees, first those of its own window
 constexpr Index B = 16, T = 24, E = 32, H = 2, D = E / H, F = 64, V = 32;
 
 // ---- Text: a document repeats four made-up words of its own, of six letters of its own, "xli xt itlt xli".
@@ -248,8 +249,7 @@ Real loss(Model& m, const Vector& batch, Index C, bool learn) {
     return nats;
 }
 
-// ---- Training by Adam: a number moves by its mean gradient over the root of its mean square. Queries see
-// first_C previous windows in the first half, last_C in the second.
+// ---- Training by Adam (mean gradient over the root of its mean square), with first_C, then last_C windows.
 Model train(const char* name, Index seed, Index first_C, Index last_C) {
     generator.seed(seed);  // the same first weights and documents for all three
     Model model;

@@ -7,6 +7,7 @@
 #include <map>
 #include <numeric>
 #include <random>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -49,10 +50,10 @@ std::map<std::string, microfot::Parameter*> named_parameters(microfot::Model& mo
 }
 
 /// Where number i of a library's parameter stands in microfot, whose matrices are (in, out): the library's are (out, in).
-std::size_t place_in_microfot(const Parameter<double>& parameter, Index i) {
-    if (parameter.name == "embedding" || parameter.shape.size() == 1) return static_cast<std::size_t>(i);
+Index place_in_microfot(const Parameter<double>& parameter, Index i) {
+    if (parameter.name == "embedding" || parameter.shape.size() == 1) return i;
     const Index out = parameter.shape[0], in = parameter.shape[1];
-    return static_cast<std::size_t>(i % in * out + i / in);
+    return i % in * out + i / in;
 }
 
 TransformerConfig config_of_microfot() {
@@ -90,9 +91,10 @@ TEST_CASE("microfot has the loss and every gradient of the library, with and wit
         for (const Parameter<double>& parameter : parameters) {
             if (parameter.role == Role::norm_scale) continue;  // microfot has none: they are 1
             REQUIRE(named.count(parameter.name) == 1);
-            const microfot::Vector& value = named.at(parameter.name)->value;
-            REQUIRE(parameter.count == static_cast<Index>(value.size()));
-            for (Index i = 0; i < parameter.count; ++i) parameter.value[i] = value[place_in_microfot(parameter, i)];
+            const microfot::Vector& ours = named.at(parameter.name)->value;
+            const std::span<double> theirs = parameter.value();
+            REQUIRE(length_of(theirs) == length_of(ours));
+            for (Index i = 0; i < length_of(theirs); ++i) element(theirs, i) = element(ours, place_in_microfot(parameter, i));
             ++found;
         }
         CHECK(found == 2 + 2 * small.lower.parameters().size());
@@ -109,12 +111,12 @@ TEST_CASE("microfot has the loss and every gradient of the library, with and wit
         for (const Parameter<double>& parameter : parameters) {
             if (parameter.role == Role::norm_scale) continue;
             CAPTURE(parameter.name);
-            const microfot::Vector& gradient = named.at(parameter.name)->gradient;
+            const microfot::Vector& ours = named.at(parameter.name)->gradient;
+            const std::span<const double> theirs = parameter.gradient();
             double largest = 0, difference = 0;
-            for (Index i = 0; i < parameter.count; ++i) {
-                const double theirs = parameter.gradient[i], ours = gradient[place_in_microfot(parameter, i)];
-                largest = std::max(largest, std::abs(theirs));
-                difference = std::max(difference, std::abs(theirs - ours));
+            for (Index i = 0; i < length_of(theirs); ++i) {
+                largest = std::max(largest, std::abs(element(theirs, i)));
+                difference = std::max(difference, std::abs(element(theirs, i) - element(ours, place_in_microfot(parameter, i))));
             }
             CHECK(largest > 1e-6);
             CHECK(difference < 1e-10 * largest);
