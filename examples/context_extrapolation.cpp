@@ -13,7 +13,7 @@
 /// Time:    about eight minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/context_extrapolation
 /// Expect:  d = 2 below d = 1, w = 2 below w = 1, and both others above crossbatch_1, the more the longer the memory.
-#include "support/memory_experiment.hpp"
+#include "support/memory_reports.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -41,25 +41,49 @@ std::vector<LanguageModelRecipe> recipes(const TextSettings& settings) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    return run_example(argc, argv, "How far beyond its training length does a model use its own document?", [](Example& example) {
-        TextSettings settings;
-        MemorySettings memory{.smallest = 128};
-        add_text_options(example, settings, {12, 600, 600}, {4, 32, 32});
-        add_comparison_options(example, settings);
-        add_walk_option(example, settings);
-        add_memory_options(example, memory, {2048, 16384, 16384}, {8192, 65536, 65536});
-        example.parse();
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "How far beyond its training length does a model use its own document?");
+    TextSettings settings;
+    MemorySettings memory{.smallest = 128};
+    add_text_options(example, settings, {12, 600, 600}, {4, 32, 32});
+    add_comparison_options(example, settings);
+    add_walk_option(example, settings);
+    add_memory_options(example, memory, {2048, 16384, 16384}, {8192, 65536, 65536});
+    example.parse();
 
-        const std::string many = message("crossbatch_", settings.contexts);
-        compare_on_own_document(example, settings, memory, plans_of(recipes(settings), settings.steps),
-                                {{"crossbatch_2", "crossbatch_1"},
-                                 {"crossbatch_1_w2", "crossbatch_1"},
-                                 {"crossbatch_2_w2", "crossbatch_1_w2"},
-                                 {"crossbatch_2_w2", "crossbatch_2"},
-                                 {many, "crossbatch_1"},
-                                 {many, "crossbatch_2"},
-                                 {"crossbatch_1", "crossbatch_1_detached"},
-                                 {"crossbatch_1", "mt_merged"}});
-    });
+    const std::vector<LanguageModelRecipe> plans = chosen_plans(example, memory, settings, recipes(settings));
+    const CorpusSplit split = split_of(settings, memory, 0);
+    const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory);
+    const std::vector<Index> sizes = memory_sizes(memory);
+    const Reading own{MemoryScope::single_document, memory.top_k};
+    const MemoryCurveOptions options = curve_options(settings, sizes, {own}, memory.largest);
+    require_measurable(settings.corpus, test, options);
+    const auto deep = std::ranges::count_if(
+        test, [&](const TokenDocument& document) { return document.length() > memory.largest + settings.length; });
+    example.out() << training.size() << " documents for training; " << deep << " of " << split.test.size()
+                  << " test documents are longer than " << count_text(memory.largest) << " bytes and measured\n\n";
+
+    MemoryCurves curves;
+    for (const std::uint64_t seed : example.seeds())
+        for (const LanguageModelRecipe& plan : plans) {
+            Transformer<float> model = memory.checkpoint.empty() ? trained_text_model(example, settings, plan, training, seed)
+                                                                 : stored_text_model(memory.checkpoint, settings);
+            curves.add(plan.name, measured_curve(model, test, {}, options, message(plan.name, ", seed ", seed)));
+        }
+
+    report_curves(example, curves, sizes, own, message("Bits per byte from byte ", memory.largest, " of a document on"));
+    report_changes(example, curves, own, memory.smallest, memory.largest);
+    const std::string many = message("crossbatch_", settings.contexts);
+    compare_models(example, curves, sizes,
+                   {{"crossbatch_2", "crossbatch_1", own},
+                    {"crossbatch_1_w2", "crossbatch_1", own},
+                    {"crossbatch_2_w2", "crossbatch_1_w2", own},
+                    {"crossbatch_2_w2", "crossbatch_2", own},
+                    {many, "crossbatch_1", own},
+                    {many, "crossbatch_2", own},
+                    {"crossbatch_1", "crossbatch_1_detached", own},
+                    {"crossbatch_1", "mt_merged", own}});
+    return example.finish();
+} catch (...) {
+    return report_failure();
 }

@@ -14,9 +14,9 @@
 /// Expect:  crossbatch raises r_d more than InfoNCE does beside a standard transformer's loss. To crossbatch, InfoNCE of the
 ///          default weight adds next to nothing; a larger --weight raises r_d and costs bits per byte. Against the hardest keys
 ///          alone it does harm. paper_notes.md has the figures.
-#include <map>
-
-#include "support/positive_mass_experiment.hpp"
+#include "support/positive_masses.hpp"
+#include "support/prediction.hpp"
+#include "support/text_models.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -28,50 +28,47 @@ std::vector<LanguageModelRecipe> recipes(const TextSettings& settings, double we
     const ContextSchedule contexts = doubled_contexts(settings.contexts, settings.steps);
     return {{.name = "crossbatch", .kind = crossbatch, .contexts = contexts},
             {.name = "infonce", .kind = standard, .contexts = contexts, .contrastive_weight = weight},
-            {.name = "both", .kind = crossbatch, .contexts = contexts, .contrastive_weight = weight},
-            {.name = "hard", .kind = crossbatch, .contexts = contexts, .contrastive_weight = weight, .hardest_negatives = 64}};
+            {.name = "both", .kind = crossbatch, .contexts = contexts, .contrastive_weight = weight}};
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    return run_example(argc, argv, "What does an explicit contrastive loss add to crossbatch training?", [](Example& example) {
-        TextSettings settings;
-        double weight = 0.1;
-        add_text_options(example, settings, {12, 800, 4000}, {8, 16, 16});
-        add_comparison_options(example, settings);
-        example.option("--weight", weight, "weight of InfoNCE beside the next-token loss, both in nats");
-        example.parse();
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "What does an explicit contrastive loss add to crossbatch training?");
+    TextSettings settings;
+    double weight = 0.1;
+    add_text_options(example, settings, {12, 800, 4000}, {8, 16, 16});
+    add_comparison_options(example, settings);
+    example.option("--weight", weight, "weight of InfoNCE beside the next-token loss, both in nats");
+    example.parse();
 
-        const CorpusSplit split = load_split(settings);
-        const std::vector<TokenDocument> training = byte_documents(split.train);
-        const std::vector<TrainingPlan> models = plans_of(recipes(settings, weight), settings.steps);
-        PositiveMasses measured;
-        std::map<std::string, std::vector<double>> with, without, accuracy;
-        for (Index s = 0; s < settings.seeds; ++s)
-            for (const TrainingPlan& plan : models) {
-                const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
-                Transformer<float> model = trained_text_model(example, settings, plan, training, seed);
-                measured[plan.name].push_back(measure_positive_mass(settings, split, model));
-                const auto [remembering, local] = predictions(settings, split, model);
-                with[plan.name].push_back(remembering.bits_per_byte);
-                without[plan.name].push_back(local.bits_per_byte);
-                accuracy[plan.name].push_back(remembering.accuracy);
-            }
-
-        report_positive_mass(example, models, measured, "Crossbatch and InfoNCE");
-        Table table(
-            {"model", "r_2", "r_8", "r_64", "r_64 x 64", "bits/byte, local context", "with the previous context", "accuracy"});
-        for (const TrainingPlan& plan : models) {
-            const std::vector<Estimate> mass = positive_mass_estimates(measured[plan.name]);
-            table.add(plan.name, estimate_text(mass[1]), estimate_text(mass[3]), estimate_text(mass[6], 4),
-                      fixed(64 * mass[6].value, 2), fixed(median(without[plan.name])), fixed(median(with[plan.name])),
-                      fixed(median(accuracy[plan.name])));
-            example.report().result(message("bits_per_byte.", plan.name), median(with[plan.name]));
-            example.report().result(message("accuracy.", plan.name), median(accuracy[plan.name]));
+    const CorpusSplit split = load_split(settings);
+    const std::vector<TokenDocument> training = byte_documents(split.train);
+    PositiveMasses masses;
+    Measurements<Predictions> predictions;
+    for (const std::uint64_t seed : example.seeds())
+        for (const LanguageModelRecipe& recipe : recipes(settings, weight)) {
+            Transformer<float> model = trained_text_model(example, settings, recipe, training, seed);
+            masses.add(recipe.name, measure_positive_mass(settings, split, model));
+            predictions.add(recipe.name, measure_predictions(settings, split, model));
         }
-        example.out() << "\nHeld-out documents" << (settings.seeds > 1 ? ", medians over seeds" : "")
-                      << "; r_d: " << intervals_over(settings) << "; accuracy: of the next byte, with the previous context\n\n"
-                      << table;
-    });
+
+    report_positive_mass(example, masses, "Crossbatch and InfoNCE");
+    Table table({"model", "r_2", "r_8", "r_64", "r_64 x 64", "bits/byte, local context", "with the previous context", "accuracy"});
+    for (const std::string& model : masses.models()) {
+        const std::map<Index, Estimate> mass = positive_mass_estimates(masses, model);
+        const double local = median(predictions.each(model, [](const Predictions&of) { return of.local.bits_per_byte; })),
+                     with = median(predictions.each(model, [](const Predictions&of) { return of.with_previous.bits_per_byte; })),
+                     accuracy = median(predictions.each(model, [](const Predictions&of) { return of.with_previous.accuracy; }));
+        table.add(model, estimate_text(mass.at(2)), estimate_text(mass.at(8)), estimate_text(mass.at(64), 4),
+                  fixed(64 * mass.at(64).value, 2), fixed(local), fixed(with), fixed(accuracy));
+        example.result(message("bits_per_byte.", model), with);
+        example.result(message("accuracy.", model), accuracy);
+    }
+    example.show(message("Held-out documents", example.seeds().size() > 1 ? ", medians over seeds" : "",
+                         "; r_d: ", intervals_over(example), "; accuracy: of the next byte, with the previous context"),
+                 table);
+    return example.finish();
+} catch (...) {
+    return report_failure();
 }

@@ -11,8 +11,9 @@
 /// Time:    about five minutes on two cores, about half a gigabyte; --quick: seconds; --full: three seeds, 32 contexts.
 /// Command: build/release/examples/distraction_issue
 /// Expect:  the standard model on the line 1/d, crossbatch above it, with more contexts further above.
-#include "support/memory_experiment.hpp"
-#include "support/positive_mass_experiment.hpp"
+#include "support/memory_reports.hpp"
+#include "support/positive_masses.hpp"
+#include "support/prediction.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -34,72 +35,103 @@ std::vector<LanguageModelRecipe> recipes(const TextSettings& settings, double co
     return list;
 }
 
+/// Trains a model from the weights as they are: random places of random documents, and the previous windows of d documents.
+void train(const Example& example, const TextSettings& settings, const LanguageModelRecipe& recipe,
+           const std::vector<TokenDocument>& documents, std::uint64_t seed, Transformer<float>& model) {
+    ContextSchedule contexts = recipe.contexts;  // d of each step: 1 at first, doubled later
+    Random random(seed + 1000);
+    Muon<float> optimizer(model.parameters(), {});
+    const LearningRate rate = LearningRate::linear_decay(settings.learning_rate, 40, settings.steps);
+    TextModelFile file(example, settings, recipe.integration, seed);
+    file.add_training(recipe, {settings.steps}, documents);
+    Progress bar(message("train ", recipe.name, ", seed ", seed), settings.steps);
+    Trainer<float> trainer(model.parameters(), optimizer,
+                           {.steps = settings.steps,
+                            .learning_rate = [&](Index step) { return rate.at(step); },
+                            .checkpoint = file.path(),
+                            .checkpoint_every_seconds = 60,
+                            .metadata = file.metadata(),
+                            .progress = [&](const TrainingProgress& at) { bar.update(at.steps_done, training_note(at)); }});
+    trainer.keep("batches", random);
+    trainer.keep("contexts", contexts);
+    resume(trainer);
+    const auto drawn = [&](Index pool, Random& from) {
+        return sample_contexts<float>(documents, {.entries = settings.batch, .pool = pool, .length = settings.length}, from);
+    };
+    Random trial(0);  // too few documents for the largest d are refused now, not when it comes
+    drawn(std::max(settings.batch, contexts.values().back()), trial);
+    trainer.run([&](Index step) {
+        const Index d = contexts.next(step, random), pool = std::max(settings.batch, d);
+        const ContextBatch<float> batch = drawn(pool, random);
+        const ContextTable own_and_others = previous_contexts(settings.batch, 1, d - 1, pool);
+        Tape tape;
+        const Contexts<float> contexts_seen(model.keys_and_values(tape, batch.previous), own_and_others);
+        std::vector<LayerView<float>> asked;
+        const Variable<float, 3> logits = recipe.kind == LanguageModelKind::standard
+                                              ? model.local(tape, batch.current)
+                                              : model.forward(tape, batch.current, ObservedSource<float>(contexts_seen, asked));
+        Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
+        if (recipe.contrastive_weight > 0 && d > 1)
+            loss = add(tape, loss,
+                       contrastive_loss(tape, asked[0].q, contexts_seen.of_layer(asked[0].layer).k, own_and_others,
+                                        static_cast<float>(recipe.contrastive_weight)));
+        tape.backward(loss);
+        return StepResult{.loss = loss.value()(0), .tokens = settings.batch * settings.length};
+    });
+    stop_if_interrupted(training_is_kept);
+}
+
 }  // namespace
 
-int main(int argc, char** argv) {
-    return run_example(
-        argc, argv, "Does attention get distracted by unrelated documents, and does crossbatch training cure it?",
-        [](Example& example) {
-            TextSettings settings;
-            MemorySettings memory;
-            double contrastive_weight = 0;
-            add_text_options(example, settings, {12, 1000, 1000}, {8, 16, 32});
-            add_comparison_options(example, settings);
-            add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
-            example.option("--contrastive-weight", contrastive_weight, Scaled<double>{0, 0, 0.5},
-                           "of InfoNCE in a further model; 0: no such model");
-            example.parse();
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "Does attention get distracted by unrelated documents, and does crossbatch training cure it?");
+    TextSettings settings;
+    MemorySettings memory;
+    double contrastive_weight = 0;
+    add_text_options(example, settings, {12, 1000, 1000}, {8, 16, 32});
+    add_comparison_options(example, settings);
+    add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
+    example.option("--contrastive-weight", contrastive_weight, {0, 0, 0.5}, "of InfoNCE in a further model; 0: no such model");
+    example.parse();
 
-            const std::vector<TrainingPlan> models =
-                chosen_plans(memory, settings, plans_of(recipes(settings, contrastive_weight), settings.steps));
-            const CorpusSplit split = held_out(settings, memory, memory.largest);
-            const std::vector<TokenDocument> training = byte_documents(split.train), before = documents_before(split, memory),
-                                             test = measured_documents(split, memory);
-            example.out() << split.train.size() << " documents for training, " << split.validation.size() << " for validation, "
-                          << split.test.size() << " for testing\n\n";
+    const std::vector<LanguageModelRecipe> plans = chosen_plans(example, memory, settings, recipes(settings, contrastive_weight));
+    const CorpusSplit split = split_of(settings, memory, memory.largest);
+    const std::vector<TokenDocument> training = byte_documents(split.train), before = documents_before(split, memory),
+                                     test = measured_documents(split, memory);
+    example.out() << training.size() << " documents for training, " << split.validation.size() << " for validation, "
+                  << split.test.size() << " for testing\n\n";
+    const Reading stream{MemoryScope::multi_document, memory.top_k};
+    const std::vector<Index> sizes = memory_sizes(memory);
+    const MemoryCurveOptions options = curve_options(settings, sizes, {stream});
+    require_measurable(settings.corpus, test, options);
 
-            const std::vector<Index> sizes = memory_sizes(memory);
-            const ConditionOf stream = reading(MemoryScope::multi_document, memory.top_k);
-            const MemoryCurveOptions options = curve_options(settings, sizes, {stream});
-            require_measurable(settings.corpus, test, options);
-            PositiveMasses measured;
-            MemoryCurves curves;
-            Table gains({"model", "seed", "bits/byte, local context", "with the previous context", "r_64 x 64 by head"});
-            for (Index s = 0; s < settings.seeds; ++s)
-                for (const TrainingPlan& plan : models) {
-                    const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
-                    Transformer<float> model = model_of(example, settings, memory, plan, training, seed);
-                    const PositiveMass mass = measure_positive_mass(settings, split, model);
-                    const auto [with, without] = predictions(settings, split, model);
-                    std::string heads;
-                    for (const double r : mass.per_head(6)) heads += (heads.empty() ? "" : " ") + fixed(64 * r, 1);
-                    gains.add(plan.name, seed, fixed(without.bits_per_byte), fixed(with.bits_per_byte), heads);
-                    measured[plan.name].push_back(mass);
-                    curves.add(plan.name, measured_curve(model, test, before, options, message(plan.name, ", seed ", seed)));
-                }
+    PositiveMasses masses;
+    MemoryCurves curves;
+    Table gains({"model", "seed", "bits/byte, local context", "with the previous context", "r_64 x 64 by head"});
+    for (const std::uint64_t seed : example.seeds())
+        for (const LanguageModelRecipe& plan : plans) {
+            Random weights(seed);
+            Transformer<float> model =
+                memory.checkpoint.empty() ? new_text_model(settings, weights) : stored_text_model(memory.checkpoint, settings);
+            if (memory.checkpoint.empty()) train(example, settings, plan, training, seed, model);
 
-            std::vector<std::string> head{"d", "1/d"};
-            std::vector<std::vector<Estimate>> mass;  // of each model: of each d
-            for (const TrainingPlan& plan : models) {
-                head.push_back(plan.name);
-                mass.push_back(positive_mass_estimates(measured[plan.name]));
-            }
-            Table table(head);
-            const std::vector<Index>& contexts = measured[models[0].name][0].contexts();
-            for (std::size_t i = 0; i < contexts.size(); ++i) {
-                std::vector<std::string> cells{message(contexts[i]), fixed(1.0 / static_cast<double>(contexts[i]), 4)};
-                for (const std::vector<Estimate>& of_model : mass) cells.push_back(estimate_text(of_model[i], 4));
-                table.add_row(cells);
-            }
-            example.out() << "\nPositive attention mass r_d on held-out documents, " << intervals_over(settings) << "\n\n"
-                          << table << "\nIs the previous context used, and which heads attend to it?\n\n"
-                          << gains;
-            report_positive_mass(example, models, measured, "Attention that stays with the own document");
-            report_curves(example, settings, curves, models, sizes, stream,
-                          "A memory that fills with other documents: bits per byte");
-            const std::string many = message("crossbatch_", settings.contexts);
-            if (memory.checkpoint.empty())
-                compare_models(example, settings, curves, sizes,
-                               {{many, stream, "crossbatch_1", stream}, {many, stream, "standard", without_memory(stream)}});
-        });
+            const PositiveMass mass = measure_positive_mass(settings, split, model);
+            const Predictions predicted = measure_predictions(settings, split, model);
+            std::string by_head;
+            for (const double r_64 : mass.per_head(mass.contexts().size() - 1))
+                by_head += message(by_head.empty() ? "" : " ", fixed(64 * r_64, 1));
+            gains.add(plan.name, seed, fixed(predicted.local.bits_per_byte), fixed(predicted.with_previous.bits_per_byte), by_head);
+            masses.add(plan.name, mass);
+            curves.add(plan.name, measured_curve(model, test, before, options, message(plan.name, ", seed ", seed)));
+        }
+
+    report_positive_mass(example, masses, "Attention that stays with the own document");
+    example.show("Is the previous context used, and which heads attend to it?", gains);
+    report_curves(example, curves, sizes, stream, "A memory that fills with other documents: bits per byte");
+    const std::string many = message("crossbatch_", settings.contexts);
+    const Reading bare{.scope = stream.scope, .top_k = stream.top_k, .bare = true};
+    compare_models(example, curves, sizes, {{many, "crossbatch_1", stream}, {many, "standard", stream, bare}});
+    return example.finish();
+} catch (...) {
+    return report_failure();
 }

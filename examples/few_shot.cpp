@@ -18,9 +18,11 @@
 /// Expect:  base stays at what its window holds, fot rises with the number of demonstrations, near `known`; among other episodes
 ///          base_memory falls first. On glosses nothing is learned but to answer with one of the labels (paper_notes.md).
 #include "fot/model/generation.hpp"
+#include "support/accuracy_curves.hpp"
 #include "support/few_shot_sizes.hpp"
 #include "support/few_shot_task.hpp"
 #include "support/fingerprint.hpp"
+#include "support/sizes.hpp"
 #include "support/staged_training.hpp"
 
 using namespace fot;
@@ -108,14 +110,13 @@ TokenDocument demonstrations(const FewShotEpisode& episode, Index bytes, Random&
         const Demonstration next = episode.draw(random);
         const bool first = document.length() == 0;
         const std::string text = next.text();
-        const std::vector<std::int32_t> tokens =
-            byte_tokens(first ? text.substr(static_cast<std::size_t>(random.below(static_cast<Index>(text.size())))) : text);
+        const Index cut = first ? random.below(length_of(text)) : 0;
+        const std::vector<std::int32_t> tokens = byte_tokens({text.begin() + cut, text.end()});
         document.tokens.insert(document.tokens.end(), tokens.begin(), tokens.end());
         document.loss_mask.resize(document.tokens.size(), 0.1f);
         if (first) continue;
-        const auto kind = static_cast<std::size_t>(next.kind), label = next.label.size();
-        if (shown[kind]) std::fill_n(document.loss_mask.rbegin() + 1, label, 1.0f);
-        shown[kind] = true;
+        if (element(shown, next.kind)) std::fill_n(document.loss_mask.rbegin() + 1, next.label.size(), 1.0f);
+        element(shown, next.kind) = true;
     }
     document.tokens.resize(static_cast<std::size_t>(bytes));
     document.loss_mask.resize(static_cast<std::size_t>(bytes));
@@ -126,7 +127,7 @@ void train(Example& example, const FewShotSettings& settings, const FewShotTask&
            Transformer<float>& model) {
     const StagedTraining training = training_of(crossbatch, settings, task);
     train_in_stages(example, training, settings.accuracy, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
-        const Index classes = classes_of_stages(settings.classes)[static_cast<std::size_t>(stage)];
+        const Index classes = element(classes_of_stages(settings.classes), stage);
         // A first stage without other episodes: first the own previous window must be found worth a look.
         StagedBatch batch;
         if (crossbatch) batch.table = previous_contexts(at.batch, 1, stage == 0 ? 0 : settings.contexts - 1);
@@ -165,27 +166,26 @@ EpisodeScores answered(Transformer<float>& model, const FewShotSettings& setting
         for (Index i = 0; i < setting.shown; ++i) {
             const Demonstration next = episode.draw(random);
             text += next.text();
-            known[static_cast<std::size_t>(next.kind)] = true;
+            element(known, next.kind) = true;
         }
-        const auto size = static_cast<Index>(text.size());
-        const Index last_context = small_llama(settings.length).last_context;
+        const Index size = length_of(text), last_context = small_llama(settings.length).last_context;
         MemoryState<float> memory(model.config(), 1);
         const auto read = [&](const std::vector<std::int32_t>& tokens) {
             remember_document(model, token_row(tokens), settings.length, memory);
         };
         for (Index bytes = 0; remembers && bytes < setting.others; bytes += other_episode)
             read(demonstrations(task.episode(settings.classes, true, random), other_episode, random).tokens);
-        if (remembers && size > last_context) read(byte_tokens(text.substr(0, static_cast<std::size_t>(size - last_context))));
+        if (remembers && size > last_context) read(byte_tokens({text.begin(), text.end() - last_context}));
         Proportion right, knowable;
         for (const Demonstration& question : asked) {
-            const Index room = remembers ? last_context : settings.length - static_cast<Index>(question.text().size());
-            const std::string near = text.substr(static_cast<std::size_t>(std::max<Index>(0, size - room)));
+            const Index room = remembers ? last_context : settings.length - length_of(question.text());
+            const std::string near(text.end() - std::min(size, room), text.end());
             Random unused(0);
             const std::vector<std::int32_t> written =
-                generate(model, byte_tokens(near + question.input), static_cast<Index>(question.label.size()), settings.length,
-                         memory, {.temperature = 0}, unused, {.top_k = settings.top_k});
+                generate(model, byte_tokens(near + question.input), length_of(question.label), settings.length, memory,
+                         {.temperature = 0}, unused, {.top_k = settings.top_k});
             right.add(std::equal(written.begin(), written.end(), question.label.begin(), question.label.end()));
-            knowable.add(known[static_cast<std::size_t>(question.kind)]);
+            knowable.add(element(known, question.kind));
         }
         scores.right.push_back(right.value());
         scores.known.push_back(knowable.value());
@@ -195,115 +195,99 @@ EpisodeScores answered(Transformer<float>& model, const FewShotSettings& setting
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    return run_example(argc, argv, "Do more demonstrations help, beyond the length a model was trained on?", [](Example& example) {
-        FewShotSettings settings;
-        example.option("--task", settings.task, "words, or glosses");
-        example.option("--wordnet", settings.wordnet, "folder of WordNet's data.noun and data.verb, for glosses");
-        example.option("--classes", settings.classes, "classes of an episode; 0: 50 of words, 5 of glosses");
-        example.option("--longest-gloss", settings.longest_gloss, "longer glosses are left out, bytes", 8);
-        example.option("--steps", settings.steps, Scaled<Index>{12, 600, 600}, "steps of pre-training", 6);
-        example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 600, 600}, "steps of crossbatch", 6);
-        example.option("--accuracy", settings.accuracy, "share of predicted label bytes that ends a stage of training");
-        example.add_seeds_option();
-        example.option("--length", settings.length, "local context, bytes", 128);
-        example.option("--batch", settings.batch, "episodes in a batch", 1);
-        example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch", 1);
-        example.option("--draws", settings.draws, Scaled<Index>{2, 20, 20}, "episodes for each number of demonstrations", 1);
-        example.option("--questions", settings.questions, "questions in each", 1);
-        example.option("--most-windows", settings.most_windows, Scaled<Index>{4, 32, 128},
-                       "most demonstrations, in windows of them", 4);
-        example.option("--most-others", settings.most_others, Scaled<Index>{1024, 65536, 262144},
-                       "most bytes of other episodes in the memory", 1024);
-        example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
-        example.parse();
-        require<ConfigError>(settings.task == "words" || settings.task == "glosses", "--task '", settings.task,
-                             "': expected words or glosses");
-        require<ConfigError>(settings.contexts <= settings.batch, "--contexts ", settings.contexts, ": expected at most --batch, ",
-                             settings.batch);
-        if (settings.classes == 0) settings.classes = settings.task == "words" ? 50 : 5;
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "Do more demonstrations help, beyond the length a model was trained on?");
+    FewShotSettings settings;
+    example.option("--task", settings.task, "what is classified")->check(CLI::IsMember({"words", "glosses"}));
+    example.option("--wordnet", settings.wordnet, "folder of WordNet's data.noun and data.verb, for glosses");
+    example.option("--classes", settings.classes, "classes of an episode; 0: 50 of words, 5 of glosses");
+    example.option("--longest-gloss", settings.longest_gloss, "longer glosses are left out, bytes", 8);
+    example.option("--steps", settings.steps, {12, 600, 600}, "steps of pre-training", 6);
+    example.option("--further-steps", settings.further_steps, {8, 600, 600}, "steps of crossbatch", 6);
+    example.option("--accuracy", settings.accuracy, "share of predicted label bytes that ends a stage of training");
+    example.add_seeds_option();
+    example.option("--length", settings.length, "local context, bytes", 128);
+    example.option("--batch", settings.batch, "episodes in a batch", 1);
+    example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch", 1);
+    example.option("--draws", settings.draws, {2, 20, 20}, "episodes for each number of demonstrations", 1);
+    example.option("--questions", settings.questions, "questions in each", 1);
+    example.option("--most-windows", settings.most_windows, {4, 32, 128}, "most demonstrations, in windows of them", 4);
+    example.option("--most-others", settings.most_others, {1024, 65536, 262144}, "most bytes of other episodes in the memory",
+                   1024);
+    example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
+    example.parse();
+    require<ConfigError>(settings.contexts <= settings.batch, "--contexts ", settings.contexts, ": expected at most --batch, ",
+                         settings.batch);
+    if (settings.classes == 0) settings.classes = settings.task == "words" ? 50 : 5;
 
-        const FewShotTask task(settings);
-        const Index window = demonstrations_in(settings.length, task.demonstration_bytes(settings.classes),
-                                               task.longest_demonstration(), small_llama(settings.length).last_context);
-        std::vector<Index> shown{window / 4, window / 2};
-        for (Index windows = 1; windows <= settings.most_windows; windows *= 2) shown.push_back(windows * window);
+    const FewShotTask task(settings);
+    const Index window = demonstrations_in(settings.length, task.demonstration_bytes(settings.classes),
+                                           task.longest_demonstration(), small_llama(settings.length).last_context);
+    std::vector<Index> shown{window / 4, window / 2};
+    for (Index windows = 1; windows <= settings.most_windows; windows *= 2) shown.push_back(windows * window);
 
-        std::vector<Setting> alone, crowded;
-        for (const Index demonstrations : shown) alone.push_back({demonstrations});
-        for (Index others = other_episode; others <= settings.most_others; others *= 4) crowded.push_back({4 * window, others});
+    std::vector<Setting> alone, crowded;
+    for (const Index demonstrations : shown) alone.push_back({demonstrations});
+    for (Index others = other_episode; others <= settings.most_others; others *= 4) crowded.push_back({4 * window, others});
 
-        const std::vector<std::string> names{"base", "base_memory", "fot"};
-        std::map<std::string, std::vector<std::vector<Estimate>>> accuracies, crowds;  // by model: of each setting, of each seed
-        std::map<std::string, std::vector<Estimate>> gains;  // by model: four windows of demonstrations less one, of each seed
-        Table table({"model", "seed", "demonstrations", "other episodes, bytes", "accuracy", "known"});
-        Csv csv({"model", "seed", "demonstrations", "others", "accuracy", "low", "high", "known"});
-        for (const std::uint64_t seed : example.seeds()) {
-            Random random(seed);
-            Transformer<float> model(llama_config(small_llama(settings.length)), random);
-            for (const std::string& name : names) {
-                if (name != "base_memory") train(example, settings, task, name == "fot", seed, model);
-                std::vector<EpisodeScores> scores;
-                const auto ask = [&](const std::vector<Setting>& list,
-                                     std::map<std::string, std::vector<std::vector<Estimate>>>& found) {
-                    Progress bar(message("ask ", name, ", seed ", seed), static_cast<Index>(list.size()));
-                    found[name].resize(list.size());
-                    found["known"].resize(list.size());
-                    for (std::size_t i = 0; i < list.size(); ++i) {
-                        scores.push_back(answered(model, settings, task, list[i], name != "base", seed));
-                        const Estimate accuracy = bootstrap_mean(scores.back().right, seed),
-                                       known = bootstrap_mean(scores.back().known, seed);
-                        found[name][i].push_back(accuracy);
-                        if (name == "fot") found["known"][i].push_back(known);
-                        table.add(name, seed, list[i].shown, count_text(list[i].others), estimate_text(accuracy),
-                                  fixed(known.value));
-                        csv.add(name, seed, list[i].shown, list[i].others, accuracy.value, accuracy.interval.low,
-                                accuracy.interval.high, known.value);
-                        bar.update(static_cast<Index>(i) + 1, message("accuracy ", fixed(accuracy.value, 2)));
-                    }
-                };
-                ask(alone, accuracies);
-                gains[name].push_back(bootstrap_mean_difference(scores[4].right, scores[2].right, seed));
-                if (name != "base") ask(crowded, crowds);
-            }
-        }
-        example.out() << "\nBoth letters of the label right, " << settings.draws << " episodes of " << settings.questions
-                      << " questions, 95 % bootstrap intervals over episodes; a window of training holds " << window
-                      << " demonstrations\n\n"
-                      << table << "\n";
-        Plot plot{.name = "accuracy",
-                  .title = message(settings.classes, " classes; ", window, " demonstrations in a window of training"),
-                  .x_label = "demonstrations",
-                  .y_label = "accuracy",
-                  .log_x = true};
-        Plot crowd{.name = "accuracy_among_others",
-                   .title = message(4 * window, " demonstrations, and other episodes in the memory"),
-                   .x_label = "other episodes, bytes",
-                   .y_label = "accuracy",
-                   .log_x = true};
-        for (const std::string name : {"known", "base", "base_memory", "fot"}) {
-            Series series{.name = name, .x = {}, .y = {}}, among{.name = name, .x = {}, .y = {}};
-            for (std::size_t i = 0; i < alone.size(); ++i) {
-                const Estimate estimate = share_over_seeds(accuracies[name][i]);
-                series.add(static_cast<double>(alone[i].shown), estimate);
-                example.report().result(message("accuracy.", name, ".", alone[i].shown), estimate.value);
-            }
-            plot.series.push_back(series);
-            if (name == "base") continue;
-            for (std::size_t i = 0; i < crowded.size(); ++i) {
-                const Estimate estimate = share_over_seeds(crowds[name][i]);
-                among.add(static_cast<double>(crowded[i].others), estimate);
-                example.report().result(message("accuracy_among_others.", name, ".", crowded[i].others), estimate.value);
-            }
-            crowd.series.push_back(among);
-        }
+    const std::vector<std::string> names{"base", "base_memory", "fot"};
+    Measurements<AccuracyCurve> accuracies, crowds;  // over demonstrations, and over bytes of other episodes
+    Measurements<Estimate> gains;                    // four windows of demonstrations minus one
+    Table table({"model", "seed", "demonstrations", "other episodes, bytes", "accuracy", "known"});
+    Table csv({"model", "seed", "demonstrations", "others", "accuracy", "low", "high", "known"});
+    for (const std::uint64_t seed : example.seeds()) {
+        Random random(seed);
+        Transformer<float> model(small_llama(settings.length).model, random);
         for (const std::string& name : names) {
-            const Estimate gain = over_seeds(gains[name]);
-            example.out() << name << ", four windows of demonstrations less one: " << estimate_text(gain) << "\n";
-            example.report().result(message("gain.", name), gain.value);
+            if (name != "base_memory") train(example, settings, task, name == "fot", seed, model);
+            const auto ask = [&](const std::vector<Setting>& list, Index Setting::*size, Measurements<AccuracyCurve>& curves) {
+                Progress bar(message("ask ", name, ", seed ", seed), length_of(list));
+                std::vector<EpisodeScores> scores;
+                AccuracyCurve accuracies_of_model, known_to_all;
+                for (const Setting& setting : list) {
+                    scores.push_back(answered(model, settings, task, setting, name != "base", seed));
+                    const Estimate accuracy = bootstrap_mean(scores.back().right, seed),
+                                   known = bootstrap_mean(scores.back().known, seed);
+                    accuracies_of_model[setting.*size] = accuracy;
+                    known_to_all[setting.*size] = known;
+                    table.add(name, seed, setting.shown, count_text(setting.others), estimate_text(accuracy), fixed(known.value));
+                    csv.add(name, seed, setting.shown, setting.others, accuracy, known.value);
+                    bar.update(length_of(scores), message("accuracy ", fixed(accuracy.value, 2)));
+                }
+                curves.add(name, accuracies_of_model);
+                if (name == "fot") curves.add("known", known_to_all);
+                return scores;
+            };
+            const std::vector<EpisodeScores> scores = ask(alone, &Setting::shown, accuracies);
+            gains.add(name, bootstrap_mean_difference(scores[4].right, scores[2].right, seed));
+            if (name != "base") ask(crowded, &Setting::others, crowds);
         }
-        example.report().csv("accuracy_by_seed", csv);
-        example.report().plot(plot);
-        example.report().plot(crowd);
-    });
+    }
+    example.show(
+        message("Both letters of the label right, ", settings.draws, " episodes of ", settings.questions,
+                " questions, 95 % bootstrap intervals over episodes; a window of training holds ", window, " demonstrations"),
+        table);
+    Plot plot{.name = "accuracy",
+              .title = message(settings.classes, " classes; ", window, " demonstrations in a window of training"),
+              .x_label = "demonstrations",
+              .y_label = "accuracy"};
+    Plot crowd{.name = "accuracy_among_others",
+               .title = message(4 * window, " demonstrations, and other episodes in the memory"),
+               .x_label = "other episodes, bytes",
+               .y_label = "accuracy"};
+    for (const std::string name : {"known", "base", "base_memory", "fot"}) {
+        report_accuracy(example, "accuracy", accuracies, name, plot);
+        if (crowds.has(name)) report_accuracy(example, "accuracy_among_others", crowds, name, crowd);
+    }
+    for (const std::string& name : names) {
+        const Estimate gain = over_seeds(gains.of_seeds(name));
+        example.out() << name << ", four windows of demonstrations minus one: " << estimate_text(gain) << "\n";
+        example.result(message("gain.", name), gain.value);
+    }
+    example.csv("accuracy_by_seed", csv);
+    example.plot(plot);
+    example.plot(crowd);
+    return example.finish();
+} catch (...) {
+    return report_failure();
 }

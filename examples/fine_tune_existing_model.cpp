@@ -20,7 +20,7 @@
 ///          at 2 it is level with xl or below, but for its own corpus; on short inputs it is level with the standard model. With
 ///          --further-steps 400 it gains up to 4 contexts only.
 #include "fot/measure/recurrence_perplexity.hpp"
-#include "support/memory_experiment.hpp"
+#include "support/memory_reports.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -51,42 +51,27 @@ struct ShortAndLong {
 ShortAndLong short_and_long(const TextSettings& settings, const std::string& from) {
     const CorpusSplit split = split_corpus(settings);
     if (!from.empty()) require_unseen(from, settings, split);
-    ShortAndLong parts;
-    const auto deal = [](const std::vector<Document>& documents, std::vector<TokenDocument>& brief,
-                         std::vector<TokenDocument>& deep) {
-        for (TokenDocument& document : byte_documents(documents))
-            (document.length() < shortest_document ? brief : deep).push_back(std::move(document));
+    const auto part = [](const std::vector<Document>& documents, bool brief) {
+        return byte_documents(by_length(documents, brief));
     };
-    deal(split.train, parts.train_short, parts.train_long);
-    deal(split.test, parts.test_short, parts.test_long);
+    ShortAndLong parts{part(split.train, true), part(split.train, false), part(split.test, true), part(split.test, false)};
     require<DataError>(!parts.test_short.empty() && !parts.test_long.empty(), settings.corpus, ": ", parts.test_short.size(),
                        " test documents below ", shortest_document, " bytes and ", parts.test_long.size(),
                        " of that length, expected some of each");
     return parts;
 }
 
-/// The model before, and what becomes of it.
-std::vector<TrainingPlan> plans(const TextSettings& settings, Index further, const std::string& from,
-                                const std::vector<TokenDocument>& short_documents) {
+/// The model before, and what it is continued as.
+std::vector<LanguageModelRecipe> all_plans(const TextSettings& settings, Index further) {
     using enum LanguageModelKind;
-    const TrainingPlan::Phase first{{.name = "short", .kind = standard}, settings.steps, &short_documents};
-    const std::vector<LanguageModelRecipe> continuations{
-        {.name = "standard", .kind = standard},
-        {.name = "xl", .kind = transformer_xl, .walk_windows = settings.walk_windows},
-        {.name = "mt_merged", .kind = memorizing, .walk_windows = settings.walk_windows},
-        {.name = message("crossbatch_", settings.contexts),
-         .kind = crossbatch,
-         .contexts = doubled_contexts(settings.contexts, further),
-         .local_entries = settings.batch / 4}};
-    TrainingPlan before{.name = "before", .phases = {}, .from = from};
-    if (from.empty()) before.phases.push_back(first);
-    std::vector<TrainingPlan> list{before};
-    for (const LanguageModelRecipe& recipe : continuations) {
-        list.push_back(before);
-        list.back().name = recipe.name;
-        list.back().phases.push_back({recipe, further});
-    }
-    return list;
+    return {{.name = "before"},
+            {.name = "standard", .kind = standard},
+            {.name = "xl", .kind = transformer_xl, .walk_windows = settings.walk_windows},
+            {.name = "mt_merged", .kind = memorizing, .walk_windows = settings.walk_windows},
+            {.name = message("crossbatch_", settings.contexts),
+             .kind = crossbatch,
+             .contexts = doubled_contexts(settings.contexts, further),
+             .local_entries = settings.batch / 4}};
 }
 
 /// The test documents of every other corpus that is on this machine, has some that are long enough, and that the model has not
@@ -109,136 +94,144 @@ std::vector<TestSet> other_corpora(Example& example, const TextSettings& setting
     return sets;
 }
 
+/// A text as part of a file name: what cannot be in one becomes '_'.
+std::string file_name_of(std::string text) {
+    for (char& letter : text)
+        if (!std::isalnum(static_cast<unsigned char>(letter)) && letter != '.' && letter != '-') letter = '_';
+    return text;
+}
+
 /// Table, plot and CSV file of one set, and `result bits_per_byte.[<corpus>.]<model>.<memory> <value>`.
-void report_set(Example& example, const TextSettings& settings, const TestSet& set, const std::vector<TrainingPlan>& models,
-                const std::vector<Index>& sizes, const ConditionOf& own) {
+void report_set(Example& example, const TextSettings& settings, const TestSet& set, const std::vector<Index>& sizes,
+                const Reading& own) {
     std::vector<std::string> head{"model"};
     for (const Index size : sizes) head.push_back(message(size / settings.length + 1, size == 0 ? " context" : " contexts"));
     Table table(head);
     Plot plot{.name = message("bits_per_byte_", file_name_of(set.name)),
               .title = message("Fine-tuned models on ", set.name),
               .x_label = "tokens, local context and memory",
-              .y_label = "bits per byte",
-              .log_x = true};
-    for (const TrainingPlan& plan : models) {
-        std::vector<std::string> cells{plan.name};
-        Series series{.name = plan.name, .x = {}, .y = {}};
+              .y_label = "bits per byte"};
+    for (const std::string& model : set.curves.models()) {
+        std::vector<std::string> cells{model};
+        Series series{model};
         for (const Index size : sizes) {
-            if (!set.curves.has(plan.name, own(size))) {
+            if (!set.curves.has(model, own.with(size))) {
                 cells.push_back("-");
                 continue;
             }
-            const Estimate estimate = set.curves.bits_per_byte(plan.name, own(size));
+            const Estimate estimate = set.curves.bits_per_byte(model, own.with(size));
             cells.push_back(estimate_text(estimate));
-            series.add(static_cast<double>(size + settings.length), estimate);
-            example.report().result(message("bits_per_byte.", set.prefix(), plan.name, ".", size), estimate.value);
+            series.add(size + settings.length, estimate);
+            example.result(message("bits_per_byte.", set.prefix(), model, ".", size), estimate.value);
         }
         table.add_row(cells);
         plot.series.push_back(series);
     }
-    example.out() << "\n"
-                  << set.name << (set.trained_on ? "" : ", zero-shot") << ", " << set.documents.size()
-                  << " documents: bits per byte, " << intervals_over(settings) << "\n\n"
-                  << table;
-    example.report().plot(plot);
-    example.report().csv(message("by_seed_", file_name_of(set.name)), set.curves.csv(example.seed()));
+    example.show(message(set.name, set.trained_on ? "" : ", zero-shot", ", ", set.documents.size(), " documents: bits per byte, ",
+                         intervals_over(example)),
+                 table);
+    example.plot(plot);
+    example.csv(message("by_seed_", file_name_of(set.name)), set.curves.csv(example.seed()));
+}
+
+/// The focused model against the others as they are at their best: the model before without memory, XL with two contexts.
+void report_differences(Example& example, const std::vector<TestSet>& sets, const std::string& focused,
+                        const std::vector<Index>& sizes, const Reading& own) {
+    const Index one_window = sizes[1];
+    Table table({"documents", "memory", message(focused, " - before"), message(focused, " - xl"), message(focused, " - mt_merged"),
+                 message(focused, ", - 2 contexts")});
+    for (const TestSet& set : sets)
+        for (const Index size : sizes) {
+            if (size == 0) continue;
+            const auto difference = [&](const std::string& other, Index other_size, const std::string& result) {
+                const Estimate estimate = set.curves.difference(focused, own.with(size), other, own.with(other_size));
+                example.result(result, estimate);
+                return estimate_text(estimate);
+            };
+            const auto against = [&](const std::string& other, Index other_size) {
+                return difference(other, other_size, message("difference.", set.prefix(), focused, "-", other, ".", size));
+            };
+            const std::string before = against("before", 0), xl = against("xl", one_window), mt = against("mt_merged", size);
+            table.add(set.name, count_text(size), before, xl, mt,
+                      size == one_window
+                          ? "-"
+                          : difference(focused, one_window, message("change.", set.prefix(), focused, ".", one_window, "-", size)));
+        }
+    example.show(
+        message("Differences on the same documents, bits per byte (below 0: the first is better), ", intervals_over(example)),
+        table);
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    return run_example(
-        argc, argv, "Does an existing model learn to use a memory by a short training, and stay good at short inputs?",
-        [](Example& example) {
-            TextSettings settings{.split_from = shortest_input};
-            MemorySettings memory;
-            std::string from;
-            Index further = 0;
-            add_text_options(example, settings, {12, 600, 600}, {4, 16, 16});
-            add_comparison_options(example, settings);
-            add_walk_option(example, settings);
-            example.option("--further-steps", further, Scaled<Index>{8, 1200, 1200}, "training steps of each continuation", 1);
-            example.option("--from", from, "continue this model, in place of one that is trained here first");
-            example.option("--top-k", memory.top_k, "retrieved entries per query and head; 0: the whole memory");
-            example.option("--documents", memory.documents, Scaled<Index>{2, 0, 0},
-                           "documents of each kind that are measured; 0: all");
-            example.option("--longest", memory.longest, Scaled<Index>{16384, 16384, 16384}, "bytes of each that are read; 0: all");
-            example.parse();
-            if (!from.empty()) stored_text_model(from, settings);
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "Does an existing model learn to use a memory by a short training, and stay good at short inputs?");
+    TextSettings settings{.split_from = shortest_input};
+    MemorySettings memory;
+    std::string from;
+    Index further = 0;
+    add_text_options(example, settings, {12, 600, 600}, {4, 16, 16});
+    add_comparison_options(example, settings);
+    add_walk_option(example, settings);
+    example.option("--further-steps", further, {8, 1200, 1200}, "training steps of each continuation", 1);
+    example.option("--from", from, "continue this model, in place of one that is trained here first");
+    example.option("--top-k", memory.top_k, "retrieved entries per query and head; 0: the whole memory");
+    example.option("--documents", memory.documents, {2, 0, 0}, "documents of each kind that are measured; 0: all");
+    example.option("--longest", memory.longest, {16384, 16384, 16384}, "bytes of each that are read; 0: all");
+    example.parse();
+    if (!from.empty()) stored_text_model(from, settings);
 
-            const Index length = settings.length;
-            const ConditionOf own = reading(MemoryScope::single_document, memory.top_k);
-            const std::vector<Index> sizes{0, length, 3 * length, 15 * length, 63 * length};  // of the memory
-            const MemoryCurveOptions options = curve_options(settings, sizes, {own}, sizes.back());
-            const MemoryCurveOptions without{.conditions = {own(0)}, .window = length};
+    const Index length = settings.length;
+    const Reading own{MemoryScope::single_document, memory.top_k};
+    const std::vector<Index> sizes{0, length, 3 * length, 15 * length, 63 * length};  // of the memory
+    const MemoryCurveOptions options = curve_options(settings, sizes, {own}, sizes.back());
+    const MemoryCurveOptions without{.conditions = {own.with(0)}, .window = length};
 
-            ShortAndLong parts = short_and_long(settings, from);
-            std::vector<TestSet> sets{{settings.corpus, at_most(std::move(parts.test_long), memory), true}};
-            require_measurable(settings.corpus, sets.front().documents, options);
-            for (TestSet& set : other_corpora(example, settings, memory, options, from)) sets.push_back(std::move(set));
-            TestSet brief{"short inputs", at_most(std::move(parts.test_short), memory)};
-            require_measurable(brief.name, brief.documents, without);
-            example.out() << parts.train_short.size() << " short and " << parts.train_long.size()
-                          << " long documents for training, " << brief.documents.size() << " short and "
-                          << sets.front().documents.size() << " long ones for testing\n\n";
+    ShortAndLong parts = short_and_long(settings, from);
+    std::vector<TestSet> sets{{settings.corpus, at_most(std::move(parts.test_long), memory), true}};
+    require_measurable(settings.corpus, sets.front().documents, options);
+    for (TestSet& set : other_corpora(example, settings, memory, options, from)) sets.push_back(std::move(set));
+    TestSet brief{"short inputs", at_most(std::move(parts.test_short), memory)};
+    require_measurable(brief.name, brief.documents, without);
+    example.out() << parts.train_short.size() << " short and " << parts.train_long.size() << " long documents for training, "
+                  << brief.documents.size() << " short and " << sets.front().documents.size() << " long ones for testing\n\n";
 
-            const std::vector<TrainingPlan> models = plans(settings, further, from, parts.train_short);
-            for (Index s = 0; s < settings.seeds; ++s)
-                for (const TrainingPlan& plan : models) {
-                    const std::uint64_t seed = example.seed() + static_cast<std::uint64_t>(s);
-                    Transformer<float> model = trained_text_model(example, settings, plan, parts.train_long, seed);
-                    const std::string what = message(plan.name, ", seed ", seed);
-                    for (TestSet& set : sets) {
-                        MemoryCurves::Curve curve;
-                        if (plan.name == "xl")  // its memory is the window before, and it cannot do without
-                            curve[own(length)] =
-                                recurrence_perplexity(model, set.documents, length, options.scored_windows, options.score_from);
-                        else
-                            curve = measured_curve(model, set.documents, {}, options, message(set.name, ", ", what));
-                        set.curves.add(plan.name, std::move(curve));
-                    }
-                    brief.curves.add(plan.name,
-                                     measured_curve(model, brief.documents, {}, without, message("short inputs, ", what)));
-                }
+    const std::vector<LanguageModelRecipe> plans = all_plans(settings, further);
+    for (const std::uint64_t seed : example.seeds())
+        for (const LanguageModelRecipe& plan : plans) {
+            // A model of short documents first; then continued on long ones.
+            Random weights(seed);
+            Transformer<float> model = from.empty() ? new_text_model(settings, weights) : stored_text_model(from, settings);
+            TextModelFile file(example, settings, model.config().integration, seed, from);
+            if (from.empty()) train_text_model(settings, {.name = "short"}, {settings.steps}, parts.train_short, file, model);
+            if (plan.name != "before") train_text_model(settings, plan, {further}, parts.train_long, file, model);
 
-            for (const TestSet& set : sets) report_set(example, settings, set, models, sizes, own);
-            const std::string focused = models.back().name;
-            Table differences({"documents", "memory", message(focused, " - before"), message(focused, " - xl"),
-                               message(focused, " - mt_merged"), message(focused, ", - 2 contexts")});
-            for (const TestSet& set : sets)
-                for (const Index size : sizes) {
-                    if (size == 0) continue;
-                    // Against the model before and XL as they are at their best: without memory, and with two contexts.
-                    const auto row_of = [&](const char* kind, const std::string& other, Index other_size) {
-                        const Estimate estimate = set.curves.difference(focused, own(size), other, own(other_size));
-                        report_interval(example.report(), message(kind, ".", set.prefix(), focused, "-", other, ".", size),
-                                        estimate);
-                        return estimate_text(estimate);
-                    };
-                    const std::string against_before = row_of("difference", "before", 0),
-                                      against_xl = row_of("difference", "xl", length),
-                                      against_mt = row_of("difference", "mt_merged", size);
-                    std::string longer = "-";
-                    if (size > length) {
-                        const Estimate change = set.curves.difference(focused, own(size), focused, own(length));
-                        report_interval(example.report(), message("change.", set.prefix(), focused, ".", length, "-", size),
-                                        change);
-                        longer = estimate_text(change);
-                    }
-                    differences.add(set.name, count_text(size), against_before, against_xl, against_mt, longer);
-                }
-            Table of_short({"model", "bits/byte", "against before"});
-            for (const TrainingPlan& plan : models) {
-                const Estimate change = brief.curves.difference(plan.name, own(0), "before", own(0));
-                of_short.add(plan.name, estimate_text(brief.curves.bits_per_byte(plan.name, own(0))), estimate_text(change));
-                if (plan.name != "before")
-                    report_interval(example.report(), message("difference.", plan.name, "-before.short"), change);
+            const std::string what = message(plan.name, ", seed ", seed);
+            for (TestSet& set : sets) {
+                MemoryCurve curve;
+                if (plan.name == "xl")  // its memory is the window before, and it cannot do without
+                    curve[own.with(length)] =
+                        recurrence_perplexity(model, set.documents, length, options.scored_windows, options.score_from);
+                else
+                    curve = measured_curve(model, set.documents, {}, options, message(set.name, ", ", what));
+                set.curves.add(plan.name, std::move(curve));
             }
-            example.out() << "\nDifferences on the same documents, bits per byte (below 0: the first is better), "
-                          << intervals_over(settings) << "\n\n"
-                          << differences << "\nShort inputs without memory\n\n"
-                          << of_short;
-            report_interval(example.report(), message("difference.", focused, "-standard.short"),
-                            brief.curves.difference(focused, own(0), "standard", own(0)));
-        });
+            brief.curves.add(plan.name, measured_curve(model, brief.documents, {}, without, message("short inputs, ", what)));
+        }
+
+    for (const TestSet& set : sets) report_set(example, settings, set, sizes, own);
+    const std::string focused = plans.back().name;
+    report_differences(example, sets, focused, sizes, own);
+    const MemoryCondition bare = own.with(0);
+    Table of_short({"model", "bits/byte", "against before"});
+    for (const LanguageModelRecipe& plan : plans) {
+        const Estimate change = brief.curves.difference(plan.name, bare, "before", bare);
+        of_short.add(plan.name, estimate_text(brief.curves.bits_per_byte(plan.name, bare)), estimate_text(change));
+        if (plan.name != "before") example.result(message("difference.", plan.name, "-before.short"), change);
+    }
+    example.show("Short inputs without memory", of_short);
+    example.result(message("difference.", focused, "-standard.short"), brief.curves.difference(focused, bare, "standard", bare));
+    return example.finish();
+} catch (...) {
+    return report_failure();
 }

@@ -1,4 +1,4 @@
-/// What does a LongLLaMA, OpenLLaMA or Code Llama checkpoint write behind a prompt?
+/// What does a LongLLaMA, OpenLLaMA or Code Llama checkpoint write after a prompt?
 ///
 /// The folder is one of Hugging Face's: config.json, model.safetensors (or several, with an index), tokenizer.model. All of the
 /// prompt but its last tokens goes to memory, window by window; then tokens are written one by one. Weights stay in their file,
@@ -10,16 +10,16 @@
 /// Expect:  text as it is written, then the memory's size and tokens per second, prompt and generation apart.
 #include <sys/resource.h>
 
-#include <charconv>
 #include <chrono>
 
 #include "fot/data/corpus.hpp"
 #include "fot/data/tokenizer.hpp"
-#include "fot/model/long_llama_generation.hpp"
-#include "fot/model/long_llama_training.hpp"
+#include "fot/model/long_llama_config.hpp"
 #include "fot/model/long_llama_files.hpp"
+#include "fot/model/long_llama_generation.hpp"
+#include "fot/model/transformer.hpp"
+#include "support/example.hpp"
 #include "support/growing_text.hpp"
-#include "support/options.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -27,7 +27,8 @@ using namespace fot::examples;
 namespace {
 
 struct GenerationSettings {
-    std::string folder, prompt, prompt_file, score_file, ids;
+    std::string folder, prompt, prompt_file, score_file;
+    std::vector<std::int32_t> ids;
     Index tokens = 100, random_prompt = 0, window = 0, last_context = -1, memory_top_k = 0, capacity = 0;
     std::vector<Index> memory_layers;
     SamplingOptions sampling = {.temperature = 0.8, .top_p = 0.95};
@@ -36,39 +37,16 @@ struct GenerationSettings {
 
 /// A byte-level model of random weights in a folder of --output.
 std::filesystem::path random_model(Example& example) {
-    const LongLlamaConfig config{.vocabulary = byte_vocabulary,
-                                 .width = 64,
-                                 .feed_forward = 160,
-                                 .layers = 3,
-                                 .heads = 4,
-                                 .window = 64,
-                                 .last_context = 32,
-                                 .memory_layers = {1}};
+    const LongLlamaConfig config{
+        .model = as_llama(
+            {.vocabulary = byte_vocabulary, .width = 64, .layers = 3, .memory_layers = {1}, .heads = 4, .feed_forward = 160}),
+        .window = 64,
+        .last_context = 32};
     Random random(example.seed());
-    Transformer<float> weights(llama_config(config), random);
     const std::filesystem::path folder = example.output() / "random_model";
-    save_long_llama(folder, long_llama(config, weights));
+    save_long_llama(folder, config, Transformer<float>(config.model, random));
     example.out() << "no --folder: a model of random weights is in " << folder.string() << "\n\n";
     return folder;
-}
-
-/// "1,2,3" or "1 2 3". Errors: ConfigError for anything else.
-std::vector<std::int32_t> ids_of(const std::string& text) {
-    std::vector<std::int32_t> ids;
-    const char *at = text.data(), *end = at + text.size();
-    while (at != end) {
-        if (*at == ',' || *at == ' ') {
-            ++at;
-            continue;
-        }
-        std::int32_t id = 0;
-        const auto [next, failure] = std::from_chars(at, end, id);
-        require<ConfigError>(failure == std::errc() && id >= 0, "--ids: '", std::string(at, end).substr(0, 20),
-                             "' is no token number");
-        ids.push_back(id);
-        at = next;
-    }
-    return ids;
 }
 
 /// The tokens as text, or as numbers if there is no tokenizer.
@@ -81,94 +59,91 @@ std::string shown(const Tokenizer* tokenizer, const std::vector<std::int32_t>& t
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    return run_example(argc, argv, "What does a LongLLaMA checkpoint write behind a prompt?", [](Example& example) {
-        GenerationSettings settings;
-        example.option("--folder", settings.folder, "with config.json and model.safetensors");
-        example.option("--prompt", settings.prompt, "text to go on from");
-        example.option("--prompt-file", settings.prompt_file, "a file that comes before the prompt");
-        example.option("--ids", settings.ids, "token numbers in place of text, as 1,2,3");
-        example.option("--random-prompt", settings.random_prompt,
-                       "so many random tokens in place of text: to measure time and memory");
-        example.option("--tokens", settings.tokens, Scaled<Index>{20, 100, 100}, "tokens to write", 1);
-        example.option("--score-file", settings.score_file, "a text to measure behind the prompt, in place of writing");
-        example.option("--memory-layers", settings.memory_layers, "layers with a memory, in place of the checkpoint's");
-        example.option("--window", settings.window, "tokens of a window; 0: as in the checkpoint");
-        example.option("--last-context", settings.last_context, "tokens that stay in the local cache; -1: as in the checkpoint",
-                       -1);
-        example.option("--memory-top-k", settings.memory_top_k, "retrieved entries per query and head; 0: the whole memory");
-        example.option("--capacity", settings.capacity, "entries that a memory keeps, the oldest leave first; 0: all");
-        example.option("--temperature", settings.sampling.temperature, "of sampling; 0: always the likeliest token");
-        example.option("--top-k", settings.sampling.top_k, "only the likeliest tokens; 0: all");
-        example.option("--top-p", settings.sampling.top_p, "only the likeliest tokens of this probability together");
-        example.flag("--oldest-first", settings.oldest_first, "a full local cache lets go of its oldest tokens, not of all");
-        CLI::App& line = example.command_line();  // one prompt: text, numbers or chance
-        for (const char* text : {"--prompt", "--prompt-file", "--ids"})
-            line.get_option("--random-prompt")->excludes(line.get_option(text));
-        for (const char* text : {"--prompt", "--prompt-file"}) line.get_option("--ids")->excludes(line.get_option(text));
-        example.parse();
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "What does a LongLLaMA checkpoint write after a prompt?");
+    GenerationSettings settings;
+    example.option("--folder", settings.folder, "with config.json and model.safetensors");
+    // One prompt: text, numbers or chance.
+    CLI::Option* prompt_text = example.option("--prompt", settings.prompt, "text to go on from");
+    CLI::Option* prompt_file = example.option("--prompt-file", settings.prompt_file, "a file that comes before the prompt");
+    CLI::Option* ids = example.option("--ids", settings.ids, "token numbers in place of text, as 1,2,3");
+    ids->delimiter(',')->excludes(prompt_text)->excludes(prompt_file);
+    example.option("--random-prompt", settings.random_prompt, "so many random tokens in place of text: to measure time and memory")
+        ->excludes(prompt_text)
+        ->excludes(prompt_file)
+        ->excludes(ids);
+    example.option("--tokens", settings.tokens, {20, 100, 100}, "tokens to write", 1);
+    example.option("--score-file", settings.score_file, "a text to measure after the prompt, in place of writing");
+    example.option("--memory-layers", settings.memory_layers, "layers with a memory, in place of the checkpoint's");
+    example.option("--window", settings.window, "tokens of a window; 0: as in the checkpoint");
+    example.option("--last-context", settings.last_context, "tokens that stay in the local cache; -1: as in the checkpoint", -1);
+    example.option("--memory-top-k", settings.memory_top_k, "retrieved entries per query and head; 0: the whole memory");
+    example.option("--capacity", settings.capacity, "entries that a memory keeps, the oldest leave first; 0: all");
+    example.option("--temperature", settings.sampling.temperature, "of sampling; 0: always the likeliest token");
+    example.option("--top-k", settings.sampling.top_k, "only the likeliest tokens; 0: all");
+    example.option("--top-p", settings.sampling.top_p, "only the likeliest tokens of this probability together");
+    example.flag("--oldest-first", settings.oldest_first, "a full local cache lets go of its oldest tokens, not of all");
+    example.parse();
 
-        const std::filesystem::path folder =
-            settings.folder.empty() ? random_model(example) : std::filesystem::path(settings.folder);
-        LongLlama<float> model = load_long_llama<float>(folder, [&](LongLlamaConfig& config) {
-            if (!settings.memory_layers.empty()) config.memory_layers = settings.memory_layers;
-            if (settings.window > 0) config.window = settings.window;
-            if (settings.last_context >= 0) config.last_context = settings.last_context;
-        });
-        std::unique_ptr<Tokenizer> tokenizer;
-        std::vector<std::int32_t> prompt = ids_of(settings.ids);
-        Random random(example.seed());
-        for (Index i = 0; i < settings.random_prompt; ++i)
-            prompt.push_back(static_cast<std::int32_t>(random.below(model.config().vocabulary)));
-        if (prompt.empty()) {
-            tokenizer = tokenizer_of(folder, model.config().vocabulary);
-            std::string text = settings.prompt_file.empty() ? "" : read_text(settings.prompt_file);
-            text += settings.prompt;
-            prompt = tokenizer->encode(text.empty() ? "Once upon a time" : text);
-        }
-
-        using Clock = std::chrono::steady_clock;
-        const auto seconds_since = [](Clock::time_point begin) {
-            return std::chrono::duration<double>(Clock::now() - begin).count();
-        };
-        LongLlamaState<float> state(model.config(), 1,
-                                    {.top_k = settings.memory_top_k,
-                                     .capacity = settings.capacity,
-                                     .spill = settings.oldest_first ? Spill::oldest_first : Spill::all_at_once});
-        if (!settings.score_file.empty()) {
-            if (!tokenizer) tokenizer = tokenizer_of(folder, model.config().vocabulary);
-            std::vector<std::int32_t> text = tokenizer->encode(read_text(settings.score_file));
-            text.resize(std::min(text.size(), static_cast<std::size_t>(settings.tokens)));
-            require<DataError>(!text.empty(), "--score-file '", settings.score_file, "' has no tokens");
-            double nats = 0;
-            for (const double of_token : continuation_nats(model, token_row(prompt), token_row(text), state)) nats += of_token;
-            example.out() << prompt.size() << " tokens read, then " << text.size() << " one by one; local cache "
-                          << state.local_size() << ", memory " << state.memory_size() << " tokens\n";
-            example.report().result("bits_per_token", nats / std::log(2.0) / static_cast<double>(text.size()));
-            return;
-        }
-        std::vector<std::int32_t> written;
-        GrowingText text;
-        const Clock::time_point begin = Clock::now();
-        double prompt_seconds = 0;
-        generate<float>(model, token_row(prompt), settings.tokens, state, settings.sampling, random, nullptr,
-                        [&](const std::vector<std::int32_t>& drawn, const Tensor<float, 3>&) {
-                            if (written.empty()) prompt_seconds = seconds_since(begin);
-                            written.push_back(drawn[0]);
-                            example.out() << text.add(shown(tokenizer.get(), written)) << std::flush;
-                            return !interrupted();
-                        });
-        const double all_seconds = seconds_since(begin);
-        example.out() << text.rest() << "\n\n"
-                      << prompt.size() << " tokens read, " << written.size() << " written; local cache " << state.local_size()
-                      << ", memory " << state.memory_size() << " tokens, " << state.memory_bytes() / 1048576 << " MiB\n";
-        example.report().result("prompt_tokens_per_second", static_cast<double>(prompt.size()) / prompt_seconds);
-        if (written.size() > 1)
-            example.report().result("generated_tokens_per_second",
-                                    static_cast<double>(written.size() - 1) / (all_seconds - prompt_seconds));
-        example.report().result("memory_tokens", state.memory_size());
-        rusage usage{};
-        getrusage(RUSAGE_SELF, &usage);
-        example.report().result("peak_resident_mib", usage.ru_maxrss / 1024);
+    const std::filesystem::path folder = settings.folder.empty() ? random_model(example) : std::filesystem::path(settings.folder);
+    LongLlama<float> model = load_long_llama<float>(folder, [&](LongLlamaConfig& config) {
+        if (!settings.memory_layers.empty()) config.model.memory_layers = settings.memory_layers;
+        if (settings.window > 0) config.window = settings.window;
+        if (settings.last_context >= 0) config.last_context = settings.last_context;
     });
+    std::unique_ptr<Tokenizer> tokenizer;
+    std::vector<std::int32_t> prompt = settings.ids;
+    Random random(example.seed());
+    for (Index i = 0; i < settings.random_prompt; ++i)
+        prompt.push_back(static_cast<std::int32_t>(random.below(model.config().model.vocabulary)));
+    if (prompt.empty()) {
+        tokenizer = tokenizer_of(folder, model.config().model.vocabulary);
+        std::string text = settings.prompt_file.empty() ? "" : read_text(settings.prompt_file);
+        text += settings.prompt;
+        prompt = tokenizer->encode(text.empty() ? "Once upon a time" : text);
+    }
+
+    using Clock = std::chrono::steady_clock;
+    const auto seconds_since = [](Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); };
+    LongLlamaState<float> state(model.config(), 1,
+                                {.top_k = settings.memory_top_k,
+                                 .capacity = settings.capacity,
+                                 .spill = settings.oldest_first ? Spill::oldest_first : Spill::all_at_once});
+    if (!settings.score_file.empty()) {
+        if (!tokenizer) tokenizer = tokenizer_of(folder, model.config().model.vocabulary);
+        std::vector<std::int32_t> text = tokenizer->encode(read_text(settings.score_file));
+        text.resize(std::min(text.size(), static_cast<std::size_t>(settings.tokens)));
+        require<DataError>(!text.empty(), "--score-file '", settings.score_file, "' has no tokens");
+        double nats = 0;
+        for (const double of_token : continuation_nats(model, token_row(prompt), token_row(text), state)) nats += of_token;
+        example.out() << prompt.size() << " tokens read, then " << text.size() << " one by one; local cache " << state.local_size()
+                      << ", memory " << state.memory_size() << " tokens\n";
+        example.result("bits_per_token", nats / std::log(2.0) / static_cast<double>(text.size()));
+        return example.finish();
+    }
+    std::vector<std::int32_t> written;
+    GrowingText text;
+    const Clock::time_point begin = Clock::now();
+    double prompt_seconds = 0;
+    generate<float>(model, token_row(prompt), settings.tokens, state, settings.sampling, random, nullptr,
+                    [&](const std::vector<std::int32_t>& drawn, const Tensor<float, 3>&) {
+                        if (written.empty()) prompt_seconds = seconds_since(begin);
+                        written.push_back(drawn[0]);
+                        example.out() << text.add(shown(tokenizer.get(), written)) << std::flush;
+                        return !interrupted();
+                    });
+    const double all_seconds = seconds_since(begin);
+    example.out() << text.rest() << "\n\n"
+                  << prompt.size() << " tokens read, " << written.size() << " written; local cache " << state.local_size()
+                  << ", memory " << state.memory_size() << " tokens, " << state.memory_bytes() / 1048576 << " MiB\n";
+    example.result("prompt_tokens_per_second", static_cast<double>(prompt.size()) / prompt_seconds);
+    if (written.size() > 1)
+        example.result("generated_tokens_per_second", static_cast<double>(written.size() - 1) / (all_seconds - prompt_seconds));
+    example.result("memory_tokens", state.memory_size());
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    example.result("peak_resident_mib", usage.ru_maxrss / 1024);
+    return example.finish();
+} catch (...) {
+    return report_failure();
 }

@@ -16,55 +16,96 @@
 /// Command: build/release/examples/memorizing_transformer          --memory-heads 4   where a gate per head can specialise
 /// Expect:  the tuned models below mt and mt_merged; mt_merged below mt with a small memory and above it with a large one; after
 ///          crossbatch one softmax is better than a gate at this size.
-#include "support/memory_experiment.hpp"
+#include "support/memory_reports.hpp"
 
 using namespace fot;
 using namespace fot::examples;
 
 namespace {
 
+/// A model of the comparison: one training, or a tuning on a memory after it, under one schedule of the learning rate.
+struct Plan {
+    std::string name;
+    LanguageModelRecipe first = {};
+    std::optional<LanguageModelRecipe> tuning = {};
+};
+
 /// The last twentieth of the steps: short, as 1k steps of 500k are in the paper, but long enough to be a training at this size.
-std::vector<TrainingPlan> plans(const TextSettings& settings) {
-    const Index tuning = std::max<Index>(1, settings.steps / 20), before = settings.steps - tuning;
+Index tuning_steps(const TextSettings& settings) { return std::max<Index>(1, settings.steps / 20); }
+
+std::vector<Plan> all_plans(const TextSettings& settings) {
     const auto memory = [&](const char* name, Integration integration) {
         return LanguageModelRecipe{
             .name = name, .kind = LanguageModelKind::memorizing, .integration = integration, .walk_windows = settings.walk_windows};
     };
+    const std::string crossbatch_name = message("crossbatch_", settings.contexts);
     const auto crossbatch = [&](const char* suffix, Integration integration, Index steps) {
-        return LanguageModelRecipe{.name = message("crossbatch_", settings.contexts, suffix),
+        return LanguageModelRecipe{.name = crossbatch_name + suffix,
                                    .kind = LanguageModelKind::crossbatch,
                                    .integration = integration,
                                    .contexts = doubled_contexts(settings.contexts, steps)};
     };
-    const auto tuned = [&](const char* suffix, const LanguageModelRecipe& first, const LanguageModelRecipe& then) {
-        return TrainingPlan{.name = message("crossbatch_", settings.contexts, suffix),
-                            .phases = {{first, before}, {then, tuning}},
-                            .one_schedule = true};
-    };
     const auto gated = Integration::gated, merged = Integration::merged;
-    std::vector<TrainingPlan> list =
-        plans_of({memory("mt", gated), memory("mt_merged", merged), crossbatch("", merged, settings.steps)}, settings.steps);
-    list.push_back(tuned("_tuned", crossbatch("", merged, before), memory("mt_merged", merged)));
-    list.push_back(tuned("_gated_tuned", crossbatch("_gated", gated, before), memory("mt", gated)));
-    return list;
+    const Index before = settings.steps - tuning_steps(settings);
+    return {{"mt", memory("mt", gated)},
+            {"mt_merged", memory("mt_merged", merged)},
+            {crossbatch_name, crossbatch("", merged, settings.steps)},
+            {crossbatch_name + "_tuned", crossbatch("", merged, before), memory("mt_merged", merged)},
+            {crossbatch_name + "_gated_tuned", crossbatch("_gated", gated, before), memory("mt", gated)}};
+}
+
+Transformer<float> trained_model(const Example& example, const TextSettings& settings, const Plan& plan,
+                                 const std::vector<TokenDocument>& training, std::uint64_t seed) {
+    if (!plan.tuning) return trained_text_model(example, settings, plan.first, training, seed);
+    Random random(seed);
+    Transformer<float> model = new_text_model(settings, random, plan.first.integration);
+    TextModelFile file(example, settings, plan.first.integration, seed);
+    const Index all = settings.steps, tuning = tuning_steps(settings);
+    train_text_model(settings, plan.first, {all - tuning, 0, all}, training, file, model);
+    train_text_model(settings, *plan.tuning, {tuning, all - tuning, all}, training, file, model);
+    return model;
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    return run_example(
-        argc, argv, "Is it better to train on a memory, or by crossbatch and then shortly on a memory?", [](Example& example) {
-            TextSettings settings;
-            MemorySettings memory{.smallest = 128};
-            add_text_options(example, settings, {12, 600, 600}, {2, 8, 8});
-            add_comparison_options(example, settings);
-            add_walk_option(example, settings);
-            add_memory_options(example, memory, {2048, 16384, 16384}, {8192, 65536, 65536});
-            example.parse();
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "Is it better to train on a memory, or by crossbatch and then shortly on a memory?");
+    TextSettings settings;
+    MemorySettings memory{.smallest = 128};
+    add_text_options(example, settings, {12, 600, 600}, {2, 8, 8});
+    add_comparison_options(example, settings);
+    add_walk_option(example, settings);
+    add_memory_options(example, memory, {2048, 16384, 16384}, {8192, 65536, 65536});
+    example.parse();
 
-            const std::vector<TrainingPlan> models = plans(settings);
-            const std::string trained = models[2].name, tuned = models[3].name, gated = models[4].name;
-            compare_on_own_document(example, settings, memory, models,
-                                    {{tuned, "mt_merged"}, {gated, "mt"}, {tuned, trained}, {"mt_merged", "mt"}, {tuned, gated}});
-        });
+    const std::vector<Plan> plans = chosen_plans(example, memory, settings, all_plans(settings));
+    const CorpusSplit split = split_of(settings, memory, 0);
+    const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory);
+    const std::vector<Index> sizes = memory_sizes(memory);
+    const Reading own{MemoryScope::single_document, memory.top_k};
+    const MemoryCurveOptions options = curve_options(settings, sizes, {own}, memory.largest);
+    require_measurable(settings.corpus, test, options);
+    const auto deep = std::ranges::count_if(
+        test, [&](const TokenDocument& document) { return document.length() > memory.largest + settings.length; });
+    example.out() << training.size() << " documents for training; " << deep << " of " << split.test.size()
+                  << " test documents are longer than " << count_text(memory.largest) << " bytes and measured\n\n";
+
+    MemoryCurves curves;
+    for (const std::uint64_t seed : example.seeds())
+        for (const Plan& plan : plans) {
+            Transformer<float> model = memory.checkpoint.empty() ? trained_model(example, settings, plan, training, seed)
+                                                                 : stored_text_model(memory.checkpoint, settings);
+            curves.add(plan.name, measured_curve(model, test, {}, options, message(plan.name, ", seed ", seed)));
+        }
+
+    report_curves(example, curves, sizes, own, message("Bits per byte from byte ", memory.largest, " of a document on"));
+    report_changes(example, curves, own, memory.smallest, memory.largest);
+    const std::string trained = message("crossbatch_", settings.contexts), tuned = trained + "_tuned",
+                      gated = trained + "_gated_tuned";
+    compare_models(
+        example, curves, sizes,
+        {{tuned, "mt_merged", own}, {gated, "mt", own}, {tuned, trained, own}, {"mt_merged", "mt", own}, {tuned, gated, own}});
+    return example.finish();
+} catch (...) {
+    return report_failure();
 }

@@ -18,7 +18,7 @@
 /// Expect:  below the model without memory at first; crossbatch_1 turns up as the memory grows, more contexts later and less.
 #include <set>
 
-#include "support/memory_experiment.hpp"
+#include "support/memory_reports.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -43,103 +43,104 @@ std::vector<LanguageModelRecipe> recipes(const TextSettings& settings) {
 }
 
 /// How many entries are retrieved at the largest memory: a table, and the differences to the usual number.
-void report_top_ks(Example& example, const MemoryCurves& curves, const std::vector<TrainingPlan>& models,
-                   const MemorySettings& memory) {
+void report_top_ks(Example& example, const MemoryCurves& curves, const MemorySettings& memory) {
     const auto at = [&](Index k) { return MemoryCondition{MemoryScope::multi_document, memory.largest, k}; };
     std::vector<std::string> head{"model", message("k = ", memory.top_k)};
     for (const Index k : memory.other_top_ks) head.push_back(k == 0 ? "all" : message("k = ", k));
     Table table(head);
-    for (const TrainingPlan& plan : models) {
-        std::vector<std::string> cells{plan.name, fixed(curves.bits_per_byte(plan.name, at(memory.top_k)).value)};
+    for (const std::string& model : curves.models()) {
+        std::vector<std::string> cells{model, fixed(curves.bits_per_byte(model, at(memory.top_k)).value)};
         for (const Index k : memory.other_top_ks) {
-            const Estimate difference = curves.difference(plan.name, at(k), plan.name, at(memory.top_k));
-            cells.push_back(message(fixed(curves.bits_per_byte(plan.name, at(k)).value), ", ", estimate_text(difference)));
-            report_interval(
-                example.report(),
-                message("difference.", plan.name, k == 0 ? "_all" : message("_top", k), "-", plan.name, ".", memory.largest),
-                difference);
+            const Estimate difference = curves.difference(model, at(k), model, at(memory.top_k));
+            cells.push_back(message(fixed(curves.bits_per_byte(model, at(k)).value), ", ", estimate_text(difference)));
+            const std::string suffix = k == 0 ? "_all" : message("_top", k);
+            example.result(message("difference.", model, suffix, "-", model, ".", memory.largest), difference);
         }
         table.add_row(cells);
     }
-    example.out() << "\nHow many of " << count_text(memory.largest)
-                  << " entries are retrieved: bits per byte, and the difference to k = " << memory.top_k << "\n\n"
-                  << table;
+    example.show(message("How many of ", count_text(memory.largest),
+                         " entries are retrieved: bits per byte, and the difference to k = ", memory.top_k),
+                 table);
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    return run_example(
-        argc, argv, "What happens to a language model when its memory fills with other documents?", [](Example& example) {
-            TextSettings settings;
-            MemorySettings memory;
-            add_text_options(example, settings, {12, 600, 600}, {16, 32, 32});
-            add_comparison_options(example, settings);
-            add_walk_option(example, settings);
-            add_memory_options(example, memory, {8192, 524288, 524288}, {8192, 32768, 32768});
-            memory.other_top_ks = {32, 0};
-            example.option("--other-top-k", memory.other_top_ks, "measured as well at the largest memory; 0: the whole of it");
-            example.parse();
-            std::erase(memory.other_top_ks, memory.top_k);  // measured anyway
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "What happens to a language model when its memory fills with other documents?");
+    TextSettings settings;
+    MemorySettings memory{.other_top_ks = {32, 0}};
+    add_text_options(example, settings, {12, 600, 600}, {16, 32, 32});
+    add_comparison_options(example, settings);
+    add_walk_option(example, settings);
+    add_memory_options(example, memory, {8192, 524288, 524288}, {8192, 32768, 32768});
+    example.option("--other-top-k", memory.other_top_ks, "measured as well at the largest memory; 0: the whole of it");
+    example.parse();
+    std::erase(memory.other_top_ks, memory.top_k);  // measured anyway
 
-            const std::vector<TrainingPlan> models = chosen_plans(memory, settings, plans_of(recipes(settings), settings.steps));
-            const CorpusSplit split = held_out(settings, memory, memory.largest);
-            const std::vector<TokenDocument> before = documents_before(split, memory), test = measured_documents(split, memory);
-            const std::vector<Index> sizes = memory_sizes(memory);
-            example.out() << split.train.size() << " documents for training, " << test.size() << " for testing after a stream of "
-                          << before.size() << " others\n\n";
+    const std::vector<LanguageModelRecipe> plans = chosen_plans(example, memory, settings, recipes(settings));
+    const CorpusSplit split = split_of(settings, memory, memory.largest);
+    const std::vector<TokenDocument> training = byte_documents(split.train), before = documents_before(split, memory),
+                                     test = measured_documents(split, memory);
+    example.out() << training.size() << " documents for training, " << test.size() << " for testing after a stream of "
+                  << before.size() << " others\n\n";
 
-            const ConditionOf multi = reading(MemoryScope::multi_document, memory.top_k),
-                              single = reading(MemoryScope::single_document, memory.top_k), bare = without_memory(multi);
-            MemoryCurveOptions options = curve_options(settings, sizes, {multi, single});
-            for (const Index k : memory.other_top_ks)
-                options.conditions.push_back({MemoryScope::multi_document, memory.largest, k});
-            const MemoryCurves curves = train_and_measure(example, settings, memory, models, split, before, options);
+    const std::vector<Index> sizes = memory_sizes(memory);
+    const Reading stream{MemoryScope::multi_document, memory.top_k}, own{MemoryScope::single_document, memory.top_k},
+        bare{MemoryScope::multi_document, memory.top_k, true};
+    MemoryCurveOptions options = curve_options(settings, sizes, {stream, own});
+    for (const Index k : memory.other_top_ks) options.conditions.push_back({MemoryScope::multi_document, memory.largest, k});
+    require_measurable(settings.corpus, test, options);
+    MemoryCurves curves;
+    for (const std::uint64_t seed : example.seeds())
+        for (const LanguageModelRecipe& plan : plans) {
+            Transformer<float> model = memory.checkpoint.empty() ? trained_text_model(example, settings, plan, training, seed)
+                                                                 : stored_text_model(memory.checkpoint, settings);
+            curves.add(plan.name, measured_curve(model, test, before, options, message(plan.name, ", seed ", seed)));
+        }
 
-            const std::string first = models.front().name;  // without memory: to be beaten
-            Plot plot{.name = "bits_per_byte",
-                      .title = "A memory that fills with other documents",
-                      .x_label = "memory tokens",
-                      .y_label = "bits per byte",
-                      .log_x = true};
-            Table bits({"model", "memory", "memory tokens", "of the own document", "bits/byte", "against no memory"});
-            const auto add_curve = [&](const std::string& model, const ConditionOf& condition, const std::string& name) {
-                const bool stream = condition(1).scope == MemoryScope::multi_document;
-                for (const Index size : sizes) {
-                    const Estimate estimate = curves.bits_per_byte(model, condition(size));
-                    bits.add(model, stream ? "stream" : "own document", count_text(size),
-                             size == 0 || !stream ? "-" : fixed(own_share(test, options, size), 2), estimate_text(estimate),
-                             estimate_text(curves.difference(model, condition(size), first, bare(size))));
-                    example.report().result(message("bits_per_byte.", model, stream ? "." : "_single.", size), estimate.value);
-                }
-                plot.series.push_back(curve_series(curves, model, name, sizes, condition));
-            };
-            for (const TrainingPlan& plan : models) add_curve(plan.name, multi, plan.name);
-            const std::string bound = curves.has("mt") ? "mt" : first;
-            add_curve(bound, single, bound + ", own document only");
-            Series none{.name = message(first, ", no memory"), .x = {}, .y = {}, .style = Style::guide};
-            for (const Index size : sizes)
-                if (size > 0) none.add(static_cast<double>(size), curves.bits_per_byte(first, bare(size)).value);
-            plot.series.push_back(none);
-            example.out() << "\nBits per byte on test documents, " << intervals_over(settings) << "\n\n" << bits;
+    const std::string first = plans.front().name;  // without memory: to be beaten
+    Plot plot{.name = "bits_per_byte",
+              .title = "A memory that fills with other documents",
+              .x_label = "memory tokens",
+              .y_label = "bits per byte"};
+    Table bits({"model", "memory", "memory tokens", "of the own document", "bits/byte", "against no memory"});
+    const auto add_curve = [&](const std::string& model, const Reading& reading, const std::string& name) {
+        const bool from_stream = reading == stream;
+        for (const Index size : sizes) {
+            const Estimate estimate = curves.bits_per_byte(model, reading.with(size));
+            bits.add(model, from_stream ? "stream" : "own document", count_text(size),
+                     size == 0 || !from_stream ? "-" : fixed(own_share(test, options, size), 2), estimate_text(estimate),
+                     estimate_text(curves.difference(model, reading.with(size), first, bare.with(size))));
+            example.result(message("bits_per_byte.", model, from_stream ? "." : "_single.", size), estimate.value);
+        }
+        plot.series.push_back(curve_series(curves, model, name, sizes, reading));
+    };
+    for (const std::string& model : curves.models()) add_curve(model, stream, model);
+    const std::string bound = curves.has("mt") ? "mt" : first;
+    add_curve(bound, own, bound + ": own document only");
+    Series none{first + ": no memory"};
+    for (const Index size : sizes)
+        if (size > 0) none.add(size, curves.bits_per_byte(first, bare.with(size)).value);
+    plot.series.push_back(none);
+    example.show(message("Bits per byte on test documents, ", intervals_over(example)), bits);
 
-            report_top_ks(example, curves, models, memory);
-            report_changes(example, settings, curves, models, multi, memory.smallest, memory.largest);
-            if (memory.checkpoint.empty()) {
-                const std::string many = message("crossbatch_", settings.contexts);
-                compare_models(example, settings, curves, sizes,
-                               {{"crossbatch_2", multi, "crossbatch_1", multi},
-                                {"crossbatch_8", multi, "crossbatch_1", multi},
-                                {many, multi, "crossbatch_1", multi},
-                                {"crossbatch_8", multi, "crossbatch_2", multi},
-                                {many, multi, "crossbatch_8", multi},
-                                {many + "_late", multi, "crossbatch_2", multi},
-                                {"crossbatch_8", multi, "mt", single},
-                                {many, multi, "mt", single},
-                                {"crossbatch_8", multi, first, bare},
-                                {many, multi, first, bare}});
-            }
-            example.report().csv("bits_per_byte_by_seed", curves.csv(example.seed()));
-            example.report().plot(plot);
-        });
+    report_top_ks(example, curves, memory);
+    report_changes(example, curves, stream, memory.smallest, memory.largest);
+    const std::string many = message("crossbatch_", settings.contexts);
+    compare_models(example, curves, sizes,
+                   {{"crossbatch_2", "crossbatch_1", stream},
+                    {"crossbatch_8", "crossbatch_1", stream},
+                    {many, "crossbatch_1", stream},
+                    {"crossbatch_8", "crossbatch_2", stream},
+                    {many, "crossbatch_8", stream},
+                    {many + "_late", "crossbatch_2", stream},
+                    {"crossbatch_8", "mt", stream, own},
+                    {many, "mt", stream, own},
+                    {"crossbatch_8", first, stream, bare},
+                    {many, first, stream, bare}});
+    example.csv("bits_per_byte_by_seed", curves.csv(example.seed()));
+    example.plot(plot);
+    return example.finish();
+} catch (...) {
+    return report_failure();
 }

@@ -25,11 +25,12 @@
 #include <unordered_map>
 
 #include "fot/model/generation.hpp"
-#include "fot/nn/cross_entropy.hpp"
 #include "fot/model/long_llama_files.hpp"
-#include "support/fingerprint.hpp"
+#include "fot/nn/cross_entropy.hpp"
+#include "support/accuracy_curves.hpp"
+#include "support/held_out_text.hpp"
+#include "support/sizes.hpp"
 #include "support/staged_training.hpp"
-#include "support/text_experiment.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -99,12 +100,13 @@ class PasskeyDocuments {
         const bool across = windows > 1 && random_.below(3) == 0;
         for (;;) {
             const PasskeyPrompt prompt = passkey_prompt(least + random_.below(std::max<Index>(most - least, length / 2)), random_);
-            const auto size = static_cast<Index>(prompt.text.size());
+            const auto size = length_of(prompt.text);
             const Index cut = std::clamp<Index>(size - most, 0, prompt.key_at);
             if (size - cut > most) continue;
             const Index begin = prompt.key_at - cut, end = begin + prompt.key_size - 1;
             if (across && begin / length == end / length) continue;
-            TokenDocument document{"prompt", byte_tokens(prompt.text.substr(static_cast<std::size_t>(cut)) + prompt.answer + ".")};
+            TokenDocument document{"prompt",
+                                   byte_tokens(std::string(prompt.text.begin() + cut, prompt.text.end()) + prompt.answer + ".")};
             document.loss_mask.assign(document.tokens.size(), 1);
             std::fill_n(document.loss_mask.begin(), size - cut, 0.02f);
             std::fill_n(document.loss_mask.begin() + prompt.again_at - cut, prompt.answer.size(), 1.0f);
@@ -117,13 +119,13 @@ class PasskeyDocuments {
         const PasskeyPrompt prompt = passkey_prompt(4 * bytes + 1000, random_);
         for (;;) {
             const Index first = 100 + random_.below(3 * bytes);
-            const std::string text = prompt.text.substr(static_cast<std::size_t>(first), static_cast<std::size_t>(bytes));
+            const std::string text(prompt.text.begin() + first, prompt.text.begin() + first + bytes);
             if (text.find("key") == std::string::npos) return unasked({"filler", byte_tokens(text)});
         }
     }
 
     TokenDocument text(Index bytes) {
-        const TokenDocument& whole = text_[static_cast<std::size_t>(random_.below(static_cast<Index>(text_.size())))];
+        const TokenDocument& whole = element(text_, random_.below(length_of(text_)));
         const auto first = whole.tokens.begin() + random_.below(whole.length() - bytes + 1);
         return unasked({whole.source, {first, first + bytes}});
     }
@@ -144,12 +146,12 @@ class PasskeyDocuments {
 ContextTable contexts_of(Index entries, Index previous, Index contexts) {
     ContextTable table = previous_contexts(entries, previous, 0);
     for (Index b = 0; b < entries; ++b) {
-        std::vector<Index>& list = table.contexts[static_cast<std::size_t>(b)];
-        for (Index i = 1; static_cast<Index>(list.size()) < previous - 1 + contexts; ++i)
+        std::vector<Index>& list = element(table.contexts, b);
+        for (Index i = 1; length_of(list) < previous - 1 + contexts; ++i)
             if (const Index other = (b + i) % entries; !is_prompt(b) || !is_prompt(other)) list.push_back(other);
         if (b % 8 != 7) continue;
         list.clear();
-        table.positives[static_cast<std::size_t>(b)] = 0;
+        element(table.positives, b) = 0;
     }
     return table;
 }
@@ -157,7 +159,7 @@ ContextTable contexts_of(Index entries, Index previous, Index contexts) {
 void train(Example& example, const PasskeySettings& settings, const std::string& name, const std::vector<TokenDocument>& text,
            std::uint64_t seed, Transformer<float>& model) {
     const StagedTraining training = training_of(name, settings, text);
-    const Index mixture = name == "base" ? static_cast<Index>(training.stages.size()) - 1 : 0;  // the first stage that is one
+    const Index mixture = name == "base" ? length_of(training.stages) - 1 : 0;  // the first stage that is one
     train_in_stages(example, training, settings.accuracy, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
         return StagedBatch{PasskeyDocuments(text, random).draw(at.batch, at.length, training.windows, stage < mixture),
                            training.windows > 1 ? contexts_of(at.batch, training.windows - 1, settings.contexts) : ContextTable{}};
@@ -173,7 +175,7 @@ double text_loss(Transformer<float>& model, const std::vector<TokenDocument>& do
         const ContextBatch<float> batch =
             sample_contexts<float>(documents, {.entries = 8, .positives = 0, .length = length}, random);
         Tape tape(Tape::inference);
-        nats += static_cast<double>(cross_entropy(tape, model.local(tape, batch.current), batch.targets, batch.mask).value()(0));
+        nats += cross_entropy(tape, model.local(tape, batch.current), batch.targets, batch.mask).value()(0);
     }
     return nats / static_cast<double>(batches) / std::log(2.0);
 }
@@ -186,12 +188,12 @@ class WindowMemory {
         : model_(model), layer_(model.config().last_memory_layer()), window_(window), overlap_(overlap) {}
 
     /// Appends what the bytes leave in the memory layer, window by window.
-    void read(const std::string& text, MemoryState<float>& state) {
-        const auto size = static_cast<Index>(text.size());
+    void read(std::string_view text, MemoryState<float>& state) {
+        const Index size = length_of(text);
         for (Index end = 0, first = 0; end < size; first = end - overlap_) {
             const Index known_before = end - first;
             end = std::min(size, first + window_);
-            const std::string bytes = text.substr(static_cast<std::size_t>(first), static_cast<std::size_t>(end - first));
+            const std::string bytes(text.begin() + first, text.begin() + end);
             auto known = known_.find(bytes);
             if (known == known_.end()) {
                 if (known_.size() >= 4096) known_.clear();
@@ -202,15 +204,13 @@ class WindowMemory {
     }
 
    private:
-    using KeysAndValues = std::pair<Tensor<float, 3>, Tensor<float, 3>>;
+    using Pairs = std::pair<Tensor<float, 3>, Tensor<float, 3>>;  // keys and values
 
-    KeysAndValues keys_and_values(const std::string& bytes) {
+    Pairs keys_and_values(const std::string& bytes) {
         Tape tape(Tape::inference);
-        Variable<float, 3> x = model_.embed(tape, token_row(byte_tokens(bytes)));
-        for (Index i = 0; i < layer_; ++i) x = model_.layer(i).local(tape, x);
-        const Variable<float, 3> h = model_.layer(layer_).normalized(tape, x);
+        const KeysAndValues<float> window = element(model_.keys_and_values(tape, token_row(byte_tokens(bytes))), layer_);
         const auto rows = [](const Tensor<float, 4>& y) { return reshaped<3>(y, {extent(y, 1), extent(y, 2), extent(y, 3)}); };
-        return {rows(model_.layer(layer_).keys(tape, h).value()), rows(model_.layer(layer_).values(tape, h).value())};
+        return {rows(window.k.value()), rows(window.v.value())};
     }
 
     /// The rows from `first` on.
@@ -220,128 +220,114 @@ class WindowMemory {
 
     Transformer<float>& model_;
     Index layer_, window_, overlap_;
-    std::unordered_map<std::string, KeysAndValues> known_;
+    std::unordered_map<std::string, Pairs> known_;
 };
 
 /// Whether the model answers right. With a memory, all but the last bytes of the prompt lie there; without, it sees the last
 /// `seen`.
 bool answers(Transformer<float>& model, const PasskeyPrompt& prompt, const PasskeySettings& settings, WindowMemory* memory,
              Index seen, Storage storage) {
-    const auto size = static_cast<Index>(prompt.text.size()), wanted = static_cast<Index>(prompt.answer.size()) + 1,
-               local = std::min(size, memory ? small_llama(settings.length).last_context : seen - wanted);
+    const Index size = length_of(prompt.text), wanted = length_of(prompt.answer) + 1,
+                local = std::min(size, memory ? small_llama(settings.length).last_context : seen - wanted);
+    const std::string_view far(prompt.text.begin(), prompt.text.end() - local), near(prompt.text.end() - local, prompt.text.end());
     MemoryState<float> state(model.config(), 1, storage);
-    if (memory) memory->read(prompt.text.substr(0, static_cast<std::size_t>(size - local)), state);
+    if (memory) memory->read(far, state);
     Random unused(0);
-    const std::vector<std::int32_t> written =
-        generate(model, byte_tokens(prompt.text.substr(static_cast<std::size_t>(size - local))), wanted,
-                 std::max(settings.length, seen), state, {.temperature = 0}, unused, {.top_k = settings.top_k});
+    const std::vector<std::int32_t> written = generate(model, byte_tokens(near), wanted, std::max(settings.length, seen), state,
+                                                       {.temperature = 0}, unused, {.top_k = settings.top_k});
     return text_of(written) == prompt.answer + ".";
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    return run_example(argc, argv, "Does a model find a pass key far beyond the length it was trained on?", [](Example& example) {
-        PasskeySettings settings;
-        example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
-        example.option("--steps", settings.steps, Scaled<Index>{12, 600, 600}, "steps of pre-training", 1);
-        example.option("--curriculum-steps", settings.curriculum_steps, Scaled<Index>{8, 1000, 1000},
-                       "most steps on prompts alone, before that", 3);
-        example.option("--further-curriculum-steps", settings.further_curriculum_steps, Scaled<Index>{8, 600, 600},
-                       "most steps of each continuation in shorter windows, before that", 3);
-        example.option("--further-steps", settings.further_steps, Scaled<Index>{8, 700, 700}, "steps of each continuation", 1);
-        example.option("--accuracy", settings.accuracy, "share of predicted answer bytes that ends a stage of a curriculum");
-        example.add_seeds_option();
-        example.option("--length", settings.length, "local context of training, bytes", 1);
-        example.option("--batch", settings.batch, "documents in a batch", 1);
-        example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch, at most 4", 1);
-        example.option("--measure", settings.models, "of base, base_memory, long, fot");
-        example.option("--trials", settings.trials, Scaled<Index>{2, 100, 100}, "prompts of each length", 1);
-        example.option("--longest", settings.longest, Scaled<Index>{4096, 1048576, 16777216}, "bytes of the longest prompt", 256);
-        example.option("--overlap", settings.overlap, "bytes before a window that are read with it, on the way to memory");
-        example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
-        example.parse();
-        require<ConfigError>(settings.contexts >= 1 && settings.contexts <= 4, "--contexts ", settings.contexts,
-                             ": expected 1 ... 4");
-        require<ConfigError>(
-            settings.length >= 200 && settings.batch >= 8 && settings.batch % 8 == 0 && settings.overlap < settings.length,
-            "--length ", settings.length, ", --batch ", settings.batch, ", --overlap ", settings.overlap,
-            ": expected 200 or more, a multiple of 8, and less than --length");
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "Does a model find a pass key far beyond the length it was trained on?");
+    PasskeySettings settings;
+    example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
+    example.option("--steps", settings.steps, {12, 600, 600}, "steps of pre-training", 1);
+    example.option("--curriculum-steps", settings.curriculum_steps, {8, 1000, 1000}, "most steps on prompts alone, before that", 3);
+    example.option("--further-curriculum-steps", settings.further_curriculum_steps, {8, 600, 600},
+                   "most steps of each continuation in shorter windows, before that", 3);
+    example.option("--further-steps", settings.further_steps, {8, 700, 700}, "steps of each continuation", 1);
+    example.option("--accuracy", settings.accuracy, "share of predicted answer bytes that ends a stage of a curriculum");
+    example.add_seeds_option();
+    example.option("--length", settings.length, "local context of training, bytes", 1);
+    example.option("--batch", settings.batch, "documents in a batch", 1);
+    example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch")->check(CLI::Range(1, 4));
+    example.option("--measure", settings.models, "models that are measured")
+        ->check(CLI::IsMember({"base", "base_memory", "long", "fot"}));
+    example.option("--trials", settings.trials, {2, 100, 100}, "prompts of each length", 1);
+    example.option("--longest", settings.longest, {4096, 1048576, 16777216}, "bytes of the longest prompt", 256);
+    example.option("--overlap", settings.overlap, "bytes before a window that are read with it, on the way to memory");
+    example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
+    example.parse();
+    require<ConfigError>(
+        settings.length >= 200 && settings.batch >= 8 && settings.batch % 8 == 0 && settings.overlap < settings.length, "--length ",
+        settings.length, ", --batch ", settings.batch, ", --overlap ", settings.overlap,
+        ": expected 200 or more, a multiple of 8, and less than --length");
 
-        for (const std::string& name : settings.models)
-            require<ConfigError>(name == "base" || name == "base_memory" || name == "long" || name == "fot", "--measure ", name,
-                                 ": expected base, base_memory, long or fot");
+    const CorpusSplit split = load_split({.corpus = settings.corpus});
+    const std::vector<TokenDocument> documents = byte_documents(split.train);
+    const std::vector<TokenDocument> held_out = byte_documents(split.validation);
+    std::vector<Index> sizes;
+    for (const Index size :
+         {Index(256), Index(2048), Index(16384), Index(102400), Index(262144), Index(1048576), Index(4194304), Index(16777216)})
+        if (size <= settings.longest) sizes.push_back(size);
 
-        const CorpusSplit split = load_split({.corpus = settings.corpus});
-        const std::vector<TokenDocument> documents = byte_documents(split.train);
-        const std::vector<TokenDocument> held_out = byte_documents(split.validation);
-        std::vector<Index> sizes;
-        for (const Index size :
-             {Index(256), Index(2048), Index(16384), Index(102400), Index(262144), Index(1048576), Index(4194304), Index(16777216)})
-            if (size <= settings.longest) sizes.push_back(size);
-
-        std::map<std::string, std::vector<std::vector<Estimate>>> accuracies;  // by model: of each size, of each seed
-        std::map<std::string, std::vector<double>> losses;                     // by model: of each seed
-        Table table({"model", "seed", "prompt, bytes", "accuracy"});
-        Csv csv({"model", "seed", "bytes", "accuracy", "low", "high"});
-        for (const std::uint64_t seed : example.seeds()) {
-            const auto trained = [&](const std::string& continuation) {
-                Random random(seed);
-                Transformer<float> model(llama_config(small_llama(settings.length)), random);
-                train(example, settings, "base", documents, seed, model);
-                if (!continuation.empty()) train(example, settings, continuation, documents, seed, model);
-                return model;
-            };
-            for (const std::string& name : settings.models) {
-                const bool remembers = name == "fot" || name == "base_memory";
-                Transformer<float> model = trained(name == "fot" || name == "long" ? name : "");
-                if (name == "fot") {
-                    LongLlamaConfig config = small_llama(settings.length);
-                    save_long_llama(example.output() / message("long_llama_seed", seed), long_llama(config, model));
-                }
-                if (name != "base_memory") losses[name].push_back(text_loss(model, held_out, settings.length));
-                WindowMemory memory(model, settings.length, settings.overlap);
-                accuracies[name].resize(sizes.size());
-                for (std::size_t i = 0; i < sizes.size(); ++i) {
-                    Random random(seed * 1000003 + static_cast<std::uint64_t>(sizes[i]));  // the same prompts for every model
-                    Progress bar(message(name, ", seed ", seed, ", ", count_text(sizes[i])), settings.trials);
-                    Proportion right;
-                    for (Index trial = 0; trial < settings.trials; ++trial) {
-                        stop_if_interrupted("trained models are kept; the same command asks again");
-                        const PasskeyPrompt prompt = passkey_prompt(sizes[i], random);
-                        right.add(answers(model, prompt, settings, remembers ? &memory : nullptr,
-                                          name == "long" ? 2 * settings.length : settings.length,
-                                          sizes[i] > 4194304 ? Storage::bfloat16 : Storage::full));
-                        bar.update(trial + 1, message("accuracy ", fixed(right.value(), 2)));
-                    }
-                    accuracies[name][i].push_back({right.value(), right.interval()});
-                    table.add(name, seed, count_text(sizes[i]), estimate_text(right.value(), right.interval()));
-                    csv.add(name, seed, sizes[i], right.value(), right.interval().low, right.interval().high);
-                }
-            }
-        }
-        example.out() << "\nAll digits right, " << settings.trials << " prompts of each length, 95 % binomial intervals\n\n"
-                      << table;
-        Table text({"model", "text, bits per byte", "of base's"});
-        for (const auto& [name, of_seeds] : losses) {
-            const double loss = median(of_seeds), ratio = losses.contains("base") ? loss / median(losses.at("base")) : NAN;
-            text.add(name, fixed(loss), std::isnan(ratio) ? "-" : message(fixed(100 * ratio, 1), " %"));
-            example.report().result("bits_per_byte." + name, loss);
-            if (name != "base" && !std::isnan(ratio)) example.report().result("bits_per_byte_ratio." + name, ratio);
-        }
-        example.out() << "\nHeld-out text in windows of " << settings.length << " bytes, without a memory, medians over seeds\n\n"
-                      << text << "\n";
-        Plot plot{.name = "accuracy", .title = "Passkey", .x_label = "prompt, bytes", .y_label = "accuracy", .log_x = true};
+    Measurements<AccuracyCurve> accuracies;
+    std::map<std::string, std::vector<double>> losses;  // by model: of each seed
+    Table table({"model", "seed", "prompt, bytes", "accuracy"});
+    Table csv({"model", "seed", "bytes", "accuracy", "low", "high"});
+    for (const std::uint64_t seed : example.seeds()) {
+        const auto trained = [&](const std::string& continuation) {
+            Random random(seed);
+            Transformer<float> model(small_llama(settings.length).model, random);
+            train(example, settings, "base", documents, seed, model);
+            if (!continuation.empty()) train(example, settings, continuation, documents, seed, model);
+            return model;
+        };
         for (const std::string& name : settings.models) {
-            Series series{.name = name, .x = {}, .y = {}};
-            for (std::size_t i = 0; i < sizes.size(); ++i) {
-                const Estimate estimate = share_over_seeds(accuracies[name][i]);
-                series.add(static_cast<double>(sizes[i]), estimate);
-                example.report().result(message("accuracy.", name, ".", sizes[i]), estimate.value);
+            const bool remembers = name == "fot" || name == "base_memory";
+            Transformer<float> model = trained(name == "fot" || name == "long" ? name : "");
+            if (name == "fot")
+                save_long_llama(example.output() / message("long_llama_seed", seed), small_llama(settings.length), model);
+            if (name != "base_memory") losses[name].push_back(text_loss(model, held_out, settings.length));
+            WindowMemory memory(model, settings.length, settings.overlap);
+            AccuracyCurve accuracy;
+            for (const Index size : sizes) {
+                Random random(seed * 1000003 + static_cast<std::uint64_t>(size));  // the same prompts for every model
+                Progress bar(message(name, ", seed ", seed, ", ", count_text(size)), settings.trials);
+                Proportion right;
+                for (Index trial = 0; trial < settings.trials; ++trial) {
+                    stop_if_interrupted("trained models are kept; the same command asks again");
+                    const PasskeyPrompt prompt = passkey_prompt(size, random);
+                    right.add(answers(model, prompt, settings, remembers ? &memory : nullptr,
+                                      name == "long" ? 2 * settings.length : settings.length,
+                                      size > 4194304 ? Storage::bfloat16 : Storage::full));
+                    bar.update(trial + 1, message("accuracy ", fixed(right.value(), 2)));
+                }
+                const Estimate share = estimate_of(right);
+                accuracy[size] = share;
+                table.add(name, seed, count_text(size), estimate_text(share));
+                csv.add(name, seed, size, share);
             }
-            plot.series.push_back(series);
+            accuracies.add(name, accuracy);
         }
-        example.report().csv("accuracy_by_seed", csv);
-        example.report().plot(plot);
-    });
+    }
+    example.show(message("All digits right, ", settings.trials, " prompts of each length, 95 % binomial intervals"), table);
+    Table text({"model", "text, bits per byte", "of base's"});
+    for (const auto& [name, of_seeds] : losses) {
+        const double loss = median(of_seeds), ratio = losses.contains("base") ? loss / median(losses.at("base")) : NAN;
+        text.add(name, fixed(loss), std::isnan(ratio) ? "-" : message(fixed(100 * ratio, 1), " %"));
+        example.result("bits_per_byte." + name, loss);
+        if (name != "base" && !std::isnan(ratio)) example.result("bits_per_byte_ratio." + name, ratio);
+    }
+    example.show(message("Held-out text in windows of ", settings.length, " bytes, without a memory, medians over seeds"), text);
+    Plot plot{.name = "accuracy", .title = "Passkey", .x_label = "prompt, bytes", .y_label = "accuracy"};
+    for (const std::string& name : settings.models) report_accuracy(example, "accuracy", accuracies, name, plot);
+    example.csv("accuracy_by_seed", csv);
+    example.plot(plot);
+    return example.finish();
+} catch (...) {
+    return report_failure();
 }

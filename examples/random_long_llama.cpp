@@ -11,7 +11,7 @@
 /// Expect:  the folder and its size; then, from the second program, tokens per second, prompt and generation apart, and the most
 ///          memory that was resident.
 #include "fot/model/long_llama_files.hpp"
-#include "support/options.hpp"
+#include "support/example.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -21,59 +21,66 @@ namespace {
 LongLlamaConfig config_of(const std::string& shape) {
     if (shape == "3b") return {};
     if (shape == "7b")
-        return {.vocabulary = 32016,
-                .width = 4096,
-                .feed_forward = 11008,
-                .layers = 32,
-                .heads = 32,
-                .window = 4096,
-                .last_context = 1024,
-                .memory_layers = {8, 16, 24},
-                .rotary_base = 1e6};
+        return {.model = as_llama({.vocabulary = 32016,
+                                   .width = 4096,
+                                   .layers = 32,
+                                   .memory_layers = {8, 16, 24},
+                                   .heads = 32,
+                                   .feed_forward = 11008},
+                                  1e6),
+                .window = 4096};
     require<ConfigError>(shape == "toy", "--shape ", shape, ": expected toy, 3b or 7b");
-    return {.vocabulary = 256,
-            .width = 64,
-            .feed_forward = 160,
-            .layers = 3,
-            .heads = 4,
+    return {.model = as_llama({.vocabulary = 256, .width = 64, .layers = 3, .memory_layers = {1}, .heads = 4, .feed_forward = 160}),
             .window = 64,
-            .last_context = 32,
-            .memory_layers = {1}};
+            .last_context = 32};
 }
+
+/// Pieces of one stream of random numbers of deviation 0.02, as such models are initialised. Each matrix begins at a place of its
+/// own in the stream.
+class PiecesOfStream : public WeightSource<float> {
+   public:
+    PiecesOfStream(Index length, std::uint64_t seed)
+        : stream_(std::make_shared<std::vector<BFloat16>>(static_cast<std::size_t>(length))) {
+        Random random(seed);
+        for (BFloat16& number : *stream_) number = to_bfloat16(0.02 * random.normal());
+    }
+    LinearMap<float> matrix(const std::string&, Index rows, Index columns, double) const override {
+        parameters_ += rows * columns;
+        return StoredMatrix{stream_->data() + stride * matrices_++, Dtype::bf16, rows, columns, stream_};
+    }
+    Variable<float, 1> scales(const std::string&, Index count) const override {
+        parameters_ += count;
+        return Variable<float, 1>(full<float, 1>({count}, 1.0f));
+    }
+    /// Numbers given out so far.
+    Index parameters() const { return parameters_; }
+    static constexpr Index stride = 4099;
+
+   private:
+    std::shared_ptr<std::vector<BFloat16>> stream_;
+    mutable Index matrices_ = 0, parameters_ = 0;
+};
 
 }  // namespace
 
-int main(int argc, char** argv) {
-    return run_example(argc, argv, "A checkpoint of random weights in the shape of a large model", [](Example& example) {
-        std::string shape;
-        example.option("--shape", shape, Scaled<std::string>{"toy", "3b", "7b"}, "toy, 3b or 7b");
-        example.parse();
-        const LongLlamaConfig config = config_of(shape);
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "A checkpoint of random weights in the shape of a large model");
+    std::string shape;
+    example.option("--shape", shape, {"toy", "3b", "7b"}, "toy, 3b or 7b");
+    example.parse();
+    const LongLlamaConfig config = config_of(shape);
 
-        // Weights of deviation 0.02, as such models are initialised. A matrix begins at a place of its own in the stream.
-        LongLlamaWeights<float> weights;
-        weights.layers.resize(static_cast<std::size_t>(config.layers));
-        Index largest = 0, all = 0;
-        for_each_weight(config, weights, [&](const LongLlamaWeight& at, auto&) {
-            largest = std::max(largest, at.rows * std::max<Index>(at.columns, 1));
-            all += at.rows * std::max<Index>(at.columns, 1);
-        });
-        Random random(example.seed());
-        const Index matrices = 7 * config.layers + 2, stride = 4099;
-        const auto stream = std::make_shared<std::vector<BFloat16>>(static_cast<std::size_t>(largest + matrices * stride));
-        for (BFloat16& number : *stream) number = to_bfloat16(0.02 * random.normal());
-        Index next = 0;
-        for_each_weight(config, weights, [&](const LongLlamaWeight& at, auto& weight) {
-            if constexpr (std::is_same_v<decltype(weight), StoredMatrix&>)
-                weight = {stream->data() + stride * next++, Dtype::bf16, at.rows, at.columns, stream};
-            else
-                weight = full<float, 1>({at.rows}, 1.0f);
-        });
-        const std::filesystem::path folder = example.output() / "long_llama";
-        save_long_llama(folder, LongLlama<float>(config, std::move(weights)));
-        example.out() << shape << ": " << fixed(1e-9 * static_cast<double>(all), 2) << " billion parameters in " << folder.string()
-                      << "\n";
-        example.report().result("parameters", all);
-        example.report().result("bytes", static_cast<Index>(std::filesystem::file_size(folder / "model.safetensors")));
-    });
+    const TransformerConfig& model = config.model;
+    const Index largest = model.width * std::max(model.vocabulary, model.feed_forward), matrices = 7 * model.layers + 2;
+    const PiecesOfStream weights(largest + matrices * PiecesOfStream::stride, example.seed());
+    const std::filesystem::path folder = example.output() / "long_llama";
+    save_long_llama(folder, config, Transformer<float>(model, weights));
+    const Index all = weights.parameters();
+    example.out() << shape << ": " << fixed(1e-9 * static_cast<double>(all), 2) << " billion parameters in " << folder.string()
+                  << "\n";
+    example.result("parameters", all);
+    example.result("bytes", static_cast<Index>(std::filesystem::file_size(folder / "model.safetensors")));
+    return example.finish();
+} catch (...) {
+    return report_failure();
 }

@@ -3,29 +3,25 @@
 /// A model learns to look something up when the place to look is near: short windows, few things to tell apart. Once it does,
 /// longer windows take it a few steps each. So a training goes through stages, each left when the task's accuracy is high enough.
 ///
-/// Read first: support/kept_training.hpp.   Read next: passkey.cpp, few_shot.cpp.
+/// Read first: support/training.hpp.   Read next: passkey.cpp, few_shot.cpp.
 #pragma once
 
 #include "fot/data/documents.hpp"
 #include "fot/measure/intervals.hpp"
-#include "fot/measure/retrieval.hpp"
-#include "fot/model/long_llama_training.hpp"
+#include "fot/model/long_llama_config.hpp"
+#include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/muon.hpp"
-#include "kept_training.hpp"
+#include "training.hpp"
 
 namespace fot::examples {
 
 /// A byte-level LLaMA of a million parameters that reads windows of `window` bytes.
 inline LongLlamaConfig small_llama(Index window) {
-    return {.vocabulary = byte_vocabulary,
-            .width = 128,
-            .feed_forward = 352,
-            .layers = 4,
-            .heads = 2,
+    return {.model = as_llama(
+                {.vocabulary = byte_vocabulary, .width = 128, .layers = 4, .memory_layers = {3}, .heads = 2, .feed_forward = 352}),
             .window = window,
-            .last_context = 64,
-            .memory_layers = {3}};
+            .last_context = 64};
 }
 
 /// One training. `windows` of a document: the last is trained on, the others are its previous contexts, seen by crossbatch.
@@ -50,15 +46,9 @@ struct StagedBatch {
 inline double share_predicted(const ContextBatch<float>& batch, const Tensor<float, 3>& logits) {
     const Tensor<std::uint8_t, 2> correct = correct_predictions(logits, batch.targets);
     Proportion right;
-    for (Index i = 0; i < static_cast<Index>(correct.size()); ++i)
+    for (Index i = 0; i < length_of(correct); ++i)
         if (batch.mask.data()[i] == 1.0f) right.add(correct.data()[i] != 0);
     return right.trials > 0 ? right.value() : 0;
-}
-
-/// The median over seeds of a share, as over_seeds; no interval reaches below 0 or above 1.
-inline Estimate share_over_seeds(const std::vector<Estimate>& of_each) {
-    const Estimate estimate = over_seeds(of_each);
-    return {estimate.value, {std::max(estimate.interval.low, 0.0), std::min(estimate.interval.high, 1.0)}};
 }
 
 /// Trains on from the weights as they are, `draw(stage, length and batch, random)` giving each batch. A stage is left once the
@@ -67,13 +57,13 @@ inline Estimate share_over_seeds(const std::vector<Estimate>& of_each) {
 template <class Draw>
 void train_in_stages(Example& example, const StagedTraining& training, double accuracy, std::uint64_t seed,
                      Transformer<float>& model, Draw draw) {
-    const auto before_last = static_cast<Index>(training.stages.size()) - 1;
+    const Index before_last = length_of(training.stages) - 1;
     require<ConfigError>(before_last >= 1 && training.curriculum_steps >= before_last, "train_in_stages: ", before_last + 1,
                          " stages, all but the last within ", training.curriculum_steps,
                          " steps: expected two stages or more, and a step for each");
     std::vector<Stage<LengthAndBatch>> stages;
     for (const LengthAndBatch& each : training.stages) {  // at the latest they end one step after another
-        const Index left = before_last - 1 - static_cast<Index>(stages.size());
+        const Index left = before_last - 1 - length_of(stages);
         stages.push_back(left >= 0 ? Stage<LengthAndBatch>{each, training.curriculum_steps - left, accuracy}
                                    : Stage<LengthAndBatch>{each});
     }
@@ -83,29 +73,30 @@ void train_in_stages(Example& example, const StagedTraining& training, double ac
     const LearningRate rate = LearningRate::linear_decay(training.rate, 40, training.steps);
     std::string stage_text;
     for (const LengthAndBatch& each : training.stages) stage_text += message(each.batch, " x ", each.length, ", ");
-    const std::string after = training.steps_before > 0 ? message("_after_", training.steps_before) : "";
     Metadata metadata = training.settings;
     metadata.insert(
         {{"program", example.name()},
          {"model", training.name},
          {"seed", message(seed)},
          {"stages", message(stage_text, training.curriculum_steps, " of ", training.steps, " steps, accuracy ", accuracy)}});
-    const KeptTraining kept{
-        .what = message("train ", training.name, ", seed ", seed),
-        .steps = training.steps,
-        .learning_rate = [&](Index step) { return rate.at(step); },
-        .checkpoint = example.output() / message(training.name, "_", training.steps, "steps", after, "_seed", seed, ".safetensors"),
-        .metadata = metadata,
-        .show =
-            [&](Progress& bar, const TrainingProgress& at) {
-                bar.update(at.steps_done, message("windows of ", lengths.current().length, ", loss ", fixed(at.loss),
-                                                  ", predicted ", fixed(*at.accuracy, 2)));
-            }};
-    const auto keep = [&](Trainer<float>& trainer) {
-        trainer.keep("batches", random);
-        trainer.keep("lengths", lengths);
-    };
-    train_and_keep(kept, model.parameters(), optimizer, keep, [&](Index step) {
+    const std::string after = training.steps_before > 0 ? message("_after_", training.steps_before) : "";
+    const std::string file = message(training.name, "_", training.steps, "steps", after, "_seed", seed, ".safetensors");
+    Progress bar(message("train ", training.name, ", seed ", seed), training.steps);
+    Trainer<float> trainer(model.parameters(), optimizer,
+                           {.steps = training.steps,
+                            .learning_rate = [&](Index step) { return rate.at(step); },
+                            .checkpoint = example.output() / file,
+                            .checkpoint_every_seconds = 60,
+                            .metadata = metadata,
+                            .progress =
+                                [&](const TrainingProgress& at) {
+                                    bar.update(at.steps_done, message("windows of ", lengths.current().length, ", loss ",
+                                                                      fixed(at.loss), ", predicted ", fixed(*at.accuracy, 2)));
+                                }});
+    trainer.keep("batches", random);
+    trainer.keep("lengths", lengths);
+    resume(trainer);
+    trainer.run([&](Index step) {
         const LengthAndBatch at = lengths.next(step, random);
         const StagedBatch drawn = draw(lengths.state().stage, at, random);
         const ContextBatch<float> batch = document_contexts<float>(
@@ -118,8 +109,9 @@ void train_in_stages(Example& example, const StagedTraining& training, double ac
         tape.backward(loss);
         const double predicted = share_predicted(batch, logits.value());
         lengths.observe(predicted);
-        return StepResult{.loss = static_cast<double>(loss.value()(0)), .accuracy = predicted, .tokens = at.batch * at.length};
+        return StepResult{.loss = loss.value()(0), .accuracy = predicted, .tokens = at.batch * at.length};
     });
+    stop_if_interrupted(training_is_kept);
 }
 
 }  // namespace fot::examples

@@ -40,6 +40,7 @@
 #include "fot/nn/slices.hpp"         // parts of tensors, joined tensors, other orders of axes
 #include "fot/nn/feed_forward.hpp"   // up, activation, down
 #include "fot/nn/stored_linear.hpp"  // linear maps whose weights stay as a file has them
+#include "fot/nn/linear_map.hpp"     // linear maps that are trained or stored
 #include "fot/nn/cross_entropy.hpp"  // the loss of training
 
 #include "fot/memory/exact_search.hpp"      // the k keys of largest inner product
@@ -67,6 +68,7 @@
 #include "fot/attention/causal_attention.hpp"      // local attention
 #include "fot/attention/joining.hpp"               // two attentions in one softmax, or by a gate
 #include "fot/attention/contexts.hpp"              // who sees whom
+#include "fot/attention/batch_contexts.hpp"        // the table that fits a batch
 #include "fot/attention/visiting_rounds.hpp"       // in which order gradients are added up
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
@@ -79,6 +81,7 @@
 #include "fot/model/source.hpp"          // where a memory layer's further keys come from
 #include "fot/model/scoring.hpp"         // how queries and keys become scores
 #include "fot/model/joining.hpp"         // how local and further attention are joined
+#include "fot/model/weights.hpp"         // where first weights come from
 #include "fot/model/memory_layer.hpp"    // the layer
 #include "fot/model/contexts_source.hpp" // further keys in training: crossbatch
 #include "fot/model/memory_source.hpp"   // further keys in inference: a memory
@@ -87,21 +90,24 @@
 #include "fot/model/inference.hpp"       // reading with memory, window by window
 #include "fot/model/sampling.hpp"        // from logits to a token
 #include "fot/model/generation.hpp"      // writing, token by token
-#include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape and weights
+#include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape
 #include "fot/model/local_cache.hpp"            // keys and values of the last tokens
+#include "fot/model/padded_batch.hpp"           // prompts of different lengths
 #include "fot/model/long_llama_state.hpp"       // local caches and memories
 #include "fot/model/long_llama.hpp"             // reading
 #include "fot/model/long_llama_generation.hpp"  // writing
-#include "fot/model/long_llama_training.hpp"    // as a Transformer, and back
-#include "fot/model/long_llama_files.hpp"     // LongLLaMA checkpoints as Hugging Face has them
+#include "fot/model/long_llama_files.hpp"       // LongLLaMA checkpoints as Hugging Face has them
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW
 #include "fot/train/adafactor.hpp"       // Adafactor
 #include "fot/train/muon.hpp"            // Muon
-#include "fot/train/clip.hpp"            // the norm of all gradients
-#include "fot/train/schedule.hpp"        // learning rate, context length, number of contexts
+#include "fot/train/gradient_clipping.hpp"  // the norm of all gradients, and its limit
+#include "fot/train/learning_rate.hpp"   // warm-up and decay
+#include "fot/train/curriculum.hpp"      // context length and number of contexts, in stages
 #include "fot/train/checkpoint.hpp"      // weights, optimiser, random state, step
+#include "fot/train/config_metadata.hpp" // the configuration of a model in a file
+#include "fot/train/model_file.hpp"      // a finished model in one file
 #include "fot/train/interrupt.hpp"       // Ctrl-C as a question
 #include "fot/train/trainer.hpp"         // the training loop
 #include "fot/train/kept_states.hpp"     // what a model remembers, as numbers of a checkpoint
@@ -109,6 +115,7 @@
 
 #include "fot/measure/intervals.hpp"              // how sure a number is
 #include "fot/measure/positive_mass.hpp"          // r_d
+#include "fot/measure/document_nats.hpp"          // what each token of a document costs
 #include "fot/measure/perplexity.hpp"             // perplexity and bits per byte
 #include "fot/measure/memory_curve.hpp"           // perplexity against memory size
 #include "fot/measure/recurrence_perplexity.hpp"  // the same for Transformer-XL

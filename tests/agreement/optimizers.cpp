@@ -58,6 +58,7 @@ void adamw(Numbers& x, const Numbers& g, Memory& memory, Index step, double rate
 
 AdamWOptions random_adamw(Random& random) {
     AdamWOptions options;
+    options.learning_rate = random.uniform();
     options.beta1 = random.uniform();
     options.beta2 = random.uniform();
     options.epsilon = std::pow(10.0, -static_cast<double>(1 + random.below(8)));
@@ -80,7 +81,8 @@ TEST_CASE("steps of AdamW agree with its definition") {
         return deviation<AdamW<double>>(options, {up_to(8, random), up_to(8, random)}, random,
                                         [&](Numbers& x, const Numbers& g, Memory& memory, Index step, const auto& p) {
                                             const double factor = options.learning_rate_factors.of(p.role);
-                                            adamw(x, g, memory, step, factor * 0.1 / static_cast<double>(step), options);
+                                            adamw(x, g, memory, step,
+                                                  options.learning_rate * factor * 0.1 / static_cast<double>(step), options);
                                         });
     });
 }
@@ -88,6 +90,7 @@ TEST_CASE("steps of AdamW agree with its definition") {
 TEST_CASE("steps of Adafactor agree with its definition, factored and not") {
     each_case([](Random& random) {
         AdafactorOptions options;
+        options.learning_rate = random.uniform();
         options.min_dim_size_to_factor = up_to(8, random);
         options.decay_rate = 0.2 + random.uniform();
         options.multiply_by_parameter_scale = random.below(2) == 0;
@@ -120,7 +123,7 @@ TEST_CASE("steps of Adafactor agree with its definition, factored and not") {
                 }
                 Numbers u(x.size());
                 for (std::size_t i = 0; i < x.size(); ++i) u[i] = g[i] / std::sqrt(v[i]);
-                double size = 0.1 / static_cast<double>(step) * options.learning_rate_factors.of(p.role);
+                double size = options.learning_rate * 0.1 / static_cast<double>(step) * options.learning_rate_factors.of(p.role);
                 if (options.clipping_threshold) size /= std::max(1.0, root_mean_square(u) / *options.clipping_threshold);
                 if (options.multiply_by_parameter_scale) size *= std::max(1e-3, root_mean_square(x));
                 for (std::size_t i = 0; i < x.size(); ++i) {
@@ -146,7 +149,7 @@ TEST_CASE("steps of Muon agree with its definition, tall matrices and wide ones"
             options, shape, random, [&](Numbers& x, const Numbers& g, Memory& memory, Index step, const auto& p) {
                 const double factor = 0.1 / static_cast<double>(step) * options.adam.learning_rate_factors.of(p.role);
                 if (p.role != Role::hidden_matrix)
-                    return adamw(x, g, memory, step, factor * options.adam_learning_rate, options.adam);
+                    return adamw(x, g, memory, step, factor * options.adam.learning_rate, options.adam);
                 Numbers direction(x.size());
                 double length = 0;
                 for (std::size_t i = 0; i < x.size(); ++i) {

@@ -14,39 +14,40 @@ using namespace fot;
 
 namespace {
 
-/// Random weights of deviation columns^-1/2, as floats or rounded to bfloat16.
-StoredMatrix random_matrix(Index rows, Index columns, bool rounded, Random& random) {
-    Tensor<float, 2> numbers = normal_tensor<float, 2>({rows, columns}, 1 / std::sqrt(static_cast<double>(columns)), random);
-    if (!rounded) return stored_matrix(std::move(numbers));
-    const auto bits = std::make_shared<std::vector<BFloat16>>(numbers.size());
-    round_to_bfloat16(numbers.data(), element_count(numbers), bits->data());
-    return {bits->data(), Dtype::bf16, rows, columns, bits};
-}
+/// Stored random weights, as floats or rounded to bfloat16.
+class StoredRandomWeights : public WeightSource<float> {
+   public:
+    StoredRandomWeights(bool rounded, Random& random) : rounded_(rounded), random_(random) {}
+    LinearMap<float> matrix(const std::string&, Index rows, Index columns, double) const override {
+        const double deviation = 1 / std::sqrt(static_cast<double>(columns));
+        Tensor<float, 2> numbers = normal_tensor<float, 2>({rows, columns}, deviation, random_);
+        if (!rounded_) return stored_matrix(std::move(numbers));
+        const auto bits = std::make_shared<std::vector<BFloat16>>(numbers.size());
+        round_to_bfloat16(numbers.data(), element_count(numbers), bits->data());
+        return StoredMatrix{bits->data(), Dtype::bf16, rows, columns, bits};
+    }
+    Variable<float, 1> scales(const std::string&, Index count) const override {
+        return Variable<float, 1>(full<float, 1>({count}, 1.0f));
+    }
 
-LongLlamaWeights<float> random_weights(const LongLlamaConfig& config, bool rounded, Random& random) {
-    const Index width = config.width, inner = config.feed_forward, keys = config.key_head_count() * config.head_width();
-    const auto matrix = [&](Index rows, Index columns) { return random_matrix(rows, columns, rounded, random); };
-    const Tensor<float, 1> ones = full<float, 1>({width}, 1.0f);
-    LongLlamaWeights<float> weights{matrix(config.vocabulary, width), matrix(config.vocabulary, width), ones, {}};
-    for (Index i = 0; i < config.layers; ++i)
-        weights.layers.push_back({matrix(width, width), matrix(keys, width), matrix(keys, width), matrix(width, width),
-                                  matrix(inner, width), matrix(inner, width), matrix(width, inner), ones, ones});
-    return weights;
-}
+   private:
+    bool rounded_;
+    Random& random_;
+};
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    LongLlamaConfig config{.vocabulary = 256, .width = 512, .feed_forward = 1376, .layers = 8, .heads = 8, .memory_layers = {}};
+    TransformerConfig shape{.vocabulary = 256, .width = 512, .layers = 8, .memory_layers = {}, .heads = 8, .feed_forward = 1376};
     Index length = 2048, decode = 64, thread_count = 2, repeats = 3, memory_tokens = 0, top_k = 0;
     std::string dtype = "f32";
     CLI::App app("LLaMA inference");
-    app.add_option("--vocabulary", config.vocabulary, "tokens")->capture_default_str();
-    app.add_option("--hidden", config.width, "model width")->capture_default_str();
-    app.add_option("--intermediate", config.feed_forward, "inner width")->capture_default_str();
-    app.add_option("--layers", config.layers, "layers")->capture_default_str();
-    app.add_option("--heads", config.heads, "heads")->capture_default_str();
-    app.add_option("--memory-layers", config.memory_layers, "layers with a memory");
+    app.add_option("--vocabulary", shape.vocabulary, "tokens")->capture_default_str();
+    app.add_option("--hidden", shape.width, "model width")->capture_default_str();
+    app.add_option("--intermediate", shape.feed_forward, "inner width")->capture_default_str();
+    app.add_option("--layers", shape.layers, "layers")->capture_default_str();
+    app.add_option("--heads", shape.heads, "heads")->capture_default_str();
+    app.add_option("--memory-layers", shape.memory_layers, "layers with a memory");
     app.add_option("--memory-tokens", memory_tokens, "entries of each memory")->capture_default_str();
     app.add_option("--top-k", top_k, "retrieved entries; 0: attention to all")->capture_default_str();
     app.add_option("--length", length, "tokens of the prompt")->capture_default_str();
@@ -56,21 +57,21 @@ int main(int argc, char** argv) {
     app.add_option("--repeats", repeats, "timed repetitions")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
     set_threads(thread_count);
-    config.window = config.last_context = length + decode;
+    const LongLlamaConfig config{.model = as_llama(shape), .window = length + decode, .last_context = length + decode};
 
     Random random(0);
-    LongLlama<float> model(config, random_weights(config, dtype == "bf16", random));
+    const LongLlama<float> model(config, Transformer<float>(config.model, StoredRandomWeights(dtype == "bf16", random)));
     Tokens prompt = empty<std::int32_t, 2>({1, length});
-    for (auto& token : prompt.storage()) token = static_cast<std::int32_t>(random.below(config.vocabulary));
+    for (auto& token : prompt.storage()) token = static_cast<std::int32_t>(random.below(shape.vocabulary));
     std::vector<double> prefill, generation;
     for (Index repeat = -1; repeat < repeats; ++repeat) {  // the first does not count
         LongLlamaState<float> state(config, 1, {.top_k = top_k});
-        for (const Index layer : config.memory_layers)
+        for (const Index layer : shape.memory_layers)
             for (Index first = 0; first < memory_tokens; first += 1024) {
                 const Index count = std::min<Index>(1024, memory_tokens - first);
-                const Tensor<float, 3> entries =
-                    normal_tensor<float, 3>({count, config.key_head_count(), config.head_width()}, 1, random);
-                state.layer(layer).memory[0].append(entries, entries, 0);
+                const Tensor<float, 3> entries = normal_tensor<float, 3>(
+                    {count, config.model.key_heads_of(layer), config.model.head_width_of(layer)}, 1, random);
+                state.memory().memory(layer, 0).append(entries, entries, 0);
             }
         const double start = testing::now_seconds();
         double middle = 0;

@@ -61,7 +61,7 @@ int main(int argc, char** argv) {
     if (optimizer_name == "muon")
         optimizer = std::make_unique<Muon<float>>(model.parameters(), MuonOptions{});
     else
-        optimizer = std::make_unique<AdamW<float>>(model.parameters(), AdamWOptions{.beta1 = 0.9, .beta2 = 0.98});
+        optimizer = std::make_unique<AdamW<float>>(model.parameters(), AdamWOptions{.learning_rate = 3e-3, .beta2 = 0.98});
     const Index pool = std::max(batch, contexts);
     const auto random_tokens = [&](Index rows, Index columns) {
         Tokens tokens = empty<std::int32_t, 2>({rows, columns});
@@ -88,7 +88,7 @@ int main(int argc, char** argv) {
         const Variable<float, 1> loss = cross_entropy(tape, logits, targets, mask, Reduction::token_mean);
         zero_gradients(parameters);
         tape.backward(loss);
-        optimizer->step(parameters, optimizer_name == "muon" ? 1 : 3e-3);
+        optimizer->step(parameters);
     });
 
     const Tensor<float, 2> a = normal_tensor<float, 2>({2048, 2048}, 1, random),

@@ -77,13 +77,13 @@ TEST_CASE("in double it is right to 4e-16, and what rounds to less than 2^-64 gi
 TEST_CASE_TEMPLATE("a number alone, in a vector, and in the last vector of a row gives bitwise the same", Real, float, double) {
     std::vector<Real> x(1003), y(1003);
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<Real>(-60.0 + 0.13 * static_cast<double>(i));
-    for_each_vector<Vector<Real>>(length_of(x), [&](auto at) { at.store(exponential(at.load(x.data())), y.data()); });
+    for_each_vector<SimdVector<Real>>(length_of(x), [&](auto at) { at.store(exponential(at.load(x.data())), y.data()); });
     for (std::size_t i = 0; i < x.size(); ++i) CHECK(y[i] == exponential(x[i]));
 }
 
 TEST_CASE_TEMPLATE("a row of scores becomes exponentials, and their sum", Real, float, double) {
     const Real infinity = std::numeric_limits<Real>::infinity();
-    for (Index count = 0; count <= 3 * lanes<Vector<Real>> + 1; ++count) {
+    for (Index count = 0; count <= 3 * lanes<SimdVector<Real>> + 1; ++count) {
         std::vector<Real> scores(static_cast<std::size_t>(count) + 1, Real(5)), before;
         for (Index j = 0; j < count; ++j) element(scores, j) = j % 7 == 3 ? -infinity : static_cast<Real>(0.25 * double(j % 11));
         before = scores;
@@ -106,7 +106,7 @@ TEST_CASE("a row that holds NaN sums to NaN; a row without numbers sums to zero"
 }
 
 TEST_CASE_TEMPLATE("the backward pass of a softmax row is its formula", Real, float, double) {
-    for (const Index count : {Index{0}, Index{1}, lanes<Vector<Real>>, 2 * lanes<Vector<Real>> + 3}) {
+    for (const Index count : {Index{0}, Index{1}, lanes<SimdVector<Real>>, 2 * lanes<SimdVector<Real>> + 3}) {
         const Real shift = Real(1.5), delta = Real(0.3);
         std::vector<Real> p(static_cast<std::size_t>(count) + 1, Real(5)), d_s = p, scores, d_p;
         for (Index j = 0; j < count; ++j) {

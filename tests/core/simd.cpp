@@ -10,7 +10,7 @@
 using namespace fot;
 
 TEST_CASE_TEMPLATE("a walk over rows of any length reads and writes each number once, and nothing beyond", Real, float, double) {
-    using V = Vector<Real>;
+    using V = SimdVector<Real>;
     for (Index count = 0; count <= 3 * lanes<V> + 1; ++count) {
         std::vector<Real> x(static_cast<std::size_t>(count)), y(x.size() + 1, Real(-1)), expected = y;
         for (Index i = 0; i < count; ++i) {
@@ -31,7 +31,7 @@ TEST_CASE_TEMPLATE("a walk over rows of any length reads and writes each number 
 }
 
 TEST_CASE_TEMPLATE("the rest of the last vector holds the filling", Real, float, double) {
-    using V = Vector<Real>;
+    using V = SimdVector<Real>;
     const std::vector<Real> ones(static_cast<std::size_t>(2 * lanes<V>), Real(1));
     for (Index count = 1; count <= lanes<V>; ++count) {
         Real sum = 0;
@@ -41,7 +41,7 @@ TEST_CASE_TEMPLATE("the rest of the last vector holds the filling", Real, float,
 }
 
 TEST_CASE_TEMPLATE("the numbers of a vector are all joined", Real, float, double) {
-    using V = Vector<Real>;
+    using V = SimdVector<Real>;
     std::vector<Real> numbers(static_cast<std::size_t>(lanes<V>));
     for (Index at = 0; at < lanes<V>; ++at) {
         std::fill(numbers.begin(), numbers.end(), Real(1));
@@ -53,8 +53,8 @@ TEST_CASE_TEMPLATE("the numbers of a vector are all joined", Real, float, double
 }
 
 TEST_CASE("a vector of floats holds twice as many numbers as one of doubles, at least four") {
-    CHECK(lanes<Vector<float>> == 2 * lanes<Vector<double>>);
-    CHECK(lanes<Vector<float>> >= 4);
-    CHECK((register_count<Vector<float>> == 16 || register_count<Vector<float>> == 32));
+    CHECK(lanes<SimdVector<float>> == 2 * lanes<SimdVector<double>>);
+    CHECK(lanes<SimdVector<float>> >= 4);
+    CHECK((register_count<SimdVector<float>> == 16 || register_count<SimdVector<float>> == 32));
     CHECK_FALSE(std::string(instruction_set()).empty());
 }

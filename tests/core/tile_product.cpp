@@ -55,7 +55,7 @@ TEST_CASE_TEMPLATE("a tile product is the plain loop for all rows, columns and d
                    float, double) {
     constexpr Index width = panel_width<Real>;
     Random random(1);
-    for (Index rows = 1; rows <= 2 * register_rows<Vector<Real>> + 1; ++rows)
+    for (Index rows = 1; rows <= 2 * register_rows<SimdVector<Real>> + 1; ++rows)
         for (const Index columns : {Index{1}, width - 1, width, width + 1, 2 * width, 2 * width + 3})
             for (const Index depth : {0, 1, 7, 16, 33})
                 for (const bool turned : {false, true}) {
@@ -90,7 +90,7 @@ TEST_CASE_TEMPLATE("a tile product is the plain loop for all rows, columns and d
 TEST_CASE_TEMPLATE("only the wanted columns and the wanted depth of the right factor are used", Real, float, double) {
     constexpr Index width = panel_width<Real>;
     Random random(2);
-    const Index rows = register_rows<Vector<Real>> + 1, depth = 9, columns = 3 * width - 2;
+    const Index rows = register_rows<SimdVector<Real>> + 1, depth = 9, columns = 3 * width - 2;
     const Case<Real> x(rows, depth, columns, false, random);
     const Index leading = x.packed.padded_columns();
     for (const Index used_columns : {Index{0}, Index{1}, width, width + 1, columns})
@@ -112,7 +112,7 @@ TEST_CASE_TEMPLATE("only the wanted columns and the wanted depth of the right fa
 
 TEST_CASE_TEMPLATE("a row of the product is bitwise the same whatever the number of rows", Real, float, double) {
     Random random(3);
-    const Index all = 2 * register_rows<Vector<Real>> + 1, depth = 67, columns = 2 * panel_width<Real> + 1;
+    const Index all = 2 * register_rows<SimdVector<Real>> + 1, depth = 67, columns = 2 * panel_width<Real> + 1;
     for (const bool turned : {false, true}) {
         const Case<Real> x(all, depth, columns, turned, random);
         const Index leading = x.packed.padded_columns();

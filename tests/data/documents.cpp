@@ -95,11 +95,47 @@ TEST_CASE("a mask of the document is the mask of its targets") {
     CHECK(extent(batch.previous, 0) == 0);
 }
 
+TEST_CASE("packed pieces: consecutive windows of a document lie in consecutive rows, each pack in a document of its own") {
+    const std::vector<TokenDocument> documents = numbered_documents({60, 40, 18, 100, 19, 200});
+    Random random(4);
+    std::set<Index> drawn, begins;
+    for (int step = 0; step < 200; ++step) {
+        const ContextBatch<float> batch = sample_packed<float>(documents, {.entries = 6, .packing = 3, .length = 6}, random);
+        CHECK(shape_of(batch.previous) == Shape<2>{0, 6});
+        CHECK(shape_of(batch.current) == Shape<2>{6, 6});
+        CHECK(batch.documents[0] != batch.documents[3]);
+        for (Index entry = 0; entry < 6; ++entry) {
+            const Index document = element(batch.documents, entry), pack = entry - entry % 3;
+            drawn.insert(document);
+            CHECK(document == element(batch.documents, pack));
+            CHECK_FALSE(batch.has_previous(entry));
+            const std::int32_t begin = batch.current(pack, 0), first_token = static_cast<std::int32_t>(1000 * (document + 1));
+            if (document == 4) begins.insert(begin - first_token);
+            CHECK((begin >= first_token && begin + 18 < first_token + element(documents, document).length()));
+            for (Index t = 0; t < 6; ++t) {
+                CHECK(batch.current(entry, t) == begin + 6 * (entry - pack) + t);
+                CHECK(batch.targets(entry, t) == batch.current(entry, t) + 1);
+                CHECK(batch.mask(entry, t) == 1.f);
+            }
+        }
+    }
+    CHECK(drawn == std::set<Index>{0, 1, 3, 4, 5});  // the third document is too short: 18 < 19
+    CHECK(begins == std::set<Index>{0});
+    CHECK_THROWS_WITH_AS(sample_packed<float>(documents, {.entries = 6, .packing = 4, .length = 6}, random),
+                         "sample_packed: 6 entries of 6 tokens with packing 4, expected 1 or more of each, and whole packs",
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(sample_packed<float>(documents, {.entries = 6, .packing = 1, .length = 50}, random),
+                         "sample_packed: 3 of 6 documents have the 51 tokens needed, expected 6 or more", DataError);
+}
+
 TEST_CASE("impossible batches are refused with the numbers") {
     const std::vector<TokenDocument> documents = numbered_documents({60, 40, 8});
     Random random(1);
-    CHECK_THROWS_WITH_AS(sample_contexts<float>(documents, {0, 0, 1, 4}, random),
-                         "sample_contexts: 0 entries of 4 tokens with 1 previous windows make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(
+        sample_contexts<float>(documents, {0, 0, 1, 4}, random),
+        "sample_contexts: 0 entries of 4 tokens with 1 previous windows, expected 1 or more of the first two and 0 or more of "
+        "the last",
+        ConfigError);
     CHECK_THROWS_WITH_AS(sample_contexts<float>(documents, {2, 1, 1, 4}, random),
                          "sample_contexts: a pool of 1 documents is smaller than the 2 entries", ConfigError);
     CHECK_THROWS_WITH_AS(sample_contexts<float>(documents, {3, 0, 1, 4}, random),

@@ -1,25 +1,28 @@
 /// A program of examples/ as a test starts it: its output goes into a folder of the test's, what it prints is kept.
 #pragma once
 
+#include <array>
 #include <sstream>
 
-#include "../../examples/support/options.hpp"
+#include "../../examples/support/example.hpp"
 #include "support/temporary_folder.hpp"
 
 namespace fot::testing {
 
 class ExampleIn {
    public:
-    explicit ExampleIn(const TemporaryFolder& folder)
-        : words_{"build/some_example", "--output", folder.path()},
-          arguments_{words_[0].data(), words_[1].data(), words_[2].data()},
-          example(3, arguments_.data(), "Does it train?", out) {
+    /// `seeds` is that of the option --seeds.
+    explicit ExampleIn(const TemporaryFolder& folder, const char* seeds = "1")
+        : output_(folder.path()),
+          words_{"build/some_example", "--output", output_.c_str(), "--seeds", seeds},
+          example(5, words_.data(), "Does it train?", out) {
+        example.add_seeds_option();
         example.parse();
     }
 
    private:
-    std::vector<std::string> words_;
-    std::vector<char*> arguments_;
+    std::string output_;
+    std::array<const char*, 5> words_;
 
    public:
     std::ostringstream out;

@@ -15,7 +15,7 @@ namespace {
 std::vector<std::vector<Index>> drawn(const TemporaryFolder& folder, const StagedTraining& training, double accuracy) {
     ExampleIn in(folder);
     Random random(1);
-    Transformer<float> model(llama_config(small_llama(16)), random);
+    Transformer<float> model(small_llama(16).model, random);
     std::vector<std::vector<Index>> steps;
     train_in_stages(in.example, training, accuracy, 1, model, [&](Index stage, const LengthAndBatch& at, Random&) {
         steps.push_back({stage, at.length, at.batch});
@@ -52,7 +52,7 @@ TEST_CASE("what is kept is not trained again, nor taken for another training") {
         CHECK(std::filesystem::exists(folder / name));
     CHECK_THROWS_WITH_AS(drawn(folder, three_stages, 0.5),
                          doctest::Contains("'stages' is '3 x 4, 2 x 6, 1 x 8, 3 of 5 steps, accuracy 0', expected '3 x 4, 2 x 6, "
-                                           "1 x 8, 3 of 5 steps, accuracy 0.5' (another --output keeps both)"),
+                                           "1 x 8, 3 of 5 steps, accuracy 0.5' (another --output, or --models, keeps both)"),
                          ConfigError);
     StagedTraining one = three_stages;
     one.stages.resize(1);

@@ -1,7 +1,7 @@
 /// Whatever bytes a checkpoint folder holds, loading it ends with a model or with one of fot's errors.
 ///
 /// The input is taken for three files: config.json, model.safetensors.index.json (none if it is empty) and model.safetensors, each
-/// behind two bytes of length; the last takes what is left. A folder that can be loaded is also read from.
+/// after two bytes of length; the last takes what is left. A folder that can be loaded is also read from.
 ///
 /// Command: cmake --preset fuzz && cmake --build --preset fuzz
 ///          build/fuzz/tests/fuzz/fuzz_checkpoint_files -max_total_time=600 -rss_limit_mb=1024 -malloc_limit_mb=256 CORPUS_FOLDER
@@ -10,7 +10,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include "fot/model/long_llama_training.hpp"
 #include "fot/model/long_llama_files.hpp"
 #include "support/temporary_folder.hpp"
 
@@ -20,7 +19,9 @@ using testing::file_text;
 namespace {
 
 const LongLlamaConfig small_config{
-    .vocabulary = 3, .width = 2, .feed_forward = 1, .layers = 1, .heads = 1, .window = 4, .last_context = 2, .memory_layers = {0}};
+    .model = as_llama({.vocabulary = 3, .width = 2, .layers = 1, .memory_layers = {0}, .heads = 1, .feed_forward = 1}),
+    .window = 4,
+    .last_context = 2};
 
 std::string with_length(const std::string& text) {
     return std::string{static_cast<char>(text.size() % 256), static_cast<char>(text.size() / 256)} + text;
@@ -34,8 +35,7 @@ void write(const std::filesystem::path& path, const std::string& text) {
 void write_seeds(const std::filesystem::path& corpus) {
     const fot::testing::TemporaryFolder folder;
     Random random(1);
-    Transformer<float> model(llama_config(small_config), random);
-    save_long_llama(folder / "model", long_llama(small_config, model));
+    save_long_llama(folder / "model", small_config, Transformer<float>(small_config.model, random));
     const std::string config = file_text(folder / "model/config.json"), weights = file_text(folder / "model/model.safetensors");
     nlohmann::json index;
     const SafetensorsFile file(folder / "model/model.safetensors");
@@ -73,7 +73,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     try {
         LongLlama<float> model = load_long_llama<float>(folder.path());
         LongLlamaState<float> state(model.config(), 1);
-        const Tokens tokens = full<std::int32_t, 2>({1, 3}, static_cast<std::int32_t>(model.config().vocabulary - 1));
+        const Tokens tokens = full<std::int32_t, 2>({1, 3}, static_cast<std::int32_t>(model.config().model.vocabulary - 1));
         model.read({tokens}, state);
     } catch (const Error&) {
     }

@@ -42,8 +42,8 @@ void check(Case& golden, Pipeline pipeline) {
     for (Index i = 0; i < (stored.empty() ? 0 : stored[0]); ++i) {
         const std::optional<PackedBatch<float>> batch = pipeline.template next<float>();
         if (!batch) return golden.fail("the pipeline ended after " + std::to_string(i) + " batches");
-        input.insert(input.end(), batch->input.storage().begin(), batch->input.storage().end());
-        target.insert(target.end(), batch->target.storage().begin(), batch->target.storage().end());
+        input.insert(input.end(), batch->current.storage().begin(), batch->current.storage().end());
+        target.insert(target.end(), batch->targets.storage().begin(), batch->targets.storage().end());
         mask.insert(mask.end(), batch->mask.storage().begin(), batch->mask.storage().end());
         documents_taken.push_back(batch->documents_taken);
         total_tokens.push_back(batch->total_tokens);

@@ -51,11 +51,11 @@ class Calls {
         return states_.insert_or_assign(name, std::move(state)).first->second;
     }
 
-    std::optional<Tensor<std::uint8_t, 2>> visibility(const std::string& name, Shape<2> shape) {
+    std::optional<Visible> visibility(const std::string& name, Shape<2> shape) {
         if (!golden_.contains(name + "/attention_mask")) return std::nullopt;
         const Tensor<std::int64_t, 2> mask = golden_.tensor<std::int64_t, 2>(name + "/attention_mask");
         // The mask covers the local cache too; ours remembers what is padding there.
-        Tensor<std::uint8_t, 2> visible = empty<std::uint8_t, 2>(shape);
+        Visible visible = empty<std::uint8_t, 2>(shape);
         for (Index b = 0; b < shape[0]; ++b)
             for (Index t = 0; t < shape[1]; ++t) visible(b, t) = mask(b, extent(mask, 1) - shape[1] + t) != 0;
         return visible;
@@ -64,7 +64,7 @@ class Calls {
     void check_reading(const std::string& name, const Json& call) {
         const Tokens tokens = as_tokens(golden_.tensor<std::int64_t, 2>(name + "/input_ids"));
         State& state = state_for(name, extent(tokens, 0));
-        const std::optional<Tensor<std::uint8_t, 2>> visible = visibility(name, shape_of(tokens));
+        const std::optional<Visible> visible = visibility(name, shape_of(tokens));
         const Json& arguments = call.at("call");
         LongLlamaReading reading;
         reading.keep_local = arguments.value("use_cache", true);
@@ -100,20 +100,20 @@ class Calls {
     }
 
     void check_caches(const std::string& name, State& state) {
-        for (Index i = 0; i < model_.config().layers; ++i) {
+        for (Index i = 0; i < model_.config().model.layers; ++i) {
             const std::string past = message(name, "/past.", i, ".");
-            auto& layer = state.layer(i);
+            const LocalCache<float>& cache = state.cache(i);
             if (golden_.contains(past + "local_k")) {
-                golden_.compare(past + "local_k", heads_first(layer.local.oldest_keys(layer.local.size())), caches_tolerance_);
-                golden_.compare(past + "local_v", heads_first(layer.local.oldest_values(layer.local.size())), caches_tolerance_);
+                golden_.compare(past + "local_k", heads_first(cache.oldest_keys(cache.size())), caches_tolerance_);
+                golden_.compare(past + "local_v", heads_first(cache.oldest_values(cache.size())), caches_tolerance_);
                 golden_.compare_exactly(past + "local_pos", state.positions().data(), element_count(state.positions()));
             }
             if (golden_.contains(past + "mem_k"))
-                for (const bool keys : {true, false}) check_memory(past, keys, layer);
+                for (const bool keys : {true, false}) check_memory(past, keys, state.memory().memories(i));
         }
     }
 
-    void check_memory(const std::string& past, bool keys, typename State::Layer& layer) {
+    void check_memory(const std::string& past, bool keys, const Memories<float>& memories) {
         const std::string name = past + (keys ? "mem_k" : "mem_v");
         const Tensor<float, 4> stored = golden_.tensor<float, 4>(name);
         const Index entries = extent(stored, 0), heads = extent(stored, 1), count = extent(stored, 2), width = extent(stored, 3);
@@ -122,7 +122,7 @@ class Calls {
             std::vector<Index> visible;
             for (Index m = 0; m < count; ++m)
                 if (mask(b, m) == 0.0f) visible.push_back(m);
-            const KeyValueMemory<float>& memory = layer.memory[static_cast<std::size_t>(b)];
+            const KeyValueMemory<float>& memory = *element(memories, b);
             if (memory.size() != static_cast<Index>(visible.size())) {
                 golden_.fail(message("'", name, "': ", visible.size(), " visible entries, ours has ", memory.size()));
                 continue;
@@ -149,8 +149,8 @@ class Calls {
     void check_generation(const std::string& name, const Json& call) {
         const Tokens prompt = as_tokens(golden_.tensor<std::int64_t, 2>(name + "/prompt_ids"));
         const Index entries = extent(prompt, 0), count = call.at("new_tokens").get<Index>(),
-                    vocabulary = model_.config().vocabulary;
-        const std::optional<Tensor<std::uint8_t, 2>> visible = visibility(name, shape_of(prompt));
+                    vocabulary = model_.config().model.vocabulary;
+        const std::optional<Visible> visible = visibility(name, shape_of(prompt));
         State& state = state_for(name, entries);
         if (golden_.contains(name + "/prompt_logits") && !visible) {
             State copy = state;

@@ -8,14 +8,14 @@
 /// top of the stated tolerance; where nothing was rounded, that is exactly 0. For the same reason the factor of clipping is made
 /// from the stored norm.
 ///
-/// Read first: train/optimizer.hpp, train/clip.hpp, train/schedule.hpp.
+/// Read first: train/optimizer.hpp, train/gradient_clipping.hpp, train/learning_rate.hpp.
 #include <memory>
 
 #include "fot/core/random.hpp"
 #include "fot/train/adafactor.hpp"
 #include "fot/train/adamw.hpp"
-#include "fot/train/clip.hpp"
-#include "fot/train/schedule.hpp"
+#include "fot/train/gradient_clipping.hpp"
+#include "fot/train/learning_rate.hpp"
 #include "golden/golden.hpp"
 
 namespace fot::golden {
@@ -36,6 +36,7 @@ std::unique_ptr<Optimizer<Real>> make_optimizer(const Json& config, const std::v
     const std::string name = config.at("optimizer").get<std::string>();
     if (name.find("adafactor") != std::string::npos) {
         AdafactorOptions options;
+        options.learning_rate = 1;  // the file's own is the factor of each step
         read_option(config, "min_dim", options.min_dim_size_to_factor);
         read_option(config, "decay_rate", options.decay_rate);
         read_option(config, "mult", options.multiply_by_parameter_scale);
@@ -48,6 +49,7 @@ std::unique_ptr<Optimizer<Real>> make_optimizer(const Json& config, const std::v
     }
     require<ConfigError>(name.find("adamw") != std::string::npos, "unknown optimizer '", name, "'");
     AdamWOptions options;
+    options.learning_rate = 1;
     read_option(config, "b1", options.beta1);
     read_option(config, "b2", options.beta2);
     read_option(config, "eps", options.epsilon);

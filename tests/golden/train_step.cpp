@@ -3,9 +3,8 @@
 ///
 /// Read first: model/transformer.hpp, model/long_llama.hpp.   Read next: golden/data_pipeline.cpp.
 #include "fot/model/long_llama_files.hpp"
-#include "fot/model/long_llama_training.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "fot/train/clip.hpp"
+#include "fot/train/gradient_clipping.hpp"
 #include "golden/golden.hpp"
 
 namespace fot::golden {
@@ -34,11 +33,10 @@ template <class Real>
 void check(Case& golden) {
     const Json &config = golden.config(), &tolerance = golden.entry().at("tolerance");
     const LongLlamaConfig shape = long_llama_config(config, "config");
-    Random random(1);
-    Transformer<Real> model(llama_config(shape), random);
-    copy_weights(load_long_llama<Real>(golden.folder() / golden.entry().at("weights").get<std::string>(),
-                                       [&](LongLlamaConfig& of_folder) { of_folder = shape; }),
-                 model);
+    const LongLlama<Real> loaded = load_long_llama<Real>(
+        golden.folder() / golden.entry().at("weights").get<std::string>(), [&](LongLlamaConfig& of_folder) { of_folder = shape; },
+        Weights::trained);
+    const Transformer<Real>& model = loaded.decoder();
 
     const Tokens input = tokens_of(golden, "input_tokens"), targets = tokens_of(golden, "target_tokens"),
                  none = empty<std::int32_t, 2>({0, 0});
@@ -54,11 +52,8 @@ void check(Case& golden) {
     const Variable<Real, 1> loss = cross_entropy(tape, logits, targets, mask, Reduction::row_mean);
     golden.compare("loss", loss.value(), tolerance.at("f32_loss").get<double>());
     tape.backward(loss);
-    std::map<std::string, std::string> file_names;
-    LongLlamaWeights<Real> weights = long_llama(shape, model).weights();
-    for_each_weight(shape, weights, [&](const LongLlamaWeight& at, const auto&) { file_names[at.name] = at.file_name; });
     for (const Parameter<Real>& each : model.parameters()) {
-        const std::string name = "grad." + file_names.at(each.name);
+        const std::string name = "grad." + hugging_face_name(each.name);
         double largest = 0;
         for (const double number : golden.numbers<double>(name)) largest = std::max(largest, std::abs(number));
         golden.compare(name, each.gradient().data(), length_of(each.gradient()),

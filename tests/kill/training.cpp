@@ -8,7 +8,7 @@
 #include <fstream>
 #include <string>
 
-#include "support/csv.hpp"
+#include "support/table.hpp"
 
 using namespace fot;
 
@@ -37,9 +37,9 @@ constexpr Index rewritten_weights = 1 << 18, rewritten_rows = 2000;
         SafetensorsWriter writer;
         writer.add("weights", weights);
         writer.write(folder / "weights.safetensors");
-        examples::Csv csv({"row", "round"});
-        for (Index row = 0; row < rewritten_rows; ++row) csv.add(row, round);
-        csv.write(folder / "results.csv");
+        examples::Table results({"row", "round"});
+        for (Index row = 0; row < rewritten_rows; ++row) results.add(row, round);
+        write_text_file(folder / "results.csv", results.csv());
     }
 }
 

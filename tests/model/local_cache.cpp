@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "fot/attention/causal_attention.hpp"
 #include "fot/core/random.hpp"
 
 using namespace fot;
@@ -55,20 +56,20 @@ TEST_CASE("a cache holds what was added and not dropped, however it grows") {
     }
 }
 
-TEST_CASE("keys are turned to their distance from the first, when added and again when the first has left") {
+TEST_CASE("keys are rotated to their distance from the first, when added and again when the first has left") {
     Random random(2);
     const RotaryTable<double> table(100, 4, 1);  // the cache makes a larger one
     LocalCache<double> cache(2, 3, 4);
     Index first = 5;
     const auto check = [&] {
         const Tensor<Index, 2> positions = positions_from(first, cache.size());
-        cache.turn(positions, table);
+        cache.rotate(LocalPositions(positions), table);
         Tensor<Index, 2> from_zero = positions_from(0, cache.size());  // the second entry counts from its own first position
         for (Index s = 0; s < cache.size(); ++s) from_zero(1, s) -= 2;
         const Tensor<double, 4> expected = rotate(cache.oldest_keys(cache.size()), from_zero, table.covering(cache.size() - 1));
         for (Index b = 0; b < 2; ++b)
             for (Index s = 0; s < cache.size(); ++s)
-                for (Index d = 0; d < 4; ++d) CHECK(cache.turned_keys(b, 1).row(s)[d] == doctest::Approx(expected(b, s, 1, d)));
+                for (Index d = 0; d < 4; ++d) CHECK(cache.rotated_keys(b, 1).row(s)[d] == doctest::Approx(expected(b, s, 1, d)));
     };
     cache.append(random_tokens(3, random), random_tokens(3, random));
     check();
@@ -79,6 +80,38 @@ TEST_CASE("keys are turned to their distance from the first, when added and agai
     check();
     cache.append(random_tokens(20, random), random_tokens(20, random));
     check();
+}
+
+TEST_CASE("new keys are rotated when tokens left that stood at the smallest position too, as left padding does") {
+    Random random(4);
+    const RotaryTable<double> table(100, 4, 8);
+    LocalCache<double> cache(2, 3, 4), fresh(2, 3, 4);
+    cache.append(random_tokens(3, random), random_tokens(3, random));
+    cache.rotate(LocalPositions(Tensor<Index, 2>{{-1, -1, 0}, {-1, -1, 0}}), table);
+    cache.drop(1);
+    cache.append(random_tokens(1, random), random_tokens(1, random));
+    const LocalPositions positions(Tensor<Index, 2>{{-1, 0, 1}, {-1, 0, 1}});
+    cache.rotate(positions, table);
+    fresh.append(cache.oldest_keys(3), cache.oldest_values(3));
+    fresh.rotate(positions, table);
+    for (Index b = 0; b < 2; ++b) CHECK(numbers(cache.rotated_keys(b, 1)) == numbers(fresh.rotated_keys(b, 1)));
+}
+
+TEST_CASE("attention to a cache is that to its tokens, masked and grouped") {
+    Random random(5);
+    LocalCache<double> cache(2, 3, 4);
+    cache.append(random_tokens(4, random), random_tokens(4, random));
+    cache.drop(1);
+    cache.append(random_tokens(3, random), random_tokens(3, random));
+    const Tensor<double, 4> q = normal_tensor<double, 4>({2, 2, 6, 4}, 1, random), k = cache.oldest_keys(6),
+                            v = cache.oldest_values(6);
+    Tensor<double, 2> bias = zeros<double, 2>({2, 6});
+    bias(1, 0) = -std::numeric_limits<double>::infinity();
+    Tensor<double, 3> of_each = empty<double, 3>({2, 2, 6});
+    for (Index b = 0; b < 2; ++b)
+        for (Index t = 0; t < 2; ++t) std::copy_n(row(bias, b), 6, row(of_each, b, t));
+    CHECK(cache.attend(q).o == causal_attention<double>({q, k, v}).o);
+    CHECK(cache.attend(q, bias).o == causal_attention<double>({q, k, v}, {.bias = of_each}).o);
 }
 
 TEST_CASE("what does not fit a cache is named") {
@@ -92,8 +125,8 @@ TEST_CASE("what does not fit a cache is named") {
     cache.append(k, k);
     CHECK_THROWS_WITH_AS(cache.drop(3), "LocalCache::drop: 3 of 2 tokens", DataError);
     const RotaryTable<double> table(100, 4, 8);
-    CHECK_THROWS_WITH_AS(cache.turn(positions_from(0, 3), table), "LocalCache::turn: positions has shape (2, 3), expected (2, 2)",
-                         ShapeError);
+    CHECK_THROWS_WITH_AS(cache.rotate(LocalPositions(positions_from(0, 3)), table),
+                         "LocalCache::rotate: positions has shape (2, 3), expected (2, 2)", ShapeError);
     CHECK_THROWS_WITH_AS(cache.oldest_keys(1000000), "LocalCache: 1000000 tokens from 0 on of 2", DataError);
     CHECK_THROWS_WITH_AS(LocalCache<double>(-1, 3, 4), "LocalCache: -1 entries, 3 heads of width 4: expected 1 or more of each",
                          ConfigError);

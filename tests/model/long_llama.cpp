@@ -2,7 +2,6 @@
 
 #include "fot/model/inference.hpp"
 #include "fot/model/long_llama_generation.hpp"
-#include "fot/model/long_llama_training.hpp"
 #include "support/difference.hpp"
 #include "support/random_tokens.hpp"
 
@@ -13,28 +12,43 @@ using testing::random_tokens;
 namespace {
 
 LongLlamaConfig small_config() {
-    return {.vocabulary = 11,
-            .width = 16,
-            .feed_forward = 24,
-            .layers = 3,
-            .heads = 4,
-            .key_heads = 2,
+    return {.model = as_llama(
+                {.vocabulary = 11, .width = 16, .layers = 3, .memory_layers = {1}, .heads = 4, .key_heads = 2, .feed_forward = 24}),
             .window = 8,
             .last_context = 5,
-            .memory_layers = {1},
             .memory_storage = Storage::full};
 }
 
-/// A Transformer of the same shape, whose weights the LongLlama shares.
+/// A model of random weights, to be trained.
 template <class Real>
 struct SmallModel {
     LongLlamaConfig config;
     Random random{3};
-    Transformer<Real> trained;
     LongLlama<Real> model;
 
-    explicit SmallModel(LongLlamaConfig of = small_config())
-        : config(of), trained(llama_config(config), random), model(long_llama(config, trained)) {}
+    explicit SmallModel(LongLlamaConfig of = small_config()) : config(of), model(config, Transformer<Real>(config.model, random)) {}
+};
+
+/// Stored weights that someone changed on the way.
+struct ChangedWeights : WeightSource<double> {
+    const Transformer<double>& from;
+    std::string name;
+    StoredMatrix other;
+
+    ChangedWeights(const Transformer<double>& model, std::string changed, StoredMatrix matrix)
+        : from(model), name(std::move(changed)), other(std::move(matrix)) {}
+    LinearMap<double> matrix(const std::string& asked, Index, Index, double) const override {
+        if (asked == name) return other;
+        LinearMap<double> found;
+        from.for_each_weight([&](const std::string& each, Role, const auto& weight) {
+            if constexpr (std::is_same_v<decltype(weight), const LinearMap<double>&>)
+                if (each == asked) found = weight.numbers();
+        });
+        return found;
+    }
+    Variable<double, 1> scales(const std::string&, Index count) const override {
+        return Variable<double, 1>(full<double, 1>({count}, 1.0));
+    }
 };
 
 template <class Real>
@@ -50,14 +64,14 @@ TEST_CASE("an input of one window is read as the trained Transformer reads it") 
     SmallModel<double> small;
     const Tokens tokens = random_tokens(2, 5, 11, 1);
     Tape tape(Tape::inference);
-    CHECK(largest_difference(read_anew(small, tokens), small.trained.local(tape, tokens).value()) < 1e-12);
+    CHECK(largest_difference(read_anew(small, tokens), small.model.decoder().local(tape, tokens).value()) < 1e-12);
 }
 
 TEST_CASE("with everything in memory it is the Transformer with a memory of all windows") {
     SmallModel<double> small;
     const Tokens tokens = random_tokens(2, 24, 11, 2);
-    MemoryState<double> memory(small.trained.config(), 2);
-    const Tensor<double, 3> expected = read_document(small.trained, tokens, 8, memory, {.top_k = 0});
+    MemoryState<double> memory(small.model.decoder().config(), 2);
+    const Tensor<double, 3> expected = read_document(small.model.decoder(), tokens, 8, memory, {.top_k = 0});
     CHECK(largest_difference(read_anew(small, tokens, {.keep_local = false, .last_context = 8}), expected) < 1e-12);
 }
 
@@ -104,7 +118,7 @@ TEST_CASE("the best entries of a memory are the whole memory when they are as ma
     CHECK(largest_difference(whole, short_memory) > 1e-4);
 }
 
-TEST_CASE("left padding changes nothing for the tokens behind it") {
+TEST_CASE("left padding changes nothing for the tokens after it") {
     SmallModel<double> small;
     const Tokens tokens = random_tokens(1, 5, 11, 6);
     Tokens padded = random_tokens(1, 8, 11, 7);
@@ -119,9 +133,8 @@ TEST_CASE("left padding changes nothing for the tokens behind it") {
     CHECK(largest_difference(take_positions(logits, 3, 5), read_anew(small, tokens)) < 1e-12);
     small.model.read({take_positions(tokens, 0, 1)}, state);  // nine are too many: all eight leave, the padding aside
     CHECK(state.memory_size() == 5);
-    CHECK(state.layer(1).padding[0].size() == 3);
-    const LongLlamaState<double> nothing(small.config, 1);
-    CHECK(state.memory_bytes() == nothing.memory_bytes() + state.layer(1).memory[0].bytes() + state.layer(1).padding[0].bytes());
+    CHECK(state.aside().memory(1, 0).size() == 3);
+    CHECK(state.memory_bytes() == state.memory().memory(1, 0).bytes() + state.aside().memory(1, 0).bytes());
 }
 
 TEST_CASE("a left-padded batch writes what each of its rows writes alone") {
@@ -224,69 +237,64 @@ TEST_CASE("a memory in bfloat16 is close to one in full") {
     CHECK(difference < 0.05);
 }
 
-TEST_CASE("weights go into a Transformer and come back") {
-    SmallModel<float> small;
-    Random random(9);
-    Transformer<double> widened(llama_config(small.config), random);
-    copy_weights(small.model, widened);
-    const Tokens tokens = random_tokens(1, 5, 11, 10);
-    Tape tape(Tape::inference);
-    const Tensor<double, 3> in_double = widened.local(tape, tokens).value();
-    const Tensor<float, 3> in_float = read_anew(small, tokens);
-    for (Index i = 0; i < element_count(in_float); ++i)
-        CHECK(static_cast<double>(in_float.data()[i]) == doctest::Approx(in_double.data()[i]).epsilon(1e-4));
-    LongLlamaConfig other = small_config();
-    other.feed_forward = 32;
-    Transformer<double> wider(llama_config(other), random);
-    CHECK_THROWS_WITH_AS(copy_weights(small.model, wider),
-                         "copy_weights: the Transformer's configuration is not the one that llama_config gives", ConfigError);
+TEST_CASE("a mask of any numbers but 0 means the same") {
+    SmallModel<double> small;
+    const Tokens prompt = random_tokens(1, 6, 11, 21);
+    Visible ones = full<std::uint8_t, 2>({1, 6}, std::uint8_t(1)), others = full<std::uint8_t, 2>({1, 6}, std::uint8_t(255));
+    ones(0, 0) = others(0, 0) = 0;
+    const auto positions_after = [&](const Visible& visible) {
+        LongLlamaState<double> state(small.config, 1);
+        Random random(1);
+        const Tokens written = generate<double>(small.model, prompt, 5, state, {.temperature = 0}, random, &visible);
+        return std::pair(written, state.positions());
+    };
+    CHECK(positions_after(ones) == positions_after(others));
 }
 
-TEST_CASE("only a Transformer of the same configuration is read as LongLLaMA, and weights are copied only into the same shape") {
+TEST_CASE("the same weights read the same, trained or stored, and what is trained shows at once") {
     SmallModel<double> small;
-    const auto of = [&](auto&& change) {
-        TransformerConfig other = llama_config(small.config);
-        change(other);
-        Random random(2);
-        return Transformer<double>(other, random);
+    const LongLlama<double> stored(small.config,
+                                   Transformer<double>(small.config.model, ChangedWeights(small.model.decoder(), "", {})));
+    const Tokens tokens = random_tokens(2, 20, 11, 10);
+    const auto logits_of = [&](const LongLlama<double>& model) {
+        LongLlamaState<double> state(small.config, 2);
+        return model.read({tokens}, state);
     };
-    const auto unreadable = [&](auto&& change) {
-        Transformer<double> model = of(change);
-        CHECK_THROWS_WITH_AS(long_llama(small.config, model),
-                             "long_llama: the Transformer's configuration is not the one that llama_config gives", ConfigError);
-        return model;
-    };
-    const auto unlike = [&](auto&& change) {
-        Transformer<double> model = unreadable(change);
-        CHECK_THROWS_WITH_AS(copy_weights(small.model, model),
-                             "copy_weights: the Transformer's configuration is not the one that llama_config gives", ConfigError);
-    };
-    unlike([](auto& c) { c.layers = 4; });  // the last one would be forgotten
-    unlike([](auto& c) { c.heads = c.memory_heads = 2; });
-    unlike([](auto& c) { c.heads = 2; });
-    unlike([](auto& c) { c.heads = c.memory_heads = 8, c.key_heads = 4; });  // matrices of the same size
-    unlike([](auto& c) { c.rotary_base = 100; });
-    unlike([](auto& c) { c.norm_epsilon = 1e-5; });
-    unlike([](auto& c) { c.normalized_heads = true; });
-    unlike([](auto& c) { c.activation = Activation::squared_relu; });
+    const Tensor<double, 3> before = logits_of(small.model);
+    CHECK(largest_difference(before, logits_of(stored)) < 1e-12);
+    CHECK(stored.decoder().parameters().empty());
+    CHECK(small.model.decoder().parameters().size() == 3 + 3 * 9);
+    for (const Parameter<double>& each : small.model.decoder().parameters())
+        if (each.name == "layers.2.q")
+            for (double& number : each.value()) number *= 2;
+    CHECK(largest_difference(before, logits_of(small.model)) > 1e-4);
+    CHECK(largest_difference(logits_of(stored), logits_of(small.model)) < 1e-12);  // the numbers are shared
+    Tape tape;
+    CHECK_NOTHROW(stored.decoder().local(tape, tokens));  // constants, on any tape
+}
 
-    const Tokens tokens = random_tokens(1, 5, 11, 15);
-    const auto take_over = [&](Transformer<double> model) {  // how a memory is looked at may change
-        copy_weights(small.model, model);
-        Tape tape(Tape::inference);
-        return model.local(tape, tokens).value();
-    };
-    const Tensor<double, 3> expected = read_anew(small, tokens);
-    CHECK(largest_difference(take_over(unreadable([](auto& c) { c.memory_layers = {0, 2}; })), expected) < 1e-12);
-    CHECK(largest_difference(take_over(unreadable([](auto& c) { c.integration = Integration::gated; })), expected) < 1e-12);
-    CHECK(largest_difference(take_over(unreadable([](auto& c) { c.memory_positions = false; })), expected) > 1e-6);
+TEST_CASE("a decoder of another configuration than the one given is refused") {
+    SmallModel<double> small;
+    TransformerConfig other = small.config.model;
+    other.rotary_base = 100;
+    Random random(2);
+    CHECK_THROWS_WITH_AS(LongLlama<double>(small.config, Transformer<double>(other, random)),
+                         "LongLlama: config.model is not the decoder's configuration", ConfigError);
+}
 
-    Transformer<double> same = of([](auto& c) { c.initial_inverse_temperature = 1; });
-    CHECK_NOTHROW(long_llama(small.config, same));
-    LongLlamaConfig one_a_head = small_config();
-    one_a_head.key_heads = 4;
-    Transformer<double> ungrouped = of([](auto& c) { c.key_heads = 0; });
-    CHECK_NOTHROW(long_llama(one_a_head, ungrouped));
+TEST_CASE("a decoder with a gate, or heads of unit length, is read with a cache too") {
+    for (const bool gated : {true, false}) {
+        LongLlamaConfig config = small_config();
+        if (gated)
+            config.model.integration = Integration::gated;
+        else
+            config.model.normalized_heads = true;
+        SmallModel<double> small(config);
+        const Tokens tokens = random_tokens(2, 24, 11, 2);
+        MemoryState<double> memory(config.model, 2);
+        const Tensor<double, 3> expected = read_document(small.model.decoder(), tokens, 8, memory, {.top_k = 0});
+        CHECK(largest_difference(read_anew(small, tokens, {.keep_local = false, .last_context = 8}), expected) < 1e-12);
+    }
 }
 
 TEST_CASE("wrong input is named") {
@@ -310,7 +318,7 @@ TEST_CASE("wrong input is named") {
     const Tensor<Index, 2> positions = zeros<Index, 2>({1, 4});
     CHECK_THROWS_WITH_AS(small.model.read({one, nullptr, &positions}, state),
                          "LongLlama::read: positions has shape (1, 4), expected (1, 5)", ShapeError);
-    CHECK_THROWS_WITH_AS(generate<double>(small.model, one, -1, state, {}, random), "generate: -1 new tokens make no sense",
+    CHECK_THROWS_WITH_AS(generate<double>(small.model, one, -1, state, {}, random), "generate: -1 new tokens, expected 0 or more",
                          ConfigError);
     CHECK_THROWS_WITH_AS(generate<double>(small.model, two, 1, state, {}, random), "generate: 2 prompts, the state has 1 entries",
                          ShapeError);
@@ -322,10 +330,9 @@ TEST_CASE("wrong input is named") {
     CHECK_THROWS_WITH_AS(small.model.read({outside_later}, untouched),
                          "embedding: token -1 at position (0, 18) is outside the vocabulary of 11", DataError);
     CHECK(untouched.memory_size() == 0);
-    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 0), "LongLlamaState: 0 batch entries, expected 1 or more",
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 0), "MemoryState: 0 batch entries, expected 1 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.top_k = -1}), "LongLlamaState: top_k -1, expected 0 or more",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.top_k = -1}),
-                         "LongLlamaState: top_k -1, capacity 0: expected 0 or more", ConfigError);
 }
 
 TEST_CASE("a configuration that does not fit together is named") {
@@ -334,29 +341,12 @@ TEST_CASE("a configuration that does not fit together is named") {
         change(config);
         config.check();
     };
-    CHECK_THROWS_WITH_AS(with([](auto& c) { c.layers = 0; }), doctest::Contains("layers 0"), ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& c) { c.heads = 3; }), "LongLlamaConfig: width 16 does not divide into 3 heads of even width",
-                         ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& c) { c.key_heads = 3; }), "LongLlamaConfig: 4 heads are no multiple of 3 key heads",
-                         ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& c) { c.last_context = -1; }), "LongLlamaConfig: last_context -1 is negative", ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& c) { c.memory_layers = {3}; }), "LongLlamaConfig: memory layer 3 of 3 layers", ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& c) { c.rotary_base = 0; }), doctest::Contains("rotary_base 0"), ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& c) { c.norm_epsilon = std::numeric_limits<double>::infinity(); }),
-                         doctest::Contains("norm_epsilon inf"), ConfigError);
-    SmallModel<double> small;
-    LongLlamaWeights<double> weights = small.model.weights();
-    weights.layers[2].up.rows = 23;
-    CHECK_THROWS_WITH_AS(LongLlama<double>(small.config, weights), "LongLlama: weight 'layers.2.up' is 23 x 16, expected 24 x 16",
-                         ShapeError);
-    weights.layers.pop_back();
-    CHECK_THROWS_WITH_AS(LongLlama<double>(small.config, weights), "LongLlama: weights of 2 layers, expected 3", ShapeError);
-    LongLlamaConfig tied = small_config();
-    tied.tied_output = true;
-    CHECK_THROWS_WITH_AS(llama_config(tied), doctest::Contains("output map of its own"), ConfigError);
-    Random random(1);
-    Transformer<double> normalized({.vocabulary = 11, .width = 16}, random);
-    CHECK_THROWS_WITH_AS(long_llama(small_config(), normalized), doctest::Contains("configuration is not"), ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.model.layers = 0; }), doctest::Contains("layers 0"), ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.model.memory_heads = 2; }),
+                         "LongLlamaConfig: 4 heads and 2 memory heads, expected as many of both", ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.last_context = -1; }),
+                         "LongLlamaConfig: window 8, last_context -1: expected 1 or more, 0 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.window = 0; }), doctest::Contains("LongLlamaConfig: window 0"), ConfigError);
 }
 
 TEST_CASE("a state of another model is refused, and positions that no table holds") {
@@ -366,23 +356,21 @@ TEST_CASE("a state of another model is refused, and positions that no table hold
         LongLlamaConfig other = small_config();
         change(other);
         LongLlamaState<double> state(other, 1);
-        CHECK_THROWS_WITH_AS(small.model.read({tokens}, state),
-                             "LongLlama::read: the state is of a model with other layers or heads", ShapeError);
+        CHECK_THROWS_WITH_AS(small.model.read({tokens}, state), "LongLlama::read: the state was made for another model",
+                             ShapeError);
     };
-    refused([](auto& c) { c.layers = 2; });
-    refused([](auto& c) { c.memory_layers = {0}; });
-    refused([](auto& c) { c.key_heads = 4; });
-    refused([](auto& c) { c.width = 32; });
+    refused([](auto& c) { c.model.layers = 2; });
+    refused([](auto& c) { c.model.memory_layers = {0}; });
+    refused([](auto& c) { c.model.key_heads = 4; });
+    refused([](auto& c) { c.model.width = 32; });
     LongLlamaConfig headless = small_config();
-    headless.heads = 0;
-    CHECK_THROWS_WITH_AS(LongLlamaState<double>(headless, 1), doctest::Contains("heads 0, window 8: each must be at least 1"),
-                         ConfigError);
-    CHECK_THROWS_WITH_AS(long_llama(headless, small.trained), doctest::Contains("heads 0, window 8: each must be at least 1"),
+    headless.model.heads = 0;
+    CHECK_THROWS_WITH_AS(LongLlamaState<double>(headless, 1), doctest::Contains("width 16 does not divide into 0 heads"),
                          ConfigError);
     CHECK_THROWS_WITH_AS(LongLlamaState<double>(small.config, 1, {.capacity = -1}), doctest::Contains("capacity -1"), ConfigError);
     LongLlamaState<double> state(small.config, 1);
-    CHECK_THROWS_WITH_AS(state.layer(3), "LongLlamaState: layer 3 of 3", ShapeError);
-    CHECK_THROWS_WITH_AS(state.memory_size(1), "LongLlamaState: entry 1 of 1", ShapeError);
+    CHECK_THROWS_WITH_AS(state.cache(3), "LongLlamaState: layer 3 of 3", ShapeError);
+    CHECK_THROWS_WITH_AS(state.memory_size(1), "MemoryState: entry 1 of 1", ShapeError);
 
     const Tensor<Index, 2> far{{0, 1, 1000000000}}, negative{{-2, 0, 1}}, late{{1000000000, 1000000001, 1000000002}},
         too_late{{0, 1, std::numeric_limits<Index>::max()}};
@@ -393,7 +381,7 @@ TEST_CASE("a state of another model is refused, and positions that no table hold
     CHECK_THROWS_WITH_AS(small.model.read({tokens, nullptr, &too_late}, state),
                          doctest::Contains("LongLlama::read: position 9223372036854775807"), ConfigError);
     CHECK(state.local_size() == 0);
-    CHECK(state.layer(0).local.size() == 0);
+    CHECK(state.cache(0).size() == 0);
     const Tokens many = random_tokens(1, 20, 11, 4);
     Tensor<Index, 2> positions = zeros<Index, 2>({1, 20});
     positions(0, 12) = -2;  // in the second window
@@ -408,18 +396,20 @@ TEST_CASE("a state of another model is refused, and positions that no table hold
 
 TEST_CASE("weights that are not there, or no floating-point numbers, are refused") {
     SmallModel<double> small;
-    LongLlamaWeights<double> weights = small.model.weights();
     LongLlamaState<double> state(small.config, 1);
-    weights.layers[0].q.numbers = nullptr;
-    LongLlama<double> empty_weight(small.config, weights);
-    CHECK_THROWS_WITH_AS(empty_weight.read({random_tokens(1, 3, 11, 4)}, state),
-                         "stored_linear: the weight of 16 x 16 has no numbers", ConfigError);
-    weights = small.model.weights();
-    weights.layers[2].q.dtype = Dtype::i64;
-    Random random(5);
-    Transformer<double> target(llama_config(small.config), random);
-    const Tensor<double, 2> before = target.layer(0).q.value();
-    CHECK_THROWS_WITH_AS(copy_weights(LongLlama<double>(small.config, weights), target),
-                         doctest::Contains("the weight has dtype I64, expected F64"), ConfigError);
-    CHECK(target.layer(0).q.value() == before);  // nothing was written
+    const auto read_with = [&](StoredMatrix q) {
+        const LongLlama<double> model(
+            small.config,
+            Transformer<double>(small.config.model, ChangedWeights(small.model.decoder(), "layers.0.q", std::move(q))));
+        model.read({random_tokens(1, 3, 11, 4)}, state);
+    };
+    StoredMatrix q = small.model.decoder().layer(0).q.numbers();
+    CHECK_NOTHROW(read_with(q));
+    q.dtype = Dtype::i64;
+    CHECK_THROWS_WITH_AS(read_with(q), doctest::Contains("the weight has dtype I64, expected F64"), ConfigError);
+    q.numbers = nullptr;
+    q.dtype = Dtype::f64;
+    CHECK_THROWS_WITH_AS(read_with(q), "stored_linear: the weight of 16 x 16 has no numbers", ConfigError);
+    q.rows = 15;
+    CHECK_THROWS_WITH_AS(read_with(q), "WeightSource: 'layers.0.q' is 15 x 16, expected 16 x 16", ShapeError);
 }

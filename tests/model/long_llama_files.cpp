@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 
-#include "fot/model/long_llama_training.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace fot;
@@ -11,25 +10,19 @@ using fot::testing::TemporaryFolder;
 namespace {
 
 LongLlamaConfig small_config() {
-    return {.vocabulary = 7,
-            .width = 8,
-            .feed_forward = 12,
-            .layers = 2,
-            .heads = 2,
-            .key_heads = 1,
-            .window = 6,
-            .last_context = 3,
-            .memory_layers = {1},
-            .memory_storage = Storage::full,
-            .rotary_base = 5e5};
+    return {
+        .model = as_llama(
+            {.vocabulary = 7, .width = 8, .layers = 2, .memory_layers = {1}, .heads = 2, .key_heads = 1, .feed_forward = 12}, 5e5),
+        .window = 6,
+        .last_context = 3,
+        .memory_storage = Storage::full};
 }
 
 /// A folder with a saved model, and what the model says to some tokens.
 struct SavedModel {
     TemporaryFolder folder;
     Random random{1};
-    Transformer<float> trained{llama_config(small_config()), random};
-    LongLlama<float> model{long_llama(small_config(), trained)};
+    LongLlama<float> model{small_config(), Transformer<float>(small_config().model, random)};
 
     SavedModel() { save_long_llama(path(), model); }
 
@@ -54,7 +47,7 @@ struct SavedModel {
     }
 };
 
-Tensor<float, 3> logits_of(LongLlama<float>& model) {
+Tensor<float, 3> logits_of(const LongLlama<float>& model) {
     Tokens tokens = empty<std::int32_t, 2>({1, 14});
     for (Index t = 0; t < 14; ++t) tokens(0, t) = static_cast<std::int32_t>(t * t % 7);
     LongLlamaState<float> state(model.config(), 1);
@@ -70,9 +63,9 @@ void check_fails(const SavedModel& saved, const std::string& what) {
 TEST_CASE("a saved model is loaded as it was") {
     SavedModel saved;
     LongLlama<float> loaded = load_long_llama<float>(saved.path());
-    CHECK(loaded.config().memory_layers == std::vector<Index>{1});
-    CHECK(loaded.config().rotary_base == 5e5);
-    CHECK(loaded.config().key_heads == 1);
+    CHECK(loaded.config().model.memory_layers == std::vector<Index>{1});
+    CHECK(loaded.config().model.rotary_base == 5e5);
+    CHECK(loaded.config().model.key_heads == 1);
     CHECK(logits_of(loaded) == logits_of(saved.model));
     CHECK(saved.config()["model_type"] == "longllama");
     CHECK(saved.config()["mem_layers"] == nlohmann::json::array({1}));
@@ -81,11 +74,45 @@ TEST_CASE("a saved model is loaded as it was") {
 TEST_CASE("what is loaded may be told otherwise: memory layers, last context") {
     SavedModel saved;
     LongLlama<float> loaded = load_long_llama<float>(saved.path(), [](LongLlamaConfig& config) {
-        config.memory_layers.clear();
+        config.model.memory_layers.clear();
         config.last_context = 6;
     });
-    CHECK(loaded.config().memory_layers.empty());
+    CHECK(loaded.config().model.memory_layers.empty());
     CHECK_FALSE(logits_of(loaded) == logits_of(saved.model));
+}
+
+TEST_CASE("weights are loaded to be trained, in any precision and with other memory layers, and saved again") {
+    SavedModel saved;
+    LongLlama<double> loaded = load_long_llama<double>(
+        saved.path(),
+        [](LongLlamaConfig& config) {
+            config.model.memory_layers = {0, 1};
+            config.model.integration = Integration::gated;
+        },
+        Weights::trained);
+    const Tokens tokens{{1, 2, 3, 4, 5, 6}};
+    Tape tape, in_float(Tape::inference);
+    const Tensor<double, 3> logits = loaded.decoder().local(tape, tokens).value();
+    const Tensor<float, 3> expected = saved.model.decoder().local(in_float, tokens).value();
+    for (Index i = 0; i < element_count(logits); ++i)
+        CHECK(logits.data()[i] == doctest::Approx(static_cast<double>(expected.data()[i])).epsilon(1e-4));
+    CHECK(loaded.decoder().parameters().size() == 3 + 2 * 9 + 2);  // two gates
+    CHECK_THROWS_WITH_AS(save_long_llama(saved.folder / "gated", loaded), doctest::Contains("the decoder is no LLaMA"),
+                         ConfigError);
+
+    LongLlama<float> trained = load_long_llama<float>(saved.path(), {}, Weights::trained);
+    trained.decoder().parameters().front().value()[0] += 1;
+    save_long_llama(saved.folder / "trained", trained);
+    CHECK(logits_of(load_long_llama<float>(saved.folder / "trained")) == logits_of(trained));
+    CHECK_FALSE(logits_of(trained) == logits_of(saved.model));
+
+    const LongLlama<float> stored = load_long_llama<float>(saved.path());
+    CHECK(stored.decoder().parameters().empty());
+    CHECK_THROWS_WITH_AS(stored.decoder().layer(0).q.trained(), doctest::Contains("load the model with weights to be trained"),
+                         ConfigError);
+    const Variable<float, 3> x(zeros<float, 3>({1, 1, 8}), true);
+    CHECK_THROWS_WITH_AS(linear(tape, x, stored.decoder().layer(0).q),
+                         doctest::Contains("a gradient would have to pass a stored matrix"), ConfigError);
 }
 
 TEST_CASE("a plain LLaMA folder is a LongLLaMA without memory layers") {
@@ -97,7 +124,7 @@ TEST_CASE("a plain LLaMA folder is a LongLLaMA without memory layers") {
     check_fails(saved, "self_attn.k_proj.weight' has shape (4, 8), expected (8, 8)");
     config["num_key_value_heads"] = 1;
     saved.write_config(config);
-    CHECK(load_long_llama<float>(saved.path()).config().memory_layers.empty());
+    CHECK(load_long_llama<float>(saved.path()).config().model.memory_layers.empty());
     CHECK(load_long_llama<float>(saved.path()).config().last_context == 1024);
 }
 
@@ -121,15 +148,12 @@ TEST_CASE("half precision and bfloat16 stay as they are in the file") {
         std::filesystem::copy(saved.path() / "config.json", folder / "config.json");
         writer.write(folder / "model.safetensors");
         LongLlama<float> loaded = load_long_llama<float>(folder / "");
-        CHECK(loaded.weights().layers[0].q.dtype == dtype);
+        CHECK(loaded.decoder().layer(0).q.stored()->dtype == dtype);
         const Tensor<float, 3> expected = logits_of(saved.model), got = logits_of(loaded);
         for (Index i = 0; i < element_count(got); ++i) CHECK(got.data()[i] == doctest::Approx(expected.data()[i]).epsilon(0.05));
         const TemporaryFolder again;  // saved once more: the same bytes
         save_long_llama(again / "copy", loaded);
-        CHECK(logits_of(loaded) == [&] {
-            LongLlama<float> copy = load_long_llama<float>(again / "copy");
-            return logits_of(copy);
-        }());
+        CHECK(logits_of(loaded) == logits_of(load_long_llama<float>(again / "copy")));
     }
 }
 
@@ -205,8 +229,11 @@ TEST_CASE("missing, unknown and misshapen tensors are named; angles of old files
     nlohmann::json config = saved.config();
     config["tie_word_embeddings"] = true;
     saved.write_config(config);
-    LongLlama<float> tied = load_long_llama<float>(saved.path());
-    CHECK(tied.weights().output.numbers == tied.weights().embedding.numbers);
+    CHECK(load_long_llama<float>(saved.path()).decoder().config().tied_output);
+    const LongLlama<float> tied = load_long_llama<float>(saved.path(), {}, Weights::trained);
+    CHECK(tied.decoder().parameters().size() == 2 + 2 * 9);
+    save_long_llama(saved.folder / "again", tied);
+    CHECK(logits_of(load_long_llama<float>(saved.folder / "again")) == logits_of(tied));
 
     SavedModel old;
     const SafetensorsFile stored(old.path() / "model.safetensors");

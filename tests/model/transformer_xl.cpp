@@ -122,15 +122,15 @@ TEST_CASE("through the previous window gradients flow into the maps to keys and 
         const PreviousWindow<double> source(model, state);
         const LayerView<double> at =
             layer.view(inference, Variable<double, 3>(normal_tensor<double, 3>({2, 3, 8}, 1, random)), source);
-        const Variable<double, 2> output(layer.o.value());
+        const Variable<double, 2> output(layer.o.trained().value());
         const auto attended = [&](Tape& on) { return weighted_logits(on, merge_heads(on, source.attend(on, at).o, output)); };
         parameter_gradient_error(model.parameters(), attended);
         const auto largest = [](const Tensor<double, 2>& d) {
             return std::max(*std::max_element(d.begin(), d.end()), -*std::min_element(d.begin(), d.end()));
         };
-        CHECK(largest(layer.k.gradient()) > 1e-3);
-        CHECK(largest(layer.v.gradient()) > 1e-3);
-        CHECK(largest(layer.q.gradient()) == 0);
+        CHECK(largest(layer.k.trained().gradient()) > 1e-3);
+        CHECK(largest(layer.v.trained().gradient()) > 1e-3);
+        CHECK(largest(layer.q.trained().gradient()) == 0);
         CHECK(state.inputs == before);
         CHECK(source.keys(layer_number, 1) == 4);
         state.clear(1);

@@ -100,7 +100,7 @@ TEST_CASE("weights that do not fit are named") {
     Random random(5);
     const StoredMatrix stored = stored_matrix(normal_tensor<float, 2>({6, 4}, 1, random));
     const Tensor<float, 3> x = zeros<float, 3>({1, 2, 5}), fits = zeros<float, 3>({1, 2, 4});
-    CHECK_THROWS_WITH_AS(linear(x, stored), "stored_linear: the weight has 4 columns, expected 5", ShapeError);
+    CHECK_THROWS_WITH_AS(linear(x, stored), "linear: the stored weight has 4 columns, expected 5", ShapeError);
     CHECK_THROWS_WITH_AS(project_heads(fits, stored, 4), "project_heads: the 6 rows of the weight do not divide into 4 heads",
                          ConfigError);
     StoredMatrix integers = stored;

@@ -9,28 +9,34 @@ using namespace fot;
 
 namespace {
 
-AdafactorOptions bare() {
+AdafactorOptions at_rate_1() {
     AdafactorOptions options;
+    options.learning_rate = 1;
+    return options;
+}
+
+AdafactorOptions bare() {
+    AdafactorOptions options = at_rate_1();
     options.min_dim_size_to_factor = 1;
     options.multiply_by_parameter_scale = false;
     options.clipping_threshold.reset();
     return options;
 }
 
-/// The oracle: Adafactor of one tensor of three axes (a, b, c) in plain loops; its last two axes are factored, or none.
+/// The oracle: Adafactor of one matrix (a, b) in plain loops, factored or not.
 /// Sums run over all steps so far with explicit weights.
 struct Oracle {
     AdafactorOptions options;
-    Index a, b, c;
+    Index a, b;
     bool factored;
     std::vector<double> x, momentum;
     std::vector<std::vector<double>> squares{};
 
-    std::size_t at(Index i, Index j, Index k) const { return static_cast<std::size_t>((i * b + j) * c + k); }
+    std::size_t at(Index i, Index j) const { return static_cast<std::size_t>(i * b + j); }
 
-    double mean_square(const std::vector<double>& weights, Index i, Index j, Index k) const {
+    double mean_square(const std::vector<double>& weights, Index i, Index j) const {
         double sum = 0;
-        for (std::size_t s = 0; s < squares.size(); ++s) sum += weights[s] * squares[s][at(i, j, k)];
+        for (std::size_t s = 0; s < squares.size(); ++s) sum += weights[s] * squares[s][at(i, j)];
         return sum;
     }
 
@@ -47,21 +53,20 @@ struct Oracle {
         double u_square = 0, x_square = 0;
         const double count = static_cast<double>(x.size());
         for (Index i = 0; i < a; ++i)
-            for (Index j = 0; j < b; ++j)
-                for (Index k = 0; k < c; ++k) {
-                    double v = mean_square(weights, i, j, k);
-                    if (factored) {
-                        double row = 0, column = 0, all = 0;
-                        for (Index n = 0; n < c; ++n) row += mean_square(weights, i, j, n) / static_cast<double>(c);
-                        for (Index n = 0; n < b; ++n) column += mean_square(weights, i, n, k) / static_cast<double>(b);
-                        for (Index n = 0; n < b; ++n)
-                            for (Index l = 0; l < c; ++l) all += mean_square(weights, i, n, l) / static_cast<double>(b * c);
-                        v = row * column / all;
-                    }
-                    u[at(i, j, k)] = g[at(i, j, k)] / std::sqrt(v);
-                    u_square += u[at(i, j, k)] * u[at(i, j, k)];
-                    x_square += x[at(i, j, k)] * x[at(i, j, k)];
+            for (Index j = 0; j < b; ++j) {
+                double v = mean_square(weights, i, j);
+                if (factored) {
+                    double row = 0, column = 0, all = 0;
+                    for (Index n = 0; n < b; ++n) row += mean_square(weights, i, n) / static_cast<double>(b);
+                    for (Index n = 0; n < a; ++n) column += mean_square(weights, n, j) / static_cast<double>(a);
+                    for (Index n = 0; n < a; ++n)
+                        for (Index l = 0; l < b; ++l) all += mean_square(weights, n, l) / static_cast<double>(a * b);
+                    v = row * column / all;
                 }
+                u[at(i, j)] = g[at(i, j)] / std::sqrt(v);
+                u_square += u[at(i, j)] * u[at(i, j)];
+                x_square += x[at(i, j)] * x[at(i, j)];
+            }
         double size = learning_rate;
         if (options.clipping_threshold) size /= std::max(1.0, std::sqrt(u_square / count) / *options.clipping_threshold);
         if (options.multiply_by_parameter_scale) size *= std::max(1e-3, std::sqrt(x_square / count));
@@ -75,11 +80,11 @@ struct Oracle {
 
 /// Largest deviation from the oracle over five steps.
 template <class Real>
-double deviation(const AdafactorOptions& options, Shape<3> shape, bool factored) {
+double deviation(const AdafactorOptions& options, Shape<2> shape, bool factored) {
     Random random(11);
-    const Tensor<double, 3> start = normal_tensor<double, 3>(shape, 0.5, random);
-    Variable<Real, 3> x(empty<Real, 3>(shape), true);
-    Oracle oracle{options, shape[0], shape[1], shape[2], factored, {}, std::vector<double>(start.size())};
+    const Tensor<double, 2> start = normal_tensor<double, 2>(shape, 0.5, random);
+    Variable<Real, 2> x(empty<Real, 2>(shape), true);
+    Oracle oracle{options, shape[0], shape[1], factored, {}, std::vector<double>(start.size())};
     for (std::size_t i = 0; i < start.size(); ++i) {
         x.value().data()[i] = static_cast<Real>(start.data()[i]);
         oracle.x.push_back(static_cast<double>(x.value().data()[i]));
@@ -115,7 +120,7 @@ TEST_CASE("squares of rank one are factored exactly: the first update is the sig
 TEST_CASE("hand numbers: limit, scale, momentum and decay in that order") {
     Variable<double, 1> x(full<double, 1>({2}, 2.0), true);
     const std::vector<Parameter<double>> parameters{parameter("x", Role::norm_scale, x)};
-    AdafactorOptions options;
+    AdafactorOptions options = at_rate_1();
     options.clipping_threshold = 0.5;
     options.momentum = 0.9;
     options.weight_decay_rate = 0.01;
@@ -134,57 +139,41 @@ TEST_CASE("Adafactor follows its definition with every option on and off") {
             for (const bool limit : {true, false})
                 for (const bool momentum : {true, false})
                     for (const bool decay : {true, false}) {
-                        AdafactorOptions options;
+                        AdafactorOptions options = at_rate_1();
                         options.min_dim_size_to_factor = 2;
                         options.factored = factored;
                         options.multiply_by_parameter_scale = scale;
                         if (!limit) options.clipping_threshold.reset();
                         if (momentum) options.momentum = 0.9;
                         if (decay) options.weight_decay_rate = 0.05;
-                        CHECK(deviation<double>(options, {1, 6, 5}, factored) < 1e-13);
-                        CHECK(deviation<float>(options, {1, 6, 5}, factored) < 2e-6);
+                        CHECK(deviation<double>(options, {6, 5}, factored) < 1e-13);
+                        CHECK(deviation<float>(options, {6, 5}, factored) < 2e-6);
                     }
 }
 
-TEST_CASE("of three axes the two longest are factored, and short ones are not") {
-    AdafactorOptions options;
+TEST_CASE("a matrix with a short axis is not factored") {
+    AdafactorOptions options = at_rate_1();
     options.min_dim_size_to_factor = 4;
-    CHECK(deviation<double>(options, {3, 4, 5}, true) < 1e-13);
-    CHECK(deviation<double>(options, {4, 4, 4}, true) < 1e-13);   // of equals the later ones
-    CHECK(deviation<double>(options, {3, 3, 9}, false) < 1e-13);  // the second longest is too short
-    CHECK(deviation<double>(options, {1, 1, 7}, false) < 1e-13);
+    CHECK(deviation<double>(options, {4, 5}, true) < 1e-13);
+    CHECK(deviation<double>(options, {3, 9}, false) < 1e-13);
+    CHECK(deviation<double>(options, {9, 3}, false) < 1e-13);
+    CHECK(deviation<double>(options, {1, 7}, false) < 1e-13);
     options.min_dim_size_to_factor = 1;
-    CHECK(deviation<double>(options, {1, 1, 7}, true) < 1e-13);
-    CHECK(deviation<double>(options, {1, 1, 1}, true) < 1e-13);
+    CHECK(deviation<double>(options, {1, 7}, true) < 1e-13);
+    CHECK(deviation<double>(options, {7, 1}, true) < 1e-13);
+    CHECK(deviation<double>(options, {1, 1}, true) < 1e-13);
 }
 
-TEST_CASE("the factored axes may lie anywhere: turning a tensor over turns the result over") {
-    Random random(3);
-    AdafactorOptions options = AdafactorOptions::paper();
-    options.min_dim_size_to_factor = 2;
-    const Index a = 5, b = 2, c = 4;  // rows a, middle b, columns c; turned: outer b, or inner b
-    Variable<double, 3> x(normal_tensor<double, 3>({a, b, c}, 1, random), true), y(empty<double, 3>({b, a, c}), true),
-        z(empty<double, 3>({c, a, b}), true);
-    const std::vector<Parameter<double>> parameters{parameter("x", Role::output, x), parameter("y", Role::output, y),
-                                                    parameter("z", Role::output, z)};
-    const auto spread = [&](const Tensor<double, 3>& from, Tensor<double, 3>& to_y, Tensor<double, 3>& to_z) {
-        for (Index i = 0; i < a; ++i)
-            for (Index m = 0; m < b; ++m)
-                for (Index j = 0; j < c; ++j) to_y(m, i, j) = to_z(j, i, m) = from(i, m, j);
-    };
-    spread(x.value(), y.value(), z.value());
-    Adafactor<double> optimizer(parameters, options);
-    for (Index t = 0; t < 3; ++t) {
-        fill_normal(x.gradient(), 1, random);
-        spread(x.gradient(), y.gradient(), z.gradient());
-        optimizer.step(parameters, 0.1);
-    }
-    for (Index i = 0; i < a; ++i)
-        for (Index m = 0; m < b; ++m)
-            for (Index j = 0; j < c; ++j) {
-                CHECK(y.value()(m, i, j) == doctest::Approx(x.value()(i, m, j)).epsilon(1e-12));
-                CHECK(z.value()(j, i, m) == doctest::Approx(x.value()(i, m, j)).epsilon(1e-12));
-            }
+TEST_CASE("a vector learns as a matrix of one row that is not factored") {
+    Variable<double, 1> x(Tensor<double, 1>{1, -2, 3}, true);
+    Variable<double, 2> y(Tensor<double, 2>{{1, -2, 3}}, true);
+    const std::vector<Parameter<double>> parameters{parameter("x", Role::gate, x), parameter("y", Role::gate, y)};
+    Adafactor<double> optimizer(parameters, AdafactorOptions::paper());
+    x.gradient() = Tensor<double, 1>{5, 0.5, -7};
+    y.gradient() = Tensor<double, 2>{{5, 0.5, -7}};
+    for (int step = 0; step < 2; ++step) optimizer.step(parameters);
+    for (Index i = 0; i < 3; ++i) CHECK(x.value()(i) == y.value()(0, i));
+    CHECK(x.value()(0) != 1);
 }
 
 TEST_CASE("gradients of zero leave the values, and zero values can be left") {
@@ -208,15 +197,23 @@ TEST_CASE("Adafactor refuses options out of their range") {
         return options;
     };
     CHECK_THROWS_WITH_AS(Adafactor<float>(none, with([](auto& o) { o.min_dim_size_to_factor = 0; })),
-                         "adafactor: min_dim_size_to_factor 0 is below 1", ConfigError);
-    CHECK_THROWS_WITH_AS(Adafactor<float>(none, with([](auto& o) { o.decay_rate = 0; })), "adafactor: decay rate 0 is not positive",
-                         ConfigError);
-    CHECK_THROWS_WITH_AS(Adafactor<float>(none, with([](auto& o) { o.epsilon = 0; })), "adafactor: epsilon 0 is not positive",
+                         "adafactor: min_dim_size_to_factor 0, expected 1 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(Adafactor<float>(none, with([](auto& o) { o.decay_rate = 0; })),
+                         "adafactor: decay rate 0, expected more than 0", ConfigError);
+    CHECK_THROWS_WITH_AS(Adafactor<float>(none, with([](auto& o) { o.epsilon = 0; })),
+                         "adafactor: epsilon 0, expected a number that is finite and above 0 in the type of the parameters",
                          ConfigError);
     CHECK_THROWS_WITH_AS(Adafactor<float>(none, with([](auto& o) { o.clipping_threshold = -1; })),
-                         "adafactor: clipping threshold -1 is not positive", ConfigError);
+                         "adafactor: clipping threshold -1, expected more than 0", ConfigError);
     CHECK_THROWS_WITH_AS(Adafactor<float>(none, with([](auto& o) { o.momentum = 1; })),
                          "adafactor: momentum 1, expected 0 <= momentum < 1", ConfigError);
     CHECK_THROWS_WITH_AS(Adafactor<float>(none, with([](auto& o) { o.weight_decay_rate = -1; })),
                          "adafactor: weight decay rate -1, expected a finite number of 0 or more", ConfigError);
+    CHECK_THROWS_AS(Adafactor<float>(none, with([](auto& o) { o.epsilon = 1e-50; })), ConfigError);  // 0 as a float
+    CHECK_NOTHROW(Adafactor<double>(std::vector<Parameter<double>>{}, with([](auto& o) { o.epsilon = 1e-50; })));
+    CHECK_THROWS_WITH_AS(Adafactor<float>(none, with([](auto& o) { o.learning_rate = -1; })),
+                         "adafactor: learning rate -1, expected a finite number of 0 or more", ConfigError);
+    Variable<float, 3> cube(zeros<float, 3>({2, 2, 2}), true);
+    CHECK_THROWS_WITH_AS(Adafactor<float>({parameter("cube", Role::output, cube)}),
+                         "adafactor: cube has shape (2, 2, 2), expected one or two axes", ShapeError);
 }

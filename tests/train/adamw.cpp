@@ -10,11 +10,11 @@ using namespace fot;
 TEST_CASE("the first step of Adam is the learning rate towards minus the gradient's sign") {
     Variable<double, 1> x(full<double, 1>({3}, 1.0), true);
     const std::vector<Parameter<double>> parameters{parameter("x", Role::norm_scale, x)};
-    AdamW<double> optimizer(parameters);
+    AdamW<double> optimizer(parameters, {.learning_rate = 0.2});
     x.gradient()(0) = 1000;
     x.gradient()(1) = -1e-3;
     x.gradient()(2) = 0;
-    optimizer.step(parameters, 0.1);
+    optimizer.step(parameters, 0.5);
     CHECK(x.value()(0) == doctest::Approx(0.9).epsilon(1e-9));
     CHECK(x.value()(1) == doctest::Approx(1 + 0.1 / (1 + 1e-5)).epsilon(1e-9));  // epsilon stands outside the root
     CHECK(x.value()(2) == 1.0);
@@ -24,6 +24,7 @@ TEST_CASE("weight decay acts without a gradient, times the learning rate") {
     Variable<double, 1> x(full<double, 1>({1}, 2.0), true);
     const std::vector<Parameter<double>> parameters{parameter("x", Role::norm_scale, x)};
     AdamWOptions options;
+    options.learning_rate = 1;
     options.weight_decay = 0.5;
     AdamW<double> optimizer(parameters, options);
     optimizer.step(parameters, 0.1);
@@ -39,6 +40,7 @@ TEST_CASE("AdamW follows the sums of its definition over many steps") {
     options.beta1 = 0.8;
     options.beta2 = 0.95;
     options.weight_decay = 0.1;
+    options.learning_rate = 1;
     options.learning_rate_factors.output = 2;
     AdamW<double> optimizer(parameters, options);
     std::vector<double> expected(x.value().begin(), x.value().end());
@@ -72,13 +74,13 @@ TEST_CASE("AdamW in float stays close to AdamW in double") {
     std::copy(x.value().begin(), x.value().end(), y.value().begin());
     const std::vector<Parameter<double>> exact{parameter("x", Role::embedding, x)};
     const std::vector<Parameter<float>> single{parameter("x", Role::embedding, y)};
-    AdamW<double> in_double(exact);
-    AdamW<float> in_float(single);
+    AdamW<double> in_double(exact, {.learning_rate = 0.01});
+    AdamW<float> in_float(single, {.learning_rate = 0.01});
     for (Index t = 0; t < 20; ++t) {
         fill_normal(x.gradient(), 1, random);
         std::copy(x.gradient().begin(), x.gradient().end(), y.gradient().begin());
-        in_double.step(exact, 0.01);
-        in_float.step(single, 0.01);
+        in_double.step(exact);
+        in_float.step(single);
     }
     for (Index i = 0; i < 50; ++i) CHECK(std::abs(x.value()(i) - static_cast<double>(y.value()(i))) < 2e-6);
 }
@@ -106,7 +108,13 @@ TEST_CASE("AdamW refuses options out of their range") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(AdamW<float>(none, with([](auto& o) { o.beta2 = -0.5; })), "adamw: beta -0.5, expected 0 <= beta < 1",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(AdamW<float>(none, with([](auto& o) { o.epsilon = 0; })), "adamw: epsilon 0 is not positive", ConfigError);
+    CHECK_THROWS_WITH_AS(AdamW<float>(none, with([](auto& o) { o.epsilon = 0; })),
+                         "adamw: epsilon 0, expected a number that is finite and above 0 in the type of the parameters",
+                         ConfigError);
+    CHECK_THROWS_AS(AdamW<float>(none, with([](auto& o) { o.epsilon = 1e-50; })), ConfigError);  // 0 as a float
+    CHECK_NOTHROW(AdamW<double>(std::vector<Parameter<double>>{}, with([](auto& o) { o.epsilon = 1e-50; })));
+    CHECK_THROWS_WITH_AS(AdamW<float>(none, with([](auto& o) { o.learning_rate = -1; })),
+                         "adamw: learning rate -1, expected a finite number of 0 or more", ConfigError);
     CHECK_THROWS_WITH_AS(AdamW<float>(none, with([](auto& o) { o.weight_decay = -1; })),
                          "adamw: weight decay -1, expected a finite number of 0 or more", ConfigError);
 }

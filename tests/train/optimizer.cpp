@@ -106,7 +106,7 @@ TEST_CASE("slots exist before the first step, are zero, and carry optimiser, par
                                       "adafactor.layers.0.temperature.v (2)", "adafactor.layers.0.temperature.momentum (2)"});
 }
 
-TEST_CASE("a step leaves the gradients as they are, and at learning rate 0 the values too") {
+TEST_CASE("a step leaves the gradients as they are, and at a factor of 0 the values too") {
     for (const std::string name : {"adamw", "adafactor", "muon"}) {
         CAPTURE(name);
         Toy toy(3);
@@ -120,6 +120,24 @@ TEST_CASE("a step leaves the gradients as they are, and at learning rate 0 the v
     }
 }
 
+TEST_CASE("the number that a step takes means the same for every optimiser: a factor on the rates of its options") {
+    for (const std::string name : {"adamw", "adafactor", "muon"}) {
+        CAPTURE(name);
+        Toy whole(3), half(3);
+        const auto before = numbers_of(whole.parameters());
+        for (const auto& toy : {&whole, &half})
+            for (const auto& p : toy->parameters()) std::ranges::fill(p.gradient(), 0.5f);
+        make(name, whole.parameters())->step(whole.parameters());
+        make(name, half.parameters())->step(half.parameters(), 0.5);
+        const auto after = numbers_of(whole.parameters()), half_way = numbers_of(half.parameters());
+        for (std::size_t i = 0; i < before.size(); ++i) {
+            CHECK(std::abs(after[i] - before[i]) > 1e-5f);
+            CHECK(std::abs(after[i] - before[i]) < 0.1f);  // at a factor of 1 no optimiser makes a wild step
+            CHECK(half_way[i] - before[i] == doctest::Approx(0.5f * (after[i] - before[i])).epsilon(2e-2));
+        }
+    }
+}
+
 TEST_CASE("every role has its own learning-rate factor") {
     const LearningRateFactors factors{1, 2, 3, 4, 5, 6};
     CHECK(factors.of(Role::embedding) == 1);
@@ -130,12 +148,12 @@ TEST_CASE("every role has its own learning-rate factor") {
     CHECK(factors.of(Role::gate) == 6);
 }
 
-TEST_CASE("an optimiser refuses a bad learning rate and parameters that it was not made for") {
+TEST_CASE("an optimiser refuses a bad factor and parameters that it was not made for") {
     Toy toy(1);
     AdamW<float> optimizer(toy.parameters());
     const auto parameters = toy.parameters();
-    CHECK_THROWS_WITH_AS(optimizer.step(parameters, -1), "adamw: learning rate -1, expected a finite number of 0 or more",
-                         ConfigError);
+    CHECK_THROWS_WITH_AS(optimizer.step(parameters, -1),
+                         "adamw: a factor of -1 on the learning rates, expected a finite number of 0 or more", ConfigError);
     CHECK_THROWS_AS(optimizer.step(parameters, std::numeric_limits<double>::infinity()), ConfigError);
     CHECK_THROWS_WITH_AS(optimizer.step({parameters[0]}, 0.1), "adamw: got 1 parameters, the state is of 3", ShapeError);
     CHECK_THROWS_WITH_AS(optimizer.step({parameters[1], parameters[0], parameters[2]}, 0.1),

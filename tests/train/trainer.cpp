@@ -129,14 +129,13 @@ TEST_CASE("the loop is: gradients, limit of their norm, step of the optimiser wi
 
 TEST_CASE("training brings the loss down and the weights to the truth") {
     testing::TinyRegression<float> model;
-    AdamW<float> optimizer(model.parameters());
+    AdamW<float> optimizer(model.parameters(), {.learning_rate = 0.1});
     Random random(6);
     std::vector<TrainingProgress> told;
-    const LearningRate schedule = LearningRate::linear_decay(0.1, 5, 200);
-    Trainer<float> trainer(model.parameters(), optimizer,
-                           {.steps = 200,
-                            .learning_rate = [&](Index step) { return schedule.at(step); },
-                            .progress = [&](const TrainingProgress& progress) { told.push_back(progress); }});
+    const LearningRate schedule = LearningRate::linear_decay(1, 5, 200);
+    Trainer<float> trainer(
+        model.parameters(), optimizer,
+        {.steps = 200, .learning_rate = schedule, .progress = [&](const TrainingProgress& progress) { told.push_back(progress); }});
     trainer.run([&](Index) { return StepResult{.loss = model.loss(random), .accuracy = 0.25, .tokens = 8}; });
     REQUIRE(told.size() == 200);
     CHECK(told.back().loss < 1e-3 * told.front().loss);

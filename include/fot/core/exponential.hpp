@@ -28,13 +28,13 @@ xsimd::batch<Real, Architecture> exponential(const xsimd::batch<Real, Architectu
 }
 
 /// e^x of one number: bitwise what a vector of it gives.
-template <std::floating_point Real, class V = Vector<Real>>
+template <std::floating_point Real, class V = SimdVector<Real>>
 Real exponential(Real x) {
     return exponential(V(x)).get(0);
 }
 
 /// Turns scores s_j into exp(s_j - shift) and returns their sum.   Shapes: scores (count).
-template <class Real, class V = Vector<Real>>
+template <class Real, class V = SimdVector<Real>>
 Real exponentials(Real* scores, Index count, Real shift) {
     V sum(Real(0));
     for_each_vector<V>(count, [&](auto at) {
@@ -50,7 +50,7 @@ Real exponentials(Real* scores, Index count, Real shift) {
 ///     p_j = exp(s_j - shift),   d_s_j = p_j (d_p_j - delta)
 ///
 /// Shapes: p (count) holds the scores and gets the probabilities, d_s (count) holds d_p and gets d_s.
-template <class Real, class V = Vector<Real>>
+template <class Real, class V = SimdVector<Real>>
 void softmax_row_vjp(Real* p, Real* d_s, Index count, Real shift, Real delta) {
     for_each_vector<V>(count, [&](auto at) {
         const V probability = exponential(at.load(p) - shift);

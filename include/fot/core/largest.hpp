@@ -14,7 +14,7 @@
 namespace fot {
 
 /// The largest of `count` numbers, -infinity of none. NaN counts as smaller than everything else.
-template <class Real, class V = Vector<Real>>
+template <class Real, class V = SimdVector<Real>>
 Real largest(const Real* numbers, Index count) {
     std::array<V, 4> best;  // four, because each comparison waits for the one before it
     best.fill(V(-std::numeric_limits<Real>::infinity()));

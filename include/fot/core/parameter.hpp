@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <functional>
 #include <span>
 #include <string>
@@ -44,6 +45,18 @@ Parameter<Real> parameter(std::string name, Role role, Variable<Real, N> variabl
             .shape = {shape.begin(), shape.end()},
             .value = [variable, numbers_of]() mutable { return numbers_of(variable.value()); },
             .gradient = [variable, numbers_of] { return numbers_of(variable.gradient()); }};
+}
+
+/// Numbers seen as a tensor of this shape, in place: for expressions such as `viewed(p.value(), shape) -= rate * g`.
+/// Errors: ShapeError if the shape has another number of elements.
+template <class Real, std::size_t N>
+auto viewed(std::span<Real> numbers, const Shape<N>& shape) {
+    Index count = 1;
+    std::array<std::size_t, N> extents{};
+    for (std::size_t axis = 0; axis < N; ++axis) count *= static_cast<Index>(extents[axis] = static_cast<std::size_t>(shape[axis]));
+    require<ShapeError>(count == length_of(numbers), "viewed: shape ", shape_text(shape), " for ", numbers.size(), " numbers");
+    using Numbers = xt::xbuffer_adaptor<Real*, xt::no_ownership>;
+    return xt::xtensor_adaptor<Numbers, N, xt::layout_type::row_major>(Numbers(numbers.data(), numbers.size()), extents);
 }
 
 /// Sets every gradient to zero.

@@ -1,9 +1,9 @@
 /// Vectors of numbers, as wide as the registers of the processor: the only place that includes xsimd.
 ///
-/// `Vector<float>` holds as many numbers as one instruction works on: 4 with SSE or NEON, 8 with AVX2, 16 with AVX-512. Arithmetic
-/// on vectors is arithmetic on each of their numbers. Rows of any length are walked vector by vector:
+/// `SimdVector<float>` holds as many numbers as one instruction works on: 4 with SSE or NEON, 8 with AVX2, 16 with AVX-512.
+/// Arithmetic on vectors is arithmetic on each of their numbers. Rows of any length are walked vector by vector:
 ///
-///     for_each_vector<Vector<float>>(count, [&](auto at) { at.store(2 * at.load(x), y); });      // y[i] = 2 x[i]
+///     for_each_vector<SimdVector<float>>(count, [&](auto at) { at.store(2 * at.load(x), y); });      // y[i] = 2 x[i]
 ///
 /// The instruction set comes from the compiler's options, and it is part of the vector's type. A kernel is a template on that type,
 /// so two parts of a program that were compiled with different options each call their own kernel. What stays in memory between two
@@ -36,7 +36,7 @@ namespace fot {
 
 /// A register of numbers.
 template <class Real>
-using Vector = xsimd::batch<Real>;
+using SimdVector = xsimd::batch<Real>;
 
 /// How many numbers a vector V holds.
 template <class V>
@@ -48,7 +48,7 @@ inline constexpr Index register_count =
     std::is_base_of_v<xsimd::sse2, typename V::arch_type> || std::is_base_of_v<xsimd::avx, typename V::arch_type> ? 16 : 32;
 
 /// The name of the instruction set: "sse2", "fma3+avx2", "neon64".
-template <class V = Vector<float>>
+template <class V = SimdVector<float>>
 constexpr const char* instruction_set() {
     return V::arch_type::name();
 }
@@ -60,9 +60,9 @@ struct WholeVector {
     Index first;                          ///< the position of the vector's first number
 
     /// The vector of a row. The filling is for parts of vectors.
-    V load(const Real* row, [[maybe_unused]] Real filling = 0) const { return V::load_unaligned(row + first); }
+    V load(const Real* numbers, [[maybe_unused]] Real filling = 0) const { return V::load_unaligned(numbers + first); }
     /// Writes the vector into a row.
-    void store(const V& x, Real* row) const { x.store_unaligned(row + first); }
+    void store(const V& x, Real* numbers) const { x.store_unaligned(numbers + first); }
 };
 
 /// The last vector of rows whose length is no multiple of the vector's: `count` numbers from `first` on.
@@ -73,17 +73,17 @@ struct PartOfVector {
     Index count;                          ///< how many numbers of the vector belong to the rows
 
     /// The numbers of a row, and `filling` in the rest of the vector.
-    V load(const Real* row, Real filling = 0) const {
-        std::array<Real, V::size> numbers;
-        numbers.fill(filling);
-        std::copy_n(row + first, count, numbers.begin());
-        return V::load_unaligned(numbers.data());
+    V load(const Real* numbers, Real filling = 0) const {
+        std::array<Real, V::size> whole;
+        whole.fill(filling);
+        std::copy_n(numbers + first, count, whole.begin());
+        return V::load_unaligned(whole.data());
     }
     /// Writes as many numbers as belong to the row.
-    void store(const V& x, Real* row) const {
-        std::array<Real, V::size> numbers;
-        x.store_unaligned(numbers.data());
-        std::copy_n(numbers.begin(), count, row + first);
+    void store(const V& x, Real* numbers) const {
+        std::array<Real, V::size> whole;
+        x.store_unaligned(whole.data());
+        std::copy_n(whole.begin(), count, numbers + first);
     }
 };
 

@@ -105,16 +105,28 @@ Tensor<Real, N> zeros_like(const Tensor<Real, N>& other) {
     return zeros<Real, N>(shape_of(other));
 }
 
+namespace detail {
+
+struct RowOf {
+    template <class T, class... Leading>
+    auto* operator()(T& tensor, Leading... leading) const {
+        static_assert(sizeof...(Leading) <= std::tuple_size_v<typename T::shape_type>,
+                      "row: more indices than the tensor has axes");
+        const std::array<Index, sizeof...(Leading)> at{static_cast<Index>(leading)...};
+        Index offset = 0;
+        for (std::size_t axis = 0; axis < at.size(); ++axis) offset = offset * extent(tensor, axis) + at[axis];
+        for (std::size_t axis = at.size(); axis < tensor.dimension(); ++axis) offset *= extent(tensor, axis);
+        return tensor.data() + offset;
+    }
+};
+
+}  // namespace detail
+
 /// Pointer to the contiguous numbers below the given leading indices: `row(x, b, t)` of x (B,T,E) points at E numbers.
-template <class T, class... Leading>
-auto* row(T& tensor, Leading... leading) {
-    static_assert(sizeof...(Leading) <= std::tuple_size_v<typename T::shape_type>, "row: more indices than the tensor has axes");
-    const std::array<Index, sizeof...(Leading)> at{static_cast<Index>(leading)...};
-    Index offset = 0;
-    for (std::size_t axis = 0; axis < at.size(); ++axis) offset = offset * extent(tensor, axis) + at[axis];
-    for (std::size_t axis = at.size(); axis < tensor.dimension(); ++axis) offset *= extent(tensor, axis);
-    return tensor.data() + offset;
-}
+///
+/// It is an object because the compiler looks for a function of that name in the namespace of the tensor as well, and xtensor has
+/// one, which a program that includes xtensor's views would then call.
+inline constexpr detail::RowOf row{};
 
 /// A shape as text: "(2, 3)".
 template <class Extents>

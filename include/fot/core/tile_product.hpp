@@ -174,7 +174,7 @@ void with_constant(Index count, F&& f) {
 /// c's rows lie `leading` apart and have room for `columns` rounded up to panels; what they hold beyond `columns` is undefined
 /// after. Only the first `columns` columns and `depth` rows of b are used: what lies beyond them is masked, as in causal attention.
 /// Cost: rows * columns * depth multiply-adds. Every result is one sum in the order of k: it does not depend on `rows`.
-template <bool accumulate, class Real, class V = Vector<Real>>
+template <bool accumulate, class Real, class V = SimdVector<Real>>
 void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, Real* c, Index leading, Index columns, Index depth) {
     constexpr Index width = panel_width<Real>, most_rows = register_rows<V>;
     for (Index first = 0; first < columns; first += 2 * lanes<V>) {
@@ -189,7 +189,7 @@ void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, R
 }
 
 /// The same with all of b.
-template <bool accumulate, class Real, class V = Vector<Real>>
+template <bool accumulate, class Real, class V = SimdVector<Real>>
 void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, Real* c, Index leading) {
     tile_product<accumulate, Real, V>(rows, a, b, c, leading, b.columns, b.depth);
 }

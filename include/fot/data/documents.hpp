@@ -3,7 +3,8 @@
 /// Crossbatch training (paper section 3.2) keeps one document at each batch index, so that the previous context of an entry is
 /// of its own document and those of all other entries are not. `sample_contexts` cuts random pieces of documents.
 ///
-/// The released code has no previous contexts: data/packed_documents.hpp.
+/// The released code has no previous contexts: consecutive windows of a document are consecutive entries of one batch.
+/// `sample_packed` cuts random pieces of documents for it; data/packed_documents.hpp goes through them in order.
 ///
 /// Read first: data/text.hpp.   Read next: attention/contexts.hpp (who sees whom), data/document_walk.hpp.
 #pragma once
@@ -33,26 +34,27 @@ struct WindowShape {
 /// Documents are drawn in proportion to length to this power: long ones come more often, but do not fill every batch.
 inline constexpr double length_power = 0.75;
 
-/// A batch of the paper's form. Row window * P + j of `previous` is window number `window` of document j counted backwards: window
+/// A batch. Row window * P + j of `previous` is window number `window` of document j counted backwards: window
 /// 0 ends where the current one begins. attention/contexts.hpp numbers contexts in the same way.
 template <class Real>
 struct ContextBatch {
     Tokens previous;                      ///< (w P, T), zeros where a document has no window so far back
     Tokens current;                       ///< (B,T)
-    Tokens targets;                       ///< (B,T) the token after each of `current`; 0 behind the end of the document
-    Tensor<Real, 2> mask;                 ///< (B,T) what the target counts in the loss; 0 behind the end of the document
+    Tokens targets;                       ///< (B,T) the token after each of `current`; 0 after the end of the document
+    Tensor<Real, 2> mask;                 ///< (B,T) what the target counts in the loss; 0 after the end of the document
     std::vector<Index> documents;         ///< (P) which document each entry holds, -1 if there is none left
     std::vector<Index> previous_windows;  ///< (P) how many of its w previous windows the entry has
 
     /// Whether the entry has its previous window number `window`; at the start of a document it has none.
-    bool has_previous(Index entry, Index window = 0) const { return window < previous_windows[static_cast<std::size_t>(entry)]; }
+    bool has_previous(Index entry, Index window = 0) const { return window < element(previous_windows, entry); }
 };
 
 namespace detail {
 
 inline void require_valid(const WindowShape& shape, const char* what) {
     require<ConfigError>(shape.entries >= 1 && shape.length >= 1 && shape.positives >= 0, what, ": ", shape.entries, " entries of ",
-                         shape.length, " tokens with ", shape.positives, " previous windows make no sense");
+                         shape.length, " tokens with ", shape.positives,
+                         " previous windows, expected 1 or more of the first two and 0 or more of the last");
     require<ConfigError>(shape.documents() >= shape.entries, what, ": a pool of ", shape.pool, " documents is smaller than the ",
                          shape.entries, " entries");
 }
@@ -72,14 +74,14 @@ ContextBatch<Real> empty_context_batch(const WindowShape& shape) {
 /// Throws DataError unless each entry reads one of the documents (or none, -1, where it may) from one of its tokens on.
 inline void require_places(const std::vector<TokenDocument>& documents, Index entries, const std::vector<Index>& document,
                            const std::vector<Index>& start, const char* who, bool may_hold_none) {
-    require<DataError>(static_cast<Index>(document.size()) == entries && document.size() == start.size(), who, ": a state of ",
-                       document.size(), " documents and ", start.size(), " places in them, expected ", entries);
+    require<DataError>(length_of(document) == entries && document.size() == start.size(), who, ": a state of ", document.size(),
+                       " documents and ", start.size(), " places in them, expected ", entries);
     for (std::size_t b = 0; b < document.size(); ++b) {
         const Index held = document[b];
         if (may_hold_none && held == -1) continue;
-        require<DataError>(held >= 0 && held < static_cast<Index>(documents.size()), who, ": entry ", b, " reads document ", held,
-                           " of ", documents.size());
-        // A document that is read to its end is left at the next batch: the place may lie behind it.
+        require<DataError>(held >= 0 && held < length_of(documents), who, ": entry ", b, " reads document ", held, " of ",
+                           documents.size());
+        // A document that is read to its end is left at the next batch: the place may lie after it.
         require<DataError>(start[b] >= 0 && start[b] <= std::numeric_limits<Index>::max() / 2, who, ": entry ", b,
                            " reads on from token ", start[b]);
     }
@@ -90,7 +92,7 @@ template <class Real>
 void write_entry(const WindowShape& shape, Index j, const TokenDocument& document, Index start, ContextBatch<Real>& batch) {
     const std::int32_t* tokens = document.tokens.data();
     const Index previous = std::min(shape.positives, start / shape.length);
-    batch.previous_windows[static_cast<std::size_t>(j)] = previous;
+    element(batch.previous_windows, j) = previous;
     for (Index window = 0; window < previous; ++window)
         std::copy_n(tokens + start - (window + 1) * shape.length, shape.length,
                     row(batch.previous, window * shape.documents() + j));
@@ -99,6 +101,29 @@ void write_entry(const WindowShape& shape, Index j, const TokenDocument& documen
     std::copy_n(tokens + start, std::min(shape.length, left), row(batch.current, j));
     std::copy_n(tokens + start + 1, with_target, row(batch.targets, j));
     for (Index t = 0; t < with_target; ++t) batch.mask(j, t) = static_cast<Real>(document.mask_at(start + 1 + t));
+}
+
+}  // namespace detail
+
+namespace detail {
+
+/// `count` different documents of `needed` tokens or more, drawn in proportion to length^length_power: their numbers.
+inline std::vector<Index> draw_documents(const char* who, const std::vector<TokenDocument>& documents, Index needed, Index count,
+                                         Random& random) {
+    // Waiting times with rate length^length_power: the first are a draw without replacement.
+    std::vector<std::pair<double, Index>> order;
+    for (Index i = 0; i < length_of(documents); ++i) {
+        const TokenDocument& document = element(documents, i);
+        if (document.length() < needed) continue;
+        require_valid(document);
+        order.emplace_back(-std::log1p(-random.uniform()) / std::pow(static_cast<double>(document.length()), length_power), i);
+    }
+    require<DataError>(length_of(order) >= count, who, ": ", order.size(), " of ", documents.size(), " documents have the ", needed,
+                       " tokens needed, expected ", count, " or more");
+    std::partial_sort(order.begin(), order.begin() + count, order.end());
+    std::vector<Index> drawn;
+    for (Index j = 0; j < count; ++j) drawn.push_back(element(order, j).second);
+    return drawn;
 }
 
 }  // namespace detail
@@ -112,26 +137,47 @@ void write_entry(const WindowShape& shape, Index j, const TokenDocument& documen
 template <class Real>
 ContextBatch<Real> sample_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape, Random& random) {
     detail::require_valid(shape, "sample_contexts");
-    const Index needed = (shape.positives + 1) * shape.length + 1, count = shape.documents();
-    // Waiting times with rate length^length_power: the first P are a draw without replacement.
-    std::vector<std::pair<double, Index>> order;
-    for (Index i = 0; i < static_cast<Index>(documents.size()); ++i) {
-        const TokenDocument& document = documents[static_cast<std::size_t>(i)];
-        if (document.length() < needed) continue;
-        require_valid(document);
-        order.emplace_back(-std::log1p(-random.uniform()) / std::pow(static_cast<double>(document.length()), length_power), i);
-    }
-    require<DataError>(static_cast<Index>(order.size()) >= count, "sample_contexts: ", order.size(), " of ", documents.size(),
-                       " documents have the ", needed, " tokens needed, expected ", count, " or more");
-    std::partial_sort(order.begin(), order.begin() + count, order.end());
-
+    const Index needed = (shape.positives + 1) * shape.length + 1;
     ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape);
-    for (Index j = 0; j < count; ++j) {
-        const Index chosen = order[static_cast<std::size_t>(j)].second;
-        const TokenDocument& document = documents[static_cast<std::size_t>(chosen)];
-        batch.documents[static_cast<std::size_t>(j)] = chosen;
+    batch.documents = detail::draw_documents("sample_contexts", documents, needed, shape.documents(), random);
+    for (Index j = 0; j < shape.documents(); ++j) {
+        const TokenDocument& document = element(documents, element(batch.documents, j));
         const Index start = shape.positives * shape.length + random.below(document.length() - needed + 1);
         detail::write_entry(shape, j, document, start, batch);
+    }
+    return batch;
+}
+
+/// How a batch of the packed form is cut.
+struct PackedShape {
+    Index entries = 16;  ///< B, rows of the batch
+    Index packing = 2;   ///< rows of a pack: so many consecutive windows of one document
+    Index length = 128;  ///< T, tokens of a window
+};
+
+/// A training batch of the packed form, of random pieces: B / packing different documents, drawn in proportion to
+/// length^length_power, and from a random place in each `packing` consecutive windows in consecutive rows. Its table is
+/// packed_contexts(B, ..., packing, ...) (attention/contexts.hpp).
+///
+/// Shapes: as ContextBatch with P = B and w = 0: `previous` is (0,T), `documents` has the document of each row.
+/// Errors: ConfigError for counts below 1, or entries that are no multiple of the packing; DataError if too few documents have
+///         packing * T + 1 tokens, or a loss mask is not as long as its document.
+template <class Real>
+ContextBatch<Real> sample_packed(const std::vector<TokenDocument>& documents, const PackedShape& shape, Random& random) {
+    require<ConfigError>(shape.entries >= 1 && shape.packing >= 1 && shape.length >= 1 && shape.entries % shape.packing == 0,
+                         "sample_packed: ", shape.entries, " entries of ", shape.length, " tokens with packing ", shape.packing,
+                         ", expected 1 or more of each, and whole packs");
+    const WindowShape rows{.entries = shape.entries, .positives = 0, .length = shape.length};
+    const Index needed = shape.packing * shape.length + 1;
+    ContextBatch<Real> batch = detail::empty_context_batch<Real>(rows);
+    Index entry = 0;
+    for (const Index drawn : detail::draw_documents("sample_packed", documents, needed, shape.entries / shape.packing, random)) {
+        const TokenDocument& document = element(documents, drawn);
+        const Index start = random.below(document.length() - needed + 1);
+        for (Index j = 0; j < shape.packing; ++j, ++entry) {
+            element(batch.documents, entry) = drawn;
+            detail::write_entry(rows, entry, document, start + j * shape.length, batch);
+        }
     }
     return batch;
 }
@@ -146,15 +192,14 @@ template <class Real>
 ContextBatch<Real> document_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape) {
     detail::require_valid(shape, "document_contexts");
     const Index count = shape.documents(), start = shape.positives * shape.length;
-    require<DataError>(static_cast<Index>(documents.size()) == count, "document_contexts: ", documents.size(),
-                       " documents, expected ", count);
+    require<DataError>(length_of(documents) == count, "document_contexts: ", documents.size(), " documents, expected ", count);
     ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape);
     for (Index j = 0; j < count; ++j) {
-        const TokenDocument& document = documents[static_cast<std::size_t>(j)];
+        const TokenDocument& document = element(documents, j);
         require_valid(document);
         require<DataError>(document.length() >= start + 2, "document_contexts: document ", j, " has ", document.length(),
                            " tokens, expected ", start + 2, " or more");
-        batch.documents[static_cast<std::size_t>(j)] = j;
+        element(batch.documents, j) = j;
         detail::write_entry(shape, j, document, start, batch);
     }
     return batch;

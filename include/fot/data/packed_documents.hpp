@@ -41,7 +41,7 @@ inline DocumentStream document_stream(std::vector<TokenDocument> documents, bool
 /// Errors: ConfigError if a number is negative.
 inline std::vector<float> prefix_loss_mask(Index length, Index no_loss_prefix_tokens = 0) {
     require<ConfigError>(length >= 0 && no_loss_prefix_tokens >= 0, "prefix_loss_mask: ", no_loss_prefix_tokens, " of ", length,
-                         " tokens make no sense");
+                         " tokens, expected 0 or more of both");
     std::vector<float> mask(static_cast<std::size_t>(length), 1.f);
     std::fill_n(mask.begin(), length > no_loss_prefix_tokens ? no_loss_prefix_tokens + 1 : length, 0.f);
     return mask;
@@ -50,8 +50,9 @@ inline std::vector<float> prefix_loss_mask(Index length, Index no_loss_prefix_to
 /// A batch of the released code, and what has gone into it.
 template <class Real>
 struct PackedBatch {
-    Tokens input;                                    ///< (B,T)
-    Tokens target;                                   ///< (B,T) the tokens that follow
+    Tokens previous;                                 ///< (0,T): the packed form has no contexts of an earlier pass
+    Tokens current;                                  ///< (B,T)
+    Tokens targets;                                  ///< (B,T) the tokens that follow
     Tensor<Real, 2> mask;                            ///< (B,T) what the target counts in the loss
     Index documents_taken = 0;                       ///< from the stream so far (dataset_example_index)
     Index total_tokens = 0;                          ///< inputs so far, this batch included (dataset_total_tokens)
@@ -90,7 +91,8 @@ struct TokenQueue {
 
 template <class Real>
 PackedBatch<Real> empty_packed_batch(Index entries, Index length) {
-    return {empty<std::int32_t, 2>({entries, length}),
+    return {empty<std::int32_t, 2>({0, length}),
+            empty<std::int32_t, 2>({entries, length}),
             empty<std::int32_t, 2>({entries, length}),
             empty<Real, 2>({entries, length}),
             0,
@@ -108,7 +110,7 @@ class LinearPipeline {
     LinearPipeline(DocumentStream stream, Index entries, Index length)
         : stream_(std::move(stream)), entries_(entries), length_(length) {
         require<ConfigError>(entries >= 1 && length >= 1, "LinearPipeline: ", entries, " entries of ", length,
-                             " tokens make no sense");
+                             " tokens, expected 1 or more of both");
         require<ConfigError>(stream_ != nullptr, "LinearPipeline: there is no stream of documents");
     }
 
@@ -123,7 +125,7 @@ class LinearPipeline {
             queue_.append(*document);
         }
         PackedBatch<Real> batch = detail::empty_packed_batch<Real>(entries_, length_);
-        queue_.take(chunk, batch.input.data(), batch.target.data(), batch.mask.data());
+        queue_.take(chunk, batch.current.data(), batch.targets.data(), batch.mask.data());
         batch.documents_taken = documents_taken_;
         batch.total_tokens = total_tokens_ += chunk;
         return batch;
@@ -148,7 +150,7 @@ class DocumentAwarePipeline {
     DocumentAwarePipeline(DocumentStream stream, Index entries, Index length, Index packing = 1, bool pad = false)
         : stream_(std::move(stream)), entries_(entries), length_(length), packing_(packing), pad_(pad) {
         require<ConfigError>(entries >= 1 && length >= 1 && packing >= 1, "DocumentAwarePipeline: ", entries, " entries of ",
-                             length, " tokens with packing ", packing, " make no sense");
+                             length, " tokens with packing ", packing, ", expected 1 or more of each");
         require<ConfigError>(entries % packing == 0, "DocumentAwarePipeline: ", entries, " entries are no multiple of the packing ",
                              packing);
         require<ConfigError>(stream_ != nullptr, "DocumentAwarePipeline: there is no stream of documents");
@@ -164,7 +166,8 @@ class DocumentAwarePipeline {
         PackedBatch<Real> batch = detail::empty_packed_batch<Real>(entries_, length_);
         for (std::size_t i = 0; i < slots_.size(); ++i) {
             const Index first_row = static_cast<Index>(i) * packing_;
-            slots_[i].queue.take(window(), row(batch.input, first_row), row(batch.target, first_row), row(batch.mask, first_row));
+            slots_[i].queue.take(window(), row(batch.current, first_row), row(batch.targets, first_row),
+                                 row(batch.mask, first_row));
             count_sources(slots_[i], batch.tokens_per_source);
         }
         batch.documents_taken = documents_taken_;

@@ -70,6 +70,9 @@ class TopK {
         for (const ScoredKey<Real>& key : other.keys_) offer(key.score, key.index);
     }
 
+    /// What is among the k best so far, and some that no longer are.
+    const std::vector<ScoredKey<Real>>& candidates() const { return keys_; }
+
     /// Writes the k best, or all if fewer were offered, as row n of a result.
     void write(Index n, SearchResult<Real>& result) const {
         TopK best = *this;
@@ -159,7 +162,7 @@ class StreamingSearch {
 
     /// Offers a tile of scores (keys, panel): row i is key first_index + i, column j is query first_query + j. Most scores reach no
     /// bar. To pass over them quickly, the largest score of each query is compared with its bar, a vector of queries at a time.
-    template <class V = Vector<Real>>
+    template <class V = SimdVector<Real>>
     void take(const Real* scores, Index keys, Index first_index, Index first_query) {
         const Index columns = std::min(panel, length_of(best_) - first_query);  // without the filling of the last panel
         for (Index j = 0; j < columns; j += lanes<V>) {

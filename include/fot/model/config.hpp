@@ -35,6 +35,7 @@ struct TransformerConfig {
     bool normalized_heads = true;            ///< queries and keys of length one, and a temperature; false: <q, k> / sqrt(D)
     double initial_inverse_temperature = 8;  ///< 1 / temperature at the start, one learned per head
     double norm_epsilon = 1e-6;              ///< added to mean squares before the root
+    bool tied_output = false;                ///< the output map is the embedding, not a weight of its own
 
     bool operator==(const TransformerConfig&) const = default;  ///< field by field
 
@@ -50,6 +51,8 @@ struct TransformerConfig {
             if (layer < 0) layer += layers;
         return config;
     }
+    /// True for the layers that rotate queries and keys.
+    bool has_positions(Index layer) const { return memory_positions || !is_memory_layer(layer); }
     /// H of a layer.
     Index heads_of(Index layer) const { return is_memory_layer(layer) ? memory_heads : heads; }
     /// G, heads of keys and values of a layer.
@@ -91,5 +94,18 @@ struct TransformerConfig {
                              ": expected finite numbers above 0, the last below 1");
     }
 };
+
+/// The configuration with all that makes a decoder a LLaMA: SwiGLU, positions in every layer, scores <q, k> / sqrt(D), layers
+/// alike. What remains as given: vocabulary, width, layers, memory_layers, heads, key_heads, feed_forward, norm_epsilon,
+/// tied_output.
+inline TransformerConfig as_llama(TransformerConfig config, double rotary_base = 1e4) {
+    config.memory_heads = config.heads;
+    config.activation = Activation::swiglu;
+    config.integration = Integration::merged;
+    config.rotary_base = rotary_base;
+    config.memory_positions = true;
+    config.normalized_heads = false;
+    return config;
+}
 
 }  // namespace fot

@@ -1,20 +1,44 @@
 /// The local cache of a layer: keys and values of the last tokens, which generation attends to without computing them again.
 ///
-/// Tokens are added behind and leave in front, in place: a step costs what is new, not what is there. Keys are kept as they came,
-/// for the memory wants them so, and turned to their positions beside that. Positions count from the smallest one in the cache; as
-/// long as that stays, only new keys need turning.
+/// Tokens are added at the end and leave at the beginning, in place: a step costs what is new, not what is there. Keys are kept as
+/// they came, for the memory wants them so, and rotated to their positions beside that. Scores depend on the distance of two
+/// positions alone, so positions count from the smallest one in the cache: they then fit a small table, however long the text is.
+/// As long as the smallest stays, only new keys need rotating.
 ///
-/// Read first: core/matrix_view.hpp, nn/rotary.hpp.   Read next: model/long_llama_state.hpp.
+/// Read first: attention/softmax.hpp, nn/rotary.hpp.   Read next: model/long_llama_state.hpp.
 #pragma once
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <vector>
 
-#include "fot/core/matrix_view.hpp"
+#include "fot/attention/softmax.hpp"
 #include "fot/nn/rotary.hpp"
 
 namespace fot {
+
+/// Positions of S local tokens of each batch entry, counted from the smallest of the entry.
+struct LocalPositions {
+    std::vector<Index> smallest;  ///< (B)
+    Tensor<Index, 2> from_there;  ///< (B,S)
+    Index highest = 0;            ///< of all in `from_there`
+
+    /// Errors: ConfigError if an entry's positions lie RotaryTable::most_positions or more apart.
+    explicit LocalPositions(const Tensor<Index, 2>& positions) : from_there(positions) {
+        const Index count = extent(positions, 1), apart = RotaryTable<double>::most_positions;
+        for (Index b = 0; b < extent(positions, 0); ++b) {
+            Index* of_entry = row(from_there, b);
+            const auto [low, high] = std::minmax_element(of_entry, of_entry + count);
+            smallest.push_back(count == 0 ? 0 : *low);
+            if (count == 0) continue;
+            require<ConfigError>(*high - *low < apart, "LocalPositions: entry ", b, " has local positions from ", *low, " to ",
+                                 *high, ", expected less than ", apart, " apart");
+            highest = std::max(highest, *high - *low);
+            for (Index s = 0; s < count; ++s) of_entry[s] -= smallest.back();
+        }
+    }
+};
 
 /// Keys and values of S tokens of B entries, G heads of width D.
 template <class Real>
@@ -28,12 +52,8 @@ class LocalCache {
 
     /// S, tokens in the cache.
     Index size() const { return size_; }
-    /// G, heads of keys and values.
-    Index heads() const { return shape_[2]; }
-    /// D
-    Index width() const { return shape_[3]; }
 
-    /// Adds the tokens of k and v, (B,T,G,D), behind the others.   Errors: ShapeError.
+    /// Adds the tokens of k and v, (B,T,G,D), at the end.   Errors: ShapeError.
     void append(const Tensor<Real, 4>& k, const Tensor<Real, 4>& v) {
         require_shape("LocalCache::append: k", k, {shape_[0], -1, shape_[2], shape_[3]});
         require_shape("LocalCache::append: v", v, shape_of(k));
@@ -51,42 +71,53 @@ class LocalCache {
         require<DataError>(count >= 0 && count <= size_, "LocalCache::drop: ", count, " of ", size_, " tokens");
         first_ += count;
         size_ -= count;
-        turned_ = std::max<Index>(turned_ - count, 0);
+        rotated_ = std::max<Index>(rotated_ - count, 0);
     }
 
-    /// Turns the keys to their positions (B,S), counted from the smallest of each entry.
-    /// Errors: ShapeError; ConfigError if an entry's positions lie RotaryTable::most_positions apart.
-    void turn(const Tensor<Index, 2>& positions, const RotaryTable<Real>& table) {
-        require_shape("LocalCache::turn: positions", positions, {shape_[0], size_});
-        std::vector<Index> smallest;
-        for (Index b = 0; b < shape_[0]; ++b)
-            smallest.push_back(size_ == 0 ? 0 : *std::min_element(row(positions, b), row(positions, b) + size_));
-        if (smallest != smallest_) turned_ = 0;
-        smallest_ = smallest;
-        if (turned_ == size_) return;
-        Tensor<Index, 2> at = empty<Index, 2>({shape_[0], size_ - turned_});
-        for (Index b = 0; b < shape_[0]; ++b)
-            for (Index s = turned_; s < size_; ++s) at(b, s - turned_) = positions(b, s) - smallest[static_cast<std::size_t>(b)];
-        const Tensor<Real, 4> turned =
-            rotate(tokens(keys_, turned_, size_ - turned_), at, table.covering(*std::max_element(at.begin(), at.end())));
-        for (Index b = 0; b < shape_[0]; ++b)
-            std::copy_n(row(turned, b), element_count(turned) / shape_[0], row(turned_keys_, b, first_ + turned_));
-        turned_ = size_;
+    /// Rotates the keys to the positions of all S tokens. A cache that never rotates is that of a layer without positions.
+    /// Errors: ShapeError unless there are S positions of each entry.
+    void rotate(const LocalPositions& positions, const RotaryTable<Real>& table) {
+        require_shape("LocalCache::rotate: positions", positions.from_there, {shape_[0], size_});
+        if (positions.smallest != smallest_) rotated_ = 0;
+        smallest_ = positions.smallest;
+        const Index count = size_ - rotated_;
+        Tensor<Index, 2> of_new = empty<Index, 2>({shape_[0], count});
+        for (Index b = 0; b < shape_[0]; ++b) std::copy_n(row(positions.from_there, b) + rotated_, count, row(of_new, b));
+        const Tensor<Real, 4> rotated = fot::rotate(tokens(keys_, rotated_, count), of_new, table.covering(positions.highest));
+        for (Index b = 0; b < shape_[0] && count > 0; ++b)
+            std::copy_n(row(rotated, b), count * shape_[2] * shape_[3], row(rotated_keys_, b, first_ + rotated_));
+        rotated_ = size_;
     }
 
-    /// The smallest position of an entry when the keys were turned last: what their positions count from.
-    Index turned_from(Index entry) const { return smallest_.at(static_cast<std::size_t>(entry)); }
+    /// Attention of the last T tokens to those up to their own place: q (B,T,H,D), rotated as the keys are. `bias` (B,S), if not
+    /// empty, is added to the scores of all queries.
+    ///
+    /// It is causal_attention in place: the buffers have more room than tokens, and are no tensors (B,S,G,D).
+    AttentionResult<Real> attend(const Tensor<Real, 4>& q, const Tensor<Real, 2>& bias = {}) const {
+        const auto [entries, queries, heads, width] = shape_of(q);
+        std::vector<Index> last_visible(static_cast<std::size_t>(queries));
+        std::iota(last_visible.begin(), last_visible.end(), size_ - queries);
+        AttentionResult<Real> result{empty_like(q), empty<Real, 3>({entries, heads, queries})};
+        parallel_for(entries * heads, [&, group = heads / shape_[2], heads = heads, width = width](Index unit) {
+            const Index b = unit / heads, h = unit % heads;
+            RunningSoftmax<Real> softmax(head(q, b, h), width);
+            softmax.attend(view(smallest_.empty() ? keys_ : rotated_keys_, b, h / group), values(b, h / group),
+                           {last_visible.data(), bias.size() ? row(bias, b) : nullptr, 0});  // one row of bias for all queries
+            softmax.write(head(result.o, b, h), row(result.log_sum_exp, b, h));
+        });
+        return result;
+    }
 
-    /// Keys as they came, keys as turned last, and values of one head of one entry: (S,D), valid until the cache changes.
+    /// Keys of one head of one entry, as they came: (S,D), valid until the cache changes.
     MatrixView<const Real> keys(Index entry, Index head) const { return view(keys_, entry, head); }
-    /// See `keys`.
-    MatrixView<const Real> turned_keys(Index entry, Index head) const { return view(turned_keys_, entry, head); }
-    /// See `keys`.
+    /// The same as last rotated.
+    MatrixView<const Real> rotated_keys(Index entry, Index head) const { return view(rotated_keys_, entry, head); }
+    /// The values.
     MatrixView<const Real> values(Index entry, Index head) const { return view(values_, entry, head); }
 
-    /// Copies of the oldest tokens' keys and values, (B,count,G,D).   Errors: DataError if there are fewer.
+    /// Copies of the oldest tokens' keys as they came, (B,count,G,D).   Errors: DataError if there are fewer.
     Tensor<Real, 4> oldest_keys(Index count) const { return tokens(keys_, 0, count); }
-    /// See `oldest_keys`.
+    /// The values.
     Tensor<Real, 4> oldest_values(Index count) const { return tokens(values_, 0, count); }
 
    private:
@@ -102,23 +133,27 @@ class LocalCache {
         return copy;
     }
 
-    /// Moves what is there to the front of buffers that have room for `count` more: larger ones, or these.
+    /// Moves what is there to the front of buffers that have room for `count` more: larger ones, or as large as these. If there is
+    /// no memory for them, nothing changes.
     void make_room(Index count) {
         if (first_ + size_ + count <= shape_[1]) return;
-        if (size_ + count > shape_[1] / 2) shape_[1] = 2 * (size_ + count);
-        for (Tensor<Real, 4>* buffer : {&keys_, &values_, &turned_keys_}) {
-            Tensor<Real, 4> moved = empty<Real, 4>(shape_);
-            for (Index b = 0; b < shape_[0] && size_ > 0; ++b)
-                std::copy_n(row(*buffer, b, first_), size_ * shape_[2] * shape_[3], row(moved, b));
-            *buffer = std::move(moved);
+        Shape<4> shape = shape_;
+        if (size_ + count > shape[1] / 2) shape[1] = size_ == 0 ? count : 2 * (size_ + count);
+        std::array<Tensor<Real, 4>, 3> moved{empty<Real, 4>(shape), empty<Real, 4>(shape), empty<Real, 4>(shape)};
+        const std::array<Tensor<Real, 4>*, 3> buffers{&keys_, &values_, &rotated_keys_};
+        for (std::size_t i = 0; i < buffers.size(); ++i) {
+            for (Index b = 0; b < shape[0] && size_ > 0; ++b)
+                std::copy_n(row(*buffers[i], b, first_), size_ * shape[2] * shape[3], row(moved[i], b));
+            std::swap(*buffers[i], moved[i]);
         }
+        shape_ = shape;
         first_ = 0;
     }
 
     Shape<4> shape_;  ///< of the buffers: (B, room, G, D)
-    Index first_ = 0, size_ = 0, turned_ = 0;
-    std::vector<Index> smallest_;  ///< position of each entry that the turned keys count from
-    Tensor<Real, 4> keys_, values_, turned_keys_;
+    Index first_ = 0, size_ = 0, rotated_ = 0;
+    std::vector<Index> smallest_;  ///< position of each entry that the rotated keys count from
+    Tensor<Real, 4> keys_, values_, rotated_keys_;
 };
 
 }  // namespace fot

@@ -4,10 +4,11 @@
 ///     model.safetensors                all weights, or
 ///     model.safetensors.index.json     {"weight_map": {"name": "file", ...}} and the files that it names
 ///
-/// Weights stay in their files, mapped, in float, half precision or bfloat16: starting copies nothing but the norms. A plain LLaMA
-/// folder is a LongLLaMA without memory layers; give it some, and it is what fine-tuning by FoT starts from.
+/// Weights stay in their files, mapped, in float, half precision or bfloat16: starting copies nothing but the norms. Or they are
+/// loaded to be trained. A plain LLaMA folder is a LongLLaMA without memory layers; give it some, and it is what fine-tuning by FoT
+/// starts from.
 ///
-/// Read first: files/checkpoint_folder.hpp, model/long_llama.hpp.   Read next: train/checkpoint.hpp.
+/// Read first: files/checkpoint_folder.hpp, model/long_llama.hpp, model/weights.hpp.   Read next: train/checkpoint.hpp.
 #pragma once
 
 #include <functional>
@@ -34,32 +35,27 @@ class ConfigFields {
         return integer_of(name, json_[name]);
     }
     Index integer(const char* name, Index otherwise) const { return has(name) ? integer(name) : otherwise; }
-
     double number(const char* name, double otherwise) const {
-        if (!has(name)) return otherwise;
-        require<FileError>(json_[name].is_number(), path_, ": field '", name, "' is ", shown(json_[name]), ", expected a number");
-        return json_[name].get<double>();
+        return has(name) ? of_kind(name, json_[name].is_number(), "a number").get<double>() : otherwise;
     }
     bool flag(const char* name, bool otherwise) const {
-        if (!has(name)) return otherwise;
-        require<FileError>(json_[name].is_boolean(), path_, ": field '", name, "' is ", shown(json_[name]),
-                           ", expected true or false");
-        return json_[name].get<bool>();
+        return has(name) ? of_kind(name, json_[name].is_boolean(), "true or false").get<bool>() : otherwise;
     }
     std::string text(const char* name, const std::string& otherwise) const {
-        if (!has(name)) return otherwise;
-        require<FileError>(json_[name].is_string(), path_, ": field '", name, "' is ", shown(json_[name]), ", expected text");
-        return json_[name].get<std::string>();
+        return has(name) ? of_kind(name, json_[name].is_string(), "text").get<std::string>() : otherwise;
     }
     std::vector<Index> integers(const char* name) const {
         std::vector<Index> list;
         if (!has(name)) return list;
-        require<FileError>(json_[name].is_array(), path_, ": field '", name, "' is ", shown(json_[name]), ", expected a list");
-        for (const auto& each : json_[name]) list.push_back(integer_of(name, each));
+        for (const auto& each : of_kind(name, json_[name].is_array(), "a list")) list.push_back(integer_of(name, each));
         return list;
     }
 
    private:
+    const nlohmann::json& of_kind(const char* name, bool right, const char* expected) const {
+        require<FileError>(right, path_, ": field '", name, "' is ", shown(json_[name]), ", expected ", expected);
+        return json_[name];
+    }
     Index integer_of(const char* name, const nlohmann::json& value) const {
         constexpr std::int64_t limit = std::int64_t{1} << 31;
         require<FileError>(value.is_number_integer() && value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() < limit, path_,
@@ -79,19 +75,19 @@ class ConfigFields {
 inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::string& where) {
     const detail::ConfigFields fields(json, where);
     LongLlamaConfig config;
-    config.vocabulary = fields.integer("vocab_size");
-    config.width = fields.integer("hidden_size");
-    config.feed_forward = fields.integer("intermediate_size");
-    config.layers = fields.integer("num_hidden_layers");
-    config.heads = fields.integer("num_attention_heads");
-    config.key_heads = fields.integer("num_key_value_heads", 0);
+    config.model = as_llama({.vocabulary = fields.integer("vocab_size"),
+                             .width = fields.integer("hidden_size"),
+                             .layers = fields.integer("num_hidden_layers"),
+                             .memory_layers = fields.integers("mem_layers"),
+                             .heads = fields.integer("num_attention_heads"),
+                             .key_heads = fields.integer("num_key_value_heads", 0),
+                             .feed_forward = fields.integer("intermediate_size"),
+                             .norm_epsilon = fields.number("rms_norm_eps", 1e-6),
+                             .tied_output = fields.flag("tie_word_embeddings", false)},
+                            fields.number("rope_theta", 1e4));
+    config.model.memory_positions = fields.flag("mem_positionals", true);
     config.window = fields.integer("max_position_embeddings", 2048);
     config.last_context = fields.integer("last_context_length", 1024);
-    config.memory_layers = fields.integers("mem_layers");
-    config.memory_positions = fields.flag("mem_positionals", true);
-    config.norm_epsilon = fields.number("rms_norm_eps", 1e-6);
-    config.rotary_base = fields.number("rope_theta", 1e4);
-    config.tied_output = fields.flag("tie_word_embeddings", false);
     const std::string memory = fields.text("mem_dtype", "bfloat16"), activation = fields.text("hidden_act", "silu");
     require<ConfigError>(memory == "bfloat16" || memory == "float32", where, ": mem_dtype is '", memory,
                          "', expected bfloat16 or float32");
@@ -101,9 +97,9 @@ inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::
     for (const char* bias : {"attention_bias", "mlp_bias"})
         require<ConfigError>(!fields.flag(bias, false), where, ": ", bias, " is true, but biases are not supported");
     config.check();
-    const Index head_width = fields.integer("head_dim", config.head_width());
-    require<ConfigError>(head_width == config.head_width(), where, ": head_dim is ", head_width, ", expected hidden_size / ",
-                         "num_attention_heads = ", config.head_width());
+    const Index head_width = config.model.head_width_of(0), stated = fields.integer("head_dim", head_width);
+    require<ConfigError>(stated == head_width, where, ": head_dim is ", stated,
+                         ", expected hidden_size / num_attention_heads = ", head_width);
     return config;
 }
 
@@ -112,78 +108,129 @@ inline LongLlamaConfig read_long_llama_config(const std::filesystem::path& path)
     return long_llama_config(detail::read_json_object(path), path.string());
 }
 
+/// How Hugging Face's files call a weight of a Transformer: "layers.3.q" is "model.layers.3.self_attn.q_proj.weight".
+inline std::string hugging_face_name(const std::string& name) {
+    static const std::map<std::string, std::string> names{{"embedding", "model.embed_tokens"},
+                                                          {"attention_norm", "input_layernorm"},
+                                                          {"q", "self_attn.q_proj"},
+                                                          {"k", "self_attn.k_proj"},
+                                                          {"v", "self_attn.v_proj"},
+                                                          {"o", "self_attn.o_proj"},
+                                                          {"feed_forward_norm", "post_attention_layernorm"},
+                                                          {"gate_map", "mlp.gate_proj"},
+                                                          {"up", "mlp.up_proj"},
+                                                          {"down", "mlp.down_proj"},
+                                                          {"final_norm", "model.norm"},
+                                                          {"output", "lm_head"}};
+    const std::size_t last = name.rfind('.') + 1;  // 0 if there is no point
+    return (last > 0 ? "model." + name.substr(0, last) : "") + names.at(name.substr(last)) + ".weight";
+}
+
+/// Whether the weights of a loaded model are to be trained.
+enum class Weights {
+    stored,  ///< matrices stay in their files
+    trained  ///< matrices are copied and widened
+};
+
+/// The weights in a folder.
+template <class Real>
+class FolderWeights : public WeightSource<Real> {
+   public:
+    /// The folder must outlive this, but not the weights.
+    FolderWeights(const CheckpointFolder& files, Weights kind) : files_(files), trained_(kind == Weights::trained) {}
+    LinearMap<Real> matrix(const std::string& name, Index rows, Index columns, double) const override {
+        const StoredMatrix stored = files_.matrix(hugging_face_name(name), rows, columns);
+        if (!trained_) return stored;
+        return Variable<Real, 2>(detail::widened_tensor<Real>(stored), true);
+    }
+    Variable<Real, 1> scales(const std::string& name, Index count) const override {
+        return Variable<Real, 1>(files_.template vector<Real>(hugging_face_name(name), count), trained_);
+    }
+
+   private:
+    const CheckpointFolder& files_;
+    bool trained_;
+};
+
 /// The model in a folder. `configure`, if given, may change the configuration that was read: memory layers, last_context, storage.
+/// With trained weights, training goes on from them: `decoder()` is the Transformer to train.
 /// Errors: FileError, naming file and tensor, if something is missing, unknown or of another shape; those of the configuration.
 template <class Real>
-LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::function<void(LongLlamaConfig&)>& configure = {}) {
+LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::function<void(LongLlamaConfig&)>& configure = {},
+                                Weights kind = Weights::stored) {
     LongLlamaConfig config = read_long_llama_config(folder / "config.json");
     if (configure) configure(config);
     config.check();
     const CheckpointFolder files(folder);
+    require<FileError>(config.model.layers <= static_cast<Index>(files.names().size()), folder.string(), ": has ",
+                       files.names().size(), " tensors, too few for ", config.model.layers, " layers");
+    Transformer<Real> decoder(config.model, FolderWeights<Real>(files, kind));
+
     std::set<std::string> unused;
     for (const auto& [name, file] : files.names())
         if (!name.ends_with("rotary_emb.inv_freq")) unused.insert(name);  // old files carry the angles; they follow from the base
-    const auto stored = static_cast<Index>(files.names().size());
-    require<FileError>(config.layers <= stored, folder.string(), ": has ", stored, " tensors, too few for ", config.layers,
-                       " layers");
-    LongLlamaWeights<Real> weights;
-    weights.layers.resize(static_cast<std::size_t>(config.layers));
-    for_each_weight(config, weights, [&](const LongLlamaWeight& at, auto& weight) {
-        unused.erase(at.file_name);
-        if constexpr (!std::is_same_v<decltype(weight), StoredMatrix&>)
-            weight = files.template vector<Real>(at.file_name, at.rows);
-        else if (config.tied_output && at.name == "output" && !files.contains(at.file_name))
-            weight = weights.embedding;
-        else
-            weight = files.matrix(at.file_name, at.rows, at.columns);
-    });
+    decoder.for_each_weight([&](const std::string& name, Role, const auto&) { unused.erase(hugging_face_name(name)); });
+    if (config.model.tied_output) unused.erase(hugging_face_name("output"));  // a copy of the embedding
     require<FileError>(unused.empty(), folder.string(), ": ", unused.size(), " tensors are unknown, the first is '",
                        unused.empty() ? "" : *unused.begin(), "'");
-    return LongLlama<Real>(std::move(config), std::move(weights));
+    return LongLlama<Real>(std::move(config), std::move(decoder));
 }
 
-/// Writes config.json and model.safetensors, each all or nothing, so that Hugging Face's code can load them.
-/// Errors: FileError if the folder cannot be made, a file not be written, or the folder has an index of shards, which would be
-///         loaded in place of what is saved.
+namespace detail {
+
 template <class Real>
-void save_long_llama(const std::filesystem::path& folder, const LongLlama<Real>& model) {
-    const LongLlamaConfig& config = model.config();
-    const LongLlamaWeights<Real>& weights = model.weights();
+void add_weight(SafetensorsWriter& writer, const std::string& name, const LinearMap<Real>& map) {
+    const StoredMatrix numbers = map.numbers();
+    writer.add_bytes(name, numbers.dtype, {numbers.rows, numbers.columns}, numbers.numbers);
+}
+template <class Real>
+void add_weight(SafetensorsWriter& writer, const std::string& name, const Variable<Real, 1>& scales) {
+    writer.add(name, scales.value());
+}
+
+}  // namespace detail
+
+/// Writes config.json and model.safetensors, each all or nothing, so that Hugging Face's code can load them.
+/// Errors: ConfigError unless the decoder has the configuration and is a LLaMA; FileError if the folder cannot be made, a file not
+///         be written, or the folder has an index of shards, which would be loaded in place of what is saved.
+template <class Real>
+void save_long_llama(const std::filesystem::path& folder, const LongLlamaConfig& config, const Transformer<Real>& decoder) {
+    const TransformerConfig& model = decoder.config();
+    TransformerConfig llama = as_llama(model, model.rotary_base);
+    llama.memory_positions = model.memory_positions;
+    require<ConfigError>(model == llama && model == config.model.resolved(),
+                         "save_long_llama: the decoder is no LLaMA (as_llama), or config.model is not its configuration");
     make_folder(folder);
     const std::filesystem::path index = folder / CheckpointFolder::index_name;
     require<FileError>(!file_exists(index), index.string(),
                        ": names other files, which would be loaded in place of what is saved; expected a folder without it");
     SafetensorsWriter writer;
     writer.metadata["format"] = "pt";  // which Hugging Face's reader asks for
-    for_each_weight(config, weights, [&](const LongLlamaWeight& at, const auto& weight) {
-        if constexpr (!std::is_same_v<decltype(weight), const StoredMatrix&>)
-            writer.add(at.file_name, weight);
-        else if (!config.tied_output || at.name != "output")
-            writer.add_bytes(at.file_name, weight.dtype, {weight.rows, weight.columns}, weight.numbers);
-    });
+    decoder.for_each_weight(
+        [&](const std::string& name, Role, const auto& weight) { detail::add_weight(writer, hugging_face_name(name), weight); });
 
     const std::map<Dtype, const char*> torch_names{
         {Dtype::f64, "float64"}, {Dtype::f32, "float32"}, {Dtype::f16, "float16"}, {Dtype::bf16, "bfloat16"}};
     const nlohmann::json json{{"architectures", {"LongLlamaForCausalLM"}},
                               {"model_type", "longllama"},
-                              {"torch_dtype", torch_names.at(weights.embedding.dtype)},
-                              {"vocab_size", config.vocabulary},
-                              {"hidden_size", config.width},
-                              {"intermediate_size", config.feed_forward},
-                              {"num_hidden_layers", config.layers},
-                              {"num_attention_heads", config.heads},
-                              {"num_key_value_heads", config.key_head_count()},
+                              {"torch_dtype", torch_names.at(decoder.layer(0).q.numbers().dtype)},
+                              {"vocab_size", model.vocabulary},
+                              {"hidden_size", model.width},
+                              {"intermediate_size", model.feed_forward},
+                              {"num_hidden_layers", model.layers},
+                              {"num_attention_heads", model.heads},
+                              {"num_key_value_heads", model.key_heads_of(0)},
                               {"hidden_act", "silu"},
                               {"max_position_embeddings", config.window},
                               {"last_context_length", config.last_context},
-                              {"mem_layers", config.memory_layers},
-                              {"mem_positionals", config.memory_positions},
+                              {"mem_layers", model.memory_layers},
+                              {"mem_positionals", model.memory_positions},
                               {"mem_dtype", config.memory_storage == Storage::bfloat16 ? "bfloat16" : "float32"},
                               {"mem_attention_grouping", nullptr},
-                              {"rms_norm_eps", config.norm_epsilon},
-                              {"rope_theta", config.rotary_base},
+                              {"rms_norm_eps", model.norm_epsilon},
+                              {"rope_theta", model.rotary_base},
                               {"rope_scaling", nullptr},
-                              {"tie_word_embeddings", config.tied_output},
+                              {"tie_word_embeddings", model.tied_output},
                               {"use_cache", true},
                               {"initializer_range", 0.02},
                               {"pad_token_id", 0},
@@ -194,6 +241,12 @@ void save_long_llama(const std::filesystem::path& folder, const LongLlama<Real>&
     ReplacingFile file(folder / "config.json");
     file.append(text.data(), static_cast<Index>(text.size()));
     file.commit();
+}
+
+/// The same of a model that reads.
+template <class Real>
+void save_long_llama(const std::filesystem::path& folder, const LongLlama<Real>& model) {
+    save_long_llama(folder, model.config(), model.decoder());
 }
 
 }  // namespace fot

@@ -1,4 +1,4 @@
-/// LongLLaMA writes: one token after another behind a prompt, greedy or sampled, for a batch of prompts; and what it would have
+/// LongLLaMA writes: one token after another after a prompt, greedy or sampled, for a batch of prompts; and what it would have
 /// cost to write a given text.
 ///
 /// Source: the released code (positions, spill of the local cache).
@@ -20,16 +20,13 @@ namespace detail {
 /// returns whether to go on. The last tokens are not read.
 template <class Real, class Choose>
 void read_and_write(const char* who, const LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
-                    const Tensor<std::uint8_t, 2>* visible, Choose choose) {
+                    const Visible* visible, Choose choose) {
     const Index entries = extent(prompt, 0), length = extent(prompt, 1);
     require<ShapeError>(entries == state.entries(), who, ": ", entries, " prompts, the state has ", state.entries(), " entries");
     Tensor<Index, 2> positions = empty<Index, 2>({entries, length}), next = empty<Index, 2>({entries, 1});
     for (Index b = 0; b < entries; ++b) {
-        Index seen = extent(state.positions(), 1) == 0
-                         ? 0
-                         : *std::max_element(row(state.positions(), b), row(state.positions(), b) + state.local_size()) + 1;
-        for (Index t = 0; t < length; ++t) positions(b, t) = (seen += visible ? (*visible)(b, t) : 1) - 1;
-        next(b, 0) = seen;
+        next(b, 0) = state.next_position(b);
+        for (Index t = 0; t < length; ++t) positions(b, t) = (next(b, 0) += !visible || (*visible)(b, t) ? 1 : 0) - 1;
     }
     Tokens latest = empty<std::int32_t, 2>({entries, 1});
     Tensor<Real, 3> logits = model.read({prompt, visible, &positions}, state, {.only_last_logits = true});
@@ -50,9 +47,9 @@ void read_and_write(const char* who, const LongLlama<Real>& model, const Tokens&
 /// Errors: ConfigError if count < 0; as LongLlama::read and sample_token.
 template <class Real>
 Tokens generate(const LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
-                const SamplingOptions& sampling, Random& random, const Tensor<std::uint8_t, 2>* visible = nullptr,
+                const SamplingOptions& sampling, Random& random, const Visible* visible = nullptr,
                 const std::function<bool(const std::vector<std::int32_t>&, const Tensor<Real, 3>&)>& each = {}) {
-    require<ConfigError>(count >= 0, "generate: ", count, " new tokens make no sense");
+    require<ConfigError>(count >= 0, "generate: ", count, " new tokens, expected 0 or more");
     if (visible) require_shape("generate: visible", *visible, shape_of(prompt));
     Tokens written = empty<std::int32_t, 2>({extent(prompt, 0), count});
     Index done = 0;
@@ -60,7 +57,7 @@ Tokens generate(const LongLlama<Real>& model, const Tokens& prompt, Index count,
                            [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
                                std::vector<std::int32_t> drawn;
                                for (Index b = 0; b < extent(prompt, 0); ++b) {
-                                   drawn.push_back(sample_token(row(logits, b), model.config().vocabulary, sampling, random));
+                                   drawn.push_back(sample_token(row(logits, b), model.config().model.vocabulary, sampling, random));
                                    written(b, i) = latest(b, 0) = drawn.back();
                                }
                                done = i + 1;
@@ -69,14 +66,14 @@ Tokens generate(const LongLlama<Real>& model, const Tokens& prompt, Index count,
     return take_positions(written, 0, done);
 }
 
-/// What a given text (B,N) costs behind prompts (B,P): -log p of each token, (B,N), in nats. It is read as `generate` would have
+/// What a given text (B,N) costs after prompts (B,P): -log p of each token, (B,N), in nats. It is read as `generate` would have
 /// written it, token by token, the local cache spilling on the way.
 /// Errors: ShapeError if the two are not of as many entries; DataError for a token outside the vocabulary; NumericError for a logit
 ///         that is NaN or +inf; as LongLlama::read.
 template <class Real>
 Tensor<double, 2> continuation_nats(const LongLlama<Real>& model, const Tokens& prompt, const Tokens& text,
                                     LongLlamaState<Real>& state) {
-    const Index entries = extent(prompt, 0), count = extent(text, 1), vocabulary = model.config().vocabulary;
+    const Index entries = extent(prompt, 0), count = extent(text, 1), vocabulary = model.config().model.vocabulary;
     require_shape("continuation_nats: text", text, {entries, count});
     for (const std::int32_t token : text)
         require<DataError>(token >= 0 && token < vocabulary, "continuation_nats: token ", token, " is not among the ", vocabulary,

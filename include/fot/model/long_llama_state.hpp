@@ -1,13 +1,18 @@
 /// What LongLLaMA remembers of the inputs it reads: local caches and memories.
 ///
 /// The local cache holds the last tokens, keys not rotated, with their positions; all layers have one. Memory layers have a memory
-/// beside it, in which everything stands at position 0. Padding is put aside: nothing looks at it that sees anything else.
+/// beside it, in which everything stands at position 0. Padding that leaves the local cache is put aside (model/padded_batch.hpp).
 ///
 /// Read first: model/long_llama_config.hpp, model/local_cache.hpp.   Read next: model/long_llama.hpp.
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
 #include "fot/model/local_cache.hpp"
 #include "fot/model/long_llama_config.hpp"
+#include "fot/model/memory_source.hpp"
+#include "fot/model/padded_batch.hpp"
 
 namespace fot {
 
@@ -24,88 +29,84 @@ struct LongLlamaMemoryOptions {
     Spill spill = Spill::all_at_once;  ///< what a full local cache gives to the memory
 };
 
-/// What a batch of inputs has left behind: local caches and memories.
+/// What a batch of inputs has left: local caches and memories.
 template <class Real>
 class LongLlamaState {
    public:
     /// Errors: ConfigError for a configuration that does not fit together, no entries, or negative options.
-    LongLlamaState(const LongLlamaConfig& config, Index entries, LongLlamaMemoryOptions options = {}) : options_(options) {
-        config.check();
-        require<ConfigError>(entries >= 1, "LongLlamaState: ", entries, " batch entries, expected 1 or more");
-        require<ConfigError>(options.top_k >= 0 && options.capacity >= 0, "LongLlamaState: top_k ", options.top_k, ", capacity ",
-                             options.capacity, ": expected 0 or more");
-        positions_ = empty<Index, 2>({entries, 0});
-        visible_ = empty<std::uint8_t, 2>({entries, 0});
-        for (Index i = 0; i < config.layers; ++i) {
-            layers_.push_back({{entries, config.key_head_count(), config.head_width()}, {}, {}});
-            if (!config.is_memory_layer(i)) continue;
-            for (Index b = 0; b < entries; ++b) {
-                const KeyValueMemory<Real> memory(config.key_head_count(), config.head_width(), config.memory_storage,
-                                                  options.capacity);
-                layers_.back().memory.push_back(memory);
-                layers_.back().padding.push_back(memory);
-            }
-        }
+    LongLlamaState(const LongLlamaConfig& config, Index entries, LongLlamaMemoryOptions options = {})
+        : model_((config.check(), config.model.resolved())),
+          options_(options),
+          memory_(model_, entries, config.memory_storage, options.capacity),
+          aside_(model_, entries, config.memory_storage, options.capacity),
+          positions_(empty<Index, 2>({entries, 0})),
+          visible_(empty<std::uint8_t, 2>({entries, 0})) {
+        require<ConfigError>(options.top_k >= 0, "LongLlamaState: top_k ", options.top_k, ", expected 0 or more");
+        for (Index i = 0; i < model_.layers; ++i) caches_.emplace_back(entries, model_.key_heads_of(i), model_.head_width_of(i));
     }
 
     /// B, streams of text.
     Index entries() const { return extent(positions_, 0); }
+    /// The model that it is for.
+    const TransformerConfig& model() const { return model_; }
     /// How memories are kept and read.
     const LongLlamaMemoryOptions& options() const { return options_; }
 
-    /// Has a model of this configuration caches of this form, and its memories in the same layers?
-    bool fits(const LongLlamaConfig& config) const {
-        bool same = static_cast<Index>(layers_.size()) == config.layers;
-        for (Index i = 0; same && i < config.layers; ++i) {
-            const Layer& layer = layers_[static_cast<std::size_t>(i)];
-            same = layer.memory.empty() != config.is_memory_layer(i) && layer.local.heads() == config.key_head_count() &&
-                   layer.local.width() == config.head_width();
-        }
-        return same;
-    }
-
     /// Tokens in the local cache.
     Index local_size() const { return extent(positions_, 1); }
+    /// Position of each token in the local cache, (B,S).
+    const Tensor<Index, 2>& positions() const { return positions_; }
+    /// Whether it is one or padding, (B,S).
+    const Visible& visible() const { return visible_; }
+    /// The position after the largest in the local cache of an entry; 0 if the cache is empty.
+    Index next_position(Index entry) const {
+        const Index *first = row(positions_, entry), *last = first + local_size();
+        return first == last ? 0 : *std::max_element(first, last) + 1;
+    }
 
     /// Tokens that the memory of an entry holds, padding not counted; 0 without memory layers.   Errors: ShapeError.
-    Index memory_size(Index entry = 0) const {
-        require<ShapeError>(entry >= 0 && entry < entries(), "LongLlamaState: entry ", entry, " of ", entries());
-        for (const Layer& layer : layers_)
-            if (!layer.memory.empty()) return layer.memory[static_cast<std::size_t>(entry)].size();
-        return 0;
-    }
-
+    Index memory_size(Index entry = 0) const { return memory_.size(entry); }
     /// Bytes of all memories, and of the padding that was put aside.
-    std::size_t memory_bytes() const {
-        std::size_t bytes = 0;
-        for (const Layer& layer : layers_)
-            for (const auto* memories : {&layer.memory, &layer.padding})
-                for (const auto& memory : *memories) bytes += memory.bytes();
-        return bytes;
+    std::size_t memory_bytes() const { return memory_.bytes() + aside_.bytes(); }
+    /// The memories of all memory layers and entries.
+    MemoryState<Real>& memory() { return memory_; }
+    /// The padding that has left the local cache, of the same layers and entries.
+    MemoryState<Real>& aside() { return aside_; }
+
+    /// The local cache of a layer.   Errors: ShapeError if there is no such layer.
+    LocalCache<Real>& cache(Index layer) {
+        require<ShapeError>(layer >= 0 && layer < length_of(caches_), "LongLlamaState: layer ", layer, " of ", caches_.size());
+        return element(caches_, layer);
     }
 
-    /// What one layer keeps.
-    struct Layer {
-        LocalCache<Real> local;                     ///< keys and values that have not left for the memory
-        std::vector<KeyValueMemory<Real>> memory;   ///< of each entry
-        std::vector<KeyValueMemory<Real>> padding;  ///< of each entry; counts only where nothing else is to be seen
-    };
-    /// What layer i keeps.   Errors: ShapeError if there is no such layer.
-    Layer& layer(Index i) {
-        require<ShapeError>(i >= 0 && i < static_cast<Index>(layers_.size()), "LongLlamaState: layer ", i, " of ", layers_.size());
-        return layers_[static_cast<std::size_t>(i)];
+    /// The oldest tokens leave all local caches, for the memory where a layer has one.   Errors: DataError if there are fewer.
+    void spill(Index count) {
+        for (Index i = 0; i < model_.layers && count > 0; ++i) {
+            remember(i, cache(i).oldest_keys(count), cache(i).oldest_values(count), visible_);
+            cache(i).drop(count);
+        }
+        positions_ = take_positions(positions_, count, local_size() - count);
+        visible_ = take_positions(visible_, count, extent(visible_, 1) - count);
     }
 
-    /// Position of each token in the local cache, (B,S), and whether it is one (1) or padding (0).
-    Tensor<Index, 2>& positions() { return positions_; }
-    /// See `positions`.
-    Tensor<std::uint8_t, 2>& visible() { return visible_; }
+    /// Keys and values (B,T,G,D) go to the memory of a layer, if it has one; padding among the first T of `visible` goes aside.
+    void remember(Index layer, const Tensor<Real, 4>& k, const Tensor<Real, 4>& v, const Visible& visible) {
+        if (model_.is_memory_layer(layer)) remember_tokens(layer, k, v, visible, memory_, aside_);
+    }
+
+    /// Notes positions and visibility of the tokens (B,S) that the local caches hold from now on.
+    void set_local(Tensor<Index, 2> positions, Visible visible) {
+        positions_ = std::move(positions);
+        visible_ = std::move(visible);
+    }
 
    private:
+    TransformerConfig model_;
     LongLlamaMemoryOptions options_;
+    MemoryState<Real> memory_, aside_;
+    std::vector<LocalCache<Real>> caches_;
     Tensor<Index, 2> positions_;
-    Tensor<std::uint8_t, 2> visible_;
-    std::vector<Layer> layers_;
+    Visible visible_;
 };
 
 }  // namespace fot

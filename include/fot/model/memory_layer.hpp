@@ -10,6 +10,9 @@
 /// What can be exchanged without touching this file: the source (model/source.hpp), how queries and keys become scores
 /// (model/scoring.hpp), and how the two attentions are joined (model/joining.hpp).
 ///
+/// Its linear maps are parameters, or weights of a finished model that stay in their file (nn/linear_map.hpp): the layer is the
+/// same.
+///
 /// No positions in memory layers. Rotary positions tell a query how far a key is; a memory holds keys from any distance, of which
 /// training has seen a few only, and those of other documents have no distance at all. LongLLaMA, which was trained with positions
 /// in every layer, keeps them for the local keys and lets all others stand at position 0 (`memory_positions`).
@@ -20,7 +23,7 @@
 /// inference agree.
 ///
 /// Source: paper sections 3.1 and 3.2, appendix A.
-/// Read first: model/config.hpp, model/source.hpp, model/joining.hpp.   Read next: model/transformer.hpp.
+/// Read first: model/config.hpp, model/source.hpp, model/joining.hpp, model/weights.hpp.   Read next: model/transformer.hpp.
 #pragma once
 
 #include <cmath>
@@ -30,12 +33,10 @@
 #include <vector>
 
 #include "fot/attention/causal_attention.hpp"
-#include "fot/core/random.hpp"
 #include "fot/model/config.hpp"
 #include "fot/model/joining.hpp"
 #include "fot/model/scoring.hpp"
-#include "fot/nn/feed_forward.hpp"
-#include "fot/nn/linear.hpp"
+#include "fot/model/weights.hpp"
 #include "fot/nn/rotary.hpp"
 
 namespace fot {
@@ -47,12 +48,12 @@ inline std::vector<Index> window_positions(Index length) {
     return positions;
 }
 
-/// One layer of a Transformer: its parameters and its forward pass.
+/// One layer of a Transformer: its weights and its forward pass.
 template <class Real>
 class TransformerLayer {
    public:
-    /// Random initial weights.
-    TransformerLayer(const TransformerConfig& config, Index layer, Random& random);
+    /// First weights from a source, under names that begin with "layers.0." in layer 0.
+    TransformerLayer(const TransformerConfig& config, Index layer, const WeightSource<Real>& weights);
 
     /// The layer with a source of further keys: x (B,U,E) -> (B,U,E), or (B,T,E) if only the outputs at T `wanted` positions of the
     /// window are asked for.
@@ -79,13 +80,21 @@ class TransformerLayer {
     LayerView<Real> view(Tape& tape, const Variable<Real, 3>& x, const Source<Real>& source,
                          const std::vector<Index>& wanted = {}) const {
         const std::vector<Index> all = window_positions(extent(x.value(), 1)), &asking = wanted.empty() ? all : wanted;
-        KeysSeen seen{{}, asking};
-        for (Index b = 0; b < extent(x.value(), 0); ++b) seen.further.push_back(source.keys(number_, b));
+        LayerView<Real> at = project(tape, x, source, asking, wanted);
+        at.q = rotated(tape, at.q, asking);
+        at.local_k = rotated(tape, at.k, all);
+        return at;
+    }
 
+    /// The same before positions come in: nothing is rotated, and `local_k` is left empty. Query t stands at places[t] among the
+    /// local keys.
+    LayerView<Real> project(Tape& tape, const Variable<Real, 3>& x, const Source<Real>& source, const std::vector<Index>& places,
+                            const std::vector<Index>& wanted = {}) const {
+        KeysSeen seen{{}, places};
+        for (Index b = 0; b < extent(x.value(), 0); ++b) seen.further.push_back(source.keys(number_, b));
         const Variable<Real, 3> h = rms_norm(tape, x, attention_norm, norm_epsilon_), h_asking = at_wanted(tape, h, wanted);
         const auto [keys, values] = keys_and_values_of(tape, h);
-        const Variable<Real, 4> queries = scoring->queries(tape, project_heads(tape, h_asking, q, heads_), seen);
-        return {number_, x, h_asking, rotated(tape, queries, asking), rotated(tape, keys, all), keys, values};
+        return {number_, x, h_asking, scoring->queries(tape, project_heads(tape, h_asking, q, heads_), seen), {}, keys, values};
     }
 
     /// Keys and values alone, not rotated: what the layer gives to others.
@@ -102,16 +111,23 @@ class TransformerLayer {
     /// The number of the layer, 0-based.
     Index number() const { return number_; }
 
-    /// Adds the layer's parameters to the list, their names after the prefix.
-    void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list);
+    /// Calls visit(name, role, weight) for the layer's linear maps and norms, trained or not: a LinearMap or a Variable<Real, 1>.
+    template <class Visit>
+    void for_each_weight(const std::string& prefix, const Visit& visit) const {
+        for_each_attention_weight(prefix, visit);
+        for_each_feed_forward_weight(prefix, visit);
+    }
 
-    Variable<Real, 2> q;                     ///< (H D, E)
-    Variable<Real, 2> k;                     ///< (G D, E)
-    Variable<Real, 2> v;                     ///< (G D, E)
-    Variable<Real, 2> o;                     ///< (E, H D)
-    Variable<Real, 2> up;                    ///< (inner width, E)
-    Variable<Real, 2> down;                  ///< (E, inner width)
-    Variable<Real, 2> gate_map;              ///< (inner width, E); swiglu only
+    /// Adds all that is trained to the list, names after the prefix.
+    void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) const;
+
+    LinearMap<Real> q;                       ///< (H D, E)
+    LinearMap<Real> k;                       ///< (G D, E)
+    LinearMap<Real> v;                       ///< (G D, E)
+    LinearMap<Real> o;                       ///< (E, H D)
+    LinearMap<Real> up;                      ///< (inner width, E)
+    LinearMap<Real> down;                    ///< (E, inner width)
+    LinearMap<Real> gate_map;                ///< (inner width, E); swiglu only
     Variable<Real, 1> attention_norm;        ///< (E)
     Variable<Real, 1> feed_forward_norm;     ///< (E)
     std::unique_ptr<Scoring<Real>> scoring;  ///< how queries and keys become scores
@@ -120,6 +136,21 @@ class TransformerLayer {
    private:
     KeysAndValues<Real> keys_and_values_of(Tape& tape, const Variable<Real, 3>& h) const {
         return {scoring->keys(tape, project_heads(tape, h, k, key_heads_)), project_heads(tape, h, v, key_heads_)};
+    }
+    template <class Visit>
+    void for_each_attention_weight(const std::string& prefix, const Visit& visit) const {
+        visit(prefix + "attention_norm", Role::norm_scale, attention_norm);
+        visit(prefix + "q", Role::hidden_matrix, q);
+        visit(prefix + "k", Role::hidden_matrix, k);
+        visit(prefix + "v", Role::hidden_matrix, v);
+        visit(prefix + "o", Role::hidden_matrix, o);
+    }
+    template <class Visit>
+    void for_each_feed_forward_weight(const std::string& prefix, const Visit& visit) const {
+        visit(prefix + "feed_forward_norm", Role::norm_scale, feed_forward_norm);
+        visit(prefix + "up", Role::hidden_matrix, up);
+        if (gate_map) visit(prefix + "gate_map", Role::hidden_matrix, gate_map);
+        visit(prefix + "down", Role::hidden_matrix, down);
     }
     static Variable<Real, 3> at_wanted(Tape& tape, const Variable<Real, 3>& x, const std::vector<Index>& wanted) {
         return wanted.empty() ? x : take_positions(tape, x, wanted);
@@ -133,28 +164,29 @@ class TransformerLayer {
 };
 
 template <class Real>
-TransformerLayer<Real>::TransformerLayer(const TransformerConfig& config, Index layer, Random& random)
+TransformerLayer<Real>::TransformerLayer(const TransformerConfig& config, Index layer, const WeightSource<Real>& weights)
     : number_(layer),
       heads_(config.heads_of(layer)),
       key_heads_(config.key_heads_of(layer)),
-      has_positions_(!config.is_memory_layer(layer) || config.memory_positions),
+      has_positions_(config.has_positions(layer)),
       activation_(config.activation),
       norm_epsilon_(config.norm_epsilon),
       rotary_(config.rotary_base, config.head_width_of(layer)) {
     const Index width = config.width, inner = config.feed_forward, head_width = config.head_width_of(layer);
+    const std::string prefix = message("layers.", layer, ".");
     // Deviation of the maps into a layer: fan_in^-1/2; of those back to the residual stream: half of that.
-    const auto matrix_of = [&](Index out, Index in, double factor) {
-        return Variable<Real, 2>(normal_tensor<Real, 2>({out, in}, factor / std::sqrt(static_cast<double>(in)), random), true);
+    const auto matrix_of = [&](const char* name, Index out, Index in, double factor) {
+        return weights.checked_matrix(prefix + name, out, in, factor / std::sqrt(static_cast<double>(in)));
     };
-    q = matrix_of(heads_ * head_width, width, 1);
-    k = matrix_of(key_heads_ * head_width, width, 1);
-    v = matrix_of(key_heads_ * head_width, width, 1);
-    o = matrix_of(width, heads_ * head_width, 0.5);
-    up = matrix_of(inner, width, 1);
-    if (activation_ == Activation::swiglu) gate_map = matrix_of(inner, width, 1);
-    down = matrix_of(width, inner, 0.5);
-    attention_norm = Variable<Real, 1>(full<Real, 1>({width}, Real(1)), true);
-    feed_forward_norm = Variable<Real, 1>(full<Real, 1>({width}, Real(1)), true);
+    q = matrix_of("q", heads_ * head_width, width, 1);
+    k = matrix_of("k", key_heads_ * head_width, width, 1);
+    v = matrix_of("v", key_heads_ * head_width, width, 1);
+    o = matrix_of("o", width, heads_ * head_width, 0.5);
+    up = matrix_of("up", inner, width, 1);
+    if (activation_ == Activation::swiglu) gate_map = matrix_of("gate_map", inner, width, 1);
+    down = matrix_of("down", width, inner, 0.5);
+    attention_norm = weights.scales(prefix + "attention_norm", width);
+    feed_forward_norm = weights.scales(prefix + "feed_forward_norm", width);
     if (config.normalized_heads)
         scoring = std::make_unique<UnitScoring<Real>>(heads_, config.initial_inverse_temperature, norm_epsilon_);
     else
@@ -166,18 +198,12 @@ TransformerLayer<Real>::TransformerLayer(const TransformerConfig& config, Index 
 }
 
 template <class Real>
-void TransformerLayer<Real>::add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) {
-    list.push_back(parameter(prefix + "attention_norm", Role::norm_scale, attention_norm));
-    list.push_back(parameter(prefix + "q", Role::hidden_matrix, q));
-    list.push_back(parameter(prefix + "k", Role::hidden_matrix, k));
-    list.push_back(parameter(prefix + "v", Role::hidden_matrix, v));
-    list.push_back(parameter(prefix + "o", Role::hidden_matrix, o));
+void TransformerLayer<Real>::add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) const {
+    const auto add_trained = adding_trained(list);
+    for_each_attention_weight(prefix, add_trained);
     scoring->add_parameters(prefix, list);
     joining->add_parameters(prefix, list);
-    list.push_back(parameter(prefix + "feed_forward_norm", Role::norm_scale, feed_forward_norm));
-    list.push_back(parameter(prefix + "up", Role::hidden_matrix, up));
-    if (gate_map) list.push_back(parameter(prefix + "gate_map", Role::hidden_matrix, gate_map));
-    list.push_back(parameter(prefix + "down", Role::hidden_matrix, down));
+    for_each_feed_forward_weight(prefix, add_trained);
 }
 
 }  // namespace fot

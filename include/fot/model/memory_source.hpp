@@ -60,6 +60,14 @@ class MemoryState {
         return 0;
     }
 
+    /// Bytes of all memories.
+    std::size_t bytes() const {
+        std::size_t sum = 0;
+        for (const auto& layer : memories_)
+            for (const auto& memory : layer) sum += memory.bytes();
+        return sum;
+    }
+
     /// Forgets everything: the single-document setting, at each new document.
     void clear() {
         for (Index entry = 0; entry < entries_; ++entry) clear(entry);

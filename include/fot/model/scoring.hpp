@@ -10,7 +10,7 @@
 /// A rule may depend on how many keys a query sees, as those do that fight the dilution of a growing memory. Whoever wants another
 /// rule derives from one of these, and gives it parameters of its own if it needs them: optimisers and checkpoints see them.
 ///
-/// Read first: nn/norm.hpp.   Read next: model/joining.hpp.
+/// Read first: nn/unit_heads.hpp.   Read next: model/joining.hpp.
 #pragma once
 
 #include <cmath>

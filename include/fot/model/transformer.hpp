@@ -22,7 +22,6 @@
 
 #include "fot/model/contexts_source.hpp"
 #include "fot/model/memory_layer.hpp"
-#include "fot/nn/embedding.hpp"
 
 namespace fot {
 
@@ -30,15 +29,17 @@ namespace fot {
 template <class Real>
 class Transformer {
    public:
-    /// Random initial weights.   Errors: ConfigError if the configuration does not fit together.
-    Transformer(const TransformerConfig& config, Random& random) : config_((config.check(), config.resolved())) {
-        const auto map_of = [&](double deviation) {
-            return Variable<Real, 2>(normal_tensor<Real, 2>({config.vocabulary, config.width}, deviation, random), true);
-        };
-        embedding_ = map_of(1);
-        for (Index layer = 0; layer < config.layers; ++layer) layers_.emplace_back(config_, layer, random);
-        final_norm_ = Variable<Real, 1>(full<Real, 1>({config.width}, Real(1)), true);
-        output_ = map_of(0.5 / std::sqrt(static_cast<double>(config.width)));
+    /// Random initial weights, to be trained.   Errors: ConfigError if the configuration does not fit together.
+    Transformer(const TransformerConfig& config, Random& random) : Transformer(config, RandomWeights<Real>(random)) {}
+    /// First weights from a source.   Errors: and those of the source.
+    Transformer(const TransformerConfig& config, const WeightSource<Real>& weights)
+        : config_((config.check(), config.resolved())),
+          embedding_(weights.checked_matrix("embedding", config.vocabulary, config.width, 1)) {
+        for (Index layer = 0; layer < config.layers; ++layer) layers_.emplace_back(config_, layer, weights);
+        final_norm_ = weights.scales("final_norm", config.width);
+        output_ = config.tied_output ? embedding_
+                                     : weights.checked_matrix("output", config.vocabulary, config.width,
+                                                              0.5 / std::sqrt(static_cast<double>(config.width)));
     }
     Transformer(const Transformer&) = delete;  // parameters are handles: a copy would share them
     Transformer& operator=(const Transformer&) = delete;
@@ -93,8 +94,10 @@ class Transformer {
     }
 
     /// Last normalisation and output map: (B,T,E) to logits (B,T,V).
-    Variable<Real, 3> head(Tape& tape, const Variable<Real, 3>& x) const {
-        return linear(tape, rms_norm(tape, x, final_norm_, config_.norm_epsilon), output_);
+    Variable<Real, 3> head(Tape& tape, const Variable<Real, 3>& x) const { return linear(tape, normalized(tape, x), output_); }
+    /// Last normalisation alone: (B,T,E) -> (B,T,E).
+    Variable<Real, 3> normalized(Tape& tape, const Variable<Real, 3>& x) const {
+        return rms_norm(tape, x, final_norm_, config_.norm_epsilon);
     }
 
     /// Keys and values that the memory layers compute of tokens (B,T) without any source, by layer; other layers have empty
@@ -126,22 +129,40 @@ class Transformer {
     }
 
     /// All that is trained, in a fixed order.
-    std::vector<Parameter<Real>> parameters() {
-        std::vector<Parameter<Real>> list{parameter("embedding", Role::embedding, embedding_)};
-        for (Index i = 0; i < config_.layers; ++i) layer(i).add_parameters("layers." + std::to_string(i) + ".", list);
-        list.push_back(parameter("final_norm", Role::norm_scale, final_norm_));
-        list.push_back(parameter("output", Role::output, output_));
+    std::vector<Parameter<Real>> parameters() const {
+        std::vector<Parameter<Real>> list;
+        const auto add_trained = adding_trained(list);
+        add_trained("embedding", Role::embedding, embedding_);
+        for (Index i = 0; i < config_.layers; ++i) layer(i).add_parameters(prefix_of(i), list);
+        for_each_last_weight(add_trained);
         return list;
     }
 
+    /// Calls visit(name, role, weight) for all linear maps and norms, trained or not, in the same order: a LinearMap or a
+    /// Variable<Real, 1>. A tied output map is not visited again.
+    template <class Visit>
+    void for_each_weight(const Visit& visit) const {
+        visit("embedding", Role::embedding, embedding_);
+        for (Index i = 0; i < config_.layers; ++i) layer(i).for_each_weight(prefix_of(i), visit);
+        for_each_last_weight(visit);
+    }
+
    private:
+    static std::string prefix_of(Index layer) { return message("layers.", layer, "."); }
+
+    template <class Visit>
+    void for_each_last_weight(const Visit& visit) const {
+        visit("final_norm", Role::norm_scale, final_norm_);
+        if (!config_.tied_output) visit("output", Role::output, output_);
+    }
+
     void require_layer(Index i) const {
         require<ShapeError>(i >= 0 && i < length_of(layers_), "Transformer: layer ", i, " of ", layers_.size(),
                             layers_.empty() ? " (this model was moved from)" : "");
     }
 
     TransformerConfig config_;
-    Variable<Real, 2> embedding_, output_;
+    LinearMap<Real> embedding_, output_;
     std::vector<TransformerLayer<Real>> layers_;
     Variable<Real, 1> final_norm_;
 };

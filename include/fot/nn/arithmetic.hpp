@@ -31,7 +31,7 @@ void elementwise(F f, Tensor<Real, N>& y, const Tensors&... x) {
 template <class F, class Real, std::size_t N, class... Tensors>
 void elementwise_in_vectors(F f, Tensor<Real, N>& y, const Tensors&... x) {
     parallel_slices(element_count(y), 1 << 15, [&](Index first, Index last) {
-        for_each_vector<Vector<Real>>(
+        for_each_vector<SimdVector<Real>>(
             last - first, [&](auto at) { at.store(f(at.load(y.data() + first), at.load(x.data() + first)...), y.data() + first); });
     });
 }

@@ -42,7 +42,7 @@ inline constexpr Index cross_entropy_rows_per_slice = 32;
 /// sum_i e^(x[i] - shift): vectors within a block, double over the blocks.
 template <class Real>
 double sum_of_exponentials(const Real* x, Index count, Real shift) {
-    using V = Vector<Real>;
+    using V = SimdVector<Real>;
     constexpr Index block = 256;
     double total = 0;
     for (Index start = 0; start < count; start += block) {
@@ -189,7 +189,7 @@ void token_losses_vjp(const Tensor<double, 2>& d_nats, const Tensor<Real, 3>& lo
             const Real* logits_i = logits.data() + i * vocabulary;
             Real* d_logits_i = d_logits.data() + i * vocabulary;
             // nats = log sum_v exp(logits[v]) - logits[target]
-            for_each_vector<Vector<Real>>(vocabulary, [&](auto at) {
+            for_each_vector<SimdVector<Real>>(vocabulary, [&](auto at) {
                 at.store(at.load(d_logits_i) + factor * exponential(at.load(logits_i) - shift), d_logits_i);
             });
             d_logits_i[targets.data()[i]] -= factor;

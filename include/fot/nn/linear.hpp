@@ -16,16 +16,21 @@
 
 namespace fot {
 
-namespace detail {
-
-/// y = x W^T, with y and x seen as rows of as many numbers as the weight puts out and takes in.
-template <class Real, std::size_t N, std::size_t M>
-void linear_into(const Tensor<Real, N>& x, const Tensor<Real, 2>& weight, Tensor<Real, M>& y) {
-    const Index rows = leading_count(x, std::min(N, M) - 1), out = extent(weight, 0), in = extent(weight, 1);
-    gemm(Real(1), matrix(x.data(), rows, in), transpose(as_matrix(weight)), Real(0), matrix(y.data(), rows, out));
+/// What the functions below ask of a weight. A tensor has it, and so has a matrix as a file keeps it (nn/stored_linear.hpp).
+template <class Real>
+Index rows_of(const Tensor<Real, 2>& weight) {
+    return extent(weight, 0);
 }
-
-}  // namespace detail
+/// Throws ShapeError, in the name of `who`, unless the weight takes in `columns` numbers.
+template <class Real>
+void require_columns(const char* who, const Tensor<Real, 2>& weight, Index columns) {
+    require_shape(message(who, ": weight").c_str(), weight, {-1, columns});
+}
+/// y = x W^T for so many rows of x.
+template <class Real>
+void multiply_rows(const Real* x, Index rows, const Tensor<Real, 2>& weight, Real* y) {
+    gemm(Real(1), matrix(x, rows, extent(weight, 1)), transpose(as_matrix(weight)), Real(0), matrix(y, rows, extent(weight, 0)));
+}
 
 /// A linear map of every row.
 ///
@@ -34,13 +39,13 @@ void linear_into(const Tensor<Real, N>& x, const Tensor<Real, 2>& weight, Tensor
 /// Shapes: x (..., in), weight (out, in) -> (..., out).
 /// Cost:   rows * in * out multiply-adds.
 /// Errors: ShapeError if the last axis of x is not `in`. (With `in` = 0 the sums are empty: zeros.)
-template <class Real, std::size_t N>
-Tensor<Real, N> linear(const Tensor<Real, N>& x, const Tensor<Real, 2>& weight) {
-    require_shape("linear: weight", weight, {-1, extent(x, N - 1)});
+template <class Real, std::size_t N, class Matrix>
+Tensor<Real, N> linear(const Tensor<Real, N>& x, const Matrix& weight) {
+    require_columns("linear", weight, extent(x, N - 1));
     Shape<N> shape = shape_of(x);
-    shape[N - 1] = extent(weight, 0);
+    shape[N - 1] = rows_of(weight);
     Tensor<Real, N> y = empty<Real, N>(shape);
-    detail::linear_into(x, weight, y);
+    multiply_rows(x.data(), detail::leading_count(x), weight, y.data());
     return y;
 }
 
@@ -51,13 +56,13 @@ Tensor<Real, N> linear(const Tensor<Real, N>& x, const Tensor<Real, 2>& weight) 
 /// Shapes: x (B,T,E), weight (H*D,E) -> (B,T,H,D).
 /// Errors: ConfigError if the rows of the weight do not divide into `heads`; ShapeError if the widths differ.
 /// Same as: `linear`, then its last axis cut into heads; nothing is copied.
-template <class Real>
-Tensor<Real, 4> project_heads(const Tensor<Real, 3>& x, const Tensor<Real, 2>& weight, Index heads) {
-    require_shape("project_heads: weight", weight, {-1, extent(x, 2)});
-    require<ConfigError>(heads >= 1 && extent(weight, 0) % heads == 0, "project_heads: the ", extent(weight, 0),
+template <class Real, class Matrix>
+Tensor<Real, 4> project_heads(const Tensor<Real, 3>& x, const Matrix& weight, Index heads) {
+    require_columns("project_heads", weight, extent(x, 2));
+    require<ConfigError>(heads >= 1 && rows_of(weight) % heads == 0, "project_heads: the ", rows_of(weight),
                          " rows of the weight do not divide into ", heads, " heads");
-    Tensor<Real, 4> y = empty<Real, 4>({extent(x, 0), extent(x, 1), heads, extent(weight, 0) / heads});
-    detail::linear_into(x, weight, y);
+    Tensor<Real, 4> y = empty<Real, 4>({extent(x, 0), extent(x, 1), heads, rows_of(weight) / heads});
+    multiply_rows(x.data(), extent(x, 0) * extent(x, 1), weight, y.data());
     return y;
 }
 
@@ -67,11 +72,11 @@ Tensor<Real, 4> project_heads(const Tensor<Real, 3>& x, const Tensor<Real, 2>& w
 ///
 /// Shapes: o (B,T,H,D), weight (E,H*D) -> (B,T,E).
 /// Errors: ShapeError if the columns of the weight are not H*D.
-template <class Real>
-Tensor<Real, 3> merge_heads(const Tensor<Real, 4>& o, const Tensor<Real, 2>& weight) {
-    require_shape("merge_heads: weight", weight, {-1, extent(o, 2) * extent(o, 3)});
-    Tensor<Real, 3> y = empty<Real, 3>({extent(o, 0), extent(o, 1), extent(weight, 0)});
-    detail::linear_into(o, weight, y);
+template <class Real, class Matrix>
+Tensor<Real, 3> merge_heads(const Tensor<Real, 4>& o, const Matrix& weight) {
+    require_columns("merge_heads", weight, extent(o, 2) * extent(o, 3));
+    Tensor<Real, 3> y = empty<Real, 3>({extent(o, 0), extent(o, 1), rows_of(weight)});
+    multiply_rows(o.data(), extent(o, 0) * extent(o, 1), weight, y.data());
     return y;
 }
 
@@ -96,8 +101,13 @@ void linear_vjp(const Tensor<Real, M>& d_y, const Tensor<Real, N>& x, const Tens
     if (d_weight) gemm(Real(1), transpose(d_y_rows), x_rows, Real(1), as_matrix(*d_weight));
 }
 
-namespace detail {
+/// What a variable multiplies with: its tensor.
+template <class Real>
+const Tensor<Real, 2>& numbers_of(const Variable<Real, 2>& weight) {
+    return weight.value();
+}
 
+/// Puts y, which one of the three made of x, on the tape.
 template <class Real, std::size_t N, std::size_t M>
 Variable<Real, M> record_linear(Tape& tape, Tensor<Real, M> y, const Variable<Real, N>& x, const Variable<Real, 2>& weight) {
     const auto backward = [x, weight](const Tensor<Real, M>& d_y) {
@@ -106,24 +116,22 @@ Variable<Real, M> record_linear(Tape& tape, Tensor<Real, M> y, const Variable<Re
     return tape.record(std::move(y), backward, x, weight);
 }
 
-}  // namespace detail
-
-/// `linear` on the tape.
-template <class Real, std::size_t N>
-Variable<Real, N> linear(Tape& tape, const Variable<Real, N>& x, const Variable<Real, 2>& weight) {
-    return detail::record_linear(tape, linear(x.value(), weight.value()), x, weight);
+/// `linear` on the tape. Here and below a weight is a Variable<Real, 2>, or a LinearMap (nn/linear_map.hpp).
+template <class Real, std::size_t N, class Weight>
+Variable<Real, N> linear(Tape& tape, const Variable<Real, N>& x, const Weight& weight) {
+    return record_linear(tape, linear(x.value(), numbers_of(weight)), x, weight);
 }
 
 /// `project_heads` on the tape.
-template <class Real>
-Variable<Real, 4> project_heads(Tape& tape, const Variable<Real, 3>& x, const Variable<Real, 2>& weight, Index heads) {
-    return detail::record_linear(tape, project_heads(x.value(), weight.value(), heads), x, weight);
+template <class Real, class Weight>
+Variable<Real, 4> project_heads(Tape& tape, const Variable<Real, 3>& x, const Weight& weight, Index heads) {
+    return record_linear(tape, project_heads(x.value(), numbers_of(weight), heads), x, weight);
 }
 
 /// `merge_heads` on the tape.
-template <class Real>
-Variable<Real, 3> merge_heads(Tape& tape, const Variable<Real, 4>& o, const Variable<Real, 2>& weight) {
-    return detail::record_linear(tape, merge_heads(o.value(), weight.value()), o, weight);
+template <class Real, class Weight>
+Variable<Real, 3> merge_heads(Tape& tape, const Variable<Real, 4>& o, const Weight& weight) {
+    return record_linear(tape, merge_heads(o.value(), numbers_of(weight)), o, weight);
 }
 
 }  // namespace fot

@@ -6,7 +6,7 @@
 ///
 /// There is no gradient: these are the weights of a finished model.
 ///
-/// Read first: nn/linear.hpp, core/dtype.hpp.   Read next: model/long_llama.hpp.
+/// Read first: nn/linear.hpp, core/dtype.hpp.   Read next: nn/linear_map.hpp.
 #pragma once
 
 #include <memory>
@@ -69,14 +69,36 @@ void with_weight_type(const StoredMatrix& weight, Body&& body) {
     });
 }
 
-/// y = x W^T for `count` rows of x.
+/// The numbers of a stored matrix, widened.
 template <class Real>
-void stored_linear_into(const Real* x, Index count, const StoredMatrix& weight, Real* y) {
-    const Index in = weight.columns, out = weight.rows;
+Tensor<Real, 2> widened_tensor(const StoredMatrix& weight) {
+    Tensor<Real, 2> numbers = empty<Real, 2>({weight.rows, weight.columns});
     with_weight_type(weight, [&](auto element) {
+        widen(static_cast<const decltype(element)*>(weight.numbers), element_count(numbers), numbers.data());
+    });
+    return numbers;
+}
+
+}  // namespace detail
+
+/// out of a stored weight: with the next two functions linear, project_heads and merge_heads (nn/linear.hpp) take it.
+inline Index rows_of(const StoredMatrix& weight) { return weight.rows; }
+/// Throws ShapeError, in the name of `who`, unless the weight takes in `columns` numbers.
+inline void require_columns(const char* who, const StoredMatrix& weight, Index columns) {
+    require<ShapeError>(weight.columns == columns, who, ": the stored weight has ", weight.columns, " columns, expected ", columns);
+}
+/// y = x W^T for `count` rows of x.
+///
+/// Cost:   count * in * out multiply-adds; reads every stored number once. Scratch: 128 widened rows of the weight for each thread.
+/// Errors: ConfigError for a weight of integers, or without numbers.
+/// Same as: multiply_rows, of the widened weight.
+template <class Real>
+void multiply_rows(const Real* x, Index count, const StoredMatrix& weight, Real* y) {
+    const Index in = weight.columns, out = weight.rows;
+    detail::with_weight_type(weight, [&](auto element) {
         using Stored = decltype(element);
         const Stored* numbers = static_cast<const Stored*>(weight.numbers);
-        if (count <= few_rows) {
+        if (count <= detail::few_rows) {
             parallel_slices(out, 32, [&](Index first, Index last) {
                 for (Index i = first; i < last; ++i)
                     for (Index t = 0; t < count; ++t) {
@@ -84,67 +106,21 @@ void stored_linear_into(const Real* x, Index count, const StoredMatrix& weight, 
                         const Real* x_t = x + t * in;
                         Real sum = 0;
 #pragma omp simd reduction(+ : sum)
-                        for (Index j = 0; j < in; ++j) sum += x_t[j] * widened<Real>(w[j]);
+                        for (Index j = 0; j < in; ++j) sum += x_t[j] * detail::widened<Real>(w[j]);
                         y[t * out + i] = sum;
                     }
             });
         } else if constexpr (std::is_same_v<Stored, Real>) {
             gemm(Real(1), matrix(x, count, in), transpose(matrix(numbers, out, in)), Real(0), matrix(y, count, out));
         } else {
-            parallel_slices(out, widened_rows, [&](Index first, Index last) {
+            parallel_slices(out, detail::widened_rows, [&](Index first, Index last) {
                 Tensor<Real, 2> block = empty<Real, 2>({last - first, in});
-                widen(numbers + first * in, (last - first) * in, block.data());
+                detail::widen(numbers + first * in, (last - first) * in, block.data());
                 gemm(Real(1), matrix(x, count, in), transpose(as_matrix(std::as_const(block))), Real(0),
                      matrix(y + first, count, last - first, out));
             });
         }
     });
-}
-
-inline void require_stored(const StoredMatrix& weight, Index columns) {
-    require<ShapeError>(weight.columns == columns, "stored_linear: the weight has ", weight.columns, " columns, expected ",
-                        columns);
-}
-
-}  // namespace detail
-
-/// A linear map of every row.
-///
-///     y[..., i] = sum_j x[..., j] weight[i, j]
-///
-/// Shapes: x (..., in), weight (out, in) -> (..., out).
-/// Cost:   rows * in * out multiply-adds; reads every stored number once. Scratch: 128 widened rows of the weight for each thread.
-/// Errors: ShapeError if the last axis of x is not `in`; ConfigError for a weight of integers, or without numbers.
-/// Same as: linear, of the widened weight.
-template <class Real, std::size_t N>
-Tensor<Real, N> linear(const Tensor<Real, N>& x, const StoredMatrix& weight) {
-    detail::require_stored(weight, extent(x, N - 1));
-    Shape<N> shape = shape_of(x);
-    shape[N - 1] = weight.rows;
-    Tensor<Real, N> y = empty<Real, N>(shape);
-    detail::stored_linear_into(x.data(), detail::leading_count(x), weight, y.data());
-    return y;
-}
-
-/// The linear map into the heads: x (B,T,E), weight (H*D,E) -> (B,T,H,D). Errors: as linear; ConfigError if the rows of the weight
-/// do not divide into `heads`.
-template <class Real>
-Tensor<Real, 4> project_heads(const Tensor<Real, 3>& x, const StoredMatrix& weight, Index heads) {
-    detail::require_stored(weight, extent(x, 2));
-    require<ConfigError>(heads >= 1 && weight.rows % heads == 0, "project_heads: the ", weight.rows,
-                         " rows of the weight do not divide into ", heads, " heads");
-    Tensor<Real, 4> y = empty<Real, 4>({extent(x, 0), extent(x, 1), heads, weight.rows / heads});
-    detail::stored_linear_into(x.data(), extent(x, 0) * extent(x, 1), weight, y.data());
-    return y;
-}
-
-/// The linear map out of the heads: o (B,T,H,D), weight (E,H*D) -> (B,T,E).   Errors: as linear.
-template <class Real>
-Tensor<Real, 3> merge_heads(const Tensor<Real, 4>& o, const StoredMatrix& weight) {
-    detail::require_stored(weight, extent(o, 2) * extent(o, 3));
-    Tensor<Real, 3> y = empty<Real, 3>({extent(o, 0), extent(o, 1), weight.rows});
-    detail::stored_linear_into(o.data(), extent(o, 0) * extent(o, 1), weight, y.data());
-    return y;
 }
 
 /// The row of a stored table that belongs to each token: tokens (B,T), table (V,E) -> (B,T,E).

@@ -17,6 +17,7 @@ namespace fot {
 
 /// Settings of AdamW.
 struct AdamWOptions {
+    double learning_rate = 1e-3;                  ///< about the change of each number in a step
     double beta1 = 0.9;                           ///< share kept of the mean of gradients
     double beta2 = 0.999;                         ///< share kept of the mean of squares
     double epsilon = 1e-8;                        ///< added to the root, outside of it
@@ -24,11 +25,13 @@ struct AdamWOptions {
     LearningRateFactors learning_rate_factors{};  ///< by role, decay included
 };
 
-/// Throws ConfigError unless the options make sense; `who` opens the message.
-inline void check_options(const char* who, const AdamWOptions& options) {
+/// Throws ConfigError unless the options are in their ranges, for parameters of this type; `who` opens the message.
+template <class Real>
+void check_options(const std::string& who, const AdamWOptions& options) {
+    detail::require_learning_rate(who, options.learning_rate);
     for (const double beta : {options.beta1, options.beta2})
         require<ConfigError>(beta >= 0 && beta < 1, who, ": beta ", beta, ", expected 0 <= beta < 1");
-    require<ConfigError>(options.epsilon > 0, who, ": epsilon ", options.epsilon, " is not positive");
+    detail::require_epsilon<Real>(who, options.epsilon);
     require<ConfigError>(options.weight_decay >= 0 && std::isfinite(options.weight_decay), who, ": weight decay ",
                          options.weight_decay, ", expected a finite number of 0 or more");
     options.learning_rate_factors.check(who);
@@ -37,12 +40,15 @@ inline void check_options(const char* who, const AdamWOptions& options) {
 /// Step number t (from 1) of one parameter, with its mean of gradients m and of squares v.
 ///
 ///     m <- beta1 m + (1 - beta1) g            v <- beta2 v + (1 - beta2) g^2
-///     x <- x - learning_rate ( (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon) + weight_decay x )
+///     x <- x - rate ( (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon) + weight_decay x )
 ///
+/// where rate = factor * learning_rate, times the factor of the parameter's role.
 /// Shapes: m, v as the parameter.   Cost: one pass over four arrays.
 template <class Real>
-void adamw_update(const Parameter<Real>& parameter, Real* m, Real* v, Index t, double learning_rate, const AdamWOptions& options) {
-    const double rate = learning_rate * options.learning_rate_factors.of(parameter.role), steps = static_cast<double>(t);
+void adamw_update(const Parameter<Real>& parameter, std::span<Real> m, std::span<Real> v, Index t, double factor,
+                  const AdamWOptions& options) {
+    const double rate = factor * options.learning_rate * options.learning_rate_factors.of(parameter.role),
+                 steps = static_cast<double>(t);
     const Real beta1 = static_cast<Real>(options.beta1), new1 = static_cast<Real>(1 - options.beta1);
     const Real beta2 = static_cast<Real>(options.beta2), new2 = static_cast<Real>(1 - options.beta2);
     const Real correction1 = static_cast<Real>(1 / (1 - std::pow(options.beta1, steps)));
@@ -50,8 +56,8 @@ void adamw_update(const Parameter<Real>& parameter, Real* m, Real* v, Index t, d
     const Real epsilon = static_cast<Real>(options.epsilon), decay = static_cast<Real>(options.weight_decay);
     const Real step_size = static_cast<Real>(rate);
     constexpr Index grain = 1 << 14;
-    const std::span<Real> values = parameter.value(), gradients = parameter.gradient();
-    parallel_slices(length_of(values), grain, [&, x = values.data(), g = gradients.data()](Index first, Index last) {
+    const std::span<Real> x = parameter.value(), g = parameter.gradient();
+    parallel_slices(length_of(x), grain, [&, x = x.data(), g = g.data(), m = m.data(), v = v.data()](Index first, Index last) {
         for (Index i = first; i < last; ++i) {
             m[i] = beta1 * m[i] + new1 * g[i];
             v[i] = beta2 * v[i] + new2 * g[i] * g[i];
@@ -69,7 +75,7 @@ class AdamW : public Optimizer<Real> {
     /// Errors: ConfigError if an option is out of its range.
     explicit AdamW(const std::vector<Parameter<Real>>& parameters, const AdamWOptions& options = {})
         : Optimizer<Real>("adamw", parameters), options_(options) {
-        check_options("adamw", options);
+        check_options<Real>("adamw", options);
         for (const auto& p : parameters) {
             this->add_slot(p.name, "m", p.shape);
             this->add_slot(p.name, "v", p.shape);
@@ -77,9 +83,9 @@ class AdamW : public Optimizer<Real> {
     }
 
    private:
-    void update(const std::vector<Parameter<Real>>& parameters, double learning_rate) override {
+    void update(const std::vector<Parameter<Real>>& parameters, double factor) override {
         for (std::size_t i = 0; i < parameters.size(); ++i)
-            adamw_update(parameters[i], this->slot(2 * i), this->slot(2 * i + 1), this->step_count(), learning_rate, options_);
+            adamw_update(parameters[i], this->slot(2 * i), this->slot(2 * i + 1), this->step_count(), factor, options_);
     }
 
     AdamWOptions options_;

@@ -5,8 +5,8 @@
 /// bit. The weights are there under their own names, the rest under names that start with "training/", so a checkpoint can also be
 /// read as a finished model:
 ///
-///     layers.0.query                              F32   weights
-///     training/optimizer/adamw.layers.0.query.m   F32   a slot of the optimiser
+///     layers.0.q                                  F32   weights
+///     training/optimizer/adamw.layers.0.q.m       F32   a slot of the optimiser
 ///     training/optimizer_step                     I64   steps that the optimiser has counted
 ///     training/random/batches                     U64   the four words of a generator
 ///     training/integer/step                       I64   a counter
@@ -139,7 +139,8 @@ void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real
         file.read_bytes(piece.name, piece.resized ? piece.resized(file.shape(piece.name)[0]) : piece.bytes);
 }
 
-/// Writes the weights of a finished model: one tensor a parameter, under its name.
+/// Writes the weights of a finished model: one tensor a parameter, under its name. The configuration is not in a list of
+/// parameters: save_model (train/model_file.hpp) writes it too.
 ///
 /// Errors: as save_checkpoint.
 template <class Real>
@@ -152,7 +153,8 @@ void save_weights(const std::filesystem::path& path, const std::vector<Parameter
 }
 
 /// Reads weights, from a finished model or from a checkpoint. Other floating-point types are converted: a float model can be
-/// examined in double. Names and shapes are checked before the first number is overwritten.
+/// examined in double. Names and shapes are checked before the first number is overwritten. They do not tell models of different
+/// configurations apart: load_model, or load_weights with a model (train/model_file.hpp), compares the configuration too.
 ///
 /// Errors: FileError if the file is malformed, or a tensor is missing, unknown, of another shape or of no floating-point type.
 template <class Real>

@@ -7,7 +7,7 @@
 ///
 /// Not in the paper (its small models use Adafactor): toy models reach the paper's effects in fewer steps with it.
 ///
-/// Read first: train/adamw.hpp, core/blas.hpp.   Read next: train/schedule.hpp.
+/// Read first: train/adamw.hpp, core/blas.hpp.   Read next: train/learning_rate.hpp.
 #pragma once
 
 #include "fot/core/blas.hpp"
@@ -15,15 +15,14 @@
 
 namespace fot {
 
-/// The learning rates here are those at schedule factor 1: `step(parameters, factor)` multiplies both.
+/// Settings of Muon.
 struct MuonOptions {
-    double learning_rate = 0.02;       ///< of hidden matrices, times sqrt(max(1, rows / columns))
-    double momentum = 0.95;            ///< share kept of the sum of gradients
-    Index newton_schulz_steps = 5;     ///< singular values end up between about 0.7 and 1.2
-    double weight_decay = 0;           ///< of hidden matrices, times their learning rate
-    double adam_learning_rate = 3e-3;  ///< of all others
-    AdamWOptions adam{
-        0.9, 0.98, 1e-8, 0, {1, 1, 1, 1, 5, 1}};  ///< temperatures learn five times as fast; the factors are Muon's too
+    double learning_rate = 0.02;    ///< of hidden matrices, times sqrt(max(1, rows / columns))
+    double momentum = 0.95;         ///< share kept of the sum of gradients
+    Index newton_schulz_steps = 5;  ///< singular values end up between about 0.7 and 1.2
+    double weight_decay = 0;        ///< of hidden matrices, times their learning rate
+    /// Of all others. Temperatures learn five times as fast; the factors by role are Muon's too.
+    AdamWOptions adam{.learning_rate = 3e-3, .beta2 = 0.98, .learning_rate_factors = {.temperature = 5}};
 };
 
 /// Moves all singular values of a matrix close to 1 and keeps its singular vectors.
@@ -41,22 +40,20 @@ Tensor<Real, 2> orthogonalised(const Tensor<Real, 2>& g, Index steps = 5) {
     require<ConfigError>(steps >= 1, "orthogonalised: ", steps, " steps, expected 1 or more");
     constexpr Real a = Real(3.4445), b = Real(-4.7750), c = Real(2.0315);
     const bool tall = extent(g, 0) > extent(g, 1);
-    const Index count = element_count(g), shorter = std::min(extent(g, 0), extent(g, 1));
+    const Index shorter = std::min(extent(g, 0), extent(g, 1));
     double square = 0;
-    for (Index i = 0; i < count; ++i) square += static_cast<double>(g.data()[i]) * static_cast<double>(g.data()[i]);
+    for (const Real each : g.storage()) square += static_cast<double>(each) * static_cast<double>(each);
     const Real scale = static_cast<Real>(1 / (std::sqrt(square) + 1e-7));
-    Tensor<Real, 2> x = empty_like(g), next = empty_like(g), gram = empty<Real, 2>({shorter, shorter}),
-                    polynomial = empty_like(gram);
-    for (Index i = 0; i < count; ++i) x.data()[i] = scale * g.data()[i];
+    Tensor<Real, 2> x = scale * g, next, gram = empty<Real, 2>({shorter, shorter}), polynomial;
     for (Index step = 0; step < steps; ++step) {
         const auto view = as_matrix(x);
         if (tall)  // X^T X is the smaller product; the polynomial then stands on the right
             gemm(Real(1), transpose(view), view, Real(0), as_matrix(gram));
         else
             gemm(Real(1), view, transpose(view), Real(0), as_matrix(gram));
-        std::copy_n(gram.data(), element_count(gram), polynomial.data());
+        polynomial = gram;
         gemm(c, as_matrix(gram), as_matrix(gram), b, as_matrix(polynomial));  // b A + c A^2
-        std::copy_n(x.data(), count, next.data());
+        next = x;
         if (tall)
             gemm(Real(1), view, as_matrix(polynomial), a, as_matrix(next));
         else
@@ -69,22 +66,19 @@ Tensor<Real, 2> orthogonalised(const Tensor<Real, 2>& g, Index steps = 5) {
 /// Muon on parameters of role `hidden_matrix`, Adam on all others:
 ///
 ///     M <- momentum M + G
-///     X <- X - learning_rate ( sqrt(max(1, rows / columns)) orthogonalised(G + momentum M) + weight_decay X )
+///     X <- X - rate ( sqrt(max(1, rows / columns)) orthogonalised(G + momentum M) + weight_decay X )
 ///
-/// A weight (out, in) has `out` rows. Slots: `momentum` for hidden matrices; `m` and `v` for the others.
-/// The gradient enters in the Nesterov form: the momentum is looked at one step ahead.
-/// Errors: ConfigError if an option is out of its range; ShapeError if a hidden matrix has not two axes.
+/// where rate = factor * learning_rate, times the factor of hidden matrices. A weight (out, in) has `out` rows. Slots: `momentum`
+/// for hidden matrices; `m` and `v` for the others. The gradient enters in the Nesterov form: the momentum is looked at one step
+/// ahead. Errors: ConfigError if an option is out of its range; ShapeError if a hidden matrix has not two axes.
 template <class Real>
 class Muon : public Optimizer<Real> {
    public:
     /// Errors: ConfigError if an option is out of its range.
     explicit Muon(const std::vector<Parameter<Real>>& parameters, const MuonOptions& options = {})
         : Optimizer<Real>("muon", parameters), options_(options) {
-        check_options("muon: adam", options.adam);
-        require<ConfigError>(options.learning_rate >= 0 && std::isfinite(options.learning_rate) &&
-                                 options.adam_learning_rate >= 0 && std::isfinite(options.adam_learning_rate),
-                             "muon: learning rates ", options.learning_rate, " and ", options.adam_learning_rate,
-                             ", expected finite numbers of 0 or more");
+        check_options<Real>("muon: adam", options.adam);
+        detail::require_learning_rate("muon", options.learning_rate);
         require<ConfigError>(options.momentum >= 0 && options.momentum < 1, "muon: momentum ", options.momentum,
                              ", expected 0 <= momentum < 1");
         require<ConfigError>(options.newton_schulz_steps >= 1, "muon: ", options.newton_schulz_steps,
@@ -110,34 +104,28 @@ class Muon : public Optimizer<Real> {
         std::size_t parameter, slot;
     };
 
-    void update(const std::vector<Parameter<Real>>& parameters, double learning_rate_factor) override {
-        const double rate =
-            learning_rate_factor * options_.learning_rate * options_.adam.learning_rate_factors.of(Role::hidden_matrix);
-        parallel_for(static_cast<Index>(matrices_.size()), [&](Index i) {
-            const Place& place = matrices_[static_cast<std::size_t>(i)];
+    void update(const std::vector<Parameter<Real>>& parameters, double factor) override {
+        const double rate = factor * options_.learning_rate * options_.adam.learning_rate_factors.of(Role::hidden_matrix);
+        parallel_for(length_of(matrices_), [&](Index i) {
+            const Place& place = element(matrices_, i);
             update_matrix(parameters[place.parameter], this->slot(place.slot), rate);
         });
         for (const Place& place : others_)
             adamw_update(parameters[place.parameter], this->slot(place.slot), this->slot(place.slot + 1), this->step_count(),
-                         learning_rate_factor * options_.adam_learning_rate, options_.adam);
+                         factor, options_.adam);
     }
 
-    void update_matrix(const Parameter<Real>& parameter, Real* momentum, double learning_rate) const {
-        const Index rows = parameter.shape[0], columns = parameter.shape[1];
-        const Real kept = static_cast<Real>(options_.momentum);
-        Tensor<Real, 2> ahead = empty<Real, 2>({rows, columns});
-        const Real* g = parameter.gradient().data();
-        for (Index i = 0; i < rows * columns; ++i) {
-            momentum[i] = kept * momentum[i] + g[i];
-            ahead.data()[i] = g[i] + kept * momentum[i];
-        }
-        const Tensor<Real, 2> direction = orthogonalised(ahead, options_.newton_schulz_steps);
-        const double shape_factor =
-            columns == 0 ? 1 : std::sqrt(std::max(1.0, static_cast<double>(rows) / static_cast<double>(columns)));
-        const Real step_size = static_cast<Real>(learning_rate * shape_factor),
-                   shrink = static_cast<Real>(1 - learning_rate * options_.weight_decay);
-        Real* x = parameter.value().data();
-        for (Index i = 0; i < rows * columns; ++i) x[i] = shrink * x[i] - step_size * direction.data()[i];
+    void update_matrix(const Parameter<Real>& parameter, std::span<Real> momentum, double rate) const {
+        const Shape<2> shape{parameter.shape[0], parameter.shape[1]};
+        const double rows = static_cast<double>(shape[0]), columns = static_cast<double>(shape[1]);
+        if (momentum.empty()) return;
+        auto x = viewed(parameter.value(), shape), g = viewed(parameter.gradient(), shape), m = viewed(momentum, shape);
+        const Real kept = static_cast<Real>(options_.momentum),
+                   step_size = static_cast<Real>(rate * std::sqrt(std::max(1.0, rows / columns))),
+                   shrink = static_cast<Real>(1 - rate * options_.weight_decay);
+        m = kept * m + g;
+        const Tensor<Real, 2> direction = orthogonalised(Tensor<Real, 2>(g + kept * m), options_.newton_schulz_steps);
+        x = shrink * x - step_size * direction;
     }
 
     MuonOptions options_;

@@ -7,11 +7,13 @@
 ///     AdamW<float> optimizer(parameters, options);
 ///     OptimizerState<float> state = optimizer.state();     // views: slots and step count are written in place
 ///     ...                                                  // copy into state.slots[i].data, set *state.step_count
-///     optimizer.step(parameters, learning_rate);           // bitwise the step that the interrupted run would have taken
+///     optimizer.step(parameters, factor);                  // bitwise the step that the interrupted run would have taken
 ///
-/// The learning rate is an argument of every step: schedules are a matter of their own.
+/// The learning rates stand in the options of an optimiser, because their sizes are its own: 0.02 for Muon's matrices, 0.001
+/// for AdamW. What changes in the course of training is a factor on all of them, the second argument of `step`, which means the
+/// same for every optimiser: 1 is the rates as configured. Schedules (train/learning_rate.hpp) give that factor.
 ///
-/// Read first: core/parameter.hpp.   Read next: train/adamw.hpp, adafactor.hpp, muon.hpp; train/schedule.hpp.
+/// Read first: core/parameter.hpp.   Read next: train/adamw.hpp, adafactor.hpp, muon.hpp; train/learning_rate.hpp.
 #pragma once
 
 #include <cmath>
@@ -50,12 +52,28 @@ struct LearningRateFactors {
     }
 
     /// Throws ConfigError unless all are finite and 0 or more; `who` opens the message.
-    void check(const char* who) const {
+    void check(const std::string& who) const {
         for (const double factor : {embedding, hidden_matrix, output, norm_scale, temperature, gate})
             require<ConfigError>(std::isfinite(factor) && factor >= 0, who, ": a learning rate factor is ", factor,
                                  ", expected a finite number of 0 or more");
     }
 };
+
+namespace detail {
+
+/// What an epsilon must be where it is used: 1e-50 is above 0 as a double, but 0 as a float.
+template <class Real>
+void require_epsilon(const std::string& who, double epsilon) {
+    require<ConfigError>(static_cast<Real>(epsilon) > 0 && std::isfinite(static_cast<Real>(epsilon)), who, ": epsilon ", epsilon,
+                         ", expected a number that is finite and above 0 in the type of the parameters");
+}
+
+inline void require_learning_rate(const std::string& who, double rate) {
+    require<ConfigError>(rate >= 0 && std::isfinite(rate), who, ": learning rate ", rate,
+                         ", expected a finite number of 0 or more");
+}
+
+}  // namespace detail
 
 /// View of one array of an optimiser's state, row-major.
 template <class Real>
@@ -81,13 +99,14 @@ class Optimizer {
     Optimizer(const Optimizer&) = delete;
     Optimizer& operator=(const Optimizer&) = delete;
 
-    /// Reads the gradients and changes the values; the gradients stay as they are.
+    /// Reads the gradients and changes the values; the gradients stay as they are. The learning rates are those of the options,
+    /// times `factor`.
     ///
-    /// Errors: ConfigError if the learning rate is negative or not finite; ShapeError if the parameters are not those, in the
+    /// Errors: ConfigError if the factor is negative or not finite; ShapeError if the parameters are not those, in the
     /// same order, that the optimiser was made for.
-    void step(const std::vector<Parameter<Real>>& parameters, double learning_rate) {
-        require<ConfigError>(std::isfinite(learning_rate) && learning_rate >= 0, name_, ": learning rate ", learning_rate,
-                             ", expected a finite number of 0 or more");
+    void step(const std::vector<Parameter<Real>>& parameters, double factor = 1) {
+        require<ConfigError>(std::isfinite(factor) && factor >= 0, name_, ": a factor of ", factor,
+                             " on the learning rates, expected a finite number of 0 or more");
         require<ShapeError>(parameters.size() == made_for_.size(), name_, ": got ", parameters.size(),
                             " parameters, the state is of ", made_for_.size());
         for (std::size_t i = 0; i < parameters.size(); ++i)
@@ -95,7 +114,7 @@ class Optimizer {
                                 ": parameter ", i, " is ", parameters[i].name, " ", shape_text(parameters[i].shape),
                                 ", the state is of ", made_for_[i].name, " ", shape_text(made_for_[i].shape));
         ++step_count_;
-        update(parameters, learning_rate);
+        update(parameters, factor);
     }
 
     /// The slots in a fixed order, and the number of steps taken.
@@ -130,7 +149,7 @@ class Optimizer {
     }
 
     /// The numbers of a slot.
-    Real* slot(std::size_t place) { return slots_[place].numbers.data(); }
+    std::span<Real> slot(std::size_t place) { return slots_[place].numbers.storage(); }
 
    private:
     struct Slot {
@@ -144,7 +163,7 @@ class Optimizer {
     };
 
     /// One step; step_count() already counts it.
-    virtual void update(const std::vector<Parameter<Real>>& parameters, double learning_rate) = 0;
+    virtual void update(const std::vector<Parameter<Real>>& parameters, double factor) = 0;
 
     std::string name_;
     std::vector<Layout> made_for_;

@@ -1,22 +1,25 @@
 /// The training loop: loss and gradients, limit of their norm, step of the optimiser; with checkpoints on the way.
 ///
 ///     InterruptGuard guard;
-///     Trainer<float> trainer(model.parameters(), optimizer, {.steps = 5000,
-///                                                                .learning_rate = [&](Index step) { return schedule.at(step); },
-///                                                                .checkpoint = "run.safetensors"});
+///     Trainer<float> trainer(model, optimizer, {.steps = 5000,
+///                                               .learning_rate = LearningRate::linear_decay(1, 40, 5000),
+///                                               .checkpoint = "run.safetensors"});
 ///     trainer.keep("batches", random);              // what step_loss draws from is part of the checkpoint
 ///     trainer.keep("contexts", context_schedule);   // and so is what it observes
 ///     trainer.resume();                             // goes on if the file is there
 ///     const TrainingOutcome outcome = trainer.run([&](Index step) {
 ///         Tape tape;
-///         const Variable<float, 1> loss = model.loss(tape, next_batch(random));
+///         const ContextBatch<float> batch = sample_contexts<float>(documents, shape, random);
+///         const Variable<float, 1> loss = cross_entropy(tape, model.local(tape, batch.current), batch.targets, batch.mask);
 ///         tape.backward(loss);
 ///         return StepResult{.loss = loss.value()(0)};
 ///     });
 ///
-/// What happens within a step is the program's: the trainer knows parameters and their gradients, not models or data.
+/// What happens within a step is the program's: of a model the trainer knows parameters, their gradients and the configuration, of
+/// data nothing.
 ///
-/// Read first: train/optimizer.hpp, train/schedule.hpp, train/checkpoint.hpp, train/interrupt.hpp.   Read next: an example.
+/// Read first: train/optimizer.hpp, train/learning_rate.hpp, train/curriculum.hpp, train/checkpoint.hpp, train/interrupt.hpp.
+/// Read next: an example.
 #pragma once
 
 #include <chrono>
@@ -27,10 +30,12 @@
 #include <optional>
 
 #include "fot/train/checkpoint.hpp"
-#include "fot/train/clip.hpp"
+#include "fot/train/config_metadata.hpp"
+#include "fot/train/curriculum.hpp"
+#include "fot/train/gradient_clipping.hpp"
 #include "fot/train/interrupt.hpp"
+#include "fot/train/learning_rate.hpp"
 #include "fot/train/optimizer.hpp"
-#include "fot/train/schedule.hpp"
 
 namespace fot {
 
@@ -48,7 +53,7 @@ struct TrainingProgress {
     Index steps;                     ///< of the whole run, in the end
     double loss;                     ///< of the step's batch
     std::optional<double> accuracy;  ///< of the step's batch
-    double learning_rate;            ///< of the step
+    double learning_rate;            ///< the factor of the step
     double gradient_norm;            ///< before its limit
     double seconds;                  ///< since `run` was called
     double tokens_per_second;        ///< mean since `run` was called
@@ -59,8 +64,8 @@ enum class TrainingOutcome { finished, interrupted };
 
 /// How long a Trainer runs, and what it does beside training.
 struct TrainerOptions {
-    Index steps;                                                             ///< of the whole run, those before a resume included
-    std::function<double(Index)> learning_rate;                              ///< of step 0, 1, ...
+    Index steps;                                 ///< of the whole run, those before a resume included
+    std::function<double(Index)> learning_rate;  ///< of step 0, 1, ...: a factor on the optimiser's rates, as of a LearningRate
     double largest_gradient_norm = std::numeric_limits<double>::infinity();  ///< longer gradients are shortened to it
     std::filesystem::path checkpoint = {};                       ///< written at the end and when interrupted; empty: never
     Index checkpoint_every_steps = 0;                            ///< and after so many steps; 0: not
@@ -71,7 +76,8 @@ struct TrainerOptions {
 
 /// Runs the steps of a training. The optimiser must be one for the same parameters, and live as long as the trainer.
 ///
-/// Errors: ConfigError if options make no sense; NumericError, before the weights are touched, if a loss or gradient is not finite;
+/// Errors: ConfigError if an option is out of its range; NumericError, before the weights are touched, if a loss or gradient is not
+/// finite;
 ///         FileError if a checkpoint cannot be written or read.
 /// Same as: n steps, a checkpoint, new objects, `resume` and m steps end bitwise like n + m steps.
 template <class Real>
@@ -93,6 +99,11 @@ class Trainer {
         state_.integers["step"] = &step_;
         state_.integers["aim_reached"] = &aim_reached_;
     }
+    /// Trains a model. Its configuration is kept in the checkpoints, and `resume` refuses one of another configuration.
+    template <class Model>
+    requires requires(Model& model) { config_metadata(model.config()); }
+    Trainer(Model& model, Optimizer<Real>& optimizer, TrainerOptions options)
+        : Trainer(model.parameters(), optimizer, with_metadata(std::move(options), config_metadata(model.config()))) {}
     Trainer(const Trainer&) = delete;  // the state points at step_
     Trainer& operator=(const Trainer&) = delete;
 
@@ -126,7 +137,8 @@ class Trainer {
 
     /// Goes on from the checkpoint if there is one; says whether there was. Call it after `keep`.
     ///
-    /// Errors: ConfigError if the checkpoint was made under other metadata, by a run of other settings that is; FileError if it
+    /// Errors: ConfigError if the checkpoint was made under other metadata, by a run of other settings or of a model of another
+    ///         configuration that is; FileError if it
     ///         cannot be read, or counts steps below 0.
     bool resume() {
         if (options_.checkpoint.empty() || !file_exists(options_.checkpoint)) return false;
@@ -180,6 +192,11 @@ class Trainer {
 
    private:
     using Clock = std::chrono::steady_clock;
+
+    static TrainerOptions with_metadata(TrainerOptions options, Metadata metadata) {
+        options.metadata.merge(metadata);
+        return options;
+    }
 
     static double seconds_since(Clock::time_point before) { return std::chrono::duration<double>(Clock::now() - before).count(); }
 

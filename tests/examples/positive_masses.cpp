@@ -1,4 +1,4 @@
-#include "../../examples/support/positive_mass_experiment.hpp"
+#include "../../examples/support/positive_masses.hpp"
 
 #include <doctest/doctest.h>
 
@@ -21,15 +21,20 @@ TEST_CASE("r_d goes into a plot, a file with each seed, and result lines") {
         for (int document = 0; document < 2; ++document) of_seed.add(log_mass);  // alike: an interval of no width
         return of_seed;
     };
-    const PositiveMasses measured{{"a", {mass(0.25), mass(0.5)}}};
-    const std::vector<Estimate> estimates = positive_mass_estimates(measured.at("a"));
+    PositiveMasses measured;
+    measured.add("a", mass(0.25));
+    measured.add("a", mass(0.5));
+    const std::map<Index, Estimate> estimates = positive_mass_estimates(measured, "a");
     REQUIRE(estimates.size() == 2);
-    CHECK(estimates[0].value == doctest::Approx(1));
-    CHECK(estimates[1].value == doctest::Approx(0.375));
-    CHECK(estimates[1].interval.low == doctest::Approx(0.25));
-    CHECK(estimates[1].interval.high == doctest::Approx(0.5));
-    report_positive_mass(in.example, {{.name = "a", .phases = {}}}, measured, "Attention");
-    in.example.report().finish();
+    CHECK(estimates.at(1).value == doctest::Approx(1));
+    CHECK(estimates.at(2).value == doctest::Approx(0.375));
+    CHECK(estimates.at(2).interval.low == doctest::Approx(0.25));
+    CHECK(estimates.at(2).interval.high == doctest::Approx(0.5));
+    report_positive_mass(in.example, measured, "Attention");
+    CHECK(in.out.str().ends_with(
+        "d     1/d                        a\n-  ------  -----------------------\n1  1.0000  1.0000 [1.0000, 1.0000]\n"
+        "2  0.5000  0.3750 [0.2500, 0.5000]\n"));
+    in.example.finish();
     CHECK(in.out.str().find("result positive_mass.a.1 1\nresult positive_mass.a.2 0.375\n") != std::string::npos);
     const std::string csv = read_text(folder / "positive_mass_by_seed.csv");
     CHECK(csv.starts_with("model,seed,d,positive_mass,low,high\na,1,1,"));

@@ -1,6 +1,6 @@
-/// The norm of all gradients together, and its limit.
+/// Gradient clipping: the norm of all gradients together, and its limit.
 ///
-/// One bad batch can throw a model far off. The limit shortens the whole gradient and keeps its direction. The norm is also the
+/// One bad batch can throw a model far off. Clipping shortens the whole gradient and keeps its direction. The norm is also the
 /// cheapest watch on a training run: it goes bad before the loss does.
 ///
 /// Read first: core/parameter.hpp.   Read next: train/adamw.hpp.

@@ -1,12 +1,17 @@
-/// Schedules: how the learning rate, the number of contexts and the context length change in the course of training.
+/// Curricula: which number of contexts, or which length and batch, comes at which step of training.
 ///
-/// Two kinds of small values. `LearningRate` is a function of the step and remembers nothing. `StageSchedule` says which
-/// number of contexts (or which length and batch) comes next: stages that end at a step, or when a signal such as the training
-/// accuracy is high enough, or a random draw for every step. Its state is two numbers, which a checkpoint keeps.
+/// A model that starts with many contexts learns to ignore its previous window, for most of what it sees beyond its local context
+/// is noise. So the number of contexts d begins small and rises once the window is used. A `StageSchedule` goes through stages
+/// that end at a step, or when a signal such as the training accuracy is high enough; or it draws one of its values for every
+/// step. Its state is two numbers, which a checkpoint keeps.
 ///
-/// Paper: its analysis and appendix A (the number of contexts d: constant; 2, then 64 for the last tenth; drawn from {2, 128}; 1,
-/// then 128 once the accuracy reaches 98 %). Why it matters: a model that starts with many contexts learns to ignore its
-/// previous window, for most of what it sees there is noise. Raise the number once the window is used.
+/// Paper: its analysis and appendix A have d constant; 2, then 64 for the last tenth; drawn from {2, 128}; 1, then 128 once
+/// the accuracy reaches 98 %. Each is one line:
+///
+///     ContextSchedule::constant(64)
+///     ContextSchedule::at_steps({{0, 2}, {steps * 9 / 10, 64}})
+///     ContextSchedule::drawn({2, 128})
+///     ContextSchedule::stages({{.value = 1, .until_signal = 0.98}, {.value = 128}})
 ///
 /// Read first: core/random.hpp.   Read next: train/trainer.hpp.
 #pragma once
@@ -14,7 +19,6 @@
 #include <bit>
 #include <cmath>
 #include <limits>
-#include <numbers>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,94 +26,6 @@
 #include "fot/core/random.hpp"
 
 namespace fot {
-
-/// The learning rate (or the factor on it) of step t = 0, 1, 2, ...: `schedule.at(t)`.
-///
-/// Warm-up is linear, and step t uses its (t+1)-th part, so that the first step is not lost; step `warmup_steps` - 1 has the
-/// full rate. `cosine` alone starts at its initial value, as the released training code does.
-/// Errors: ConfigError if a rate is negative or not finite, or a number of steps makes no sense.
-class LearningRate {
-   public:
-    /// `rate` from the end of the warm-up on.
-    static LearningRate constant(double rate, Index warmup_steps = 0) { return LearningRate(Form::constant, rate, warmup_steps); }
-
-    /// rate * sqrt(w / max(t+1, w)) after a warm-up of w = max(warmup_steps, 1) steps: the paper's small models, w = 1000.
-    static LearningRate inverse_square_root(double rate, Index warmup_steps) {
-        return LearningRate(Form::inverse_square_root, rate, warmup_steps);
-    }
-
-    /// Linear from `initial` at step 0 to `peak` at `warmup_steps`, half a cosine down to `end` at `decay_steps` (counted from
-    /// step 0, warm-up included), then `end`. The schedule of the released LongLLaMA training code.
-    static LearningRate cosine(double initial, double peak, Index warmup_steps, Index decay_steps, double end) {
-        LearningRate schedule(Form::cosine, peak, warmup_steps);
-        require_rate(initial);
-        require_rate(end);
-        require<ConfigError>(decay_steps > warmup_steps, "LearningRate::cosine: ", decay_steps, " decay steps do not exceed ",
-                             warmup_steps, " warm-up steps");
-        schedule.initial_ = initial;
-        schedule.end_ = end;
-        schedule.last_step_ = decay_steps;
-        return schedule;
-    }
-
-    /// `rate`, and over the last `decayed_share` of `total_steps` linearly down to `final_share` of it, reached at step
-    /// `total_steps` and kept. The small models of the examples; decayed_share 1 falls from the first step on.
-    static LearningRate linear_decay(double rate, Index warmup_steps, Index total_steps, double decayed_share = 0.5,
-                                     double final_share = 0.02) {
-        LearningRate schedule(Form::linear, rate, warmup_steps);
-        require<ConfigError>(total_steps >= 1, "LearningRate::linear_decay: ", total_steps, " steps in total, expected 1 or more");
-        require<ConfigError>(decayed_share > 0 && decayed_share <= 1, "LearningRate::linear_decay: decayed share ", decayed_share,
-                             ", expected 0 < share <= 1");
-        require<ConfigError>(final_share >= 0 && final_share <= 1, "LearningRate::linear_decay: final share ", final_share,
-                             ", expected 0 <= share <= 1");
-        schedule.end_ = final_share * rate;
-        schedule.decayed_share_ = decayed_share;
-        schedule.last_step_ = total_steps;
-        return schedule;
-    }
-
-    /// The rate of step 0, 1, ...   Errors: ConfigError if the step is negative.
-    double at(Index step) const {
-        require<ConfigError>(step >= 0, "LearningRate::at: step ", step, " is negative");
-        const double t = static_cast<double>(step), warmup = static_cast<double>(warmup_steps_),
-                     last = static_cast<double>(last_step_);
-        const double warm = step < warmup_steps_ ? (t + 1) / warmup : 1;
-        switch (form_) {
-            case Form::constant:
-                return rate_ * warm;
-            case Form::inverse_square_root:
-                return rate_ * warm * std::sqrt(std::max(warmup, 1.0) / std::max({t + 1, warmup, 1.0}));
-            case Form::cosine: {
-                if (step < warmup_steps_) return initial_ + (rate_ - initial_) * t / warmup;
-                const double done = std::min(1.0, (t - warmup) / (last - warmup));
-                return end_ + (rate_ - end_) * 0.5 * (1 + std::cos(std::numbers::pi * done));
-            }
-            case Form::linear: {
-                const double left = std::clamp((last - t) / (decayed_share_ * last), 0.0, 1.0);
-                return warm * (end_ + (rate_ - end_) * left);
-            }
-        }
-        return rate_;
-    }
-
-   private:
-    enum class Form { constant, inverse_square_root, cosine, linear };
-
-    LearningRate(Form form, double rate, Index warmup_steps) : form_(form), rate_(rate), warmup_steps_(warmup_steps) {
-        require_rate(rate);
-        require<ConfigError>(warmup_steps >= 0, "LearningRate: ", warmup_steps, " warm-up steps, expected 0 or more");
-    }
-    static void require_rate(double rate) {
-        require<ConfigError>(std::isfinite(rate) && rate >= 0, "LearningRate: rate ", rate,
-                             ", expected a finite number of 0 or more");
-    }
-
-    Form form_;
-    double rate_;
-    Index warmup_steps_;
-    double initial_ = 0, end_ = 0, decayed_share_ = 1;
-    Index last_step_ = 1;
-};
 
 /// Local tokens T and batch entries B of a stage of a length curriculum.
 struct LengthAndBatch {
@@ -219,7 +135,7 @@ class StageSchedule {
         if (drawn_)
             state_.stage = random.below(count());
         else
-            while (!finished() && step >= stages_[static_cast<std::size_t>(state_.stage)].until_step) advance();
+            while (!finished() && step >= element(stages_, state_.stage).until_step) advance();
         return current();
     }
 
@@ -228,11 +144,11 @@ class StageSchedule {
         require<NumericError>(std::isfinite(signal), "StageSchedule::observe: the signal is not finite");
         if (drawn_ || finished()) return;
         state_.running = smoothing_ * state_.running + (1 - smoothing_) * signal;
-        if (state_.running >= stages_[static_cast<std::size_t>(state_.stage)].until_signal) advance();
+        if (state_.running >= element(stages_, state_.stage).until_signal) advance();
     }
 
     /// The value of the stage that now holds; the last one when all have ended.
-    const Value& current() const { return stages_[static_cast<std::size_t>(std::min(state_.stage, count() - 1))].value; }
+    const Value& current() const { return element(stages_, std::min(state_.stage, count() - 1)).value; }
 
     /// The last stage has come to its end: time to stop.
     bool finished() const { return state_.stage >= count(); }
@@ -256,7 +172,7 @@ class StageSchedule {
     }
 
     /// Number of stages.
-    Index count() const { return static_cast<Index>(stages_.size()); }
+    Index count() const { return length_of(stages_); }
 
     /// For a checkpoint.
     const State& state() const { return state_; }
@@ -283,9 +199,13 @@ class StageSchedule {
 /// The number of contexts C of each step.
 using ContextSchedule = StageSchedule<Index>;
 
-/// d = 1 until 3/10 of the training, then doubled step by step, so that half of the training is left for the largest number. A
-/// model that meets many contexts before it has learned to use its own learns to ignore them all. Errors: ConfigError unless
-/// contexts is a power of two.
+/// Local context and batch of each step.
+using LengthSchedule = StageSchedule<LengthAndBatch>;
+
+/// A recipe of ours, for the toy models of the examples: d = 1 until 3/10 of the training, then doubled step by step, so that half
+/// of the training is left for the largest number. It belongs to no model of the paper, whose schedules are those above.
+///
+/// Errors: ConfigError unless contexts is a power of two.
 inline ContextSchedule doubled_contexts(Index contexts, Index steps) {
     require<ConfigError>(contexts >= 1 && std::has_single_bit(static_cast<std::size_t>(contexts)), "doubled_contexts: ", contexts,
                          " contexts, expected a power of two");
@@ -299,8 +219,5 @@ inline ContextSchedule doubled_contexts(Index contexts, Index steps) {
     }
     return ContextSchedule::at_steps(switches);
 }
-
-/// Local context and batch of each step.
-using LengthSchedule = StageSchedule<LengthAndBatch>;
 
 }  // namespace fot

@@ -1,4 +1,4 @@
-#include "fot/train/clip.hpp"
+#include "fot/train/gradient_clipping.hpp"
 
 #include <doctest/doctest.h>
 

@@ -1,0 +1,189 @@
+/// What every example shares: its options, the lines at its start and end, and how it fails.
+///
+///     int main(int argc, char** argv) try {
+///         Example example(argc, argv, "Does attention get distracted by unrelated documents?");
+///         Index steps = 0, width = 128;
+///         example.option("--steps", steps, {20, 1000, 8000}, "training steps");
+///         example.option("--width", width, "model width");
+///         example.parse();
+///         ...
+///         example.result("loss", loss);
+///         return example.finish();
+///     } catch (...) {
+///         return report_failure();
+///     }
+///
+/// Exit codes: 0 done; 1 an error (printed as `error: ...`); 2 an option that is unknown, has a wrong value or does not go with
+/// another; 130 interrupted.
+///
+/// Read first: support/report.hpp, support/progress.hpp.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+#include <numeric>
+
+#include "fot/core/blas_kernels.hpp"
+#include "fot/train/interrupt.hpp"
+#include "progress.hpp"
+#include "report.hpp"
+
+namespace fot::examples {
+
+/// How much to do: `quick` shows in seconds that all works, `full` gives every number that the example's header promises.
+enum class Scale { quick, standard, full };
+
+/// Defaults of an option for the three scales.
+template <class T>
+struct Scaled {
+    T quick, standard, full;
+    const T& at(Scale scale) const { return scale == Scale::quick ? quick : scale == Scale::full ? full : standard; }
+};
+
+/// Thrown to leave an example after Ctrl-C; the text says how to go on. No Error: nothing went wrong.
+struct Interrupted : std::runtime_error {
+    using std::runtime_error::runtime_error;
+};
+
+/// Throws `Interrupted` once Ctrl-C was pressed.
+inline void stop_if_interrupted(const std::string& how_to_go_on = "nothing was saved") {
+    if (interrupted()) throw Interrupted(how_to_go_on);
+}
+
+/// Thrown to end an example that has printed all there is to say: its help, or what is wrong with its options.
+struct Exit {
+    int code;
+};
+
+/// One run of an example: declare options, `parse()`, then read them and report.
+class Example : public Report {
+   public:
+    Example(int argc, const char* const* argv, const std::string& question, std::ostream& out = std::cout,
+            std::ostream& errors = std::cerr)
+        : Report("results/" + std::filesystem::path(argv[0]).stem().string(), out),
+          words_(argv, argv + argc),
+          errors_(errors),
+          app_(question, std::filesystem::path(argv[0]).stem().string()) {
+        if (std::ranges::count(words_, "--quick") > 0) scale_ = Scale::quick;
+        if (std::ranges::count(words_, "--full") > 0) scale_ = Scale::full;
+        option("--seed", seed_, "seed of every random draw");
+        option("--threads", threads_, "threads of parallel loops", 1);
+        option("--output", folder_, "folder of CSV files and plots, made if missing");
+        CLI::Option* quick = app_.add_flag("--quick")->description("small sizes: shows in seconds that all works");
+        app_.add_flag("--full")->description("every number that the description promises")->excludes(quick);
+    }
+    Example(const Example&) = delete;
+    Example& operator=(const Example&) = delete;
+    ~Example() { print_results(); }  // those from before an error too
+
+    /// An option whose default is what `target` holds now. Types: numbers, text, or vectors of these. `target` must outlive
+    /// `parse`, which refuses numbers below `least` and those that are not finite. A second name may stand after a comma:
+    /// "--new,--old".
+    template <class T>
+    CLI::Option* option(const std::string& names, T& target, const std::string& description, Index least = 0) {
+        const auto check = [least](const std::string& text) {
+            char* end = nullptr;
+            const double number = std::strtod(text.c_str(), &end);
+            const bool in_range = *end == '\0' && std::isfinite(number) && number >= static_cast<double>(least);
+            return in_range ? "" : message(text, ", expected ", least, " or more");
+        };
+        CLI::Option* added = app_.add_option(names, target, description)->capture_default_str();
+        return std::same_as<T, std::string> || std::same_as<T, std::vector<std::string>> ? added : added->check(check);
+    }
+
+    /// An option with a default for each scale.
+    template <class T>
+    CLI::Option* option(const std::string& names, T& target, const Scaled<std::type_identity_t<T>>& defaults,
+                        const std::string& description, Index least = 0) {
+        target = defaults.at(scale_);
+        const std::string quick = value_text(defaults.quick), full = value_text(defaults.full),
+                          usual = value_text(defaults.standard);
+        const bool all_alike = quick == usual && usual == full;
+        return option(names, target,
+                      all_alike ? description : message(description, " (", quick, " quick, ", usual, ", ", full, " full)"), least);
+    }
+
+    /// A switch, off unless given.
+    void flag(const std::string& name, bool& target, const std::string& description) { app_.add_flag(name, target, description); }
+
+    /// The option --seeds: how many trainings there are of each kind.
+    void add_seeds_option() { option("--seeds", seed_count_, {1, 1, 3}, "seeds, beginning with --seed", 1); }
+
+    /// Reads the command line, sets the threads, makes the output folder, and prints what runs with which options.
+    /// Errors: Exit for help and wrong options; FileError if the output folder cannot be made.
+    void parse() {
+        try {
+            app_.parse(std::vector<std::string>(words_.rbegin(), words_.rend() - 1));
+            for (const CLI::Option* each : app_.get_options()) refuse_repeated(*each);
+        } catch (const CLI::ParseError& wrong) {
+            const int code = app_.exit(wrong, out_, errors_) == 0 ? 0 : 2;
+            require_written();
+            throw Exit{code};
+        }
+        set_threads(threads_);
+        make_folder(folder_);
+
+        out_ << name() << ": " << app_.get_description() << "\n" << app_.config_to_str(true) << "BLAS " << blas_name() << "\n";
+        if (const std::string faster = faster_blas_kernels(); !faster.empty())
+            out_ << "This OpenBLAS does not know the processor; OPENBLAS_CORETYPE=" << faster
+                 << " makes it several times as fast.\n";
+        out_ << std::endl;
+    }
+
+    /// Prints files and results, and returns the exit code.   Errors: FileError if what was printed went nowhere.
+    int finish() {
+        print_results();
+        require_written();
+        return interrupted() ? 130 : 0;
+    }
+
+    std::string name() const { return app_.get_name(); }
+    std::uint64_t seed() const { return static_cast<std::uint64_t>(seed_); }
+    /// --seed and those after it, as many as --seeds says; one if the example has no such option.
+    std::vector<std::uint64_t> seeds() const {
+        std::vector<std::uint64_t> list(static_cast<std::size_t>(seed_count_));
+        std::iota(list.begin(), list.end(), seed());
+        return list;
+    }
+    /// There is nothing to be repeated: one seed, whatever --seeds says.
+    void use_one_seed() { seed_count_ = 1; }
+    Scale scale() const { return scale_; }
+
+   private:
+    void require_written() { require<FileError>(out_.flush().good(), "cannot write the output"); }  // a full disk, say
+
+    /// A list may have a value once, but for a sequence, which is written with a delimiter.
+    static void refuse_repeated(const CLI::Option& option) {
+        if (option.get_delimiter() != '\0') return;
+        const std::vector<std::string>& values = option.results();
+        for (auto value = values.begin(); value != values.end(); ++value)
+            if (std::find(values.begin(), value, *value) != value)
+                throw CLI::ValidationError(option.get_name(), *value + " is given twice");
+    }
+
+    const InterruptGuard guard_;  // a second Ctrl-C ends the program at once
+    std::vector<std::string> words_;
+    std::ostream& errors_;
+    Scale scale_ = Scale::standard;
+    Index seed_ = 1, seed_count_ = 1, threads_ = fot::threads();
+    CLI::App app_;
+};
+
+/// Called in the handler of an exception that has left an example: says what it was, and returns the exit code.
+inline int report_failure(std::ostream& errors = std::cerr) {
+    try {
+        throw;
+    } catch (const Exit& end) {
+        return end.code;
+    } catch (const Interrupted& stop) {
+        errors << "interrupted: " << stop.what() << std::endl;
+        return 130;
+    } catch (const std::bad_alloc&) {
+        errors << "error: out of memory" << std::endl;
+    } catch (const std::exception& error) {
+        errors << "error: " << error.what() << std::endl;
+    }
+    return 1;
+}
+
+}  // namespace fot::examples

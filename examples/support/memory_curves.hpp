@@ -1,0 +1,112 @@
+/// Curves of bits per byte over memory sizes: of several models, of several seeds, on the same documents.
+///
+/// Read first: support/memory_options.hpp.   Read next: support/memory_reports.hpp.
+#pragma once
+
+#include <set>
+
+#include "measurements.hpp"
+#include "memory_options.hpp"
+
+namespace fot::examples {
+
+/// How a model reads, whatever the size of its memory.
+struct Reading {
+    MemoryScope scope = MemoryScope::multi_document;
+    Index top_k = 128;
+    bool bare = false;  ///< no memory, whatever the size that others have
+
+    MemoryCondition with(Index tokens) const { return {scope, bare ? 0 : tokens, top_k}; }
+    bool operator==(const Reading&) const = default;
+};
+
+/// Every memory size, read in each of the ways.
+inline MemoryCurveOptions curve_options(const TextSettings& settings, const std::vector<Index>& sizes,
+                                        const std::vector<Reading>& readings, Index score_from = 0) {
+    MemoryCurveOptions options{
+        .conditions = {}, .window = settings.length, .scored_windows = settings.places, .score_from = score_from};
+    for (const Index size : sizes)
+        for (const Reading& reading : readings) options.conditions.push_back(reading.with(size));
+    return options;
+}
+
+/// One model under all conditions.
+using MemoryCurve = std::map<MemoryCondition, PerplexityMeter>;
+
+/// Measures a model, with a progress bar; Ctrl-C leaves.
+inline MemoryCurve measured_curve(Transformer<float>& model, const std::vector<TokenDocument>& documents,
+                                  const std::vector<TokenDocument>& before, MemoryCurveOptions options, const std::string& what) {
+    std::optional<Progress> bar;
+    options.progress = [&](Index done, Index all) {
+        stop_if_interrupted("trained models are kept; the same command measures again");
+        if (!bar) bar.emplace(message("measure ", what), all);
+        bar->update(done);
+    };
+    return memory_curve(model, documents, before, options);
+}
+
+/// Curves of models.
+class MemoryCurves : public Measurements<MemoryCurve> {
+   public:
+    using Measurements<MemoryCurve>::has;
+    bool has(const std::string& model, const MemoryCondition& at) const { return of_seeds(model).front().contains(at); }
+
+    /// Bits per byte: the median of the seeds; the interval is over seeds, with fewer than three of them over documents.
+    Estimate bits_per_byte(const std::string& model, const MemoryCondition& at) const {
+        return over_seeds(each(model, [&](const MemoryCurve& curve) { return curve.at(at).bits_per_byte(bootstrap_seed); }));
+    }
+
+    /// Bits per byte of a minus b on the same documents, seed by seed (of models that began alike): below 0 where a is better.
+    /// Intervals are over documents.
+    std::vector<Estimate> differences(const std::string& a, const MemoryCondition& at_a, const std::string& b,
+                                      const MemoryCondition& at_b) const {
+        std::vector<Estimate> of_each;
+        for (std::size_t s = 0; s < of_seeds(a).size(); ++s)
+            of_each.push_back(bits_per_byte_difference(of_seeds(a)[s].at(at_a), of_seeds(b)[s].at(at_b), bootstrap_seed));
+        return of_each;
+    }
+
+    /// The same of all seeds together, as bits_per_byte.
+    Estimate difference(const std::string& a, const MemoryCondition& at_a, const std::string& b,
+                        const MemoryCondition& at_b) const {
+        return over_seeds(differences(a, at_a, b, at_b));
+    }
+
+    /// Rows of (model, seed, scope, memory tokens, top_k, bits per byte, interval over documents), for a CSV file.
+    Table csv(std::uint64_t first_seed) const {
+        Table csv({"model", "seed", "scope", "memory_tokens", "top_k", "bits_per_byte", "low", "high", "perplexity"});
+        for (const std::string& model : std::set(models().begin(), models().end()))
+            for (std::size_t s = 0; s < of_seeds(model).size(); ++s)
+                for (const auto& [at, meter] : of_seeds(model)[s]) {
+                    const Estimate bits = meter.bits_per_byte(bootstrap_seed);
+                    csv.add(model, first_seed + s, at.scope == MemoryScope::single_document ? "single" : "multi", at.tokens,
+                            at.top_k, bits, meter.perplexity(bootstrap_seed).value);
+                }
+        return csv;
+    }
+
+   private:
+    static constexpr std::uint64_t bootstrap_seed = 1;
+};
+
+/// The part of a memory of `tokens` that is of the own document, over the windows that are measured.
+inline double own_share(const std::vector<TokenDocument>& documents, const MemoryCurveOptions& options, Index tokens) {
+    double own = 0, all = 0;
+    for (const TokenDocument& document : documents)
+        for (const Index window : scored_windows(document.length(), options.window, options.scored_windows, options.score_from)) {
+            own += static_cast<double>(std::min(tokens, window * options.window));
+            all += static_cast<double>(tokens);
+        }
+    return all == 0 ? 1 : own / all;
+}
+
+/// The curve of a model over memory sizes above 0, as a line of a plot.
+inline Series curve_series(const MemoryCurves& curves, const std::string& model, const std::string& name,
+                           const std::vector<Index>& sizes, const Reading& reading) {
+    Series series{name};
+    for (const Index size : sizes)
+        if (size > 0) series.add(size, curves.bits_per_byte(model, reading.with(size)));
+    return series;
+}
+
+}  // namespace fot::examples

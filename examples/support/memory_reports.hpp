@@ -1,0 +1,89 @@
+/// What is read off curves over memory sizes: tables, plots, files and results.
+///
+/// Read first: support/memory_curves.hpp.   Read next: context_extrapolation.cpp, multi_document_perplexity.cpp.
+#pragma once
+
+#include "memory_curves.hpp"
+
+namespace fot::examples {
+
+/// The table and plot of all models over memory sizes, the CSV file, and `result bits_per_byte.<model>.<memory> <value>`.
+inline void report_curves(Example& example, const MemoryCurves& curves, const std::vector<Index>& sizes, const Reading& reading,
+                          const std::string& title) {
+    Plot plot{.name = "bits_per_byte", .title = title, .x_label = "memory tokens", .y_label = "bits per byte"};
+    Table table({"model", "memory tokens", "bits/byte"});
+    for (const std::string& model : curves.models()) {
+        for (const Index size : sizes) {
+            const Estimate estimate = curves.bits_per_byte(model, reading.with(size));
+            table.add(model, count_text(size), estimate_text(estimate));
+            example.result(message("bits_per_byte.", model, ".", size), estimate.value);
+        }
+        plot.series.push_back(curve_series(curves, model, model, sizes, reading));
+    }
+    example.show(message(title, " on test documents, ", intervals_over(example)), table);
+    example.csv("bits_per_byte_by_seed", curves.csv(example.seed()));
+    example.plot(plot);
+}
+
+/// What each model gains or loses between two memory sizes, on the same documents, and `result change.<model>.<from>-<to> <value>
+/// <low> <high>`.
+inline void report_changes(Example& example, const MemoryCurves& curves, const Reading& reading, Index from, Index to) {
+    Table table({"model", message(count_text(to), " - ", count_text(from), " memory tokens")});
+    for (const std::string& model : curves.models()) {
+        const Estimate estimate = curves.difference(model, reading.with(to), model, reading.with(from));
+        table.add(model, estimate_text(estimate));
+        example.result(message("change.", model, ".", from, "-", to), estimate);
+    }
+    example.show(message("What more memory changes, bits per byte (below 0: it helps), ", intervals_over(example)), table);
+}
+
+/// Two models, each with its way to read.
+struct ComparedPair {
+    std::string a, b;
+    Reading a_reads, b_reads = a_reads;
+
+    /// A model that only sees its own document, where others see a stream, has "_single" after its name; one without any memory
+    /// "_bare".
+    std::string name_of_a() const { return marked(a, a_reads); }
+    std::string name_of_b() const { return marked(b, b_reads); }
+    std::string name() const { return name_of_a() + "-" + name_of_b(); }
+
+   private:
+    std::string marked(const std::string& model, const Reading& reads) const {
+        const bool alone = a_reads.scope != b_reads.scope && reads.scope == MemoryScope::single_document;
+        return model + (reads.bare ? "_bare" : alone ? "_single" : "");
+    }
+};
+
+/// The table of differences at each memory size, differences.csv with those of each seed and their intervals over documents, and
+/// `result difference.<a>-<b>.<memory> <value> <low> <high>`. A pair that is a model beside itself is left out, and one of a model
+/// that was not measured.
+inline void compare_models(Example& example, const MemoryCurves& curves, const std::vector<Index>& sizes,
+                           std::vector<ComparedPair> pairs) {
+    std::vector<std::string> names;
+    std::erase_if(pairs, [&](const ComparedPair& pair) {
+        if (!curves.has(pair.a) || !curves.has(pair.b)) return true;
+        const bool again = std::ranges::count(names, pair.name()) > 0;
+        names.push_back(pair.name());
+        return again || (pair.a == pair.b && pair.a_reads == pair.b_reads);
+    });
+    if (pairs.empty()) return;
+    Table csv({"a", "b", "memory_tokens", "seed", "difference", "low", "high"});
+    Table table({"first", "second", "memory tokens", "first - second"});
+    for (const ComparedPair& pair : pairs)
+        for (const Index size : sizes) {
+            const std::vector<Estimate> of_each =
+                curves.differences(pair.a, pair.a_reads.with(size), pair.b, pair.b_reads.with(size));
+            for (std::size_t s = 0; s < of_each.size(); ++s)
+                csv.add(pair.name_of_a(), pair.name_of_b(), size, example.seed() + s, of_each[s]);
+            const Estimate estimate = over_seeds(of_each);
+            table.add(pair.name_of_a(), pair.name_of_b(), count_text(size), estimate_text(estimate));
+            example.result(message("difference.", pair.name(), ".", size), estimate);
+        }
+    example.show(
+        message("Differences on the same documents, bits per byte (below 0: the first is better), ", intervals_over(example)),
+        table);
+    example.csv("differences", csv);
+}
+
+}  // namespace fot::examples

@@ -1,0 +1,109 @@
+/// How much attention stays with the own document, r_d, on held-out text: of several models, of several seeds.
+///
+/// Read first: fot/measure/positive_mass.hpp, support/held_out_text.hpp.   Read next: support/prediction.hpp,
+/// distraction_issue.cpp.
+#pragma once
+
+#include "fot/measure/positive_mass.hpp"
+#include "fot/model/transformer.hpp"
+#include "held_out_text.hpp"
+#include "measurements.hpp"
+
+namespace fot::examples {
+
+/// r_d on held-out text. Queries come from test documents; the other contexts are random windows of all other held-out documents,
+/// which come again where those are fewer than 63: another window each time.
+inline PositiveMass measure_positive_mass(const TextSettings& settings, const CorpusSplit& split, Transformer<float>& model) {
+    const std::vector<TokenDocument> test = byte_documents(split.test);
+    std::vector<TokenDocument> held_out = test;
+    for (TokenDocument& document : byte_documents(split.validation)) held_out.push_back(std::move(document));
+    require<DataError>(held_out.size() >= 2, "text experiment: ", held_out.size(), " held-out documents, expected 2 or more");
+
+    const Index most = 64, length = settings.length;
+    const ContextTable table = previous_contexts(1, 1, most - 1, most);
+    PositiveMass mass({1, 2, 4, 8, 16, 32, 64});
+    Random random(2024);  // the same places for every model and seed
+    const auto copy_window = [&](const TokenDocument& document, Index start, std::int32_t* target) {
+        std::copy_n(document.tokens.data() + start, length, target);
+    };
+    for (Index d = 0; d < length_of(test); ++d) {
+        const TokenDocument& document = element(test, d);
+        // All places of a document are averaged before intervals are drawn: the document is the unit.
+        Tensor<float, 4> of_document = empty<float, 4>({1, settings.places * length, settings.memory_heads, most});
+        for (Index place = 0; place < settings.places; ++place) {
+            Tokens contexts = empty<std::int32_t, 2>({most, length}), current = empty<std::int32_t, 2>({1, length});
+            const Index start = random.below(document.length() - 2 * length + 1);
+            copy_window(document, start, row(contexts, 0));
+            copy_window(document, start + length, row(current, 0));
+            for (Index i = 1; i < most; ++i) {
+                Index other = d;
+                while (other == d) other = random.below(length_of(held_out));
+                const TokenDocument& unrelated = element(held_out, other);
+                copy_window(unrelated, random.below(unrelated.length() - length + 1), row(contexts, i));
+            }
+            const Tensor<float, 4> log_mass = context_log_mass(model, {contexts, current, table});
+            std::copy_n(log_mass.data(), log_mass.size(), row(of_document, Index(0), place * length));
+        }
+        mass.add(of_document);
+    }
+    return mass;
+}
+
+/// r_d of models.
+using PositiveMasses = Measurements<PositiveMass>;
+
+/// The numbers d of contexts that were measured.
+inline const std::vector<Index>& contexts_of(const PositiveMasses& masses) {
+    return masses.of_seeds(masses.models().front()).front().contexts();
+}
+
+/// r_d of one model for each d: over documents by seed, then over seeds.
+inline std::map<Index, Estimate> positive_mass_estimates(const PositiveMasses& masses, const std::string& model) {
+    std::map<Index, Estimate> of_d;
+    for (std::size_t i = 0; i < contexts_of(masses).size(); ++i)
+        of_d[contexts_of(masses)[i]] =
+            over_seeds(masses.each(model, [&](const PositiveMass& mass) { return bootstrap_mean(mass.per_document(i), 1); }));
+    return of_d;
+}
+
+/// The table and plot of r_d, the CSV file of each seed, and `result positive_mass.<model>.<d> <value>`.
+inline void report_positive_mass(Example& example, const PositiveMasses& masses, const std::string& title) {
+    std::vector<std::string> head{"d", "1/d"};
+    std::map<Index, std::vector<std::string>> rows;  // of d
+    Series guide{"1/d: attention does not care"};
+    for (const Index d : contexts_of(masses)) {
+        const double even = 1 / static_cast<double>(d);
+        rows[d] = {message(d), fixed(even, 4)};
+        guide.add(d, even);
+    }
+    Table csv({"model", "seed", "d", "positive_mass", "low", "high"});
+    Plot plot{.name = "positive_mass",
+              .title = title,
+              .x_label = "contexts d",
+              .y_label = "positive attention mass r_d",
+              .logarithmic = "xy"};
+    for (const std::string& model : masses.models()) {
+        const std::vector<PositiveMass>& seeds = masses.of_seeds(model);
+        for (std::size_t i = 0; i < rows.size(); ++i)
+            for (std::size_t s = 0; s < seeds.size(); ++s) {
+                const Interval interval = bootstrap_mean(seeds[s].per_document(i), 1).interval;
+                csv.add(model, example.seed() + s, contexts_of(masses)[i], Estimate{seeds[s].mean(i), interval});
+            }
+        head.push_back(model);
+        Series series{model};
+        for (const auto& [d, estimate] : positive_mass_estimates(masses, model)) {
+            rows[d].push_back(estimate_text(estimate, 4));
+            series.add(d, estimate);
+            example.result(message("positive_mass.", model, ".", d), estimate.value);
+        }
+        plot.series.push_back(series);
+    }
+    plot.series.push_back(guide);
+    Table table(head);
+    for (const auto& [d, cells] : rows) table.add_row(cells);
+    example.show(message("Positive attention mass r_d on held-out documents, ", intervals_over(example)), table);
+    example.csv("positive_mass_by_seed", csv);
+    example.plot(plot);
+}
+
+}  // namespace fot::examples

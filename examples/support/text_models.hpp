@@ -1,0 +1,141 @@
+/// The byte-level models of the text programs: new, kept in a file, trained further.
+///
+/// Read first: support/held_out_text.hpp, support/training.hpp, fot/train/language_model.hpp.   Read next: distraction_issue.cpp.
+#pragma once
+
+#include "fot/train/language_model.hpp"
+#include "fot/train/muon.hpp"
+#include "held_out_text.hpp"
+#include "training.hpp"
+
+namespace fot::examples {
+
+/// A new model: the last layer is the memory layer.
+inline Transformer<float> new_text_model(const TextSettings& settings, Random& random,
+                                         Integration integration = Integration::merged) {
+    return Transformer<float>({.vocabulary = byte_vocabulary,
+                               .width = settings.width,
+                               .layers = settings.layers,
+                               .memory_layers = {settings.layers - 1},
+                               .heads = settings.heads,
+                               .memory_heads = settings.memory_heads,
+                               .feed_forward = 4 * settings.width,
+                               .integration = integration,
+                               .normalized_heads = !settings.unnormalized_heads},
+                              random);
+}
+
+/// What a stored model is made of, beside its weights.
+inline Metadata shape_of_model(const TextSettings& settings, Integration integration) {
+    Metadata shape{{"width", message(settings.width)},   {"layers", message(settings.layers)},
+                   {"heads", message(settings.heads)},   {"memory_heads", message(settings.memory_heads)},
+                   {"length", message(settings.length)}, {"integration", integration == Integration::gated ? "gated" : "merged"}};
+    if (settings.unnormalized_heads) shape["heads_are"] = "unnormalized";
+    return shape;
+}
+
+/// A model that one of these programs trained and kept. The shape and length in `settings` become those of the file.
+/// Errors: FileError if the file is malformed or holds no model of these programs.
+inline Transformer<float> stored_text_model(const std::filesystem::path& path, TextSettings& settings) {
+    const Metadata metadata = read_metadata(path);
+    const auto number = [&](const char* name) { return metadata_number(path, metadata, name); };
+    settings.width = number("width");
+    settings.layers = number("layers");
+    settings.heads = number("heads");
+    settings.memory_heads = number("memory_heads");
+    settings.length = number("length");
+    settings.unnormalized_heads = metadata.contains("heads_are");
+    const bool gated = metadata_entry(path, metadata, "integration") == "gated";
+    Random random(0);
+    Transformer<float> model = new_text_model(settings, random, gated ? Integration::gated : Integration::merged);
+    load_weights(path, model.parameters());
+    return model;
+}
+
+/// Steps of a training, and where they lie in a schedule of the learning rate that several trainings may share.
+struct ScheduledSteps {
+    Index steps, first = 0, scheduled = steps;
+};
+
+/// The file in which a model is kept. Name and metadata tell its trainings, one after another: what was trained in the same way on
+/// the same text is the same file, whichever program trained it.
+class TextModelFile {
+   public:
+    /// Of a new model that is to be trained, or of one that goes on `from` a file.   Errors: FileError.
+    TextModelFile(const Example& example, const TextSettings& settings, Integration integration, std::uint64_t seed,
+                  const std::filesystem::path& from = {})
+        : seed_(seed),
+          folder_(settings.models.empty() ? example.output() : std::filesystem::path(settings.models)),
+          name_(from.stem().string()),
+          metadata_(shape_of_model(settings, integration)) {
+        make_folder(folder_);
+        metadata_.merge(Metadata{{"seed", message(seed)},
+                                 {"corpus", settings.corpus},
+                                 {"split_from", message(settings.split_from)},
+                                 {"batch", message(settings.batch)},
+                                 {"learning_rate", message(settings.learning_rate)}});
+        if (from.empty()) return;
+        metadata_["training"] = "from " + from.string();
+        for (const auto& [entry, value] : read_metadata(from))
+            if (entry.ends_with("corpus") || entry.ends_with("split_from") || entry.ends_with("text"))
+                metadata_["before." + entry] = value;
+    }
+
+    /// One more training of the model.
+    void add_training(const LanguageModelRecipe& recipe, const ScheduledSteps& part, const std::vector<TokenDocument>& documents) {
+        name_ += message(name_.empty() ? "" : "_then_", recipe.name, "_", part.steps, "steps");
+        std::string& training = metadata_["training"];
+        training += message(training.empty() ? "" : "; ", recipe.text(part.steps));
+        if (part.scheduled != part.steps) {
+            name_ += message("_of_", part.scheduled);
+            training += message(", from step ", part.first, " of ", part.scheduled);
+        }
+        metadata_["text"] = fingerprint(documents);
+    }
+
+    std::uint64_t seed() const { return seed_; }
+    std::filesystem::path path() const { return folder_ / message(name_, "_seed", seed_, ".safetensors"); }
+    const Metadata& metadata() const { return metadata_; }
+
+   private:
+    std::uint64_t seed_;
+    std::filesystem::path folder_;
+    std::string name_;
+    Metadata metadata_;
+};
+
+/// Trains a model on from the weights as they are, with an optimiser of its own, and adds that to what its file tells. Once it is
+/// done, the same training reads the file.   Errors: ConfigError if the file is of another training; Interrupted after Ctrl-C.
+inline void train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
+                             const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model) {
+    file.add_training(recipe, part, documents);
+    LanguageModelTraining<float> training(model, recipe, documents, {.entries = settings.batch, .length = settings.length},
+                                          file.seed() + 1000);
+    Muon<float> optimizer(model.parameters(), {});
+    const LearningRate rate = LearningRate::linear_decay(settings.learning_rate, 40, part.scheduled);
+    Progress bar(message("train ", recipe.name, ", seed ", file.seed()), part.steps);
+    Trainer<float> trainer(model.parameters(), optimizer,
+                           {.steps = part.steps,
+                            .learning_rate = [&](Index step) { return rate.at(part.first + step); },
+                            .checkpoint = file.path(),
+                            .checkpoint_every_seconds = 60,
+                            .metadata = file.metadata(),
+                            .progress = [&](const TrainingProgress& at) { bar.update(at.steps_done, training_note(at)); }});
+    training.keep(trainer);
+    resume(trainer);
+    trainer.run(training);
+    stop_if_interrupted(training_is_kept);
+}
+
+/// A new model trained by one recipe.   Errors: as train_text_model.
+inline Transformer<float> trained_text_model(const Example& example, const TextSettings& settings,
+                                             const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents,
+                                             std::uint64_t seed) {
+    Random random(seed);
+    Transformer<float> model = new_text_model(settings, random, recipe.integration);
+    TextModelFile file(example, settings, recipe.integration, seed);
+    train_text_model(settings, recipe, {settings.steps}, documents, file, model);
+    return model;
+}
+
+}  // namespace fot::examples
