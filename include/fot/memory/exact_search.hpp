@@ -200,23 +200,29 @@ SearchResult<Real> exact_search_in_parts(Index key_count, MatrixView<const Real>
     require<ConfigError>(k >= 0, "exact_search: k = ", k, " is negative");
     constexpr Index most_queries = 512;               // at a time: their lists share the second-level cache
     constexpr Index worth_a_thread = Index{1} << 20;  // multiply-adds
-    const Index found = std::min(k, key_count);
+    const Index groups = std::max<Index>((queries.rows + most_queries - 1) / most_queries, 1),
+                size = padded_to_panels<Real>((queries.rows + groups - 1) / groups), found = std::min(k, key_count);
     SearchResult<Real> result{empty<Real, 2>({queries.rows, found}), empty<Index, 2>({queries.rows, found})};
-    for (Index first = 0; first == 0 || first < queries.rows; first += most_queries) {
-        const MatrixView<const Real> group = queries.rows_from(first, std::min(most_queries, queries.rows - first));
+    const auto search_group = [&](Index g) {
+        const MatrixView<const Real> group = queries.rows_from(g * size, std::min(size, queries.rows - g * size));
         const Index work = key_count * group.rows * group.columns,
                     shares = in_parallel() ? 1 : std::clamp<Index>(work / worth_a_thread, 1, threads());
         std::vector<StreamingSearch<Real>> searches(static_cast<std::size_t>(shares), StreamingSearch<Real>(group, found));
         parallel_for(shares, [&](Index share) {
             add_keys(element(searches, share), key_count * share / shares, key_count * (share + 1) / shares);
         });
-        parallel_slices(group.rows, 16, [&](Index from, Index to) {
-            for (Index n = from; n < to; ++n) {
+        parallel_slices(group.rows, 16, [&](Index first, Index last) {
+            for (Index n = first; n < last; ++n) {
                 TopK<Real> best = element(searches, 0).best(n);
                 for (Index share = 1; share < shares; ++share) best.join(element(searches, share).best(n));
-                best.write(first + n, result);
+                best.write(g * size + n, result);
             }
         });
+    };
+    if (groups >= 2 * threads()) {  // many queries: each thread takes some of them, and all keys
+        parallel_for(groups, search_group);
+    } else {
+        for (Index g = 0; g < groups; ++g) search_group(g);
     }
     return result;
 }
