@@ -60,7 +60,7 @@ class TopK {
         const ScoredKey<Real> key{std::isnan(score) ? -infinity : score, index};
         if (key < worst_) {
             keys_.push_back(key);
-            if (length_of(keys_) - k_ == k_) cut();
+            if (length_of(keys_) - k_ == k_) cut();  // 2k of them
         }
         return worst_.score;
     }
@@ -157,8 +157,8 @@ class StreamingSearch {
     }
 
    private:
-    static constexpr Index panel = panel_width<Real>;  // queries and
-    static constexpr Index tile_keys = 12;             // keys that are multiplied at a time: their scores stay in registers or near
+    static constexpr Index panel = panel_width<Real>;  // queries of a tile of scores
+    static constexpr Index tile_keys = 12;             // its keys: tile_product makes their scores in registers
 
     /// Offers a tile of scores (keys, panel): row i is key first_index + i, column j is query first_query + j. Most scores reach no
     /// bar. To pass over them quickly, the largest score of each query is compared with its bar, a vector of queries at a time.
