@@ -63,6 +63,7 @@ void train(const Example& example, const TextSettings& settings, const LanguageM
     trainer.run([&](Index step) {
         const Index d = contexts.next(step, random), pool = std::max(settings.batch, d);
         const ContextBatch<float> batch = drawn(pool, random);
+        // Of the d previous contexts that a document sees the first is its own; the others are there to be told apart from it.
         const ContextTable own_and_others = previous_contexts(settings.batch, 1, d - 1, pool);
         Tape tape;
         const Contexts<float> contexts_seen(model.keys_and_values(tape, batch.previous), own_and_others);
