@@ -66,15 +66,15 @@ void train(const Example& example, const TextSettings& settings, const LanguageM
         // Of the d previous contexts that a document sees the first is its own; the others are there to be told apart from it.
         const ContextTable own_and_others = previous_contexts(settings.batch, 1, d - 1, pool);
         Tape tape;
-        const Contexts<float> contexts_seen(model.keys_and_values(tape, batch.previous), own_and_others);
-        std::vector<LayerView<float>> asked;
-        const Variable<float, 3> logits = recipe.kind == LanguageModelKind::standard
-                                              ? model.local(tape, batch.current)
-                                              : model.forward(tape, batch.current, ObservedSource<float>(contexts_seen, asked));
+        const bool standard = recipe.kind == LanguageModelKind::standard;
+        const Contexts<float> seen(model.keys_and_values(tape, standard ? Tokens{} : batch.previous), own_and_others);
+        std::vector<LayerView<float>> asked;  // the memory layer's queries
+        const Variable<float, 3> logits =
+            standard ? model.local(tape, batch.current) : model.forward(tape, batch.current, ObservedSource<float>(seen, asked));
         Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
         if (recipe.contrastive_weight > 0 && d > 1)
             loss = add(tape, loss,
-                       contrastive_loss(tape, asked[0].q, contexts_seen.of_layer(asked[0].layer).k, own_and_others,
+                       contrastive_loss(tape, asked[0].q, seen.of_layer(asked[0].layer).k, own_and_others,
                                         static_cast<float>(recipe.contrastive_weight)));
         tape.backward(loss);
         return StepResult{.loss = loss.value()(0), .tokens = settings.batch * settings.length};
