@@ -1,7 +1,7 @@
 /// What does an explicit contrastive loss add to crossbatch training?   (beyond the paper: its section on future work)
 ///
 /// Crossbatch contrasts implicitly: positives and negatives compete in one softmax, and the next-token loss decides how sharply.
-/// InfoNCE says so outright: its value is -log of the own document's share of attention. Four models, equal steps, data and
+/// InfoNCE says so outright: its value is -log of the own document's share of attention. Three models, equal steps, data and
 /// optimiser:
 ///
 ///     crossbatch   next-token loss with 16 contexts (the model of distraction_issue)

@@ -61,8 +61,9 @@ class NestedMemory : public Source<Real> {
    public:
     /// How one entry reads.
     struct Reading {
-        Index tokens, top_k;
-        bool operator==(const Reading&) const = default;
+        Index tokens;                                     ///< newest entries
+        Index top_k;                                      ///< best of them; 0: all
+        bool operator==(const Reading&) const = default;  ///< both alike
     };
 
     /// The memory must outlive the source.

@@ -53,6 +53,7 @@ struct ScoredKey {
 template <class Real>
 class TopK {
    public:
+    /// k of at least 1.
     explicit TopK(Index k) : k_(k) {}
 
     /// Offers a key, and returns the bar: no lower score is among the k best. A score that is NaN counts as -infinity.
