@@ -3,8 +3,8 @@
 /// Three models of the same shape, data, steps and optimiser learn the same text byte by byte: a standard transformer, crossbatch
 /// with one context (the own previous one), and crossbatch in which documents of the batch are added as negatives. Then each looks
 /// at the previous context of a held-out document beside contexts of other held-out documents, and we measure which share of the
-/// memory layer's attention stays with the own document, r_d among d contexts. Attention that does not care gives 1/d. What it is
-/// good for is measured beside it: bits per byte with a memory that fills with other documents (claim C7, at length in
+/// memory layer's attention stays with its own document, r_d among d contexts. Attention that is spread evenly gives 1/d. What it
+/// is good for is measured beside it: bits per byte with a memory that fills with other documents (claim C7, at length in
 /// multi_document_perplexity). --full has a fourth model: crossbatch and, beside the next-token loss, an explicit contrastive one.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
@@ -126,7 +126,7 @@ int main(int argc, char** argv) try {
             curves.add(plan.name, measured_curve(model, test, before, options, message(plan.name, ", seed ", seed)));
         }
 
-    report_positive_mass(example, masses, "Attention that stays with the own document");
+    report_positive_mass(example, masses, "Attention that stays with its own document");
     example.show("Is the previous context used, and which heads attend to it?", gains);
     report_curves(example, curves, sizes, stream, "A memory that fills with other documents: bits per byte");
     const std::string many = message("crossbatch_", settings.contexts);
