@@ -4,7 +4,7 @@
 /// and then read long held-out documents with a memory of the document so far, up to many times the length of training. What is
 /// predicted lies so deep in its document that every memory size can be filled.
 ///
-///     crossbatch_<d>[_w2]     w = 1 (or 2) previous contexts of the own document and of d - 1 others          (C5)
+///     crossbatch_<d>[_w2]     w = 1 (or 2) previous contexts of its own document and of d - 1 others          (C5)
 ///     crossbatch_1_detached   the previous context as crossbatch_1 has it, but nothing learns through its keys and values: the
 ///                             Memorizing Transformer with the previous context as its memory                  (C6)
 ///     mt_merged               the Memorizing Transformer with the memory that it fills as it reads            (C6)

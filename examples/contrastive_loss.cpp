@@ -1,19 +1,18 @@
 /// What does an explicit contrastive loss add to crossbatch training?   (beyond the paper: its section on future work)
 ///
 /// Crossbatch contrasts implicitly: positives and negatives compete in one softmax, and the next-token loss decides how sharply.
-/// InfoNCE says so outright: its value is -log of the own document's share of attention. Four models, equal steps, data and
-/// optimiser:
+/// InfoNCE says so outright: its value is -log of the share of a query's own document of attention. Three models, equal steps, data
+/// and optimiser:
 ///
 ///     crossbatch   next-token loss with 16 contexts (the model of distraction_issue)
 ///     infonce      next-token loss of a standard transformer, plus InfoNCE on the memory layer's queries and keys
 ///     both         next-token loss of crossbatch, plus InfoNCE
-///     hard         the same against the 64 hardest negative keys of each query only
 ///
 /// Time:    about five minutes and half a gigabyte on two cores; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/contrastive_loss
 /// Expect:  crossbatch raises r_d more than InfoNCE does beside a standard transformer's loss. To crossbatch, InfoNCE of the
-///          default weight adds next to nothing; a larger --weight raises r_d and costs bits per byte. Against the hardest keys
-///          alone it does harm. paper_notes.md has the figures.
+///          default weight adds next to nothing; a larger --weight raises r_d and costs bits per byte. paper_notes.md has the
+///          figures.
 #include "support/positive_masses.hpp"
 #include "support/prediction.hpp"
 #include "support/text_models.hpp"

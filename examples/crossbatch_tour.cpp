@@ -45,7 +45,7 @@ int main(int argc, char** argv) try {
     const Tensor<double, 4> v = normal_tensor<double, 4>({4, 8, 2, 16}, 1, random),
                             context_v = normal_tensor<double, 4>({4, 8, 2, 16}, 1, random);
 
-    // 4. The distraction issue: nothing tells the own document's keys from others', so each context gets an equal share.
+    // 4. The distraction issue: nothing tells a document's own keys from those of others, so each context gets an equal share.
     const Tensor<double, 4> log_mass = context_log_mass(q, context_k, table);
     PositiveMass mass({1, 2, 3});
     mass.add(log_mass);
@@ -85,7 +85,7 @@ int main(int argc, char** argv) try {
     }
     out << gradients << "\n";
 
-    // 7. What crossbatch does implicitly, as a loss of its own: -log of the own document's share.
+    // 7. What crossbatch does implicitly, as a loss of its own: -log of the share of a query's own document.
     const double loss = contrastive_loss(q, context_k, table).value;
     out << "Contrastive loss of the untrained layer: " << fixed(loss) << " nats, log 3 = " << fixed(std::log(3.0)) << "\n";
 

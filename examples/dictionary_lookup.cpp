@@ -13,12 +13,13 @@
 /// Memory:  below 1 GiB whatever the number of memory tokens; 3.3 GiB to train with the 512 contexts of --full.
 /// Command: build/release/examples/dictionary_lookup          --memory-tokens 16777216 --training hard   for one point of it
 /// Expect:  accuracy near 1 up to a million tokens for `uniform` and `hard`; paper_notes.md has the figures.
-#include "fot/attention/found_attention.hpp"
+#include <unordered_map>
+
 #include "fot/attention/memory_attention.hpp"
 #include "fot/data/dictionary.hpp"
 #include "fot/measure/intervals.hpp"
 #include "fot/measure/retrieval.hpp"
-#include "fot/memory/streaming_search.hpp"
+#include "fot/memory/exact_search.hpp"
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/muon.hpp"
@@ -208,11 +209,10 @@ class Evaluation {
         per_size_ = extent(questions_[0].q.value(), 0) * length_of(answers_);
         heads_ = extent(questions_[0].q.value(), 2);
         width_ = extent(questions_[0].q.value(), 3);
-        for (Index h = 0; h < heads_; ++h) {
-            Tensor<float, 2> of_head = empty<float, 2>({per_size_ * length_of(sizes_), width_});
-            for (Index n = 0; n < extent(of_head, 0); ++n) std::copy_n(query_of(n, h), width_, row(of_head, n));
-            searches_.emplace_back(of_head, k);
-        }
+        for (Index s = 0; s < length_of(sizes_); ++s)
+            for (Index h = 0; h < heads_; ++h) searches_.emplace_back(rows_of(element(questions_, s).q.value(), h), k);
+        kept_.resize(static_cast<std::size_t>(heads_));
+        next_clearing_.assign(static_cast<std::size_t>(heads_), Index(1) << 18);
     }
 
     std::vector<Lookup> run(const std::string& what) {
@@ -230,21 +230,18 @@ class Evaluation {
                 const Index begin = first + i * block;
                 element(heads, i) = keys_and_values(dictionary_.windows(begin, std::min(block, last - begin)));
             });
-            for (Index i = 0; i < length_of(heads); ++i)
-                for (Index h = 0; h < heads_; ++h) {
-                    const Tensor<float, 4>&k = element(heads, i).k.value(), &v = element(heads, i).v.value();
-                    element(searches_, h)
-                        .add_with_values(matrix(row(k, Index(0), Index(0), h), extent(k, 0) * length, width_, heads_ * width_),
-                                         matrix(row(v, Index(0), Index(0), h), extent(v, 0) * length, width_, heads_ * width_),
-                                         (first + i * block) * length, {seen_by * per_size_, per_size_ * length_of(sizes_)});
-                }
+            const Index open = length_of(sizes_) - seen_by;  // sizes whose questions see these windows
+            parallel_for(open * heads_, [&](Index i) {
+                StreamingSearch<float>& search = search_of(seen_by + i / heads_, i % heads_);
+                for (Index pass = 0; pass < length_of(heads); ++pass)
+                    search.add(rows_of(element(heads, pass).k.value(), i % heads_), (first + pass * block) * length);
+            });
+            parallel_for(heads_, [&](Index h) { keep_values(h, seen_by, heads, first * length, block * length); });
             first = last;
             bar.update(first, "");
         }
-        for (const auto& search : searches_) {
-            found_.push_back(search.result());
-            values_.push_back(search.values());
-        }
+        for (Index s = 0; s < length_of(sizes_); ++s)
+            for (Index h = 0; h < heads_; ++h) found_.push_back(search_of(s, h).result());
         std::vector<Lookup> lookups;
         for (Index s = 0; s < length_of(sizes_); ++s) lookups.push_back(answer(s));
         return lookups;
@@ -252,14 +249,13 @@ class Evaluation {
 
     /// Whom the tokens of the first questions attend to, as the paper's table: retrieved keys with their scores. Call it after run.
     Table retrieved_keys(Index questions) const {
-        const Index first = (length_of(sizes_) - 1) * per_size_;  // questions to the largest size
         Table table({"question", "input token", "head", "retrieved from", "its record", "kNN score", "Focus score"});
         const Index value_length = dictionary_.task().value_length;
         for (Index n = 0; n < questions * value_length; ++n) {
             const Index asked = element(questions_.back().records, n / value_length);
             for (Index h = 0; h < heads_; ++h) {
-                const auto [knn, focus] = scores_of_best(h, first + n);
-                const Index position = element(found_, h).indices(first + n, 0), record = dictionary_.record_at(position);
+                const auto [knn, focus] = scores_of_best(length_of(sizes_) - 1, h, n);
+                const Index position = found_in(length_of(sizes_) - 1, h).indices(n, 0), record = dictionary_.record_at(position);
                 table.add(message(asked == record ? "right " : "WRONG ", text(asked)),
                           n % value_length == 0 ? "<v>" : message("v", n % value_length), h, message("token ", position),
                           record < 0 ? "filler" : text(record), fixed(knn), fixed(focus));
@@ -269,9 +265,34 @@ class Evaluation {
     }
 
    private:
-    /// The query of answer token n, over all sizes, in head h.
-    const float* query_of(Index n, Index h) const {
-        return element(questions_, n / per_size_).q.value().data() + (n % per_size_ * heads_ + h) * width_;
+    /// The rows (W T, D) of one head of x (W,T,H,D), in place.
+    MatrixView<const float> rows_of(const Tensor<float, 4>& x, Index h) const {
+        return matrix(row(x, Index(0), Index(0), h), extent(x, 0) * extent(x, 1), width_, heads_ * width_);
+    }
+
+    StreamingSearch<float>& search_of(Index s, Index h) { return element(searches_, s * heads_ + h); }
+    const SearchResult<float>& found_in(Index s, Index h) const { return element(found_, s * heads_ + h); }
+
+    /// Copies the values of the keys from `begin` on that are among the best of any question in head h, and forgets from time to
+    /// time those that are no longer. `passes` has the latest windows, `rows` keys each.
+    void keep_values(Index h, Index first_size, const std::vector<KeysAndValues<float>>& passes, Index begin, Index rows) {
+        auto& kept = element(kept_, h);
+        const auto each_candidate = [&](Index from_size, auto visit) {
+            for (Index s = from_size; s < length_of(sizes_); ++s)
+                for (Index n = 0; n < per_size_; ++n)
+                    for (const auto& candidate : search_of(s, h).best(n).candidates()) visit(candidate.index);
+        };
+        each_candidate(first_size, [&](Index key) {
+            if (key < begin || kept.contains(key)) return;
+            const MatrixView<const float> values = rows_of(element(passes, (key - begin) / rows).v.value(), h);
+            const float* value = values.row((key - begin) % rows);
+            kept[key].assign(value, value + width_);
+        });
+        if (length_of(kept) < element(next_clearing_, h)) return;
+        std::unordered_map<Index, std::vector<float>> needed;
+        each_candidate(0, [&](Index key) { needed[key] = kept.at(key); });
+        kept = std::move(needed);
+        element(next_clearing_, h) = std::max(element(next_clearing_, h), 2 * length_of(kept));
     }
 
     std::string text(Index record) const {
@@ -303,14 +324,18 @@ class Evaluation {
     Lookup answer(Index s) const {
         const Questions& questions = element(questions_, s);
         const Shape<4> shape = shape_of(questions.q.value());
-        const Index kept = extent(found_[0].scores, 1), first = s * per_size_;
+        const Index kept = extent(found_in(s, 0).scores, 1);
+        Tensor<float, 2> values = empty<float, 2>({kept, width_});
         Tensor<float, 4> o = empty<float, 4>(shape);
         Tensor<float, 3> log_mass = empty<float, 3>({shape[0], shape[2], shape[1]});
         for (Index n = 0; n < per_size_; ++n)
-            for (Index h = 0; h < heads_; ++h)
+            for (Index h = 0; h < heads_; ++h) {
+                const SearchResult<float>& found = found_in(s, h);
+                for (Index j = 0; j < kept; ++j)
+                    std::copy_n(element(kept_, h).at(found.indices(n, j)).data(), width_, row(values, j));
                 log_mass(n / shape[1], h, n % shape[1]) =
-                    found_attention(row(element(found_, h).scores, first + n), row(element(values_, h), first + n), kept, width_,
-                                    row(o, n / shape[1], n % shape[1], h));
+                    found_attention(row(found.scores, n), values.data(), kept, width_, row(o, n / shape[1], n % shape[1], h));
+            }
         const FoundBefore memory({Variable<float, 4>(std::move(o)), Variable<float, 3>(std::move(log_mass))}, element(sizes_, s));
         Tape tape(Tape::inference);
         const Variable<float, 3> logits =
@@ -332,7 +357,7 @@ class Evaluation {
         for (Index h = 0; h < heads_; ++h) {
             double knn = 0, focus = 0;
             for (Index n = 0; n < sampled; ++n) {
-                const auto [knn_n, focus_n] = scores_of_best(h, first + n);
+                const auto [knn_n, focus_n] = scores_of_best(s, h, n);
                 knn += knn_n / static_cast<double>(sampled);
                 focus += focus_n / static_cast<double>(sampled);
             }
@@ -345,9 +370,9 @@ class Evaluation {
     }
 
     /// kNN and Focus score of the best key of query `at`: the windows around it are computed once more.
-    std::pair<double, double> scores_of_best(Index h, Index at) const {
-        const SearchResult<float>& found = element(found_, h);
-        const Index length = dictionary_.task().half_length, position = found.indices(at, 0);
+    std::pair<double, double> scores_of_best(Index s, Index h, Index n) const {
+        const SearchResult<float>& found = found_in(s, h);
+        const Index length = dictionary_.task().half_length, position = found.indices(n, 0);
         const Index all = sizes_.back() / length, begin = std::max<Index>(position / length - 1, 0),
                     end = std::min(position / length + 2, all);
         const KeysAndValues<float> around = keys_and_values(dictionary_.windows(begin, end - begin));
@@ -355,8 +380,8 @@ class Evaluation {
                          scores = empty<float, 2>({1, extent(found.scores, 1)});
         for (Index i = 0; i < extent(keys, 0); ++i)
             std::copy_n(row(around.k.value(), i / length, i % length, h), width_, row(keys, i));
-        std::copy_n(query_of(at, h), width_, query.data());
-        std::copy_n(row(found.scores, at), scores.size(), scores.data());
+        std::copy_n(rows_of(element(questions_, s).q.value(), h).row(n), width_, query.data());
+        std::copy_n(row(found.scores, n), scores.size(), scores.data());
         return {knn_scores(scores)(0, 0), focus_scores(neighbour_scores(query, keys, {position - begin * length}))[0]};
     }
 
@@ -366,9 +391,10 @@ class Evaluation {
     Index memory_layer_ = 2;
     std::vector<Index> answers_;
     std::vector<Questions> questions_;
-    std::vector<StreamingSearch<float>> searches_;  // of each head
-    std::vector<SearchResult<float>> found_;
-    std::vector<Tensor<float, 3>> values_;
+    std::vector<StreamingSearch<float>> searches_;                     // of each size and head
+    std::vector<SearchResult<float>> found_;                           // by them
+    std::vector<std::unordered_map<Index, std::vector<float>>> kept_;  // of each head: values by key
+    std::vector<Index> next_clearing_;
     Index per_size_ = 0, heads_ = 0, width_ = 0;
 };
 

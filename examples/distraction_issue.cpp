@@ -3,8 +3,8 @@
 /// Three models of the same shape, data, steps and optimiser learn the same text byte by byte: a standard transformer, crossbatch
 /// with one context (the own previous one), and crossbatch in which documents of the batch are added as negatives. Then each looks
 /// at the previous context of a held-out document beside contexts of other held-out documents, and we measure which share of the
-/// memory layer's attention stays with the own document, r_d among d contexts. Attention that does not care gives 1/d. What it is
-/// good for is measured beside it: bits per byte with a memory that fills with other documents (claim C7, at length in
+/// memory layer's attention stays with its own document, r_d among d contexts. Attention that is spread evenly gives 1/d. What it
+/// is good for is measured beside it: bits per byte with a memory that fills with other documents (claim C7, at length in
 /// multi_document_perplexity). --full has a fourth model: crossbatch and, beside the next-token loss, an explicit contrastive one.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
@@ -63,17 +63,18 @@ void train(const Example& example, const TextSettings& settings, const LanguageM
     trainer.run([&](Index step) {
         const Index d = contexts.next(step, random), pool = std::max(settings.batch, d);
         const ContextBatch<float> batch = drawn(pool, random);
+        // Of the d previous contexts that a document sees the first is its own; the others are there to be told apart from it.
         const ContextTable own_and_others = previous_contexts(settings.batch, 1, d - 1, pool);
         Tape tape;
-        const Contexts<float> contexts_seen(model.keys_and_values(tape, batch.previous), own_and_others);
-        std::vector<LayerView<float>> asked;
-        const Variable<float, 3> logits = recipe.kind == LanguageModelKind::standard
-                                              ? model.local(tape, batch.current)
-                                              : model.forward(tape, batch.current, ObservedSource<float>(contexts_seen, asked));
+        const bool standard = recipe.kind == LanguageModelKind::standard;
+        const Contexts<float> seen(model.keys_and_values(tape, standard ? Tokens{} : batch.previous), own_and_others);
+        std::vector<LayerView<float>> asked;  // the memory layer's queries
+        const Variable<float, 3> logits =
+            standard ? model.local(tape, batch.current) : model.forward(tape, batch.current, ObservedSource<float>(seen, asked));
         Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
         if (recipe.contrastive_weight > 0 && d > 1)
             loss = add(tape, loss,
-                       contrastive_loss(tape, asked[0].q, contexts_seen.of_layer(asked[0].layer).k, own_and_others,
+                       contrastive_loss(tape, asked[0].q, seen.of_layer(asked[0].layer).k, own_and_others,
                                         static_cast<float>(recipe.contrastive_weight)));
         tape.backward(loss);
         return StepResult{.loss = loss.value()(0), .tokens = settings.batch * settings.length};
@@ -125,7 +126,7 @@ int main(int argc, char** argv) try {
             curves.add(plan.name, measured_curve(model, test, before, options, message(plan.name, ", seed ", seed)));
         }
 
-    report_positive_mass(example, masses, "Attention that stays with the own document");
+    report_positive_mass(example, masses, "Attention that stays with its own document");
     example.show("Is the previous context used, and which heads attend to it?", gains);
     report_curves(example, curves, sizes, stream, "A memory that fills with other documents: bits per byte");
     const std::string many = message("crossbatch_", settings.contexts);

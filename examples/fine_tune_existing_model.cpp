@@ -51,10 +51,8 @@ struct ShortAndLong {
 ShortAndLong short_and_long(const TextSettings& settings, const std::string& from) {
     const CorpusSplit split = split_corpus(settings);
     if (!from.empty()) require_unseen(from, settings, split);
-    const auto part = [](const std::vector<Document>& documents, bool brief) {
-        return byte_documents(by_length(documents, brief));
-    };
-    ShortAndLong parts{part(split.train, true), part(split.train, false), part(split.test, true), part(split.test, false)};
+    const ShortAndLong parts{byte_documents(short_documents(split.train)), byte_documents(long_documents(split.train)),
+                             byte_documents(short_documents(split.test)), byte_documents(long_documents(split.test))};
     require<DataError>(!parts.test_short.empty() && !parts.test_long.empty(), settings.corpus, ": ", parts.test_short.size(),
                        " test documents below ", shortest_document, " bytes and ", parts.test_long.size(),
                        " of that length, expected some of each");

@@ -10,7 +10,7 @@
 /// Model:   --checkpoint FILE of any program here that trains on text; trained by crossbatch if not given.
 /// Time:    not timed yet at default size; --quick: seconds. A remembered token takes a kilobyte.
 /// Command: build/release/examples/inspect_memory
-/// Expect:  names and phrases of the document are found where they stood before: the best entry is of the own document more often
+/// Expect:  names and phrases of the document are found where they stood before: the best entry is of its own document more often
 ///          than its share of the memory, the more so the more attention goes to the memory.
 #include "fot/files/replacing_file.hpp"
 #include "fot/measure/memory_inspection.hpp"

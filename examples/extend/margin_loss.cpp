@@ -1,4 +1,4 @@
-// A contrastive loss of one's own: the own document's attention must exceed that of all others together by a margin.
+// A contrastive loss of one's own: attention to a query's own document must exceed that of all others together by a margin.
 //
 //     loss = mean over queries and heads of max(0, margin - (L_own - L_others))       L: log-sum-exp of scores
 #include <cstdio>
@@ -48,6 +48,6 @@ int main() {
         tape.backward(loss);
         for (auto* x : {&q, &k}) x->value() -= 3 * x->gradient();
     }
-    std::printf("share of the own document among six: %.2f before, %.2f after\n", before, own_share());
+    std::printf("share of its own document among six: %.2f before, %.2f after\n", before, own_share());
     return before < 0.3 && own_share() > 0.9 ? 0 : 1;
 }

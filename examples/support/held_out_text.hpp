@@ -16,9 +16,14 @@
 
 namespace fot::examples {
 
-/// The documents below shortest_document bytes, or those of that length.
-inline std::vector<Document> by_length(std::vector<Document> documents, bool brief) {
-    std::erase_if(documents, [&](const Document& each) { return (length_of(each.text) < shortest_document) != brief; });
+/// The documents of shortest_document bytes or more.
+inline std::vector<Document> long_documents(std::vector<Document> documents) {
+    std::erase_if(documents, [](const Document& each) { return length_of(each.text) < shortest_document; });
+    return documents;
+}
+/// The other documents.
+inline std::vector<Document> short_documents(std::vector<Document> documents) {
+    std::erase_if(documents, [](const Document& each) { return length_of(each.text) >= shortest_document; });
     return documents;
 }
 
@@ -29,7 +34,7 @@ inline CorpusSplit split_corpus(const TextSettings& settings) {
 
 /// The same without what is too short to be trained or measured on.   Errors: DataError if no test document is left.
 inline CorpusSplit without_short_documents(CorpusSplit split) {
-    for (std::vector<Document>* part : {&split.train, &split.validation, &split.test}) *part = by_length(std::move(*part), false);
+    for (std::vector<Document>* part : {&split.train, &split.validation, &split.test}) *part = long_documents(*part);
     require<DataError>(!split.test.empty(), "none of the test documents has ", shortest_document, " bytes or more");
     return split;
 }
@@ -78,15 +83,16 @@ inline std::vector<TrainedOn> trained_on(const std::filesystem::path& path) {
 /// Makes sure that a stored model has seen no validation or test document of this split, which is that of the settings.
 /// Errors: ConfigError if it was trained on the same corpus split otherwise, or with other documents in it.
 inline void require_unseen(const std::filesystem::path& path, const TextSettings& settings, const CorpusSplit& split) {
-    const auto fingerprint_of = [&](bool brief) { return fingerprint(byte_documents(by_length(split.train, brief))); };
+    const std::string of_long = fingerprint(byte_documents(long_documents(split.train))),
+                      of_short = fingerprint(byte_documents(short_documents(split.train)));  // programs train on either
     for (const TrainedOn& before : trained_on(path)) {
         if (before.corpus != settings.corpus) continue;
         require<ConfigError>(before.split_from == settings.split_from, path.string(), ": was trained on ", before.corpus,
                              " split from documents of ", before.split_from, " bytes on, here it is split from those of ",
                              settings.split_from,
                              " on: some of what it has seen would be measured. Take another --corpus, or a model of this program");
-        require<ConfigError>(before.text.empty() || before.text == fingerprint_of(false) || before.text == fingerprint_of(true),
-                             path.string(), ": was trained on other text than the ", before.corpus,
+        require<ConfigError>(before.text.empty() || before.text == of_long || before.text == of_short, path.string(),
+                             ": was trained on other text than the ", before.corpus,
                              " that is here now: some of what it has seen could be measured. Take the text that it was trained on, "
                              "or another --corpus");
     }

@@ -44,8 +44,7 @@
 #include "fot/nn/linear_map.hpp"     // linear maps that are trained or stored
 #include "fot/nn/cross_entropy.hpp"  // the loss of training
 
-#include "fot/memory/streaming_search.hpp"  // exact top-k over a stream of key blocks
-#include "fot/memory/exact_search.hpp"      // exact top-k in one call
+#include "fot/memory/exact_search.hpp"      // the k keys of largest inner product
 #include "fot/memory/key_value_memory.hpp"  // the external memory of a layer
 
 #include "fot/data/index_permutation.hpp"  // a random order that needs no table
@@ -75,7 +74,7 @@
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
 #include "fot/attention/memory_attention.hpp"      // the best of a memory
-#include "fot/attention/found_attention.hpp"       // memories of several sizes in one search
+#include "fot/attention/nested_attention.hpp"      // memories of several sizes in one search
 
 #include "fot/loss/contrastive_loss.hpp"  // what crossbatch does implicitly, as a loss
 

@@ -63,11 +63,9 @@ int main(int argc, char** argv) {
             first += extent(tokens.back(), 0);
         }
         std::vector<KeysAndValues<float>> results(tokens.size());
-        parallel_for(static_cast<Index>(tokens.size()),
-                     [&](Index i) { results[static_cast<std::size_t>(i)] = keys_and_values(tokens[static_cast<std::size_t>(i)]); });
-        for (const KeysAndValues<float>& result : results)
-            memory.append(reshaped<3>(result.k.value(), {extent(result.k.value(), 0) * length, heads, width}),
-                          reshaped<3>(result.v.value(), {extent(result.v.value(), 0) * length, heads, width}), 0);
+        parallel_for(length_of(tokens), [&](Index i) { element(results, i) = keys_and_values(element(tokens, i)); });
+        for (const auto& [k_of_block, v_of_block] : results)
+            for (Index b = 0; b < extent(k_of_block.value(), 0); ++b) memory.append(k_of_block.value(), v_of_block.value(), b, 0);
     }
     const double filled = testing::now_seconds();
 

@@ -14,7 +14,7 @@ namespace {
 bool same_weights(Transformer<float>& a, Transformer<float>& b) {
     const auto of_a = a.parameters(), of_b = b.parameters();
     for (std::size_t i = 0; i < of_a.size(); ++i)
-        if (!std::equal(of_a[i].value, of_a[i].value + of_a[i].count, of_b[i].value)) return false;
+        if (!std::ranges::equal(of_a[i].value(), of_b[i].value())) return false;
     return true;
 }
 

@@ -4,6 +4,7 @@
 
 #include "fot/core/random.hpp"
 #include "fot/memory/exact_search.hpp"
+#include "support/failing_allocation.hpp"
 #include "support/with_threads.hpp"
 
 using namespace fot;
@@ -226,6 +227,37 @@ TEST_CASE("a batch entry of what a layer computes is appended and looked up in p
         CHECK(got.values == expected.values);
         CHECK(got.documents == expected.documents);
     }
+}
+
+TEST_CASE("a memory that runs out of room while it appends stays as it was") {
+    const Index width = 300;
+    Random random(8);
+    const Tensor<float, 3> some = normal_tensor<float, 3>({1000, 1, width}, 1.0, random),
+                           more = normal_tensor<float, 3>({3000, 1, width}, 1.0, random);
+    KeyValueMemory<float> memory(1, width);
+    memory.append(some, some, 1);
+    const Tensor<float, 3> query = tokens_of(some, 0, 1);
+    const RetrievedEntries<float> before = memory.retrieve(query, 1000);
+    Index failures = 0;
+    while (memory.size() == 1000) {  // with room for one more block at each try
+        try {
+            const testing::FailingAllocation limit(static_cast<int>(failures));
+            memory.append(more, more, 2);
+        } catch (const std::bad_alloc&) {
+            ++failures;
+            REQUIRE(memory.size() == 1000);
+            REQUIRE(memory.retrieve(query, 1000).values == before.values);
+        }
+    }
+    CHECK(failures > 1);
+    REQUIRE(memory.size() == 4000);
+    CHECK(memory.document(999) == 1);
+    CHECK(memory.document(1000) == 2);
+    KeyValueMemory<float> expected(1, width);
+    expected.append(some, some, 1);
+    expected.append(more, more, 2);
+    CHECK(memory.bytes() == expected.bytes());
+    CHECK(memory.retrieve(some, 5).values == expected.retrieve(some, 5).values);
 }
 
 TEST_CASE("the number of threads does not change what is found") {

@@ -76,6 +76,19 @@ void require_memories(const Tensor<Real, 4>& q, const Memories<Real>& memories) 
 
 }  // namespace detail
 
+/// Attention of the queries of batch entry b to what was retrieved for them, written into its part of a result.
+template <class Real>
+void found_attention(const RetrievedEntries<Real>& retrieved, Index b, AttentionResult<Real>& result) {
+    const auto [queries, heads, k] = shape_of(retrieved.found.scores);
+    const Index width = extent(retrieved.values, 4);
+    parallel_slices(queries, 16, [&, heads = heads, k = k](Index first, Index last) {
+        for (Index t = first; t < last; ++t)
+            for (Index h = 0; h < heads; ++h)
+                result.log_sum_exp(b, h, t) = found_attention(
+                    row(retrieved.found.scores, t, h), row(retrieved.values, Index(0), t, h), k, width, row(result.o, b, t, h));
+    });
+}
+
 /// Attention of each batch entry to the whole of its memory, block by block as it is stored; without gradients.
 ///
 /// Shapes: q (B,T,H,D), B memories of G heads of width D, G divides H -> o (B,T,H,D), log_sum_exp (B,H,T).
@@ -113,23 +126,16 @@ Attention<Real> memory_attention(Tape& tape, const Variable<Real, 4>& q, const M
         return {Variable<Real, 4>(std::move(all.o)), Variable<Real, 3>(std::move(all.log_sum_exp))};
     }
     detail::require_memories(q.value(), memories);
-    const auto [entries, queries, heads, width] = shape_of(q.value());
+    const Index entries = extent(q.value(), 0), heads = extent(q.value(), 2), width = extent(q.value(), 3);
     const auto found = std::make_shared<std::vector<RetrievedEntries<Real>>>();
     AttentionResult<Real> result = detail::unwritten_result<Real>({q.value(), q.value(), q.value()});
     for (Index b = 0; b < entries; ++b) {
         found->push_back(element(memories, b)->retrieve(q.value(), b, top_k));
-        const RetrievedEntries<Real>& of_entry = found->back();
-        const Index k = extent(of_entry.found.scores, 2);
-        parallel_slices(queries, 16, [&, heads = heads, width = width](Index first, Index last) {
-            for (Index t = first; t < last; ++t)
-                for (Index h = 0; h < heads; ++h)
-                    result.log_sum_exp(b, h, t) = found_attention(
-                        row(of_entry.found.scores, t, h), row(of_entry.values, Index(0), t, h), k, width, row(result.o, b, t, h));
-        });
+        found_attention(found->back(), b, result);
     }
     return detail::record_attention(
         tape, std::move(result),
-        [=, heads = heads, width = width](const AttentionOutput<Real>& out, const AttentionOutputGradient<Real>& d_out) {
+        [=](const AttentionOutput<Real>& out, const AttentionOutputGradient<Real>& d_out) {
             const Tensor<Real, 3> delta = detail::softmax_delta(out, d_out);
             Tensor<Real, 4>& d_q = q.gradient();
             parallel_for(extent(d_q, 0) * extent(d_q, 1), [&](Index token) {

@@ -5,7 +5,7 @@
 ///     head(q, b, h)                             // the (T, D) matrix of head h: its rows lie H*D numbers apart
 ///     matrix(row(q, b, 0, h), T, D, H * D)      // the same in full
 ///
-/// Read first: core/tensor.hpp.   Read next: core/blas.hpp, memory/streaming_search.hpp.
+/// Read first: core/tensor.hpp.   Read next: core/blas.hpp, memory/exact_search.hpp.
 #pragma once
 
 #include <type_traits>

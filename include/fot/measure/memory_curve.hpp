@@ -6,7 +6,7 @@
 ///     multi-document   the last M tokens of the stream: the own document's, then those of the documents read before
 ///     single-document  the same, but nothing from before the document began
 ///
-/// All sizes come from one pass (attention/found_attention.hpp). That is possible since what a memory layer remembers does not
+/// All sizes come from one pass (attention/nested_attention.hpp). That is possible since what a memory layer remembers does not
 /// depend on the memory: all layers below it are local. With two memory layers it would, and the curve is refused.
 ///
 /// Read first: model/inference.hpp, measure/perplexity.hpp.
@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-#include "fot/attention/found_attention.hpp"
+#include "fot/attention/nested_attention.hpp"
 #include "fot/data/text.hpp"
 #include "fot/measure/perplexity.hpp"
 #include "fot/memory/key_value_memory.hpp"
@@ -61,8 +61,9 @@ class NestedMemory : public Source<Real> {
    public:
     /// How one entry reads.
     struct Reading {
-        Index tokens, top_k;
-        bool operator==(const Reading&) const = default;
+        Index tokens;                                     ///< newest entries
+        Index top_k;                                      ///< best of them; 0: all
+        bool operator==(const Reading&) const = default;  ///< both alike
     };
 
     /// The memory must outlive the source.

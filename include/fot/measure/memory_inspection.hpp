@@ -38,11 +38,10 @@ std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>&
     require<ConfigError>(top_k >= 1, "inspect_window: top_k ", top_k, ", expected 1 or more");
     require<ShapeError>(extent(tokens, 0) == 1, "inspect_window: ", extent(tokens, 0), " batch entries, expected 1");
     Tape tape(Tape::inference);
-    std::vector<LayerView<Real>> views;
     state.require_fits("inspect_window", model.config(), 1);
     const MemorySource<Real> source(state, {.top_k = top_k, .append = false});
-    model.layers(tape, model.embed(tape, tokens), 0, layer + 1, ObservedSource<Real>(source, views));
-    const LayerView<Real>& view = views.back();
+    const Variable<Real, 3> x = model.layers(tape, model.embed(tape, tokens), 0, layer, source);
+    const LayerView<Real> view = model.layer(layer).view(tape, x, source);
     const Tensor<Real, 4>& q = view.q.value();
     const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
     const KeyValueMemory<Real>& memory = state.memory(layer, 0);
@@ -51,9 +50,13 @@ std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>&
                                                     std::vector<InspectedQuery>(static_cast<std::size_t>(heads)));
     if (memory.size() == 0) return result;
 
-    const Attention<Real> local = causal_attention(tape, view.q, view.local_k, view.v), further = source.attend(tape, view);
+    const RetrievedEntries<Real> retrieved = memory.retrieve(q, 0, top_k);
+    const FoundEntries<Real>& found = retrieved.found;
+    AttentionResult<Real> to_found = detail::unwritten_result<Real>({q, q, q});
+    found_attention(retrieved, 0, to_found);
+    const Attention<Real> local = causal_attention(tape, view.q, view.local_k, view.v),
+                          further{Variable<Real, 4>(std::move(to_found.o)), Variable<Real, 3>(std::move(to_found.log_sum_exp))};
     const Variable<Real, 3> gate = model.layer(layer).joining->logits(tape, view, local, further);
-    const FoundEntries<Real> found = memory.search(q, 0, top_k);
     const Index kept = extent(found.scores, 2);
     for (Index t = 0; t < queries; ++t)
         for (Index h = 0; h < heads; ++h) {
@@ -62,7 +65,7 @@ std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>&
             query.memory_mass = detail::logistic(static_cast<double>(gate.value()(0, t, h)));
             for (Index j = 0; j < kept; ++j) {
                 const Index entry = found.indices(t, h, j);
-                query.found.push_back({entry, memory.document(entry), memory.size() - entry + t,
+                query.found.push_back({entry, retrieved.documents(t, h, j), memory.size() - entry + t,
                                        std::exp(static_cast<double>(found.scores(t, h, j)) - total)});
             }
             // The keys around the best entry.

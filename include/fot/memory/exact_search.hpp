@@ -1,18 +1,232 @@
-/// Exact top-k inner product search in one call, without an index (paper section 3.1).
+/// Exact top-k inner product search: the memory lookup, without an index (paper section 3.1).
+///
+///     M_top = the k keys of largest <q, key>, best first, equal scores by ascending index
 ///
 ///     SearchResult<float> found = exact_search(keys, queries, 32);     // (M,D), (N,D) -> scores and indices (N,K)
 ///
-/// It is one block of a streaming search: memory/streaming_search.hpp says how it works.
+/// The definition is reference::exact_search: all scores of a query, sorted, the first k. Here the score matrix never exists:
 ///
-/// Read first: memory/streaming_search.hpp.   Read next: memory/key_value_memory.hpp.
+///     TopK             the k best of the keys that were offered to one query. Its bar is the score of the k-th
+///     StreamingSearch  many queries over blocks of keys. A tile of scores is made in the first-level cache, and only what
+///                      reaches a bar is looked at one by one
+///     exact_search     threads share the keys, each with a search of its own, and their findings are joined
+///
+/// By score and index together all keys are ordered, without ties. So the best k do not depend on how keys are cut into blocks, on
+/// the order in which they come, or on the number of threads.
+///
+/// Read first: reference/exact_search.hpp, core/tile_product.hpp.   Read next: memory/key_value_memory.hpp.
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
 #include <type_traits>
+#include <vector>
 
-#include "fot/memory/streaming_search.hpp"
+#include "fot/core/matrix_view.hpp"
+#include "fot/core/parallel.hpp"
+#include "fot/core/simd.hpp"
+#include "fot/core/tile_product.hpp"
 
 namespace fot {
+
+/// What a search found: row n holds the K best keys of query n, best first, equal scores by ascending index.
+template <class Real>
+struct SearchResult {
+    Tensor<Real, 2> scores;    ///< (N, K)
+    Tensor<Index, 2> indices;  ///< (N, K)
+};
+
+/// A key by its number, and its score with a query.
+template <class Real>
+struct ScoredKey {
+    Real score;   ///< not NaN
+    Index index;  ///< of the key
+
+    /// True if this key is the better one: of higher score, or of equal score and lower index.
+    bool operator<(const ScoredKey& other) const { return score != other.score ? score > other.score : index < other.index; }
+};
+
+/// The k best of the keys that were offered, in any order. The list grows to 2k and is then cut back to the best k, which is
+/// cheaper than keeping it sorted.
+template <class Real>
+class TopK {
+   public:
+    /// k of at least 1.
+    explicit TopK(Index k) : k_(k) {}
+
+    /// Offers a key, and returns the bar: no lower score is among the k best. A score that is NaN counts as -infinity.
+    Real offer(Real score, Index index) {
+        const ScoredKey<Real> key{std::isnan(score) ? -infinity : score, index};
+        if (key < worst_) {
+            keys_.push_back(key);
+            if (length_of(keys_) - k_ == k_) cut();  // 2k of them
+        }
+        return worst_.score;
+    }
+
+    /// Offers what another list holds.
+    void join(const TopK& other) {
+        for (const ScoredKey<Real>& key : other.keys_) offer(key.score, key.index);
+    }
+
+    /// What is among the k best so far, and some that no longer are.
+    const std::vector<ScoredKey<Real>>& candidates() const { return keys_; }
+
+    /// Writes the k best, or all if fewer were offered, as row n of a result.
+    void write(Index n, SearchResult<Real>& result) const {
+        TopK best = *this;
+        if (length_of(keys_) > k_) best.cut();
+        std::sort(best.keys_.begin(), best.keys_.end());
+        for (Index rank = 0; rank < length_of(best.keys_); ++rank) {
+            result.scores(n, rank) = element(best.keys_, rank).score;
+            result.indices(n, rank) = element(best.keys_, rank).index;
+        }
+    }
+
+    static constexpr Real infinity = std::numeric_limits<Real>::infinity();  ///< -infinity is the bar of a list that takes all
+
+   private:
+    [[gnu::noinline]] void cut() {  // seldom called: inlined, it would slow down the loop that offers
+        std::nth_element(keys_.begin(), keys_.begin() + (k_ - 1), keys_.end());
+        keys_.erase(keys_.begin() + k_, keys_.end());
+        worst_ = keys_.back();
+    }
+
+    Index k_;
+    std::vector<ScoredKey<Real>> keys_;
+    ScoredKey<Real> worst_{-infinity, std::numeric_limits<Index>::max()};  // the k-th when the list was cut; before, worse than all
+};
+
+/// The k keys of largest inner product with each query, over blocks of keys that come one after another and are not kept.
+///
+///     StreamingSearch<float> search(queries, 32);
+///     for (each block of keys) search.add(block, index of its first key);
+///     search.result();                                                        // at any time
+///
+/// It runs on one thread. Each index must come once only; gaps do not matter.
+/// Shapes: queries (N,D), blocks (m,D) with any m -> scores and indices (N,K), K = the smaller of k and the keys added.
+/// Cost:   m N D multiply-adds a block; holds at most 2 N k candidates and a packed copy of the queries.
+/// Errors: ShapeError if a width differs; ConfigError if k is negative.
+/// Same as: exact_search over all keys that were added.
+template <class Real>
+class StreamingSearch {
+   public:
+    /// Packs the queries; the view need not live on.
+    StreamingSearch(MatrixView<const Real> queries, Index k) : width_(queries.columns), k_(k) {
+        require<ShapeError>(!queries.transposed, "StreamingSearch: the queries are transposed, expected a query a row");
+        require<ConfigError>(k >= 0, "StreamingSearch: k = ", k, " is negative");
+        best_.assign(static_cast<std::size_t>(queries.rows), TopK<Real>(k));
+        bars_.assign(static_cast<std::size_t>(padded_to_panels<Real>(queries.rows)), TopK<Real>::infinity);
+        std::fill_n(bars_.begin(), queries.rows, -TopK<Real>::infinity);  // the filling keeps +infinity: it takes no key
+        for (Index n = 0; n < queries.rows; n += panel)
+            pack_transposed(queries.row(n), std::min(panel, queries.rows - n), width_, queries.leading, panels_.emplace_back());
+    }
+
+    /// The same of a tensor.
+    StreamingSearch(const Tensor<Real, 2>& queries, Index k) : StreamingSearch(as_matrix(queries), k) {}
+
+    /// Offers keys number `first_index` ... `first_index + keys.rows - 1` to all queries.
+    void add(MatrixView<const Real> keys, Index first_index) {
+        require<ShapeError>(keys.columns == width_ && !keys.transposed, "StreamingSearch: keys of width ", keys.columns,
+                            " for queries of width ", width_, ", or transposed");
+        added_ += keys.rows;
+        if (k_ == 0) return;
+        alignas(64) std::array<Real, std::size_t{tile_keys * panel}> scores;
+        for (Index first = 0; first < keys.rows; first += tile_keys) {
+            const MatrixView<const Real> tile = keys.rows_from(first, std::min(tile_keys, keys.rows - first));
+            for (Index i = tile.rows; i < std::min(2 * tile_keys, keys.rows - first); ++i)  // the next tile
+                for (Index d = 0; d < width_; d += Index{64 / sizeof(Real)}) __builtin_prefetch(tile.row(i) + d);
+            for (Index p = 0; p < length_of(panels_); ++p) {
+                tile_product<false>(tile.rows, LeftFactor<Real>{tile.data, tile.leading, 1}, element(panels_, p), scores.data(),
+                                    panel);
+                take(scores.data(), tile.rows, first_index + first, p * panel);
+            }
+        }
+    }
+
+    /// The best keys of query n so far.
+    const TopK<Real>& best(Index n) const { return element(best_, n); }
+
+    /// The best keys so far. The search may go on.
+    SearchResult<Real> result() const {
+        const Index queries = length_of(best_), found = std::min(k_, added_);
+        SearchResult<Real> result{empty<Real, 2>({queries, found}), empty<Index, 2>({queries, found})};
+        for (Index n = 0; n < queries; ++n) element(best_, n).write(n, result);
+        return result;
+    }
+
+   private:
+    static constexpr Index panel = panel_width<Real>;  // queries of a tile of scores
+    static constexpr Index tile_keys = 12;             // its keys: tile_product makes their scores in registers
+
+    /// Offers a tile of scores (keys, panel): row i is key first_index + i, column j is query first_query + j. Most scores reach no
+    /// bar. To pass over them quickly, the largest score of each query is compared with its bar, a vector of queries at a time.
+    template <class V = SimdVector<Real>>
+    void take(const Real* scores, Index keys, Index first_index, Index first_query) {
+        const Index columns = std::min(panel, length_of(best_) - first_query);  // without the filling of the last panel
+        for (Index j = 0; j < columns; j += lanes<V>) {
+            V most(-TopK<Real>::infinity);
+            for (Index i = 0; i < keys; ++i) {
+                const V score = V::load_unaligned(scores + i * panel + j);
+                most = xsimd::select(score > most, score, most);  // a NaN is not larger: it leaves `most` alone
+            }
+            if (!xsimd::any(most >= V::load_unaligned(&element(bars_, first_query + j)))) [[likely]]
+                continue;
+            std::array<Real, V::size> most_of;
+            most.store_unaligned(most_of.data());
+            for (Index lane = 0; lane < lanes<V>; ++lane) {
+                Real& bar = element(bars_, first_query + j + lane);
+                if (element(most_of, lane) < bar) continue;
+                TopK<Real>& best = element(best_, first_query + j + lane);
+                for (Index i = 0; i < keys; ++i)
+                    if (const Real score = scores[i * panel + j + lane]; !(score < bar)) bar = best.offer(score, first_index + i);
+            }
+        }
+    }
+
+    Index width_, k_, added_ = 0;
+    std::vector<TopK<Real>> best_;            // of each query
+    std::vector<Real> bars_;                  // theirs, and of the filling of the last panel: read as vectors
+    std::vector<PackedFactor<Real>> panels_;  // the queries, transposed
+};
+
+/// Exact search over keys that do not lie in one matrix: `add_keys(search, first, last)` adds the keys first ... last - 1 to a
+/// StreamingSearch. Several threads call it at a time, each for its share of the keys.
+///
+/// Shapes, cost, errors: as exact_search, with M = key_count.
+template <class Real, class AddKeys>
+SearchResult<Real> exact_search_in_parts(Index key_count, MatrixView<const Real> queries, Index k, AddKeys&& add_keys) {
+    require<ConfigError>(k >= 0, "exact_search: k = ", k, " is negative");
+    constexpr Index most_queries = 512;               // at a time: their lists share the second-level cache
+    constexpr Index worth_a_thread = Index{1} << 20;  // multiply-adds
+    const Index groups = std::max<Index>((queries.rows + most_queries - 1) / most_queries, 1),
+                size = padded_to_panels<Real>((queries.rows + groups - 1) / groups), found = std::min(k, key_count);
+    SearchResult<Real> result{empty<Real, 2>({queries.rows, found}), empty<Index, 2>({queries.rows, found})};
+    const auto search_group = [&](Index g) {
+        const MatrixView<const Real> group = queries.rows_from(g * size, std::min(size, queries.rows - g * size));
+        const Index work = key_count * group.rows * group.columns,
+                    shares = in_parallel() ? 1 : std::clamp<Index>(work / worth_a_thread, 1, threads());
+        std::vector<StreamingSearch<Real>> searches(static_cast<std::size_t>(shares), StreamingSearch<Real>(group, found));
+        parallel_for(shares, [&](Index share) {
+            add_keys(element(searches, share), key_count * share / shares, key_count * (share + 1) / shares);
+        });
+        parallel_slices(group.rows, 16, [&](Index first, Index last) {
+            for (Index n = first; n < last; ++n) {
+                TopK<Real> best = element(searches, 0).best(n);
+                for (Index share = 1; share < shares; ++share) best.join(element(searches, share).best(n));
+                best.write(g * size + n, result);
+            }
+        });
+    };
+    if (groups >= 2 * threads()) {  // many queries: each thread takes some of them, and all keys
+        parallel_for(groups, search_group);
+    } else {
+        for (Index g = 0; g < groups; ++g) search_group(g);
+    }
+    return result;
+}
 
 /// The k keys of largest inner product with each query, best first, equal scores by ascending index.
 ///
@@ -21,15 +235,15 @@ namespace fot {
 /// Source: paper section 3.1 (exact search); departs from it in: nothing.
 /// Shapes: keys (M,D), queries (N,D) -> scores and indices (N,K), K = min(k, M). Any extent may be 0; with D = 0 all scores are 0.
 ///         The views may be strided: a head of a (M,H,D) block is matrix(row(block, 0, h), M, D, H * D).
-/// Cost:   M N D multiply-adds; scratch 2 N k candidates a thread.
+/// Cost:   M N D multiply-adds; scratch 2 N K candidates a thread.
 /// Errors: ShapeError if the widths differ; ConfigError if k is negative.
-/// A score that is NaN counts as minus infinity. The result is bitwise the same for any number of threads.
-/// Same as: sorting all M scores of a query and keeping the first k.
+/// A score that is NaN counts as -infinity. The result is bitwise the same for any number of threads.
+/// Same as: reference::exact_search.
 template <class Keys, class Queries, class Real = std::remove_const_t<Queries>>
 SearchResult<Real> exact_search(MatrixView<Keys> keys, MatrixView<Queries> queries, Index k) {
-    StreamingSearch<Real> search(queries, std::min(k, keys.rows));
-    search.add(keys, 0);
-    return search.result();
+    return exact_search_in_parts<Real>(keys.rows, queries, k, [&](StreamingSearch<Real>& search, Index first, Index last) {
+        search.add(keys.rows_from(first, last - first), first);
+    });
 }
 
 /// The same for whole tensors: keys (M,D), queries (N,D).

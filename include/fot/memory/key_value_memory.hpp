@@ -8,13 +8,13 @@
 /// move, and within a block by head, so that appending copies nothing that is stored and a head of a block is one
 /// matrix. Dropping the oldest moves the beginning and frees blocks that nobody uses any more.
 ///
-/// Read first: memory/streaming_search.hpp.   Read next: attention/memory_attention.hpp.
+/// Read first: memory/exact_search.hpp.   Read next: attention/memory_attention.hpp.
 #pragma once
 
 #include <deque>
 
 #include "fot/core/bfloat16.hpp"
-#include "fot/memory/streaming_search.hpp"
+#include "fot/memory/exact_search.hpp"
 
 namespace fot {
 
@@ -79,7 +79,7 @@ class KeyValueMemory {
         oldest_ = next_ = 0;
     }
 
-    /// Appends T entries of one document: keys and values (T,H,D).
+    /// Appends T entries of one document: keys and values (T,H,D). If there is no room for all of them, none is appended.
     void append(const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values, Index document) {
         require_shape("KeyValueMemory::append: keys", keys, Shape<3>{-1, heads_, width_});
         require_shape("KeyValueMemory::append: values", values, shape_of(keys));
@@ -124,6 +124,12 @@ class KeyValueMemory {
     /// The same for batch entry `entry` of the queries (B,T,H,D).
     RetrievedEntries<Real> retrieve(const Tensor<Real, 4>& queries, Index entry, Index k) const {
         return with_contents(search(queries, entry, k));
+    }
+
+    /// Copies the value of an entry of one head, D numbers.
+    void copy_value(Index entry, Index head, Real* target) const {
+        const Place place = locate(entry);
+        place.block->values.read(head, place.slot, target);
     }
 
     /// Calls f(keys, values, entry) for the entries first ... last-1 of one head, oldest first: views (m, D) of as many entries,
@@ -195,20 +201,23 @@ class KeyValueMemory {
         Index slot;
     };
 
+    /// Makes all blocks before anything is written: if there is no room for them, the memory stays as it was.
     void append_rows(const Real* keys, const Real* values, Index tokens, Index document) {
-        for (Index t = 0; t < tokens;) {
-            const Index slot = next_ % block_entries, count = std::min(block_entries - slot, tokens - t);
-            if (slot == 0) blocks_.push_back(Block(heads_, width_, storage_));
-            Block& block = blocks_.back();
-            for (Index i = 0; i < count; ++i)
-                for (Index h = 0; h < heads_; ++h) {
-                    block.keys.write(keys + ((t + i) * heads_ + h) * width_, h, slot + i);
-                    block.values.write(values + ((t + i) * heads_ + h) * width_, h, slot + i);
-                }
-            std::fill_n(block.documents.data() + slot, count, document);
-            next_ += count;
-            t += count;
-            drop_oldest();
+        const Index end = next_ + tokens;
+        while ((first_block() + length_of(blocks_)) * block_entries < end) blocks_.emplace_back(heads_, width_, storage_);
+        for (; next_ < end; ++next_) {
+            Block& block = element(blocks_, next_ / block_entries - first_block());
+            const Index slot = next_ % block_entries;
+            for (Index h = 0; h < heads_; ++h, keys += width_, values += width_) {
+                block.keys.write(keys, h, slot);
+                block.values.write(values, h, slot);
+            }
+            block.documents(slot) = document;
+        }
+        if (capacity_ > 0 && size() > capacity_) {
+            const Index kept_from = next_ - capacity_;
+            blocks_.erase(blocks_.begin(), blocks_.begin() + (kept_from / block_entries - first_block()));
+            oldest_ = kept_from;
         }
     }
 
@@ -223,17 +232,17 @@ class KeyValueMemory {
             Tensor<Real, 2> grouped = empty<Real, 2>({tokens * group, width_});
             for (Index t = 0; t < tokens; ++t)
                 std::copy_n(queries + (t * heads_ + h) * group * width_, group * width_, row(grouped, t * group));
-            StreamingSearch<Real> search(grouped, found);
-            walk(0, size(), [&](const Block& block, Index begin, Index end, Index first, Scratch& scratch) {
-                search.add(block.keys.view(h, begin, end, scratch), first);
-            });
-            const SearchResult<Real> best = search.result();
+            const auto add_keys = [&](StreamingSearch<Real>& search, Index first, Index last) {
+                walk(first, last, [&](const Block& block, Index begin, Index end, Index entry, Scratch& scratch) {
+                    search.add(block.keys.view(h, begin, end, scratch), entry);
+                });
+            };
+            const SearchResult<Real> best = exact_search_in_parts<Real>(size(), as_matrix(std::as_const(grouped)), found, add_keys);
             for (Index t = 0; t < tokens; ++t) {
                 std::copy_n(row(best.scores, t * group), group * found, row(result.scores, t, h * group));
                 std::copy_n(row(best.indices, t * group), group * found, row(result.indices, t, h * group));
             }
         };
-        if (found == 0) return result;
         if (heads_ % threads() == 0 || heads_ >= 4 * threads()) {
             parallel_for(heads_, search_head);
         } else {  // heads do not share out evenly: the threads share each search instead
@@ -248,15 +257,16 @@ class KeyValueMemory {
         RetrievedEntries<Real> result{std::move(found), empty<Real, 5>({1, tokens, query_heads, count, width_}),
                                       empty<Real, 5>({1, tokens, query_heads, count, width_}),
                                       empty<Index, 3>({tokens, query_heads, count})};
-        const Index group = query_heads / heads_, rows = tokens * query_heads, per_row = count;
-        parallel_slices(rows, 16, [&](Index first, Index last) {
-            for (Index i = first * per_row; i < last * per_row; ++i) {
-                const Place place = locate(result.found.indices.data()[i]);
-                const Index h = i / per_row % (group * heads_) / group;
-                place.block->keys.read(h, place.slot, result.keys.data() + i * width_);
-                place.block->values.read(h, place.slot, result.values.data() + i * width_);
-                result.documents.data()[i] = place.block->documents(place.slot);
-            }
+        const Index group = query_heads / heads_;
+        parallel_slices(tokens, 4, [&, query_heads = query_heads, count = count](Index first, Index last) {
+            for (Index t = first; t < last; ++t)
+                for (Index h = 0; h < query_heads; ++h)
+                    for (Index j = 0; j < count; ++j) {
+                        const Place place = locate(result.found.indices(t, h, j));
+                        place.block->keys.read(h / group, place.slot, row(result.keys, Index(0), t, h, j));
+                        place.block->values.read(h / group, place.slot, row(result.values, Index(0), t, h, j));
+                        result.documents(t, h, j) = place.block->documents(place.slot);
+                    }
         });
         return result;
     }
@@ -269,15 +279,11 @@ class KeyValueMemory {
     Place locate(Index entry) const {
         require<DataError>(entry >= 0 && entry < size(), "KeyValueMemory: entry ", entry, " of ", size());
         const Index position = oldest_ + entry;
-        return {&blocks_[static_cast<std::size_t>(position / block_entries - oldest_ / block_entries)], position % block_entries};
+        return {&element(blocks_, position / block_entries - first_block()), position % block_entries};
     }
 
-    void drop_oldest() {
-        if (capacity_ == 0 || size() <= capacity_) return;
-        const Index whole_blocks = (next_ - capacity_) / block_entries - oldest_ / block_entries;
-        oldest_ = next_ - capacity_;
-        blocks_.erase(blocks_.begin(), blocks_.begin() + whole_blocks);
-    }
+    /// The place in the stream, in blocks, of the oldest block that is held.
+    Index first_block() const { return oldest_ / block_entries; }
 
     /// Calls f(block, begin, end, number of the entry at begin, scratch) for the entries first ... last-1, oldest first.
     template <class F>

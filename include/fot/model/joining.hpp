@@ -58,6 +58,7 @@ class OneSoftmax : public Joining<Real> {
 template <class Real>
 class HeadGate : public Joining<Real> {
    public:
+    /// A bias of 0 for each head.
     explicit HeadGate(Index heads) : bias(zeros<Real, 1>({heads}), true) {}
 
     Variable<Real, 3> logits(Tape& tape, const LayerView<Real>& at, const Attention<Real>&, const Attention<Real>&) const override {

@@ -173,19 +173,25 @@ class LanguageModelTraining {
         ContextTable table =
             previous_contexts(batch_.entries, recipe_.positives, (contexts - 1) * recipe_.positives, shape.documents());
         for (Index b = 0; b < recipe_.local_entries; ++b) {
-            table.contexts[static_cast<std::size_t>(b)].clear();
-            table.positives[static_cast<std::size_t>(b)] = 0;
+            element(table.contexts, b).clear();
+            element(table.positives, b) = 0;
         }
+        if (!contrast)
+            return loss_of(model_.crossbatch(tape, {.previous = batch.previous,
+                                                    .current = batch.current,
+                                                    .table = table,
+                                                    .differentiable_previous = recipe_.differentiable}));
+        // A contrastive loss needs what the memory layers ask; a standard model asks, but is given no contexts.
         Tape constant(Tape::inference);
-        const Contexts<Real> source(model_.keys_and_values(recipe_.differentiable ? tape : constant, batch.previous), table);
+        const Contexts<Real> contexts_seen(model_.keys_and_values(recipe_.differentiable ? tape : constant, batch.previous), table);
+        const NoSource<Real> none;
         std::vector<LayerView<Real>> views;
-        const Variable<Real, 3> logits = model_.forward(tape, batch.current, ObservedSource<Real>(source, views));
-        Variable<Real, 1> loss = loss_of(standard ? model_.local(tape, batch.current) : logits);
+        const ObservedSource<Real> source(standard ? static_cast<const Source<Real>&>(none) : contexts_seen, views);
+        Variable<Real, 1> loss = loss_of(model_.forward(tape, batch.current, source));
         for (const LayerView<Real>& at : views)
-            if (contrast)
-                loss = add(tape, loss,
-                           contrastive_loss(tape, at.q, source.of_layer(at.layer).k, table,
-                                            static_cast<Real>(recipe_.contrastive_weight)));
+            loss = add(tape, loss,
+                       contrastive_loss(tape, at.q, contexts_seen.of_layer(at.layer).k, table,
+                                        static_cast<Real>(recipe_.contrastive_weight)));
         return loss;
     }
 
@@ -218,12 +224,13 @@ template <class Real>
 void train_language_model(Transformer<Real>& model, const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents,
                           const LanguageModelBatch& batch, Index steps, std::uint64_t seed = 1) {
     LanguageModelTraining<Real> training(model, recipe, documents, batch, seed);
-    Muon<Real> optimizer(model.parameters());
+    const std::vector<Parameter<Real>> parameters = model.parameters();
+    Muon<Real> optimizer(parameters);
     const LearningRate rate = LearningRate::linear_decay(1, std::min<Index>(40, steps / 2), steps);
     for (Index step = 0; step < steps; ++step) {
-        zero_gradients(model.parameters());
+        zero_gradients(parameters);
         training(step);
-        optimizer.step(model.parameters(), rate.at(step));
+        optimizer.step(parameters, rate.at(step));
     }
 }
 

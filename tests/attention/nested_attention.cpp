@@ -1,4 +1,4 @@
-#include "fot/attention/found_attention.hpp"
+#include "fot/attention/nested_attention.hpp"
 
 #include <doctest/doctest.h>
 
@@ -40,21 +40,6 @@ Tensor<double, 4> random_queries(Index heads) {
 
 }  // namespace
 
-TEST_CASE("attention to what was found: hand numbers") {
-    const double scores[] = {std::log(3.0), 0, -infinity}, values[] = {4, 8, 0, 4, 100, 100};
-    double o[2];
-    CHECK(found_attention(scores, values, 3, 2, o) == doctest::Approx(std::log(4.0)));
-    CHECK(o[0] == doctest::Approx(3));
-    CHECK(o[1] == doctest::Approx(7));
-    CHECK(found_attention(scores, values, 1, 2, o) == doctest::Approx(std::log(3.0)));
-    CHECK(o[1] == 8);
-    for (const Index none : {0, 1}) {
-        std::fill_n(o, 2, 5.0);
-        CHECK(found_attention(scores + 2, values, none, 2, o) == -infinity);
-        CHECK((o[0] == 0 && o[1] == 0));
-    }
-}
-
 TEST_CASE("parts of a memory are attended to as memories that hold nothing else") {
     const Entries entries(40, 1);
     const KeyValueMemory<double> whole = entries.memory(40);
@@ -76,6 +61,20 @@ TEST_CASE("parts of a memory are attended to as memories that hold nothing else"
                 else
                     CHECK(results[i][k].log_sum_exp == full<double, 3>({1, heads, 5}, -infinity));
             }
+    }
+}
+
+TEST_CASE("of equal scores the older entry is found, whatever other sizes are asked for") {
+    Entries entries(3000, 4);
+    for (double& key : entries.keys.storage()) key = 1;
+    const KeyValueMemory<double> whole = entries.memory(3000);
+    const Tensor<double, 4> q = random_queries(2);
+    for (const Index length : {2, 1500, 3000}) {
+        Tape tape(Tape::inference);
+        const KeyValueMemory<double> newest = entries.memory(length);
+        const Tensor<double, 4> expected = memory_attention(tape, Variable<double, 4>(q), {&newest}, 1).o.value();
+        for (const std::vector<Index>& lengths : {std::vector<Index>{length}, {1, length}, {0, 1, length / 2 + 1, length}})
+            CHECK(nested_attention(q, whole, lengths, {1}).back()[0].o == expected);
     }
 }
 
