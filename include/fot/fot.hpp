@@ -122,3 +122,7 @@
 #include "fot/measure/recurrence_perplexity.hpp"  // the same for Transformer-XL
 #include "fot/measure/retrieval.hpp"              // kNN score, Focus score, kept mass
 #include "fot/measure/memory_inspection.hpp"      // what each token of a text retrieved
+
+#ifdef FOT_FLOAT
+#include "fot/float.hpp"  // the target fot::float: what float compiles to is in a library
+#endif

@@ -43,11 +43,12 @@ inline bool in_parallel() {
 #endif
 }
 
-/// Runs body(i) for i = 0 ... count - 1, in any order, on all threads. Rethrows one exception of the body, if there were any.
-template <class Body>
-void parallel_for(Index count, Body&& body) {
+namespace detail {
+
+/// The loop behind `parallel_for`, compiled once for all bodies.
+inline void run_on_threads(Index count, void (*run)(const void* body, Index i), const void* body) {
     if (count <= 1 || threads() == 1 || in_parallel()) {
-        for (Index i = 0; i < count; ++i) body(i);
+        for (Index i = 0; i < count; ++i) run(body, i);
         return;
     }
     std::exception_ptr failure;
@@ -56,7 +57,7 @@ void parallel_for(Index count, Body&& body) {
 #endif
     for (Index i = 0; i < count; ++i) {
         try {
-            body(i);
+            run(body, i);
         } catch (...) {
 #ifdef _OPENMP
 #pragma omp critical(fot_parallel_for_failure)
@@ -67,10 +68,19 @@ void parallel_for(Index count, Body&& body) {
     if (failure) std::rethrow_exception(failure);
 }
 
+}  // namespace detail
+
+/// Runs body(i) for i = 0 ... count - 1, in any order, on all threads. Rethrows one exception of the body, if there were any.
+template <class Body>
+void parallel_for(Index count, const Body& body) {
+    detail::run_on_threads(
+        count, [](const void* each, Index i) { (*static_cast<const Body*>(each))(i); }, &body);
+}
+
 /// Runs body(first, last) over slices of 0 ... count, each of `grain` elements (the last one may be shorter).
 /// The slices depend on `count` and `grain` only, not on the number of threads: sums over slices come out the same.
 template <class Body>
-void parallel_slices(Index count, Index grain, Body&& body) {
+void parallel_slices(Index count, Index grain, const Body& body) {
     grain = std::clamp<Index>(grain, 1, std::max<Index>(count, 1));
     parallel_for((count + grain - 1) / grain, [&](Index slice) { body(slice * grain, std::min(count, (slice + 1) * grain)); });
 }
