@@ -16,7 +16,7 @@
 #include <unordered_map>
 
 #include "fot/attention/memory_attention.hpp"
-#include "fot/data/dictionary.hpp"
+#include "fot/data/evaluation_dictionary.hpp"
 #include "fot/measure/intervals.hpp"
 #include "fot/measure/retrieval.hpp"
 #include "fot/memory/exact_search.hpp"
@@ -78,7 +78,7 @@ StepResult train_step(Transformer<float>& model, const Training& training, Index
                       Random& random) {
     const DictionaryTask task{.half_length = half_length};
     DictionaryBatch<float> batch =
-        dictionary_batch<float>(task, documents, std::max(documents, contexts), random, {.subset = training.symbols});
+        dictionary_batch<float>(task, documents, std::max(documents, contexts), random, training.symbols);
     std::vector<Index> answers = answer_positions(task);
     ContextTable table = no_contexts(documents);
     if (training.standard) {

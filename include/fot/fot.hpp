@@ -48,14 +48,13 @@
 
 #include "fot/data/index_permutation.hpp"  // a random order that needs no table
 #include "fot/data/dictionary.hpp"    // dictionary lookup
+#include "fot/data/evaluation_dictionary.hpp"  // the same of any size
 #include "fot/data/passkey.hpp"       // a number hidden in a long text
 #include "fot/data/text.hpp"          // bytes as tokens
 #include "fot/data/tokenizer.hpp"     // for models that are not trained here
 #include "fot/data/corpus.hpp"        // a folder of text
 #include "fot/data/split.hpp"         // for training, validation and test, by document
 #include "fot/data/documents.hpp"     // documents to batches
-#include "fot/data/packed_documents.hpp"  // the same as the released code packs them
-#include "fot/data/document_walk.hpp" // documents from their first window to their last
 #include "fot/data/random_walk.hpp"   // reading on from random places
 
 #include "fot/files/replacing_file.hpp"    // files written all or nothing
@@ -68,7 +67,6 @@
 #include "fot/attention/causal_attention.hpp"      // local attention
 #include "fot/attention/joining.hpp"               // two attentions in one softmax, or by a gate
 #include "fot/attention/contexts.hpp"              // who sees whom
-#include "fot/attention/batch_contexts.hpp"        // the table that fits a batch
 #include "fot/attention/visiting_rounds.hpp"       // in which order gradients are added up
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
@@ -115,7 +113,6 @@
 
 #include "fot/measure/intervals.hpp"              // how sure a number is
 #include "fot/measure/positive_mass.hpp"          // r_d
-#include "fot/measure/document_nats.hpp"          // what each token of a document costs
 #include "fot/measure/perplexity.hpp"             // perplexity and bits per byte
 #include "fot/measure/memory_curve.hpp"           // perplexity against memory size
 #include "fot/measure/recurrence_perplexity.hpp"  // the same for Transformer-XL
