@@ -98,7 +98,7 @@ void train_in_stages(Example& example, const StagedTraining& training, double ac
     resume(trainer);
     trainer.run([&](Index step) {
         const LengthAndBatch at = lengths.next(step, random);
-        const StagedBatch drawn = draw(lengths.state().stage, at, random);
+        const StagedBatch drawn = draw(lengths.state.stage, at, random);
         const ContextBatch<float> batch = document_contexts<float>(
             drawn.documents, {.entries = at.batch, .positives = training.windows - 1, .length = at.length});
         Tape tape;
