@@ -104,7 +104,6 @@
 #include "fot/train/learning_rate.hpp"   // warm-up and decay
 #include "fot/train/curriculum.hpp"      // context length and number of contexts, in stages
 #include "fot/train/checkpoint.hpp"      // weights, optimiser, random state, step
-#include "fot/train/config_metadata.hpp" // the configuration of a model in a file
 #include "fot/train/model_file.hpp"      // a finished model in one file
 #include "fot/train/interrupt.hpp"       // Ctrl-C as a question
 #include "fot/train/trainer.hpp"         // the training loop

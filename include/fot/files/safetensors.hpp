@@ -85,8 +85,18 @@ class SafetensorsFile {
     /// Its type.
     Dtype dtype(const std::string& name) const { return entry(name).dtype; }
 
+    /// Opens messages about a tensor.
+    std::string at(const std::string& name) const { return path_.string() + ": tensor '" + name + "' "; }
+
     /// Number of elements.
     Index count(const std::string& name) const { return entry(name).count; }
+
+    /// Throws FileError unless the tensor holds floating-point numbers.
+    void require_floating(const std::string& name) const {
+        const Dtype stored = dtype(name);
+        require<FileError>(stored == Dtype::f64 || stored == Dtype::f32 || stored == Dtype::f16 || stored == Dtype::bf16, at(name),
+                           "has dtype ", dtype_name(stored), ", expected F64, F32, F16 or BF16");
+    }
 
     /// Where in the file the tensor's bytes begin: for readers that map the file.
     std::uint64_t offset(const std::string& name) const { return entry(name).begin; }
@@ -141,8 +151,6 @@ class SafetensorsFile {
         Index count;
         std::uint64_t begin, end;  ///< bytes from the start of the file
     };
-
-    std::string at(const std::string& name) const { return path_.string() + ": tensor '" + name + "' "; }
 
     const Entry& entry(const std::string& name) const {
         const auto found = entries_.find(name);
