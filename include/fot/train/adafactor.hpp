@@ -121,18 +121,17 @@ class Adafactor : public Optimizer<Real> {
     }
 
     void check_options() const {
-        detail::require_learning_rate("adafactor", options_.learning_rate);
-        detail::require_epsilon<Real>("adafactor", options_.epsilon);
-        options_.learning_rate_factors.check("adafactor");
-        const double limit = options_.clipping_threshold.value_or(1), momentum = options_.momentum.value_or(0),
-                     decay = options_.weight_decay_rate.value_or(0);
-        require<ConfigError>(options_.min_dim_size_to_factor >= 1, "adafactor: min_dim_size_to_factor ",
-                             options_.min_dim_size_to_factor, ", expected 1 or more");
-        require<ConfigError>(options_.decay_rate > 0, "adafactor: decay rate ", options_.decay_rate, ", expected more than 0");
-        require<ConfigError>(limit > 0, "adafactor: clipping threshold ", limit, ", expected more than 0");
-        require<ConfigError>(momentum >= 0 && momentum < 1, "adafactor: momentum ", momentum, ", expected 0 <= momentum < 1");
-        require<ConfigError>(decay >= 0 && std::isfinite(decay), "adafactor: weight decay rate ", decay,
-                             ", expected a finite number of 0 or more");
+        const AdafactorOptions& o = options_;
+        detail::require_not_negative("adafactor", "learning rate", o.learning_rate);
+        detail::require_epsilon<Real>("adafactor", o.epsilon);
+        o.learning_rate_factors.check("adafactor");
+        detail::require_share("adafactor", "momentum", o.momentum.value_or(0));
+        detail::require_not_negative("adafactor", "weight decay rate", o.weight_decay_rate.value_or(0));
+        require<ConfigError>(o.min_dim_size_to_factor >= 1, "adafactor: min_dim_size_to_factor ", o.min_dim_size_to_factor,
+                             ", expected 1 or more");
+        require<ConfigError>(o.decay_rate > 0, "adafactor: decay rate ", o.decay_rate, ", expected more than 0");
+        require<ConfigError>(o.clipping_threshold.value_or(1) > 0, "adafactor: clipping threshold ",
+                             o.clipping_threshold.value_or(1), ", expected more than 0");
     }
 
     AdafactorOptions options_;

@@ -28,12 +28,11 @@ struct AdamWOptions {
 /// Throws ConfigError unless the options are in their ranges, for parameters of this type; `who` opens the message.
 template <class Real>
 void check_options(const std::string& who, const AdamWOptions& options) {
-    detail::require_learning_rate(who, options.learning_rate);
-    for (const double beta : {options.beta1, options.beta2})
-        require<ConfigError>(beta >= 0 && beta < 1, who, ": beta ", beta, ", expected 0 <= beta < 1");
+    detail::require_not_negative(who, "learning rate", options.learning_rate);
+    detail::require_share(who, "beta", options.beta1);
+    detail::require_share(who, "beta", options.beta2);
     detail::require_epsilon<Real>(who, options.epsilon);
-    require<ConfigError>(options.weight_decay >= 0 && std::isfinite(options.weight_decay), who, ": weight decay ",
-                         options.weight_decay, ", expected a finite number of 0 or more");
+    detail::require_not_negative(who, "weight decay", options.weight_decay);
     options.learning_rate_factors.check(who);
 }
 
@@ -67,8 +66,6 @@ void adamw_update(const Parameter<Real>& parameter, std::span<Real> m, std::span
 }
 
 /// AdamW on every parameter. Slots: `m` and `v`, each in the parameter's shape.
-///
-/// Errors: ConfigError if an option is out of its range.
 template <class Real>
 class AdamW : public Optimizer<Real> {
    public:

@@ -46,18 +46,13 @@ Tensor<Real, 2> orthogonalised(const Tensor<Real, 2>& g, Index steps = 5) {
     const Real scale = static_cast<Real>(1 / (std::sqrt(square) + 1e-7));
     Tensor<Real, 2> x = scale * g, next, gram = empty<Real, 2>({shorter, shorter}), polynomial;
     for (Index step = 0; step < steps; ++step) {
-        const auto view = as_matrix(x);
-        if (tall)  // X^T X is the smaller product; the polynomial then stands on the right
-            gemm(Real(1), transpose(view), view, Real(0), as_matrix(gram));
-        else
-            gemm(Real(1), view, transpose(view), Real(0), as_matrix(gram));
+        const auto view = as_matrix(x), transposed = transpose(view);
+        // Of a tall matrix X^T X is the smaller product; the polynomial then stands on the right.
+        gemm(Real(1), tall ? transposed : view, tall ? view : transposed, Real(0), as_matrix(gram));
         polynomial = gram;
         gemm(c, as_matrix(gram), as_matrix(gram), b, as_matrix(polynomial));  // b A + c A^2
         next = x;
-        if (tall)
-            gemm(Real(1), view, as_matrix(polynomial), a, as_matrix(next));
-        else
-            gemm(Real(1), as_matrix(polynomial), view, a, as_matrix(next));
+        gemm(Real(1), tall ? view : as_matrix(polynomial), tall ? as_matrix(polynomial) : view, a, as_matrix(next));
         std::swap(x, next);
     }
     return x;
@@ -70,21 +65,19 @@ Tensor<Real, 2> orthogonalised(const Tensor<Real, 2>& g, Index steps = 5) {
 ///
 /// where rate = factor * learning_rate, times the factor of hidden matrices. A weight (out, in) has `out` rows. Slots: `momentum`
 /// for hidden matrices; `m` and `v` for the others. The gradient enters in the Nesterov form: the momentum is looked at one step
-/// ahead. Errors: ConfigError if an option is out of its range; ShapeError if a hidden matrix has not two axes.
+/// ahead.
 template <class Real>
 class Muon : public Optimizer<Real> {
    public:
-    /// Errors: ConfigError if an option is out of its range.
+    /// Errors: ConfigError if an option is out of its range; ShapeError if a hidden matrix has not two axes.
     explicit Muon(const std::vector<Parameter<Real>>& parameters, const MuonOptions& options = {})
         : Optimizer<Real>("muon", parameters), options_(options) {
         check_options<Real>("muon: adam", options.adam);
-        detail::require_learning_rate("muon", options.learning_rate);
-        require<ConfigError>(options.momentum >= 0 && options.momentum < 1, "muon: momentum ", options.momentum,
-                             ", expected 0 <= momentum < 1");
+        detail::require_not_negative("muon", "learning rate", options.learning_rate);
+        detail::require_share("muon", "momentum", options.momentum);
         require<ConfigError>(options.newton_schulz_steps >= 1, "muon: ", options.newton_schulz_steps,
                              " Newton-Schulz steps, expected 1 or more");
-        require<ConfigError>(options.weight_decay >= 0 && std::isfinite(options.weight_decay), "muon: weight decay ",
-                             options.weight_decay, ", expected a finite number of 0 or more");
+        detail::require_not_negative("muon", "weight decay", options.weight_decay);
         for (std::size_t i = 0; i < parameters.size(); ++i) {
             const auto& p = parameters[i];
             if (p.role == Role::hidden_matrix) {

@@ -17,7 +17,9 @@
 #pragma once
 
 #include <cmath>
+#include <deque>
 #include <set>
+#include <utility>
 
 #include "fot/core/parameter.hpp"
 
@@ -34,21 +36,8 @@ struct LearningRateFactors {
 
     /// The factor of a role.
     double of(Role role) const {
-        switch (role) {
-            case Role::embedding:
-                return embedding;
-            case Role::hidden_matrix:
-                return hidden_matrix;
-            case Role::output:
-                return output;
-            case Role::norm_scale:
-                return norm_scale;
-            case Role::temperature:
-                return temperature;
-            case Role::gate:
-                return gate;
-        }
-        return 1;
+        const double factors[] = {embedding, hidden_matrix, output, norm_scale, temperature, gate};  // in the order of Role
+        return factors[static_cast<int>(role)];
     }
 
     /// Throws ConfigError unless all are finite and 0 or more; `who` opens the message.
@@ -61,16 +50,21 @@ struct LearningRateFactors {
 
 namespace detail {
 
+inline void require_not_negative(const std::string& who, const char* what, double value) {
+    require<ConfigError>(value >= 0 && std::isfinite(value), who, ": ", what, " ", value,
+                         ", expected a finite number of 0 or more");
+}
+
+/// A share that is kept of a running mean.
+inline void require_share(const std::string& who, const char* what, double share) {
+    require<ConfigError>(share >= 0 && share < 1, who, ": ", what, " ", share, ", expected 0 <= ", what, " < 1");
+}
+
 /// What an epsilon must be where it is used: 1e-50 is above 0 as a double, but 0 as a float.
 template <class Real>
 void require_epsilon(const std::string& who, double epsilon) {
     require<ConfigError>(static_cast<Real>(epsilon) > 0 && std::isfinite(static_cast<Real>(epsilon)), who, ": epsilon ", epsilon,
                          ", expected a number that is finite and above 0 in the type of the parameters");
-}
-
-inline void require_learning_rate(const std::string& who, double rate) {
-    require<ConfigError>(rate >= 0 && std::isfinite(rate), who, ": learning rate ", rate,
-                         ", expected a finite number of 0 or more");
 }
 
 }  // namespace detail
@@ -109,20 +103,18 @@ class Optimizer {
                              " on the learning rates, expected a finite number of 0 or more");
         require<ShapeError>(parameters.size() == made_for_.size(), name_, ": got ", parameters.size(),
                             " parameters, the state is of ", made_for_.size());
-        for (std::size_t i = 0; i < parameters.size(); ++i)
-            require<ShapeError>(parameters[i].name == made_for_[i].name && parameters[i].shape == made_for_[i].shape, name_,
-                                ": parameter ", i, " is ", parameters[i].name, " ", shape_text(parameters[i].shape),
-                                ", the state is of ", made_for_[i].name, " ", shape_text(made_for_[i].shape));
+        for (std::size_t i = 0; i < parameters.size(); ++i) {
+            const auto& [name, shape] = made_for_[i];
+            require<ShapeError>(parameters[i].name == name && parameters[i].shape == shape, name_, ": parameter ", i, " is ",
+                                parameters[i].name, " ", shape_text(parameters[i].shape), ", the state is of ", name, " ",
+                                shape_text(shape));
+        }
         ++step_count_;
         update(parameters, factor);
     }
 
     /// The slots in a fixed order, and the number of steps taken.
-    OptimizerState<Real> state() {
-        OptimizerState<Real> view{{}, &step_count_};
-        for (Slot& slot : slots_) view.slots.push_back({slot.name, slot.shape, slot.numbers.data(), element_count(slot.numbers)});
-        return view;
-    }
+    OptimizerState<Real> state() { return {slots_, &step_count_}; }
 
     /// Steps taken so far.
     Index step_count() const { return step_count_; }
@@ -136,38 +128,30 @@ class Optimizer {
         std::set<std::string> names;
         for (const auto& p : parameters) {
             require<ConfigError>(names.insert(p.name).second, name_, ": two parameters are named ", p.name);
-            made_for_.push_back({p.name, p.shape});
+            made_for_.emplace_back(p.name, p.shape);
         }
     }
 
     /// Lays out a slot of zeros; returns its place for `slot()`.
     std::size_t add_slot(const std::string& parameter, const char* part, const std::vector<Index>& shape) {
         Index count = 1;
-        for (Index extent_of_axis : shape) count *= extent_of_axis;
-        slots_.push_back({name_ + "." + parameter + "." + part, shape, zeros<Real, 1>({count})});
+        for (const Index each : shape) count *= each;
+        numbers_.push_back(zeros<Real, 1>({count}));
+        slots_.push_back({name_ + "." + parameter + "." + part, shape, numbers_.back().data(), count});
         return slots_.size() - 1;
     }
 
     /// The numbers of a slot.
-    std::span<Real> slot(std::size_t place) { return slots_[place].numbers.storage(); }
+    std::span<Real> slot(std::size_t place) { return numbers_[place].storage(); }
 
    private:
-    struct Slot {
-        std::string name;
-        std::vector<Index> shape;
-        Tensor<Real, 1> numbers;
-    };
-    struct Layout {
-        std::string name;
-        std::vector<Index> shape;
-    };
-
     /// One step; step_count() already counts it.
     virtual void update(const std::vector<Parameter<Real>>& parameters, double factor) = 0;
 
     std::string name_;
-    std::vector<Layout> made_for_;
-    std::vector<Slot> slots_;
+    std::vector<std::pair<std::string, std::vector<Index>>> made_for_;  // names and shapes
+    std::deque<Tensor<Real, 1>> numbers_;                               // which stay where they are
+    std::vector<StateSlot<Real>> slots_;                                // views of them
     Index step_count_ = 0;
 };
 
