@@ -5,7 +5,7 @@
 ///
 ///     right or wrong answers          Wilson's score interval             proportion_interval, Proportion
 ///     which documents were held out   percentile bootstrap on documents   bootstrap_ratio, bootstrap_mean, ..._difference
-///     the seed of the training run    Student's t on the seeds' results   summarize_seeds, over_seeds
+///     the seed of the training run    Student's t on the seeds' results   over_seeds
 ///
 /// Tokens of one document depend on each other, documents hardly do: documents are what the bootstrap draws. Two models that read
 /// the same documents are compared by the bootstrap of their difference, which is far narrower than the two intervals look.
@@ -16,9 +16,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <numeric>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -37,9 +35,6 @@ struct Estimate {
     double value = 0;   ///< what was measured
     Interval interval;  ///< around it
 };
-
-/// True if some number lies in both.
-inline bool overlap(Interval a, Interval b) { return a.low <= b.high && b.low <= a.high; }
 
 /// 97.5 % quantile of the normal distribution: 95 % of it lies within this many standard deviations.
 inline constexpr double normal_quantile = 1.959963984540054;
@@ -91,7 +86,7 @@ inline double quantile(std::vector<double> values, double share) {
     std::sort(values.begin(), values.end());
     const double place = share * static_cast<double>(values.size() - 1);
     const auto below = static_cast<std::size_t>(place);
-    const double part = place - static_cast<double>(below);
+    const double part = place - std::floor(place);
     return part == 0 ? values[below] : values[below] + part * (values[below + 1] - values[below]);
 }
 
@@ -114,8 +109,7 @@ Estimate bootstrap(Index documents, Statistic&& statistic, std::uint64_t seed, I
     std::iota(chosen.begin(), chosen.end(), Index(0));
     const double value = statistic(std::as_const(chosen));
     require<NumericError>(!std::isnan(value), "bootstrap: the statistic is not a number");
-    constexpr double infinity = std::numeric_limits<double>::infinity();
-    if (documents == 1) return {value, {-infinity, infinity}};
+    if (documents == 1) return {value, {-INFINITY, INFINITY}};
 
     Random random(seed);
     std::vector<double> values(static_cast<std::size_t>(resamples));
@@ -126,30 +120,6 @@ Estimate bootstrap(Index documents, Statistic&& statistic, std::uint64_t seed, I
     return {value, {quantile(values, 0.025), quantile(values, 0.975)}};
 }
 
-namespace detail {
-
-inline void require_ratio_inputs(const char* what, const std::vector<double>& numerators, const std::vector<double>& denominators) {
-    require<DataError>(!numerators.empty(), what, ": no documents");
-    require<ShapeError>(numerators.size() == denominators.size(), what, ": ", numerators.size(), " numerators, ",
-                        denominators.size(), " denominators");
-    for (std::size_t i = 0; i < numerators.size(); ++i)
-        require<NumericError>(std::isfinite(numerators[i]) && std::isfinite(denominators[i]) && denominators[i] > 0, what,
-                              ": document ", i, " has ", numerators[i], " / ", denominators[i],
-                              ", expected finite numbers, the denominator above 0");
-}
-
-inline double ratio_of_sums(const std::vector<Index>& chosen, const std::vector<double>& numerators,
-                            const std::vector<double>& denominators) {
-    double numerator = 0, denominator = 0;
-    for (const Index document : chosen) {
-        numerator += numerators[static_cast<std::size_t>(document)];
-        denominator += denominators[static_cast<std::size_t>(document)];
-    }
-    return numerator / denominator;
-}
-
-}  // namespace detail
-
 /// A mean over documents weighted by their size, as a ratio of sums: loss in nats per token, bits per byte.
 ///
 ///     value = scale * sum_i numerators[i] / sum_i denominators[i]       i: documents
@@ -158,11 +128,21 @@ inline double ratio_of_sums(const std::vector<Index>& chosen, const std::vector<
 /// 0.
 inline Estimate bootstrap_ratio(const std::vector<double>& numerators, const std::vector<double>& denominators, std::uint64_t seed,
                                 double scale = 1, Index resamples = 2000) {
-    detail::require_ratio_inputs("bootstrap_ratio", numerators, denominators);
-    return bootstrap(
-        static_cast<Index>(numerators.size()),
-        [&](const std::vector<Index>& chosen) { return scale * detail::ratio_of_sums(chosen, numerators, denominators); }, seed,
-        resamples);
+    require<ShapeError>(numerators.size() == denominators.size(), "bootstrap_ratio: ", numerators.size(), " numerators, ",
+                        denominators.size(), " denominators");
+    for (std::size_t i = 0; i < numerators.size(); ++i)
+        require<NumericError>(std::isfinite(numerators[i]) && std::isfinite(denominators[i]) && denominators[i] > 0,
+                              "bootstrap_ratio: document ", i, " has ", numerators[i], " / ", denominators[i],
+                              ", expected finite numbers, the denominator above 0");
+    const auto ratio_of_sums = [&](const std::vector<Index>& chosen) {
+        double numerator = 0, denominator = 0;
+        for (const Index document : chosen) {
+            numerator += element(numerators, document);
+            denominator += element(denominators, document);
+        }
+        return scale * (numerator / denominator);
+    };
+    return bootstrap(length_of(numerators), ratio_of_sums, seed, resamples);
 }
 
 /// The plain mean over documents.
