@@ -129,7 +129,7 @@ TEST_CASE("what a nested memory gives for one size does not depend on the others
         KeyValueMemory<double> memory(2, 4);
         memory.append(keys, values, 0);
         Tape tape(Tape::inference);
-        const auto attention_of = [&](const std::vector<NestedMemory<double>::Reading>& readings) {
+        const auto attention_of = [&](const std::vector<MemoryReading>& readings) {
             const Variable<double, 4> queries = of_first_entry(length_of(readings));
             return NestedMemory<double>(memory, readings).attend(tape, {.q = queries, .k = queries, .v = queries});
         };
