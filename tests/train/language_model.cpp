@@ -257,7 +257,7 @@ TEST_CASE("a recipe for another integration and too little text are refused") {
     Transformer<float> merged = small_model();
     const std::vector<TokenDocument> text = documents(3, 100), few = documents(2, 100);
     CHECK_THROWS_WITH_AS(LanguageModelTraining<float>(merged, recipes()[2], text, {.entries = 3, .length = 8}, 1),
-                         "LanguageModelTraining: the model is merged, the recipe 'mt' is not", ConfigError);
+                         "LanguageModelTraining: recipe 'mt' is not for a model that is merged", ConfigError);
     const auto refused = [&](const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents, const char* why) {
         CHECK_THROWS_WITH(LanguageModelTraining<float>(merged, recipe, documents, {.entries = 3, .length = 8}, 1),
                           doctest::Contains(why));

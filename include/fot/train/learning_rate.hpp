@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <initializer_list>
 #include <numbers>
 #include <utility>
 
@@ -28,13 +29,13 @@ class LearningRate {
    public:
     /// `rate` from the end of the warm-up on.
     static LearningRate constant(double rate, Index warmup_steps = 0) {
-        require_valid(rate, warmup_steps);
+        require_valid({rate}, warmup_steps);
         return LearningRate([=](double t) { return rate * warmed(t, warmup_steps); });
     }
 
     /// rate * sqrt(w / max(t+1, w)) after a warm-up of w = max(warmup_steps, 1) steps: the paper's small models, w = 1000.
     static LearningRate inverse_square_root(double rate, Index warmup_steps) {
-        require_valid(rate, warmup_steps);
+        require_valid({rate}, warmup_steps);
         const double w = std::max(static_cast<double>(warmup_steps), 1.0);
         return LearningRate([=](double t) { return rate * warmed(t, warmup_steps) * std::sqrt(w / std::max(t + 1, w)); });
     }
@@ -42,7 +43,7 @@ class LearningRate {
     /// Linear from `initial` at step 0 to `peak` at `warmup_steps`, half a cosine down to `end` at `decay_steps` (counted from
     /// step 0, warm-up included), then `end`. As in the released LongLLaMA training code it starts at `initial` itself.
     static LearningRate cosine(double initial, double peak, Index warmup_steps, Index decay_steps, double end) {
-        for (const double rate : {initial, peak, end}) require_valid(rate, warmup_steps);
+        require_valid({initial, peak, end}, warmup_steps);
         require<ConfigError>(decay_steps > warmup_steps, "LearningRate::cosine: ", decay_steps, " decay steps do not exceed ",
                              warmup_steps, " warm-up steps");
         const double warmup = static_cast<double>(warmup_steps), last = static_cast<double>(decay_steps);
@@ -57,12 +58,11 @@ class LearningRate {
     /// `total_steps` and kept. The small models of the examples; decayed_share 1 falls from the first step on.
     static LearningRate linear_decay(double rate, Index warmup_steps, Index total_steps, double decayed_share = 0.5,
                                      double final_share = 0.02) {
-        require_valid(rate, warmup_steps);
+        require_valid({rate}, warmup_steps);
         require<ConfigError>(total_steps >= 1, "LearningRate::linear_decay: ", total_steps, " steps in total, expected 1 or more");
-        require<ConfigError>(decayed_share > 0 && decayed_share <= 1, "LearningRate::linear_decay: decayed share ", decayed_share,
-                             ", expected 0 < share <= 1");
-        require<ConfigError>(final_share >= 0 && final_share <= 1, "LearningRate::linear_decay: final share ", final_share,
-                             ", expected 0 <= share <= 1");
+        require<ConfigError>(decayed_share > 0 && decayed_share <= 1 && final_share >= 0 && final_share <= 1,
+                             "LearningRate::linear_decay: decayed share ", decayed_share, ", final share ", final_share,
+                             ", expected shares of at most 1, the first above 0");
         const double last = static_cast<double>(total_steps), end = final_share * rate;
         return LearningRate([=](double t) {
             const double left = std::clamp((last - t) / (decayed_share * last), 0.0, 1.0);
@@ -85,9 +85,10 @@ class LearningRate {
         const double warmup = static_cast<double>(warmup_steps);
         return t < warmup ? (t + 1) / warmup : 1;
     }
-    static void require_valid(double rate, Index warmup_steps) {
-        require<ConfigError>(std::isfinite(rate) && rate >= 0, "LearningRate: rate ", rate,
-                             ", expected a finite number of 0 or more");
+    static void require_valid(std::initializer_list<double> rates, Index warmup_steps) {
+        for (const double rate : rates)
+            require<ConfigError>(std::isfinite(rate) && rate >= 0, "LearningRate: rate ", rate,
+                                 ", expected a finite number of 0 or more");
         require<ConfigError>(warmup_steps >= 0, "LearningRate: ", warmup_steps, " warm-up steps, expected 0 or more");
     }
 
