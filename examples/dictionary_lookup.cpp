@@ -376,13 +376,12 @@ class Evaluation {
         const Index all = sizes_.back() / length, begin = std::max<Index>(position / length - 1, 0),
                     end = std::min(position / length + 2, all);
         const KeysAndValues<float> around = keys_and_values(dictionary_.windows(begin, end - begin));
-        Tensor<float, 2> keys = empty<float, 2>({(end - begin) * length, width_}), query = empty<float, 2>({1, width_}),
-                         scores = empty<float, 2>({1, extent(found.scores, 1)});
+        Tensor<float, 2> keys = empty<float, 2>({(end - begin) * length, width_});
         for (Index i = 0; i < extent(keys, 0); ++i)
             std::copy_n(row(around.k.value(), i / length, i % length, h), width_, row(keys, i));
-        std::copy_n(rows_of(element(questions_, s).q.value(), h).row(n), width_, query.data());
-        std::copy_n(row(found.scores, n), scores.size(), scores.data());
-        return {knn_scores(scores)(0, 0), focus_scores(neighbour_scores(query, keys, {position - begin * length}))[0]};
+        const std::span query(rows_of(element(questions_, s).q.value(), h).row(n), static_cast<std::size_t>(width_)),
+            scores(row(found.scores, n), static_cast<std::size_t>(extent(found.scores, 1)));
+        return {knn_scores(scores)[0], focus_score(query, keys, position - begin * length)};
     }
 
     Transformer<float>& model_;
