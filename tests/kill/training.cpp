@@ -106,7 +106,7 @@ int main(int argc, char** argv) try {
                            {.steps = steps,
                             .learning_rate = [](Index step) { return LearningRate::linear_decay(1, 20, steps).at(step); },
                             .checkpoint = folder / "model.safetensors",
-                            .checkpoint_every_steps = 10,
+                            .checkpoint_every_seconds = 0.02,
                             .metadata = {{"program", "killed_training"}},
                             .progress =
                                 [&](const TrainingProgress& at) {

@@ -71,7 +71,7 @@ TEST_CASE("the bootstrap interval covers the true mean about 95 times in 100") {
     for (std::uint64_t trial = 0; trial < 300; ++trial) {
         std::vector<double> values(60);
         for (double& value : values) value = 2 + random.normal();
-        const Interval interval = bootstrap_mean(values, trial, 500).interval;
+        const Interval interval = bootstrap_mean(values, trial).interval;
         covered += interval.low <= 2 && 2 <= interval.high ? 1 : 0;
     }
     CHECK(covered >= 270);
@@ -86,9 +86,8 @@ TEST_CASE("a weighted mean is a ratio of sums, not a mean of ratios") {
 }
 
 TEST_CASE("the same seed gives the same interval, another seed another one") {
-    const std::vector<double> values{1, 4, 2, 8, 5, 7};
-    const Estimate first = bootstrap_mean(values, 9, 101), again = bootstrap_mean(values, 9, 101),
-                   other = bootstrap_mean(values, 10, 101);
+    const std::vector<double> values{1.03, 4.41, 2.27, 8.9, 5.52, 7.16, 3.35, 9.78, 6.64};
+    const Estimate first = bootstrap_mean(values, 9), again = bootstrap_mean(values, 9), other = bootstrap_mean(values, 10);
     CHECK(first.interval.low == again.interval.low);
     CHECK(first.interval.high == again.interval.high);
     CHECK((first.interval.low != other.interval.low || first.interval.high != other.interval.high));
@@ -145,7 +144,6 @@ TEST_CASE("wrong inputs of the intervals are named") {
     CHECK_THROWS_WITH_AS(quantile({1}, 1.5), "quantile: share 1.5 lies outside [0, 1]", DataError);
     CHECK_THROWS_WITH_AS(median({1, std::nan("")}), "quantile: a value is not a number", NumericError);
     CHECK_THROWS_WITH_AS(bootstrap_mean({}, 1), "bootstrap: no documents", DataError);
-    CHECK_THROWS_WITH_AS(bootstrap_mean({1, 2}, 1, 0), "bootstrap: 0 resamples, expected 1 or more", ConfigError);
     CHECK_THROWS_WITH_AS(bootstrap_ratio({1, 2}, {1}, 1), "bootstrap_ratio: 2 numerators, 1 denominators", ShapeError);
     CHECK_THROWS_WITH_AS(bootstrap_ratio({1, 2}, {1, 0}, 1),
                          "bootstrap_ratio: document 1 has 2 / 0, expected finite numbers, the denominator above 0", NumericError);

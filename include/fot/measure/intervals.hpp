@@ -16,6 +16,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -96,15 +97,13 @@ inline double median(std::vector<double> values) { return quantile(std::move(val
 /// Value and percentile bootstrap interval of any statistic of a set of documents.
 ///
 /// `statistic(chosen)` gets document numbers below `documents`, as a vector, and returns a number. Its value is taken on 0, 1, ...;
-/// its interval covers the middle 95 % of its values on `resamples` draws of as many documents, with replacement.
+/// its interval covers the middle 95 % of its values on 2000 draws of as many documents, with replacement.
 /// The same seed gives the same interval. One document tells nothing about the others: the interval is infinite.
 ///
-/// Cost:   resamples * documents draws and one call of the statistic each.
-/// Errors: DataError if documents < 1; ConfigError if resamples < 1; NumericError if the statistic is not a number.
+/// Errors: DataError if documents < 1; NumericError if the statistic is not a number.
 template <class Statistic>
-Estimate bootstrap(Index documents, Statistic&& statistic, std::uint64_t seed, Index resamples = 2000) {
+Estimate bootstrap(Index documents, Statistic&& statistic, std::uint64_t seed) {
     require<DataError>(documents >= 1, "bootstrap: no documents");
-    require<ConfigError>(resamples >= 1, "bootstrap: ", resamples, " resamples, expected 1 or more");
     std::vector<Index> chosen(static_cast<std::size_t>(documents));
     std::iota(chosen.begin(), chosen.end(), Index(0));
     const double value = statistic(std::as_const(chosen));
@@ -112,7 +111,7 @@ Estimate bootstrap(Index documents, Statistic&& statistic, std::uint64_t seed, I
     if (documents == 1) return {value, {-INFINITY, INFINITY}};
 
     Random random(seed);
-    std::vector<double> values(static_cast<std::size_t>(resamples));
+    std::vector<double> values(2000);
     for (double& resampled : values) {
         for (Index& document : chosen) document = random.below(documents);
         resampled = statistic(std::as_const(chosen));
@@ -127,7 +126,7 @@ Estimate bootstrap(Index documents, Statistic&& statistic, std::uint64_t seed, I
 /// Errors: as `bootstrap`; ShapeError if the lengths differ; NumericError if a numerator is not finite or a denominator not above
 /// 0.
 inline Estimate bootstrap_ratio(const std::vector<double>& numerators, const std::vector<double>& denominators, std::uint64_t seed,
-                                double scale = 1, Index resamples = 2000) {
+                                double scale = 1) {
     require<ShapeError>(numerators.size() == denominators.size(), "bootstrap_ratio: ", numerators.size(), " numerators, ",
                         denominators.size(), " denominators");
     for (std::size_t i = 0; i < numerators.size(); ++i)
@@ -142,12 +141,12 @@ inline Estimate bootstrap_ratio(const std::vector<double>& numerators, const std
         }
         return scale * (numerator / denominator);
     };
-    return bootstrap(length_of(numerators), ratio_of_sums, seed, resamples);
+    return bootstrap(length_of(numerators), ratio_of_sums, seed);
 }
 
 /// The plain mean over documents.
-inline Estimate bootstrap_mean(const std::vector<double>& values, std::uint64_t seed, Index resamples = 2000) {
-    return bootstrap_ratio(values, std::vector<double>(values.size(), 1.0), seed, 1, resamples);
+inline Estimate bootstrap_mean(const std::vector<double>& values, std::uint64_t seed) {
+    return bootstrap_ratio(values, std::vector<double>(values.size(), 1.0), seed);
 }
 
 /// How much more model `a` has than model `b` on the same documents, drawn together in every resample (paired).
@@ -155,19 +154,16 @@ inline Estimate bootstrap_mean(const std::vector<double>& values, std::uint64_t 
 ///     value = scale * (sum_i a[i] - sum_i b[i]) / sum_i denominators[i]
 ///
 /// Errors: as `bootstrap_ratio`.
-inline Estimate bootstrap_ratio_difference(const std::vector<double>& a, const std::vector<double>& b,
-                                           const std::vector<double>& denominators, std::uint64_t seed, double scale = 1,
-                                           Index resamples = 2000) {
+inline Estimate bootstrap_ratio_difference(std::vector<double> a, const std::vector<double>& b,
+                                           const std::vector<double>& denominators, std::uint64_t seed, double scale = 1) {
     require<ShapeError>(a.size() == b.size(), "bootstrap_ratio_difference: ", a.size(), " documents of a, ", b.size(), " of b");
-    std::vector<double> differences(a.size());
-    for (std::size_t i = 0; i < a.size(); ++i) differences[i] = a[i] - b[i];
-    return bootstrap_ratio(differences, denominators, seed, scale, resamples);
+    std::transform(a.begin(), a.end(), b.begin(), a.begin(), std::minus());
+    return bootstrap_ratio(a, denominators, seed, scale);
 }
 
 /// The mean difference a[i] - b[i] over documents (paired).
-inline Estimate bootstrap_mean_difference(const std::vector<double>& a, const std::vector<double>& b, std::uint64_t seed,
-                                          Index resamples = 2000) {
-    return bootstrap_ratio_difference(a, b, std::vector<double>(a.size(), 1.0), seed, 1, resamples);
+inline Estimate bootstrap_mean_difference(const std::vector<double>& a, const std::vector<double>& b, std::uint64_t seed) {
+    return bootstrap_ratio_difference(a, b, std::vector<double>(a.size(), 1.0), seed);
 }
 
 /// 97.5 % quantile of Student's t distribution: from a table up to 10 degrees of freedom, then Fisher's expansion in

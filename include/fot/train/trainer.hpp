@@ -66,7 +66,6 @@ struct TrainerOptions {
     std::function<double(Index)> learning_rate;  ///< of step 0, 1, ...: a factor on the optimiser's rates, as of a LearningRate
     double largest_gradient_norm = std::numeric_limits<double>::infinity();  ///< longer gradients are shortened to it
     std::filesystem::path checkpoint = {};                       ///< written at the end and when interrupted; empty: never
-    Index checkpoint_every_steps = 0;                            ///< and after so many steps; 0: not
     double checkpoint_every_seconds = 0;                         ///< and after so long; 0: not
     Metadata metadata = {};                                      ///< kept in the checkpoint; `resume` wants the same
     std::function<void(const TrainingProgress&)> progress = {};  ///< called after each step
@@ -86,11 +85,10 @@ class Trainer {
         const auto require_option = [](bool good, const char* name, auto value, const char* what) {
             require<ConfigError>(good, "Trainer: ", name, " ", value, " is ", what);
         };
-        const auto& [steps, rate, largest_norm, checkpoint, every_steps, every_seconds, metadata, progress] = options_;
+        const auto& [steps, rate, largest_norm, checkpoint, every_seconds, metadata, progress] = options_;
         require<ConfigError>(rate != nullptr, "Trainer: there is no learning rate");
         require_option(steps >= 0, "steps", steps, "below 0");
         require_option(largest_norm > 0, "largest_gradient_norm", largest_norm, "not positive");
-        require_option(every_steps >= 0, "checkpoint_every_steps", every_steps, "below 0");
         require_option(every_seconds >= 0, "checkpoint_every_seconds", every_seconds, "below 0");
         keep("step", step_);
         keep("aim_reached", aim_reached_);
@@ -160,7 +158,7 @@ class Trainer {
                                    seconds > 0 ? static_cast<double>(tokens) / seconds : 0});
             }
             aim_reached_ = result.done ? 1 : 0;
-            if (checkpoint_is_due()) save();
+            if (options_.checkpoint_every_seconds > 0 && seconds_since(saved_) >= options_.checkpoint_every_seconds) save();
         }
         if (!kept_) save();
         return stopped ? TrainingOutcome::interrupted : TrainingOutcome::finished;
@@ -191,11 +189,6 @@ class Trainer {
         } catch (const NumericError& error) {
             throw NumericError(message("Trainer: step ", step_, ": ", error.what()));
         }
-    }
-
-    bool checkpoint_is_due() const {
-        return (options_.checkpoint_every_steps > 0 && step_ % options_.checkpoint_every_steps == 0) ||
-               (options_.checkpoint_every_seconds > 0 && seconds_since(saved_) >= options_.checkpoint_every_seconds);
     }
 
     Optimizer<Real>& optimizer_;
