@@ -8,7 +8,7 @@ namespace {
 
 /// The defining equation of Wilson's interval: both ends lie 1.96 standard errors (at that end) from the share.
 void check_wilson_equation(Index successes, Index trials) {
-    const Interval interval = proportion_interval(successes, trials);
+    const Interval interval = Proportion{successes, trials}.interval();
     const double n = static_cast<double>(trials), share = static_cast<double>(successes) / n;
     for (const double end : {interval.low, interval.high})
         CHECK(std::abs(share - end) == doctest::Approx(normal_quantile * std::sqrt(end * (1 - end) / n)));
@@ -17,7 +17,7 @@ void check_wilson_equation(Index successes, Index trials) {
 }  // namespace
 
 TEST_CASE("the binomial interval has known values and solves its equation") {
-    const Interval half = proportion_interval(5, 10);
+    const Interval half = Proportion{5, 10}.interval();
     CHECK(half.low == doctest::Approx(0.236593));
     CHECK(half.high == doctest::Approx(0.763407));
     check_wilson_equation(5, 10);
@@ -26,13 +26,13 @@ TEST_CASE("the binomial interval has known values and solves its equation") {
 }
 
 TEST_CASE("the binomial interval is not a point when every answer is right") {
-    const Interval all = proportion_interval(1600, 1600), none = proportion_interval(0, 1600);
+    const Interval all = Proportion{1600, 1600}.interval(), none = Proportion{0, 1600}.interval();
     CHECK(all.high == 1.0);
     CHECK(all.low == doctest::Approx(1600 / (1600 + normal_quantile * normal_quantile)));
     CHECK(none.low == 0.0);
     CHECK(none.high == doctest::Approx(1 - all.low));
-    CHECK(proportion_interval(0, 0).low == 0.0);
-    CHECK(proportion_interval(0, 0).high == 1.0);
+    CHECK((Proportion{0, 0}.interval().low == 0.0));
+    CHECK((Proportion{0, 0}.interval().high == 1.0));
 }
 
 TEST_CASE("a proportion counts answers") {
@@ -40,7 +40,7 @@ TEST_CASE("a proportion counts answers") {
     CHECK(std::isnan(accuracy.value()));
     for (int i = 0; i < 4; ++i) accuracy.add(i != 2);
     CHECK(accuracy.value() == 0.75);
-    CHECK(accuracy.interval().low == proportion_interval(3, 4).low);
+    CHECK((accuracy.interval().low == Proportion{3, 4}.interval().low));
 }
 
 TEST_CASE("median and quantiles interpolate between sorted neighbours") {
@@ -138,7 +138,7 @@ TEST_CASE("seeds are summarised by their median and, from three on, an interval 
 }
 
 TEST_CASE("wrong inputs of the intervals are named") {
-    CHECK_THROWS_WITH_AS(proportion_interval(4, 3), "proportion_interval: 4 successes in 3 trials", DataError);
+    CHECK_THROWS_WITH_AS((Proportion{4, 3}.interval()), "Proportion: 4 successes in 3 trials", DataError);
     CHECK_THROWS_WITH_AS(mean({}), "mean: no values", DataError);
     CHECK_THROWS_WITH_AS(quantile({}, 0.5), "quantile: no values", DataError);
     CHECK_THROWS_WITH_AS(quantile({1}, 1.5), "quantile: share 1.5 lies outside [0, 1]", DataError);

@@ -3,7 +3,7 @@
 /// A claim counts as reproduced when a comparison comes out the same way with intervals that do not overlap, so every number the
 /// library measures can carry one. Three sources of chance, three methods:
 ///
-///     right or wrong answers          Wilson's score interval             proportion_interval, Proportion
+///     right or wrong answers          Wilson's score interval             Proportion
 ///     which documents were held out   percentile bootstrap on documents   bootstrap_ratio, bootstrap_mean, ..._difference
 ///     the seed of the training run    Student's t on the seeds' results   over_seeds
 ///
@@ -40,21 +40,6 @@ struct Estimate {
 /// 97.5 % quantile of the normal distribution: 95 % of it lies within this many standard deviations.
 inline constexpr double normal_quantile = 1.959963984540054;
 
-/// Wilson's 95 % score interval of the share `successes / trials`.
-///
-///     (s + z^2/2 -+ z sqrt(s (n - s) / n + z^2/4)) / (n + z^2)       s of n, z = 1.96
-///
-/// Unlike share -+ z * standard error it stays within [0, 1] and does not shrink to a point at 0 or n successes.
-/// No trials: [0, 1].   Errors: DataError unless 0 <= successes <= trials.
-inline Interval proportion_interval(Index successes, Index trials) {
-    require<DataError>(successes >= 0 && successes <= trials, "proportion_interval: ", successes, " successes in ", trials,
-                       " trials");
-    if (trials == 0) return {0, 1};
-    const double s = static_cast<double>(successes), n = static_cast<double>(trials), z = normal_quantile;
-    const double centre = s + z * z / 2, half = z * std::sqrt(s * (n - s) / n + z * z / 4);
-    return {successes == 0 ? 0.0 : (centre - half) / (n + z * z), successes == trials ? 1.0 : (centre + half) / (n + z * z)};
-}
-
 /// Counted answers: how many of how many were right.
 struct Proportion {
     Index successes = 0;  ///< right answers
@@ -66,9 +51,21 @@ struct Proportion {
         ++trials;
     }
     /// The share of successes; NaN without trials.
-    double value() const { return trials == 0 ? std::nan("") : static_cast<double>(successes) / static_cast<double>(trials); }
-    /// The 95 % interval of the share.
-    Interval interval() const { return proportion_interval(successes, trials); }
+    double value() const { return static_cast<double>(successes) / static_cast<double>(trials); }
+
+    /// Wilson's 95 % score interval of the share.
+    ///
+    ///     (s + z^2/2 -+ z sqrt(s (n - s) / n + z^2/4)) / (n + z^2)       s of n, z = 1.96
+    ///
+    /// Unlike share -+ z * standard error it stays within [0, 1] and does not shrink to a point at 0 or n successes.
+    /// No trials: [0, 1].   Errors: DataError unless 0 <= successes <= trials.
+    Interval interval() const {
+        require<DataError>(successes >= 0 && successes <= trials, "Proportion: ", successes, " successes in ", trials, " trials");
+        if (trials == 0) return {0, 1};
+        const double s = static_cast<double>(successes), n = static_cast<double>(trials), z = normal_quantile;
+        const double centre = s + z * z / 2, half = z * std::sqrt(s * (n - s) / n + z * z / 4);
+        return {successes == 0 ? 0.0 : (centre - half) / (n + z * z), successes == trials ? 1.0 : (centre + half) / (n + z * z)};
+    }
 };
 
 /// The mean, summed in order.   Errors: DataError without values.

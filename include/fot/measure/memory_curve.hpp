@@ -48,7 +48,6 @@ struct MemoryCurveOptions {
     Index window = 128;                                        ///< local context
     Index scored_windows = 8;                                  ///< per document, evenly spread over it; fewer if it has fewer
     Index score_from = 0;                                      ///< only windows that begin at this token of their document or later
-    Storage storage = Storage::full;                           ///< how the memories keep their numbers
     std::function<void(Index done, Index all)> progress = {};  ///< called now and then with tokens read and to be read
 };
 
@@ -95,7 +94,7 @@ class StreamReader {
           options_(options),
           conditions_(options.conditions.begin(), options.conditions.end()),
           layer_(model.config().last_memory_layer()),
-          memory_(model.config().key_heads_of(layer_), model.config().head_width_of(layer_), options.storage, largest(options)) {}
+          memory_(model.config().key_heads_of(layer_), model.config().head_width_of(layer_), Storage::full, largest(options)) {}
 
     /// Reads a document; `number` -1: only into the memory.
     void read(const TokenDocument& document, Index number) {

@@ -78,34 +78,26 @@ class Muon : public Optimizer<Real> {
         require<ConfigError>(options.newton_schulz_steps >= 1, "muon: ", options.newton_schulz_steps,
                              " Newton-Schulz steps, expected 1 or more");
         detail::require_not_negative("muon", "weight decay", options.weight_decay);
-        for (std::size_t i = 0; i < parameters.size(); ++i) {
-            const auto& p = parameters[i];
-            if (p.role == Role::hidden_matrix) {
-                require<ShapeError>(p.shape.size() == 2, "muon: hidden matrix ", p.name, " has shape ", shape_text(p.shape),
-                                    ", expected two axes");
-                matrices_.push_back({i, this->add_slot(p.name, "momentum", p.shape)});
-            } else {
-                others_.push_back({i, this->add_slot(p.name, "m", p.shape)});
-                this->add_slot(p.name, "v", p.shape);
-            }
+        for (const auto& p : parameters) {
+            const bool matrix = p.role == Role::hidden_matrix;
+            require<ShapeError>(!matrix || p.shape.size() == 2, "muon: hidden matrix ", p.name, " has shape ", shape_text(p.shape),
+                                ", expected two axes");
+            first_slots_.push_back(this->add_slot(p.name, matrix ? "momentum" : "m", p.shape));
+            if (!matrix) this->add_slot(p.name, "v", p.shape);
         }
     }
 
    private:
-    /// A parameter and its first slot.
-    struct Place {
-        std::size_t parameter, slot;
-    };
-
     void update(const std::vector<Parameter<Real>>& parameters, double factor) override {
         const double rate = factor * options_.learning_rate * options_.adam.learning_rate_factors.of(Role::hidden_matrix);
-        parallel_for(length_of(matrices_), [&](Index i) {
-            const Place& place = element(matrices_, i);
-            update_matrix(parameters[place.parameter], this->slot(place.slot), rate);
+        parallel_for(length_of(parameters), [&](Index i) {
+            const Parameter<Real>& p = element(parameters, i);
+            if (p.role == Role::hidden_matrix) update_matrix(p, this->slot(element(first_slots_, i)), rate);
         });
-        for (const Place& place : others_)
-            adamw_update(parameters[place.parameter], this->slot(place.slot), this->slot(place.slot + 1), this->step_count(),
-                         factor, options_.adam);
+        for (std::size_t i = 0; i < parameters.size(); ++i)
+            if (parameters[i].role != Role::hidden_matrix)
+                adamw_update(parameters[i], this->slot(first_slots_[i]), this->slot(first_slots_[i] + 1), this->step_count(),
+                             factor, options_.adam);
     }
 
     void update_matrix(const Parameter<Real>& parameter, std::span<Real> momentum, double rate) const {
@@ -122,7 +114,7 @@ class Muon : public Optimizer<Real> {
     }
 
     MuonOptions options_;
-    std::vector<Place> matrices_, others_;
+    std::vector<std::size_t> first_slots_;  // of each parameter
 };
 
 }  // namespace fot
