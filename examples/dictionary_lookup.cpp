@@ -136,7 +136,7 @@ Transformer<float> trained_model(Example& example, const Settings& settings, con
     const Index most_steps = settings.curriculum_steps + training.steps;
     Progress bar(message(training.name, ", seed ", seed), most_steps);
     Trainer<float> trainer(
-        model.parameters(), optimizer,
+        optimizer,
         {.steps = most_steps,
          .learning_rate = [&](Index step) { return step < curriculum ? constant.at(step) : decaying.at(step - curriculum); },
          .checkpoint = example.output() / file,

@@ -36,7 +36,7 @@ double deviation(const Options& options, const Shape<2>& shape, Random& random, 
     for (Index step = 1; step <= 4; ++step) {
         fill_normal(matrix.gradient(), 1, random);
         fill_normal(row.gradient(), 1, random);
-        optimizer.step(parameters, 0.1 / static_cast<double>(step));
+        optimizer.step(0.1 / static_cast<double>(step));
         for (std::size_t i = 0; i < parameters.size(); ++i) {
             const auto& p = parameters[i];
             rule(expected[i], Numbers(p.gradient().begin(), p.gradient().end()), memories[i], step, p);

@@ -89,7 +89,7 @@ struct Training {
         }
         if (const double own = global_norm(parameters); limit && own > 0)
             clip_by_global_norm(parameters, *limit * (norm > 0 ? own / norm : 1));
-        optimizer->step(parameters, rate);
+        optimizer->step(rate);
         for (const auto& p : parameters) append(p.name + "/params", p.value().data(), length_of(p.value()));
         for (const auto& slot : optimizer->state().slots) {  // "adamw.w.m" is stored as "w/m"
             const std::size_t after_name = optimizer->name().size() + 1, dot = slot.name.rfind('.');

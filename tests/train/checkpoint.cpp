@@ -46,7 +46,7 @@ struct Run {
             accuracy = 0.9 * accuracy + 0.1 * loss;
             starts.push_back(100 * step);
             losses.push_back(static_cast<Real>(loss));
-            optimizer.step(model.parameters(), 0.1 / static_cast<double>(step + 1));
+            optimizer.step(0.1 / static_cast<double>(step + 1));
         }
     }
 };

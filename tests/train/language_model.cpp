@@ -61,8 +61,7 @@ std::vector<double> train(Transformer<float>& model, const LanguageModelRecipe& 
                           Index steps, const std::filesystem::path& checkpoint = {}) {
     LanguageModelTraining<float> training(model, recipe, text, {.entries = 3, .length = 8}, 5);
     Muon<float> optimizer(model.parameters(), {});
-    Trainer<float> trainer(model.parameters(), optimizer,
-                           {.steps = steps, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
+    Trainer<float> trainer(optimizer, {.steps = steps, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
     training.keep(trainer);
     trainer.resume();
     std::vector<double> losses;
@@ -140,8 +139,7 @@ TEST_CASE("a checkpoint of another batch or other documents is refused") {
         const auto resume = [&](const std::vector<TokenDocument>& documents, Index entries) {
             LanguageModelTraining<float> training(model, recipe, documents, {.entries = entries, .length = 8}, 5);
             Muon<float> optimizer(model.parameters(), {});
-            Trainer<float> trainer(model.parameters(), optimizer,
-                                   {.steps = 20, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
+            Trainer<float> trainer(optimizer, {.steps = 20, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
             training.keep(trainer);
             trainer.resume();
         };

@@ -54,10 +54,10 @@ template <class Real>
 class Adafactor : public Optimizer<Real> {
    public:
     /// Errors: ConfigError if an option is out of its range; ShapeError if a parameter has more than two axes.
-    explicit Adafactor(const std::vector<Parameter<Real>>& parameters, const AdafactorOptions& options = {})
-        : Optimizer<Real>("adafactor", parameters), options_(options) {
+    explicit Adafactor(std::vector<Parameter<Real>> parameters, const AdafactorOptions& options = {})
+        : Optimizer<Real>("adafactor", std::move(parameters)), options_(options) {
         check_options();
-        for (const auto& p : parameters) {
+        for (const auto& p : this->parameters()) {
             require<ShapeError>(p.shape.size() == 1 || p.shape.size() == 2, "adafactor: ", p.name, " has shape ",
                                 shape_text(p.shape), ", expected one or two axes");
             Slots at{.factored = options.factored && p.shape.size() == 2 &&
@@ -76,9 +76,9 @@ class Adafactor : public Optimizer<Real> {
         std::size_t v = 0, v_column = 0, momentum = 0;  // v: that of the rows if factored
     };
 
-    void update(const std::vector<Parameter<Real>>& parameters, double factor) override {
-        parallel_for(length_of(parameters), [&](Index i) {
-            const Parameter<Real>& p = element(parameters, i);
+    void update(double factor) override {
+        parallel_for(length_of(slots_), [&](Index i) {
+            const Parameter<Real>& p = element(this->parameters(), i);
             if (!p.value().empty()) update(p, element(slots_, i), factor * options_.learning_rate);
         });
     }

@@ -70,19 +70,22 @@ template <class Real>
 class AdamW : public Optimizer<Real> {
    public:
     /// Errors: ConfigError if an option is out of its range.
-    explicit AdamW(const std::vector<Parameter<Real>>& parameters, const AdamWOptions& options = {})
-        : Optimizer<Real>("adamw", parameters), options_(options) {
+    explicit AdamW(std::vector<Parameter<Real>> parameters, const AdamWOptions& options = {})
+        : Optimizer<Real>("adamw", std::move(parameters)), options_(options) {
         check_options<Real>("adamw", options);
-        for (const auto& p : parameters) {
+        for (const auto& p : this->parameters()) {
             this->add_slot(p.name, "m", p.shape);
             this->add_slot(p.name, "v", p.shape);
         }
     }
 
    private:
-    void update(const std::vector<Parameter<Real>>& parameters, double factor) override {
-        for (std::size_t i = 0; i < parameters.size(); ++i)
-            adamw_update(parameters[i], this->slot(2 * i), this->slot(2 * i + 1), this->step_count(), factor, options_);
+    void update(double factor) override {
+        std::size_t slot = 0;
+        for (const auto& p : this->parameters()) {
+            adamw_update(p, this->slot(slot), this->slot(slot + 1), this->step_count(), factor, options_);
+            slot += 2;
+        }
     }
 
     AdamWOptions options_;

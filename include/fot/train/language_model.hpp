@@ -226,13 +226,12 @@ template <class Real>
 void train_language_model(Transformer<Real>& model, const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents,
                           const LanguageModelBatch& batch, Index steps, std::uint64_t seed = 1) {
     LanguageModelTraining<Real> training(model, recipe, documents, batch, seed);
-    const std::vector<Parameter<Real>> parameters = model.parameters();
-    Muon<Real> optimizer(parameters);
+    Muon<Real> optimizer(model.parameters());
     const LearningRate rate = LearningRate::linear_decay(1, std::min<Index>(40, steps / 2), steps);
     for (Index step = 0; step < steps; ++step) {
-        zero_gradients(parameters);
+        zero_gradients(optimizer.parameters());
         training(step);
-        optimizer.step(parameters, rate.at(step));
+        optimizer.step(rate.at(step));
     }
 }
 

@@ -1,7 +1,7 @@
 /// The learning rate in the course of training: a function of the step, given as a factor on the rates of the optimiser.
 ///
 ///     const LearningRate schedule = LearningRate::linear_decay(1, 40, steps);
-///     optimizer.step(parameters, schedule(step));          // step = 0, 1, 2, ...
+///     optimizer.step(schedule(step));                      // step = 0, 1, 2, ...
 ///
 /// A rate of 1 is what the optimiser's options say. All forms begin with a linear warm-up: the first steps follow few
 /// gradients, which say little of the mean. Step t of the warm-up uses its (t+1)-th part, so that the first step is not lost.

@@ -70,15 +70,15 @@ template <class Real>
 class Muon : public Optimizer<Real> {
    public:
     /// Errors: ConfigError if an option is out of its range; ShapeError if a hidden matrix has not two axes.
-    explicit Muon(const std::vector<Parameter<Real>>& parameters, const MuonOptions& options = {})
-        : Optimizer<Real>("muon", parameters), options_(options) {
+    explicit Muon(std::vector<Parameter<Real>> parameters, const MuonOptions& options = {})
+        : Optimizer<Real>("muon", std::move(parameters)), options_(options) {
         check_options<Real>("muon: adam", options.adam);
         detail::require_not_negative("muon", "learning rate", options.learning_rate);
         detail::require_share("muon", "momentum", options.momentum);
         require<ConfigError>(options.newton_schulz_steps >= 1, "muon: ", options.newton_schulz_steps,
                              " Newton-Schulz steps, expected 1 or more");
         detail::require_not_negative("muon", "weight decay", options.weight_decay);
-        for (const auto& p : parameters) {
+        for (const auto& p : this->parameters()) {
             const bool matrix = p.role == Role::hidden_matrix;
             require<ShapeError>(!matrix || p.shape.size() == 2, "muon: hidden matrix ", p.name, " has shape ", shape_text(p.shape),
                                 ", expected two axes");
@@ -88,7 +88,8 @@ class Muon : public Optimizer<Real> {
     }
 
    private:
-    void update(const std::vector<Parameter<Real>>& parameters, double factor) override {
+    void update(double factor) override {
+        const std::vector<Parameter<Real>>& parameters = this->parameters();
         const double rate = factor * options_.learning_rate * options_.adam.learning_rate_factors.of(Role::hidden_matrix);
         parallel_for(length_of(parameters), [&](Index i) {
             const Parameter<Real>& p = element(parameters, i);

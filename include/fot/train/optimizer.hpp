@@ -1,16 +1,16 @@
 /// What every optimiser has in common: a step, and a state that a checkpoint can keep.
 ///
-/// An optimiser is made for a list of parameters. It lays out its state (moments, momenta) there and then, one named slot of
-/// numbers each, all zero; so the slots exist before the first step, and to go on from a checkpoint is to make the optimiser for
+/// An optimiser is made of the parameters that it changes. It lays out its state (moments, momenta) there and then, one named slot
+/// of numbers each, all zero; so the slots exist before the first step, and to go on from a checkpoint is to make the optimiser of
 /// the same parameters and to copy the kept numbers into the slots:
 ///
 ///     AdamW<float> optimizer(parameters, options);
 ///     OptimizerState<float> state = optimizer.state();     // views: slots and step count are written in place
 ///     ...                                                  // copy into state.slots[i].data, set *state.step_count
-///     optimizer.step(parameters, factor);                  // bitwise the step that the interrupted run would have taken
+///     optimizer.step(factor);                              // bitwise the step that the interrupted run would have taken
 ///
 /// The learning rates stand in the options of an optimiser, because their sizes are its own: 0.02 for Muon's matrices, 0.001
-/// for AdamW. What changes in the course of training is a factor on all of them, the second argument of `step`, which means the
+/// for AdamW. What changes in the course of training is a factor on all of them, the argument of `step`, which means the
 /// same for every optimiser: 1 is the rates as configured. Schedules (train/learning_rate.hpp) give that factor.
 ///
 /// Read first: core/parameter.hpp.   Read next: train/adamw.hpp, adafactor.hpp, muon.hpp; train/learning_rate.hpp.
@@ -94,24 +94,15 @@ class Optimizer {
     Optimizer& operator=(const Optimizer&) = delete;
 
     /// Reads the gradients and changes the values; the gradients stay as they are. The learning rates are those of the options,
-    /// times `factor`.
-    ///
-    /// Errors: ConfigError if the factor is negative or not finite; ShapeError if the parameters are not those, in the
-    /// same order, that the optimiser was made for.
-    void step(const std::vector<Parameter<Real>>& parameters, double factor = 1) {
-        require<ConfigError>(std::isfinite(factor) && factor >= 0, name_, ": a factor of ", factor,
-                             " on the learning rates, expected a finite number of 0 or more");
-        require<ShapeError>(parameters.size() == made_for_.size(), name_, ": got ", parameters.size(),
-                            " parameters, the state is of ", made_for_.size());
-        for (std::size_t i = 0; i < parameters.size(); ++i) {
-            const auto& [name, shape] = made_for_[i];
-            require<ShapeError>(parameters[i].name == name && parameters[i].shape == shape, name_, ": parameter ", i, " is ",
-                                parameters[i].name, " ", shape_text(parameters[i].shape), ", the state is of ", name, " ",
-                                shape_text(shape));
-        }
+    /// times `factor`.   Errors: ConfigError if the factor is negative or not finite.
+    void step(double factor = 1) {
+        detail::require_not_negative(name_, "a factor on the learning rates of", factor);
         ++step_count_;
-        update(parameters, factor);
+        update(factor);
     }
+
+    /// What it changes.
+    const std::vector<Parameter<Real>>& parameters() const { return parameters_; }
 
     /// The slots in a fixed order, and the number of steps taken.
     OptimizerState<Real> state() { return {slots_, &step_count_}; }
@@ -124,12 +115,11 @@ class Optimizer {
 
    protected:
     /// `name` opens messages and the names of slots.   Errors: ConfigError if two parameters share a name.
-    Optimizer(std::string name, const std::vector<Parameter<Real>>& parameters) : name_(std::move(name)) {
+    Optimizer(std::string name, std::vector<Parameter<Real>> parameters)
+        : name_(std::move(name)), parameters_(std::move(parameters)) {
         std::set<std::string> names;
-        for (const auto& p : parameters) {
+        for (const auto& p : parameters_)
             require<ConfigError>(names.insert(p.name).second, name_, ": two parameters are named ", p.name);
-            made_for_.emplace_back(p.name, p.shape);
-        }
     }
 
     /// Lays out a slot of zeros; returns its place for `slot()`.
@@ -146,12 +136,12 @@ class Optimizer {
 
    private:
     /// One step; step_count() already counts it.
-    virtual void update(const std::vector<Parameter<Real>>& parameters, double factor) = 0;
+    virtual void update(double factor) = 0;
 
     std::string name_;
-    std::vector<std::pair<std::string, std::vector<Index>>> made_for_;  // names and shapes
-    std::deque<Tensor<Real, 1>> numbers_;                               // which stay where they are
-    std::vector<StateSlot<Real>> slots_;                                // views of them
+    std::vector<Parameter<Real>> parameters_;
+    std::deque<Tensor<Real, 1>> numbers_;  // which stay where they are
+    std::vector<StateSlot<Real>> slots_;   // views of them
     Index step_count_ = 0;
 };
 

@@ -71,7 +71,7 @@ struct TrainerOptions {
     std::function<void(const TrainingProgress&)> progress = {};  ///< called after each step
 };
 
-/// Runs the steps of a training. The optimiser must be one for the same parameters, and live as long as the trainer.
+/// Runs the steps of a training of the optimiser's parameters. The optimiser must live as long as the trainer.
 ///
 /// Errors: ConfigError if an option is out of its range; NumericError, before the weights are touched, if a loss or gradient is not
 ///         finite; FileError if a checkpoint cannot be written or read.
@@ -79,9 +79,9 @@ struct TrainerOptions {
 template <class Real>
 class Trainer {
    public:
-    /// Trains `parameters` by `optimizer`.
-    Trainer(std::vector<Parameter<Real>> parameters, Optimizer<Real>& optimizer, TrainerOptions options)
-        : optimizer_(optimizer), options_(std::move(options)), state_{std::move(parameters), optimizer.state()} {
+    /// Trains what the optimiser was made of.
+    Trainer(Optimizer<Real>& optimizer, TrainerOptions options)
+        : optimizer_(optimizer), options_(std::move(options)), state_{optimizer.parameters(), optimizer.state()} {
         const auto require_option = [](bool good, const char* name, auto value, const char* what) {
             require<ConfigError>(good, "Trainer: ", name, " ", value, " is ", what);
         };
@@ -93,11 +93,10 @@ class Trainer {
         keep("step", step_);
         keep("aim_reached", aim_reached_);
     }
-    /// Trains a model. Its configuration is kept in the checkpoints, and `resume` refuses one of another configuration.
+    /// Trains a model by an optimiser of its parameters. Its configuration (train/model_file.hpp) is kept in the checkpoints, and
+    /// `resume` refuses one of another configuration.
     template <class Model>
-    requires requires(Model& model) { config_metadata(model.config()); }
-    Trainer(Model& model, Optimizer<Real>& optimizer, TrainerOptions options)
-        : Trainer(model.parameters(), optimizer, std::move(options)) {
+    Trainer(const Model& model, Optimizer<Real>& optimizer, TrainerOptions options) : Trainer(optimizer, std::move(options)) {
         options_.metadata.merge(config_metadata(model.config()));
     }
     Trainer(const Trainer&) = delete;  // the state points at step_
@@ -147,7 +146,7 @@ class Trainer {
             zero_gradients(state_.parameters);
             const StepResult result = step_loss(step_);
             const double gradient_norm = checked_norm(result.loss), learning_rate = options_.learning_rate(step_);
-            optimizer_.step(state_.parameters, learning_rate);
+            optimizer_.step(learning_rate);
             ++step_;
             kept_ = false;
 
