@@ -48,8 +48,7 @@ std::vector<float> numbers_of(const std::vector<Parameter<float>>& parameters) {
 std::unique_ptr<Optimizer<float>> make(const std::string& name, const std::vector<Parameter<float>>& parameters) {
     if (name == "adamw") return std::make_unique<AdamW<float>>(parameters);
     if (name == "muon") return std::make_unique<Muon<float>>(parameters);
-    AdafactorOptions options = AdafactorOptions::paper();
-    options.min_dim_size_to_factor = 2;
+    const AdafactorOptions options{.min_dim_size_to_factor = 2, .momentum = 0.9};
     return std::make_unique<Adafactor<float>>(parameters, options);
 }
 

@@ -18,7 +18,8 @@
 
 namespace fot {
 
-/// Settings of Adafactor; the defaults are those of optax, the learning rate aside, for which optax has none.
+/// Settings of Adafactor; the defaults are those of optax, the learning rate aside, for which optax has none. The paper's small
+/// models have a momentum of 0.9.
 struct AdafactorOptions {
     double learning_rate = 0.01;                    ///< relative: of a parameter's rms in a step
     Index min_dim_size_to_factor = 128;             ///< both axes of a matrix must be at least this long, else it is not factored
@@ -28,15 +29,7 @@ struct AdafactorOptions {
     std::optional<double> momentum = std::nullopt;  ///< share kept of the mean of updates (not corrected for its start at 0)
     std::optional<double> weight_decay_rate = std::nullopt;  ///< not multiplied by the learning rate
     double epsilon = 1e-30;                                  ///< added to squared gradients
-    bool factored = true;                                    ///< false: a mean of squares for every number
     LearningRateFactors learning_rate_factors{};             ///< by role
-
-    /// The options of the paper's small models.
-    static AdafactorOptions paper() {
-        AdafactorOptions options;
-        options.momentum = 0.9;
-        return options;
-    }
 };
 
 /// Adafactor on every parameter, step t = 1, 2, ...:
@@ -60,8 +53,7 @@ class Adafactor : public Optimizer<Real> {
         for (const auto& p : this->parameters()) {
             require<ShapeError>(p.shape.size() == 1 || p.shape.size() == 2, "adafactor: ", p.name, " has shape ",
                                 shape_text(p.shape), ", expected one or two axes");
-            Slots at{.factored = options.factored && p.shape.size() == 2 &&
-                                 std::min(p.shape[0], p.shape[1]) >= options.min_dim_size_to_factor};
+            Slots at{.factored = p.shape.size() == 2 && std::min(p.shape[0], p.shape[1]) >= options.min_dim_size_to_factor};
             at.v = at.factored ? this->add_slot(p.name, "v_row", {p.shape[0]}) : this->add_slot(p.name, "v", p.shape);
             if (at.factored) at.v_column = this->add_slot(p.name, "v_column", {p.shape[1]});
             if (options.momentum) at.momentum = this->add_slot(p.name, "momentum", p.shape);

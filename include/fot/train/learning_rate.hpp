@@ -6,15 +6,13 @@
 /// A rate of 1 is what the optimiser's options say. All forms begin with a linear warm-up: the first steps follow few
 /// gradients, which say little of the mean. Step t of the warm-up uses its (t+1)-th part, so that the first step is not lost.
 ///
-/// Source: the paper's small models (`inverse_square_root`), the released LongLLaMA training code (`cosine`); ours
-/// (`linear_decay`). Read first: train/optimizer.hpp.   Read next: train/curriculum.hpp.
+/// Source: the paper's small models (`inverse_square_root`); ours (`linear_decay`).
+/// Read first: train/optimizer.hpp.   Read next: train/curriculum.hpp.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <initializer_list>
-#include <numbers>
 #include <utility>
 
 #include "fot/core/check.hpp"
@@ -29,36 +27,22 @@ class LearningRate {
    public:
     /// `rate` from the end of the warm-up on.
     static LearningRate constant(double rate, Index warmup_steps = 0) {
-        require_valid({rate}, warmup_steps);
+        require_valid(rate, warmup_steps);
         return LearningRate([=](double t) { return rate * warmed(t, warmup_steps); });
     }
 
     /// rate * sqrt(w / max(t+1, w)) after a warm-up of w = max(warmup_steps, 1) steps: the paper's small models, w = 1000.
     static LearningRate inverse_square_root(double rate, Index warmup_steps) {
-        require_valid({rate}, warmup_steps);
+        require_valid(rate, warmup_steps);
         const double w = std::max(static_cast<double>(warmup_steps), 1.0);
         return LearningRate([=](double t) { return rate * warmed(t, warmup_steps) * std::sqrt(w / std::max(t + 1, w)); });
-    }
-
-    /// Linear from `initial` at step 0 to `peak` at `warmup_steps`, half a cosine down to `end` at `decay_steps` (counted from
-    /// step 0, warm-up included), then `end`. As in the released LongLLaMA training code it starts at `initial` itself.
-    static LearningRate cosine(double initial, double peak, Index warmup_steps, Index decay_steps, double end) {
-        require_valid({initial, peak, end}, warmup_steps);
-        require<ConfigError>(decay_steps > warmup_steps, "LearningRate::cosine: ", decay_steps, " decay steps do not exceed ",
-                             warmup_steps, " warm-up steps");
-        const double warmup = static_cast<double>(warmup_steps), last = static_cast<double>(decay_steps);
-        return LearningRate([=](double t) {
-            if (t < warmup) return initial + (peak - initial) * t / warmup;
-            const double done = std::min(1.0, (t - warmup) / (last - warmup));
-            return end + (peak - end) * 0.5 * (1 + std::cos(std::numbers::pi * done));
-        });
     }
 
     /// `rate`, and over the last `decayed_share` of `total_steps` linearly down to `final_share` of it, reached at step
     /// `total_steps` and kept. The small models of the examples; decayed_share 1 falls from the first step on.
     static LearningRate linear_decay(double rate, Index warmup_steps, Index total_steps, double decayed_share = 0.5,
                                      double final_share = 0.02) {
-        require_valid({rate}, warmup_steps);
+        require_valid(rate, warmup_steps);
         require<ConfigError>(total_steps >= 1, "LearningRate::linear_decay: ", total_steps, " steps in total, expected 1 or more");
         require<ConfigError>(decayed_share > 0 && decayed_share <= 1 && final_share >= 0 && final_share <= 1,
                              "LearningRate::linear_decay: decayed share ", decayed_share, ", final share ", final_share,
@@ -85,10 +69,9 @@ class LearningRate {
         const double warmup = static_cast<double>(warmup_steps);
         return t < warmup ? (t + 1) / warmup : 1;
     }
-    static void require_valid(std::initializer_list<double> rates, Index warmup_steps) {
-        for (const double rate : rates)
-            require<ConfigError>(std::isfinite(rate) && rate >= 0, "LearningRate: rate ", rate,
-                                 ", expected a finite number of 0 or more");
+    static void require_valid(double rate, Index warmup_steps) {
+        require<ConfigError>(std::isfinite(rate) && rate >= 0, "LearningRate: rate ", rate,
+                             ", expected a finite number of 0 or more");
         require<ConfigError>(warmup_steps >= 0, "LearningRate: ", warmup_steps, " warm-up steps, expected 0 or more");
     }
 
