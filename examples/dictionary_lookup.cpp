@@ -16,7 +16,7 @@
 #include <unordered_map>
 
 #include "fot/attention/memory_attention.hpp"
-#include "fot/data/dictionary.hpp"
+#include "fot/data/evaluation_dictionary.hpp"
 #include "fot/measure/intervals.hpp"
 #include "fot/measure/retrieval.hpp"
 #include "fot/memory/exact_search.hpp"
@@ -78,7 +78,7 @@ StepResult train_step(Transformer<float>& model, const Training& training, Index
                       Random& random) {
     const DictionaryTask task{.half_length = half_length};
     DictionaryBatch<float> batch =
-        dictionary_batch<float>(task, documents, std::max(documents, contexts), random, {.subset = training.symbols});
+        dictionary_batch<float>(task, documents, std::max(documents, contexts), random, training.symbols);
     std::vector<Index> answers = answer_positions(task);
     ContextTable table = no_contexts(documents);
     if (training.standard) {
@@ -136,7 +136,7 @@ Transformer<float> trained_model(Example& example, const Settings& settings, con
     const Index most_steps = settings.curriculum_steps + training.steps;
     Progress bar(message(training.name, ", seed ", seed), most_steps);
     Trainer<float> trainer(
-        model.parameters(), optimizer,
+        optimizer,
         {.steps = most_steps,
          .learning_rate = [&](Index step) { return step < curriculum ? constant.at(step) : decaying.at(step - curriculum); },
          .checkpoint = example.output() / file,
@@ -376,13 +376,12 @@ class Evaluation {
         const Index all = sizes_.back() / length, begin = std::max<Index>(position / length - 1, 0),
                     end = std::min(position / length + 2, all);
         const KeysAndValues<float> around = keys_and_values(dictionary_.windows(begin, end - begin));
-        Tensor<float, 2> keys = empty<float, 2>({(end - begin) * length, width_}), query = empty<float, 2>({1, width_}),
-                         scores = empty<float, 2>({1, extent(found.scores, 1)});
+        Tensor<float, 2> keys = empty<float, 2>({(end - begin) * length, width_});
         for (Index i = 0; i < extent(keys, 0); ++i)
             std::copy_n(row(around.k.value(), i / length, i % length, h), width_, row(keys, i));
-        std::copy_n(rows_of(element(questions_, s).q.value(), h).row(n), width_, query.data());
-        std::copy_n(row(found.scores, n), scores.size(), scores.data());
-        return {knn_scores(scores)(0, 0), focus_scores(neighbour_scores(query, keys, {position - begin * length}))[0]};
+        const std::span query(rows_of(element(questions_, s).q.value(), h).row(n), static_cast<std::size_t>(width_)),
+            scores(row(found.scores, n), static_cast<std::size_t>(extent(found.scores, 1)));
+        return {knn_scores(scores)[0], focus_score(query, keys, position - begin * length)};
     }
 
     Transformer<float>& model_;

@@ -45,7 +45,7 @@ void train(const Example& example, const TextSettings& settings, const LanguageM
     TextModelFile file(example, settings, recipe.integration, seed);
     file.add_training(recipe, {settings.steps}, documents);
     Progress bar(message("train ", recipe.name, ", seed ", seed), settings.steps);
-    Trainer<float> trainer(model.parameters(), optimizer,
+    Trainer<float> trainer(optimizer,
                            {.steps = settings.steps,
                             .learning_rate = [&](Index step) { return rate.at(step); },
                             .checkpoint = file.path(),

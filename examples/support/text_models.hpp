@@ -114,7 +114,7 @@ inline void train_text_model(const TextSettings& settings, const LanguageModelRe
     Muon<float> optimizer(model.parameters(), {});
     const LearningRate rate = LearningRate::linear_decay(settings.learning_rate, 40, part.scheduled);
     Progress bar(message("train ", recipe.name, ", seed ", file.seed()), part.steps);
-    Trainer<float> trainer(model.parameters(), optimizer,
+    Trainer<float> trainer(optimizer,
                            {.steps = part.steps,
                             .learning_rate = [&](Index step) { return rate.at(part.first + step); },
                             .checkpoint = file.path(),

@@ -146,17 +146,3 @@ TEST_CASE("numbers of contexts that do not exist are refused") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(no_contexts(-1), "no_contexts: -1 entries make no sense", ConfigError);
 }
-
-TEST_CASE("previous windows that a document does not have are in no list") {
-    // Two windows each of three documents; document 1 has one of them, document 2 none.
-    const ContextTable table = existing_previous_contexts(3, 2, 2, {2, 1, 0});
-    CHECK(table.contexts == std::vector<std::vector<Index>>{{0, 3, 1}, {1}, {0, 3}});
-    CHECK(table.positives == std::vector<Index>{2, 1, 0});
-    CHECK(existing_previous_contexts(3, 2, 2, {2, 2, 2}).contexts == previous_contexts(3, 2, 2).contexts);
-    const ContextTable first_window = existing_previous_contexts(1, 1, 0, {0});  // one count: no pool of 0 documents
-    CHECK(first_window.contexts == Lists{{}});
-    CHECK(first_window.positives == std::vector<Index>{0});
-    CHECK_THROWS_WITH_AS(existing_previous_contexts(1, 1, 0, {}), "existing_previous_contexts: no documents", ConfigError);
-    CHECK_THROWS_WITH_AS(existing_previous_contexts(1, 1, 0, {-1}),
-                         "existing_previous_contexts: a document with -1 previous windows", ConfigError);
-}

@@ -84,26 +84,6 @@ inline ContextTable previous_contexts(Index entries, Index positives, Index nega
     return table;
 }
 
-/// previous_contexts where some previous windows are missing, as at the start of a document: `previous_windows[j]` is how many of
-/// its windows document j of the pool has (ContextBatch::previous_windows). A missing one is in no list, so lists may be shorter.
-/// Errors: as previous_contexts, with as many documents in the pool as there are counts; ConfigError if there are none, or one is
-///         below 0.
-inline ContextTable existing_previous_contexts(Index entries, Index positives, Index negatives,
-                                               const std::vector<Index>& previous_windows) {
-    const auto pool = static_cast<Index>(previous_windows.size());
-    require<ConfigError>(pool >= 1, "existing_previous_contexts: no documents");
-    ContextTable table = previous_contexts(entries, positives, negatives, pool);
-    for (const Index windows : previous_windows)
-        require<ConfigError>(windows >= 0, "existing_previous_contexts: a document with ", windows, " previous windows");
-    for (Index entry = 0; entry < entries; ++entry) {
-        const auto at = static_cast<std::size_t>(entry);
-        std::erase_if(table.contexts[at],
-                      [&](Index context) { return context / pool >= previous_windows[static_cast<std::size_t>(context % pool)]; });
-        table.positives[at] = std::min(positives, previous_windows[at]);
-    }
-    return table;
-}
-
 /// No contexts: attention is local. Crossbatch with this table is plain causal attention.   Errors: ConfigError for entries < 0.
 inline ContextTable no_contexts(Index entries) {
     require<ConfigError>(entries >= 0, "no_contexts: ", entries, " entries make no sense");
