@@ -28,7 +28,7 @@ struct Entries {
     KeyValueMemory<double> memory(Index newest) const {
         KeyValueMemory<double> memory(2, 4);
         const Index first = extent(keys, 0) - newest;
-        memory.append(take_entries(keys, first, newest), take_entries(values, first, newest), 0);
+        memory.append(slice<0>(keys, first, newest), slice<0>(values, first, newest), 0);
         return memory;
     }
 };

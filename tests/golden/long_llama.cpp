@@ -83,8 +83,8 @@ class Calls {
     void check_loss(const std::string& name, const Tensor<float, 3>& logits) {
         const Tokens labels = as_tokens(golden_.tensor<std::int64_t, 2>(name + "/labels"));
         const Index length = extent(labels, 1) - 1;
-        const Tensor<float, 3> predicting = take_positions(logits, 0, length);
-        const Tokens targets = take_positions(labels, 1, length);
+        const Tensor<float, 3> predicting = slice<1>(logits, 0, length);
+        const Tokens targets = slice<1>(labels, 1, length);
         const double loss = cross_entropy(predicting, targets, full<float, 2>(shape_of(targets), 1.0f), Reduction::token_mean);
         golden_.compare(name + "/loss", &loss, 1, loss_tolerance_);
     }

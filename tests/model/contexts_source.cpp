@@ -59,8 +59,7 @@ TEST_CASE("previous contexts may have any length, and any number of entries may 
     const Tokens one = random_tokens(1, 9, 11, 4);
     Tape tape(Tape::inference);
     const Tensor<double, 3> shared = model.crossbatch(tape, {one, current, {1, {{0}, {0}}, {1, 0}}}).value(),
-                            twice =
-                                model.crossbatch(tape, {concatenate_entries(one, one), current, {2, {{0}, {1}}, {1, 1}}}).value();
+                            twice = model.crossbatch(tape, {concatenate<0>(one, one), current, {2, {{0}, {1}}, {1, 1}}}).value();
     CHECK(largest_difference(shared, twice) < 1e-13);
 }
 

@@ -77,7 +77,7 @@ class NestedMemory : public Source<Real> {
         for (Index first = 0, last; first < count; first = last) {
             last = first + 1;
             while (last < count && std::equal(row(q, first), row(q, first) + numbers, row(q, last))) ++last;
-            read(take_entries(q, first, 1), first, last, result);
+            read(slice<0>(q, first, 1), first, last, result);
         }
         return {Variable<Real, 4>(std::move(result.o)), Variable<Real, 3>(std::move(result.log_sum_exp))};
     }
@@ -132,7 +132,7 @@ class StreamReader {
             const KeysAndValues<Real> windows = model_.layer(layer_).keys_and_values(tape, x);
             for (Index i = 0; i < count; ++i, first += width) {
                 if (std::binary_search(scored.begin(), scored.end(), first / window))
-                    score(number, tokens_at(document, first + 1, width), first, take_entries(x.value(), i, 1));
+                    score(number, tokens_at(document, first + 1, width), first, slice<0>(x.value(), i, 1));
                 memory_.append(windows.k.value(), windows.v.value(), i, number);
             }
         }

@@ -90,9 +90,8 @@ class LongLlama {
             count = first < prefix ? std::min(config_.window, prefix - first) : last;
             const bool keep = reading.keep_local && (first >= prefix || state.local_size() > 0);
             Tape tape(Tape::inference);
-            const Variable<Real, 3> x =
-                window(tape, take_positions(input.tokens, first, count), take_positions(positions, first, count),
-                       take_positions(visible, first, count), state, keep, first, hidden);
+            const Variable<Real, 3> x = window(tape, slice<1>(input.tokens, first, count), slice<1>(positions, first, count),
+                                               slice<1>(visible, first, count), state, keep, first, hidden);
             if (!reading.only_last_logits)
                 put_positions(decoder_.head(tape, x).value(), first, logits);
             else if (first + count == length)
@@ -111,7 +110,7 @@ class LongLlama {
         const TransformerConfig& model = config_.model;
         const Index entries = extent(tokens, 0), length = extent(tokens, 1), leaving = leaving_tokens(state, length);
         const auto after_those_that_stay = [&](const auto& known, const auto& added) {
-            return concatenate_positions(take_positions(known, leaving, state.local_size() - leaving), added);
+            return concatenate<1>(slice<1>(known, leaving, state.local_size() - leaving), added);
         };
         const Tensor<Index, 2> all_positions = after_those_that_stay(state.positions(), positions);
         const Visible all_visible = after_those_that_stay(state.visible(), visible);
@@ -119,7 +118,7 @@ class LongLlama {
         state.spill(leaving);
 
         const RotaryTable<Real> table = rotary_.covering(local_positions.highest);
-        const Tensor<Index, 2> rotations = take_positions(local_positions.from_there, state.local_size(), length);
+        const Tensor<Index, 2> rotations = slice<1>(local_positions.from_there, state.local_size(), length);
         const Tensor<Real, 2> mask = padding_mask<Real>(all_visible);
         std::vector<Index> places(static_cast<std::size_t>(length));  // of the queries among the local keys
         std::iota(places.begin(), places.end(), state.local_size());

@@ -85,8 +85,8 @@ class LongLlamaState {
             remember(i, cache(i).oldest_keys(count), cache(i).oldest_values(count), visible_);
             cache(i).drop(count);
         }
-        positions_ = take_positions(positions_, count, local_size() - count);
-        visible_ = take_positions(visible_, count, extent(visible_, 1) - count);
+        positions_ = slice<1>(positions_, count, local_size() - count);
+        visible_ = slice<1>(visible_, count, extent(visible_, 1) - count);
     }
 
     /// Keys and values (B,T,G,D) go to the memory of a layer, if it has one; padding among the first T of `visible` goes aside.

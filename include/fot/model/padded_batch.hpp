@@ -42,7 +42,7 @@ void remember_tokens(Index layer, const Tensor<Real, 4>& k, const Tensor<Real, 4
             memory.memory(layer, b).append(k, v, b, 0);
             continue;
         }
-        const Tensor<Real, 4> k_b = take_entries(k, b, 1), v_b = take_entries(v, b, 1);
+        const Tensor<Real, 4> k_b = slice<0>(k, b, 1), v_b = slice<0>(v, b, 1);
         memory.memory(layer, b).append(take_positions(k_b, tokens), take_positions(v_b, tokens), 0, 0);
         aside.memory(layer, b).append(take_positions(k_b, padding), take_positions(v_b, padding), 0, 0);
     }
