@@ -69,7 +69,6 @@
 #include "fot/attention/causal_attention.hpp"      // local attention
 #include "fot/attention/joining.hpp"               // two attentions in one softmax, or by a gate
 #include "fot/attention/contexts.hpp"              // who sees whom
-#include "fot/attention/batch_contexts.hpp"        // the table that fits a batch
 #include "fot/attention/visiting_rounds.hpp"       // in which order gradients are added up
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
