@@ -101,19 +101,12 @@ class LocalCache {
         parallel_for(entries * heads, [&, group = heads / shape_[2], heads = heads, width = width](Index unit) {
             const Index b = unit / heads, h = unit % heads;
             RunningSoftmax<Real> softmax(head(q, b, h), width);
-            softmax.attend(view(smallest_.empty() ? keys_ : rotated_keys_, b, h / group), values(b, h / group),
+            softmax.attend(view(smallest_.empty() ? keys_ : rotated_keys_, b, h / group), view(values_, b, h / group),
                            {last_visible.data(), bias.size() ? row(bias, b) : nullptr, 0});  // one row of bias for all queries
             softmax.write(head(result.o, b, h), row(result.log_sum_exp, b, h));
         });
         return result;
     }
-
-    /// Keys of one head of one entry, as they came: (S,D), valid until the cache changes.
-    MatrixView<const Real> keys(Index entry, Index head) const { return view(keys_, entry, head); }
-    /// The same as last rotated.
-    MatrixView<const Real> rotated_keys(Index entry, Index head) const { return view(rotated_keys_, entry, head); }
-    /// The values.
-    MatrixView<const Real> values(Index entry, Index head) const { return view(values_, entry, head); }
 
     /// Copies of the oldest tokens' keys as they came, (B,count,G,D).   Errors: DataError if there are fewer.
     Tensor<Real, 4> oldest_keys(Index count) const { return tokens(keys_, 0, count); }
