@@ -75,7 +75,7 @@ TEST_CASE("without a source a layer is one of a standard transformer: the equati
             Tape& tape = pass.tape;
             const Variable<double, 3> h = rms_norm(tape, pass.x, layer.attention_norm, config.norm_epsilon);
             const auto positioned = [&](const Variable<double, 4>& x) {  // none in a memory layer
-                return memory ? x : rotate(tape, x, window_positions(5), RotaryTable<double>(config.rotary_base, 4));
+                return memory ? x : rotate(tape, x, consecutive(0, 5), RotaryTable<double>(config.rotary_base, 4));
             };
             const auto& temperature = dynamic_cast<const UnitScoring<double>&>(*layer.scoring).log_inverse_temperature;
             const Variable<double, 4> q = positioned(normalize_heads(tape, project_heads(tape, h, layer.q, 2), temperature,

@@ -29,10 +29,10 @@ Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>
     parallel_for(extent(q, 0) * heads, [&](Index unit) {
         const Index b = unit / heads, h = unit % heads;
         const std::vector<Index>& list = element(table.contexts, b);
-        for (std::size_t c = 0; c < list.size(); ++c) {
+        for (Index c = 0; c < length_of(list); ++c) {
             RunningSoftmax<Real> softmax(head(q, b, h), 0);
-            softmax.attend(head(context_k, list[c], h / group), {});
-            for (Index t = 0; t < extent(q, 1); ++t) mass(b, t, h, static_cast<Index>(c)) = softmax.log_sum_exp(t);
+            softmax.attend(head(context_k, element(list, c), h / group), {});
+            for (Index t = 0; t < extent(q, 1); ++t) mass(b, t, h, c) = softmax.log_sum_exp(t);
         }
     });
     return mass;

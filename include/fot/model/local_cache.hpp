@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <vector>
 
 #include "fot/attention/softmax.hpp"
@@ -95,8 +94,7 @@ class LocalCache {
     /// It is causal_attention in place: the buffers have more room than tokens, and are no tensors (B,S,G,D).
     AttentionResult<Real> attend(const Tensor<Real, 4>& q, const Tensor<Real, 2>& bias = {}) const {
         const auto [entries, queries, heads, width] = shape_of(q);
-        std::vector<Index> last_visible(static_cast<std::size_t>(queries));
-        std::iota(last_visible.begin(), last_visible.end(), size_ - queries);
+        const std::vector<Index> last_visible = consecutive(size_ - queries, queries);
         AttentionResult<Real> result{empty_like(q), empty<Real, 3>({entries, heads, queries})};
         parallel_for(entries * heads, [&, group = heads / shape_[2], heads = heads, width = width](Index unit) {
             const Index b = unit / heads, h = unit % heads;

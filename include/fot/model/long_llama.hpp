@@ -115,8 +115,7 @@ class LongLlama {
         const RotaryTable<Real> table = rotary_.covering(local_positions.highest);
         const Tensor<Index, 2> rotations = slice<1>(local_positions.from_there, state.local_size(), length);
         const Tensor<Real, 2> mask = padding_mask<Real>(all_visible);
-        std::vector<Index> places(static_cast<std::size_t>(length));  // of the queries among the local keys
-        std::iota(places.begin(), places.end(), state.local_size());
+        const std::vector<Index> places = consecutive(state.local_size(), length);  // of the queries among the local keys
         const NoSource<Real> none;
         const MemorySource<Real> memory(state.memory(), {.top_k = state.options().top_k, .append = false});
 

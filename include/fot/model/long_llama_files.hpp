@@ -159,20 +159,6 @@ LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::
     return LongLlama<Real>(std::move(config), std::move(decoder));
 }
 
-namespace detail {
-
-template <class Real>
-void add_weight(SafetensorsWriter& writer, const std::string& name, const LinearMap<Real>& map) {
-    const StoredMatrix numbers = map.numbers();
-    writer.add_bytes(name, numbers.dtype, {numbers.rows, numbers.columns}, numbers.numbers);
-}
-template <class Real>
-void add_weight(SafetensorsWriter& writer, const std::string& name, const Variable<Real, 1>& scales) {
-    writer.add(name, scales.value());
-}
-
-}  // namespace detail
-
 /// Writes config.json and model.safetensors, each all or nothing, so that Hugging Face's code can load them.
 /// Errors: ConfigError unless the decoder has the configuration and is a LLaMA; FileError if the folder cannot be made, a file not
 ///         be written, or the folder has an index of shards, which would be loaded in place of what is saved.
@@ -189,8 +175,14 @@ void save_long_llama(const std::filesystem::path& folder, const LongLlamaConfig&
                        ": names other files, which would be loaded in place of what is saved; expected a folder without it");
     SafetensorsWriter writer;
     writer.metadata["format"] = "pt";  // which Hugging Face's reader asks for
-    decoder.for_each_weight(
-        [&](const std::string& name, Role, const auto& weight) { detail::add_weight(writer, hugging_face_name(name), weight); });
+    decoder.for_each_weight([&]<class Weight>(const std::string& name, Role, const Weight& weight) {
+        if constexpr (std::is_same_v<Weight, LinearMap<Real>>) {
+            const StoredMatrix numbers = weight.numbers();
+            writer.add_bytes(hugging_face_name(name), numbers.dtype, {numbers.rows, numbers.columns}, numbers.numbers);
+        } else {
+            writer.add(hugging_face_name(name), weight.value());
+        }
+    });
 
     const std::map<Dtype, const char*> torch_names{
         {Dtype::f64, "float64"}, {Dtype::f32, "float32"}, {Dtype::f16, "float16"}, {Dtype::bf16, "bfloat16"}};
@@ -215,12 +207,6 @@ void save_long_llama(const std::filesystem::path& folder, const LongLlamaConfig&
     ReplacingFile file(folder / "config.json");
     file.append(text.data(), length_of(text));
     file.commit();
-}
-
-/// The same of a model that reads.
-template <class Real>
-void save_long_llama(const std::filesystem::path& folder, const LongLlama<Real>& model) {
-    save_long_llama(folder, model.config(), model.decoder());
 }
 
 }  // namespace fot

@@ -161,18 +161,15 @@ Shape<N> permuted_shape(const Shape<N>& shape, const Shape<N>& axes) {
 template <std::size_t N, class F>
 void for_each_permuted(const Shape<N>& x_shape, const Shape<N>& axes, F f) {
     const Shape<N> y_shape = permuted_shape(x_shape, axes);
-    Shape<N> x_step{}, step{}, at{};
+    Shape<N> x_step{}, step{};
     Index count = 1;
     for (std::size_t i = N; i-- > 0; count *= x_shape[i]) x_step[i] = count;
     for (std::size_t i = 0; i < N; ++i) step[i] = element(x_step, axes[i]);
-    for (Index y = 0, x = 0; y < count; y += y_shape[N - 1]) {
-        for (Index i = 0; i < y_shape[N - 1]; ++i) f(y + i, x + i * step[N - 1]);
-        for (std::size_t i = N - 1; i-- > 0;) {  // on to the next row of y
-            x += step[i];
-            if (++at[i] < y_shape[i]) break;
-            x -= y_shape[i] * step[i];
-            at[i] = 0;
-        }
+    const Index width = y_shape[N - 1];
+    for (Index y = 0; y < count; y += width) {
+        Index x = 0, rest = y / width;
+        for (std::size_t i = N - 1; i-- > 0; rest /= y_shape[i]) x += rest % y_shape[i] * step[i];
+        for (Index i = 0; i < width; ++i) f(y + i, x + i * step[N - 1]);
     }
 }
 
