@@ -105,7 +105,6 @@ TEST_CASE("what a layer gives to others is what its view shows, not rotated, and
     CHECK(given.k.value().storage() == at.k.value().storage());
     CHECK(given.v.value().storage() == at.v.value().storage());
     CHECK(at.layer == 1);
-    CHECK(layer.number() == 1);
     CHECK(at.x.value().storage() == pass.x.value().storage());
     CHECK(at.local_k.value().storage() == layer.rotated(pass.tape, at.k, {0, 1, 2, 3, 4}).value().storage());
     CHECK(largest_difference(at.local_k.value(), at.k.value()) > 0.1);

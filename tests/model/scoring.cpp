@@ -122,7 +122,7 @@ TEST_CASE("a scoring is told how many keys a query sees in crossbatch: contexts 
     CHECK(last_told(told, 1, 1) == 1 + 1);
 
     const ContextTable packed{3, {{}, {0}, {1, 0}}, {0, 1, 1}};
-    model.crossbatch(tape, {.current = current, .table = packed, .packed = true});
+    model.forward(tape, current, PackedContexts<double>(packed, 4));
     for (Index b = 0; b < 3; ++b)
         for (Index t = 0; t < 4; ++t) CHECK(last_told(told, b, t) == b * 4 + t + 1);
 }

@@ -121,7 +121,6 @@ TEST_CASE("a table that covers a list of positions covers the highest of them") 
 
 TEST_CASE("angles are exact far out, also in float") {
     const RotaryTable<float> table(500, 8, 100001);
-    CHECK(table.base() == 500);
     for (const Index position : {99991, 100000})
         for (Index j = 0; j < 4; ++j) {
             const double angle = static_cast<double>(position) / std::pow(500.0, static_cast<double>(j) / 4);

@@ -14,6 +14,7 @@
 
 #include "fot/attention/softmax.hpp"
 #include "fot/nn/rotary.hpp"
+#include "fot/nn/slices.hpp"
 
 namespace fot {
 
@@ -47,6 +48,7 @@ class LocalCache {
     LocalCache(Index entries, Index heads, Index width) : shape_{entries, 0, heads, width} {
         require<ConfigError>(entries >= 1 && heads >= 1 && width >= 1, "LocalCache: ", entries, " entries, ", heads,
                              " heads of width ", width, ": expected 1 or more of each");
+        keys_ = values_ = rotated_keys_ = empty<Real, 4>(shape_);
     }
 
     /// S, tokens in the cache.
@@ -80,8 +82,7 @@ class LocalCache {
         if (positions.smallest != smallest_) rotated_ = 0;
         smallest_ = positions.smallest;
         const Index count = size_ - rotated_;
-        Tensor<Index, 2> of_new = empty<Index, 2>({shape_[0], count});
-        for (Index b = 0; b < shape_[0]; ++b) std::copy_n(row(positions.from_there, b) + rotated_, count, row(of_new, b));
+        const Tensor<Index, 2> of_new = slice<1>(positions.from_there, rotated_, count);
         const Tensor<Real, 4> rotated = fot::rotate(tokens(keys_, rotated_, count), of_new, table.covering(positions.highest));
         for (Index b = 0; b < shape_[0] && count > 0; ++b)
             std::copy_n(row(rotated, b), count * shape_[2] * shape_[3], row(rotated_keys_, b, first_ + rotated_));
@@ -118,10 +119,7 @@ class LocalCache {
 
     Tensor<Real, 4> tokens(const Tensor<Real, 4>& from, Index first, Index count) const {
         require<DataError>(count >= 0 && first + count <= size_, "LocalCache: ", count, " tokens from ", first, " on of ", size_);
-        Tensor<Real, 4> copy = empty<Real, 4>({shape_[0], count, shape_[2], shape_[3]});
-        for (Index b = 0; b < shape_[0] && count > 0; ++b)
-            std::copy_n(row(from, b, first_ + first), count * shape_[2] * shape_[3], row(copy, b));
-        return copy;
+        return slice<1>(from, first_ + first, count);
     }
 
     /// Moves what is there to the front of buffers that have room for `count` more: larger ones, or as large as these. If there is

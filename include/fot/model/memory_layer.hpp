@@ -100,9 +100,6 @@ class TransformerLayer {
         return has_positions_ ? rotate(tape, x, positions, rotary_.covering(positions)) : x;
     }
 
-    /// The number of the layer, 0-based.
-    Index number() const { return number_; }
-
     /// Calls visit(name, role, weight) for the layer's linear maps and norms, trained or not: a LinearMap or a Variable<Real, 1>.
     template <class Visit>
     void for_each_weight(const std::string& prefix, const Visit& visit) const {

@@ -58,8 +58,6 @@ class RotaryTable {
         return covering(list.empty() ? Index(-1) : *std::max_element(list.begin(), list.end()));
     }
 
-    /// Of the angles: pair j is rotated by position * base^(-2 j / D).
-    double base() const { return base_; }
     /// D
     Index width() const { return width_; }
     /// How many positions it has.
