@@ -91,7 +91,6 @@
 #include "fot/model/generation.hpp"      // writing, token by token
 #include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape
 #include "fot/model/local_cache.hpp"            // keys and values of the last tokens
-#include "fot/model/padded_batch.hpp"           // prompts of different lengths
 #include "fot/model/long_llama_state.hpp"       // local caches and memories
 #include "fot/model/long_llama.hpp"             // reading
 #include "fot/model/long_llama_generation.hpp"  // writing
