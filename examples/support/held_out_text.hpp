@@ -62,21 +62,14 @@ inline CorpusSplit without_short_documents(CorpusSplit split) {
 /// What the text programs train and measure on.
 inline CorpusSplit load_split(const TextSettings& settings) { return without_short_documents(split_corpus(settings)); }
 
-/// What a file says of itself under this name.   Errors: FileError if it does not.
-inline const std::string& metadata_entry(const std::filesystem::path& path, const Metadata& metadata, const std::string& name) {
-    const auto found = metadata.find(name);
-    require<FileError>(found != metadata.end(), "'", path.string(), "' does not say its ", name,
-                       "; expected a model that a program of examples/ trained on text");
-    return found->second;
-}
-
-/// The same as a number.   Errors: FileError also if it is none.
+/// A number that a file says of itself under this name.   Errors: FileError if it does not, or if it is none.
 inline Index metadata_number(const std::filesystem::path& path, const Metadata& metadata, const std::string& name) {
-    const std::string& text = metadata_entry(path, metadata, name);
+    const auto found = metadata.find(name);
+    const std::string text = found == metadata.end() ? "" : found->second;
     Index value = 0;
     const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
     require<FileError>(failure == std::errc() && end == text.data() + text.size(), "'", path.string(), "': its ", name, " is '",
-                       text, "', expected a number");
+                       text, "', expected a number, as a program of examples/ writes it that trains on text");
     return value;
 }
 
