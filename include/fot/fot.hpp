@@ -7,8 +7,9 @@
 #include "fot/core/version.hpp"       // of the library
 #include "fot/core/check.hpp"         // errors that name what was wrong
 #include "fot/core/index.hpp"         // signed positions
-#include "fot/core/allocator.hpp"     // freed blocks are kept for the next tensor
+#include "fot/core/aligned_allocator.hpp"  // memory of tensors
 #include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
+#include "fot/core/keep_freed_memory.hpp"  // for the next tensor
 
 #include "fot/reference/attention.hpp"         // the paper's equations as loops: a query and the keys before it
 #include "fot/reference/crossbatch.hpp"        // training: the keys of several documents' contexts beside them
@@ -121,3 +122,7 @@
 #include "fot/measure/recurrence_perplexity.hpp"  // the same for Transformer-XL
 #include "fot/measure/retrieval.hpp"              // kNN score, Focus score, kept mass
 #include "fot/measure/memory_inspection.hpp"      // what each token of a text retrieved
+
+#ifdef FOT_FLOAT
+#include "fot/float.hpp"  // the target fot::float: what float compiles to is in a library
+#endif

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "fot/core/bfloat16.hpp"
+#include "fot/core/keep_freed_memory.hpp"
 #include "fot/model/long_llama_generation.hpp"
 #include "support/timing.hpp"
 
@@ -56,6 +57,7 @@ int main(int argc, char** argv) {
     app.add_option("--threads", thread_count, "threads")->capture_default_str();
     app.add_option("--repeats", repeats, "timed repetitions")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
+    keep_freed_memory();
     set_threads(thread_count);
     const LongLlamaConfig config{.model = as_llama(shape), .window = length + decode, .last_context = length + decode};
 

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/memory_in_use.hpp"
 #include "support/random_tokens.hpp"
 
 using namespace fot;
@@ -46,8 +47,6 @@ TEST_CASE("no more than the logits of a window are held at a time") {
     Transformer<float> model(wide, random);
     MemoryState<float> state(wide, 1, Storage::full, 64);
     const Tokens tokens = testing::random_tokens(1, 5000, 1000, random);
-    const std::size_t all_logits = 5000 * 1000 * sizeof(float), before = allocator_statistics().in_use;
-    reset_peak_bytes();
-    document_nats(model, tokens, 32, state);
-    CHECK(allocator_statistics().peak - before < all_logits / 4);
+    const Index all_logits = 5000 * 1000 * Index{sizeof(float)};
+    CHECK(testing::peak_bytes([&] { document_nats(model, tokens, 32, state); }) < all_logits / 4);
 }
