@@ -6,7 +6,6 @@
 #pragma once
 
 #include <algorithm>
-#include <iomanip>
 #include <string>
 #include <vector>
 
@@ -25,8 +24,8 @@ inline std::string attention_pattern(const ContextTable& table) {
         const Index positives = element(table.positives, entry);
         std::string line(static_cast<std::size_t>(table.sources), '.');
         for (Index i = 0; i < length_of(contexts); ++i) element(line, element(contexts, i)) = i < positives ? '+' : '-';
-        text += message(std::setw(5), entry, "  ", line, "  ", positives, " positive, ", length_of(contexts) - positives,
-                        " negative\n");
+        const std::string number = message(entry), room(static_cast<std::size_t>(std::max<Index>(5 - length_of(number), 0)), ' ');
+        text += message(room, number, "  ", line, "  ", positives, " positive, ", length_of(contexts) - positives, " negative\n");
     }
     return text;
 }
