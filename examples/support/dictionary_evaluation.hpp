@@ -6,11 +6,12 @@
 /// Read first: fot/data/dictionary.hpp, fot/memory/exact_search.hpp, fot/measure/retrieval.hpp.   Read next: dictionary_lookup.cpp.
 #pragma once
 
+#include <span>
 #include <unordered_map>
 
 #include "example.hpp"
 #include "fot/attention/memory_attention.hpp"
-#include "fot/data/dictionary.hpp"
+#include "fot/data/evaluation_dictionary.hpp"
 #include "fot/measure/retrieval.hpp"
 #include "fot/memory/exact_search.hpp"
 #include "fot/model/transformer.hpp"
@@ -224,12 +225,11 @@ class DictionaryEvaluation {
                     end = std::min(position / length + 2, questions_.back().memory_tokens / length);
         const KeysAndValues<float> around = keys_and_values(begin, end - begin);
         const MatrixView<const float> all_keys = rows_of(around.k, h);
-        Tensor<float, 2> keys = empty<float, 2>({all_keys.rows, all_keys.columns}), query = empty<float, 2>({1, all_keys.columns}),
-                         scores = empty<float, 2>({1, extent(found.scores, 1)});
+        Tensor<float, 2> keys = empty<float, 2>({all_keys.rows, all_keys.columns});
         for (Index i = 0; i < all_keys.rows; ++i) std::copy_n(all_keys.row(i), all_keys.columns, row(keys, i));
-        std::copy_n(rows_of(questions.q, h).row(n), all_keys.columns, query.data());
-        std::copy_n(row(found.scores, n), scores.size(), scores.data());
-        return {knn_scores(scores)(0, 0), focus_scores(neighbour_scores(query, keys, {position - begin * length}))[0]};
+        const std::span query(rows_of(questions.q, h).row(n), static_cast<std::size_t>(all_keys.columns)),
+            scores(row(found.scores, n), static_cast<std::size_t>(extent(found.scores, 1)));
+        return {knn_scores(scores)[0], focus_score(query, keys, position - begin * length)};
     }
 
     const Transformer<float>& model_;
