@@ -23,6 +23,7 @@
 
 #include "fot/attention/context_mass.hpp"
 #include "fot/core/largest.hpp"
+#include "fot/nn/arithmetic.hpp"
 
 namespace fot {
 
@@ -83,11 +84,9 @@ Variable<Real, 1> contrastive_loss(Tape& tape, const Variable<Real, 4>& q, const
     return tape.record(
         full<Real, 1>({1}, weight * static_cast<Real>(loss->value)),
         [=](const Tensor<Real, 1>& d_loss) {
-            const auto add_scaled = [&](const Tensor<Real, 4>& from, Tensor<Real, 4>& to) {
-                for (std::size_t i = 0; i < from.size(); ++i) to.data()[i] += weight * d_loss(0) * from.data()[i];
-            };
-            if (q.needs_gradient()) add_scaled(loss->d_q, q.gradient());
-            if (context_k.needs_gradient()) add_scaled(loss->d_context_k, context_k.gradient());
+            const auto scaled = [factor = weight * d_loss(0)](Real d_i) { return factor * d_i; };
+            detail::add_to_gradient(scaled, q, loss->d_q);
+            detail::add_to_gradient(scaled, context_k, loss->d_context_k);
         },
         q, context_k);
 }

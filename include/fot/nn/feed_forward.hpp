@@ -74,8 +74,9 @@ Variable<Real, N> swiglu(Tape& tape, const Variable<Real, N>& gate, const Variab
 ///     y = down activation(up x),   or with swiglu   y = down (silu(gate x) (up x))
 ///
 /// `gate` belongs to swiglu alone and is left out otherwise. A matrix is a Variable<Real, 2>, or a LinearMap (nn/linear_map.hpp).
-/// Shapes: x (B,T,E), up and gate (F,E), down (E,F) -> (B,T,E).   Saves: the hidden layer before and after the activation, (B,T,F)
-/// each. Cost: 2 B T E F multiply-adds, 3 B T E F with swiglu.
+/// Shapes: x (B,T,E), up and gate (F,E), down (E,F) -> (B,T,E).
+/// Saves:  the hidden layer before and after the activation, (B,T,F) each.
+/// Cost:   2 B T E F multiply-adds, 3 B T E F with swiglu.
 /// Errors: ShapeError if a weight does not fit; ConfigError if the gate is missing for swiglu, or given without it.
 template <class Real, class Matrix>
 Variable<Real, 3> feed_forward(Tape& tape, const Variable<Real, 3>& x, const Matrix& up, const Matrix& down, Activation kind,
