@@ -215,7 +215,7 @@ class WindowMemory {
 
     /// The rows from `first` on.
     static Tensor<float, 3> from(const Tensor<float, 3>& rows, Index first) {
-        return take_entries(rows, first, extent(rows, 0) - first);
+        return slice<0>(rows, first, extent(rows, 0) - first);
     }
 
     Transformer<float>& model_;

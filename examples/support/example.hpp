@@ -24,6 +24,7 @@
 #include <numeric>
 
 #include "fot/core/blas_kernels.hpp"
+#include "fot/core/keep_freed_memory.hpp"
 #include "fot/train/interrupt.hpp"
 #include "progress.hpp"
 #include "report.hpp"
@@ -109,7 +110,7 @@ class Example : public Report {
     /// The option --seeds: how many trainings there are of each kind.
     void add_seeds_option() { option("--seeds", seed_count_, {1, 1, 3}, "seeds, beginning with --seed", 1); }
 
-    /// Reads the command line, sets the threads, makes the output folder, and prints what runs with which options.
+    /// Reads the command line, sets threads and memory, makes the output folder, and prints what runs with which options.
     /// Errors: Exit for help and wrong options; FileError if the output folder cannot be made.
     void parse() {
         try {
@@ -121,6 +122,7 @@ class Example : public Report {
             throw Exit{code};
         }
         set_threads(threads_);
+        keep_freed_memory();
         make_folder(folder_);
 
         out_ << name() << ": " << app_.get_description() << "\n" << app_.config_to_str(true) << "BLAS " << blas_name() << "\n";

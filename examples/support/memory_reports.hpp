@@ -7,19 +7,22 @@
 
 namespace fot::examples {
 
-/// The table and plot of all models over memory sizes, the CSV file, and `result bits_per_byte.<model>.<memory> <value>`.
+/// The table and plot of all models over memory sizes, the CSV file, and `result bits_per_byte.<model>.<memory> <value>`. Other
+/// lines of the plot may be given.
 inline void report_curves(Example& example, const MemoryCurves& curves, const std::vector<Index>& sizes, const Reading& reading,
-                          const std::string& title) {
+                          const std::string& title, const std::vector<Series>& others = {}) {
     Plot plot{.name = "bits_per_byte", .title = title, .x_label = "memory tokens", .y_label = "bits per byte"};
     Table table({"model", "memory tokens", "bits/byte"});
     for (const std::string& model : curves.models()) {
+        Series& series = plot.series.emplace_back(Series{model});
         for (const Index size : sizes) {
             const Estimate estimate = curves.bits_per_byte(model, reading.with(size));
             table.add(model, count_text(size), estimate_text(estimate));
             example.result(message("bits_per_byte.", model, ".", size), estimate.value);
+            if (size > 0) series.add(size, estimate);
         }
-        plot.series.push_back(curve_series(curves, model, model, sizes, reading));
     }
+    plot.series.insert(plot.series.end(), others.begin(), others.end());
     example.show(message(title, " on test documents, ", intervals_over(example)), table);
     example.csv("bits_per_byte_by_seed", curves.csv(example.seed()));
     example.plot(plot);

@@ -4,51 +4,43 @@
 #pragma once
 
 #include "fot/train/language_model.hpp"
+#include "fot/train/model_file.hpp"
 #include "fot/train/muon.hpp"
 #include "held_out_text.hpp"
 #include "training.hpp"
 
 namespace fot::examples {
 
-/// A new model: the last layer is the memory layer.
-inline Transformer<float> new_text_model(const TextSettings& settings, Random& random,
-                                         Integration integration = Integration::merged) {
-    return Transformer<float>({.vocabulary = byte_vocabulary,
-                               .width = settings.width,
-                               .layers = settings.layers,
-                               .memory_layers = {settings.layers - 1},
-                               .heads = settings.heads,
-                               .memory_heads = settings.memory_heads,
-                               .feed_forward = 4 * settings.width,
-                               .integration = integration,
-                               .normalized_heads = !settings.unnormalized_heads},
-                              random);
+/// A model's configuration: the last layer is the memory layer.
+inline TransformerConfig text_model_config(const TextSettings& settings, Integration integration) {
+    return {.vocabulary = byte_vocabulary,
+            .width = settings.width,
+            .layers = settings.layers,
+            .memory_layers = {settings.layers - 1},
+            .heads = settings.heads,
+            .memory_heads = settings.memory_heads,
+            .feed_forward = 4 * settings.width,
+            .integration = integration,
+            .normalized_heads = !settings.unnormalized_heads};
 }
 
-/// What a stored model is made of, beside its weights.
-inline Metadata shape_of_model(const TextSettings& settings, Integration integration) {
-    Metadata shape{{"width", message(settings.width)},   {"layers", message(settings.layers)},
-                   {"heads", message(settings.heads)},   {"memory_heads", message(settings.memory_heads)},
-                   {"length", message(settings.length)}, {"integration", integration == Integration::gated ? "gated" : "merged"}};
-    if (settings.unnormalized_heads) shape["heads_are"] = "unnormalized";
-    return shape;
+/// A new model.
+inline Transformer<float> new_text_model(const TextSettings& settings, Random& random,
+                                         Integration integration = Integration::merged) {
+    return Transformer<float>(text_model_config(settings, integration), random);
 }
 
 /// A model that one of these programs trained and kept. The shape and length in `settings` become those of the file.
 /// Errors: FileError if the file is malformed or holds no model of these programs.
 inline Transformer<float> stored_text_model(const std::filesystem::path& path, TextSettings& settings) {
-    const Metadata metadata = read_metadata(path);
-    const auto number = [&](const char* name) { return metadata_number(path, metadata, name); };
-    settings.width = number("width");
-    settings.layers = number("layers");
-    settings.heads = number("heads");
-    settings.memory_heads = number("memory_heads");
-    settings.length = number("length");
-    settings.unnormalized_heads = metadata.contains("heads_are");
-    const bool gated = metadata_entry(path, metadata, "integration") == "gated";
-    Random random(0);
-    Transformer<float> model = new_text_model(settings, random, gated ? Integration::gated : Integration::merged);
-    load_weights(path, model.parameters());
+    Transformer<float> model = load_model<float>(path);
+    const TransformerConfig& config = model.config();
+    settings.width = config.width;
+    settings.layers = config.layers;
+    settings.heads = config.heads;
+    settings.memory_heads = config.memory_heads;
+    settings.unnormalized_heads = !config.normalized_heads;
+    settings.length = metadata_number(path, read_metadata(path), "length");
     return model;
 }
 
@@ -67,13 +59,14 @@ class TextModelFile {
         : seed_(seed),
           folder_(settings.models.empty() ? example.output() : std::filesystem::path(settings.models)),
           name_(from.stem().string()),
-          metadata_(shape_of_model(settings, integration)) {
+          metadata_(config_metadata(text_model_config(settings, integration))) {
         make_folder(folder_);
         metadata_.merge(Metadata{{"seed", message(seed)},
                                  {"corpus", settings.corpus},
                                  {"split_from", message(settings.split_from)},
                                  {"batch", message(settings.batch)},
-                                 {"learning_rate", message(settings.learning_rate)}});
+                                 {"learning_rate", message(settings.learning_rate)},
+                                 {"length", message(settings.length)}});
         if (from.empty()) return;
         metadata_["training"] = "from " + from.string();
         for (const auto& [entry, value] : read_metadata(from))

@@ -7,8 +7,9 @@
 #include "fot/core/version.hpp"       // of the library
 #include "fot/core/check.hpp"         // errors that name what was wrong
 #include "fot/core/index.hpp"         // signed positions
-#include "fot/core/allocator.hpp"     // freed blocks are kept for the next tensor
+#include "fot/core/aligned_allocator.hpp"  // memory of tensors
 #include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
+#include "fot/core/keep_freed_memory.hpp"  // for the next tensor
 
 #include "fot/reference/attention.hpp"         // the paper's equations as loops: a query and the keys before it
 #include "fot/reference/crossbatch.hpp"        // training: the keys of several documents' contexts beside them
@@ -90,7 +91,6 @@
 #include "fot/model/generation.hpp"      // writing, token by token
 #include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape
 #include "fot/model/local_cache.hpp"            // keys and values of the last tokens
-#include "fot/model/padded_batch.hpp"           // prompts of different lengths
 #include "fot/model/long_llama_state.hpp"       // local caches and memories
 #include "fot/model/long_llama.hpp"             // reading
 #include "fot/model/long_llama_generation.hpp"  // writing
@@ -112,8 +112,13 @@
 
 #include "fot/measure/intervals.hpp"              // how sure a number is
 #include "fot/measure/positive_mass.hpp"          // r_d
+#include "fot/measure/document_nats.hpp"          // what each token of a document costs
 #include "fot/measure/perplexity.hpp"             // perplexity and bits per byte
 #include "fot/measure/memory_curve.hpp"           // perplexity against memory size
 #include "fot/measure/recurrence_perplexity.hpp"  // the same for Transformer-XL
 #include "fot/measure/retrieval.hpp"              // kNN score, Focus score, kept mass
 #include "fot/measure/memory_inspection.hpp"      // what each token of a text retrieved
+
+#ifdef FOT_FLOAT
+#include "fot/float.hpp"  // the target fot::float: what float compiles to is in a library
+#endif

@@ -28,7 +28,7 @@ struct Entries {
     KeyValueMemory<double> memory(Index newest) const {
         KeyValueMemory<double> memory(2, 4);
         const Index first = extent(keys, 0) - newest;
-        memory.append(take_entries(keys, first, newest), take_entries(values, first, newest), 0);
+        memory.append(slice<0>(keys, first, newest), slice<0>(values, first, newest), 0);
         return memory;
     }
 };
@@ -57,8 +57,8 @@ TEST_CASE("parts of a memory are attended to as memories that hold nothing else"
             Tape tape(Tape::inference);
             const KeyValueMemory<double> newest = entries.memory(tokens);
             const Attention<double> expected = memory_attention(tape, Variable<double, 4>(q), {&newest}, top_k);
-            CHECK(largest_difference(take_entries(result.o, i, 1), expected.o.value()) < 1e-12);
-            const Tensor<double, 3> log_sum_exp = take_entries(result.log_sum_exp, i, 1);
+            CHECK(largest_difference(slice<0>(result.o, i, 1), expected.o.value()) < 1e-12);
+            const Tensor<double, 3> log_sum_exp = slice<0>(result.log_sum_exp, i, 1);
             if (tokens > 0)
                 CHECK(largest_difference(log_sum_exp, expected.log_sum_exp.value()) < 1e-12);
             else
@@ -80,7 +80,7 @@ TEST_CASE("of equal scores the older entry is found, whatever other sizes are as
              {std::vector<MemoryReading>{}, {{1, 1}}, {{0, 1}, {1, 1}, {length / 2 + 1, 2}, {3000, 1}}}) {
             std::vector<MemoryReading> readings = others;
             readings.push_back({length, 1});
-            CHECK(take_entries(nested_attention(q, whole, readings).o, length_of(others), 1) == expected);
+            CHECK(slice<0>(nested_attention(q, whole, readings).o, length_of(others), 1) == expected);
         }
     }
 }

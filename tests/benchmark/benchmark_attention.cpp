@@ -8,7 +8,9 @@
 #include <cstdio>
 
 #include "fot/attention/crossbatch_attention.hpp"
+#include "fot/core/keep_freed_memory.hpp"
 #include "fot/core/random.hpp"
+#include "support/count_allocations.hpp"
 #include "support/timing.hpp"
 
 int main(int argc, char** argv) {
@@ -25,6 +27,7 @@ int main(int argc, char** argv) {
     app.add_option("--threads", thread_count, "threads")->capture_default_str();
     app.add_option("--repeats", repeats, "timed repetitions")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
+    keep_freed_memory();
     set_threads(thread_count);
 
     Random random(0);
@@ -40,10 +43,9 @@ int main(int argc, char** argv) {
 
     Tensor<float, 4> d_q = zeros<float, 4>(shape), d_k = d_q, d_v = d_q, d_context_k = zeros_like(context_k),
                      d_context_v = d_context_k;
-    double peak = 0;
-    const double seconds = testing::median_seconds(repeats, [&] {
-        reset_peak_bytes();
-        const double before = static_cast<double>(allocator_statistics().in_use);
+    const Index output = Index{sizeof(float)} * (element_count(q) + batch * heads * length);
+    Index peak = 0;
+    const auto both_passes = [&] {
         const AttentionResult<float> near = causal_attention(of_local), further = context_attention(of_contexts, table),
                                      result = merge<float>(further, near);
         AttentionResult<float> d_near{zeros_like(near.o), zeros_like(near.log_sum_exp)}, d_further = d_near;
@@ -51,12 +53,12 @@ int main(int argc, char** argv) {
         context_attention_vjp(of_contexts, table, further, {d_further.o, &d_further.log_sum_exp},
                               {&d_q, &d_context_k, &d_context_v});
         causal_attention_vjp(of_local, {}, near, {d_near.o, &d_near.log_sum_exp}, {&d_q, &d_k, &d_v});
-        const double output = static_cast<double>(4 * (result.o.size() + result.log_sum_exp.size()));
-        peak = std::max(peak, static_cast<double>(allocator_statistics().peak) - before - output);
-    });
+    };
+    const double seconds =
+        testing::median_seconds(repeats, [&] { peak = std::max(peak, testing::peak_bytes(both_passes) - output); });
     const double multiply_adds = 7.0 * static_cast<double>(batch * heads * length * width) *
                                  (static_cast<double>(contexts * length) + 0.5 * static_cast<double>(length));
     std::printf("attention %ld x %ld tokens, %ld contexts, %ld x %ld heads, %ld threads: %.0f GFLOP/s\n", batch, length, contexts,
                 heads, width, threads(), 2e-9 * multiply_adds / seconds);
-    std::printf("result attention_ms %.2f\nresult peak_mib %.2f\n", 1e3 * seconds, peak / 1048576);
+    std::printf("result attention_ms %.2f\nresult peak_mib %.2f\n", 1e3 * seconds, static_cast<double>(peak) / 1048576);
 }

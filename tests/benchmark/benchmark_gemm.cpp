@@ -8,6 +8,7 @@
 #include <cstdio>
 
 #include "fot/core/blas_kernels.hpp"
+#include "fot/core/keep_freed_memory.hpp"
 #include "fot/core/random.hpp"
 #include "support/timing.hpp"
 
@@ -43,6 +44,7 @@ int main(int argc, char** argv) {
     CLI::App app("Matrix products");
     app.add_option("--repeats", repeats, "timed repetitions")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
+    keep_freed_memory();
     set_threads(1);
     std::printf("%s\n", blas_name().c_str());
     Random random(0);

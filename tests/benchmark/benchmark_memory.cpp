@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdio>
 
+#include "fot/core/keep_freed_memory.hpp"
 #include "fot/memory/key_value_memory.hpp"
 #include "fot/model/transformer.hpp"
 #include "support/timing.hpp"
@@ -34,6 +35,7 @@ int main(int argc, char** argv) {
         ->check(CLI::IsMember({"auto", "float", "bfloat16"}))
         ->capture_default_str();
     CLI11_PARSE(app, argc, argv);
+    keep_freed_memory();
     set_threads(thread_count);
     const bool half = storage == "bfloat16" || (storage == "auto" && token_count >= Index{8} << 20);
 

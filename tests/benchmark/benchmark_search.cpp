@@ -11,6 +11,7 @@
 #include <random>
 
 #include "fot/core/blas_kernels.hpp"
+#include "fot/core/keep_freed_memory.hpp"
 #include "fot/memory/exact_search.hpp"
 #include "support/timing.hpp"
 
@@ -20,7 +21,7 @@ namespace {
 
 /// c = a b^T by the BLAS library, the columns shared among the threads.
 void plain_product(MatrixView<const float> a, MatrixView<const float> b, MatrixView<float> c) {
-    detail::keep_blas_on_one_thread();
+    const detail::BlasOnOneThread alone;
     const auto as_int = [](Index i) { return static_cast<int>(i); };
     parallel_slices(c.columns, (c.columns + threads() - 1) / threads(), [&](Index first, Index last) {
         cxxblas::gemm<int>(cxxblas::StorageOrder::RowMajor, cxxblas::Transpose::NoTrans, cxxblas::Transpose::Trans, as_int(c.rows),
@@ -40,6 +41,7 @@ int main(int argc, char** argv) {
     app.add_option("--k", k, "best keys wanted per query")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--threads", thread_count, "threads, 0 for all")->capture_default_str()->check(CLI::NonNegativeNumber);
     CLI11_PARSE(app, argc, argv);
+    keep_freed_memory();
     if (thread_count > 0) set_threads(thread_count);
     std::printf("keys %td, queries %td, width %td, k %td, threads %td, BLAS %s\n", keys, queries, width, k, threads(),
                 blas_name().c_str());

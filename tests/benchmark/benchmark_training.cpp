@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <memory>
 
+#include "fot/core/keep_freed_memory.hpp"
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/adamw.hpp"
@@ -53,6 +54,7 @@ int main(int argc, char** argv) {
     app.add_option("--optimizer", optimizer_name, "adamw or muon")->check(CLI::IsMember({"adamw", "muon"}))->capture_default_str();
     app.add_flag("--only-outputs", only_outputs, "compute the memory layer only where there is a loss");
     CLI11_PARSE(app, argc, argv);
+    keep_freed_memory();
     set_threads(thread_count);
 
     Random random(0);

@@ -4,15 +4,17 @@
 
 #include <type_traits>
 
+#include "fot/core/index.hpp"
+
 using namespace fot;
 
 namespace {
 
-struct CountsPrints {
-    int* prints;
-    friend std::ostream& operator<<(std::ostream& stream, const CountsPrints& self) {
-        ++*self.prints;
-        return stream;
+struct CountsUses {
+    int* uses;
+    operator MessagePart() const {
+        ++*uses;
+        return "used";
     }
 };
 
@@ -20,6 +22,8 @@ struct CountsPrints {
 
 TEST_CASE("a message is its parts one after another") {
     CHECK(message("got ", 3, ", expected ", 4.5, '!') == "got 3, expected 4.5!");
+    CHECK(message(1.0 / 3, std::string(" of "), std::string_view("all"), " ", std::size_t(-1), " ", Index(-1), true) ==
+          "0.333333 of all 18446744073709551615 -11");
 }
 
 TEST_CASE("require throws the named kind with its text, and nothing when the condition holds") {
@@ -41,10 +45,10 @@ TEST_CASE("every kind is an Error, and an Error is a runtime_error") {
 }
 
 TEST_CASE("a message that is not needed is not put together") {
-    int printed = 0;
-    const CountsPrints part{&printed};
+    int uses = 0;
+    const CountsUses part{&uses};
     require<ShapeError>(true, part);
-    CHECK(printed == 0);
+    CHECK(uses == 0);
     CHECK_THROWS_AS(require<ShapeError>(false, part), ShapeError);
-    CHECK(printed == 1);
+    CHECK(uses == 1);
 }

@@ -62,6 +62,15 @@ TEST_CASE("an index out of range is an error where xtensor's assertions are on: 
 }
 #endif
 
+TEST_CASE("a tensor begins at a line of the cache, whatever its size") {
+    for (const Index size : {1, 3, 17, 5000, 100'000}) {
+        const Tensor<float, 1> one = empty<float, 1>({size}), other = empty<float, 1>({size});
+        CHECK(reinterpret_cast<std::uintptr_t>(one.data()) % 64 == 0);
+        CHECK(reinterpret_cast<std::uintptr_t>(other.data()) % 64 == 0);
+    }
+    CHECK_THROWS_AS(AlignedAllocator<double>().allocate(std::numeric_limits<std::size_t>::max() / 4), std::bad_array_new_length);
+}
+
 TEST_CASE("extents may be zero, at any axis") {
     for (std::size_t axis = 0; axis < 3; ++axis) {
         Shape<3> shape{2, 3, 4};

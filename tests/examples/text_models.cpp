@@ -142,11 +142,9 @@ TEST_CASE("a file that is no model of these programs is refused") {
     TextSettings settings = small_settings();
     Transformer<float> model = new_text_model(settings, random);
     save_weights(folder / "bare.safetensors", model.parameters());
-    CHECK_THROWS_WITH_AS(stored_text_model(folder / "bare.safetensors", settings), doctest::Contains("does not say its width"),
-                         FileError);
-    Metadata wide = shape_of_model(settings, Integration::merged);
-    wide["width"] = "8 or so";
-    save_weights(folder / "wide.safetensors", model.parameters(), wide);
-    CHECK_THROWS_WITH_AS(stored_text_model(folder / "wide.safetensors", settings),
-                         doctest::Contains("its width is '8 or so', expected a number"), FileError);
+    CHECK_THROWS_WITH_AS(stored_text_model(folder / "bare.safetensors", settings),
+                         doctest::Contains("the file does not say its configuration"), FileError);
+    save_model(folder / "long.safetensors", model, {{"length", "8 or so"}});
+    CHECK_THROWS_WITH_AS(stored_text_model(folder / "long.safetensors", settings),
+                         doctest::Contains("its length is '8 or so', expected a number"), FileError);
 }

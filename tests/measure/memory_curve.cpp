@@ -141,8 +141,8 @@ TEST_CASE("what a nested memory gives for one size does not depend on the others
             for (Index i = 0; i < 4; ++i) {
                 CAPTURE(sizes[i]);
                 const Attention<double> alone = attention_of({{sizes[i], top_k}});
-                CHECK(testing::largest_difference(take_entries(all.o.value(), i, 1), alone.o.value()) < 1e-13);
-                CHECK(testing::largest_difference(take_entries(all.log_sum_exp.value(), i, 1), alone.log_sum_exp.value()) < 1e-13);
+                CHECK(testing::largest_difference(slice<0>(all.o.value(), i, 1), alone.o.value()) < 1e-13);
+                CHECK(testing::largest_difference(slice<0>(all.log_sum_exp.value(), i, 1), alone.log_sum_exp.value()) < 1e-13);
                 // As a memory of that size gives it.
                 KeyValueMemory<double> limited(2, 4, Storage::full, sizes[i]);
                 limited.append(keys, values, 0);

@@ -3,9 +3,13 @@
 /// Read first: nothing.   Read next: core/tensor.hpp.
 #pragma once
 
+#include <initializer_list>
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <type_traits>
+#include <variant>
 
 namespace fot {
 
@@ -39,20 +43,51 @@ struct FileError : Error {
     using Error::Error;
 };
 
+/// A part of a message: text, a number or a letter. It refers to the text, which must live as long.
+///
+/// Whatever its parts are, a message is put together by one function. Were that a template of their types, every error of the
+/// library would be compiled as a function of its own.
+class MessagePart {
+   public:
+    MessagePart(std::string_view text) : what_(text) {}    ///< as it is
+    MessagePart(const std::string& text) : what_(text) {}  ///< likewise
+    MessagePart(const char* text) : what_(text) {}         ///< likewise
+    MessagePart(char letter) : what_(letter) {}            ///< likewise
+    /// Six significant digits of a fraction, all digits of an integer.
+    template <class Number>
+    requires std::is_arithmetic_v<Number> MessagePart(Number number) {
+        if constexpr (std::is_floating_point_v<Number>)
+            what_ = static_cast<double>(number);
+        else if constexpr (std::is_signed_v<Number>)
+            what_ = static_cast<long long>(number);
+        else
+            what_ = static_cast<unsigned long long>(number);
+    }
+
+   private:
+    friend std::string message_of(std::initializer_list<MessagePart> parts);
+    std::variant<std::string_view, char, double, long long, unsigned long long> what_;
+};
+
+/// The parts one after another.
+inline std::string message_of(std::initializer_list<MessagePart> parts) {
+    std::ostringstream text;
+    for (const MessagePart& part : parts) std::visit([&](const auto& what) { text << what; }, part.what_);
+    return text.str();
+}
+
 /// The arguments one after another as text: `message("got ", 3, ", expected ", 4)`.
 template <class... Parts>
 std::string message(const Parts&... parts) {
-    std::ostringstream text;
-    (text << ... << parts);
-    return text.str();
+    return message_of({parts...});
 }
 
 namespace detail {
 
 /// Out of line and marked as never returning: the checked code stays small, and the compiler knows the condition holds after it.
-template <class Kind, class... Parts>
-[[noreturn, gnu::noinline, gnu::cold]] void fail(const Parts&... parts) {
-    throw Kind(message(parts...));
+template <class Kind>
+[[noreturn, gnu::noinline, gnu::cold]] void fail(std::initializer_list<MessagePart> parts) {
+    throw Kind(message_of(parts));
 }
 
 }  // namespace detail
@@ -62,7 +97,7 @@ template <class Kind, class... Parts>
 template <class Kind, class... Parts>
 [[gnu::always_inline]] inline void require(bool condition, const Parts&... parts) {
     if (!condition) [[unlikely]]
-        detail::fail<Kind>(parts...);
+        detail::fail<Kind>({parts...});
 }
 
 }  // namespace fot

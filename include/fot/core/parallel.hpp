@@ -1,12 +1,13 @@
 /// Parallel loops: OpenMP where the compiler has it, a plain loop where it has not.
 ///
 /// Every loop of the library writes to places that belong to one iteration alone, so results do not depend on the schedule.
-/// BLAS is kept on one thread (core/blas.hpp): the loops around it are the parallel ones.
+/// BLAS computes on one thread meanwhile (core/blas.hpp): the loops around it are the parallel ones.
 ///
 /// Read next: core/blas.hpp.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 
 #include "fot/core/tensor.hpp"
@@ -17,20 +18,28 @@
 
 namespace fot {
 
-/// Number of threads that `parallel_for` uses.
+#ifdef _OPENMP
+namespace detail {
+inline std::atomic<int> chosen_threads = 0;  // 0: as OpenMP has it
+}
+#endif
+
+/// Number of threads that `parallel_for` uses: what `set_threads` chose, or else what OpenMP takes (OMP_NUM_THREADS, all cores).
 inline Index threads() {
 #ifdef _OPENMP
-    return omp_get_max_threads();
+    const int chosen = detail::chosen_threads;
+    return chosen > 0 ? chosen : omp_get_max_threads();
 #else
     return 1;
 #endif
 }
 
-/// Sets the number of threads of later parallel loops. Throws ConfigError below 1 and above 4096. Without OpenMP it stays 1.
+/// Sets the number of threads of later parallel loops, whichever thread of the program starts them. Without OpenMP it stays 1.
+/// Errors: ConfigError below 1 and above 4096.
 inline void set_threads(Index count) {
     require<ConfigError>(count >= 1 && count <= 4096, "set_threads: ", count, " threads, expected 1 ... 4096");
 #ifdef _OPENMP
-    omp_set_num_threads(static_cast<int>(count));
+    detail::chosen_threads = static_cast<int>(count);
 #endif
 }
 
@@ -43,20 +52,21 @@ inline bool in_parallel() {
 #endif
 }
 
-/// Runs body(i) for i = 0 ... count - 1, in any order, on all threads. Rethrows one exception of the body, if there were any.
-template <class Body>
-void parallel_for(Index count, Body&& body) {
+namespace detail {
+
+/// The loop behind `parallel_for`, compiled once for all bodies.
+inline void run_on_threads(Index count, void (*run)(const void* body, Index i), const void* body) {
     if (count <= 1 || threads() == 1 || in_parallel()) {
-        for (Index i = 0; i < count; ++i) body(i);
+        for (Index i = 0; i < count; ++i) run(body, i);
         return;
     }
     std::exception_ptr failure;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast <int>(threads()))
 #endif
     for (Index i = 0; i < count; ++i) {
         try {
-            body(i);
+            run(body, i);
         } catch (...) {
 #ifdef _OPENMP
 #pragma omp critical(fot_parallel_for_failure)
@@ -67,10 +77,19 @@ void parallel_for(Index count, Body&& body) {
     if (failure) std::rethrow_exception(failure);
 }
 
+}  // namespace detail
+
+/// Runs body(i) for i = 0 ... count - 1, in any order, on all threads. Rethrows one exception of the body, if there were any.
+template <class Body>
+void parallel_for(Index count, const Body& body) {
+    detail::run_on_threads(
+        count, [](const void* each, Index i) { (*static_cast<const Body*>(each))(i); }, &body);
+}
+
 /// Runs body(first, last) over slices of 0 ... count, each of `grain` elements (the last one may be shorter).
 /// The slices depend on `count` and `grain` only, not on the number of threads: sums over slices come out the same.
 template <class Body>
-void parallel_slices(Index count, Index grain, Body&& body) {
+void parallel_slices(Index count, Index grain, const Body& body) {
     grain = std::clamp<Index>(grain, 1, std::max<Index>(count, 1));
     parallel_for((count + grain - 1) / grain, [&](Index slice) { body(slice * grain, std::min(count, (slice + 1) * grain)); });
 }

@@ -26,15 +26,15 @@
 #include <string>
 #include <tuple>
 
-#include "fot/core/allocator.hpp"
+#include "fot/core/aligned_allocator.hpp"
 #include "fot/core/check.hpp"
 #include "fot/core/index.hpp"
 
 namespace fot {
 
-/// A dense row-major tensor of fixed rank, its memory taken from the caching allocator.
+/// A dense row-major tensor of fixed rank.
 template <class Real, std::size_t N>
-using Tensor = xt::xtensor<Real, N, xt::layout_type::row_major, CachingAllocator<Real>>;
+using Tensor = xt::xtensor<Real, N, xt::layout_type::row_major, AlignedAllocator<Real>>;
 
 /// Token ids: (B, T), row-major, 32 bits.
 using Tokens = Tensor<std::int32_t, 2>;

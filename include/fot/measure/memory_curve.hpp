@@ -70,7 +70,7 @@ class NestedMemory : public Source<Real> {
             last = first + 1;
             while (last < count && std::equal(row(q, first), row(q, first) + numbers, row(q, last))) ++last;
             const AttentionResult<Real> part =
-                nested_attention(take_entries(q, first, 1), memory_, {readings_.begin() + first, readings_.begin() + last});
+                nested_attention(slice<0>(q, first, 1), memory_, {readings_.begin() + first, readings_.begin() + last});
             std::copy_n(part.o.data(), part.o.size(), row(result.o, first));
             std::copy_n(part.log_sum_exp.data(), part.log_sum_exp.size(), row(result.log_sum_exp, first));
         }
@@ -110,7 +110,7 @@ class StreamReader {
             const KeysAndValues<Real> windows = model_.layer(layer_).keys_and_values(tape, x);
             for (Index i = 0; i < count; ++i, first += width) {
                 if (std::ranges::binary_search(scored, first / window))
-                    score(number, tokens_at(document, first + 1, width), first, take_entries(x.value(), i, 1));
+                    score(number, tokens_at(document, first + 1, width), first, slice<0>(x.value(), i, 1));
                 memory_.append(windows.k.value(), windows.v.value(), i, number);
             }
         }

@@ -27,12 +27,11 @@ namespace fot {
 /// so that no attention, feed-forward part or logits of hundreds of contexts are computed to be thrown away.
 ///
 /// Shapes: input of B current windows and P previous contexts -> (B,T,H,C), as context_log_mass.
-/// Errors: ConfigError if the model has no memory layer, or the input is packed; as CrossbatchInput::check and context_log_mass.
+/// Errors: ConfigError if the model has no memory layer; as CrossbatchInput::check and context_log_mass.
 template <class Real>
 Tensor<Real, 4> context_log_mass(const Transformer<Real>& model, const CrossbatchInput& input) {
     const Index layer = model.config().last_memory_layer();
-    require<ConfigError>(layer >= 0 && !input.packed,
-                         "context_log_mass: expected a model with a memory layer, and previous contexts");
+    require<ConfigError>(layer >= 0, "context_log_mass: expected a model with a memory layer");
     input.check();
     Tape tape(Tape::inference);
     const Contexts<Real> contexts(model.keys_and_values(tape, input.previous), input.table);

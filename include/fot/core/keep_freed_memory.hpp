@@ -1,0 +1,27 @@
+/// Freed memory is kept for the next tensor: called once at the start of a program that trains or searches.
+///
+/// Training allocates the same sizes at every step. The C library of Linux gives large blocks back to the system when they are
+/// freed, and the next tensor pays a page fault for every 4 KiB: a training step takes a fourth longer. What is kept comes out of
+/// the same memory, so a program needs as much as at its highest point, to its end.
+///
+/// Read next: core/tensor.hpp.
+#pragma once
+
+#include <cstdlib>  // defines __GLIBC__
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace fot {
+
+/// Tells the C library to keep what is freed. Only glibc needs it: elsewhere it does nothing.
+inline void keep_freed_memory() {
+#ifdef __GLIBC__
+    mallopt(M_MMAP_MAX, 0);         // large blocks come from the heap as small ones do
+    mallopt(M_TRIM_THRESHOLD, -1);  // whose end is never given back
+    mallopt(M_TOP_PAD, 64 << 20);   // and which grows in large steps
+#endif
+}
+
+}  // namespace fot
