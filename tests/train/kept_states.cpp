@@ -87,17 +87,16 @@ TEST_CASE("kept memories that are none are refused before anything is overwritte
     };
     KeptStates<float> wrong = kept;
     wrong.sizes.pop_back();
-    refused(wrong, "read_memory: 3 kept memories, expected 4");
+    refused(wrong, "read_memory: 3 kept memories with 80 numbers are not those of 4 memories of this model");
     wrong = kept;
     wrong.numbers.pop_back();
-    refused(wrong, "read_memory: a memory of 2 entries, capacity 0 (0: any), in 15 kept numbers of 8 an entry");
-    wrong = kept;
-    wrong.sizes[3] = -1;
-    refused(wrong, "read_memory: a memory of -1 entries, capacity 0 (0: any), in 16 kept numbers of 8 an entry");
-    wrong.sizes[3] = 1;
-    refused(wrong, "read_memory: 8 numbers are left over after the last memory");
-    CHECK_THROWS_WITH_AS(read_memory(kept, config, limited),
-                         "read_memory: a memory of 3 entries, capacity 2 (0: any), in 80 kept numbers of 8 an entry", DataError);
+    refused(wrong, "read_memory: 4 kept memories with 79 numbers are not those of 4 memories of this model");
+    for (const Index size : {Index(-1), Index(1), Index(3), std::numeric_limits<Index>::max()}) {
+        wrong = kept;
+        wrong.sizes[3] = size;
+        refused(wrong, "read_memory: 4 kept memories with 80 numbers are not those of 4 memories of this model");
+    }
+    CHECK_THROWS_AS(read_memory(kept, config, limited), DataError);
 }
 
 TEST_CASE("states come back as they were written") {

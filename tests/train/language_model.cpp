@@ -159,7 +159,8 @@ TEST_CASE("a checkpoint of another batch or other documents is refused") {
         }
         writer.write(checkpoint);
         CHECK_THROWS_WITH_AS(resume(text, 3),
-                             doctest::Contains(kind == 1 ? "kept states of 3 entries" : "read_memory: a memory of"), DataError);
+                             doctest::Contains(kind == 1 ? "kept states of 3 entries" : "read_memory: 3 kept memories with"),
+                             DataError);
     }
 }
 

@@ -101,14 +101,11 @@ class CheckpointFolder {
         files_.emplace(name, File{SafetensorsFile(folder_ / name), std::make_shared<const MappedFile>(folder_ / name)});
     }
 
-    std::string at(const std::string& name) const { return (folder_ / file_of_.at(name)).string() + ": tensor '" + name + "' "; }
-
     const File& file_with(const std::string& name, const std::vector<Index>& shape) const {
         require<FileError>(contains(name), folder_.string(), ": tensor '", name, "' is missing");
         const File& file = files_.at(file_of_.at(name));
-        require<FileError>(file.header.contains(name), at(name), "is missing there");
-        require<FileError>(file.header.shape(name) == shape, at(name), "has shape ", shape_text(file.header.shape(name)),
-                           ", expected ", shape_text(shape));
+        require<FileError>(file.header.contains(name), file.header.at(name), "is missing there");
+        file.header.require_shape(name, shape);
         return file;
     }
 

@@ -92,7 +92,12 @@ class SafetensorsFile {
     /// Number of elements.
     Index count(const std::string& name) const { return entry(name).count; }
 
-    /// Throws FileError unless the tensor holds floating-point numbers.
+    /// Throws FileError unless the tensor is there and has these extents.
+    void require_shape(const std::string& name, const std::vector<Index>& expected) const {
+        require<FileError>(shape(name) == expected, at(name), "has shape ", shape_text(shape(name)), ", expected ",
+                           shape_text(expected));
+    }
+    /// Throws FileError unless it holds floating-point numbers.
     void require_floating(const std::string& name) const {
         const Dtype stored = dtype(name);
         require<FileError>(stored == Dtype::f64 || stored == Dtype::f32 || stored == Dtype::f16 || stored == Dtype::bf16, at(name),

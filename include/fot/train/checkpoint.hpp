@@ -89,15 +89,6 @@ struct TrainingState {
     }
 };
 
-namespace detail {
-
-inline void require_stored_shape(const SafetensorsFile& file, const std::string& name, const std::vector<Index>& expected) {
-    require<FileError>(file.shape(name) == expected, file.at(name), "has shape ", shape_text(file.shape(name)), ", expected ",
-                       shape_text(expected));
-}
-
-}  // namespace detail
-
 /// Writes a checkpoint, all of it or none: an older one stays until the new one is on disk.
 ///
 /// Errors: FileError if it cannot be written; ConfigError if two parameters share a name.
@@ -122,7 +113,7 @@ void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real
     for (const auto& [name, tensor] : tensors) {
         known.insert(name);
         const std::vector<Index>& shape = file.shape(name);
-        detail::require_stored_shape(file, name, tensor.resized && shape.size() == 1 ? shape : tensor.shape);
+        file.require_shape(name, tensor.resized && shape.size() == 1 ? shape : tensor.shape);
         require<FileError>(file.dtype(name) == tensor.dtype, file.at(name), "has dtype ", dtype_name(file.dtype(name)),
                            ", expected ", dtype_name(tensor.dtype), " (a checkpoint goes on only in the type it was made in)");
         require<FileError>(tensor.numbers != state.optimizer.step_count || file.read<Index>(name).at(0) >= 0, file.at(name),
@@ -159,7 +150,7 @@ void load_weights(const std::filesystem::path& path, const std::vector<Parameter
     std::set<std::string> known;
     for (const auto& p : parameters) {
         known.insert(p.name);
-        detail::require_stored_shape(file, p.name, p.shape);
+        file.require_shape(p.name, p.shape);
         file.require_floating(p.name);
     }
     for (const std::string& name : file.names())

@@ -74,18 +74,16 @@ void read_memory(const KeptStates<Real>& kept, const TransformerConfig& config, 
     std::vector<KeyValueMemory<Real>*> memories;
     for (const Index layer : config.memory_layers)
         for (Index b = 0; b < state.entries(); ++b) memories.push_back(&state.memory(layer, b));
-    require<DataError>(kept.sizes.size() == memories.size(), "read_memory: ", kept.sizes.size(), " kept memories, expected ",
-                       memories.size());
-    Index left = length_of(kept.numbers);
-    for (std::size_t i = 0; i < memories.size(); ++i) {
-        const Index size = kept.sizes[i], of_entry = 2 * memories[i]->heads() * memories[i]->width(),
-                    capacity = memories[i]->capacity();
-        require<DataError>(size >= 0 && size <= left / of_entry && (capacity == 0 || size <= capacity), "read_memory: a memory of ",
-                           size, " entries, capacity ", capacity, " (0: any), in ", left, " kept numbers of ", of_entry,
-                           " an entry");
-        left -= size * of_entry;
+    const Index there = length_of(kept.numbers);
+    Index expected = 0;
+    bool fits = kept.sizes.size() == memories.size();
+    for (std::size_t i = 0; fits && i < memories.size(); ++i) {
+        const Index size = kept.sizes[i], capacity = memories[i]->capacity();
+        fits = size >= 0 && size <= there && (capacity == 0 || size <= capacity);
+        expected += size * 2 * memories[i]->heads() * memories[i]->width();
     }
-    require<DataError>(left == 0, "read_memory: ", left, " numbers are left over after the last memory");
+    require<DataError>(fits && expected == there, "read_memory: ", kept.sizes.size(), " kept memories with ", there,
+                       " numbers are not those of ", memories.size(), " memories of this model");
 
     const Real* numbers = kept.numbers.data();
     for (std::size_t i = 0; i < memories.size(); ++i) {

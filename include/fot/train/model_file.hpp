@@ -27,6 +27,7 @@
 
 namespace fot {
 
+/// @cond
 NLOHMANN_JSON_SERIALIZE_ENUM(Activation, {{Activation::relu, "relu"},
                                           {Activation::squared_relu, "squared_relu"},
                                           {Activation::swiglu, "swiglu"}})
@@ -35,6 +36,7 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Integration, {{Integration::merged, "merged"}, {Int
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TransformerConfig, vocabulary, width, layers, memory_layers, heads, memory_heads, key_heads,
                                    feed_forward, activation, integration, rotary_base, memory_positions, normalized_heads,
                                    initial_inverse_temperature, norm_epsilon, tied_output)
+/// @endcond
 
 /// All fields, each as a JSON value: for save_weights, for a Trainer, and for require_metadata, which names the field that differs.
 inline Metadata config_metadata(const TransformerConfig& config) {
