@@ -112,6 +112,7 @@
 
 #include "fot/measure/intervals.hpp"              // how sure a number is
 #include "fot/measure/positive_mass.hpp"          // r_d
+#include "fot/measure/document_nats.hpp"          // what each token of a document costs
 #include "fot/measure/perplexity.hpp"             // perplexity and bits per byte
 #include "fot/measure/memory_curve.hpp"           // perplexity against memory size
 #include "fot/measure/recurrence_perplexity.hpp"  // the same for Transformer-XL
