@@ -10,19 +10,23 @@
 
 namespace fot::examples {
 
-/// A new model: the last layer is the memory layer.
+/// The shape of a model: the last layer is the memory layer.
+inline TransformerConfig text_model_config(const TextSettings& settings, Integration integration = Integration::merged) {
+    return {.vocabulary = byte_vocabulary,
+            .width = settings.width,
+            .layers = settings.layers,
+            .memory_layers = {settings.layers - 1},
+            .heads = settings.heads,
+            .memory_heads = settings.memory_heads,
+            .feed_forward = 4 * settings.width,
+            .integration = integration,
+            .normalized_heads = !settings.unnormalized_heads};
+}
+
+/// A new model of that shape.
 inline Transformer<float> new_text_model(const TextSettings& settings, Random& random,
                                          Integration integration = Integration::merged) {
-    return Transformer<float>({.vocabulary = byte_vocabulary,
-                               .width = settings.width,
-                               .layers = settings.layers,
-                               .memory_layers = {settings.layers - 1},
-                               .heads = settings.heads,
-                               .memory_heads = settings.memory_heads,
-                               .feed_forward = 4 * settings.width,
-                               .integration = integration,
-                               .normalized_heads = !settings.unnormalized_heads},
-                              random);
+    return Transformer<float>(text_model_config(settings, integration), random);
 }
 
 /// What a stored model is made of, beside its weights.
@@ -104,27 +108,40 @@ class TextModelFile {
     Metadata metadata_;
 };
 
-/// Trains a model on from the weights as they are, with an optimiser of its own, and adds that to what its file tells. Once it is
-/// done, the same training reads the file.   Errors: ConfigError if the file is of another training; Interrupted after Ctrl-C.
-inline void train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
-                             const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model) {
+/// Trains a model on from the weights as they are, and adds that to what its file tells. Once it is done, the same training reads
+/// the file. Returns the seconds that a step took: NaN if none was left.
+/// Errors: ConfigError if the file is of another training; Interrupted after Ctrl-C.
+inline double train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
+                               const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model,
+                               Optimizer<float>& optimizer, const LearningRate& rate) {
     file.add_training(recipe, part, documents);
     LanguageModelTraining<float> training(model, recipe, documents, {.entries = settings.batch, .length = settings.length},
                                           file.seed() + 1000);
-    Muon<float> optimizer(model.parameters(), {});
-    const LearningRate rate = LearningRate::linear_decay(settings.learning_rate, 40, part.scheduled);
+    double seconds_per_step = NAN;
     Progress bar(message("train ", recipe.name, ", seed ", file.seed()), part.steps);
     Trainer<float> trainer(model.parameters(), optimizer,
                            {.steps = part.steps,
-                            .learning_rate = [&](Index step) { return rate.at(part.first + step); },
+                            .learning_rate = [&](Index step) { return settings.learning_rate * rate.at(part.first + step); },
                             .checkpoint = file.path(),
                             .checkpoint_every_seconds = 60,
                             .metadata = file.metadata(),
-                            .progress = [&](const TrainingProgress& at) { bar.update(at.steps_done, training_note(at)); }});
+                            .progress =
+                                [&](const TrainingProgress& at) {
+                                    seconds_per_step = static_cast<double>(settings.batch * settings.length) / at.tokens_per_second;
+                                    bar.update(at.steps_done, training_note(at));
+                                }});
     training.keep(trainer);
     resume(trainer);
     trainer.run(training);
     stop_if_interrupted(training_is_kept);
+    return seconds_per_step;
+}
+
+/// The same with an optimiser of its own, Muon, its learning rates falling linearly.
+inline void train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
+                             const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model) {
+    Muon<float> optimizer(model.parameters(), {});
+    train_text_model(settings, recipe, part, documents, file, model, optimizer, LearningRate::linear_decay(1, 40, part.scheduled));
 }
 
 /// A new model trained by one recipe.   Errors: as train_text_model.

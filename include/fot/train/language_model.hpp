@@ -39,6 +39,7 @@ struct LanguageModelRecipe {
     ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and (d - 1) w negatives
     bool differentiable = true;                               ///< false: keys and values of previous contexts are constants
     Index local_entries = 0;  ///< so many entries of a batch see no context: the model must stay good without a memory
+    Index packing = 0;        ///< the released code's form: windows of a document in a batch, d the range; 0: the paper's form
 
     // standard and crossbatch
     double contrastive_weight = 0;  ///< of InfoNCE over the contexts of a step, both losses in nats; 0: none
@@ -60,6 +61,7 @@ struct LanguageModelRecipe {
         if (kind == LanguageModelKind::crossbatch || contrastive_weight > 0)
             words +=
                 message(", ", positives, " positives, contexts ", contexts.text(), differentiable ? "" : ", not differentiable");
+        if (packing > 0) words += message(", packed by ", packing);
         if (local_entries > 0) words += message(", ", local_entries, " entries local");
         if (contrastive_weight > 0) words += message(", InfoNCE ", contrastive_weight);
         if (kind == LanguageModelKind::memorizing) words += message(", memory ", memory_tokens, ", top ", top_k);
@@ -109,6 +111,15 @@ class LanguageModelTraining {
                                  (recipe_.local_entries == 0 || recipe_.contrastive_weight == 0),
                              "LanguageModelTraining: recipe '", recipe_.name, "' has ", recipe_.local_entries, " of ",
                              batch.entries, " entries without contexts, which a contrastive loss cannot do without");
+        require<ConfigError>(recipe_.packing == 0 || (recipe_.packing > 0 && recipe_.kind == LanguageModelKind::crossbatch &&
+                                                      !contrast && recipe_.local_entries == 0 && recipe_.differentiable),
+                             "LanguageModelTraining: recipe '", recipe_.name, "' packs ", recipe_.packing,
+                             " windows, expected 0 or more, in plain crossbatch training");
+        if (recipe_.packing > 0) {  // too few documents are refused now, not at the first step
+            Random trial(seed);
+            sample_packed<Real>(documents, {batch.entries, recipe_.packing, batch.length}, trial);
+            return;
+        }
         if (recipe_.walks()) {
             walk_.emplace(documents, batch.entries, batch.length, recipe_.walk_windows, random_);
             return;
@@ -164,11 +175,18 @@ class LanguageModelTraining {
                                 .pool = std::max(batch_.entries, contexts),
                                 .positives = recipe_.positives,
                                 .length = batch_.length};
-        const ContextBatch<Real> batch = sample_contexts<Real>(documents_, shape, random_);
+        const bool packed = recipe_.packing > 0;  // then all windows of a document are trained on
+        const ContextBatch<Real> batch =
+            packed ? sample_packed<Real>(documents_, {batch_.entries, recipe_.packing, batch_.length}, random_)
+                   : sample_contexts<Real>(documents_, shape, random_);
         const auto loss_of = [&](const Variable<Real, 3>& logits) {
             return cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
         };
         if (standard && !contrast) return loss_of(model_.local(tape, batch.current));
+        if (packed)
+            return loss_of(model_.crossbatch(tape, {.current = batch.current,
+                                                    .table = packed_contexts(batch_.entries, contexts, recipe_.packing, true),
+                                                    .packed = true}));
 
         ContextTable table =
             previous_contexts(batch_.entries, recipe_.positives, (contexts - 1) * recipe_.positives, shape.documents());
