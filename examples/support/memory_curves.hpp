@@ -14,9 +14,10 @@ namespace fot::examples {
 struct Reading {
     MemoryScope scope = MemoryScope::multi_document;
     Index top_k = 128;
-    bool bare = false;  ///< no memory, whatever the size that others have
+    bool bare = false;                               ///< no memory, whatever the size that others have
+    Index most = std::numeric_limits<Index>::max();  ///< no more than so many tokens, likewise
 
-    MemoryCondition with(Index tokens) const { return {scope, bare ? 0 : tokens, top_k}; }
+    MemoryCondition with(Index tokens) const { return {scope, bare ? 0 : std::min(tokens, most), top_k}; }
     bool operator==(const Reading&) const = default;
 };
 
@@ -100,12 +101,12 @@ inline double own_share(const std::vector<TokenDocument>& documents, const Memor
     return all == 0 ? 1 : own / all;
 }
 
-/// The curve of a model over memory sizes above 0, as a line of a plot.
+/// The curve of a model over memory sizes above 0, as a line of a plot; sizes that were not measured are left out.
 inline Series curve_series(const MemoryCurves& curves, const std::string& model, const std::string& name,
                            const std::vector<Index>& sizes, const Reading& reading) {
     Series series{name};
     for (const Index size : sizes)
-        if (size > 0) series.add(size, curves.bits_per_byte(model, reading.with(size)));
+        if (size > 0 && curves.has(model, reading.with(size))) series.add(size, curves.bits_per_byte(model, reading.with(size)));
     return series;
 }
 
