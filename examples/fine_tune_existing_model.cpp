@@ -117,7 +117,7 @@ int main(int argc, char** argv) try {
             // A model of short documents first; then continued on long ones.
             Random weights(seed);
             Transformer<float> model = from.empty() ? new_text_model(settings, weights) : stored_text_model(from, settings);
-            TextModelFile file(example, settings, model.config().integration, seed, from);
+            TextModelFile file(example, settings, model.config(), seed, from);
             if (from.empty()) train_text_model(settings, {.name = "short"}, {settings.steps}, train_short, file, model);
             if (plan.name != "before") train_text_model(settings, plan, {further}, train_long, file, model);
 
@@ -142,7 +142,8 @@ int main(int argc, char** argv) try {
     for (const TestSet& set : sets) {
         const bool trained_on = &set == &sets.front();
         const std::string name = trained_on ? "" : set.name;
-        report_curves(example, set.curves, sizes, own, message(set.name, trained_on ? "" : ", zero-shot", ": bits per byte"), name);
+        report_curves(example, set.curves, sizes, own, message(set.name, trained_on ? "" : ", zero-shot", ": bits per byte"), {},
+                      name);
         compare_models(example, set.curves, {sizes.begin() + 1, sizes.end()},
                        {{focused, "before", own, none},
                         {focused, "xl", own, one_window},

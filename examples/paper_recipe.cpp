@@ -48,9 +48,7 @@ std::vector<Recipe> recipes(Index steps, Index contexts, Index most_contexts) {
 
 std::unique_ptr<Optimizer<float>> new_optimizer(const Recipe& recipe, const std::vector<Parameter<float>>& parameters) {
     if (!recipe.adafactor) return std::make_unique<Muon<float>>(parameters);
-    AdafactorOptions options = AdafactorOptions::paper();
-    options.learning_rate = 0.03;
-    return std::make_unique<Adafactor<float>>(parameters, options);
+    return std::make_unique<Adafactor<float>>(parameters, AdafactorOptions{.learning_rate = 0.03, .momentum = 0.9});
 }
 
 /// Bits per byte of a window at random places of each document, the last `size` bytes before it in memory, for every size.
@@ -110,8 +108,6 @@ int main(int argc, char** argv) try {
             TransformerConfig config = text_model_config(settings);
             config.memory_layers = memory_layers;
             config.activation = recipe.activation;
-            std::string layers = "_memory";
-            for (const Index layer : config.resolved().memory_layers) layers += message("_", layer);
             std::optional<Transformer<float>> best;
             double least = INFINITY;
             for (const double factor : factors) {
@@ -120,10 +116,10 @@ int main(int argc, char** argv) try {
                 Random weights(seed);
                 Transformer<float> model(config, weights);
                 const std::unique_ptr<Optimizer<float>> optimizer = new_optimizer(recipe, model.parameters());
-                const LanguageModelRecipe crossbatch{.name = message(recipe.name, layers, "_rate_", tried.learning_rate),
+                const LanguageModelRecipe crossbatch{.name = message(recipe.name, "_rate_", tried.learning_rate),
                                                      .kind = LanguageModelKind::crossbatch,
                                                      .contexts = recipe.contexts};
-                TextModelFile file(example, tried, Integration::merged, seed);
+                TextModelFile file(example, tried, model.config(), seed);
                 const double seconds =
                     train_text_model(tried, crossbatch, {settings.steps}, training, file, model, *optimizer, recipe.rate);
                 const double bits =

@@ -116,7 +116,7 @@ class WindowMemory {
             const auto unread = [&](const Variable<float, 4>& of) {  // (1,T,G,D): the rows that are not in memory yet
                 const Shape<4> shape = shape_of(of.value());
                 const auto rows = reshaped<3>(of.value(), {shape[1], shape[2], shape[3]});
-                return take_entries(rows, known_before, shape[1] - known_before);
+                return slice<0>(rows, known_before, shape[1] - known_before);
             };
             state.memory(layer, 0).append(unread(known->second.k), unread(known->second.v), 0);
         }

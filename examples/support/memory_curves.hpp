@@ -90,24 +90,4 @@ class MemoryCurves : public Measurements<MemoryCurve> {
     static constexpr std::uint64_t bootstrap_seed = 1;
 };
 
-/// The part of a memory of `tokens` that is of the own document, over the windows that are measured.
-inline double own_share(const std::vector<TokenDocument>& documents, const MemoryCurveOptions& options, Index tokens) {
-    double own = 0, all = 0;
-    for (const TokenDocument& document : documents)
-        for (const Index window : scored_windows(document.length(), options.window, options.scored_windows, options.score_from)) {
-            own += static_cast<double>(std::min(tokens, window * options.window));
-            all += static_cast<double>(tokens);
-        }
-    return all == 0 ? 1 : own / all;
-}
-
-/// The curve of a model over memory sizes above 0, as a line of a plot; sizes that were not measured are left out.
-inline Series curve_series(const MemoryCurves& curves, const std::string& model, const std::string& name,
-                           const std::vector<Index>& sizes, const Reading& reading) {
-    Series series{name};
-    for (const Index size : sizes)
-        if (size > 0 && curves.has(model, reading.with(size))) series.add(size, curves.bits_per_byte(model, reading.with(size)));
-    return series;
-}
-
 }  // namespace fot::examples

@@ -10,21 +10,24 @@ namespace fot::examples {
 /// The name of a result or file, of one set of documents among several unless its name is empty.
 inline std::string in_set(const std::string& name, const std::string& set) { return set.empty() ? name : name + "." + set; }
 
-/// The table and plot of all models over memory sizes, the CSV file, and `result bits_per_byte.<model>.<memory> <value>`. Where
-/// several sets of documents are measured, the name of this one stands in those of results and files, as `bits_per_byte.<set>`.
+/// The table and plot of all models over memory sizes, the CSV file, and `result bits_per_byte.<model>.<memory> <value>`. Other
+/// lines of the plot may be given. Where several sets of documents are measured, the name of this one stands in those of results
+/// and files, as `bits_per_byte.<set>`.
 inline void report_curves(Example& example, const MemoryCurves& curves, const std::vector<Index>& sizes, const Reading& reading,
-                          const std::string& title, const std::string& set = {}) {
+                          const std::string& title, const std::vector<Series>& others = {}, const std::string& set = {}) {
     Plot plot{.name = in_set("bits_per_byte", set), .title = title, .x_label = "memory tokens", .y_label = "bits per byte"};
     Table table({"model", "memory tokens", "bits/byte"});
     for (const std::string& model : curves.models()) {
+        Series& series = plot.series.emplace_back(Series{model});
         for (const Index size : sizes) {
             if (!curves.has(model, reading.with(size))) continue;
             const Estimate estimate = curves.bits_per_byte(model, reading.with(size));
             table.add(model, count_text(size), estimate_text(estimate));
             example.result(message(in_set("bits_per_byte", set), ".", model, ".", size), estimate.value);
+            if (size > 0) series.add(size, estimate);
         }
-        plot.series.push_back(curve_series(curves, model, model, sizes, reading));
     }
+    plot.series.insert(plot.series.end(), others.begin(), others.end());
     example.show(message(title, " on test documents, ", intervals_over(example)), table);
     example.csv(in_set("bits_per_byte_by_seed", set), curves.csv(example.seed()));
     example.plot(plot);

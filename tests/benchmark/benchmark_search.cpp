@@ -21,7 +21,7 @@ namespace {
 
 /// c = a b^T by the BLAS library, the columns shared among the threads.
 void plain_product(MatrixView<const float> a, MatrixView<const float> b, MatrixView<float> c) {
-    detail::keep_blas_on_one_thread();
+    const detail::BlasOnOneThread alone;
     const auto as_int = [](Index i) { return static_cast<int>(i); };
     parallel_slices(c.columns, (c.columns + threads() - 1) / threads(), [&](Index first, Index last) {
         cxxblas::gemm<int>(cxxblas::StorageOrder::RowMajor, cxxblas::Transpose::NoTrans, cxxblas::Transpose::Trans, as_int(c.rows),

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# How long it takes to compile the first program of the README at -O2, the umbrella, and each header by itself (no code made of it):
-# medians of three.
+# How long it takes to compile the first program of the README at -O2, alone and against the target fot::float, the umbrella, and each
+# header by itself (no code made of it): medians of three.
 #
 #     tests/benchmark/compile_time.sh [COMPILER g++]        in the project's folder; nothing else should run
 # Prints `result compile_seconds.<what> <value>`.
@@ -21,6 +21,7 @@ median_seconds() {
 
 awk '/^```cpp$/ { inside = 1; next } /^```$/ { inside = 0 } inside' README.md > "$folder/program.cpp"
 echo "result compile_seconds.readme_program $(median_seconds "$compiler" "${flags[@]}" -O2 -c "$folder/program.cpp" -o "$folder/program.o")"
+echo "result compile_seconds.readme_program_float $(median_seconds "$compiler" "${flags[@]}" -O2 -DFOT_FLOAT -c "$folder/program.cpp" -o "$folder/program.o")"
 (cd include && find fot -name '*.hpp' | sort) | while read -r header; do
   echo "#include \"$header\"" > "$folder/header.cpp"
   name=${header#fot/}

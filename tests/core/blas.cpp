@@ -193,8 +193,13 @@ TEST_CASE("gemm on a strided view: a head of (B,T,H,D) is multiplied, and writte
         }
 }
 
-TEST_CASE_TEMPLATE("products within a parallel loop are right: OpenBLAS is never entered with threads of its own", Real, float,
-                   double) {  // with AVX-512 only those in double are OpenBLAS's
+TEST_CASE_TEMPLATE(
+    "products within a parallel loop are right: OpenBLAS computes without threads of its own, and has them again after", Real,
+    float, double) {  // with AVX-512 only those in double are OpenBLAS's
+#ifdef WITH_OPENBLAS
+    const int before = openblas_get_num_threads();
+    openblas_set_num_threads(2);
+#endif
     const Tensor<Real, 2> x = random_matrix<Real>(64, 64, 9);
     Tensor<Real, 2> alone = empty<Real, 2>({64, 64});
     const testing::WithThreads scope(1);  // the last bits depend on how a product is shared
@@ -205,7 +210,13 @@ TEST_CASE_TEMPLATE("products within a parallel loop are right: OpenBLAS is never
                  [&](Index i) { gemm(Real(1), as_matrix(x), transpose(as_matrix(x)), Real(0), matrix(row(many, i), 64, 64)); });
     for (Index i = 0; i < 200; ++i) CHECK(std::equal(alone.data(), alone.data() + alone.size(), row(many, i)));
 #ifdef WITH_OPENBLAS
-    CHECK(openblas_get_num_threads() == 1);
+    CHECK(openblas_get_num_threads() == 2);
+    {
+        const detail::BlasOnOneThread one, another;
+        CHECK(openblas_get_num_threads() == 1);
+    }
+    CHECK(openblas_get_num_threads() == 2);
+    openblas_set_num_threads(before);
 #endif
 }
 

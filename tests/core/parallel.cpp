@@ -5,6 +5,7 @@
 #include <atomic>
 #include <limits>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 #include "support/with_threads.hpp"
@@ -20,6 +21,20 @@ TEST_CASE("every iteration runs exactly once") {
             parallel_for(count, [&](Index i) { ++visits[static_cast<std::size_t>(i)]; });
             CHECK(visits == std::vector<int>(static_cast<std::size_t>(count), 1));
         }
+    }
+}
+
+TEST_CASE("the number of threads holds for the whole program, also for threads that begin later") {
+    for (const Index count : {1, 3}) {
+        const WithThreads scope(count);
+        Index there = 0;
+        std::vector<int> visits(100);
+        std::thread([&] {
+            there = threads();
+            parallel_for(length_of(visits), [&](Index i) { ++element(visits, i); });
+        }).join();
+        CHECK(there == threads());
+        CHECK(visits == std::vector<int>(100, 1));
     }
 }
 

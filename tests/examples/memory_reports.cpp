@@ -60,7 +60,7 @@ TEST_CASE("of a set of documents results and files bear its name; what was not m
     const TemporaryFolder folder;
     ExampleIn in(folder);
     const Reading two{.scope = own.scope, .top_k = own.top_k, .most = 2}, four{.scope = own.scope, .top_k = own.top_k, .most = 4};
-    report_curves(in.example, small_curves(), {0, 4, 8}, own, "Bits", "books");
+    report_curves(in.example, small_curves(), {0, 4, 8}, own, "Bits", {}, "books");
     compare_models(in.example, small_curves(), {4}, {{"a", "b", own, four}, {"a", "a", own, four}}, "books");
     in.example.finish();
     const std::string out = in.out.str();

@@ -51,7 +51,8 @@ TEST_CASE("memories come back as they were written, and what was there before is
     CHECK(kept.sizes == std::vector<Index>{3, 2, 3, 2});
     REQUIRE(kept.numbers.size() == 10 * 8);
     CHECK(std::vector<float>(kept.numbers.begin(), kept.numbers.begin() + 9) ==
-          std::vector<float>{0, 1, 2, 3, -50, -49, -48, -47, 4});  // a key, its value, the next key
+          std::vector<float>{0, 1, 2, 3, 4, 5, 6, 7, 8});  // key after key, then the values
+    CHECK(kept.numbers[12] == -50);
     read_memory(kept, config, other);
     for (const Index layer : {0, 2})
         for (const Index b : {0, 1}) CHECK(contents(other.memory(layer, b)) == contents(state.memory(layer, b)));
@@ -89,14 +90,14 @@ TEST_CASE("kept memories that are none are refused before anything is overwritte
     refused(wrong, "read_memory: 3 kept memories, expected 4");
     wrong = kept;
     wrong.numbers.pop_back();
-    refused(wrong, "read_memory: a kept memory of 2 entries, expected at most 1 with their keys and values");
+    refused(wrong, "read_memory: a memory of 2 entries, capacity 0 (0: any), in 15 kept numbers of 8 an entry");
     wrong = kept;
     wrong.sizes[3] = -1;
-    refused(wrong, "read_memory: a kept memory of -1 entries, expected at most 2 with their keys and values");
+    refused(wrong, "read_memory: a memory of -1 entries, capacity 0 (0: any), in 16 kept numbers of 8 an entry");
     wrong.sizes[3] = 1;
-    refused(wrong, "read_memory: 8 numbers are left over behind the last memory");
+    refused(wrong, "read_memory: 8 numbers are left over after the last memory");
     CHECK_THROWS_WITH_AS(read_memory(kept, config, limited),
-                         "read_memory: a kept memory of 3 entries, expected at most 2 with their keys and values", DataError);
+                         "read_memory: a memory of 3 entries, capacity 2 (0: any), in 80 kept numbers of 8 an entry", DataError);
 }
 
 TEST_CASE("states come back as they were written") {

@@ -62,8 +62,7 @@ std::vector<double> train(Transformer<float>& model, const LanguageModelRecipe& 
                           Index steps, const std::filesystem::path& checkpoint = {}) {
     LanguageModelTraining<float> training(model, recipe, text, {.entries = 3, .length = 8}, 5);
     Muon<float> optimizer(model.parameters(), {});
-    Trainer<float> trainer(model.parameters(), optimizer,
-                           {.steps = steps, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
+    Trainer<float> trainer(optimizer, {.steps = steps, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
     training.keep(trainer);
     trainer.resume();
     std::vector<double> losses;
@@ -143,14 +142,12 @@ TEST_CASE("a checkpoint of another batch or other documents is refused") {
         const auto resume = [&](const std::vector<TokenDocument>& documents, Index entries) {
             LanguageModelTraining<float> training(model, recipe, documents, {.entries = entries, .length = 8}, 5);
             Muon<float> optimizer(model.parameters(), {});
-            Trainer<float> trainer(model.parameters(), optimizer,
-                                   {.steps = 20, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
+            Trainer<float> trainer(optimizer, {.steps = 20, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
             training.keep(trainer);
             trainer.resume();
         };
-        CHECK_THROWS_WITH_AS(resume(text, 4), doctest::Contains("a state of 3 documents and 3 places in them, expected 4"),
-                             DataError);
-        CHECK_THROWS_WITH_AS(resume({text[0], text[0], text[0]}, 3), doctest::Contains("reads document"), DataError);
+        CHECK_THROWS_WITH_AS(resume(text, 4), doctest::Contains("a state of 3 entries, expected 4"), DataError);
+        CHECK_THROWS_WITH_AS(resume({text[0], text[0], text[0]}, 3), doctest::Contains("more windows of document"), DataError);
         // A memory or states of another size than the rest of the file says.
         SafetensorsFile file(checkpoint);
         SafetensorsWriter writer;
@@ -164,8 +161,8 @@ TEST_CASE("a checkpoint of another batch or other documents is refused") {
             writer.add_bytes(name, file.dtype(name), shape, bytes[name].data());
         }
         writer.write(checkpoint);
-        CHECK_THROWS_WITH_AS(resume(text, 3), doctest::Contains(kind == 1 ? "kept states of 3 entries" : "a kept memory of"),
-                             DataError);
+        CHECK_THROWS_WITH_AS(resume(text, 3),
+                             doctest::Contains(kind == 1 ? "kept states of 3 entries" : "read_memory: a memory of"), DataError);
     }
 }
 
@@ -202,7 +199,7 @@ TEST_CASE("a packed recipe trains on all windows of its packs, the later ones wi
         const Tensor<float, 2> nats = token_nats(logits.value(), packs.targets);
         return std::accumulate(nats.begin(), nats.end(), 0.0) / 32;
     };
-    CHECK(loss == doctest::Approx(mean(model.crossbatch(tape, {.current = packs.current, .table = table, .packed = true}))));
+    CHECK(loss == doctest::Approx(mean(model.forward(tape, packs.current, PackedContexts<float>(table, 8)))));
     CHECK(std::abs(loss - mean(model.local(tape, packs.current))) > 1e-4);
 
     const auto refused = [&](LanguageModelRecipe odd, Index entries) {
@@ -297,7 +294,7 @@ TEST_CASE("a recipe for another integration and too little text are refused") {
     Transformer<float> merged = small_model();
     const std::vector<TokenDocument> text = documents(3, 100), few = documents(2, 100);
     CHECK_THROWS_WITH_AS(LanguageModelTraining<float>(merged, recipes()[2], text, {.entries = 3, .length = 8}, 1),
-                         "LanguageModelTraining: the model is merged, the recipe 'mt' is not", ConfigError);
+                         "LanguageModelTraining: recipe 'mt' is not for a model that is merged", ConfigError);
     const auto refused = [&](const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents, const char* why) {
         CHECK_THROWS_WITH(LanguageModelTraining<float>(merged, recipe, documents, {.entries = 3, .length = 8}, 1),
                           doctest::Contains(why));

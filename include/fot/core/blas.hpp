@@ -1,7 +1,7 @@
 /// Matrix products: one checked `gemm` on strided views, the only place that includes xtensor-blas.
 ///
-/// BLAS itself stays on one thread; `gemm` shares the rows (or columns) of the result among ours. So the same threads serve
-/// products and loops, and a product within a parallel loop runs on the loop's thread.
+/// `gemm` shares the rows (or columns) of the result among our threads, and BLAS computes each share on one. So the same threads
+/// serve products and loops, and a product within a parallel loop runs on the loop's thread.
 ///
 /// Where the compiler may use AVX-512, products of floats with a factor of 1 are made of our own tiles instead: OpenBLAS takes AVX2
 /// kernels on processors that are newer than itself, and at the sizes of these models our tiles are as fast as its AVX-512 kernels,
@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <mutex>
 #include <type_traits>
 
 #if __has_include(<xtensor-blas/xblas.hpp>)
@@ -28,13 +29,31 @@ namespace fot {
 
 namespace detail {
 
-/// OpenBLAS must not be entered by several threads while it uses threads of its own; without OpenBLAS there is no portable switch.
-inline void keep_blas_on_one_thread() {
-#ifdef WITH_OPENBLAS
-    static const bool done = (openblas_set_num_threads(1), true);
-    static_cast<void>(done);
+/// While one of these lives, OpenBLAS computes on the calling thread alone; after the last it has the threads that it had before.
+/// Only where the loops around it are parallel: elsewhere its own threads are all there are. Other BLAS have no such switch.
+class BlasOnOneThread {
+   public:
+    BlasOnOneThread(const BlasOnOneThread&) = delete;
+    BlasOnOneThread& operator=(const BlasOnOneThread&) = delete;
+#if defined(WITH_OPENBLAS) && defined(_OPENMP)
+    BlasOnOneThread() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (living_++ > 0) return;
+        threads_before_ = openblas_get_num_threads();
+        if (threads_before_ > 1) openblas_set_num_threads(1);
+    }
+    ~BlasOnOneThread() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        if (--living_ == 0 && threads_before_ > 1) openblas_set_num_threads(threads_before_);
+    }
+
+   private:
+    static inline std::mutex mutex_;
+    static inline int living_ = 0, threads_before_ = 1;
+#else
+    BlasOnOneThread() {}
 #endif
-}
+};
 
 /// Are tiles at least as fast as BLAS for such a product? A factor of few rows does not pay for packing the other one.
 template <class Real>
@@ -86,6 +105,7 @@ void tiled_product_on_this_thread(MatrixView<const Real> a, MatrixView<const Rea
 template <class Real>
 void gemm_on_this_thread(Real alpha, MatrixView<const Real> a, MatrixView<const Real> b, Real beta, MatrixView<Real> c) {
     if (in_tiles(alpha, beta, c)) return tiled_product_on_this_thread(a, b, beta == Real(1), c);
+    const BlasOnOneThread alone;
     using cxxblas::Transpose;
     const auto as_int = [](Index i) { return static_cast<int>(i); };
     cxxblas::gemm<int>(cxxblas::StorageOrder::RowMajor, a.transposed ? Transpose::Trans : Transpose::NoTrans,
@@ -136,7 +156,6 @@ void gemm(Real alpha, MatrixView<const std::type_identity_t<Real>> a, MatrixView
                 c.data[i * c.leading + j] = beta == Real(0) ? Real(0) : beta * c.data[i * c.leading + j];
         return;
     }
-    detail::keep_blas_on_one_thread();
     constexpr double worth_sharing = 1 << 18;  // multiply-adds below which waking the other threads costs more than it saves
     const bool by_rows = c.rows >= c.columns;
     const double work = static_cast<double>(c.rows) * static_cast<double>(c.columns) * static_cast<double>(a.used_columns());

@@ -18,16 +18,13 @@ template <class Real, class V = SimdVector<Real>>
 Real largest(const Real* numbers, Index count) {
     std::array<V, 4> best;  // four, because each comparison waits for the one before it
     best.fill(V(-std::numeric_limits<Real>::infinity()));
-    const auto take = [&](V& so_far, Index first) {
-        const V x = V::load_unaligned(numbers + first);
-        so_far = xsimd::select(x > so_far, x, so_far);
-    };
+    const auto take = [&](V& so_far, Index first) { so_far = larger(V::load_unaligned(numbers + first), so_far); };
     Index i = 0;
     for (; count - i >= 4 * lanes<V>; i += 4 * lanes<V>)
         for (Index j = 0; j < 4; ++j) take(element(best, j), i + j * lanes<V>);
     for (; count - i >= lanes<V>; i += lanes<V>) take(best[0], i);
-    const auto larger = [](Real a, Real b) { return std::max(a, b); };
-    Real most = joined_lanes(xsimd::max(xsimd::max(best[0], best[1]), xsimd::max(best[2], best[3])), larger);
+    Real most =
+        joined_lanes(larger(larger(best[0], best[1]), larger(best[2], best[3])), [](Real a, Real b) { return std::max(a, b); });
     for (; i < count; ++i) most = numbers[i] > most ? numbers[i] : most;
     return most;
 }

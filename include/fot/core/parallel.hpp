@@ -1,12 +1,13 @@
 /// Parallel loops: OpenMP where the compiler has it, a plain loop where it has not.
 ///
 /// Every loop of the library writes to places that belong to one iteration alone, so results do not depend on the schedule.
-/// BLAS is kept on one thread (core/blas.hpp): the loops around it are the parallel ones.
+/// BLAS computes on one thread meanwhile (core/blas.hpp): the loops around it are the parallel ones.
 ///
 /// Read next: core/blas.hpp.
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
 
 #include "fot/core/tensor.hpp"
@@ -17,20 +18,28 @@
 
 namespace fot {
 
-/// Number of threads that `parallel_for` uses.
+#ifdef _OPENMP
+namespace detail {
+inline std::atomic<int> chosen_threads = 0;  // 0: as OpenMP has it
+}
+#endif
+
+/// Number of threads that `parallel_for` uses: what `set_threads` chose, or else what OpenMP takes (OMP_NUM_THREADS, all cores).
 inline Index threads() {
 #ifdef _OPENMP
-    return omp_get_max_threads();
+    const int chosen = detail::chosen_threads;
+    return chosen > 0 ? chosen : omp_get_max_threads();
 #else
     return 1;
 #endif
 }
 
-/// Sets the number of threads of later parallel loops. Throws ConfigError below 1 and above 4096. Without OpenMP it stays 1.
+/// Sets the number of threads of later parallel loops, whichever thread of the program starts them. Without OpenMP it stays 1.
+/// Errors: ConfigError below 1 and above 4096.
 inline void set_threads(Index count) {
     require<ConfigError>(count >= 1 && count <= 4096, "set_threads: ", count, " threads, expected 1 ... 4096");
 #ifdef _OPENMP
-    omp_set_num_threads(static_cast<int>(count));
+    detail::chosen_threads = static_cast<int>(count);
 #endif
 }
 
@@ -53,7 +62,7 @@ inline void run_on_threads(Index count, void (*run)(const void* body, Index i), 
     }
     std::exception_ptr failure;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic, 1)
+#pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast <int>(threads()))
 #endif
     for (Index i = 0; i < count; ++i) {
         try {

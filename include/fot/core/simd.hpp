@@ -53,6 +53,15 @@ constexpr const char* instruction_set() {
     return V::arch_type::name();
 }
 
+/// The larger of the numbers at each place; that of y where x is NaN.
+template <class V>
+V larger(const V& x, const V& y) {
+    if constexpr (XSIMD_WITH_SSE2)
+        return xsimd::max(x, y);  // one instruction, which is defined that way
+    else
+        return xsimd::select(x > y, x, y);
+}
+
 /// A whole vector within rows of numbers: the numbers `first` ... `first + lanes - 1` of each.
 template <class V>
 struct WholeVector {

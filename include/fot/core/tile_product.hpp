@@ -136,7 +136,8 @@ namespace detail {
 
 /// `rows` x 2 vectors of results in registers: c = or += a (rows, depth) b (depth, 2 vectors), where b is part of a panel.
 template <bool accumulate, std::size_t rows, class V, class Real>
-void product_in_registers(Index depth, LeftFactor<Real> a, const Real* b, Real* c, Index leading) {
+void product_in_registers(Index depth, const Real* a, Index row_stride, Index column_stride, const Real* b, Real* c,
+                          Index leading) {
     V sum[rows][2];
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < rows; ++i) sum[i][0] = sum[i][1] = V(Real(0));
@@ -144,7 +145,7 @@ void product_in_registers(Index depth, LeftFactor<Real> a, const Real* b, Real* 
         const V left_half = V::load_unaligned(b), right_half = V::load_unaligned(b + lanes<V>);
 #pragma GCC unroll 16
         for (std::size_t i = 0; i < rows; ++i) {
-            const V factor(a.data[static_cast<Index>(i) * a.row_stride + k * a.column_stride]);
+            const V factor(a[static_cast<Index>(i) * row_stride + k * column_stride]);
             sum[i][0] = xsimd::fma(factor, left_half, sum[i][0]);
             sum[i][1] = xsimd::fma(factor, right_half, sum[i][1]);
         }
@@ -181,9 +182,8 @@ void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, R
         const Real* panel = b.numbers.data() + first / width * width * b.depth + first % width;
         for (Index i = 0; i < rows; i += most_rows)
             detail::with_constant<most_rows>(std::min(most_rows, rows - i), [&](auto count) {
-                detail::product_in_registers<accumulate, count(), V>(
-                    depth, LeftFactor<Real>{a.data + i * a.row_stride, a.row_stride, a.column_stride}, panel,
-                    c + i * leading + first, leading);
+                detail::product_in_registers<accumulate, count(), V>(depth, a.data + i * a.row_stride, a.row_stride,
+                                                                     a.column_stride, panel, c + i * leading + first, leading);
             });
     }
 }

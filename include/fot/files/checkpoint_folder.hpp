@@ -75,9 +75,8 @@ class CheckpointFolder {
     /// A weight (rows, columns) where it lies; one that is not aligned for its numbers is copied.
     StoredMatrix matrix(const std::string& name, Index rows, Index columns) const {
         const File& file = file_with(name, {rows, columns});
+        file.header.require_floating(name);
         const Dtype dtype = file.header.dtype(name);
-        require<FileError>(dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16 || dtype == Dtype::f64, at(name),
-                           "has dtype ", dtype_name(dtype), ", expected F64, F32, F16 or BF16");
         const std::uint64_t offset = file.header.offset(name);
         if (offset % static_cast<std::uint64_t>(dtype_bytes(dtype)) == 0)
             return {file.bytes->data() + offset, dtype, rows, columns, file.bytes};

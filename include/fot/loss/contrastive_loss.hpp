@@ -26,21 +26,6 @@
 
 namespace fot {
 
-namespace detail {
-
-/// Both kinds of contexts for every entry, and keys in them.
-template <class Real>
-void require_contrast(const char* who, const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table) {
-    require_valid(table, extent(q, 0));
-    for (std::size_t b = 0; b < table.contexts.size(); ++b)
-        require<ConfigError>(table.positives[b] >= 1 && table.positives[b] < static_cast<Index>(table.contexts[b].size()), who,
-                             ": entry ", b, " has ", table.positives[b], " positives among ", table.contexts[b].size(),
-                             " contexts, expected some of each kind");
-    require<ShapeError>(extent(context_k, 1) >= 1, who, ": contexts without keys");
-}
-
-}  // namespace detail
-
 /// The value of the loss with its gradient with respect to queries and context keys.
 template <class Real>
 struct ContrastiveLoss {
@@ -57,7 +42,13 @@ struct ContrastiveLoss {
 ///         entry has no positive or no negative; NumericError if a score is NaN or infinite.
 template <class Real>
 ContrastiveLoss<Real> contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table) {
-    detail::require_contrast("contrastive_loss", q, context_k, table);
+    require_valid(table, extent(q, 0));
+    for (Index b = 0; b < table.entries(); ++b) {
+        const Index positives = element(table.positives, b), count = length_of(element(table.contexts, b));
+        require<ConfigError>(positives >= 1 && positives < count, "contrastive_loss: entry ", b, " has ", positives,
+                             " positives among ", count, " contexts, expected some of each kind");
+    }
+    require<ShapeError>(extent(context_k, 1) >= 1, "contrastive_loss: contexts without keys");
     const Tensor<Real, 4> mass = context_log_mass(q, context_k, table);
     const Index entries = extent(mass, 0), queries = extent(mass, 1), heads = extent(mass, 2);
     const double weight = 1 / static_cast<double>(entries * queries * heads);

@@ -168,10 +168,7 @@ class StreamingSearch {
         const Index columns = std::min(panel, length_of(best_) - first_query);  // without the filling of the last panel
         for (Index j = 0; j < columns; j += lanes<V>) {
             V most(-TopK<Real>::infinity);
-            for (Index i = 0; i < keys; ++i) {
-                const V score = V::load_unaligned(scores + i * panel + j);
-                most = xsimd::select(score > most, score, most);  // a NaN is not larger: it leaves `most` alone
-            }
+            for (Index i = 0; i < keys; ++i) most = larger(V::load_unaligned(scores + i * panel + j), most);  // past a NaN
             if (!xsimd::any(most >= V::load_unaligned(&element(bars_, first_query + j)))) [[likely]]
                 continue;
             std::array<Real, V::size> most_of;
