@@ -59,7 +59,7 @@ Transformer<float> trained_model(const Example& example, const TextSettings& set
     if (!plan.tuning) return trained_text_model(example, settings, plan.first, training, seed);
     Random random(seed);
     Transformer<float> model = new_text_model(settings, random, plan.first.integration);
-    TextModelFile file(example, settings, plan.first.integration, seed);
+    TextModelFile file(example, settings, model.config(), seed);
     const Index all = settings.steps, tuning = tuning_steps(settings);
     train_text_model(settings, plan.first, {all - tuning, 0, all}, training, file, model);
     train_text_model(settings, *plan.tuning, {tuning, all - tuning, all}, training, file, model);

@@ -14,9 +14,10 @@ namespace fot::examples {
 struct Reading {
     MemoryScope scope = MemoryScope::multi_document;
     Index top_k = 128;
-    bool bare = false;  ///< no memory, whatever the size that others have
+    bool bare = false;                               ///< no memory, whatever the size that others have
+    Index most = std::numeric_limits<Index>::max();  ///< no more than so many tokens, likewise
 
-    MemoryCondition with(Index tokens) const { return {scope, bare ? 0 : tokens, top_k}; }
+    MemoryCondition with(Index tokens) const { return {scope, bare ? 0 : std::min(tokens, most), top_k}; }
     bool operator==(const Reading&) const = default;
 };
 

@@ -12,7 +12,7 @@
 namespace fot::examples {
 
 /// A model's configuration: the last layer is the memory layer.
-inline TransformerConfig text_model_config(const TextSettings& settings, Integration integration) {
+inline TransformerConfig text_model_config(const TextSettings& settings, Integration integration = Integration::merged) {
     return {.vocabulary = byte_vocabulary,
             .width = settings.width,
             .layers = settings.layers,
@@ -54,12 +54,12 @@ struct ScheduledSteps {
 class TextModelFile {
    public:
     /// Of a new model that is to be trained, or of one that goes on `from` a file.   Errors: FileError.
-    TextModelFile(const Example& example, const TextSettings& settings, Integration integration, std::uint64_t seed,
+    TextModelFile(const Example& example, const TextSettings& settings, const TransformerConfig& config, std::uint64_t seed,
                   const std::filesystem::path& from = {})
         : seed_(seed),
           folder_(settings.models.empty() ? example.output() : std::filesystem::path(settings.models)),
           name_(from.stem().string()),
-          metadata_(config_metadata(text_model_config(settings, integration))) {
+          metadata_(config_metadata(config)) {
         make_folder(folder_);
         metadata_.merge(Metadata{{"seed", message(seed)},
                                  {"corpus", settings.corpus},
@@ -97,27 +97,40 @@ class TextModelFile {
     Metadata metadata_;
 };
 
-/// Trains a model on from the weights as they are, with an optimiser of its own, and adds that to what its file tells. Once it is
-/// done, the same training reads the file.   Errors: ConfigError if the file is of another training; Interrupted after Ctrl-C.
-inline void train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
-                             const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model) {
+/// Trains a model on from the weights as they are, and adds that to what its file tells. Once it is done, the same training reads
+/// the file. Returns the seconds that a step took: NaN if none was left.
+/// Errors: ConfigError if the file is of another training; Interrupted after Ctrl-C.
+inline double train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
+                               const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model,
+                               Optimizer<float>& optimizer, const LearningRate& rate) {
     file.add_training(recipe, part, documents);
     LanguageModelTraining<float> training(model, recipe, documents, {.entries = settings.batch, .length = settings.length},
                                           file.seed() + 1000);
-    Muon<float> optimizer(model.parameters(), {});
-    const LearningRate rate = LearningRate::linear_decay(settings.learning_rate, 40, part.scheduled);
+    double seconds_per_step = NAN;
     Progress bar(message("train ", recipe.name, ", seed ", file.seed()), part.steps);
     Trainer<float> trainer(optimizer,
                            {.steps = part.steps,
-                            .learning_rate = [&](Index step) { return rate.at(part.first + step); },
+                            .learning_rate = [&](Index step) { return settings.learning_rate * rate.at(part.first + step); },
                             .checkpoint = file.path(),
                             .checkpoint_every_seconds = 60,
                             .metadata = file.metadata(),
-                            .progress = [&](const TrainingProgress& at) { bar.update(at.steps_done, training_note(at)); }});
+                            .progress =
+                                [&](const TrainingProgress& at) {
+                                    seconds_per_step = static_cast<double>(settings.batch * settings.length) / at.tokens_per_second;
+                                    bar.update(at.steps_done, training_note(at));
+                                }});
     training.keep(trainer);
     resume(trainer);
     trainer.run(training);
     stop_if_interrupted(training_is_kept);
+    return seconds_per_step;
+}
+
+/// The same with an optimiser of its own, Muon, its learning rates falling linearly.
+inline void train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
+                             const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model) {
+    Muon<float> optimizer(model.parameters(), {});
+    train_text_model(settings, recipe, part, documents, file, model, optimizer, LearningRate::linear_decay(1, 40, part.scheduled));
 }
 
 /// A new model trained by one recipe.   Errors: as train_text_model.
@@ -126,7 +139,7 @@ inline Transformer<float> trained_text_model(const Example& example, const TextS
                                              std::uint64_t seed) {
     Random random(seed);
     Transformer<float> model = new_text_model(settings, random, recipe.integration);
-    TextModelFile file(example, settings, recipe.integration, seed);
+    TextModelFile file(example, settings, model.config(), seed);
     train_text_model(settings, recipe, {settings.steps}, documents, file, model);
     return model;
 }

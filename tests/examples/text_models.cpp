@@ -25,7 +25,7 @@ Transformer<float> trained_twice(const TemporaryFolder& folder, const ScheduledS
     const TextSettings settings = small_settings();
     Random random(1);
     Transformer<float> model = new_text_model(settings, random);
-    TextModelFile file(in.example, settings, Integration::merged, 1);
+    TextModelFile file(in.example, settings, model.config(), 1);
     train_text_model(settings, standard, first, byte_documents(two_documents), file, model);
     train_text_model(settings, {.name = "again"}, second, byte_documents(second_documents), file, model);
     path = file.path();
@@ -101,7 +101,7 @@ TEST_CASE("a training may go on from a kept model") {
     Transformer<float> model = stored_text_model(from, settings);
     CHECK(same_weights(first, model));
     ExampleIn in(folder);
-    TextModelFile file(in.example, settings, Integration::merged, 1, from);
+    TextModelFile file(in.example, settings, model.config(), 1, from);
     train_text_model(settings, standard, {1}, byte_documents(two_documents), file, model);
     CHECK_FALSE(same_weights(first, model));
     CHECK(std::filesystem::exists(folder / "standard_2steps_seed1_then_standard_1steps_seed1.safetensors"));

@@ -39,6 +39,7 @@ struct LanguageModelRecipe {
     ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and (d - 1) w negatives
     bool differentiable = true;                               ///< false: keys and values of previous contexts are constants
     Index local_entries = 0;  ///< so many entries of a batch see no context: the model must stay good without a memory
+    Index packing = 0;        ///< the released code's form: windows of a document in a batch, d the range; 0: the paper's form
 
     // standard and crossbatch
     double contrastive_weight = 0;  ///< of InfoNCE over the contexts of a step, both losses in nats; 0: none
@@ -60,6 +61,7 @@ struct LanguageModelRecipe {
         if (kind == LanguageModelKind::crossbatch || contrastive_weight > 0)
             words +=
                 message(", ", positives, " positives, contexts ", contexts.text(), differentiable ? "" : ", not differentiable");
+        if (packing > 0) words += message(", packed by ", packing);
         if (local_entries > 0) words += message(", ", local_entries, " entries local");
         if (contrastive_weight > 0) words += message(", InfoNCE ", contrastive_weight);
         if (kind == LanguageModelKind::memorizing) words += message(", memory ", memory_tokens, ", top ", top_k);
@@ -140,11 +142,18 @@ class LanguageModelTraining {
                                 .pool = std::max(batch_.entries, contexts),
                                 .positives = recipe_.positives,
                                 .length = batch_.length};
-        const ContextBatch<Real> batch = sample_contexts<Real>(documents_, shape, random_);
+        const bool packed = recipe_.packing > 0;  // then all windows of a document are trained on
+        const ContextBatch<Real> batch =
+            packed ? sample_packed<Real>(documents_, {batch_.entries, recipe_.packing, batch_.length}, random_)
+                   : sample_contexts<Real>(documents_, shape, random_);
         const auto loss_of = [&](const Variable<Real, 3>& logits) {
             return cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
         };
         if (standard && !contrast) return loss_of(model_.local(tape, batch.current));
+        if (packed)
+            return loss_of(model_.forward(
+                tape, batch.current,
+                PackedContexts<Real>(packed_contexts(batch_.entries, contexts, recipe_.packing, true), batch_.length)));
 
         ContextTable table =
             previous_contexts(batch_.entries, recipe_.positives, (contexts - 1) * recipe_.positives, shape.documents());
@@ -201,7 +210,14 @@ class LanguageModelTraining {
                              "is of no use to a model without memory layers");
         require<ConfigError>(local >= 0 && local < entries && (local == 0 || weight == 0), recipe, "has ", local, " of ", entries,
                              " entries without contexts, which a contrastive loss cannot do without");
-        if (recipe_.walks()) return;
+        require<ConfigError>(recipe_.packing == 0 || (recipe_.packing > 0 && recipe_.kind == LanguageModelKind::crossbatch &&
+                                                      weight == 0 && local == 0 && recipe_.differentiable),
+                             recipe, "packs ", recipe_.packing, " windows, expected 0 or more, in plain crossbatch training");
+        if (recipe_.packing > 0) {  // a trial: too few documents are refused now, not at the first step
+            Random trial(0);
+            sample_packed<Real>(documents_, {entries, recipe_.packing, batch_.length}, trial);
+        }
+        if (recipe_.walks() || recipe_.packing > 0) return;
         const Index most = std::max(entries, std::ranges::max(recipe_.contexts.values())),
                     least_tokens = (positives + 1) * batch_.length + 1;
         const auto usable = std::ranges::count_if(documents_, [&](const auto& each) { return each.length() >= least_tokens; });
