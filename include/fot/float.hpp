@@ -14,9 +14,10 @@
 #define FOT_INSTANTIATION extern template
 #endif
 
+/// @cond
 namespace fot {
 
-// nn
+// Documented where they are defined. nn:
 FOT_INSTANTIATION Variable<float, 3> add(Tape&, const Variable<float, 3>&, const Variable<float, 3>&);
 FOT_INSTANTIATION Variable<float, 3> rms_norm(Tape&, const Variable<float, 3>&, const Variable<float, 1>&, double);
 FOT_INSTANTIATION Variable<float, 3> linear(Tape&, const Variable<float, 3>&, const LinearMap<float>&);
@@ -55,3 +56,4 @@ FOT_INSTANTIATION class AdamW<float>;
 FOT_INSTANTIATION class Muon<float>;
 
 }  // namespace fot
+/// @endcond

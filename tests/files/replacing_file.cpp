@@ -57,6 +57,15 @@ TEST_CASE("what a killed writer left is removed by the next one, what another wr
     CHECK(folder.entries() == 2);
 }
 
+TEST_CASE("files of the user whose names begin like a temporary one stay") {
+    const testing::TemporaryFolder folder;
+    const std::vector<std::string> names = {"a.partial-results.csv", "a.partial-",     "a.partial-1",    "a.partial-1-",
+                                            "a.partial-1-2.csv",     "a.partial--1-0", "b-a.partial-1-0"};
+    for (const std::string& name : names) std::ofstream(folder / name) << "mine";
+    write_text_file(folder / "a", "whole");
+    for (const std::string& name : names) CHECK(std::filesystem::exists(folder / name));
+}
+
 TEST_CASE("a full disk is an error, and the old file stays") {
     const testing::TemporaryFolder folder;
     write_text_file(folder / "a", "old");

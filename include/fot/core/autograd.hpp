@@ -6,6 +6,9 @@
 ///    `rms_norm_vjp`). They know nothing of this file and are tested alone.
 /// 2. Tape operations: a short overload that runs the forward kernel and records a call of the other one.
 ///
+/// What works number by number, takes parts of tensors or gates needs no kernel of its own: its gradient stands in the tape
+/// operation.
+///
 /// A step of training is then: run the model on a tape, `tape.backward(loss)`, read the gradients of the parameters. The recorded
 /// steps are replayed backwards by a loop, and each is freed as soon as it is replayed, and with it the tensors that only it
 /// still held. With `Tape tape(Tape::inference)` nothing is recorded and nothing kept.

@@ -77,13 +77,25 @@ class ReplacingFile {
         std::error_code failure;
         for (std::filesystem::directory_iterator entry(folder(), failure), end; !failure && entry != end;
              entry.increment(failure)) {
-            const std::string name = entry->path().filename().string();
-            if (!name.starts_with(path_.filename().string() + ".partial-")) continue;
+            if (!is_temporary(entry->path().filename().string())) continue;
             const int file = ::open(entry->path().c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
             if (file < 0) continue;
             if (::flock(file, LOCK_EX | LOCK_NB) == 0) ::unlink(entry->path().c_str());
             ::close(file);
         }
+    }
+
+    /// Is this a name that `create_temporary` gives? Anything else is the user's: "weights.partial-results.csv".
+    bool is_temporary(const std::string& name) const {
+        const std::string start = path_.filename().string() + ".partial-";
+        if (!name.starts_with(start)) return false;
+        const std::string process_and_serial = name.substr(start.size());
+        const std::size_t dash = process_and_serial.find('-');
+        const auto is_number = [](const std::string& text) {
+            return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+        };
+        return dash != std::string::npos && is_number(process_and_serial.substr(0, dash)) &&
+               is_number(process_and_serial.substr(dash + 1));
     }
 
     /// A new file with our lock. False if its name was taken, or somebody took it for a leftover before it had the lock.
