@@ -4,7 +4,7 @@
 
 #include "fot/attention/causal_attention.hpp"
 #include "support/attention_check.hpp"
-#include "support/memory_in_use.hpp"
+#include "support/allocations.hpp"
 #include "support/tape_check.hpp"
 
 using namespace fot;

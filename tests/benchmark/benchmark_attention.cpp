@@ -10,7 +10,7 @@
 #include "fot/attention/crossbatch_attention.hpp"
 #include "fot/core/keep_freed_memory.hpp"
 #include "fot/core/random.hpp"
-#include "support/count_allocations.hpp"
+#include "support/allocations.hpp"
 #include "support/timing.hpp"
 
 int main(int argc, char** argv) {

@@ -7,7 +7,7 @@
 
 #include "fot/core/random.hpp"
 #include "support/gradient_check.hpp"
-#include "support/memory_in_use.hpp"
+#include "support/allocations.hpp"
 
 using namespace fot;
 

@@ -2,7 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include "support/memory_in_use.hpp"
+#include "support/allocations.hpp"
 #include "support/random_tokens.hpp"
 
 using namespace fot;

@@ -4,7 +4,7 @@
 
 #include "fot/core/random.hpp"
 #include "fot/memory/exact_search.hpp"
-#include "support/failing_allocation.hpp"
+#include "support/allocations.hpp"
 #include "support/with_threads.hpp"
 
 using namespace fot;
@@ -241,7 +241,7 @@ TEST_CASE("a memory that runs out of room while it appends stays as it was") {
     Index failures = 0;
     while (memory.size() == 1000) {  // with room for one more block at each try
         try {
-            const testing::FailingAllocation limit(static_cast<int>(failures));
+            const testing::FailingAllocation limit(failures);
             memory.append(more, more, 2);
         } catch (const std::bad_alloc&) {
             ++failures;
