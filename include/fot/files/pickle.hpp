@@ -82,7 +82,7 @@ class Pickle {
                 return true;
             case '.':  // STOP
                 value_ = pop();
-                check(stack_.empty(), "ends with more than one value");
+                check(stack_.empty() && marks_.empty(), "does not end with one value");
                 return false;
             case '(':  // MARK
                 marks_.push_back(stack_.size());

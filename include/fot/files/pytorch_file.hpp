@@ -28,16 +28,31 @@ namespace fot {
 
 namespace detail {
 
-/// What a state_dict may name.
-inline constexpr auto torch_globals = std::to_array<std::string_view>(
-    {"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "torch Size",
-     "torch DoubleStorage", "torch FloatStorage", "torch HalfStorage", "torch BFloat16Storage", "torch LongStorage",
-     "torch IntStorage", "torch ShortStorage", "torch CharStorage", "torch ByteStorage", "torch BoolStorage",
-     // The types of numbers, which may stand beside the tensors.
-     "torch float64", "torch float32", "torch float16", "torch bfloat16", "torch int64", "torch int32", "torch int16", "torch int8",
-     "torch uint8", "torch bool"});
-
-/// The types of the ten storages above, in their order.
+/// What a state_dict may name. The types of storages come first, in the order of the list below.
+inline constexpr auto torch_globals = std::to_array<std::string_view>({"torch DoubleStorage",
+                                                                       "torch FloatStorage",
+                                                                       "torch HalfStorage",
+                                                                       "torch BFloat16Storage",
+                                                                       "torch LongStorage",
+                                                                       "torch IntStorage",
+                                                                       "torch ShortStorage",
+                                                                       "torch CharStorage",
+                                                                       "torch ByteStorage",
+                                                                       "torch BoolStorage",
+                                                                       "collections OrderedDict",
+                                                                       "torch._utils _rebuild_tensor_v2",
+                                                                       "torch._utils _rebuild_parameter",
+                                                                       "torch Size",
+                                                                       "torch float64",
+                                                                       "torch float32",
+                                                                       "torch float16",
+                                                                       "torch bfloat16",
+                                                                       "torch int64",
+                                                                       "torch int32",
+                                                                       "torch int16",
+                                                                       "torch int8",
+                                                                       "torch uint8",
+                                                                       "torch bool"});
 inline constexpr std::array<Dtype, 10> torch_storages{Dtype::f64, Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::i64,
                                                       Dtype::i32, Dtype::i16, Dtype::i8,  Dtype::u8,   Dtype::boolean};
 
@@ -103,7 +118,7 @@ class TorchObject {
         require<FileError>(is_storage(*id), where_, ": refers to something that is no storage of tensors");
         const auto& items = id->items;
         const auto type = std::ranges::find(torch_globals, items[1]->text);
-        const TorchStorage storage{torch_storages[static_cast<std::size_t>(type - torch_globals.begin() - 4)], items[4]->integer};
+        const TorchStorage storage{element(torch_storages, type - torch_globals.begin()), items[4]->integer};
         const std::string key(items[2]->text);
         const auto [known, added] = storages.emplace(key, storage);
         require<FileError>(added || (known->second.dtype == storage.dtype && known->second.count == storage.count), where_,
@@ -124,6 +139,8 @@ class TorchObject {
         const auto& items = arguments.items;
         require<FileError>(items.size() >= 4 && items[0]->kind == Kind::persistent && items[1]->kind == Kind::integer, at,
                            "is not made of a storage, an offset, a shape and strides");
+        const bool plain = items.size() < 7 || items[6]->kind == Kind::none || items[6]->items.empty();
+        require<FileError>(plain, at, "is a view that changes its numbers (conjugate or negative), expected a plain one");
         const TorchStorage& storage = storages.find(items[0]->items.front()->items[2]->text)->second;
         StoredTensor tensor{nullptr, storage.dtype, integers(at, items[2]), integers(at, items[3]), nullptr};
         require<FileError>(tensor.shape.size() == tensor.strides.size() && tensor.shape.size() <= 64, at, "has ",

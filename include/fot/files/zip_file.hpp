@@ -113,6 +113,8 @@ inline std::map<std::string, std::string_view> zip_entries(std::string_view arch
     std::vector<std::pair<std::uint64_t, std::uint64_t>> extents;  // of local headers and what belongs to them
     std::uint64_t next = directory.begin;
     for (std::uint64_t i = 0; i < directory.entries; ++i) {
+        require<FileError>(directory.end - next >= 46, where, ": the directory of the archive ends before entry ", i, " of ",
+                           directory.entries);
         const std::string_view fixed = records.bytes(next, 46, "an entry of the directory");
         require<FileError>(fixed.starts_with("PK\1\2"), where, ": entry ", i, " of ", directory.entries,
                            " is not in the directory of the archive");
