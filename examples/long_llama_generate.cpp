@@ -1,8 +1,8 @@
 /// What does a LongLLaMA, OpenLLaMA or Code Llama checkpoint write after a prompt?
 ///
-/// The folder is one of Hugging Face's: config.json, model.safetensors (or several, with an index), tokenizer.model. All of the
-/// prompt but its last tokens goes to memory, window by window; then tokens are written one by one. Weights stay in their file,
-/// in 16 bits if they are so there, and are widened as they are used.
+/// The folder is one of Hugging Face's: config.json, model.safetensors or pytorch_model.bin (or several, with an index),
+/// tokenizer.model. All of the prompt but its last tokens goes to memory, window by window; then tokens are written one by one.
+/// Weights stay in their file, in 16 bits if they are so there, and are widened as they are used.
 ///
 /// Command: build/release/examples/long_llama_generate --folder long_llama_3b --prompt-file book.txt --prompt "In short, "
 ///          with --score-file TEXT its first --tokens tokens are not written but read, one by one, and what they cost is told
@@ -62,7 +62,7 @@ std::string shown(const Tokenizer* tokenizer, const std::vector<std::int32_t>& t
 int main(int argc, char** argv) try {
     Example example(argc, argv, "What does a LongLLaMA checkpoint write after a prompt?");
     GenerationSettings settings;
-    example.option("--folder", settings.folder, "with config.json and model.safetensors");
+    example.option("--folder", settings.folder, "with config.json and weights: model.safetensors or pytorch_model.bin");
     // One prompt: text, numbers or chance.
     CLI::Option* prompt_text = example.option("--prompt", settings.prompt, "text to go on from");
     CLI::Option* prompt_file = example.option("--prompt-file", settings.prompt_file, "a file that comes before the prompt");
