@@ -58,10 +58,8 @@ int main(int argc, char** argv) try {
     const Reading own{MemoryScope::single_document, memory.top_k};
     const MemoryCurveOptions options = curve_options(settings, sizes, {own}, memory.largest);
     require_measurable(settings.corpus, test, options);
-    const auto deep = std::ranges::count_if(
-        test, [&](const TokenDocument& document) { return document.length() > memory.largest + settings.length; });
-    example.out() << training.size() << " documents for training; " << deep << " of " << split.test.size()
-                  << " test documents are longer than " << count_text(memory.largest) << " bytes and measured\n\n";
+    example.out() << training.size() << " documents for training, " << test.size() << " for testing where they are longer than "
+                  << count_text(memory.largest) << " bytes\n\n";
 
     MemoryCurves curves;
     for (const std::uint64_t seed : example.seeds())

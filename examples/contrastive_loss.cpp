@@ -55,7 +55,7 @@ int main(int argc, char** argv) try {
     report_positive_mass(example, masses, "Crossbatch and InfoNCE");
     Table table({"model", "r_2", "r_8", "r_64", "r_64 x 64", "bits/byte, local context", "with the previous context", "accuracy"});
     for (const std::string& model : masses.models()) {
-        const std::map<Index, Estimate> mass = positive_mass_estimates(masses, model);
+        const AccuracyCurve mass = shares_over_seeds(masses, model);
         const double local = median(predictions.each(model, [](const Predictions&of) { return of.local.bits_per_byte; })),
                      with = median(predictions.each(model, [](const Predictions&of) { return of.with_previous.bits_per_byte; })),
                      accuracy = median(predictions.each(model, [](const Predictions&of) { return of.with_previous.accuracy; }));

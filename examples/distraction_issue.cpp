@@ -42,10 +42,10 @@ void train(const Example& example, const TextSettings& settings, const LanguageM
     Random random(seed + 1000);
     Muon<float> optimizer(model.parameters(), {});
     const LearningRate rate = LearningRate::linear_decay(settings.learning_rate, 40, settings.steps);
-    TextModelFile file(example, settings, recipe.integration, seed);
+    TextModelFile file(example, settings, model.config(), seed);
     file.add_training(recipe, {settings.steps}, documents);
     Progress bar(message("train ", recipe.name, ", seed ", seed), settings.steps);
-    Trainer<float> trainer(model.parameters(), optimizer,
+    Trainer<float> trainer(optimizer,
                            {.steps = settings.steps,
                             .learning_rate = [&](Index step) { return rate.at(step); },
                             .checkpoint = file.path(),

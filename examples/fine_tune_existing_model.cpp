@@ -9,7 +9,8 @@
 ///     short inputs   held-out documents of less than 20 KB without any memory, before and after
 ///
 /// Crossbatch is trained here with a quarter of each batch seeing no context at all: a model that always has a previous context
-/// forgets how to do without.
+/// forgets how to do without. With --packed-contexts it is trained as LongLLaMA was: four windows of a document lie in one
+/// batch, and each sees those before it; all are trained on, the first without a context.
 ///
 /// Data:    the libstdc++ headers that come with g++; boost, books, latex and proofs are measured on as well if they are there (see
 ///          examples/README.md). --corpus trains on another one. --from FILE continues that model: of this program, or of any
@@ -34,42 +35,21 @@ constexpr Index shortest_input = 300;
 struct TestSet {
     std::string name;
     std::vector<TokenDocument> documents;
-    bool trained_on = false;
     MemoryCurves curves = {};
-
-    /// Before the names of results and files.
-    std::string prefix() const { return trained_on ? std::string() : name + "."; }
 };
-
-/// One corpus, split by document, and each part again into short and long documents.
-struct ShortAndLong {
-    std::vector<TokenDocument> train_short, train_long, test_short, test_long;
-};
-
-/// Errors: ConfigError if the model to be continued has seen documents of the test part; DataError if short or long ones are
-/// missing there.
-ShortAndLong short_and_long(const TextSettings& settings, const std::string& from) {
-    const CorpusSplit split = split_corpus(settings);
-    if (!from.empty()) require_unseen(from, settings, split);
-    const ShortAndLong parts{byte_documents(short_documents(split.train)), byte_documents(long_documents(split.train)),
-                             byte_documents(short_documents(split.test)), byte_documents(long_documents(split.test))};
-    require<DataError>(!parts.test_short.empty() && !parts.test_long.empty(), settings.corpus, ": ", parts.test_short.size(),
-                       " test documents below ", shortest_document, " bytes and ", parts.test_long.size(),
-                       " of that length, expected some of each");
-    return parts;
-}
 
 /// The model before, and what it is continued as.
-std::vector<LanguageModelRecipe> all_plans(const TextSettings& settings, Index further) {
+std::vector<LanguageModelRecipe> all_plans(const TextSettings& settings, Index further, bool packed) {
     using enum LanguageModelKind;
     return {{.name = "before"},
             {.name = "standard", .kind = standard},
             {.name = "xl", .kind = transformer_xl, .walk_windows = settings.walk_windows},
             {.name = "mt_merged", .kind = memorizing, .walk_windows = settings.walk_windows},
-            {.name = message("crossbatch_", settings.contexts),
+            {.name = message(packed ? "packed_" : "crossbatch_", settings.contexts),
              .kind = crossbatch,
              .contexts = doubled_contexts(settings.contexts, further),
-             .local_entries = settings.batch / 4}};
+             .local_entries = packed ? 0 : settings.batch / 4,
+             .packing = packed ? 4 : 0}};
 }
 
 /// The test documents of every other corpus that is on this machine, has some that are long enough, and that the model has not
@@ -92,74 +72,6 @@ std::vector<TestSet> other_corpora(Example& example, const TextSettings& setting
     return sets;
 }
 
-/// A text as part of a file name: what cannot be in one becomes '_'.
-std::string file_name_of(std::string text) {
-    for (char& letter : text)
-        if (!std::isalnum(static_cast<unsigned char>(letter)) && letter != '.' && letter != '-') letter = '_';
-    return text;
-}
-
-/// Table, plot and CSV file of one set, and `result bits_per_byte.[<corpus>.]<model>.<memory> <value>`.
-void report_set(Example& example, const TextSettings& settings, const TestSet& set, const std::vector<Index>& sizes,
-                const Reading& own) {
-    std::vector<std::string> head{"model"};
-    for (const Index size : sizes) head.push_back(message(size / settings.length + 1, size == 0 ? " context" : " contexts"));
-    Table table(head);
-    Plot plot{.name = message("bits_per_byte_", file_name_of(set.name)),
-              .title = message("Fine-tuned models on ", set.name),
-              .x_label = "tokens, local context and memory",
-              .y_label = "bits per byte"};
-    for (const std::string& model : set.curves.models()) {
-        std::vector<std::string> cells{model};
-        Series series{model};
-        for (const Index size : sizes) {
-            if (!set.curves.has(model, own.with(size))) {
-                cells.push_back("-");
-                continue;
-            }
-            const Estimate estimate = set.curves.bits_per_byte(model, own.with(size));
-            cells.push_back(estimate_text(estimate));
-            series.add(size + settings.length, estimate);
-            example.result(message("bits_per_byte.", set.prefix(), model, ".", size), estimate.value);
-        }
-        table.add_row(cells);
-        plot.series.push_back(series);
-    }
-    example.show(message(set.name, set.trained_on ? "" : ", zero-shot", ", ", set.documents.size(), " documents: bits per byte, ",
-                         intervals_over(example)),
-                 table);
-    example.plot(plot);
-    example.csv(message("by_seed_", file_name_of(set.name)), set.curves.csv(example.seed()));
-}
-
-/// The focused model against the others as they are at their best: the model before without memory, XL with two contexts.
-void report_differences(Example& example, const std::vector<TestSet>& sets, const std::string& focused,
-                        const std::vector<Index>& sizes, const Reading& own) {
-    const Index one_window = sizes[1];
-    Table table({"documents", "memory", message(focused, " - before"), message(focused, " - xl"), message(focused, " - mt_merged"),
-                 message(focused, ", - 2 contexts")});
-    for (const TestSet& set : sets)
-        for (const Index size : sizes) {
-            if (size == 0) continue;
-            const auto difference = [&](const std::string& other, Index other_size, const std::string& result) {
-                const Estimate estimate = set.curves.difference(focused, own.with(size), other, own.with(other_size));
-                example.result(result, estimate);
-                return estimate_text(estimate);
-            };
-            const auto against = [&](const std::string& other, Index other_size) {
-                return difference(other, other_size, message("difference.", set.prefix(), focused, "-", other, ".", size));
-            };
-            const std::string before = against("before", 0), xl = against("xl", one_window), mt = against("mt_merged", size);
-            table.add(set.name, count_text(size), before, xl, mt,
-                      size == one_window
-                          ? "-"
-                          : difference(focused, one_window, message("change.", set.prefix(), focused, ".", one_window, "-", size)));
-        }
-    example.show(
-        message("Differences on the same documents, bits per byte (below 0: the first is better), ", intervals_over(example)),
-        table);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -167,11 +79,13 @@ int main(int argc, char** argv) try {
     TextSettings settings{.split_from = shortest_input};
     MemorySettings memory;
     std::string from;
+    bool packed = false;
     Index further = 0;
     add_text_options(example, settings, {12, 600, 600}, {4, 16, 16});
     add_comparison_options(example, settings);
     add_walk_option(example, settings);
     example.option("--further-steps", further, {8, 1200, 1200}, "training steps of each continuation", 1);
+    example.flag("--packed-contexts", packed, "crossbatch in the released form: contexts are other windows of the same batch");
     example.option("--from", from, "continue this model, in place of one that is trained here first");
     example.option("--top-k", memory.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.option("--documents", memory.documents, {2, 0, 0}, "documents of each kind that are measured; 0: all");
@@ -185,24 +99,27 @@ int main(int argc, char** argv) try {
     const MemoryCurveOptions options = curve_options(settings, sizes, {own}, sizes.back());
     const MemoryCurveOptions without{.conditions = {own.with(0)}, .window = length};
 
-    ShortAndLong parts = short_and_long(settings, from);
-    std::vector<TestSet> sets{{settings.corpus, at_most(std::move(parts.test_long), memory), true}};
+    const CorpusSplit split = split_corpus(settings);
+    if (!from.empty()) require_unseen(from, settings, split);
+    const std::vector<TokenDocument> train_short = byte_documents(short_documents(split.train)),
+                                     train_long = byte_documents(long_documents(split.train));
+    std::vector<TestSet> sets{{settings.corpus, at_most(byte_documents(long_documents(split.test)), memory)}};
     require_measurable(settings.corpus, sets.front().documents, options);
     for (TestSet& set : other_corpora(example, settings, memory, options, from)) sets.push_back(std::move(set));
-    TestSet brief{"short inputs", at_most(std::move(parts.test_short), memory)};
+    TestSet brief{"short inputs", at_most(byte_documents(short_documents(split.test)), memory)};
     require_measurable(brief.name, brief.documents, without);
-    example.out() << parts.train_short.size() << " short and " << parts.train_long.size() << " long documents for training, "
+    example.out() << train_short.size() << " short and " << train_long.size() << " long documents for training, "
                   << brief.documents.size() << " short and " << sets.front().documents.size() << " long ones for testing\n\n";
 
-    const std::vector<LanguageModelRecipe> plans = all_plans(settings, further);
+    const std::vector<LanguageModelRecipe> plans = all_plans(settings, further, packed);
     for (const std::uint64_t seed : example.seeds())
         for (const LanguageModelRecipe& plan : plans) {
             // A model of short documents first; then continued on long ones.
             Random weights(seed);
             Transformer<float> model = from.empty() ? new_text_model(settings, weights) : stored_text_model(from, settings);
-            TextModelFile file(example, settings, model.config().integration, seed, from);
-            if (from.empty()) train_text_model(settings, {.name = "short"}, {settings.steps}, parts.train_short, file, model);
-            if (plan.name != "before") train_text_model(settings, plan, {further}, parts.train_long, file, model);
+            TextModelFile file(example, settings, model.config(), seed, from);
+            if (from.empty()) train_text_model(settings, {.name = "short"}, {settings.steps}, train_short, file, model);
+            if (plan.name != "before") train_text_model(settings, plan, {further}, train_long, file, model);
 
             const std::string what = message(plan.name, ", seed ", seed);
             for (TestSet& set : sets) {
@@ -217,9 +134,23 @@ int main(int argc, char** argv) try {
             brief.curves.add(plan.name, measured_curve(model, brief.documents, {}, without, message("short inputs, ", what)));
         }
 
-    for (const TestSet& set : sets) report_set(example, settings, set, sizes, own);
+    // The focused model against the others as they are at their best: the model before without memory, XL with two contexts; and
+    // against itself with two.
     const std::string focused = plans.back().name;
-    report_differences(example, sets, focused, sizes, own);
+    const Reading none{.scope = own.scope, .top_k = own.top_k, .bare = true},
+        one_window{.scope = own.scope, .top_k = own.top_k, .most = length};
+    for (const TestSet& set : sets) {
+        const bool trained_on = &set == &sets.front();
+        const std::string name = trained_on ? "" : set.name;
+        report_curves(example, set.curves, sizes, own, message(set.name, trained_on ? "" : ", zero-shot", ": bits per byte"), {},
+                      name);
+        compare_models(example, set.curves, {sizes.begin() + 1, sizes.end()},
+                       {{focused, "before", own, none},
+                        {focused, "xl", own, one_window},
+                        {focused, "mt_merged", own},
+                        {focused, focused, own, one_window}},
+                       name);
+    }
     const MemoryCondition bare = own.with(0);
     Table of_short({"model", "bits/byte", "against before"});
     for (const LanguageModelRecipe& plan : plans) {

@@ -2,8 +2,8 @@
 ///
 /// Documents are read one after another into one memory. For each byte at the end of the last one we list what every head
 /// retrieved: from which document, how far back, with which share of the attention (kNN score), and whether the key stands out
-/// among its neighbours in the memory (Focus score). The table on the screen has the best entry; the page in --output shows the
-/// text, coloured by where the attention goes, and all that was retrieved for the byte under the mouse.
+/// among its neighbours in the memory (Focus score). The page in --output shows the text, coloured by where the attention goes, and
+/// the best that was retrieved for the byte under the mouse; the table on the screen has the means.
 ///
 /// Data:    --text FILE or DIR[:GLOB], one file one document, the last one by name is inspected; if not given the test documents of
 ///          --corpus, which a model of --checkpoint has not been trained on.
@@ -24,23 +24,7 @@ namespace {
 
 struct InspectionSettings {
     std::string text, checkpoint;
-    Index windows = 1, memory = 65536, top_k = 32, shown = 8;
-};
-
-/// All that was read, in order.
-struct Stream {
-    std::vector<std::int32_t> tokens;
-    std::vector<std::string> documents;
-
-    /// The bytes first ... last-1 that there are, line ends and what is no printable ASCII as dots.
-    std::string words(Index first, Index last) const {
-        std::string text;
-        for (Index i = std::max<Index>(first, 0); i < std::min(last, length_of(tokens)); ++i) {
-            const auto byte = element(tokens, i);
-            text += byte >= 32 && byte < 127 ? static_cast<char>(byte) : '.';
-        }
-        return text;
-    }
+    Index windows = 1, memory = 65536, top_k = 32;
 };
 
 /// A byte of the inspected text and what each head found.
@@ -48,6 +32,24 @@ struct InspectedByte {
     Index position;
     double own_share;  ///< of the memory that is of the inspected document: how often its entries would be found by chance
     std::vector<InspectedQuery> heads;
+};
+
+/// All that was read, in order, and what was found for the end of it.
+struct InspectedText {
+    std::vector<std::int32_t> tokens = {};
+    std::vector<std::string> documents = {};
+    std::vector<InspectedByte> bytes = {};
+
+    /// The bytes first ... last-1 that there are, for a page; line ends and what is no printable ASCII as dots.
+    std::string words(Index first, Index last) const {
+        std::string text;
+        for (Index i = std::max<Index>(first, 0); i < std::min(last, length_of(tokens)); ++i) {
+            const auto byte = element(tokens, i);
+            const char letter = byte >= 32 && byte < 127 ? static_cast<char>(byte) : '.';
+            text += letter == '<' ? "&lt;" : letter == '&' ? "&amp;" : letter == '"' ? "&quot;" : std::string(1, letter);
+        }
+        return text;
+    }
 };
 
 std::vector<Document> documents_to_read(const InspectionSettings& inspection, const TextSettings& settings) {
@@ -61,79 +63,68 @@ std::vector<Document> documents_to_read(const InspectionSettings& inspection, co
 }
 
 /// Reads the documents; the last whole windows of the last document are inspected before they are remembered. Windows that would
-/// have left the memory by then are skipped: they count as bytes of the stream, but are not read. (What the layers below the memory
+/// have left the memory by then are skipped: they count as bytes of the text, but are not read. (What the layers below the memory
 /// layer compute depends on no other window.)
-std::vector<InspectedByte> read_and_inspect(Transformer<float>& model, const std::vector<Document>& documents, Index length,
-                                            const InspectionSettings& settings, Stream& stream) {
-    const auto size_of = [&](const Document& document) { return length_of(document.text); };
-    // The rest of the last document after its last whole window is left out.
-    const Index last_size = size_of(documents.back()), last_read = last_size < length ? last_size : last_size / length * length;
-    Index all = last_read;
-    for (std::size_t d = 0; d + 1 < documents.size(); ++d) all += size_of(documents[d]);
+InspectedText read_and_inspect(Transformer<float>& model, const std::vector<Document>& documents, Index length,
+                               const InspectionSettings& settings) {
+    const Index last_document = length_of(documents) - 1;
+    const auto read_of = [&](Index d) {  // the rest of the last document after its last whole window is left out
+        const Index size = length_of(element(documents, d).text);
+        return d < last_document || size < length ? size : size / length * length;
+    };
+    Index all = 0;
+    for (Index d = 0; d <= last_document; ++d) all += read_of(d);
     const Index skipped = all - settings.windows * length - settings.memory;  // bytes no longer remembered when inspection begins
-    std::vector<InspectedByte> inspected;
+    InspectedText text;
     MemoryState<float> state(model.config(), 1, Storage::full, settings.memory);
     Progress bar("read", all);
-    for (Index d = 0; d < length_of(documents); ++d) {
-        const Document& document = element(documents, d);
-        const std::vector<std::int32_t> tokens = byte_tokens(document.text);
-        const bool last = d + 1 == length_of(documents);
-        const Index size = last ? last_read : size_of(document), windows = (size + length - 1) / length;
-        stream.documents.push_back(document.name);
-        for (Index w = 0; w < windows; ++w) {
+    for (Index d = 0; d <= last_document; ++d) {
+        const std::vector<std::int32_t> tokens = byte_tokens(element(documents, d).text);
+        text.documents.push_back(element(documents, d).name);
+        for (Index first = 0; first < read_of(d); first += length) {
             stop_if_interrupted("nothing is lost but time");
-            const Index first = w * length, count = std::min(length, size - first), position = length_of(stream.tokens);
-            stream.tokens.insert(stream.tokens.end(), tokens.begin() + first, tokens.begin() + first + count);
+            const Index count = std::min(length, read_of(d) - first), position = length_of(text.tokens);
+            const std::vector<std::int32_t> bytes(tokens.begin() + first, tokens.begin() + first + count);
+            text.tokens.insert(text.tokens.end(), bytes.begin(), bytes.end());
             if (position + count <= skipped) continue;
-            const Tokens window = token_row({tokens.begin() + first, tokens.begin() + first + count});
-            if (last && w >= windows - settings.windows) {
+            const Tokens window = token_row(bytes);
+            if (d == last_document && first + settings.windows * length >= read_of(d)) {
                 const auto queries = inspect_window(model, model.config().last_memory_layer(), window, state, settings.top_k);
                 const Index remembered = std::min(position, settings.memory);
                 const double own =
                     static_cast<double>(std::min(first, remembered)) / static_cast<double>(std::max<Index>(remembered, 1));
-                for (Index t = 0; t < count; ++t) inspected.push_back({position + t, own, element(queries, t)});
+                for (Index t = 0; t < count; ++t) text.bytes.push_back({position + t, own, element(queries, t)});
             }
             read_window(model, window, state, {.top_k = settings.top_k, .document = d});
             bar.update(position + count);
         }
     }
-    return inspected;
+    return text;
 }
 
-/// Where an entry stands in the stream.
-Index place_of(const InspectedByte& byte, const InspectedEntry& entry) { return byte.position - entry.tokens_ago; }
-
-/// A text as part of a page.
-std::string escaped(const std::string& text) {
-    std::string result;
-    for (const char letter : text)
-        result += letter == '<' ? "&lt;" : letter == '&' ? "&amp;" : letter == '"' ? "&quot;" : std::string(1, letter);
-    return result;
-}
-
-/// The page: the text, and at each byte all that was retrieved for it, which a browser shows under the mouse.
-std::string page(const std::vector<InspectedByte>& inspected, const Stream& stream, Index shown) {
+/// The page: the text, and at each byte the best that was retrieved for it, which a browser shows under the mouse.
+std::string page(const InspectedText& text) {
     std::string spans;
-    for (const InspectedByte& byte : inspected) {
+    for (const InspectedByte& byte : text.bytes) {
         std::string found, colour = "none";
         for (std::size_t h = 0; h < byte.heads.size(); ++h) {
             const InspectedQuery& query = byte.heads[h];
             found += message("head ", h, ": ", fixed(100 * query.memory_mass, 0), " % of the attention to the memory, Focus score ",
                              fixed(query.focus_score, 2), "\n");
-            for (Index i = 0; i < std::min(shown, length_of(query.found)); ++i) {
+            for (Index i = 0; i < std::min<Index>(8, length_of(query.found)); ++i) {
                 const InspectedEntry& entry = element(query.found, i);
-                const Index at = place_of(byte, entry);
+                const Index at = byte.position - entry.tokens_ago;
                 found += message("  ", fixed(entry.knn_score), "  ", entry.tokens_ago, " bytes ago in ",
-                                 element(stream.documents, entry.document), ":  ", stream.words(at - 40, at), "[",
-                                 stream.words(at, at + 1), "]", stream.words(at + 1, at + 25), "\n");
+                                 element(text.documents, entry.document), ":  ", text.words(at - 40, at), "[",
+                                 text.words(at, at + 1), "]", text.words(at + 1, at + 25), "\n");
             }
             if (h > 0 || query.found.empty()) continue;
-            const bool own = query.found[0].document + 1 == length_of(stream.documents);
+            const bool own = query.found[0].document + 1 == length_of(text.documents);
             colour = message("rgba(", own ? "0,150,0," : "200,0,0,", fixed(0.7 * query.memory_mass, 2), ")");
         }
-        const bool line_end = element(stream.tokens, byte.position) == '\n';
-        spans += message("<span style=\"background:", colour, "\" title=\"", escaped(found), "\">",
-                         line_end ? "\n" : escaped(stream.words(byte.position, byte.position + 1)), "</span>");
+        const bool line_end = element(text.tokens, byte.position) == '\n';
+        spans += message("<span style=\"background:", colour, "\" title=\"", found, "\">",
+                         line_end ? "\n" : text.words(byte.position, byte.position + 1), "</span>");
     }
     return message(R"(<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>What the memory layer looks at</title>
@@ -157,7 +148,6 @@ int main(int argc, char** argv) try {
     example.option("--windows", inspection.windows, "windows that are inspected, at the end of the last document", 1);
     example.option("--memory", inspection.memory, {4096, 65536, 65536}, "tokens that are remembered", 1);
     example.option("--top-k", inspection.top_k, "retrieved entries per query and head", 1);
-    example.option("--shown", inspection.shown, "of them on the page", 1);
     example.parse();
 
     std::vector<Document> documents = documents_to_read(inspection, settings);
@@ -169,38 +159,25 @@ int main(int argc, char** argv) try {
         inspection.checkpoint.empty()
             ? trained_text_model(example, settings, recipe, byte_documents(load_split(settings).train), example.seed())
             : stored_text_model(inspection.checkpoint, settings);
-    Stream stream;
-    const std::vector<InspectedByte> inspected = read_and_inspect(model, documents, settings.length, inspection, stream);
+    const InspectedText text = read_and_inspect(model, documents, settings.length, inspection);
 
-    Table table(
-        {"byte", "head", "to memory", "kNN score", "Focus score", "bytes ago", "document", "what stood there, [byte], then"});
     struct Mean {
         double entries = 0, mass = 0, knn = 0, focus = 0;
     } found[2];  // where the best entry is of another document, and of the own one
     double chance = 0;
-    for (const InspectedByte& byte : inspected)
-        for (std::size_t h = 0; h < byte.heads.size(); ++h) {
-            const InspectedQuery& query = byte.heads[h];
+    for (const InspectedByte& byte : text.bytes)
+        for (const InspectedQuery& query : byte.heads) {
             if (query.found.empty()) continue;
-            const InspectedEntry& best = query.found[0];
-            const Index at = place_of(byte, best);
-            table.add(message("'", stream.words(byte.position, byte.position + 1), "'"), h, fixed(query.memory_mass, 2),
-                      fixed(best.knn_score, 2), fixed(query.focus_score, 2), best.tokens_ago,
-                      element(stream.documents, best.document),
-                      message(stream.words(at - 20, at), "[", stream.words(at, at + 1), "]", stream.words(at + 1, at + 12)));
-            Mean& mean = found[best.document + 1 == length_of(stream.documents)];
+            Mean& mean = found[query.found[0].document + 1 == length_of(text.documents)];
             ++mean.entries;
             mean.mass += query.memory_mass;
-            mean.knn += best.knn_score;
+            mean.knn += query.found[0].knn_score;
             mean.focus += query.focus_score;
             chance += byte.own_share;
         }
     const double count = found[0].entries + found[1].entries;
     require<DataError>(count > 0, "inspect_memory: nothing was in the memory before the inspected windows; the text has ",
-                       stream.tokens.size(), " bytes, expected more than ", inspection.windows, " windows of ", settings.length);
-    example.show(message("The end of ", stream.documents.back(), ", after ", count_text(length_of(stream.tokens)), " bytes of ",
-                         documents.size(), " documents; the best entry of each head"),
-                 table);
+                       text.tokens.size(), " bytes, expected more than ", inspection.windows, " windows of ", settings.length);
     Table means({"best entry", "how often", "by chance", "to memory", "kNN score", "Focus score"});
     for (const int own : {1, 0}) {
         const Mean& mean = found[own];
@@ -208,8 +185,10 @@ int main(int argc, char** argv) try {
                   fixed(own ? chance / count : 1 - chance / count, 2), fixed(mean.mass / mean.entries, 2),
                   fixed(mean.knn / mean.entries, 2), fixed(mean.focus / mean.entries, 2));
     }
-    example.out() << "\n" << means;
-    write_text_file(example.output() / "memory.html", page(inspected, stream, inspection.shown));
+    example.show(message("The end of ", text.documents.back(), ", after ", count_text(length_of(text.tokens)), " bytes of ",
+                         documents.size(), " documents: means"),
+                 means);
+    write_text_file(example.output() / "memory.html", page(text));
     example.file("memory.html");
     example.result("memory_mass", (found[0].mass + found[1].mass) / count);
     example.result("own_document", found[1].entries / count);

@@ -59,7 +59,7 @@ Transformer<float> trained_model(const Example& example, const TextSettings& set
     if (!plan.tuning) return trained_text_model(example, settings, plan.first, training, seed);
     Random random(seed);
     Transformer<float> model = new_text_model(settings, random, plan.first.integration);
-    TextModelFile file(example, settings, plan.first.integration, seed);
+    TextModelFile file(example, settings, model.config(), seed);
     const Index all = settings.steps, tuning = tuning_steps(settings);
     train_text_model(settings, plan.first, {all - tuning, 0, all}, training, file, model);
     train_text_model(settings, *plan.tuning, {tuning, all - tuning, all}, training, file, model);
@@ -85,10 +85,8 @@ int main(int argc, char** argv) try {
     const Reading own{MemoryScope::single_document, memory.top_k};
     const MemoryCurveOptions options = curve_options(settings, sizes, {own}, memory.largest);
     require_measurable(settings.corpus, test, options);
-    const auto deep = std::ranges::count_if(
-        test, [&](const TokenDocument& document) { return document.length() > memory.largest + settings.length; });
-    example.out() << training.size() << " documents for training; " << deep << " of " << split.test.size()
-                  << " test documents are longer than " << count_text(memory.largest) << " bytes and measured\n\n";
+    example.out() << training.size() << " documents for training, " << test.size() << " for testing where they are longer than "
+                  << count_text(memory.largest) << " bytes\n\n";
 
     MemoryCurves curves;
     for (const std::uint64_t seed : example.seeds())

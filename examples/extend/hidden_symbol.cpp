@@ -43,7 +43,7 @@ int main() {
         const Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, mask, Reduction::token_mean);
         zero_gradients(model.parameters());
         tape.backward(loss);
-        optimizer.step(model.parameters(), 1);
+        optimizer.step(1);
         Proportion right;
         const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), batch.targets);
         for (const auto each : correct.storage()) right.add(each != 0);

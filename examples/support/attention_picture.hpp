@@ -17,16 +17,15 @@ namespace fot::examples {
 /// Errors: ConfigError if the table is not valid (require_valid).
 inline std::string attention_pattern(const ContextTable& table) {
     require_valid(table, table.entries());
-    const std::string which = table.sources == 0 ? "no contexts" : "contexts 0 ... " + std::to_string(table.sources - 1);
-    std::string text = "entry  sees " + which + "  (+ own document, - other document)\n";
-    for (std::size_t entry = 0; entry < table.contexts.size(); ++entry) {
+    const std::string which = table.sources == 0 ? "no contexts" : message("contexts 0 ... ", table.sources - 1);
+    std::string text = message("entry  sees ", which, "  (+ own document, - other document)\n");
+    for (Index entry = 0; entry < table.entries(); ++entry) {
+        const std::vector<Index>& contexts = element(table.contexts, entry);
+        const Index positives = element(table.positives, entry);
         std::string line(static_cast<std::size_t>(table.sources), '.');
-        for (std::size_t i = 0; i < table.contexts[entry].size(); ++i)
-            line[static_cast<std::size_t>(table.contexts[entry][i])] = static_cast<Index>(i) < table.positives[entry] ? '+' : '-';
-        const std::string number = std::to_string(entry);
-        text += std::string(number.size() < 5 ? 5 - number.size() : 0, ' ') + number + "  " + line + "  " +
-                std::to_string(table.positives[entry]) + " positive, " +
-                std::to_string(static_cast<Index>(table.contexts[entry].size()) - table.positives[entry]) + " negative\n";
+        for (Index i = 0; i < length_of(contexts); ++i) element(line, element(contexts, i)) = i < positives ? '+' : '-';
+        const std::string number = message(entry), room(static_cast<std::size_t>(std::max<Index>(5 - length_of(number), 0)), ' ');
+        text += message(room, number, "  ", line, "  ", positives, " positive, ", length_of(contexts) - positives, " negative\n");
     }
     return text;
 }
@@ -56,16 +55,13 @@ inline std::string attention_svg(const ContextTable& table, const std::string& t
     for (Index context = 0; context < table.sources; ++context)
         text(left + context * cell + cell / 2, top - 6, "middle", std::to_string(context), " font-size=\"10\"");
     for (Index entry = 0; entry < table.entries(); ++entry) {
-        const auto at = static_cast<std::size_t>(entry);
+        const std::vector<Index>& contexts = element(table.contexts, entry);
         const Index y = top + entry * cell;
         text(left - 8, y + 15, "end", message("entry ", entry));
-        std::vector<const char*> seen(static_cast<std::size_t>(table.sources), nullptr);
-        for (std::size_t i = 0; i < table.contexts[at].size(); ++i)
-            seen[static_cast<std::size_t>(table.contexts[at][i])] = static_cast<Index>(i) < table.positives[at] ? own : other;
         for (Index context = 0; context < table.sources; ++context) {
-            const Index x = left + context * cell;
-            if (const char* colour = seen[static_cast<std::size_t>(context)])
-                square(x, y, colour);
+            const Index x = left + context * cell, place = std::ranges::find(contexts, context) - contexts.begin();
+            if (place < length_of(contexts))
+                square(x, y, place < element(table.positives, entry) ? own : other);
             else
                 svg += message("<circle cx=\"", x + cell / 2, "\" cy=\"", y + cell / 2, "\" r=\"1.5\" fill=\"#bbb\"/>\n");
         }

@@ -7,14 +7,34 @@
 #pragma once
 
 #include <charconv>
+#include <iomanip>
+#include <sstream>
 
-#include "fingerprint.hpp"
 #include "fot/data/split.hpp"
 #include "fot/train/checkpoint.hpp"
 #include "named_corpus.hpp"
 #include "text_options.hpp"
 
 namespace fot::examples {
+
+/// Documents in 16 hexadecimal digits: the same for the same names and tokens in the same order, another for others (by chance the
+/// same once in 2^64). It is FNV-1a over the bytes of each name, its length, the four bytes of each token, lowest first, and their
+/// number. What a token counts in the loss is not part of it.
+inline std::string fingerprint(const std::vector<TokenDocument>& documents) {
+    std::uint64_t hash = 0xcbf29ce484222325;
+    const auto add = [&](std::uint64_t number, int bytes) {
+        for (int i = 0; i < bytes; ++i) hash = (hash ^ (number >> (8 * i) & 0xff)) * 0x100000001b3;
+    };
+    for (const TokenDocument& document : documents) {
+        for (const char letter : document.source) add(static_cast<unsigned char>(letter), 1);
+        add(document.source.size(), 8);
+        for (const std::int32_t token : document.tokens) add(static_cast<std::uint32_t>(token), 4);
+        add(document.tokens.size(), 8);
+    }
+    std::ostringstream text;
+    text << std::hex << std::setw(16) << std::setfill('0') << hash;
+    return text.str();
+}
 
 /// The documents of shortest_document bytes or more.
 inline std::vector<Document> long_documents(std::vector<Document> documents) {
@@ -42,21 +62,14 @@ inline CorpusSplit without_short_documents(CorpusSplit split) {
 /// What the text programs train and measure on.
 inline CorpusSplit load_split(const TextSettings& settings) { return without_short_documents(split_corpus(settings)); }
 
-/// What a file says of itself under this name.   Errors: FileError if it does not.
-inline const std::string& metadata_entry(const std::filesystem::path& path, const Metadata& metadata, const std::string& name) {
-    const auto found = metadata.find(name);
-    require<FileError>(found != metadata.end(), "'", path.string(), "' does not say its ", name,
-                       "; expected a model that a program of examples/ trained on text");
-    return found->second;
-}
-
-/// The same as a number.   Errors: FileError also if it is none.
+/// A number that a file says of itself under this name.   Errors: FileError if it does not, or if it is none.
 inline Index metadata_number(const std::filesystem::path& path, const Metadata& metadata, const std::string& name) {
-    const std::string& text = metadata_entry(path, metadata, name);
+    const auto found = metadata.find(name);
+    const std::string text = found == metadata.end() ? "" : found->second;
     Index value = 0;
     const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
     require<FileError>(failure == std::errc() && end == text.data() + text.size(), "'", path.string(), "': its ", name, " is '",
-                       text, "', expected a number");
+                       text, "', expected a number, as a program of examples/ writes it that trains on text");
     return value;
 }
 

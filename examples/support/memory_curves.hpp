@@ -14,9 +14,10 @@ namespace fot::examples {
 struct Reading {
     MemoryScope scope = MemoryScope::multi_document;
     Index top_k = 128;
-    bool bare = false;  ///< no memory, whatever the size that others have
+    bool bare = false;                               ///< no memory, whatever the size that others have
+    Index most = std::numeric_limits<Index>::max();  ///< no more than so many tokens, likewise
 
-    MemoryCondition with(Index tokens) const { return {scope, bare ? 0 : tokens, top_k}; }
+    MemoryCondition with(Index tokens) const { return {scope, bare ? 0 : std::min(tokens, most), top_k}; }
     bool operator==(const Reading&) const = default;
 };
 
@@ -88,25 +89,5 @@ class MemoryCurves : public Measurements<MemoryCurve> {
    private:
     static constexpr std::uint64_t bootstrap_seed = 1;
 };
-
-/// The part of a memory of `tokens` that is of the own document, over the windows that are measured.
-inline double own_share(const std::vector<TokenDocument>& documents, const MemoryCurveOptions& options, Index tokens) {
-    double own = 0, all = 0;
-    for (const TokenDocument& document : documents)
-        for (const Index window : scored_windows(document.length(), options.window, options.scored_windows, options.score_from)) {
-            own += static_cast<double>(std::min(tokens, window * options.window));
-            all += static_cast<double>(tokens);
-        }
-    return all == 0 ? 1 : own / all;
-}
-
-/// The curve of a model over memory sizes above 0, as a line of a plot.
-inline Series curve_series(const MemoryCurves& curves, const std::string& model, const std::string& name,
-                           const std::vector<Index>& sizes, const Reading& reading) {
-    Series series{name};
-    for (const Index size : sizes)
-        if (size > 0) series.add(size, curves.bits_per_byte(model, reading.with(size)));
-    return series;
-}
 
 }  // namespace fot::examples

@@ -7,21 +7,29 @@
 
 namespace fot::examples {
 
-/// The table and plot of all models over memory sizes, the CSV file, and `result bits_per_byte.<model>.<memory> <value>`.
+/// The name of a result or file, of one set of documents among several unless its name is empty.
+inline std::string in_set(const std::string& name, const std::string& set) { return set.empty() ? name : name + "." + set; }
+
+/// The table and plot of all models over memory sizes, the CSV file, and `result bits_per_byte.<model>.<memory> <value>`. Other
+/// lines of the plot may be given. Where several sets of documents are measured, the name of this one stands in those of results
+/// and files, as `bits_per_byte.<set>`.
 inline void report_curves(Example& example, const MemoryCurves& curves, const std::vector<Index>& sizes, const Reading& reading,
-                          const std::string& title) {
-    Plot plot{.name = "bits_per_byte", .title = title, .x_label = "memory tokens", .y_label = "bits per byte"};
+                          const std::string& title, const std::vector<Series>& others = {}, const std::string& set = {}) {
+    Plot plot{.name = in_set("bits_per_byte", set), .title = title, .x_label = "memory tokens", .y_label = "bits per byte"};
     Table table({"model", "memory tokens", "bits/byte"});
     for (const std::string& model : curves.models()) {
+        Series& series = plot.series.emplace_back(Series{model});
         for (const Index size : sizes) {
+            if (!curves.has(model, reading.with(size))) continue;
             const Estimate estimate = curves.bits_per_byte(model, reading.with(size));
             table.add(model, count_text(size), estimate_text(estimate));
-            example.result(message("bits_per_byte.", model, ".", size), estimate.value);
+            example.result(message(in_set("bits_per_byte", set), ".", model, ".", size), estimate.value);
+            if (size > 0) series.add(size, estimate);
         }
-        plot.series.push_back(curve_series(curves, model, model, sizes, reading));
     }
+    plot.series.insert(plot.series.end(), others.begin(), others.end());
     example.show(message(title, " on test documents, ", intervals_over(example)), table);
-    example.csv("bits_per_byte_by_seed", curves.csv(example.seed()));
+    example.csv(in_set("bits_per_byte_by_seed", set), curves.csv(example.seed()));
     example.plot(plot);
 }
 
@@ -43,7 +51,7 @@ struct ComparedPair {
     Reading a_reads, b_reads = a_reads;
 
     /// A model that only sees its own document, where others see a stream, has "_single" after its name; one without any memory
-    /// "_bare".
+    /// "_bare"; one that is given no more than n tokens "_n".
     std::string name_of_a() const { return marked(a, a_reads); }
     std::string name_of_b() const { return marked(b, b_reads); }
     std::string name() const { return name_of_a() + "-" + name_of_b(); }
@@ -51,15 +59,16 @@ struct ComparedPair {
    private:
     std::string marked(const std::string& model, const Reading& reads) const {
         const bool alone = a_reads.scope != b_reads.scope && reads.scope == MemoryScope::single_document;
-        return model + (reads.bare ? "_bare" : alone ? "_single" : "");
+        const bool bounded = reads.most < std::numeric_limits<Index>::max();
+        return model + (reads.bare ? "_bare" : alone ? "_single" : bounded ? message("_", reads.most) : "");
     }
 };
 
 /// The table of differences at each memory size, differences.csv with those of each seed and their intervals over documents, and
 /// `result difference.<a>-<b>.<memory> <value> <low> <high>`. A pair that is a model beside itself is left out, and one of a model
-/// that was not measured.
+/// that was not measured. `set` as in report_curves.
 inline void compare_models(Example& example, const MemoryCurves& curves, const std::vector<Index>& sizes,
-                           std::vector<ComparedPair> pairs) {
+                           std::vector<ComparedPair> pairs, const std::string& set = {}) {
     std::vector<std::string> names;
     std::erase_if(pairs, [&](const ComparedPair& pair) {
         if (!curves.has(pair.a) || !curves.has(pair.b)) return true;
@@ -72,18 +81,19 @@ inline void compare_models(Example& example, const MemoryCurves& curves, const s
     Table table({"first", "second", "memory tokens", "first - second"});
     for (const ComparedPair& pair : pairs)
         for (const Index size : sizes) {
+            if (pair.a == pair.b && pair.a_reads.with(size) == pair.b_reads.with(size)) continue;
             const std::vector<Estimate> of_each =
                 curves.differences(pair.a, pair.a_reads.with(size), pair.b, pair.b_reads.with(size));
             for (std::size_t s = 0; s < of_each.size(); ++s)
                 csv.add(pair.name_of_a(), pair.name_of_b(), size, example.seed() + s, of_each[s]);
             const Estimate estimate = over_seeds(of_each);
             table.add(pair.name_of_a(), pair.name_of_b(), count_text(size), estimate_text(estimate));
-            example.result(message("difference.", pair.name(), ".", size), estimate);
+            example.result(message(in_set("difference", set), ".", pair.name(), ".", size), estimate);
         }
-    example.show(
-        message("Differences on the same documents, bits per byte (below 0: the first is better), ", intervals_over(example)),
-        table);
-    example.csv("differences", csv);
+    example.show(message("Differences on the same documents", set.empty() ? "" : " of " + set,
+                         ", bits per byte (below 0: the first is better), ", intervals_over(example)),
+                 table);
+    example.csv(in_set("differences", set), csv);
 }
 
 }  // namespace fot::examples

@@ -112,14 +112,12 @@ namespace detail {
 inline std::filesystem::path newest_version(const std::filesystem::path& base) {
     std::filesystem::path newest;
     double highest = 0;
-    std::error_code failure, no_folder;
-    std::filesystem::directory_iterator entry(base, failure);
-    for (; !failure && entry != std::filesystem::directory_iterator(); entry.increment(failure)) {
-        const double version = std::strtod(entry->path().filename().string().c_str(), nullptr);
-        if (entry->is_directory(no_folder) && version > highest) {
-            highest = version;
-            newest = entry->path();
-        }
+    std::error_code no_folder;
+    for (const auto& entry : std::filesystem::directory_iterator(base, no_folder)) {
+        const double version = std::strtod(entry.path().filename().c_str(), nullptr);
+        if (version <= highest || !entry.is_directory(no_folder)) continue;
+        highest = version;
+        newest = entry.path();
     }
     return newest;
 }

@@ -4,10 +4,10 @@
 /// distraction_issue.cpp.
 #pragma once
 
+#include "accuracy_curves.hpp"
 #include "fot/measure/positive_mass.hpp"
 #include "fot/model/transformer.hpp"
 #include "held_out_text.hpp"
-#include "measurements.hpp"
 
 namespace fot::examples {
 
@@ -49,58 +49,36 @@ inline PositiveMass measure_positive_mass(const TextSettings& settings, const Co
     return mass;
 }
 
-/// r_d of models.
-using PositiveMasses = Measurements<PositiveMass>;
-
-/// The numbers d of contexts that were measured.
-inline const std::vector<Index>& contexts_of(const PositiveMasses& masses) {
-    return masses.of_seeds(masses.models().front()).front().contexts();
-}
-
-/// r_d of one model for each d: over documents by seed, then over seeds.
-inline std::map<Index, Estimate> positive_mass_estimates(const PositiveMasses& masses, const std::string& model) {
-    std::map<Index, Estimate> of_d;
-    for (std::size_t i = 0; i < contexts_of(masses).size(); ++i)
-        of_d[contexts_of(masses)[i]] =
-            over_seeds(masses.each(model, [&](const PositiveMass& mass) { return bootstrap_mean(mass.per_document(i), 1); }));
-    return of_d;
-}
+/// r_d of models for each d: what each seed gives over documents.
+class PositiveMasses : public Measurements<AccuracyCurve> {
+   public:
+    /// Adds what was measured with the model's next seed.
+    void add(const std::string& model, const PositiveMass& mass) {
+        AccuracyCurve curve;
+        for (std::size_t i = 0; i < mass.contexts().size(); ++i)
+            curve[mass.contexts()[i]] = bootstrap_mean(mass.per_document(i), 1);
+        Measurements::add(model, curve);
+    }
+};
 
 /// The table and plot of r_d, the CSV file of each seed, and `result positive_mass.<model>.<d> <value>`.
 inline void report_positive_mass(Example& example, const PositiveMasses& masses, const std::string& title) {
-    std::vector<std::string> head{"d", "1/d"};
-    std::map<Index, std::vector<std::string>> rows;  // of d
-    Series guide{"1/d: attention does not care"};
-    for (const Index d : contexts_of(masses)) {
-        const double even = 1 / static_cast<double>(d);
-        rows[d] = {message(d), fixed(even, 4)};
-        guide.add(d, even);
-    }
-    Table csv({"model", "seed", "d", "positive_mass", "low", "high"});
+    Table table({"model", "d", "1/d", "r_d"}), csv({"model", "seed", "d", "positive_mass", "low", "high"});
     Plot plot{.name = "positive_mass",
               .title = title,
               .x_label = "contexts d",
               .y_label = "positive attention mass r_d",
               .logarithmic = "xy"};
+    Series guide{"1/d: attention does not care"};
+    for (const auto& [d, of_first] : masses.of_seeds(masses.models().front()).front()) guide.add(d, 1 / static_cast<double>(d));
     for (const std::string& model : masses.models()) {
-        const std::vector<PositiveMass>& seeds = masses.of_seeds(model);
-        for (std::size_t i = 0; i < rows.size(); ++i)
-            for (std::size_t s = 0; s < seeds.size(); ++s) {
-                const Interval interval = bootstrap_mean(seeds[s].per_document(i), 1).interval;
-                csv.add(model, example.seed() + s, contexts_of(masses)[i], Estimate{seeds[s].mean(i), interval});
-            }
-        head.push_back(model);
-        Series series{model};
-        for (const auto& [d, estimate] : positive_mass_estimates(masses, model)) {
-            rows[d].push_back(estimate_text(estimate, 4));
-            series.add(d, estimate);
-            example.result(message("positive_mass.", model, ".", d), estimate.value);
-        }
-        plot.series.push_back(series);
+        for (std::size_t s = 0; s < masses.of_seeds(model).size(); ++s)
+            for (const auto& [d, share] : masses.of_seeds(model)[s]) csv.add(model, example.seed() + s, d, share);
+        for (const auto& [d, share] : shares_over_seeds(masses, model))
+            table.add(model, d, fixed(1 / static_cast<double>(d), 4), estimate_text(share, 4));
+        report_accuracy(example, "positive_mass", masses, model, plot);
     }
     plot.series.push_back(guide);
-    Table table(head);
-    for (const auto& [d, cells] : rows) table.add_row(cells);
     example.show(message("Positive attention mass r_d on held-out documents, ", intervals_over(example)), table);
     example.csv("positive_mass_by_seed", csv);
     example.plot(plot);

@@ -10,7 +10,6 @@
 /// none.
 #pragma once
 
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include <string>
 #include <utility>
 
+#include "fot/core/check.hpp"
 #include "fot/core/index.hpp"
 
 namespace fot::examples {
@@ -27,9 +27,8 @@ namespace fot::examples {
 /// Seconds as "0:07", "12:30" or "1:02:03".
 inline std::string duration_text(double seconds) {
     const auto total = static_cast<Index>(std::max(seconds, 0.0) + 0.5);
-    const auto two_digits = [](Index number) { return (number < 10 ? "0" : "") + std::to_string(number); };
-    const Index hours = total / 3600, minutes = total / 60 % 60;
-    return (hours > 0 ? std::to_string(hours) + ":" + two_digits(minutes) : std::to_string(minutes)) + ":" + two_digits(total % 60);
+    const Index hours = total / 3600, minutes = total / 60 % 60, rest = total % 60;
+    return message(hours > 0 ? message(hours, minutes < 10 ? ":0" : ":") : "", minutes, rest < 10 ? ":0" : ":", rest);
 }
 
 class Progress {
@@ -71,16 +70,9 @@ class Progress {
     }
 
    private:
-    /// Columns of the terminal at the standard error; 80 if it does not say.
-    static std::size_t terminal_columns() {
-        winsize size{};
-        return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-    }
-
     void show(double now) {
         const double share = total_ == 0 ? 1 : static_cast<double>(done_) / static_cast<double>(total_);
-        std::string text =
-            std::to_string(static_cast<int>(100 * share)) + " %  " + std::to_string(done_) + "/" + std::to_string(total_);
+        std::string text = message(static_cast<int>(100 * share), " %  ", done_, "/", total_);
         if (finished_) {
             text += "  " + duration_text(now - begin_);
         } else if (done_ > first_done_) {
@@ -91,9 +83,8 @@ class Progress {
         if (terminal_) {
             std::string bar(24, '.');
             std::fill_n(bar.begin(), static_cast<int>(24 * share), '#');
-            // A line that wraps could not be overwritten.
-            const std::string line = what_ + " [" + bar + "] " + text;
-            out_ << "\r" << line.substr(0, std::max<std::size_t>(terminal_columns() - 1, 20)) << "\x1b[K" << std::flush;
+            // The terminal is not to wrap the line: one that wraps could not be overwritten.
+            out_ << "\r\x1b[?7l" << what_ << " [" << bar << "] " << text << "\x1b[K\x1b[?7h" << std::flush;
         } else {
             out_ << what_ << "  " << text << std::endl;
         }

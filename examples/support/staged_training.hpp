@@ -35,8 +35,8 @@ struct StagedTraining {
     Metadata settings = {};                 ///< a checkpoint of other settings is refused
 };
 
-/// Documents for a batch, one an entry, and, if there are previous windows, who sees whose. A token with loss mask 1 is asked for;
-/// the others count less.
+/// Documents for a batch, one an entry, and, if there are contexts, who sees which: previous windows, or without any other entries.
+/// A token with loss mask 1 is asked for; the others count less.
 struct StagedBatch {
     std::vector<TokenDocument> documents = {};
     ContextTable table = {};
@@ -82,29 +82,30 @@ void train_in_stages(Example& example, const StagedTraining& training, double ac
     const std::string after = training.steps_before > 0 ? message("_after_", training.steps_before) : "";
     const std::string file = message(training.name, "_", training.steps, "steps", after, "_seed", seed, ".safetensors");
     Progress bar(message("train ", training.name, ", seed ", seed), training.steps);
-    Trainer<float> trainer(model.parameters(), optimizer,
-                           {.steps = training.steps,
-                            .learning_rate = [&](Index step) { return rate.at(step); },
-                            .checkpoint = example.output() / file,
-                            .checkpoint_every_seconds = 60,
-                            .metadata = metadata,
-                            .progress =
-                                [&](const TrainingProgress& at) {
-                                    bar.update(at.steps_done, message("windows of ", lengths.current().length, ", loss ",
-                                                                      fixed(at.loss), ", predicted ", fixed(*at.accuracy, 2)));
-                                }});
+    Trainer<float> trainer(optimizer, {.steps = training.steps,
+                                       .learning_rate = [&](Index step) { return rate.at(step); },
+                                       .checkpoint = example.output() / file,
+                                       .checkpoint_every_seconds = 60,
+                                       .metadata = metadata,
+                                       .progress =
+                                           [&](const TrainingProgress& at) {
+                                               bar.update(at.steps_done,
+                                                          message("windows of ", lengths.current().length, ", loss ",
+                                                                  fixed(at.loss), ", predicted ", fixed(*at.accuracy, 2)));
+                                           }});
     trainer.keep("batches", random);
     trainer.keep("lengths", lengths);
     resume(trainer);
     trainer.run([&](Index step) {
         const LengthAndBatch at = lengths.next(step, random);
-        const StagedBatch drawn = draw(lengths.state().stage, at, random);
+        const StagedBatch drawn = draw(lengths.state.stage, at, random);
         const ContextBatch<float> batch = document_contexts<float>(
-            drawn.documents, {.entries = at.batch, .positives = training.windows - 1, .length = at.length});
+            drawn.documents, {.entries = length_of(drawn.documents), .positives = training.windows - 1, .length = at.length});
         Tape tape;
-        const Variable<float, 3> logits = training.windows > 1
-                                              ? model.crossbatch(tape, {batch.previous, batch.current, drawn.table})
-                                              : model.local(tape, batch.current);
+        const Variable<float, 3> logits =
+            training.windows > 1        ? model.crossbatch(tape, {batch.previous, batch.current, drawn.table})
+            : drawn.table.entries() > 0 ? model.forward(tape, batch.current, PackedContexts<float>(drawn.table, at.length))
+                                        : model.local(tape, batch.current);
         const Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::row_mean);
         tape.backward(loss);
         const double predicted = share_predicted(batch, logits.value());

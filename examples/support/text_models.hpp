@@ -4,51 +4,43 @@
 #pragma once
 
 #include "fot/train/language_model.hpp"
+#include "fot/train/model_file.hpp"
 #include "fot/train/muon.hpp"
 #include "held_out_text.hpp"
 #include "training.hpp"
 
 namespace fot::examples {
 
-/// A new model: the last layer is the memory layer.
-inline Transformer<float> new_text_model(const TextSettings& settings, Random& random,
-                                         Integration integration = Integration::merged) {
-    return Transformer<float>({.vocabulary = byte_vocabulary,
-                               .width = settings.width,
-                               .layers = settings.layers,
-                               .memory_layers = {settings.layers - 1},
-                               .heads = settings.heads,
-                               .memory_heads = settings.memory_heads,
-                               .feed_forward = 4 * settings.width,
-                               .integration = integration,
-                               .normalized_heads = !settings.unnormalized_heads},
-                              random);
+/// A model's configuration: the last layer is the memory layer.
+inline TransformerConfig text_model_config(const TextSettings& settings, Integration integration = Integration::merged) {
+    return {.vocabulary = byte_vocabulary,
+            .width = settings.width,
+            .layers = settings.layers,
+            .memory_layers = {settings.layers - 1},
+            .heads = settings.heads,
+            .memory_heads = settings.memory_heads,
+            .feed_forward = 4 * settings.width,
+            .integration = integration,
+            .normalized_heads = !settings.unnormalized_heads};
 }
 
-/// What a stored model is made of, beside its weights.
-inline Metadata shape_of_model(const TextSettings& settings, Integration integration) {
-    Metadata shape{{"width", message(settings.width)},   {"layers", message(settings.layers)},
-                   {"heads", message(settings.heads)},   {"memory_heads", message(settings.memory_heads)},
-                   {"length", message(settings.length)}, {"integration", integration == Integration::gated ? "gated" : "merged"}};
-    if (settings.unnormalized_heads) shape["heads_are"] = "unnormalized";
-    return shape;
+/// A new model.
+inline Transformer<float> new_text_model(const TextSettings& settings, Random& random,
+                                         Integration integration = Integration::merged) {
+    return Transformer<float>(text_model_config(settings, integration), random);
 }
 
 /// A model that one of these programs trained and kept. The shape and length in `settings` become those of the file.
 /// Errors: FileError if the file is malformed or holds no model of these programs.
 inline Transformer<float> stored_text_model(const std::filesystem::path& path, TextSettings& settings) {
-    const Metadata metadata = read_metadata(path);
-    const auto number = [&](const char* name) { return metadata_number(path, metadata, name); };
-    settings.width = number("width");
-    settings.layers = number("layers");
-    settings.heads = number("heads");
-    settings.memory_heads = number("memory_heads");
-    settings.length = number("length");
-    settings.unnormalized_heads = metadata.contains("heads_are");
-    const bool gated = metadata_entry(path, metadata, "integration") == "gated";
-    Random random(0);
-    Transformer<float> model = new_text_model(settings, random, gated ? Integration::gated : Integration::merged);
-    load_weights(path, model.parameters());
+    Transformer<float> model = load_model<float>(path);
+    const TransformerConfig& config = model.config();
+    settings.width = config.width;
+    settings.layers = config.layers;
+    settings.heads = config.heads;
+    settings.memory_heads = config.memory_heads;
+    settings.unnormalized_heads = !config.normalized_heads;
+    settings.length = metadata_number(path, read_metadata(path), "length");
     return model;
 }
 
@@ -62,18 +54,19 @@ struct ScheduledSteps {
 class TextModelFile {
    public:
     /// Of a new model that is to be trained, or of one that goes on `from` a file.   Errors: FileError.
-    TextModelFile(const Example& example, const TextSettings& settings, Integration integration, std::uint64_t seed,
+    TextModelFile(const Example& example, const TextSettings& settings, const TransformerConfig& config, std::uint64_t seed,
                   const std::filesystem::path& from = {})
         : seed_(seed),
           folder_(settings.models.empty() ? example.output() : std::filesystem::path(settings.models)),
           name_(from.stem().string()),
-          metadata_(shape_of_model(settings, integration)) {
+          metadata_(config_metadata(config)) {
         make_folder(folder_);
         metadata_.merge(Metadata{{"seed", message(seed)},
                                  {"corpus", settings.corpus},
                                  {"split_from", message(settings.split_from)},
                                  {"batch", message(settings.batch)},
-                                 {"learning_rate", message(settings.learning_rate)}});
+                                 {"learning_rate", message(settings.learning_rate)},
+                                 {"length", message(settings.length)}});
         if (from.empty()) return;
         metadata_["training"] = "from " + from.string();
         for (const auto& [entry, value] : read_metadata(from))
@@ -104,27 +97,40 @@ class TextModelFile {
     Metadata metadata_;
 };
 
-/// Trains a model on from the weights as they are, with an optimiser of its own, and adds that to what its file tells. Once it is
-/// done, the same training reads the file.   Errors: ConfigError if the file is of another training; Interrupted after Ctrl-C.
-inline void train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
-                             const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model) {
+/// Trains a model on from the weights as they are, and adds that to what its file tells. Once it is done, the same training reads
+/// the file. Returns the seconds that a step took: NaN if none was left.
+/// Errors: ConfigError if the file is of another training; Interrupted after Ctrl-C.
+inline double train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
+                               const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model,
+                               Optimizer<float>& optimizer, const LearningRate& rate) {
     file.add_training(recipe, part, documents);
     LanguageModelTraining<float> training(model, recipe, documents, {.entries = settings.batch, .length = settings.length},
                                           file.seed() + 1000);
-    Muon<float> optimizer(model.parameters(), {});
-    const LearningRate rate = LearningRate::linear_decay(settings.learning_rate, 40, part.scheduled);
+    double seconds_per_step = NAN;
     Progress bar(message("train ", recipe.name, ", seed ", file.seed()), part.steps);
-    Trainer<float> trainer(model.parameters(), optimizer,
+    Trainer<float> trainer(optimizer,
                            {.steps = part.steps,
-                            .learning_rate = [&](Index step) { return rate.at(part.first + step); },
+                            .learning_rate = [&](Index step) { return settings.learning_rate * rate.at(part.first + step); },
                             .checkpoint = file.path(),
                             .checkpoint_every_seconds = 60,
                             .metadata = file.metadata(),
-                            .progress = [&](const TrainingProgress& at) { bar.update(at.steps_done, training_note(at)); }});
+                            .progress =
+                                [&](const TrainingProgress& at) {
+                                    seconds_per_step = static_cast<double>(settings.batch * settings.length) / at.tokens_per_second;
+                                    bar.update(at.steps_done, training_note(at));
+                                }});
     training.keep(trainer);
     resume(trainer);
     trainer.run(training);
     stop_if_interrupted(training_is_kept);
+    return seconds_per_step;
+}
+
+/// The same with an optimiser of its own, Muon, its learning rates falling linearly.
+inline void train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
+                             const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model) {
+    Muon<float> optimizer(model.parameters(), {});
+    train_text_model(settings, recipe, part, documents, file, model, optimizer, LearningRate::linear_decay(1, 40, part.scheduled));
 }
 
 /// A new model trained by one recipe.   Errors: as train_text_model.
@@ -133,7 +139,7 @@ inline Transformer<float> trained_text_model(const Example& example, const TextS
                                              std::uint64_t seed) {
     Random random(seed);
     Transformer<float> model = new_text_model(settings, random, recipe.integration);
-    TextModelFile file(example, settings, recipe.integration, seed);
+    TextModelFile file(example, settings, model.config(), seed);
     train_text_model(settings, recipe, {settings.steps}, documents, file, model);
     return model;
 }

@@ -2,7 +2,7 @@
 /// it is done.
 ///
 ///     Progress bar("train standard, seed 1", steps);
-///     Trainer<float> trainer(model.parameters(), optimizer,
+///     Trainer<float> trainer(optimizer,
 ///                            {.steps = steps,
 ///                             .learning_rate = [&](Index step) { return rate.at(step); },
 ///                             .checkpoint = file,

@@ -23,8 +23,7 @@ FOT_INSTANTIATION Variable<float, 3> linear(Tape&, const Variable<float, 3>&, co
 FOT_INSTANTIATION Variable<float, 4> project_heads(Tape&, const Variable<float, 3>&, const LinearMap<float>&, Index);
 FOT_INSTANTIATION Variable<float, 3> merge_heads(Tape&, const Variable<float, 4>&, const LinearMap<float>&);
 FOT_INSTANTIATION Variable<float, 3> embedding(Tape&, const Tokens&, const LinearMap<float>&);
-FOT_INSTANTIATION Variable<float, 4> rotate(Tape&, const Variable<float, 4>&, const std::vector<Index>&, const RotaryTable<float>&,
-                                            RotaryLayout);
+FOT_INSTANTIATION Variable<float, 4> rotate(Tape&, const Variable<float, 4>&, const std::vector<Index>&, const RotaryTable<float>&);
 FOT_INSTANTIATION Variable<float, 4> normalize_heads(Tape&, const Variable<float, 4>&, double);
 FOT_INSTANTIATION Variable<float, 4> normalize_heads(Tape&, const Variable<float, 4>&, const Variable<float, 1>&, double);
 FOT_INSTANTIATION Variable<float, 3> take_positions(Tape&, const Variable<float, 3>&, const std::vector<Index>&);

@@ -49,14 +49,13 @@
 
 #include "fot/data/index_permutation.hpp"  // a random order that needs no table
 #include "fot/data/dictionary.hpp"    // dictionary lookup
+#include "fot/data/evaluation_dictionary.hpp"  // the same of any size
 #include "fot/data/passkey.hpp"       // a number hidden in a long text
 #include "fot/data/text.hpp"          // bytes as tokens
 #include "fot/data/tokenizer.hpp"     // for models that are not trained here
 #include "fot/data/corpus.hpp"        // a folder of text
 #include "fot/data/split.hpp"         // for training, validation and test, by document
 #include "fot/data/documents.hpp"     // documents to batches
-#include "fot/data/packed_documents.hpp"  // the same as the released code packs them
-#include "fot/data/document_walk.hpp" // documents from their first window to their last
 #include "fot/data/random_walk.hpp"   // reading on from random places
 
 #include "fot/files/replacing_file.hpp"    // files written all or nothing
@@ -73,7 +72,6 @@
 #include "fot/attention/causal_attention.hpp"      // local attention
 #include "fot/attention/joining.hpp"               // two attentions in one softmax, or by a gate
 #include "fot/attention/contexts.hpp"              // who sees whom
-#include "fot/attention/batch_contexts.hpp"        // the table that fits a batch
 #include "fot/attention/visiting_rounds.hpp"       // in which order gradients are added up
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
@@ -97,7 +95,6 @@
 #include "fot/model/generation.hpp"      // writing, token by token
 #include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape
 #include "fot/model/local_cache.hpp"            // keys and values of the last tokens
-#include "fot/model/padded_batch.hpp"           // prompts of different lengths
 #include "fot/model/long_llama_state.hpp"       // local caches and memories
 #include "fot/model/long_llama.hpp"             // reading
 #include "fot/model/long_llama_generation.hpp"  // writing
@@ -111,7 +108,6 @@
 #include "fot/train/learning_rate.hpp"   // warm-up and decay
 #include "fot/train/curriculum.hpp"      // context length and number of contexts, in stages
 #include "fot/train/checkpoint.hpp"      // weights, optimiser, random state, step
-#include "fot/train/config_metadata.hpp" // the configuration of a model in a file
 #include "fot/train/model_file.hpp"      // a finished model in one file
 #include "fot/train/interrupt.hpp"       // Ctrl-C as a question
 #include "fot/train/trainer.hpp"         // the training loop

@@ -92,28 +92,25 @@ TEST_CASE("normalize_heads agrees with its definition, with a temperature and wi
     });
 }
 
-TEST_CASE("rotary positions agree with their definition, in both layouts, the same for all entries and others for each") {
+TEST_CASE("rotary positions agree with their definition, the same for all entries and others for each") {
     each_case([](Random& random, bool large) {
         const Index entries = up_to(3, random), length = (large ? 60 : 0) + up_to(12, random), pairs = up_to(6, random);
         const auto x = normal_variable<4>({entries, length, up_to(3, random), 2 * pairs}, random);
-        const bool halves = random.below(2) == 0, of_entries = random.below(2) == 0;
+        const bool of_entries = random.below(2) == 0;
         std::vector<Index> positions;
         for (Index t = 0; t < length; ++t) positions.push_back(random.below(100));
         Tensor<Index, 2> each = empty<Index, 2>({entries, length});
         for (Index& position : each.storage()) position = random.below(100);
         const RotaryTable<double> table(50.0, 2 * pairs, 100);
-        const auto layout = halves ? RotaryLayout::half_split : RotaryLayout::interleaved;
         return disagreement(
-            [&](Tape& tape) {
-                return std::tuple(of_entries ? rotate(tape, x, each, table, layout) : rotate(tape, x, positions, table, layout));
-            },
+            [&](Tape& tape) { return std::tuple(of_entries ? rotate(tape, x, each, table) : rotate(tape, x, positions, table)); },
             [&](const Scalars<4>& in) {
                 Scalars<4> y(in.shape);
                 for (Index b = 0; b < in.shape[0]; ++b)
                     for (Index t = 0; t < length; ++t)
                         for (Index h = 0; h < in.shape[2]; ++h)
                             for (Index j = 0; j < pairs; ++j) {
-                                const Index first = halves ? j : 2 * j, second = halves ? j + pairs : 2 * j + 1;
+                                const Index first = j, second = j + pairs;
                                 const Index position = of_entries ? each(b, t) : positions[static_cast<std::size_t>(t)];
                                 const double angle = static_cast<double>(position) *
                                                      std::pow(50.0, -static_cast<double>(j) / static_cast<double>(pairs));
@@ -180,9 +177,9 @@ TEST_CASE("adding, scaling, taking and putting together agree with the same, num
         const auto taken = static_cast<Index>(positions.size());
         return disagreement(
             [&](Tape& tape) {
-                const auto joined = concatenate_entries(tape, a, b);
+                const auto joined = concatenate<0>(tape, a, b);
                 const auto sum = add(tape, joined, multiply(tape, joined, factor));
-                return std::tuple(sum, take_positions(tape, take_entries(tape, sum, first, count), positions));
+                return std::tuple(sum, take_positions(tape, slice<0>(tape, sum, first, count), positions));
             },
             [&](const Scalars<3>& a_in, const Scalars<3>& b_in) {
                 Scalars<3> sum({all, length, width}), part({count, taken, width});

@@ -87,7 +87,7 @@ TEST_CASE("a memory that is filled in portions, with a capacity or without, agre
         std::vector<Index> documents;
         for (Index first = 0; first < count;) {
             const Index portion = std::min(count - first, up_to(most, random)), document = random.below(5);
-            memory.append(take_entries(keys, first, portion), take_entries(values, first, portion), document);
+            memory.append(slice<0>(keys, first, portion), slice<0>(values, first, portion), document);
             documents.insert(documents.end(), static_cast<std::size_t>(portion), document);
             first += portion;
         }

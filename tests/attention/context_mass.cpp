@@ -152,9 +152,10 @@ TEST_CASE("context keys that do not fit are refused") {
     const Inputs in({2, 3, 4, 5}, 2, 6, 2, 7);
     const ContextTable table = previous_contexts(2, 1, 1);
     CHECK_THROWS_WITH_AS(context_log_mass(in.q, zeros<double, 4>({2, 6, 2, 4}), table),
-                         "context_log_mass: context_k has shape (2, 6, 2, 4), expected (2, -1, -1, 5) (-1: any)", ShapeError);
+                         "context_log_mass: k has shape (2, 6, 2, 4), expected (2, -1, -1, 5) (-1: any)", ShapeError);
     CHECK_THROWS_WITH_AS(context_log_mass(in.q, zeros<double, 4>({2, 6, 3, 5}), table),
-                         "context_log_mass: q has 4 heads, no multiple of the 3 heads of context_k", ShapeError);
+                         "context_log_mass: q has 4 heads, expected a multiple of the 3 heads of k (grouped-query attention)",
+                         ShapeError);
     CHECK_THROWS_WITH_AS(context_log_mass(in.q, in.k, previous_contexts(3, 1, 1)),
                          "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry",
                          ConfigError);

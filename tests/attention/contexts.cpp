@@ -76,23 +76,6 @@ TEST_CASE("packed entries see the rows before them, never later ones, and the fi
     CHECK(packed_contexts(4, 0, 4, true).contexts == Lists{{}, {}, {}, {}});
 }
 
-TEST_CASE("a mixture by list gives what no range gives") {
-    const Mixture mixture{{0, 0}, {1, 2}, {2, 5}, {3, 4}};
-    const ContextTable table = packed_contexts(12, mixture);
-    CHECK(steady_state(table, 4) == mixture);
-    CHECK(table.contexts[5] == std::vector<Index>{4, 3, 2});
-    CHECK(table.contexts[6] == std::vector<Index>{5, 4, 3, 2, 1, 0});  // only four of the five negatives exist
-    CHECK(table.contexts[10] == std::vector<Index>{9, 8, 7, 6, 5, 4, 3});
-    CHECK(table.positives[10] == 2);
-    for (Index range = 0; range < 12; ++range) CHECK(steady_state(packed_contexts(24, range, 4, true), 4) != mixture);
-}
-
-TEST_CASE("a list equal to the stepped packing's steady state gives the same table after the first packs") {
-    const ContextTable stepped = packed_contexts(16, 3, 4, true), listed = packed_contexts(16, {{0, 0}, {1, 1}, {2, 1}, {3, 0}});
-    for (std::size_t entry = 4; entry < 16; ++entry) CHECK(stepped.contexts[entry] == listed.contexts[entry]);
-    CHECK(stepped.positives == listed.positives);
-}
-
 TEST_CASE("tables that make no sense are refused") {
     CHECK_THROWS_WITH_AS(require_valid({-1, {{}}, {0}}, 1), "context table: has -1 sources, expected 0 or more", ConfigError);
     CHECK_THROWS_WITH_AS(require_valid({2, {{0}, {1}}, {1, 1}}, 3),
@@ -126,14 +109,6 @@ TEST_CASE("numbers of contexts that do not exist are refused") {
     CHECK_THROWS_WITH_AS(packed_contexts(4, 3, 0, true), "packed_contexts: 4 entries are no multiple of a packing of 0",
                          ConfigError);
     CHECK_THROWS_WITH_AS(packed_contexts(4, -1, 4, true), "packed_contexts: 4 entries with range -1 make no sense", ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(3, {{0, 0}, {1, 0}}), "packed_contexts: 3 entries are no multiple of a packing of 2",
-                         ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(3, {}), "packed_contexts: 3 entries are no multiple of a packing of 0", ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(2, {{0, 0}, {2, 1}}),
-                         "packed_contexts: row 1 of a pack wants 2 positives and 1 negatives, but has 1 rows before it",
-                         ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(-4, {{0, 0}, {1, 0}}), "packed_contexts: -4 entries make no sense", ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(0, {{0, 0}, {1, 0}}), "packed_contexts: 0 entries make no sense", ConfigError);
     CHECK_THROWS_WITH_AS(packed_contexts(0, 1, 2, true), "packed_contexts: 0 entries with range 1 make no sense", ConfigError);
     CHECK_THROWS_WITH_AS(packed_contexts(4, Index(1) << 32, 4, true),
                          "packed_contexts: 4 entries with range 4294967296 make no sense", ConfigError);
@@ -145,18 +120,4 @@ TEST_CASE("numbers of contexts that do not exist are refused") {
                          "previous_contexts: 2 documents with 4611686018427387904 previous contexts each are too many",
                          ConfigError);
     CHECK_THROWS_WITH_AS(no_contexts(-1), "no_contexts: -1 entries make no sense", ConfigError);
-}
-
-TEST_CASE("previous windows that a document does not have are in no list") {
-    // Two windows each of three documents; document 1 has one of them, document 2 none.
-    const ContextTable table = existing_previous_contexts(3, 2, 2, {2, 1, 0});
-    CHECK(table.contexts == std::vector<std::vector<Index>>{{0, 3, 1}, {1}, {0, 3}});
-    CHECK(table.positives == std::vector<Index>{2, 1, 0});
-    CHECK(existing_previous_contexts(3, 2, 2, {2, 2, 2}).contexts == previous_contexts(3, 2, 2).contexts);
-    const ContextTable first_window = existing_previous_contexts(1, 1, 0, {0});  // one count: no pool of 0 documents
-    CHECK(first_window.contexts == Lists{{}});
-    CHECK(first_window.positives == std::vector<Index>{0});
-    CHECK_THROWS_WITH_AS(existing_previous_contexts(1, 1, 0, {}), "existing_previous_contexts: no documents", ConfigError);
-    CHECK_THROWS_WITH_AS(existing_previous_contexts(1, 1, 0, {-1}),
-                         "existing_previous_contexts: a document with -1 previous windows", ConfigError);
 }

@@ -187,8 +187,8 @@ TEST_CASE("an empty memory among others gives zeros and minus infinity, and no g
 
 TEST_CASE("as many best entries as there are, or more, are the whole memory as a context") {
     const Inputs<double> in({70, 70}, 5, 4, 2, 3, 21);
-    const Tensor<double, 4> keys = concatenate_entries(in.stored_k[0], in.stored_k[1]),
-                            values = concatenate_entries(in.stored_v[0], in.stored_v[1]);
+    const Tensor<double, 4> keys = concatenate<0>(in.stored_k[0], in.stored_k[1]),
+                            values = concatenate<0>(in.stored_v[0], in.stored_v[1]);
     const AttentionResult<double> expected = context_attention<double>({in.q, keys, values}, previous_contexts(2, 1, 0)),
                                   whole = memory_attention(in.q, in.memories());
     CHECK(largest_difference(whole.o, expected.o) < 1e-14);

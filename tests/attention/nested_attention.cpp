@@ -28,7 +28,7 @@ struct Entries {
     KeyValueMemory<double> memory(Index newest) const {
         KeyValueMemory<double> memory(2, 4);
         const Index first = extent(keys, 0) - newest;
-        memory.append(take_entries(keys, first, newest), take_entries(values, first, newest), 0);
+        memory.append(slice<0>(keys, first, newest), slice<0>(values, first, newest), 0);
         return memory;
     }
 };
@@ -43,24 +43,27 @@ Tensor<double, 4> random_queries(Index heads) {
 TEST_CASE("parts of a memory are attended to as memories that hold nothing else") {
     const Entries entries(40, 1);
     const KeyValueMemory<double> whole = entries.memory(40);
-    const std::vector<Index> lengths{0, 1, 7, 40}, top_ks{3, 0, 20};
+    std::vector<MemoryReading> readings;
+    for (const Index tokens : {7, 0, 40, 1})
+        for (const Index top_k : {3, 0, 20}) readings.push_back({tokens, top_k});
     for (const Index heads : {2, 4}) {
         const Tensor<double, 4> q = random_queries(heads);
-        const auto results = nested_attention(q, whole, lengths, top_ks);
-        REQUIRE(results.size() == lengths.size());
-        for (std::size_t i = 0; i < lengths.size(); ++i)
-            for (std::size_t k = 0; k < top_ks.size(); ++k) {
-                CAPTURE(lengths[i]);
-                CAPTURE(top_ks[k]);
-                Tape tape(Tape::inference);
-                const KeyValueMemory<double> newest = entries.memory(lengths[i]);
-                const Attention<double> expected = memory_attention(tape, Variable<double, 4>(q), {&newest}, top_ks[k]);
-                CHECK(largest_difference(results[i][k].o, expected.o.value()) < 1e-12);
-                if (lengths[i] > 0)
-                    CHECK(largest_difference(results[i][k].log_sum_exp, expected.log_sum_exp.value()) < 1e-12);
-                else
-                    CHECK(results[i][k].log_sum_exp == full<double, 3>({1, heads, 5}, -infinity));
-            }
+        const auto result = nested_attention(q, whole, readings);
+        CHECK(shape_of(result.o) == Shape<4>{12, 5, heads, 4});
+        for (Index i = 0; i < 12; ++i) {
+            const auto [tokens, top_k] = element(readings, i);
+            CAPTURE(tokens);
+            CAPTURE(top_k);
+            Tape tape(Tape::inference);
+            const KeyValueMemory<double> newest = entries.memory(tokens);
+            const Attention<double> expected = memory_attention(tape, Variable<double, 4>(q), {&newest}, top_k);
+            CHECK(largest_difference(slice<0>(result.o, i, 1), expected.o.value()) < 1e-12);
+            const Tensor<double, 3> log_sum_exp = slice<0>(result.log_sum_exp, i, 1);
+            if (tokens > 0)
+                CHECK(largest_difference(log_sum_exp, expected.log_sum_exp.value()) < 1e-12);
+            else
+                CHECK(log_sum_exp == full<double, 3>({1, heads, 5}, -infinity));
+        }
     }
 }
 
@@ -73,22 +76,26 @@ TEST_CASE("of equal scores the older entry is found, whatever other sizes are as
         Tape tape(Tape::inference);
         const KeyValueMemory<double> newest = entries.memory(length);
         const Tensor<double, 4> expected = memory_attention(tape, Variable<double, 4>(q), {&newest}, 1).o.value();
-        for (const std::vector<Index>& lengths : {std::vector<Index>{length}, {1, length}, {0, 1, length / 2 + 1, length}})
-            CHECK(nested_attention(q, whole, lengths, {1}).back()[0].o == expected);
+        for (const std::vector<MemoryReading>& others :
+             {std::vector<MemoryReading>{}, {{1, 1}}, {{0, 1}, {1, 1}, {length / 2 + 1, 2}, {3000, 1}}}) {
+            std::vector<MemoryReading> readings = others;
+            readings.push_back({length, 1});
+            CHECK(slice<0>(nested_attention(q, whole, readings).o, length_of(others), 1) == expected);
+        }
     }
 }
 
 TEST_CASE("parts that a memory does not have are refused") {
     const KeyValueMemory<double> memory = Entries(10, 3).memory(10);
     const Tensor<double, 4> q = random_queries(2);
-    CHECK(nested_attention(q, memory, {}, {0, 2}).empty());
-    CHECK_THROWS_WITH_AS(nested_attention(q, memory, {4, 11}, {2}), doctest::Contains("at most the 10 entries"), ConfigError);
-    CHECK_THROWS_WITH_AS(nested_attention(q, memory, {4, 2}, {2}), doctest::Contains("lengths that do not ascend"), ConfigError);
-    CHECK_THROWS_WITH_AS(nested_attention(q, memory, {-1}, {2}), doctest::Contains("from 0 or more"), ConfigError);
-    CHECK_THROWS_WITH_AS(nested_attention(q, memory, {4}, {}), "nested_attention: no top_k, or one below 0", ConfigError);
-    CHECK_THROWS_WITH_AS(nested_attention(q, memory, {4}, {3, -1}), "nested_attention: no top_k, or one below 0", ConfigError);
-    CHECK_THROWS_WITH_AS(nested_attention(random_queries(3), memory, {4}, {2}),
+    CHECK(extent(nested_attention(q, memory, {}).o, 0) == 0);
+    CHECK_THROWS_WITH_AS(nested_attention(q, memory, {{4, 0}, {11, 2}}),
+                         doctest::Contains("the best 2 of 11 tokens, expected 0 or more (0: all), and at most the 10 entries"),
+                         ConfigError);
+    CHECK_THROWS_WITH_AS(nested_attention(q, memory, {{-1, 2}}), doctest::Contains("the best 2 of -1 tokens"), ConfigError);
+    CHECK_THROWS_WITH_AS(nested_attention(q, memory, {{4, -1}}), doctest::Contains("the best -1 of 4 tokens"), ConfigError);
+    CHECK_THROWS_WITH_AS(nested_attention(random_queries(3), memory, {{4, 2}}),
                          "nested_attention: q has 3 heads, no multiple of the 2 of the memory", ShapeError);
-    CHECK_THROWS_WITH_AS(nested_attention(zeros<double, 4>({1, 5, 2, 3}), memory, {4}, {2}),
+    CHECK_THROWS_WITH_AS(nested_attention(zeros<double, 4>({1, 5, 2, 3}), memory, {{4, 2}}),
                          "nested_attention: q has shape (1, 5, 2, 3), expected (1, -1, -1, 4) (-1: any)", ShapeError);
 }

@@ -22,7 +22,7 @@ class StoredRandomWeights : public WeightSource<float> {
     LinearMap<float> matrix(const std::string&, Index rows, Index columns, double) const override {
         const double deviation = 1 / std::sqrt(static_cast<double>(columns));
         Tensor<float, 2> numbers = normal_tensor<float, 2>({rows, columns}, deviation, random_);
-        if (!rounded_) return stored_matrix(std::move(numbers));
+        if (!rounded_) return LinearMap<float>(Variable<float, 2>(std::move(numbers))).numbers();
         const auto bits = std::make_shared<std::vector<BFloat16>>(numbers.size());
         round_to_bfloat16(numbers.data(), element_count(numbers), bits->data());
         return StoredMatrix{bits->data(), Dtype::bf16, rows, columns, bits};

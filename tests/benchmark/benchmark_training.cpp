@@ -90,7 +90,7 @@ int main(int argc, char** argv) {
         const Variable<float, 1> loss = cross_entropy(tape, logits, targets, mask, Reduction::token_mean);
         zero_gradients(parameters);
         tape.backward(loss);
-        optimizer->step(parameters);
+        optimizer->step();
     });
 
     const Tensor<float, 2> a = normal_tensor<float, 2>({2048, 2048}, 1, random),

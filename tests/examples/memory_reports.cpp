@@ -56,6 +56,24 @@ TEST_CASE("a model that reads its own document alone beside one that reads a str
     CHECK(ComparedPair{"a", "b", own}.name() == "a-b");
 }
 
+TEST_CASE("of a set of documents results and files bear its name; what was not measured is left out") {
+    const TemporaryFolder folder;
+    ExampleIn in(folder);
+    const Reading two{.scope = own.scope, .top_k = own.top_k, .most = 2}, four{.scope = own.scope, .top_k = own.top_k, .most = 4};
+    report_curves(in.example, small_curves(), {0, 4, 8}, own, "Bits", {}, "books");
+    compare_models(in.example, small_curves(), {4}, {{"a", "b", own, four}, {"a", "a", own, four}}, "books");
+    in.example.finish();
+    const std::string out = in.out.str();
+    CHECK(two.with(1) == own.with(1));
+    CHECK(two.with(4) == own.with(2));
+    CHECK(out.find("result bits_per_byte.books.b.4 0.288539") != std::string::npos);
+    CHECK(out.find("b.8") == std::string::npos);
+    CHECK(out.find("result difference.books.a-b_4.4 ") != std::string::npos);
+    CHECK(out.find("a-a_4") == std::string::npos);
+    for (const char* file : {"bits_per_byte.books.csv", "bits_per_byte_by_seed.books.csv", "differences.books.csv"})
+        CHECK(std::filesystem::exists(folder / file));
+}
+
 TEST_CASE("curves are reported model by model, and by seed in a file sorted by name") {
     const TemporaryFolder folder;
     ExampleIn in(folder);

@@ -24,16 +24,16 @@ TEST_CASE("r_d goes into a plot, a file with each seed, and result lines") {
     PositiveMasses measured;
     measured.add("a", mass(0.25));
     measured.add("a", mass(0.5));
-    const std::map<Index, Estimate> estimates = positive_mass_estimates(measured, "a");
+    const AccuracyCurve estimates = shares_over_seeds(measured, "a");
     REQUIRE(estimates.size() == 2);
     CHECK(estimates.at(1).value == doctest::Approx(1));
     CHECK(estimates.at(2).value == doctest::Approx(0.375));
     CHECK(estimates.at(2).interval.low == doctest::Approx(0.25));
     CHECK(estimates.at(2).interval.high == doctest::Approx(0.5));
     report_positive_mass(in.example, measured, "Attention");
-    CHECK(in.out.str().ends_with(
-        "d     1/d                        a\n-  ------  -----------------------\n1  1.0000  1.0000 [1.0000, 1.0000]\n"
-        "2  0.5000  0.3750 [0.2500, 0.5000]\n"));
+    CHECK(
+        in.out.str().ends_with("model  d     1/d                      r_d\n-----  -  ------  -----------------------\n"
+                               "a      1  1.0000  1.0000 [1.0000, 1.0000]\na      2  0.5000  0.3750 [0.2500, 0.5000]\n"));
     in.example.finish();
     CHECK(in.out.str().find("result positive_mass.a.1 1\nresult positive_mass.a.2 0.375\n") != std::string::npos);
     const std::string csv = read_text(folder / "positive_mass_by_seed.csv");

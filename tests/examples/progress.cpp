@@ -53,11 +53,12 @@ TEST_CASE("on a terminal a bar is redrawn in place and ends its line") {
     now = 2;
     progress.update(2, "note");
     CHECK(out.str() ==
-          "\rsearch [........................] 0 %  0/4\x1b[K\rsearch [############............] 50 %  2/4  0:02 left  note\x1b[K");
+          "\r\x1b[?7lsearch [........................] 0 %  0/4\x1b[K\x1b[?7h"
+          "\r\x1b[?7lsearch [############............] 50 %  2/4  0:02 left  note\x1b[K\x1b[?7h");
     progress.finish();
     progress.update(3);
     CHECK(out.str().back() == '\n');
-    CHECK(out.str().find("50 %  2/4  0:02  note\x1b[K\n") != std::string::npos);
+    CHECK(out.str().find("50 %  2/4  0:02  note\x1b[K\x1b[?7h\n") != std::string::npos);
 }
 
 TEST_CASE("the time left is told by what was done since the first update, and by what there turns out to be") {

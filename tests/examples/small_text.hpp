@@ -49,7 +49,7 @@ inline std::string train_on_another_split(const TemporaryFolder& folder, const s
     settings.split_from = 300;
     Random random(1);
     Transformer<float> model = from.empty() ? new_text_model(settings, random) : stored_text_model(from, settings);
-    examples::TextModelFile file(in.example, settings, Integration::merged, 1, from);
+    examples::TextModelFile file(in.example, settings, model.config(), 1, from);
     train_text_model(settings, {.name = "other"}, {2}, byte_documents(load_split(settings).train), file, model);
     return file.path().string();
 }

@@ -42,5 +42,5 @@ TEST_CASE("numbers for tables") {
     CHECK(estimate_text({0.5, {0.25, 1}}, 2) == "0.50 [0.25, 1.00]");
     const Estimate share = estimate_of(Proportion{3, 4});
     CHECK(share.value == 0.75);
-    CHECK(share.interval.low == proportion_interval(3, 4).low);
+    CHECK((share.interval.low == Proportion{3, 4}.interval().low));
 }

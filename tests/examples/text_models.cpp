@@ -25,7 +25,7 @@ Transformer<float> trained_twice(const TemporaryFolder& folder, const ScheduledS
     const TextSettings settings = small_settings();
     Random random(1);
     Transformer<float> model = new_text_model(settings, random);
-    TextModelFile file(in.example, settings, Integration::merged, 1);
+    TextModelFile file(in.example, settings, model.config(), 1);
     train_text_model(settings, standard, first, byte_documents(two_documents), file, model);
     train_text_model(settings, {.name = "again"}, second, byte_documents(second_documents), file, model);
     path = file.path();
@@ -101,7 +101,7 @@ TEST_CASE("a training may go on from a kept model") {
     Transformer<float> model = stored_text_model(from, settings);
     CHECK(same_weights(first, model));
     ExampleIn in(folder);
-    TextModelFile file(in.example, settings, Integration::merged, 1, from);
+    TextModelFile file(in.example, settings, model.config(), 1, from);
     train_text_model(settings, standard, {1}, byte_documents(two_documents), file, model);
     CHECK_FALSE(same_weights(first, model));
     CHECK(std::filesystem::exists(folder / "standard_2steps_seed1_then_standard_1steps_seed1.safetensors"));
@@ -142,11 +142,9 @@ TEST_CASE("a file that is no model of these programs is refused") {
     TextSettings settings = small_settings();
     Transformer<float> model = new_text_model(settings, random);
     save_weights(folder / "bare.safetensors", model.parameters());
-    CHECK_THROWS_WITH_AS(stored_text_model(folder / "bare.safetensors", settings), doctest::Contains("does not say its width"),
-                         FileError);
-    Metadata wide = shape_of_model(settings, Integration::merged);
-    wide["width"] = "8 or so";
-    save_weights(folder / "wide.safetensors", model.parameters(), wide);
-    CHECK_THROWS_WITH_AS(stored_text_model(folder / "wide.safetensors", settings),
-                         doctest::Contains("its width is '8 or so', expected a number"), FileError);
+    CHECK_THROWS_WITH_AS(stored_text_model(folder / "bare.safetensors", settings),
+                         doctest::Contains("the file does not say its configuration"), FileError);
+    save_model(folder / "long.safetensors", model, {{"length", "8 or so"}});
+    CHECK_THROWS_WITH_AS(stored_text_model(folder / "long.safetensors", settings),
+                         doctest::Contains("its length is '8 or so', expected a number"), FileError);
 }

@@ -27,7 +27,7 @@ struct Run {
         AdamW<float> optimizer(model.parameters());
         Random random(3);
         Progress bar("train", 4, bars, false, [] { return 0.0; });
-        Trainer<float> trainer(model.parameters(), optimizer,
+        Trainer<float> trainer(optimizer,
                                {.steps = 4,
                                 .learning_rate = [](Index) { return 0.1; },
                                 .checkpoint = folder / "tiny.safetensors",

@@ -1,4 +1,4 @@
-/// Kind `crossbatch`: the memory layer of the released training code, in both layouts of the rotary pairs.
+/// Kind `crossbatch`: the memory layer of the released training code.
 ///
 /// The released code gives every entry `cross_batch_range` other contexts and adds -1e6 to the scores of those it must not see.
 /// Ours leaves them out of its ContextTable; the softmax weights of the others are the same, for e^-1000000 is 0.
@@ -6,8 +6,8 @@
 /// Read first: attention/crossbatch_attention.hpp, nn/rotary.hpp.   Read next: golden/listings.cpp.
 #include "fot/attention/crossbatch_attention.hpp"
 #include "fot/nn/arithmetic.hpp"
-#include "fot/nn/slices.hpp"
 #include "fot/nn/rotary.hpp"
+#include "fot/nn/slices.hpp"
 #include "golden/golden.hpp"
 #include "support/tape_check.hpp"
 
@@ -67,25 +67,22 @@ void check(Case& golden, const Tolerance& tolerance) {
     if (!bias.causal) options.query_positions.assign(bias.numbers.shape()[1], length - 1);  // all see all, but for the bias
     if (bias.more || !bias.causal) options.bias = bias.numbers;
 
-    for (const RotaryLayout layout : {RotaryLayout::interleaved, RotaryLayout::half_split}) {
-        const std::string suffix = layout == RotaryLayout::interleaved ? "" : "_hf";
-        const Variable<Real, 4> query(golden.tensor<Real, 4>("query" + suffix), true),
-            key(golden.tensor<Real, 4>("key" + suffix), true), value(golden.tensor<Real, 4>("value"), true);
-        Tape tape;
-        const Variable<Real, 4> q = multiply(tape, rotate(tape, query, positions, angles, layout), scale),
-                                k = rotate(tape, key, positions, angles, layout);
-        const Variable<Real, 4> context_k = rotate(tape, key, first, angles, layout);
-        const Attention<Real> local = causal_attention(tape, q, k, value, options),
-                              further = context_attention(tape, q, context_k, value, table);
-        const Variable<Real, 4> o = merge(tape, further, local).o;
-        testing::replay(tape, o, d_o);
+    // The released training code pairs the numbers (2 j, 2 j + 1); what ends in _hf has them in the order of Hugging Face.
+    const Variable<Real, 4> query(golden.tensor<Real, 4>("query_hf"), true), key(golden.tensor<Real, 4>("key_hf"), true),
+        value(golden.tensor<Real, 4>("value"), true);
+    Tape tape;
+    const Variable<Real, 4> q = multiply(tape, rotate(tape, query, positions, angles), scale),
+                            k = rotate(tape, key, positions, angles), context_k = rotate(tape, key, first, angles);
+    const Attention<Real> local = causal_attention(tape, q, k, value, options),
+                          further = context_attention(tape, q, context_k, value, table);
+    const Variable<Real, 4> o = merge(tape, further, local).o;
+    testing::replay(tape, o, d_o);
 
-        golden.compare("output", o.value(), tolerance.output);
-        if constexpr (sizeof(Real) == 4) golden.compare("output_f32", o.value(), tolerance.output);
-        golden.compare("grad_query" + suffix, query.gradient(), tolerance.gradients);
-        golden.compare("grad_key" + suffix, key.gradient(), tolerance.gradients);
-        golden.compare("grad_value", value.gradient(), tolerance.gradients);
-    }
+    golden.compare("output", o.value(), tolerance.output);
+    if constexpr (sizeof(Real) == 4) golden.compare("output_f32", o.value(), tolerance.output);
+    golden.compare("grad_query_hf", query.gradient(), tolerance.gradients);
+    golden.compare("grad_key_hf", key.gradient(), tolerance.gradients);
+    golden.compare("grad_value", value.gradient(), tolerance.gradients);
 }
 
 }  // namespace

@@ -3,7 +3,7 @@
 /// Read first: data/documents.hpp.   Read next: golden/optimizer.cpp.
 #include <type_traits>
 
-#include "fot/data/packed_documents.hpp"
+#include "golden/packed_documents.hpp"
 #include "golden/golden.hpp"
 
 namespace fot::golden {

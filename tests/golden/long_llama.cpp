@@ -1,8 +1,9 @@
 /// Kind `longllama_inference`: calls of the released LongLLaMA code, one after another on the same state, and greedy generation.
 ///
 /// A case holds many calls, and tensors are named `<call>/<tensor>`. A call whose name ends in a single digit above 1 goes on from
-/// the state after the one before it (turn1, turn2, ...). Compared are the logits of all positions, hidden states, loss, local
-/// caches and memories. Ours does not put padding into memory; there the visible entries are compared.
+/// the state after the one before it (turn1, turn2, ...). Compared are the logits, loss, local caches of all layers and memories,
+/// of all visible tokens. What padding computes is of no use, and is not compared: the released code lets it attend evenly to all
+/// other padding, and puts it into memory.
 ///
 /// Read first: model/long_llama.hpp, model/long_llama_files.hpp.   Read next: golden/data_pipeline.cpp.
 #include "fot/model/long_llama_files.hpp"
@@ -61,6 +62,19 @@ class Calls {
         return visible;
     }
 
+    /// Sets the numbers of padding, an axis of ours being that of tokens, to those that are stored.
+    template <std::size_t axis, std::size_t N>
+    void take_padding(const std::string& name, const Visible& visible, Tensor<float, N>& ours) {
+        const Tensor<float, N> stored = golden_.tensor<float, N>(name, shape_of(ours));
+        const detail::AroundAxis<axis> around(shape_of(ours));
+        for (Index outer = 0; outer < around.outer; ++outer)
+            for (Index t = 0; t < around.along; ++t) {
+                const Index start = (outer * around.along + t) * around.inner;
+                if (!visible(outer / (around.outer / extent(ours, 0)), t))
+                    std::copy_n(stored.data() + start, around.inner, ours.data() + start);
+            }
+    }
+
     void check_reading(const std::string& name, const Json& call) {
         const Tokens tokens = as_tokens(golden_.tensor<std::int64_t, 2>(name + "/input_ids"));
         State& state = state_for(name, extent(tokens, 0));
@@ -70,12 +84,9 @@ class Calls {
         reading.keep_local = arguments.value("use_cache", true);
         if (arguments.contains("last_context_length") && !arguments["last_context_length"].is_null())
             reading.last_context = arguments["last_context_length"].get<Index>();
-        std::vector<Tensor<float, 3>> hidden;
-        const Tensor<float, 3> logits = model_.read({tokens, visible ? &*visible : nullptr}, state, reading, &hidden);
+        Tensor<float, 3> logits = model_.read({tokens, visible ? &*visible : nullptr}, state, reading);
+        if (visible) take_padding<1>(name + "/logits", *visible, logits);
         golden_.compare(name + "/logits", logits, logits_tolerance_);
-        for (std::size_t i = 0; i < hidden.size(); ++i)
-            if (golden_.contains(message(name, "/hidden.", i)))
-                golden_.compare(message(name, "/hidden.", i), hidden[i], logits_tolerance_);
         if (golden_.contains(name + "/labels")) check_loss(name, logits);
         check_caches(name, state);
     }
@@ -83,20 +94,10 @@ class Calls {
     void check_loss(const std::string& name, const Tensor<float, 3>& logits) {
         const Tokens labels = as_tokens(golden_.tensor<std::int64_t, 2>(name + "/labels"));
         const Index length = extent(labels, 1) - 1;
-        const Tensor<float, 3> predicting = take_positions(logits, 0, length);
-        const Tokens targets = take_positions(labels, 1, length);
+        const Tensor<float, 3> predicting = slice<1>(logits, 0, length);
+        const Tokens targets = slice<1>(labels, 1, length);
         const double loss = cross_entropy(predicting, targets, full<float, 2>(shape_of(targets), 1.0f), Reduction::token_mean);
         golden_.compare(name + "/loss", &loss, 1, loss_tolerance_);
-    }
-
-    /// Ours (B,S,G,D) as stored: (B,G,S,D).
-    static Tensor<float, 4> heads_first(const Tensor<float, 4>& x) {
-        const auto [entries, count, heads, width] = shape_of(x);
-        Tensor<float, 4> y = empty<float, 4>({entries, heads, count, width});
-        for (Index b = 0; b < entries; ++b)
-            for (Index s = 0; s < count; ++s)
-                for (Index h = 0; h < heads; ++h) std::copy_n(row(x, b, s, h), width, row(y, b, h, s));
-        return y;
     }
 
     void check_caches(const std::string& name, State& state) {
@@ -104,8 +105,13 @@ class Calls {
             const std::string past = message(name, "/past.", i, ".");
             const LocalCache<float>& cache = state.cache(i);
             if (golden_.contains(past + "local_k")) {
-                golden_.compare(past + "local_k", heads_first(cache.oldest_keys(cache.size())), caches_tolerance_);
-                golden_.compare(past + "local_v", heads_first(cache.oldest_values(cache.size())), caches_tolerance_);
+                for (const bool keys : {true, false}) {
+                    const std::string which = past + (keys ? "local_k" : "local_v");
+                    Tensor<float, 4> ours =
+                        permuted(keys ? cache.oldest_keys(cache.size()) : cache.oldest_values(cache.size()), {0, 2, 1, 3});
+                    take_padding<2>(which, state.visible(), ours);
+                    golden_.compare(which, ours, caches_tolerance_);
+                }
                 golden_.compare_exactly(past + "local_pos", state.positions().data(), element_count(state.positions()));
             }
             if (golden_.contains(past + "mem_k"))

@@ -8,14 +8,16 @@
 /// top of the stated tolerance; where nothing was rounded, that is exactly 0. For the same reason the factor of clipping is made
 /// from the stored norm.
 ///
-/// Read first: train/optimizer.hpp, train/gradient_clipping.hpp, train/learning_rate.hpp.
+/// Read first: train/optimizer.hpp, train/gradient_clipping.hpp.
+#include <cmath>
+#include <limits>
 #include <memory>
+#include <numbers>
 
 #include "fot/core/random.hpp"
 #include "fot/train/adafactor.hpp"
 #include "fot/train/adamw.hpp"
 #include "fot/train/gradient_clipping.hpp"
-#include "fot/train/learning_rate.hpp"
 #include "golden/golden.hpp"
 
 namespace fot::golden {
@@ -44,7 +46,7 @@ std::unique_ptr<Optimizer<Real>> make_optimizer(const Json& config, const std::v
         read_option(config, "momentum", options.momentum);
         read_option(config, "wd", options.weight_decay_rate);
         read_option(config, "eps", options.epsilon);
-        read_option(config, "factored", options.factored);
+        if (!config.value("factored", true)) options.min_dim_size_to_factor = std::numeric_limits<Index>::max();
         return std::make_unique<Adafactor<Real>>(parameters, options);
     }
     require<ConfigError>(name.find("adamw") != std::string::npos, "unknown optimizer '", name, "'");
@@ -89,7 +91,7 @@ struct Training {
         }
         if (const double own = global_norm(parameters); limit && own > 0)
             clip_by_global_norm(parameters, *limit * (norm > 0 ? own / norm : 1));
-        optimizer->step(parameters, rate);
+        optimizer->step(rate);
         for (const auto& p : parameters) append(p.name + "/params", p.value().data(), length_of(p.value()));
         for (const auto& slot : optimizer->state().slots) {  // "adamw.w.m" is stored as "w/m"
             const std::size_t after_name = optimizer->name().size() + 1, dot = slot.name.rfind('.');
@@ -103,18 +105,20 @@ struct Training {
     }
 };
 
-/// The learning rate of each step.
+/// The learning rate of each step: constant, or as the released code has it: from `init_value` linearly to `peak_value`, then half
+/// a cosine down to `end_value` at `decay_steps`, which count from step 0.
 std::vector<double> learning_rates(const Json& config, Index steps) {
+    if (!config.contains("schedule") || config["schedule"].is_null())
+        return std::vector<double>(static_cast<std::size_t>(steps), config.at("lr").get<double>());
+    const auto option = [&](const char* name) { return config["schedule"].at(name).get<double>(); };
+    const double initial = option("init_value"), peak = option("peak_value"), warmup = option("warmup_steps"),
+                 last = option("decay_steps"), end = option("end_value");
     std::vector<double> rates;
-    const bool scheduled = config.contains("schedule") && !config["schedule"].is_null();
-    const LearningRate rate = [&] {
-        if (!scheduled) return LearningRate::constant(config.at("lr").get<double>());
-        const Json& schedule = config["schedule"];
-        return LearningRate::cosine(schedule.at("init_value").get<double>(), schedule.at("peak_value").get<double>(),
-                                    schedule.at("warmup_steps").get<Index>(), schedule.at("decay_steps").get<Index>(),
-                                    schedule.at("end_value").get<double>());
-    }();
-    for (Index t = 0; t < steps; ++t) rates.push_back(rate.at(t));
+    for (double t = 0; t < static_cast<double>(steps); ++t) {
+        const double done = std::min(1.0, (t - warmup) / (last - warmup));
+        rates.push_back(t < warmup ? initial + (peak - initial) * t / warmup
+                                   : end + (peak - end) * 0.5 * (1 + std::cos(std::numbers::pi * done)));
+    }
     return rates;
 }
 

@@ -38,14 +38,13 @@ void check(Case& golden) {
         Weights::trained);
     const Transformer<Real>& model = loaded.decoder();
 
-    const Tokens input = tokens_of(golden, "input_tokens"), targets = tokens_of(golden, "target_tokens"),
-                 none = empty<std::int32_t, 2>({0, 0});
+    const Tokens input = tokens_of(golden, "input_tokens"), targets = tokens_of(golden, "target_tokens");
     const Tensor<Real, 2> mask = golden.tensor<Real, 2>("loss_masks");
     const ContextTable table =
         packed_contexts(extent(input, 0), config.at("cross_batch_range").get<Index>(), config.at("dataset_packing").get<Index>(),
                         config.at("cross_batch_stepping").get<bool>());
     Tape tape;
-    const Variable<Real, 3> logits = model.crossbatch(tape, {.previous = none, .current = input, .table = table, .packed = true});
+    const Variable<Real, 3> logits = model.forward(tape, input, PackedContexts<Real>(table, extent(input, 1)));
     golden.compare("logits", logits.value(), tolerance.at("f32_logits").get<double>());
     const double accuracy = row_accuracy(logits.value(), targets, mask);
     golden.compare("accuracy", &accuracy, 1, 1e-9);

@@ -102,11 +102,11 @@ int main(int argc, char** argv) try {
                                           {.name = "mt", .kind = LanguageModelKind::memorizing, .memory_tokens = 100, .top_k = 4},
                                           text, {.entries = 4, .length = 16}, 3);
     std::vector<double> losses(steps / measured_every, 0.0);
-    Trainer<float> trainer(model.parameters(), optimizer,
+    Trainer<float> trainer(optimizer,
                            {.steps = steps,
                             .learning_rate = [](Index step) { return LearningRate::linear_decay(1, 20, steps).at(step); },
                             .checkpoint = folder / "model.safetensors",
-                            .checkpoint_every_steps = 10,
+                            .checkpoint_every_seconds = 0.02,
                             .metadata = {{"program", "killed_training"}},
                             .progress =
                                 [&](const TrainingProgress& at) {

@@ -165,7 +165,7 @@ TEST_CASE("a table without positives or without negatives gives no contrast and 
                          "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry",
                          ConfigError);
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, zeros<double, 4>({2, 1, 1, 3}), previous_contexts(2, 1, 1)),
-                         "context_log_mass: context_k has shape (2, 1, 1, 3), expected (2, -1, -1, 2) (-1: any)", ShapeError);
+                         "context_log_mass: k has shape (2, 1, 1, 3), expected (2, -1, -1, 2) (-1: any)", ShapeError);
     const Tensor<double, 4> no_keys = zeros<double, 4>({2, 0, 1, 2});
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, no_keys, previous_contexts(2, 1, 1)), "contrastive_loss: contexts without keys",
                          ShapeError);

@@ -8,7 +8,7 @@ namespace {
 
 /// The defining equation of Wilson's interval: both ends lie 1.96 standard errors (at that end) from the share.
 void check_wilson_equation(Index successes, Index trials) {
-    const Interval interval = proportion_interval(successes, trials);
+    const Interval interval = Proportion{successes, trials}.interval();
     const double n = static_cast<double>(trials), share = static_cast<double>(successes) / n;
     for (const double end : {interval.low, interval.high})
         CHECK(std::abs(share - end) == doctest::Approx(normal_quantile * std::sqrt(end * (1 - end) / n)));
@@ -17,7 +17,7 @@ void check_wilson_equation(Index successes, Index trials) {
 }  // namespace
 
 TEST_CASE("the binomial interval has known values and solves its equation") {
-    const Interval half = proportion_interval(5, 10);
+    const Interval half = Proportion{5, 10}.interval();
     CHECK(half.low == doctest::Approx(0.236593));
     CHECK(half.high == doctest::Approx(0.763407));
     check_wilson_equation(5, 10);
@@ -26,13 +26,13 @@ TEST_CASE("the binomial interval has known values and solves its equation") {
 }
 
 TEST_CASE("the binomial interval is not a point when every answer is right") {
-    const Interval all = proportion_interval(1600, 1600), none = proportion_interval(0, 1600);
+    const Interval all = Proportion{1600, 1600}.interval(), none = Proportion{0, 1600}.interval();
     CHECK(all.high == 1.0);
     CHECK(all.low == doctest::Approx(1600 / (1600 + normal_quantile * normal_quantile)));
     CHECK(none.low == 0.0);
     CHECK(none.high == doctest::Approx(1 - all.low));
-    CHECK(proportion_interval(0, 0).low == 0.0);
-    CHECK(proportion_interval(0, 0).high == 1.0);
+    CHECK((Proportion{0, 0}.interval().low == 0.0));
+    CHECK((Proportion{0, 0}.interval().high == 1.0));
 }
 
 TEST_CASE("a proportion counts answers") {
@@ -40,7 +40,7 @@ TEST_CASE("a proportion counts answers") {
     CHECK(std::isnan(accuracy.value()));
     for (int i = 0; i < 4; ++i) accuracy.add(i != 2);
     CHECK(accuracy.value() == 0.75);
-    CHECK(accuracy.interval().low == proportion_interval(3, 4).low);
+    CHECK((accuracy.interval().low == Proportion{3, 4}.interval().low));
 }
 
 TEST_CASE("median and quantiles interpolate between sorted neighbours") {
@@ -71,7 +71,7 @@ TEST_CASE("the bootstrap interval covers the true mean about 95 times in 100") {
     for (std::uint64_t trial = 0; trial < 300; ++trial) {
         std::vector<double> values(60);
         for (double& value : values) value = 2 + random.normal();
-        const Interval interval = bootstrap_mean(values, trial, 500).interval;
+        const Interval interval = bootstrap_mean(values, trial).interval;
         covered += interval.low <= 2 && 2 <= interval.high ? 1 : 0;
     }
     CHECK(covered >= 270);
@@ -86,9 +86,8 @@ TEST_CASE("a weighted mean is a ratio of sums, not a mean of ratios") {
 }
 
 TEST_CASE("the same seed gives the same interval, another seed another one") {
-    const std::vector<double> values{1, 4, 2, 8, 5, 7};
-    const Estimate first = bootstrap_mean(values, 9, 101), again = bootstrap_mean(values, 9, 101),
-                   other = bootstrap_mean(values, 10, 101);
+    const std::vector<double> values{1.03, 4.41, 2.27, 8.9, 5.52, 7.16, 3.35, 9.78, 6.64};
+    const Estimate first = bootstrap_mean(values, 9), again = bootstrap_mean(values, 9), other = bootstrap_mean(values, 10);
     CHECK(first.interval.low == again.interval.low);
     CHECK(first.interval.high == again.interval.high);
     CHECK((first.interval.low != other.interval.low || first.interval.high != other.interval.high));
@@ -106,7 +105,7 @@ TEST_CASE("a constant paired difference has an interval without width, however m
     CHECK(difference.interval.low == doctest::Approx(0.25));
     CHECK(difference.interval.high == doctest::Approx(0.25));
     CHECK(bootstrap_mean_difference({3, 5}, {1, 1}, 1).value == 3);
-    CHECK(overlap(bootstrap_ratio(a, bytes, 1).interval, bootstrap_ratio(b, bytes, 1).interval));
+    CHECK(bootstrap_ratio(a, bytes, 1).interval.low < bootstrap_ratio(b, bytes, 1).interval.high);
 }
 
 TEST_CASE("one document gives a value without limits") {
@@ -114,13 +113,6 @@ TEST_CASE("one document gives a value without limits") {
     CHECK(estimate.value == 3);
     CHECK(std::isinf(estimate.interval.low));
     CHECK(std::isinf(estimate.interval.high));
-}
-
-TEST_CASE("intervals overlap if they share a number") {
-    CHECK(overlap({0, 1}, {1, 2}));
-    CHECK(overlap({0, 3}, {1, 2}));
-    CHECK_FALSE(overlap({0, 1}, {1.1, 2}));
-    CHECK_FALSE(overlap({1.1, 2}, {0, 1}));
 }
 
 TEST_CASE("Student's quantiles agree with the printed tables on both sides of ours") {
@@ -146,13 +138,12 @@ TEST_CASE("seeds are summarised by their median and, from three on, an interval 
 }
 
 TEST_CASE("wrong inputs of the intervals are named") {
-    CHECK_THROWS_WITH_AS(proportion_interval(4, 3), "proportion_interval: 4 successes in 3 trials", DataError);
+    CHECK_THROWS_WITH_AS((Proportion{4, 3}.interval()), "Proportion: 4 successes in 3 trials", DataError);
     CHECK_THROWS_WITH_AS(mean({}), "mean: no values", DataError);
     CHECK_THROWS_WITH_AS(quantile({}, 0.5), "quantile: no values", DataError);
     CHECK_THROWS_WITH_AS(quantile({1}, 1.5), "quantile: share 1.5 lies outside [0, 1]", DataError);
     CHECK_THROWS_WITH_AS(median({1, std::nan("")}), "quantile: a value is not a number", NumericError);
-    CHECK_THROWS_WITH_AS(bootstrap_mean({}, 1), "bootstrap_ratio: no documents", DataError);
-    CHECK_THROWS_WITH_AS(bootstrap_mean({1, 2}, 1, 0), "bootstrap: 0 resamples, expected 1 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(bootstrap_mean({}, 1), "bootstrap: no documents", DataError);
     CHECK_THROWS_WITH_AS(bootstrap_ratio({1, 2}, {1}, 1), "bootstrap_ratio: 2 numerators, 1 denominators", ShapeError);
     CHECK_THROWS_WITH_AS(bootstrap_ratio({1, 2}, {1, 0}, 1),
                          "bootstrap_ratio: document 1 has 2 / 0, expected finite numbers, the denominator above 0", NumericError);

@@ -129,7 +129,7 @@ TEST_CASE("what a nested memory gives for one size does not depend on the others
         KeyValueMemory<double> memory(2, 4);
         memory.append(keys, values, 0);
         Tape tape(Tape::inference);
-        const auto attention_of = [&](const std::vector<NestedMemory<double>::Reading>& readings) {
+        const auto attention_of = [&](const std::vector<MemoryReading>& readings) {
             const Variable<double, 4> queries = of_first_entry(length_of(readings));
             return NestedMemory<double>(memory, readings).attend(tape, {.q = queries, .k = queries, .v = queries});
         };
@@ -141,8 +141,8 @@ TEST_CASE("what a nested memory gives for one size does not depend on the others
             for (Index i = 0; i < 4; ++i) {
                 CAPTURE(sizes[i]);
                 const Attention<double> alone = attention_of({{sizes[i], top_k}});
-                CHECK(testing::largest_difference(take_entries(all.o.value(), i, 1), alone.o.value()) < 1e-13);
-                CHECK(testing::largest_difference(take_entries(all.log_sum_exp.value(), i, 1), alone.log_sum_exp.value()) < 1e-13);
+                CHECK(testing::largest_difference(slice<0>(all.o.value(), i, 1), alone.o.value()) < 1e-13);
+                CHECK(testing::largest_difference(slice<0>(all.log_sum_exp.value(), i, 1), alone.log_sum_exp.value()) < 1e-13);
                 // As a memory of that size gives it.
                 KeyValueMemory<double> limited(2, 4, Storage::full, sizes[i]);
                 limited.append(keys, values, 0);
@@ -180,24 +180,20 @@ TEST_CASE("other documents matter to the multi-document memory alone") {
     CHECK(one.at(multi).nats() != other.at(multi).nats());
 }
 
-TEST_CASE("the numbers do not depend on the number of threads, the rounded memory is close") {
+TEST_CASE("the numbers do not depend on the number of threads") {
     Random random(8);
     TransformerConfig config = small_config();
     config.memory_heads = 1;
     Transformer<float> model(config, random);
     const auto documents = random_documents({300}, 9), before = random_documents({500}, 10);
-    MemoryCurveOptions options{.conditions = {{MemoryScope::multi_document, 400, 8}, {MemoryScope::multi_document, 400, 0}},
-                               .window = 40};
+    const MemoryCurveOptions options{.conditions = {{MemoryScope::multi_document, 400, 8}, {MemoryScope::multi_document, 400, 0}},
+                                     .window = 40};
     const testing::WithThreads scope(1);
     const auto alone = memory_curve(model, documents, before, options);
     set_threads(2);
     const auto shared = memory_curve(model, documents, before, options);
-    options.storage = Storage::bfloat16;
-    const auto rounded = memory_curve(model, documents, before, options);
     for (const MemoryCondition& condition : options.conditions) {
         CHECK(alone.at(condition).nats()[0] == doctest::Approx(shared.at(condition).nats()[0]).epsilon(1e-5));
-        CHECK(rounded.at(condition).nats()[0] != shared.at(condition).nats()[0]);
-        CHECK(rounded.at(condition).nats()[0] == doctest::Approx(shared.at(condition).nats()[0]).epsilon(1e-2));
     }
 }
 

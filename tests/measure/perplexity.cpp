@@ -44,7 +44,7 @@ TEST_CASE("a model that is a little better on every document is better by the pa
         a.add(document, 100 * (hard - 0.02 - 0.01 * random.uniform()), 100);
         b.add(document, 100 * hard, 100);
     }
-    CHECK(overlap(a.perplexity(1).interval, b.perplexity(1).interval));
+    CHECK(a.perplexity(1).interval.high > b.perplexity(1).interval.low);
     const Estimate bits = bits_per_byte_difference(a, b, 1);
     CHECK(bits.value == doctest::Approx(a.bits_per_byte(1).value - b.bits_per_byte(1).value));
     CHECK(bits.interval.low < bits.value);
@@ -67,7 +67,7 @@ TEST_CASE("scored windows are whole, evenly spread, the last one among them") {
 
 TEST_CASE("wrong inputs of the perplexity meter are named") {
     PerplexityMeter meter, other;
-    CHECK_THROWS_WITH_AS(meter.perplexity(1), "bootstrap_ratio: no documents", DataError);
+    CHECK_THROWS_WITH_AS(meter.perplexity(1), "bootstrap: no documents", DataError);
     CHECK_THROWS_WITH_AS(meter.add(-1, 1, 1), "PerplexityMeter::add: document -1 is negative", DataError);
     CHECK_THROWS_WITH_AS(meter.add(2, 1, 0),
                          "PerplexityMeter::add: document 2 has 0 tokens, 0 bytes, expected 1 or more and 0 or more", DataError);

@@ -116,7 +116,7 @@ TEST_CASE("a joining's own parameter is trained by Muon, and kept by saved weigh
         zero_gradients(model.parameters());
         Tape tape;
         tape.backward(weighted_logits(tape, model.crossbatch(tape, input)));
-        optimizer.step(model.parameters(), 1);
+        optimizer.step(1);
     }
     CHECK(largest_difference(map_of(model), before) > 1e-4);
     save_weights(folder / "model.safetensors", model.parameters());
@@ -133,17 +133,16 @@ TEST_CASE("a joining's own parameter is trained by Muon, and kept by saved weigh
 TEST_CASE("with a joining of one's own, crossbatch and a memory agree, and documents and generated text are read as windows are") {
     const Transformer<double> model = query_gated();
     const Tokens text = random_tokens(1, 15, 11, 6);
-    const auto window = [&](Index i) { return take_positions(text, 5 * i, 5); };
+    const auto window = [&](Index i) { return slice<1>(text, 5 * i, 5); };
     MemoryState<double> state(model.config(), 1), again(model.config(), 1);
     read_window(model, window(0), state, {.top_k = 0});
     read_window(model, window(1), state, {.top_k = 0});
     const Tensor<double, 3> last = read_window(model, window(2), state, {.top_k = 0});
     Tape tape(Tape::inference);
     CHECK(largest_difference(
-              last,
-              model.crossbatch(tape, {concatenate_entries(window(1), window(0)), window(2), previous_contexts(1, 2, 0)}).value()) <
+              last, model.crossbatch(tape, {concatenate<0>(window(1), window(0)), window(2), previous_contexts(1, 2, 0)}).value()) <
           1e-12);
-    CHECK(take_positions(read_document(model, text, 5, again, {.top_k = 0}), 10, 5) == last);
+    CHECK(slice<1>(read_document(model, text, 5, again, {.top_k = 0}), 10, 5) == last);
 
     MemoryState<double> written(model.config(), 1);
     Random random(7);

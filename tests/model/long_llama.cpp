@@ -80,10 +80,10 @@ TEST_CASE("the local cache gives what reading at once gives") {
     const Tokens tokens = random_tokens(2, 8, 11, 3);
     const Tensor<double, 3> at_once = read_anew(small, tokens, {.last_context = 8});
     LongLlamaState<double> state(small.config, 2);
-    small.model.read({take_positions(tokens, 0, 3)}, state);
+    small.model.read({slice<1>(tokens, 0, 3)}, state);
     for (Index t = 3; t < 8; ++t) {
-        const Tensor<double, 3> logits = small.model.read({take_positions(tokens, t, 1)}, state);
-        CHECK(largest_difference(logits, take_positions(at_once, t, 1)) < 1e-12);
+        const Tensor<double, 3> logits = small.model.read({slice<1>(tokens, t, 1)}, state);
+        CHECK(largest_difference(logits, slice<1>(at_once, t, 1)) < 1e-12);
     }
     CHECK(state.local_size() == 8);
     CHECK(state.memory_size() == 0);
@@ -94,10 +94,10 @@ TEST_CASE("a full cache leaves at once, or as much of it as must") {
     const Tokens tokens = random_tokens(1, 11, 11, 4);
     LongLlamaState<double> all(small.config, 1), oldest(small.config, 1, {.spill = Spill::oldest_first});
     for (LongLlamaState<double>* state : {&all, &oldest}) {
-        small.model.read({take_positions(tokens, 0, 5)}, *state);
-        small.model.read({take_positions(tokens, 5, 3)}, *state);
+        small.model.read({slice<1>(tokens, 0, 5)}, *state);
+        small.model.read({slice<1>(tokens, 5, 3)}, *state);
         CHECK(state->local_size() == 8);
-        small.model.read({take_positions(tokens, 8, 2)}, *state);
+        small.model.read({slice<1>(tokens, 8, 2)}, *state);
     }
     CHECK(all.local_size() == 2);
     CHECK(all.memory_size() == 8);
@@ -130,11 +130,10 @@ TEST_CASE("left padding changes nothing for the tokens after it") {
             padded(0, t) = tokens(0, t - 3);
     LongLlamaState<double> state(small.config, 1);
     const Tensor<double, 3> logits = small.model.read({padded, &visible}, state, {.last_context = 8});
-    CHECK(largest_difference(take_positions(logits, 3, 5), read_anew(small, tokens)) < 1e-12);
-    small.model.read({take_positions(tokens, 0, 1)}, state);  // nine are too many: all eight leave, the padding aside
+    CHECK(largest_difference(slice<1>(logits, 3, 5), read_anew(small, tokens)) < 1e-12);
+    small.model.read({slice<1>(tokens, 0, 1)}, state);  // nine are too many: all eight leave, the padding for nowhere
     CHECK(state.memory_size() == 5);
-    CHECK(state.aside().memory(1, 0).size() == 3);
-    CHECK(state.memory_bytes() == state.memory().memory(1, 0).bytes() + state.aside().memory(1, 0).bytes());
+    CHECK(state.memory_bytes() == state.memory().memory(1, 0).bytes());
 }
 
 TEST_CASE("a left-padded batch writes what each of its rows writes alone") {
@@ -158,12 +157,12 @@ TEST_CASE("a left-padded batch writes what each of its rows writes alone") {
         LongLlamaState<double> alone(small.config, 1);
         std::size_t step = 0;
         const Tokens of_row =
-            generate<double>(small.model, take_positions(take_entries(padded, b, 1), 9 - length, length), 8, alone,
-                             {.temperature = 0}, random, nullptr, [&](const auto&, const Tensor<double, 3>& of_step) {
-                                 CHECK(largest_difference(take_entries(logits[step++], b, 1), of_step) < 1e-12);
+            generate<double>(small.model, slice<1>(slice<0>(padded, b, 1), 9 - length, length), 8, alone, {.temperature = 0},
+                             random, nullptr, [&](const auto&, const Tensor<double, 3>& of_step) {
+                                 CHECK(largest_difference(slice<0>(logits[step++], b, 1), of_step) < 1e-12);
                                  return true;
                              });
-        CHECK(of_row == take_entries(written, b, 1));
+        CHECK(of_row == slice<0>(written, b, 1));
     }
 }
 

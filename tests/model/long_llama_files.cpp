@@ -24,7 +24,7 @@ struct SavedModel {
     Random random{1};
     LongLlama<float> model{small_config(), Transformer<float>(small_config().model, random)};
 
-    SavedModel() { save_long_llama(path(), model); }
+    SavedModel() { save_long_llama(path(), model.config(), model.decoder()); }
 
     std::filesystem::path path() const { return folder / "model"; }
 
@@ -97,12 +97,12 @@ TEST_CASE("weights are loaded to be trained, in any precision and with other mem
     for (Index i = 0; i < element_count(logits); ++i)
         CHECK(logits.data()[i] == doctest::Approx(static_cast<double>(expected.data()[i])).epsilon(1e-4));
     CHECK(loaded.decoder().parameters().size() == 3 + 2 * 9 + 2);  // two gates
-    CHECK_THROWS_WITH_AS(save_long_llama(saved.folder / "gated", loaded), doctest::Contains("the decoder is no LLaMA"),
-                         ConfigError);
+    CHECK_THROWS_WITH_AS(save_long_llama(saved.folder / "gated", loaded.config(), loaded.decoder()),
+                         doctest::Contains("the decoder is no LLaMA"), ConfigError);
 
     LongLlama<float> trained = load_long_llama<float>(saved.path(), {}, Weights::trained);
     trained.decoder().parameters().front().value()[0] += 1;
-    save_long_llama(saved.folder / "trained", trained);
+    save_long_llama(saved.folder / "trained", trained.config(), trained.decoder());
     CHECK(logits_of(load_long_llama<float>(saved.folder / "trained")) == logits_of(trained));
     CHECK_FALSE(logits_of(trained) == logits_of(saved.model));
 
@@ -152,7 +152,7 @@ TEST_CASE("half precision and bfloat16 stay as they are in the file") {
         const Tensor<float, 3> expected = logits_of(saved.model), got = logits_of(loaded);
         for (Index i = 0; i < element_count(got); ++i) CHECK(got.data()[i] == doctest::Approx(expected.data()[i]).epsilon(0.05));
         const TemporaryFolder again;  // saved once more: the same bytes
-        save_long_llama(again / "copy", loaded);
+        save_long_llama(again / "copy", loaded.config(), loaded.decoder());
         CHECK(logits_of(loaded) == logits_of(load_long_llama<float>(again / "copy")));
     }
 }
@@ -175,7 +175,7 @@ TEST_CASE("a checkpoint in several files is one checkpoint") {
     LongLlama<float> loaded = load_long_llama<float>(saved.path());
     CHECK(logits_of(loaded) == expected);
     // What is saved beside them is what is loaded.
-    save_long_llama(saved.path(), loaded);
+    save_long_llama(saved.path(), loaded.config(), loaded.decoder());
     CHECK(logits_of(load_long_llama<float>(saved.path())) == expected);
     std::filesystem::remove(saved.path() / "model.safetensors");
 
@@ -213,7 +213,7 @@ TEST_CASE("missing, unknown and misshapen tensors are named; angles of old files
     CHECK(load_long_llama<float>(saved.path()).decoder().config().tied_output);
     const LongLlama<float> tied = load_long_llama<float>(saved.path(), {}, Weights::trained);
     CHECK(tied.decoder().parameters().size() == 2 + 2 * 9);
-    save_long_llama(saved.folder / "again", tied);
+    save_long_llama(saved.folder / "again", tied.config(), tied.decoder());
     CHECK(logits_of(load_long_llama<float>(saved.folder / "again")) == logits_of(tied));
 
     SavedModel old;
@@ -281,6 +281,6 @@ TEST_CASE("what a configuration asks for and is not there is named") {
 TEST_CASE("a folder that cannot be made is named") {
     SavedModel saved;
     saved.folder.write("taken", "a file");
-    CHECK_THROWS_WITH_AS(save_long_llama(saved.folder / "taken", saved.model), doctest::Contains("cannot make this folder"),
-                         FileError);
+    CHECK_THROWS_WITH_AS(save_long_llama(saved.folder / "taken", saved.model.config(), saved.model.decoder()),
+                         doctest::Contains("cannot make this folder"), FileError);
 }

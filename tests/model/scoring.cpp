@@ -122,7 +122,7 @@ TEST_CASE("a scoring is told how many keys a query sees in crossbatch: contexts 
     CHECK(last_told(told, 1, 1) == 1 + 1);
 
     const ContextTable packed{3, {{}, {0}, {1, 0}}, {0, 1, 1}};
-    model.crossbatch(tape, {.current = current, .table = packed, .packed = true});
+    model.forward(tape, current, PackedContexts<double>(packed, 4));
     for (Index b = 0; b < 3; ++b)
         for (Index t = 0; t < 4; ++t) CHECK(last_told(told, b, t) == b * 4 + t + 1);
 }
@@ -152,9 +152,9 @@ TEST_CASE("with scores that depend on the number of keys, crossbatch and a memor
     read_window(model, first, state, {.top_k = 0});
     read_window(model, second, state, {.top_k = 0});
     Tape tape(Tape::inference);
-    CHECK(largest_difference(
-              read_window(model, current, state, {.top_k = 0}),
-              model.crossbatch(tape, {concatenate_entries(second, first), current, previous_contexts(2, 2, 0)}).value()) < 1e-12);
+    CHECK(largest_difference(read_window(model, current, state, {.top_k = 0}),
+                             model.crossbatch(tape, {concatenate<0>(second, first), current, previous_contexts(2, 2, 0)}).value()) <
+          1e-12);
 }
 
 TEST_CASE("a scoring's own parameter is listed with its layer, has the gradient of finite differences, and is trained") {
@@ -174,6 +174,6 @@ TEST_CASE("a scoring's own parameter is listed with its layer, has the gradient 
     zero_gradients(model.parameters());
     Tape tape;
     tape.backward(loss(tape));
-    optimizer.step(model.parameters(), 1);
+    optimizer.step(1);
     CHECK(largest_difference(slope.value(), before) > 1e-6);
 }

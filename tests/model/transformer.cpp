@@ -270,8 +270,7 @@ TEST_CASE("the gradient of every parameter is that of finite differences: merged
     Transformer<double> model = model_of<double>(gated);  // and with entries that see no context
     const ContextTable packed = packed_contexts(2, 2, 1, false);
     parameter_gradient_error(model.parameters(), [&](Tape& on) {
-        return weighted_logits(on,
-                               model.crossbatch(on, {.previous = no_tokens, .current = current, .table = packed, .packed = true}));
+        return weighted_logits(on, model.forward(on, current, PackedContexts<double>(packed, 3)));
     });
 }
 
@@ -285,8 +284,7 @@ TEST_CASE("the gradient of packed crossbatch, with scores over the root of the w
     Transformer<double> model = model_of<double>(llama);
     for (const auto& each : model.parameters()) CHECK(each.role != Role::temperature);
     parameter_gradient_error(model.parameters(), [&](Tape& on) {
-        return weighted_logits(on,
-                               model.crossbatch(on, {.previous = no_tokens, .current = current, .table = table, .packed = true}));
+        return weighted_logits(on, model.forward(on, current, PackedContexts<double>(table, 3)));
     });
 }
 
@@ -294,7 +292,8 @@ TEST_CASE("packed contexts are the entries of the pass itself: below the first m
     const Tokens current = random_tokens(3, 4, 7, 2);
     const ContextTable table = packed_contexts(3, 2, 1, false);
     Transformer<double> model = model_of<double>(tiny());  // one memory layer: what its contexts are made of is local
-    const Tensor<double, 3> packed = logits(model, {.previous = no_tokens, .current = current, .table = table, .packed = true});
+    Tape tape(Tape::inference);
+    const Tensor<double, 3> packed = model.forward(tape, current, PackedContexts<double>(table, 4)).value();
     const Tensor<double, 3> previous = logits(model, {current, current, table});
     for (Index i = 0; i < element_count(packed); ++i) CHECK(packed.data()[i] == doctest::Approx(previous.data()[i]).epsilon(1e-12));
 }
@@ -429,11 +428,10 @@ TEST_CASE("inputs that do not fit are refused") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(logits(model, {previous, current, previous_contexts(2, 1, 1), {0, 3}}), doctest::Contains("position 3"),
                          ConfigError);
-    CHECK_THROWS_WITH_AS(logits(model, {.previous = previous, .current = current, .table = no_contexts(2), .packed = true}),
-                         doctest::Contains("packed contexts are current ones, but previous ones are given"), ConfigError);
-    CHECK_THROWS_WITH_AS(
-        logits(model, {.previous = no_tokens, .current = current, .table = packed_contexts(3, 1, 1, false), .packed = true}),
-        "crossbatch: the table is made for 3 entries, got 2", ConfigError);
+    Tape tape(Tape::inference);
+    CHECK_THROWS_WITH_AS(model.forward(tape, current, PackedContexts<float>(packed_contexts(3, 1, 1, false), 3)),
+                         "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry",
+                         ConfigError);
     Tokens outside = current;
     outside(1, 2) = 7;
     CHECK_THROWS_AS(logits(model, {previous, outside, previous_contexts(2, 1, 1)}), DataError);

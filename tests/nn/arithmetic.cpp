@@ -83,30 +83,9 @@ TEST_CASE("a constant beside a variable gets no gradient") {
     }
 }
 
-TEST_CASE("a null pointer stands for a gradient that nobody needs") {
-    Tensor<float, 2> d_a = zeros<float, 2>({2, 2});
-    add_vjp(a, &d_a, nullptr);
-    difference_vjp(a, nullptr, &d_a);
-    product_vjp(a, a, b, &d_a, nullptr);
-    CHECK(d_a == product(a, b));
-    product_vjp(a, a, b, nullptr, nullptr);
-}
-
 TEST_CASE("tensors of different shapes are refused") {
     const Tensor<float, 2> row_of_two = zeros<float, 2>({1, 2});
-    Tensor<float, 2> d = row_of_two, right = zeros<float, 2>({2, 2});
     CHECK_THROWS_WITH_AS(add(a, row_of_two), "add: b has shape (1, 2), expected (2, 2)", ShapeError);
     CHECK_THROWS_WITH_AS(difference(a, row_of_two), "difference: b has shape (1, 2), expected (2, 2)", ShapeError);
     CHECK_THROWS_WITH_AS(product(a, row_of_two), "product: b has shape (1, 2), expected (2, 2)", ShapeError);
-    CHECK_THROWS_AS(add_vjp(a, &d, nullptr), ShapeError);
-    CHECK_THROWS_AS(add_vjp(a, nullptr, &d), ShapeError);
-    CHECK_THROWS_AS(difference_vjp(a, &d, nullptr), ShapeError);
-    CHECK_THROWS_AS(difference_vjp(a, nullptr, &d), ShapeError);
-    CHECK_THROWS_AS(product_vjp(a, row_of_two, b, &right, nullptr), ShapeError);
-    CHECK_THROWS_AS(product_vjp(a, b, row_of_two, &right, nullptr), ShapeError);
-    CHECK_THROWS_AS(product_vjp(a, a, b, &d, nullptr), ShapeError);
-    CHECK_THROWS_AS(product_vjp(a, a, b, nullptr, &d), ShapeError);
-    CHECK_THROWS_AS(multiply_vjp(a, 2, d), ShapeError);
-    CHECK_THROWS_AS(sigmoid_vjp(a, row_of_two, right), ShapeError);
-    CHECK_THROWS_AS(sigmoid_vjp(a, a, d), ShapeError);
 }

@@ -11,11 +11,11 @@ TEST_CASE("entries taken apart and put together again are the same tensor") {
     Random random(1);
     const Tensor<double, 3> x = normal_tensor<double, 3>({5, 2, 3}, 1, random);
     for (Index split = 0; split <= 5; ++split) {
-        const Tensor<double, 3> front = take_entries(x, 0, split), back = take_entries(x, split, 5 - split);
+        const Tensor<double, 3> front = slice<0>(x, 0, split), back = slice<0>(x, split, 5 - split);
         CHECK(shape_of(front) == Shape<3>{split, 2, 3});
-        CHECK(concatenate_entries(front, back) == x);
+        CHECK(concatenate<0>(front, back) == x);
     }
-    CHECK(take_entries(x, 3, 1)(0, 1, 2) == x(3, 1, 2));
+    CHECK(slice<0>(x, 3, 1)(0, 1, 2) == x(3, 1, 2));
 }
 
 TEST_CASE("positions are taken in the order asked for, in three and in four axes") {
@@ -35,14 +35,14 @@ TEST_CASE("positions taken apart and put together again are the same tensor, of 
     Random random(5);
     const Tensor<double, 3> x = normal_tensor<double, 3>({2, 5, 3}, 1, random);
     for (Index split = 0; split <= 5; ++split) {
-        const Tensor<double, 3> front = take_positions(x, 0, split), back = take_positions(x, split, 5 - split);
+        const Tensor<double, 3> front = slice<1>(x, 0, split), back = slice<1>(x, split, 5 - split);
         CHECK(shape_of(front) == Shape<3>{2, split, 3});
-        CHECK(concatenate_positions(front, back) == x);
+        CHECK(concatenate<1>(front, back) == x);
     }
-    CHECK(take_positions(x, 1, 2) == take_positions(x, {1, 2}));
+    CHECK(slice<1>(x, 1, 2) == take_positions(x, {1, 2}));
     const Tokens tokens{{1, 2, 3}, {4, 5, 6}};
-    CHECK(take_positions(tokens, 1, 2) == Tokens{{2, 3}, {5, 6}});
-    CHECK(concatenate_positions(tokens, take_positions(tokens, 0, 1)) == Tokens{{1, 2, 3, 1}, {4, 5, 6, 4}});
+    CHECK(slice<1>(tokens, 1, 2) == Tokens{{2, 3}, {5, 6}});
+    CHECK(concatenate<1>(tokens, slice<1>(tokens, 0, 1)) == Tokens{{1, 2, 3, 1}, {4, 5, 6, 4}});
 }
 
 TEST_CASE("axes change places: hand numbers") {
@@ -76,10 +76,10 @@ TEST_CASE("the gradients of entries, positions, orders of axes and shapes are th
                         one_position = normal_variable<3>({3, 1, 2}, random);
     Variable<double, 4> heads = normal_variable<4>({2, 3, 2, 2}, random);
     const auto error = [](auto&& operation, auto&... inputs) { return gradient_error(operation, inputs...); };
-    CHECK(error([&](Tape& tape) { return take_entries(tape, a, 1, 2); }, a) < 1e-6);
-    CHECK(error([&](Tape& tape) { return concatenate_entries(tape, a, one_entry); }, a, one_entry) < 1e-6);
-    CHECK(error([&](Tape& tape) { return take_positions(tape, a, 1, 2); }, a) < 1e-6);
-    CHECK(error([&](Tape& tape) { return concatenate_positions(tape, one_position, a); }, a, one_position) < 1e-6);
+    CHECK(error([&](Tape& tape) { return slice<0>(tape, a, 1, 2); }, a) < 1e-6);
+    CHECK(error([&](Tape& tape) { return concatenate<0>(tape, a, one_entry); }, a, one_entry) < 1e-6);
+    CHECK(error([&](Tape& tape) { return slice<1>(tape, a, 1, 2); }, a) < 1e-6);
+    CHECK(error([&](Tape& tape) { return concatenate<1>(tape, one_position, a); }, a, one_position) < 1e-6);
     CHECK(error([&](Tape& tape) { return take_positions(tape, a, {2, 2, 0}); }, a) < 1e-6);
     CHECK(error([&](Tape& tape) { return take_positions(tape, heads, {1, 1, 2}); }, heads) < 1e-6);
     CHECK(error([&](Tape& tape) { return permuted(tape, heads, {0, 2, 1, 3}); }, heads) < 1e-6);
@@ -90,16 +90,15 @@ TEST_CASE("the gradients of entries, positions, orders of axes and shapes are th
 TEST_CASE("large tensors, which several threads share, come apart and together as small ones do") {
     Random random(7);
     const Tensor<float, 3> x = normal_tensor<float, 3>({3, 200, 401}, 1, random);
-    CHECK(concatenate_entries(take_entries(x, 0, 2), take_entries(x, 2, 1)) == x);
-    CHECK(concatenate_positions(take_positions(x, 0, 77), take_positions(x, 77, 123)) == x);
+    CHECK(concatenate<0>(slice<0>(x, 0, 2), slice<0>(x, 2, 1)) == x);
+    CHECK(concatenate<1>(slice<1>(x, 0, 77), slice<1>(x, 77, 123)) == x);
 }
 
 TEST_CASE("a constant beside a variable gets no gradient") {
     Random random(4);
     Variable<double, 2> a = normal_variable<2>({2, 3}, random), constant(zeros<double, 2>({2, 3}));
     Tape tape;
-    const Variable<double, 2> y =
-        concatenate_positions(tape, concatenate_entries(tape, a, constant), concatenate_entries(tape, constant, a));
+    const Variable<double, 2> y = concatenate<1>(tape, concatenate<0>(tape, a, constant), concatenate<0>(tape, constant, a));
     testing::replay(tape, y, full<double, 2>({4, 6}, 1.0));
     CHECK_FALSE(constant.has_gradient());
     CHECK(a.gradient() == full<double, 2>({2, 3}, 2.0));
@@ -107,35 +106,18 @@ TEST_CASE("a constant beside a variable gets no gradient") {
 
 TEST_CASE("what is not there cannot be taken or put together") {
     const Tensor<float, 3> x = zeros<float, 3>({2, 3, 4});
-    CHECK_THROWS_WITH_AS(take_entries(x, 1, 2), "take_entries: 2 entries from 1 on are not all among the 2 there are", ConfigError);
-    CHECK_THROWS_WITH_AS(take_entries(x, -1, 1), doctest::Contains("1 entries from -1"), ConfigError);
-    CHECK_THROWS_WITH_AS(concatenate_entries(x, zeros<float, 3>({2, 3, 5})),
-                         "concatenate_entries: b has shape (2, 3, 5), expected (-1, 3, 4) (-1: any)", ShapeError);
+    CHECK_THROWS_WITH_AS(slice<0>(x, 1, 2), "slice: 2 from 1 on are not all among the 2 that axis 0 has", ConfigError);
+    CHECK_THROWS_WITH_AS(slice<0>(x, -1, 1), doctest::Contains("1 from -1 on"), ConfigError);
+    CHECK_THROWS_WITH_AS(concatenate<0>(x, zeros<float, 3>({2, 3, 5})),
+                         "concatenate: b has shape (2, 3, 5), expected (-1, 3, 4) (-1: any)", ShapeError);
     CHECK_THROWS_WITH_AS(take_positions(x, {0, 3}), "take_positions: position 3 is outside the 3 there are", ConfigError);
     CHECK_THROWS_WITH_AS(take_positions(x, {-1}), doctest::Contains("position -1"), ConfigError);
-    CHECK_THROWS_WITH_AS(take_positions(x, 2, 2), "take_positions: 2 positions from 2 on are not all among the 3 there are",
-                         ConfigError);
-    CHECK_THROWS_WITH_AS(take_positions(x, -1, 1), doctest::Contains("1 positions from -1"), ConfigError);
-    CHECK_THROWS_WITH_AS(concatenate_positions(x, zeros<float, 3>({1, 3, 4})),
-                         "concatenate_positions: b has shape (1, 3, 4), expected (2, -1, 4) (-1: any)", ShapeError);
+    CHECK_THROWS_WITH_AS(slice<1>(x, 2, 2), "slice: 2 from 2 on are not all among the 3 that axis 1 has", ConfigError);
+    CHECK_THROWS_WITH_AS(slice<1>(x, -1, 1), doctest::Contains("1 from -1 on"), ConfigError);
+    CHECK_THROWS_WITH_AS(concatenate<1>(x, zeros<float, 3>({1, 3, 4})),
+                         "concatenate: b has shape (1, 3, 4), expected (2, -1, 4) (-1: any)", ShapeError);
     CHECK_THROWS_WITH_AS(permuted(x, {0, 2, 2}), "permuted: axes (0, 2, 2), expected each of 0 ... 2 once", ConfigError);
     CHECK_THROWS_AS(permuted(x, {0, 1, 3}), ConfigError);
     Tape tape;
     CHECK_THROWS_AS(reshaped<1>(tape, Variable<float, 3>(x), {23}), ShapeError);
-}
-
-TEST_CASE("a gradient is not written beside its tensor") {
-    Tensor<float, 3> d_x = zeros<float, 3>({2, 3, 4});
-    const Tensor<float, 3> one_entry = zeros<float, 3>({1, 3, 4}), one_position = zeros<float, 3>({2, 1, 4});
-    for (const Index place : {-1, 3}) {
-        CHECK_THROWS_AS(take_entries_vjp(one_entry, place, d_x), ConfigError);
-        CHECK_THROWS_AS(take_positions_vjp(one_position, place, d_x), ConfigError);
-        CHECK_THROWS_WITH_AS(take_positions_vjp(one_position, std::vector<Index>{place}, d_x),
-                             message("take_positions vjp: position ", place, " is outside the 3 there are").c_str(), ConfigError);
-    }
-    CHECK_THROWS_WITH_AS(take_entries_vjp(d_x, 1, d_x),
-                         "take_entries vjp: d_y: 2 entries from 1 on are not all among the 2 there are", ConfigError);
-    CHECK_THROWS_AS(take_positions_vjp(one_entry, 0, d_x), ShapeError);
-    CHECK_THROWS_AS(permuted_vjp(d_x, {1, 0, 2}, d_x), ShapeError);
-    CHECK(d_x == zeros<float, 3>({2, 3, 4}));
 }

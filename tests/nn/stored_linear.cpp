@@ -1,16 +1,21 @@
-#include "fot/nn/stored_linear.hpp"
-
 #include <doctest/doctest.h>
 
 #include "fot/core/bfloat16.hpp"
 #include "fot/core/random.hpp"
 #include "fot/nn/embedding.hpp"
+#include "fot/nn/linear_map.hpp"
 #include "support/difference.hpp"
 
 using namespace fot;
 using fot::testing::largest_difference;
 
 namespace {
+
+/// A tensor as a stored matrix, which keeps it.
+template <class Real>
+StoredMatrix stored_matrix(const Tensor<Real, 2>& weight) {
+    return LinearMap<Real>(Variable<Real, 2>(weight)).numbers();
+}
 
 /// Random bits that are finite numbers of moderate size in half precision and in bfloat16.
 Tensor<std::uint16_t, 2> random_bits(Index rows, Index columns, Dtype dtype, Random& random) {

@@ -59,7 +59,7 @@ TEST_CASE("a stage ends when the running accuracy passes its threshold, and the 
     }
     CHECK(running >= 0.5);
     CHECK(steps == 10);  // 0.8 (1 - 0.9^10) = 0.521
-    CHECK(schedule.state() == ContextSchedule::State{1, 0.0});
+    CHECK(schedule.state == ContextSchedule::State{1, 0.0});
 }
 
 TEST_CASE("the length curriculum of the dictionary task goes through its stages and finishes") {
@@ -126,14 +126,16 @@ TEST_CASE("a schedule restored from its state goes on as before") {
     };
     for (Index step = 0; step < 17; ++step) train(straight, step);
     ContextSchedule resumed = make();
-    resumed.restore(straight.state());
+    resumed.state = straight.state;
+    resumed.require_state();
     for (Index step = 17; step < 120; ++step) {
         CHECK(train(straight, step) == train(resumed, step));
-        CHECK(straight.state() == resumed.state());
+        CHECK(straight.state == resumed.state);
         CHECK(straight.finished() == resumed.finished());
     }
     CHECK(straight.finished());
-    resumed.restore(straight.state());
+    resumed.state = straight.state;
+    resumed.require_state();
     CHECK(resumed.finished());
 }
 
@@ -155,10 +157,11 @@ TEST_CASE("stages that make no sense are refused") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(ContextSchedule::at_steps({{0, 2}, {0, 4}}), "StageSchedule: stage 0 ends at step 0, expected more than 0",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(ContextSchedule::drawn({}), "StageSchedule::drawn: no values", ConfigError);
+    CHECK_THROWS_WITH_AS(ContextSchedule::drawn({}), "StageSchedule: no stages", ConfigError);
     ContextSchedule schedule = ContextSchedule::constant(1);
     CHECK_THROWS_WITH_AS(schedule.observe(std::nan("")), "StageSchedule::observe: the signal is not finite", NumericError);
-    CHECK_THROWS_WITH_AS(schedule.restore({2, 0.0}), "StageSchedule::restore: stage 2 of 1 with running signal 0", ConfigError);
+    schedule.state = {2, 0.0};
+    CHECK_THROWS_WITH_AS(schedule.require_state(), "StageSchedule: stage 2 of 1 with running signal 0", ConfigError);
 }
 
 TEST_CASE("a schedule in words") {

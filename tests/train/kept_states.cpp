@@ -51,7 +51,8 @@ TEST_CASE("memories come back as they were written, and what was there before is
     CHECK(kept.sizes == std::vector<Index>{3, 2, 3, 2});
     REQUIRE(kept.numbers.size() == 10 * 8);
     CHECK(std::vector<float>(kept.numbers.begin(), kept.numbers.begin() + 9) ==
-          std::vector<float>{0, 1, 2, 3, -50, -49, -48, -47, 4});  // a key, its value, the next key
+          std::vector<float>{0, 1, 2, 3, 4, 5, 6, 7, 8});  // key after key, then the values
+    CHECK(kept.numbers[12] == -50);
     read_memory(kept, config, other);
     for (const Index layer : {0, 2})
         for (const Index b : {0, 1}) CHECK(contents(other.memory(layer, b)) == contents(state.memory(layer, b)));
@@ -86,17 +87,16 @@ TEST_CASE("kept memories that are none are refused before anything is overwritte
     };
     KeptStates<float> wrong = kept;
     wrong.sizes.pop_back();
-    refused(wrong, "read_memory: 3 kept memories, expected 4");
+    refused(wrong, "read_memory: 3 kept memories with 80 numbers are not those of 4 memories of this model");
     wrong = kept;
     wrong.numbers.pop_back();
-    refused(wrong, "read_memory: a kept memory of 2 entries, expected at most 1 with their keys and values");
-    wrong = kept;
-    wrong.sizes[3] = -1;
-    refused(wrong, "read_memory: a kept memory of -1 entries, expected at most 2 with their keys and values");
-    wrong.sizes[3] = 1;
-    refused(wrong, "read_memory: 8 numbers are left over behind the last memory");
-    CHECK_THROWS_WITH_AS(read_memory(kept, config, limited),
-                         "read_memory: a kept memory of 3 entries, expected at most 2 with their keys and values", DataError);
+    refused(wrong, "read_memory: 4 kept memories with 79 numbers are not those of 4 memories of this model");
+    for (const Index size : {Index(-1), Index(1), Index(3), std::numeric_limits<Index>::max()}) {
+        wrong = kept;
+        wrong.sizes[3] = size;
+        refused(wrong, "read_memory: 4 kept memories with 80 numbers are not those of 4 memories of this model");
+    }
+    CHECK_THROWS_AS(read_memory(kept, config, limited), DataError);
 }
 
 TEST_CASE("states come back as they were written") {

@@ -46,6 +46,7 @@ std::vector<LanguageModelRecipe> recipes() {
         {.name = "mt_merged", .kind = LanguageModelKind::memorizing, .memory_tokens = 30, .top_k = 4},
         {.name = "crossbatch_1", .kind = LanguageModelKind::crossbatch},
         {.name = "crossbatch_4_w2", .kind = LanguageModelKind::crossbatch, .positives = 2, .contexts = doubled_contexts(4, 20)},
+        {.name = "packed", .kind = LanguageModelKind::crossbatch, .contexts = doubled_contexts(2, 20), .packing = 3},
         {.name = "constant_previous", .kind = LanguageModelKind::crossbatch, .differentiable = false},
         {.name = "mt_unlimited", .kind = LanguageModelKind::memorizing, .memory_tokens = 0, .top_k = 4}};
 }
@@ -61,8 +62,7 @@ std::vector<double> train(Transformer<float>& model, const LanguageModelRecipe& 
                           Index steps, const std::filesystem::path& checkpoint = {}) {
     LanguageModelTraining<float> training(model, recipe, text, {.entries = 3, .length = 8}, 5);
     Muon<float> optimizer(model.parameters(), {});
-    Trainer<float> trainer(model.parameters(), optimizer,
-                           {.steps = steps, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
+    Trainer<float> trainer(optimizer, {.steps = steps, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
     training.keep(trainer);
     trainer.resume();
     std::vector<double> losses;
@@ -94,6 +94,8 @@ TEST_CASE("a recipe in words names what matters to its kind, and nothing else") 
     recipe.differentiable = false;
     recipe.local_entries = 3;
     CHECK(text(recipe) == "a: crossbatch, 20 steps, 2 positives, contexts 1 until step 6, 2, not differentiable, 3 entries local");
+    CHECK(text({.name = "p", .kind = LanguageModelKind::crossbatch, .packing = 4}) ==
+          "p: crossbatch, 20 steps, 1 positives, contexts 1, packed by 4");
     CHECK(text({.name = "b", .contrastive_weight = 0.5}) == "b: standard, 20 steps, 1 positives, contexts 1, InfoNCE 0.5");
 }
 
@@ -140,14 +142,12 @@ TEST_CASE("a checkpoint of another batch or other documents is refused") {
         const auto resume = [&](const std::vector<TokenDocument>& documents, Index entries) {
             LanguageModelTraining<float> training(model, recipe, documents, {.entries = entries, .length = 8}, 5);
             Muon<float> optimizer(model.parameters(), {});
-            Trainer<float> trainer(model.parameters(), optimizer,
-                                   {.steps = 20, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
+            Trainer<float> trainer(optimizer, {.steps = 20, .learning_rate = [](Index) { return 0.5; }, .checkpoint = checkpoint});
             training.keep(trainer);
             trainer.resume();
         };
-        CHECK_THROWS_WITH_AS(resume(text, 4), doctest::Contains("a state of 3 documents and 3 places in them, expected 4"),
-                             DataError);
-        CHECK_THROWS_WITH_AS(resume({text[0], text[0], text[0]}, 3), doctest::Contains("reads document"), DataError);
+        CHECK_THROWS_WITH_AS(resume(text, 4), doctest::Contains("a state of 3 entries, expected 4"), DataError);
+        CHECK_THROWS_WITH_AS(resume({text[0], text[0], text[0]}, 3), doctest::Contains("more windows of document"), DataError);
         // A memory or states of another size than the rest of the file says.
         SafetensorsFile file(checkpoint);
         SafetensorsWriter writer;
@@ -161,7 +161,8 @@ TEST_CASE("a checkpoint of another batch or other documents is refused") {
             writer.add_bytes(name, file.dtype(name), shape, bytes[name].data());
         }
         writer.write(checkpoint);
-        CHECK_THROWS_WITH_AS(resume(text, 3), doctest::Contains(kind == 1 ? "kept states of 3 entries" : "a kept memory of"),
+        CHECK_THROWS_WITH_AS(resume(text, 3),
+                             doctest::Contains(kind == 1 ? "kept states of 3 entries" : "read_memory: 3 kept memories with"),
                              DataError);
     }
 }
@@ -181,6 +182,42 @@ TEST_CASE("the first loss of a kind is that of the same pass written out") {
     double sum = 0;
     for (const float nats : expected.storage()) sum += static_cast<double>(nats);
     CHECK(loss == doctest::Approx(sum / 24).epsilon(1e-5));
+}
+
+TEST_CASE("a packed recipe trains on all windows of its packs, the later ones with those before them as contexts") {
+    const std::vector<TokenDocument> text = documents(6, 100);
+    Transformer<float> model = small_model();
+    const LanguageModelRecipe recipe{
+        .name = "packed", .kind = LanguageModelKind::crossbatch, .contexts = ContextSchedule::constant(3), .packing = 2};
+    LanguageModelTraining<float> training(model, recipe, text, {.entries = 4, .length = 8}, 5);
+    const double loss = training(0).loss;
+    Random random(5);
+    const auto packs = sample_packed<float>(text, {.entries = 4, .packing = 2, .length = 8}, random);
+    Tape tape(Tape::inference);
+    const ContextTable table = packed_contexts(4, 3, 2, true);
+    CHECK(table.contexts == std::vector<std::vector<Index>>{{}, {0}, {}, {2, 1, 0}});
+    const auto mean = [&](const Variable<float, 3>& logits) {
+        const Tensor<float, 2> nats = token_nats(logits.value(), packs.targets);
+        return std::accumulate(nats.begin(), nats.end(), 0.0) / 32;
+    };
+    CHECK(loss == doctest::Approx(mean(model.forward(tape, packs.current, PackedContexts<float>(table, 8)))));
+    CHECK(std::abs(loss - mean(model.local(tape, packs.current))) > 1e-4);
+
+    const auto refused = [&](LanguageModelRecipe odd, Index entries) {
+        CAPTURE(entries);
+        CHECK_THROWS_AS(LanguageModelTraining<float>(model, odd, text, {.entries = entries, .length = 8}, 5), Error);
+    };
+    refused(recipe, 3);   // no whole packs
+    refused(recipe, 14);  // more documents than there are
+    LanguageModelRecipe odd = recipe;
+    odd.local_entries = 1;
+    refused(odd, 4);
+    odd = recipe;
+    odd.kind = LanguageModelKind::standard;
+    refused(odd, 4);
+    odd = recipe;
+    odd.packing = -1;
+    refused(odd, 4);
 }
 
 TEST_CASE("a contrastive loss is added with its weight, once there are negatives") {
@@ -258,7 +295,7 @@ TEST_CASE("a recipe for another integration and too little text are refused") {
     Transformer<float> merged = small_model();
     const std::vector<TokenDocument> text = documents(3, 100), few = documents(2, 100);
     CHECK_THROWS_WITH_AS(LanguageModelTraining<float>(merged, recipes()[2], text, {.entries = 3, .length = 8}, 1),
-                         "LanguageModelTraining: the model is merged, the recipe 'mt' is not", ConfigError);
+                         "LanguageModelTraining: recipe 'mt' is not for a model that is merged", ConfigError);
     const auto refused = [&](const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents, const char* why) {
         CHECK_THROWS_WITH(LanguageModelTraining<float>(merged, recipe, documents, {.entries = 3, .length = 8}, 1),
                           doctest::Contains(why));

@@ -26,17 +26,6 @@ TEST_CASE("the paper's rate falls with the inverse square root after the warm-up
     CHECK(LearningRate::inverse_square_root(1.0, 0).at(3) == 0.5);
 }
 
-TEST_CASE("the cosine starts at the initial value, peaks after the warm-up and ends at the end value") {
-    const LearningRate schedule = LearningRate::cosine(0, 0.01, 3, 9, 0.001);
-    CHECK(schedule.at(0) == 0.0);
-    CHECK(schedule.at(1) == Approx(0.01 / 3));
-    CHECK(schedule.at(3) == Approx(0.01));
-    CHECK(schedule.at(6) == Approx(0.0055));  // half way down
-    CHECK(schedule.at(9) == Approx(0.001));
-    CHECK(schedule.at(100) == Approx(0.001));
-    CHECK(LearningRate::cosine(0.5, 1, 0, 10, 0).at(0) == Approx(1.0));
-}
-
 TEST_CASE("the linear decay begins at its share of the steps and ends at the final share") {
     const LearningRate schedule = LearningRate::linear_decay(1.0, 10, 100);
     CHECK(schedule.at(4) == 0.5);
@@ -55,14 +44,13 @@ TEST_CASE("the linear decay begins at its share of the steps and ends at the fin
 TEST_CASE("learning rates that make no sense are refused") {
     CHECK_THROWS_WITH_AS(LearningRate::constant(-1), "LearningRate: rate -1, expected a finite number of 0 or more", ConfigError);
     CHECK_THROWS_WITH_AS(LearningRate::constant(1, -2), "LearningRate: -2 warm-up steps, expected 0 or more", ConfigError);
-    CHECK_THROWS_WITH_AS(LearningRate::cosine(0, 1, 5, 5, 0), "LearningRate::cosine: 5 decay steps do not exceed 5 warm-up steps",
-                         ConfigError);
     CHECK_THROWS_WITH_AS(LearningRate::linear_decay(1, 0, 0), "LearningRate::linear_decay: 0 steps in total, expected 1 or more",
                          ConfigError);
     CHECK_THROWS_WITH_AS(LearningRate::linear_decay(1, 0, 10, 0),
-                         "LearningRate::linear_decay: decayed share 0, expected 0 < share <= 1", ConfigError);
+                         doctest::Contains("decayed share 0, final share 0.02, expected shares of at most 1, the first above 0"),
+                         ConfigError);
     CHECK_THROWS_WITH_AS(LearningRate::linear_decay(1, 0, 10, 0.5, 2),
-                         "LearningRate::linear_decay: final share 2, expected 0 <= share <= 1", ConfigError);
+                         doctest::Contains("decayed share 0.5, final share 2, expected"), ConfigError);
     CHECK_THROWS_WITH_AS(LearningRate::constant(1).at(-1), "LearningRate::at: step -1 is negative", ConfigError);
 }
 

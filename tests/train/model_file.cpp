@@ -73,6 +73,11 @@ TEST_CASE("every field of a configuration survives the way through a file") {
                                    .norm_epsilon = 0.1};
     CHECK(config_from(config_metadata(config), "a file") == config);
     CHECK(config_from(config_metadata(small), "a file") == small);
+    // A field that is new does not compile here until it is named, and must be in the metadata too.
+    const auto& [vocabulary, width, layers, memory_layers, heads, memory_heads, key_heads, feed_forward, activation, integration,
+                 rotary_base, memory_positions, normalized_heads, initial_inverse_temperature, norm_epsilon, tied_output] = config;
+    static_cast<void>(vocabulary);
+    CHECK(config_metadata(config).size() == 16);
 }
 
 TEST_CASE("weights of another configuration are refused with the field, what the file says and what was expected") {

@@ -112,7 +112,7 @@ TEST_CASE("Muon follows its definition: momentum ahead, made orthogonal, longer 
         for (Index t = 0; t < 4; ++t) {
             fill_normal(x.gradient(), 1, random);
             const double factor = 1.0 / static_cast<double>(t + 1), rate = 0.02 * factor;
-            optimizer.step(parameters, factor);
+            optimizer.step(factor);
             Matrix ahead = matrix_of(x.gradient());
             for (std::size_t i = 0; i < ahead.size(); ++i)
                 for (std::size_t j = 0; j < ahead[i].size(); ++j) {
@@ -142,8 +142,8 @@ TEST_CASE("every role but hidden_matrix is updated as by AdamW, temperatures fiv
         for (Index t = 0; t < 3; ++t) {
             fill_normal(x.gradient(), 1, random);
             y.gradient() = x.gradient();
-            muon.step(by_muon, 0.5);
-            adam.step(by_adam, 0.5 * (role == Role::temperature ? 5 : 1));
+            muon.step(0.5);
+            adam.step(0.5 * (role == Role::temperature ? 5 : 1));
         }
         CHECK(testing::largest_difference(x.value(), y.value()) < 1e-14);
     }
@@ -163,7 +163,7 @@ TEST_CASE("with several matrices the result does not depend on the number of thr
         for (Index t = 0; t < 2; ++t) {
             fill_normal(x.gradient(), 1, random);
             fill_normal(y.gradient(), 1, random);
-            optimizer.step(parameters, 1);
+            optimizer.step(1);
         }
         results.push_back(x.value());
         results.push_back(y.value());
@@ -205,8 +205,8 @@ TEST_CASE("a factor of 0 keeps hidden matrices as they are") {
     x.gradient()(0, 1) = 1;
     MuonOptions options;
     options.adam.learning_rate_factors.hidden_matrix = 0;
-    Muon<float>(parameters, options).step(parameters, 1);
+    Muon<float>(parameters, options).step(1);
     CHECK(x.value() == full<float, 2>({2, 2}, 1.f));
-    Muon<float>(parameters).step(parameters, 1);
+    Muon<float>(parameters).step(1);
     CHECK(x.value()(0, 1) < 1);
 }

@@ -35,7 +35,7 @@ struct Toy {
         Random random(static_cast<std::uint64_t>(1000 + t));
         for (const auto& p : parameters())
             for (std::size_t i = 0; i < p.value().size(); ++i) p.gradient()[i] = p.value()[i] + static_cast<float>(random.normal());
-        optimizer.step(parameters(), 0.01);
+        optimizer.step(0.01);
     }
 };
 
@@ -48,8 +48,7 @@ std::vector<float> numbers_of(const std::vector<Parameter<float>>& parameters) {
 std::unique_ptr<Optimizer<float>> make(const std::string& name, const std::vector<Parameter<float>>& parameters) {
     if (name == "adamw") return std::make_unique<AdamW<float>>(parameters);
     if (name == "muon") return std::make_unique<Muon<float>>(parameters);
-    AdafactorOptions options = AdafactorOptions::paper();
-    options.min_dim_size_to_factor = 2;
+    const AdafactorOptions options{.min_dim_size_to_factor = 2, .momentum = 0.9};
     return std::make_unique<Adafactor<float>>(parameters, options);
 }
 
@@ -113,7 +112,7 @@ TEST_CASE("a step leaves the gradients as they are, and at a factor of 0 the val
         const auto optimizer = make(name, toy.parameters());
         for (const auto& p : toy.parameters()) std::ranges::fill(p.gradient(), 0.5f);
         const std::vector<float> before = numbers_of(toy.parameters());
-        optimizer->step(toy.parameters(), 0);
+        optimizer->step(0);
         CHECK(numbers_of(toy.parameters()) == before);
         for (const auto& p : toy.parameters())
             for (const float g : p.gradient()) CHECK(g == 0.5f);
@@ -127,8 +126,8 @@ TEST_CASE("the number that a step takes means the same for every optimiser: a fa
         const auto before = numbers_of(whole.parameters());
         for (const auto& toy : {&whole, &half})
             for (const auto& p : toy->parameters()) std::ranges::fill(p.gradient(), 0.5f);
-        make(name, whole.parameters())->step(whole.parameters());
-        make(name, half.parameters())->step(half.parameters(), 0.5);
+        make(name, whole.parameters())->step();
+        make(name, half.parameters())->step(0.5);
         const auto after = numbers_of(whole.parameters()), half_way = numbers_of(half.parameters());
         for (std::size_t i = 0; i < before.size(); ++i) {
             CHECK(std::abs(after[i] - before[i]) > 1e-5f);
@@ -148,16 +147,13 @@ TEST_CASE("every role has its own learning-rate factor") {
     CHECK(factors.of(Role::gate) == 6);
 }
 
-TEST_CASE("an optimiser refuses a bad factor and parameters that it was not made for") {
+TEST_CASE("an optimiser refuses a bad factor and two parameters of one name") {
     Toy toy(1);
     AdamW<float> optimizer(toy.parameters());
     const auto parameters = toy.parameters();
-    CHECK_THROWS_WITH_AS(optimizer.step(parameters, -1),
-                         "adamw: a factor of -1 on the learning rates, expected a finite number of 0 or more", ConfigError);
-    CHECK_THROWS_AS(optimizer.step(parameters, std::numeric_limits<double>::infinity()), ConfigError);
-    CHECK_THROWS_WITH_AS(optimizer.step({parameters[0]}, 0.1), "adamw: got 1 parameters, the state is of 3", ShapeError);
-    CHECK_THROWS_WITH_AS(optimizer.step({parameters[1], parameters[0], parameters[2]}, 0.1),
-                         "adamw: parameter 0 is layers.0.up (6, 4), the state is of embedding (5, 4)", ShapeError);
+    CHECK_THROWS_WITH_AS(optimizer.step(-1), "adamw: a factor on the learning rates of -1, expected a finite number of 0 or more",
+                         ConfigError);
+    CHECK_THROWS_AS(optimizer.step(std::numeric_limits<double>::infinity()), ConfigError);
     CHECK(optimizer.step_count() == 0);
     CHECK_THROWS_WITH_AS(AdamW<float>({parameters[0], parameters[0]}), "adamw: two parameters are named embedding", ConfigError);
 }
@@ -166,9 +162,9 @@ TEST_CASE("an optimiser of no parameters and of empty ones can step") {
     Variable<float, 2> none(zeros<float, 2>({0, 3}), true), wide(zeros<float, 2>({3, 0}), true);
     for (const std::string name : {"adamw", "adafactor", "muon"}) {
         const std::vector<Parameter<float>> nothing;
-        make(name, nothing)->step(nothing, 0.1);
+        make(name, nothing)->step(0.1);
         const std::vector<Parameter<float>> empties{parameter("none", Role::hidden_matrix, none),
                                                     parameter("wide", Role::hidden_matrix, wide)};
-        make(name, empties)->step(empties, 0.1);
+        make(name, empties)->step(0.1);
     }
 }

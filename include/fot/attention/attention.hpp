@@ -14,13 +14,22 @@
 #pragma once
 
 #include <memory>
+#include <numeric>
 #include <utility>
+#include <vector>
 
 #include "fot/core/autograd.hpp"
 #include "fot/core/index.hpp"
 #include "fot/core/parallel.hpp"
 
 namespace fot {
+
+/// first ... first+count-1, say the positions of the tokens of a window.
+inline std::vector<Index> consecutive(Index first, Index count) {
+    std::vector<Index> positions(static_cast<std::size_t>(count));
+    std::iota(positions.begin(), positions.end(), first);
+    return positions;
+}
 
 /// Queries, and the keys and values they attend to.
 template <class Real>

@@ -8,7 +8,6 @@
 /// Read first: attention/softmax.hpp.   Read next: attention/crossbatch_attention.hpp.
 #pragma once
 
-#include <numeric>
 #include <vector>
 
 #include "fot/attention/softmax.hpp"
@@ -33,8 +32,7 @@ std::vector<Index> last_visible_keys(const AttentionInput<Real>& in, const Local
     std::vector<Index> positions = options.query_positions;
     if (positions.empty()) {
         require<ShapeError>(queries <= keys, "causal_attention: ", queries, " queries at the end of ", keys, " local keys");
-        positions.resize(static_cast<std::size_t>(queries));
-        std::iota(positions.begin(), positions.end(), keys - queries);
+        positions = consecutive(keys - queries, queries);
     }
     require<ShapeError>(length_of(positions) == queries, "causal_attention: ", positions.size(), " query positions for ", queries,
                         " queries");

@@ -15,18 +15,6 @@
 
 namespace fot {
 
-namespace detail {
-
-template <class Real>
-void require_context_shapes(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table) {
-    require_valid(table, extent(q, 0));
-    require_shape("context_log_mass: context_k", context_k, Shape<4>{table.sources, -1, -1, extent(q, 3)});
-    require<ShapeError>(extent(context_k, 2) > 0 && extent(q, 2) % extent(context_k, 2) == 0, "context_log_mass: q has ",
-                        extent(q, 2), " heads, no multiple of the ", extent(context_k, 2), " heads of context_k");
-}
-
-}  // namespace detail
-
 /// The log-sum-exp of each query's scores with each of its contexts.
 ///
 /// Shapes: q (B,T,H,D), context_k (P,S,G,D) -> (B,T,H,C), C the longest list of the table; -infinity after a shorter list.
@@ -34,17 +22,17 @@ void require_context_shapes(const Tensor<Real, 4>& q, const Tensor<Real, 4>& con
 /// Errors: ShapeError if the shapes do not fit; ConfigError if the table is not valid for B entries.
 template <class Real>
 Tensor<Real, 4> context_log_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table) {
-    detail::require_context_shapes(q, context_k, table);
+    detail::require_contexts<Real>("context_log_mass", {q, context_k, context_k}, table);
     const Index heads = extent(q, 2), group = heads / extent(context_k, 2);
     Tensor<Real, 4> mass =
         full<Real, 4>({extent(q, 0), extent(q, 1), heads, table.most_contexts()}, -std::numeric_limits<Real>::infinity());
     parallel_for(extent(q, 0) * heads, [&](Index unit) {
         const Index b = unit / heads, h = unit % heads;
         const std::vector<Index>& list = element(table.contexts, b);
-        for (std::size_t c = 0; c < list.size(); ++c) {
+        for (Index c = 0; c < length_of(list); ++c) {
             RunningSoftmax<Real> softmax(head(q, b, h), 0);
-            softmax.attend(head(context_k, list[c], h / group), {});
-            for (Index t = 0; t < extent(q, 1); ++t) mass(b, t, h, static_cast<Index>(c)) = softmax.log_sum_exp(t);
+            softmax.attend(head(context_k, element(list, c), h / group), {});
+            for (Index t = 0; t < extent(q, 1); ++t) mass(b, t, h, c) = softmax.log_sum_exp(t);
         }
     });
     return mass;
@@ -61,7 +49,7 @@ template <class Real>
 void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table,
                           const Tensor<Real, 4>& mass, const Tensor<Real, 4>& d_mass, Tensor<Real, 4>& d_q,
                           Tensor<Real, 4>& d_context_k) {
-    detail::require_context_shapes(q, context_k, table);
+    detail::require_contexts<Real>("context_log_mass", {q, context_k, context_k}, table);
     require_shape("context_log_mass vjp: mass", mass, {extent(q, 0), extent(q, 1), extent(q, 2), table.most_contexts()});
     require_shape("context_log_mass vjp: d_mass", d_mass, shape_of(mass));
     require_shape("context_log_mass vjp: d_q", d_q, shape_of(q));

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <utility>
 #include <vector>
 
 #include "fot/core/tensor.hpp"
@@ -23,34 +22,33 @@ struct ContextTable {
     std::vector<std::vector<Index>> contexts;  ///< (B) lists of distinct numbers in 0 ... sources-1, positives first
     std::vector<Index> positives;              ///< (B) how many of each list belong to the entry's own document
 
-    Index entries() const { return static_cast<Index>(contexts.size()); }  ///< B, the number of batch entries
+    Index entries() const { return length_of(contexts); }  ///< B, the number of batch entries
 
     /// Length of the longest list.
     Index most_contexts() const {
-        std::size_t most = 0;
-        for (const auto& list : contexts) most = std::max(most, list.size());
-        return static_cast<Index>(most);
+        Index most = 0;
+        for (const auto& list : contexts) most = std::max(most, length_of(list));
+        return most;
     }
 };
 
 /// Throws ConfigError unless the table has `entries` lists of distinct contexts in 0 ... sources-1, with positives among them.
 inline void require_valid(const ContextTable& table, Index entries) {
     require<ConfigError>(table.sources >= 0, "context table: has ", table.sources, " sources, expected 0 or more");
-    require<ConfigError>(table.entries() == entries && static_cast<Index>(table.positives.size()) == entries, "context table: has ",
+    require<ConfigError>(table.entries() == entries && length_of(table.positives) == entries, "context table: has ",
                          table.entries(), " lists and ", table.positives.size(), " counts of positives, expected ", entries,
                          " of each, one per batch entry");
     for (Index entry = 0; entry < entries; ++entry) {
-        const auto at = static_cast<std::size_t>(entry);
-        std::vector<Index> sorted = table.contexts[at];
+        std::vector<Index> sorted = element(table.contexts, entry);
+        const Index positives = element(table.positives, entry);
         std::sort(sorted.begin(), sorted.end());
         require<ConfigError>(sorted.empty() || (sorted.front() >= 0 && sorted.back() < table.sources), "context table: entry ",
                              entry, " lists context ", sorted.empty() ? 0 : (sorted.front() < 0 ? sorted.front() : sorted.back()),
                              ", expected 0 ... ", table.sources - 1);
         require<ConfigError>(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end(), "context table: entry ", entry,
                              " lists a context twice");
-        require<ConfigError>(table.positives[at] >= 0 && table.positives[at] <= static_cast<Index>(sorted.size()),
-                             "context table: entry ", entry, " has ", table.positives[at], " positives among ", sorted.size(),
-                             " contexts");
+        require<ConfigError>(positives >= 0 && positives <= length_of(sorted), "context table: entry ", entry, " has ", positives,
+                             " positives among ", sorted.size(), " contexts");
     }
 }
 
@@ -84,59 +82,11 @@ inline ContextTable previous_contexts(Index entries, Index positives, Index nega
     return table;
 }
 
-/// previous_contexts where some previous windows are missing, as at the start of a document: `previous_windows[j]` is how many of
-/// its windows document j of the pool has (ContextBatch::previous_windows). A missing one is in no list, so lists may be shorter.
-/// Errors: as previous_contexts, with as many documents in the pool as there are counts; ConfigError if there are none, or one is
-///         below 0.
-inline ContextTable existing_previous_contexts(Index entries, Index positives, Index negatives,
-                                               const std::vector<Index>& previous_windows) {
-    const auto pool = static_cast<Index>(previous_windows.size());
-    require<ConfigError>(pool >= 1, "existing_previous_contexts: no documents");
-    ContextTable table = previous_contexts(entries, positives, negatives, pool);
-    for (const Index windows : previous_windows)
-        require<ConfigError>(windows >= 0, "existing_previous_contexts: a document with ", windows, " previous windows");
-    for (Index entry = 0; entry < entries; ++entry) {
-        const auto at = static_cast<std::size_t>(entry);
-        std::erase_if(table.contexts[at],
-                      [&](Index context) { return context / pool >= previous_windows[static_cast<std::size_t>(context % pool)]; });
-        table.positives[at] = std::min(positives, previous_windows[at]);
-    }
-    return table;
-}
-
 /// No contexts: attention is local. Crossbatch with this table is plain causal attention.   Errors: ConfigError for entries < 0.
 inline ContextTable no_contexts(Index entries) {
     require<ConfigError>(entries >= 0, "no_contexts: ", entries, " entries make no sense");
     return {0, std::vector<std::vector<Index>>(static_cast<std::size_t>(entries)),
             std::vector<Index>(static_cast<std::size_t>(entries), 0)};
-}
-
-/// The released code's packed form with a list per row of a pack: `mixture[j]` = (positives, negatives) of row j.
-///
-/// `mixture.size()` consecutive entries hold consecutive contexts of one document. Row j sees the rows just before it in its pack,
-/// and the last rows of the packs before. Nothing wraps around, nothing later is seen: the first packs see fewer negatives.
-/// Errors: ConfigError for entries < 1, an empty mixture, entries that are no multiple of its size, counts below 0, or a row j that
-///         wants more positives than the j rows before it.
-inline ContextTable packed_contexts(Index entries, const std::vector<std::pair<Index, Index>>& mixture) {
-    const auto packing = static_cast<Index>(mixture.size());
-    require<ConfigError>(entries >= 1, "packed_contexts: ", entries, " entries make no sense");
-    require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries,
-                         " entries are no multiple of a packing of ", packing);
-    ContextTable table{entries, {}, {}};
-    for (Index entry = 0; entry < entries; ++entry) {
-        const Index row_in_pack = entry % packing;
-        const auto [positives, negatives] = mixture[static_cast<std::size_t>(row_in_pack)];
-        require<ConfigError>(positives >= 0 && negatives >= 0 && positives <= row_in_pack, "packed_contexts: row ", row_in_pack,
-                             " of a pack wants ", positives, " positives and ", negatives, " negatives, but has ", row_in_pack,
-                             " rows before it");
-        std::vector<Index> list;
-        for (Index back = 1; back <= positives; ++back) list.push_back(entry - back);
-        for (Index back = 1; back <= negatives && entry - row_in_pack - back >= 0; ++back)
-            list.push_back(entry - row_in_pack - back);
-        table.contexts.push_back(std::move(list));
-        table.positives.push_back(positives);
-    }
-    return table;
 }
 
 /// The released code's packed form: entry i sees the `range` entries before it, whatever document they hold.

@@ -30,9 +30,9 @@ namespace fot {
 namespace detail {
 
 template <class Real>
-void require_context_attention(const AttentionInput<Real>& in, const ContextTable& table) {
+void require_contexts(const char* what, const AttentionInput<Real>& in, const ContextTable& table) {
     require_valid(table, extent(in.q, 0));
-    require_attention_shapes("context_attention", in, table.sources);
+    require_attention_shapes(what, in, table.sources);
 }
 
 }  // namespace detail
@@ -47,7 +47,7 @@ void require_context_attention(const AttentionInput<Real>& in, const ContextTabl
 /// Same as: attention to the concatenated keys of these contexts.
 template <class Real>
 AttentionResult<Real> context_attention(const AttentionInput<Real>& in, const ContextTable& table) {
-    detail::require_context_attention(in, table);
+    detail::require_contexts("context_attention", in, table);
     const Index heads = extent(in.q, 2), group = heads / extent(in.k, 2);
     AttentionResult<Real> result = detail::unwritten_result(in);
     parallel_for(extent(in.q, 0) * heads, [&](Index unit) {
@@ -72,7 +72,7 @@ void context_attention_vjp(const AttentionInput<Real>& in, const ContextTable& t
                            const std::type_identity_t<AttentionOutput<Real>>& out,
                            const std::type_identity_t<AttentionOutputGradient<Real>>& d_out,
                            const std::type_identity_t<AttentionGradients<Real>>& d) {
-    detail::require_context_attention(in, table);
+    detail::require_contexts("context_attention", in, table);
     detail::require_gradient_shapes("context_attention", in, out, d_out, d);
     const Tensor<Real, 3> delta = detail::softmax_delta(out, d_out);
     const Index key_heads = extent(in.k, 2), group = extent(in.q, 2) / key_heads;

@@ -20,6 +20,8 @@
 #include <type_traits>
 
 #include "fot/attention/attention.hpp"
+#include "fot/nn/arithmetic.hpp"
+#include "fot/nn/slices.hpp"
 
 namespace fot {
 
@@ -152,19 +154,11 @@ Attention<Real> merge(Tape& tape, const Attention<Real>& a, const Attention<Real
 
 namespace detail {
 
+/// The gate of a query: 0 if it saw no key of the memory.
 template <class Real>
-void require_gated(const char* what, const AttentionOutput<Real>& memory, const Tensor<Real, 4>& local,
-                   const Tensor<Real, 3>& logits) {
-    require_shape((message(what, ": local")).c_str(), local, shape_of(memory.o));
-    require_shape((message(what, ": memory log_sum_exp")).c_str(), memory.log_sum_exp,
-                  Shape<3>{extent(local, 0), extent(local, 2), extent(local, 1)});
-    require_shape((message(what, ": logits")).c_str(), logits, Shape<3>{extent(local, 0), extent(local, 1), extent(local, 2)});
-}
-
-/// Whether a query has seen any key of the memory.
-template <class Real>
-bool remembers(const AttentionOutput<Real>& memory, Index b, Index t, Index h) {
-    return memory.log_sum_exp(b, h, t) != -std::numeric_limits<Real>::infinity();
+Real gate_of_query(const AttentionOutput<Real>& memory, const Tensor<Real, 3>& logits, Index b, Index t, Index h) {
+    const bool saw_none = memory.log_sum_exp(b, h, t) == -std::numeric_limits<Real>::infinity();
+    return saw_none ? Real(0) : logistic(logits(b, t, h));
 }
 
 }  // namespace detail
@@ -175,78 +169,41 @@ bool remembers(const AttentionOutput<Real>& memory, Index b, Index t, Index h) {
 /// Shapes: memory o and local (B,T,H,E), logits (B,T,H) -> (B,T,H,E).   Errors: ShapeError if they do not fit.
 template <class Real>
 Tensor<Real, 4> gate(const AttentionOutput<Real>& memory, const Tensor<Real, 4>& local, const Tensor<Real, 3>& logits) {
-    detail::require_gated("gate", memory, local, logits);
+    const auto [entries, queries, heads, width] = shape_of(memory.o);
+    require_shape("gate: local", local, shape_of(memory.o));
+    require_shape("gate: memory log_sum_exp", memory.log_sum_exp, {entries, heads, queries});
+    require_shape("gate: logits", logits, {entries, queries, heads});
     Tensor<Real, 4> o = empty_like(local);
-    detail::for_each_query(o, [&](Index b, Index t, Index h) {
-        const Real g = detail::remembers(memory, b, t, h) ? detail::logistic(logits(b, t, h)) : Real(0);
-        detail::mix(row(memory.o, b, t, h), row(local, b, t, h), g, extent(o, 3), row(o, b, t, h));
+    detail::for_each_query(o, [&, width = width](Index b, Index t, Index h) {
+        const Real g = detail::gate_of_query(memory, logits, b, t, h);
+        detail::mix(row(memory.o, b, t, h), row(local, b, t, h), g, width, row(o, b, t, h));
     });
     return o;
 }
 
-/// Where the gradients of a gate are added; null for one that nobody needs.
-template <class Real>
-struct GateGradients {
-    Tensor<Real, 4>* memory = nullptr;  ///< (B,T,H,E)
-    Tensor<Real, 4>* local = nullptr;   ///< (B,T,H,E)
-    Tensor<Real, 3>* logits = nullptr;  ///< (B,T,H)
-};
-
-/// Gradients of gate, added: d_memory += g d_o, d_local += (1-g) d_o, d_logit += g (1-g) <d_o, memory - local>.
-/// Shapes: as gate; each gradient as what it belongs to.   Errors: ShapeError otherwise.
-template <class Real>
-void gate_vjp(const AttentionOutput<Real>& memory, const Tensor<Real, 4>& local, const Tensor<Real, 3>& logits,
-              const Tensor<Real, 4>& d_o, const std::type_identity_t<GateGradients<Real>>& d) {
-    detail::require_gated("gate vjp", memory, local, logits);
-    require_shape("gate vjp: d_o", d_o, shape_of(local));
-    if (d.memory) require_shape("gate vjp: d_memory", *d.memory, shape_of(local));
-    if (d.local) require_shape("gate vjp: d_local", *d.local, shape_of(local));
-    if (d.logits) require_shape("gate vjp: d_logits", *d.logits, shape_of(logits));
-    detail::for_each_query(local, [&](Index b, Index t, Index h) {
-        const bool remembers = detail::remembers(memory, b, t, h);
-        const Real g = remembers ? detail::logistic(logits(b, t, h)) : Real(0);
-        const Real d_g =
-            detail::mix_vjp(row(memory.o, b, t, h), row(local, b, t, h), g, extent(local, 3), row(d_o, b, t, h),
-                            d.memory && remembers ? row(*d.memory, b, t, h) : nullptr, d.local ? row(*d.local, b, t, h) : nullptr);
-        if (d.logits && remembers) (*d.logits)(b, t, h) += g * (1 - g) * d_g;
-    });
-}
-
-/// gate on the tape.
+/// gate on the tape: d_memory += g d_o, d_local += (1-g) d_o, d_logit += g (1-g) <d_o, memory - local>.
 template <class Real>
 Variable<Real, 4> gate(Tape& tape, const Attention<Real>& memory, const Variable<Real, 4>& local, const Variable<Real, 3>& logits) {
     const auto part = [memory] { return AttentionOutput<Real>(memory.o.value(), memory.log_sum_exp.value()); };
-    return tape.record(
-        gate(part(), local.value(), logits.value()),
-        [=](const Tensor<Real, 4>& d_o) {
-            gate_vjp(part(), local.value(), logits.value(), d_o,
-                     {memory.o.needed_gradient(), local.needed_gradient(), logits.needed_gradient()});
-        },
-        memory.o, local, logits);
+    const auto backward = [=](const Tensor<Real, 4>& d_o) {
+        Tensor<Real, 4>*d_memory = memory.o.needed_gradient(), *d_local = local.needed_gradient();
+        Tensor<Real, 3>* d_logits = logits.needed_gradient();
+        detail::for_each_query(d_o, [&](Index b, Index t, Index h) {
+            const Real g = detail::gate_of_query(part(), logits.value(), b, t, h);
+            const Real d_g =
+                detail::mix_vjp(row(memory.o.value(), b, t, h), row(local.value(), b, t, h), g, extent(d_o, 3), row(d_o, b, t, h),
+                                d_memory ? row(*d_memory, b, t, h) : nullptr, d_local ? row(*d_local, b, t, h) : nullptr);
+            if (d_logits) (*d_logits)(b, t, h) += g * (1 - g) * d_g;
+        });
+    };
+    return tape.record(gate(part(), local.value(), logits.value()), backward, memory.o, local, logits);
 }
 
 /// L_a - L_b of the log-sum-exp of two attentions (B,H,T), as a gate's logits (B,T,H): with them the gate is the share of a in
-/// softmax over the keys of both. Where both are -infinity it is 0.
+/// softmax over the keys of both. Where both are -infinity it is NaN, which no gate looks at.
 template <class Real>
 Variable<Real, 3> log_mass_difference(Tape& tape, const Attention<Real>& a, const Attention<Real>& b) {
-    const Variable<Real, 3> of_a = a.log_sum_exp, of_b = b.log_sum_exp;
-    require_shape("log_mass_difference: second log_sum_exp", of_b.value(), shape_of(of_a.value()));
-    const auto [entries, heads, queries] = shape_of(of_a.value());
-    Tensor<Real, 3> logits = empty<Real, 3>({entries, queries, heads});
-    detail::for_each_query(a.o.value(), [&](Index i, Index t, Index h) {
-        const Real first = of_a.value()(i, h, t), second = of_b.value()(i, h, t);
-        logits(i, t, h) = first == second ? Real(0) : first - second;
-    });
-    return tape.record(
-        std::move(logits),
-        [=, o = a.o](const Tensor<Real, 3>& d_logits) {
-            Tensor<Real, 3>*d_a = of_a.needed_gradient(), *d_b = of_b.needed_gradient();
-            detail::for_each_query(o.value(), [&](Index i, Index t, Index h) {
-                if (d_a) (*d_a)(i, h, t) += d_logits(i, t, h);
-                if (d_b) (*d_b)(i, h, t) -= d_logits(i, t, h);
-            });
-        },
-        of_a, of_b);
+    return permuted(tape, difference(tape, a.log_sum_exp, b.log_sum_exp), {0, 2, 1});
 }
 
 /// One number per head as a gate's logits: bias (H) -> (B,T,H). The gradient is summed in double.

@@ -28,9 +28,8 @@ using Memories = std::vector<const KeyValueMemory<Real>*>;
 
 /// Attention of one query to k entries whose scores are known; returns their log-sum-exp.
 ///
-/// Shapes: scores (k), best first, values (k,E) with E = `width` -> o (E). Nothing there (k = 0, or all scores -infinity): zeros
-/// and
-///         -infinity.
+/// Shapes: scores (k), best first, values (k,E) with E = `width` -> o (E).
+///         Nothing there (k = 0, or all scores -infinity): zeros and -infinity.
 template <class Real>
 Real found_attention(const Real* scores, const Real* values, Index k, Index width, Real* o) {
     constexpr Real infinity = std::numeric_limits<Real>::infinity();

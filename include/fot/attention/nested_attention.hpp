@@ -19,44 +19,42 @@
 
 namespace fot {
 
-namespace detail {
+/// How much of a memory is read.
+struct MemoryReading {
+    Index tokens;                                           ///< its newest entries
+    Index top_k;                                            ///< the best of them for each query and head; 0: all
+    bool operator==(const MemoryReading&) const = default;  ///< both alike
+};
 
-template <class Real>
-void require_nested(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory, const std::vector<Index>& lengths,
-                    const std::vector<Index>& top_ks) {
-    require_shape("nested_attention: q", q, Shape<4>{1, -1, -1, memory.width()});
-    require<ShapeError>(extent(q, 2) % memory.heads() == 0, "nested_attention: q has ", extent(q, 2), " heads, no multiple of the ",
-                        memory.heads(), " of the memory");
-    require<ConfigError>(!top_ks.empty() && *std::min_element(top_ks.begin(), top_ks.end()) >= 0,
-                         "nested_attention: no top_k, or one below 0");
-    require<ConfigError>(std::is_sorted(lengths.begin(), lengths.end()) &&
-                             (lengths.empty() || (lengths.front() >= 0 && lengths.back() <= memory.size())),
-                         "nested_attention: lengths that do not ascend from 0 or more to at most the ", memory.size(),
-                         " entries of the memory");
-}
-
-}  // namespace detail
-
-/// Attention to the `lengths` newest entries of a memory, for each length with every top_k (0: all entries). Without gradients.
+/// Attention of the same queries to a memory under R readings. Without gradients.
 ///
-/// Shapes: q (1,T,H,D), a memory of G heads of width D, G divides H -> result [length][top_k], each
-///         o (1,T,H,D), log_sum_exp (1,H,T).
-/// Cost:   T H M D multiply-adds of search if a top_k is above 0, M the largest length; 2 T H M D and T H M exponentials if one
+/// Shapes: q (1,T,H,D), a memory of G heads of width D, G divides H -> o (R,T,H,D), log_sum_exp (R,H,T).
+/// Cost:   T H M D multiply-adds of search if a top_k is above 0, M the most tokens; 2 T H M D and T H M exponentials if one
 ///         is 0.
-/// Errors: ShapeError if q does not fit the memory; ConfigError if there is no top_k or one is negative, or unless the lengths
-///         ascend from 0 or more to at most the memory's size.
+/// Errors: ShapeError if q does not fit the memory; ConfigError unless every top_k is 0 or more, and every reading is of 0 to as
+///         many tokens as the memory has.
 /// Same as: memory_attention with each top_k over a memory that holds these entries alone.
 template <class Real>
-std::vector<std::vector<AttentionResult<Real>>> nested_attention(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory,
-                                                                 const std::vector<Index>& lengths,
-                                                                 const std::vector<Index>& top_ks) {
-    detail::require_nested(q, memory, lengths, top_ks);
+AttentionResult<Real> nested_attention(const Tensor<Real, 4>& q, const KeyValueMemory<Real>& memory,
+                                       const std::vector<MemoryReading>& readings) {
+    require_shape("nested_attention: q", q, Shape<4>{1, -1, -1, memory.width()});
     const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3), group = heads / memory.heads();
-    std::vector<std::vector<AttentionResult<Real>>> results(lengths.size());
-    for (auto& of_length : results)
-        for (Index i = 0; i < length_of(top_ks); ++i) of_length.push_back(detail::unwritten_result<Real>({q, q, q}));
-    const Index most = std::min(*std::max_element(top_ks.begin(), top_ks.end()), lengths.empty() ? 0 : lengths.back());
-    const bool whole = std::find(top_ks.begin(), top_ks.end(), 0) != top_ks.end();
+    require<ShapeError>(heads % memory.heads() == 0, "nested_attention: q has ", heads, " heads, no multiple of the ",
+                        memory.heads(), " of the memory");
+    std::vector<Index> ascending;  // the readings, in the order of their tokens
+    Index most = 0;                // of all top_k
+    bool whole = false;
+    for (const auto& [tokens, top_k] : readings) {
+        require<ConfigError>(tokens >= 0 && tokens <= memory.size() && top_k >= 0, "nested_attention: the best ", top_k, " of ",
+                             tokens, " tokens, expected 0 or more (0: all), and at most the ", memory.size(),
+                             " entries of the memory");
+        ascending.push_back(length_of(ascending));
+        most = std::max(most, std::min(top_k, tokens));
+        whole = whole || top_k == 0;
+    }
+    std::ranges::stable_sort(ascending, {}, [&](Index i) { return element(readings, i).tokens; });
+    AttentionResult<Real> result{empty<Real, 4>({length_of(readings), queries, heads, width}),
+                                 empty<Real, 3>({length_of(readings), heads, queries})};
 
     // Threads share the heads and, where there are more of them, the queries of each head.
     const Index slices = std::min(std::max<Index>(threads() / heads, 1), (queries + panel_width<Real> - 1) / panel_width<Real>);
@@ -67,29 +65,27 @@ std::vector<std::vector<AttentionResult<Real>>> nested_attention(const Tensor<Re
         RunningSoftmax<Real> softmax(q_h, width);
         Tensor<Real, 2> values = empty<Real, 2>({most, width});  // of one query, best first
         Index first = memory.size();                             // entries from here on are seen
-        for (Index i = 0; i < length_of(lengths); ++i) {
-            const Index end = std::exchange(first, memory.size() - element(lengths, i));
+        for (const Index i : ascending) {
+            const auto [tokens, top_k] = element(readings, i);
+            const Index end = std::exchange(first, memory.size() - tokens);
             memory.for_each_block(h / group, first, end, [&](const auto& keys, const auto& block_values, Index entry) {
                 search.add(keys, entry);
                 if (whole) softmax.attend(keys, block_values);
             });
+            if (top_k == 0) {
+                softmax.write(head(result.o, i, h).rows_from(from, to - from), row(result.log_sum_exp, i, h) + from);
+                continue;
+            }
             const SearchResult<Real> found = search.result();
-            for (Index n = 0; n < length_of(top_ks); ++n) {
-                AttentionResult<Real>& result = element(element(results, i), n);
-                if (element(top_ks, n) == 0) {
-                    softmax.write(head(result.o, 0, h).rows_from(from, to - from), row(result.log_sum_exp, 0, h) + from);
-                    continue;
-                }
-                const Index k = std::min(element(top_ks, n), extent(found.indices, 1));
-                for (Index t = from; t < to; ++t) {
-                    for (Index j = 0; j < k; ++j) memory.copy_value(found.indices(t - from, j), h / group, row(values, j));
-                    result.log_sum_exp(0, h, t) =
-                        found_attention(row(found.scores, t - from), values.data(), k, width, row(result.o, 0, t, h));
-                }
+            const Index k = std::min(top_k, extent(found.indices, 1));
+            for (Index t = from; t < to; ++t) {
+                for (Index j = 0; j < k; ++j) memory.copy_value(found.indices(t - from, j), h / group, row(values, j));
+                result.log_sum_exp(i, h, t) =
+                    found_attention(row(found.scores, t - from), values.data(), k, width, row(result.o, i, t, h));
             }
         }
     });
-    return results;
+    return result;
 }
 
 }  // namespace fot

@@ -28,20 +28,18 @@ inline std::vector<std::vector<Visit>> visiting_rounds(const ContextTable& table
     std::vector<std::vector<bool>> entry_busy, context_busy;
     for (Index place = 0; place < table.most_contexts(); ++place)
         for (Index entry = 0; entry < table.entries(); ++entry) {
-            const auto& list = table.contexts[static_cast<std::size_t>(entry)];
-            if (place >= static_cast<Index>(list.size())) continue;
-            const Index context = list[static_cast<std::size_t>(place)];
+            const std::vector<Index>& list = element(table.contexts, entry);
+            if (place >= length_of(list)) continue;
+            const Index context = element(list, place);
             std::size_t round = 0;
-            while (round < rounds.size() &&
-                   (entry_busy[round][static_cast<std::size_t>(entry)] || context_busy[round][static_cast<std::size_t>(context)]))
-                ++round;
+            while (round < rounds.size() && (element(entry_busy[round], entry) || element(context_busy[round], context))) ++round;
             if (round == rounds.size()) {
                 rounds.emplace_back();
-                entry_busy.emplace_back(static_cast<std::size_t>(table.entries()), false);
-                context_busy.emplace_back(static_cast<std::size_t>(table.sources), false);
+                entry_busy.emplace_back(table.entries(), false);
+                context_busy.emplace_back(table.sources, false);
             }
             rounds[round].push_back({entry, context, place});
-            entry_busy[round][static_cast<std::size_t>(entry)] = context_busy[round][static_cast<std::size_t>(context)] = true;
+            element(entry_busy[round], entry) = element(context_busy[round], context) = true;
         }
     return rounds;
 }

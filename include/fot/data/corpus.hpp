@@ -32,11 +32,9 @@ inline std::vector<bool> glob_reached(std::string_view pattern, std::string_view
         std::size_t taken = 1;
         if (pattern.starts_with("**/")) {  // no folder at all, or as many as there are
             taken = 3;
-            bool inside = false;  // behind a place that was reached
-            for (std::size_t j = 0; j <= size; ++j) {
-                next[j] = reached[j] || (inside && path[j - 1] == '/');
-                inside = inside || reached[j];
-            }
+            const std::vector<bool> inside = glob_reached("**", path, reached);
+            next = reached;
+            for (std::size_t j = 1; j <= size; ++j) next[j] = reached[j] || (inside[j - 1] && path[j - 1] == '/');
         } else if (pattern.front() == '*') {
             const bool folders = pattern.starts_with("**");
             taken = folders ? 2 : 1;

@@ -4,14 +4,13 @@
 /// of its own document and those of all other entries are not. `sample_contexts` cuts random pieces of documents.
 ///
 /// The released code has no previous contexts: consecutive windows of a document are consecutive entries of one batch.
-/// `sample_packed` cuts random pieces of documents for it; data/packed_documents.hpp goes through them in order.
+/// `sample_packed` cuts random pieces of documents for it.
 ///
-/// Read first: data/text.hpp.   Read next: attention/contexts.hpp (who sees whom), data/document_walk.hpp.
+/// Read first: data/text.hpp.   Read next: attention/contexts.hpp (who sees whom), data/random_walk.hpp.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 #include <vector>
 
@@ -38,74 +37,47 @@ inline constexpr double length_power = 0.75;
 /// 0 ends where the current one begins. attention/contexts.hpp numbers contexts in the same way.
 template <class Real>
 struct ContextBatch {
-    Tokens previous;                      ///< (w P, T), zeros where a document has no window so far back
-    Tokens current;                       ///< (B,T)
-    Tokens targets;                       ///< (B,T) the token after each of `current`; 0 after the end of the document
-    Tensor<Real, 2> mask;                 ///< (B,T) what the target counts in the loss; 0 after the end of the document
-    std::vector<Index> documents;         ///< (P) which document each entry holds, -1 if there is none left
-    std::vector<Index> previous_windows;  ///< (P) how many of its w previous windows the entry has
-
-    /// Whether the entry has its previous window number `window`; at the start of a document it has none.
-    bool has_previous(Index entry, Index window = 0) const { return window < element(previous_windows, entry); }
+    Tokens previous;               ///< (w P, T)
+    Tokens current;                ///< (B,T)
+    Tokens targets;                ///< (B,T) the token after each of `current`; 0 after the end of the document
+    Tensor<Real, 2> mask;          ///< (B,T) what the target counts in the loss; 0 after the end of the document
+    std::vector<Index> documents;  ///< (P) which document each entry holds
 };
 
 namespace detail {
 
-inline void require_valid(const WindowShape& shape, const char* what) {
-    require<ConfigError>(shape.entries >= 1 && shape.length >= 1 && shape.positives >= 0, what, ": ", shape.entries, " entries of ",
+/// Throws ConfigError for an impossible shape.
+inline void require_valid(const char* who, const WindowShape& shape) {
+    require<ConfigError>(shape.entries >= 1 && shape.length >= 1 && shape.positives >= 0, who, ": ", shape.entries, " entries of ",
                          shape.length, " tokens with ", shape.positives,
                          " previous windows, expected 1 or more of the first two and 0 or more of the last");
-    require<ConfigError>(shape.documents() >= shape.entries, what, ": a pool of ", shape.pool, " documents is smaller than the ",
+    require<ConfigError>(shape.documents() >= shape.entries, who, ": a pool of ", shape.pool, " documents is smaller than the ",
                          shape.entries, " entries");
 }
 
-/// A batch of the shape with nothing in it yet.
+/// A batch of the shape with nothing in it yet.   Errors: as require_valid.
 template <class Real>
-ContextBatch<Real> empty_context_batch(const WindowShape& shape) {
-    const auto documents = static_cast<std::size_t>(shape.documents());
-    return {zeros<std::int32_t, 2>({shape.positives * shape.documents(), shape.length}),
-            zeros<std::int32_t, 2>({shape.entries, shape.length}),
-            zeros<std::int32_t, 2>({shape.entries, shape.length}),
-            zeros<Real, 2>({shape.entries, shape.length}),
-            std::vector<Index>(documents, -1),
-            std::vector<Index>(documents, 0)};
+ContextBatch<Real> empty_context_batch(const char* who, const WindowShape& shape) {
+    require_valid(who, shape);
+    return {.previous = zeros<std::int32_t, 2>({shape.positives * shape.documents(), shape.length}),
+            .current = zeros<std::int32_t, 2>({shape.entries, shape.length}),
+            .targets = zeros<std::int32_t, 2>({shape.entries, shape.length}),
+            .mask = zeros<Real, 2>({shape.entries, shape.length}),
+            .documents = {}};
 }
 
-/// Throws DataError unless each entry reads one of the documents (or none, -1, where it may) from one of its tokens on.
-inline void require_places(const std::vector<TokenDocument>& documents, Index entries, const std::vector<Index>& document,
-                           const std::vector<Index>& start, const char* who, bool may_hold_none) {
-    require<DataError>(length_of(document) == entries && document.size() == start.size(), who, ": a state of ", document.size(),
-                       " documents and ", start.size(), " places in them, expected ", entries);
-    for (std::size_t b = 0; b < document.size(); ++b) {
-        const Index held = document[b];
-        if (may_hold_none && held == -1) continue;
-        require<DataError>(held >= 0 && held < length_of(documents), who, ": entry ", b, " reads document ", held, " of ",
-                           documents.size());
-        // A document that is read to its end is left at the next batch: the place may lie after it.
-        require<DataError>(start[b] >= 0 && start[b] <= std::numeric_limits<Index>::max() / 2, who, ": entry ", b,
-                           " reads on from token ", start[b]);
-    }
-}
-
-/// Writes entry j: its current window begins at token `start`, and as many of its previous windows as fit lie before that.
+/// Writes entry j: its current window begins at token `start`, its previous ones lie before that.
 template <class Real>
 void write_entry(const WindowShape& shape, Index j, const TokenDocument& document, Index start, ContextBatch<Real>& batch) {
-    const std::int32_t* tokens = document.tokens.data();
-    const Index previous = std::min(shape.positives, start / shape.length);
-    element(batch.previous_windows, j) = previous;
-    for (Index window = 0; window < previous; ++window)
-        std::copy_n(tokens + start - (window + 1) * shape.length, shape.length,
-                    row(batch.previous, window * shape.documents() + j));
+    const std::int32_t* tokens = document.tokens.data() + start;
+    for (Index window = 0; window < shape.positives; ++window)
+        std::copy_n(tokens - (window + 1) * shape.length, shape.length, row(batch.previous, window * shape.documents() + j));
     if (j >= shape.entries) return;
     const Index left = document.length() - start, with_target = std::min(shape.length, left - 1);
-    std::copy_n(tokens + start, std::min(shape.length, left), row(batch.current, j));
-    std::copy_n(tokens + start + 1, with_target, row(batch.targets, j));
+    std::copy_n(tokens, std::min(shape.length, left), row(batch.current, j));
+    std::copy_n(tokens + 1, with_target, row(batch.targets, j));
     for (Index t = 0; t < with_target; ++t) batch.mask(j, t) = static_cast<Real>(document.mask_at(start + 1 + t));
 }
-
-}  // namespace detail
-
-namespace detail {
 
 /// `count` different documents of `needed` tokens or more, drawn in proportion to length^length_power: their numbers.
 inline std::vector<Index> draw_documents(const char* who, const std::vector<TokenDocument>& documents, Index needed, Index count,
@@ -115,7 +87,7 @@ inline std::vector<Index> draw_documents(const char* who, const std::vector<Toke
     for (Index i = 0; i < length_of(documents); ++i) {
         const TokenDocument& document = element(documents, i);
         if (document.length() < needed) continue;
-        require_valid(document);
+        fot::require_valid(document);
         order.emplace_back(-std::log1p(-random.uniform()) / std::pow(static_cast<double>(document.length()), length_power), i);
     }
     require<DataError>(length_of(order) >= count, who, ": ", order.size(), " of ", documents.size(), " documents have the ", needed,
@@ -136,9 +108,8 @@ inline std::vector<Index> draw_documents(const char* who, const std::vector<Toke
 ///         as its document.
 template <class Real>
 ContextBatch<Real> sample_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape, Random& random) {
-    detail::require_valid(shape, "sample_contexts");
+    ContextBatch<Real> batch = detail::empty_context_batch<Real>("sample_contexts", shape);
     const Index needed = (shape.positives + 1) * shape.length + 1;
-    ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape);
     batch.documents = detail::draw_documents("sample_contexts", documents, needed, shape.documents(), random);
     for (Index j = 0; j < shape.documents(); ++j) {
         const TokenDocument& document = element(documents, element(batch.documents, j));
@@ -164,19 +135,18 @@ struct PackedShape {
 ///         packing * T + 1 tokens, or a loss mask is not as long as its document.
 template <class Real>
 ContextBatch<Real> sample_packed(const std::vector<TokenDocument>& documents, const PackedShape& shape, Random& random) {
-    require<ConfigError>(shape.entries >= 1 && shape.packing >= 1 && shape.length >= 1 && shape.entries % shape.packing == 0,
-                         "sample_packed: ", shape.entries, " entries of ", shape.length, " tokens with packing ", shape.packing,
-                         ", expected 1 or more of each, and whole packs");
-    const WindowShape rows{.entries = shape.entries, .positives = 0, .length = shape.length};
-    const Index needed = shape.packing * shape.length + 1;
-    ContextBatch<Real> batch = detail::empty_context_batch<Real>(rows);
-    Index entry = 0;
-    for (const Index drawn : detail::draw_documents("sample_packed", documents, needed, shape.entries / shape.packing, random)) {
+    const auto [entries, packing, length] = shape;
+    require<ConfigError>(entries >= 1 && packing >= 1 && length >= 1 && entries % packing == 0, "sample_packed: ", entries,
+                         " entries of ", length, " tokens with packing ", packing, ", expected 1 or more of each, and whole packs");
+    const WindowShape rows{.entries = entries, .positives = 0, .length = length};
+    const Index needed = packing * length + 1;
+    ContextBatch<Real> batch = detail::empty_context_batch<Real>("sample_packed", rows);
+    for (const Index drawn : detail::draw_documents("sample_packed", documents, needed, entries / packing, random)) {
         const TokenDocument& document = element(documents, drawn);
         const Index start = random.below(document.length() - needed + 1);
-        for (Index j = 0; j < shape.packing; ++j, ++entry) {
-            element(batch.documents, entry) = drawn;
-            detail::write_entry(rows, entry, document, start + j * shape.length, batch);
+        for (Index j = 0; j < packing; ++j) {
+            detail::write_entry(rows, length_of(batch.documents), document, start + j * length, batch);
+            batch.documents.push_back(drawn);
         }
     }
     return batch;
@@ -190,16 +160,15 @@ ContextBatch<Real> sample_packed(const std::vector<TokenDocument>& documents, co
 ///         loss mask is not as long as its document.
 template <class Real>
 ContextBatch<Real> document_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape) {
-    detail::require_valid(shape, "document_contexts");
+    ContextBatch<Real> batch = detail::empty_context_batch<Real>("document_contexts", shape);
     const Index count = shape.documents(), start = shape.positives * shape.length;
     require<DataError>(length_of(documents) == count, "document_contexts: ", documents.size(), " documents, expected ", count);
-    ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape);
     for (Index j = 0; j < count; ++j) {
         const TokenDocument& document = element(documents, j);
         require_valid(document);
         require<DataError>(document.length() >= start + 2, "document_contexts: document ", j, " has ", document.length(),
                            " tokens, expected ", start + 2, " or more");
-        element(batch.documents, j) = j;
+        batch.documents.push_back(j);
         detail::write_entry(shape, j, document, start, batch);
     }
     return batch;

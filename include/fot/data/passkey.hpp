@@ -42,8 +42,7 @@ inline std::string passkey_sentences(const std::string& key) {
 
 /// The length of the shortest prompt: no filler at all, a key of five digits.
 inline Index shortest_passkey_prompt() {
-    return static_cast<Index>(detail::passkey_task.size() + detail::passkey_sentences("12345").size() +
-                              detail::passkey_question.size());
+    return length_of(detail::passkey_task + detail::passkey_sentences("12345") + detail::passkey_question);
 }
 
 /// A prompt of at most `length` bytes, as long as whole sentences of filler allow.
@@ -53,18 +52,16 @@ inline PasskeyPrompt passkey_prompt(Index length, Random& random) {
                          shortest_passkey_prompt(), " or more");
     const std::string key = std::to_string(1 + random.below(49999));
     const std::string hidden = detail::passkey_sentences(key);
-    Index room = length - static_cast<Index>(detail::passkey_task.size() + hidden.size() + detail::passkey_question.size());
     const auto sentence = [](Index i) -> const std::string& {
-        return detail::passkey_filler[static_cast<std::size_t>(i) % detail::passkey_filler.size()];
+        return element(detail::passkey_filler, i % length_of(detail::passkey_filler));
     };
-    Index sentences = 0;
-    while (static_cast<Index>(sentence(sentences).size()) <= room) room -= static_cast<Index>(sentence(sentences++).size());
+    Index room = length - length_of(detail::passkey_task + hidden + detail::passkey_question), sentences = 0;
+    while (length_of(sentence(sentences)) <= room) room -= length_of(sentence(sentences++));
     const Index place = random.below(sentences + 1);
-    PasskeyPrompt prompt{detail::passkey_task, " " + key, 0, static_cast<Index>(hidden.size())};
-    prompt.text.reserve(static_cast<std::size_t>(length));
+    PasskeyPrompt prompt{.text = detail::passkey_task, .answer = " " + key, .key_size = length_of(hidden)};
     for (Index i = 0; i <= sentences; ++i) {
         if (i == place) {
-            prompt.key_at = static_cast<Index>(prompt.text.size());
+            prompt.key_at = length_of(prompt.text);
             prompt.text += hidden;
             prompt.again_at = static_cast<Index>(prompt.text.rfind(prompt.answer));
         }

@@ -5,12 +5,13 @@
 /// when it moves on, so that what was kept can be dropped. Entries move on at different times. It begins at a multiple of T tokens,
 /// where sample_contexts begins at any token, and takes documents from two tokens on.
 ///
-/// Read first: data/document_walk.hpp.   Read next: train/language_model.hpp.
+/// Read first: data/documents.hpp.   Read next: train/language_model.hpp.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <vector>
 
 #include "fot/data/documents.hpp"
@@ -34,18 +35,18 @@ class RandomWalk {
     /// `windows`: how many an entry reads before it moves on. At first each is somewhere in the middle of its stay. `documents`
     /// must outlive the walk.
     RandomWalk(const std::vector<TokenDocument>& documents, Index entries, Index length, Index windows, Random& random)
-        : documents_(&documents), shape_{.entries = entries, .positives = 0, .length = length}, windows_(windows) {
-        detail::require_valid(shape_, "RandomWalk");
+        : documents_(documents), shape_{.entries = entries, .positives = 0, .length = length}, windows_(windows) {
+        detail::require_valid("RandomWalk", shape_);
         require<ConfigError>(windows >= 1, "RandomWalk: stays of ", windows, " windows, expected 1 or more");
         for (const TokenDocument& document : documents) require_valid(document);
         const auto usable = std::count_if(documents.begin(), documents.end(), is_usable);
         require<DataError>(usable >= entries, "RandomWalk: ", usable, " of ", documents.size(),
                            " documents have two tokens, expected ", entries, " or more");
-        const auto count = static_cast<std::size_t>(entries);
-        state = {std::vector<Index>(count, -1), std::vector<Index>(count, 0), std::vector<Index>(count, 0)};
+        for (std::vector<Index>* list : {&state.document, &state.start, &state.left})
+            list->assign(static_cast<std::size_t>(entries), -1);
         for (Index b = 0; b < entries; ++b) {
             move_on(b, random);
-            state.left[static_cast<std::size_t>(b)] = 1 + random.below(windows);
+            element(state.left, b) = 1 + random.below(windows);
         }
     }
     RandomWalk(std::vector<TokenDocument>&&, Index, Index, Index, Random&) = delete;  // would not outlive the walk
@@ -54,28 +55,35 @@ class RandomWalk {
     template <class Real>
     ContextBatch<Real> next(Random& random, const std::function<void(Index)>& moved) {
         require_state();
-        ContextBatch<Real> batch = detail::empty_context_batch<Real>(shape_);
+        ContextBatch<Real> batch = detail::empty_context_batch<Real>("RandomWalk", shape_);
         for (Index b = 0; b < shape_.entries; ++b) {
-            const auto at = static_cast<std::size_t>(b);
-            if (state.left[at] == 0 || state.start[at] + 1 >= document(state.document[at]).length()) {
+            Index &held = element(state.document, b), &start = element(state.start, b), &left = element(state.left, b);
+            if (left == 0 || start + 1 >= element(documents_, held).length()) {
                 move_on(b, random);
                 moved(b);
             }
-            batch.documents[at] = state.document[at];
-            detail::write_entry(shape_, b, document(state.document[at]), state.start[at], batch);
-            state.start[at] += shape_.length;
-            --state.left[at];
+            batch.documents.push_back(held);
+            detail::write_entry(shape_, b, element(documents_, held), start, batch);
+            start += shape_.length;
+            --left;
         }
         return batch;
     }
 
     /// Throws DataError unless the state, perhaps from a checkpoint, is a place in these documents.
     void require_state() const {
-        detail::require_places(*documents_, shape_.entries, state.document, state.start, "RandomWalk", false);
-        require<DataError>(static_cast<Index>(state.left.size()) == shape_.entries, "RandomWalk: a state of ", state.left.size(),
-                           " stays, expected ", shape_.entries);
-        for (const Index left : state.left)
-            require<DataError>(left >= 0, "RandomWalk: ", left, " windows left, expected 0 or more");
+        const auto& [document, start, left] = state;
+        for (const std::vector<Index>* list : {&document, &start, &left})
+            require<DataError>(length_of(*list) == shape_.entries, "RandomWalk: a state of ", list->size(), " entries, expected ",
+                               shape_.entries);
+        // A document that is read to its end is left at the next batch: the place may lie after it.
+        constexpr Index farthest = std::numeric_limits<Index>::max() / 2;
+        for (Index b = 0; b < shape_.entries; ++b) {
+            const Index held = element(document, b), from = element(start, b), windows = element(left, b);
+            require<DataError>(held >= 0 && held < length_of(documents_) && from >= 0 && from <= farthest && windows >= 0,
+                               "RandomWalk: entry ", b, " reads ", windows, " more windows of document ", held, " of ",
+                               documents_.size(), " from token ", from, " on");
+        }
     }
 
     State state;  ///< of the next batch
@@ -83,33 +91,27 @@ class RandomWalk {
    private:
     static bool is_usable(const TokenDocument& document) { return document.length() >= 2; }
 
-    const TokenDocument& document(Index i) const { return (*documents_)[static_cast<std::size_t>(i)]; }
-
     void move_on(Index b, Random& random) {
-        const auto at = static_cast<std::size_t>(b);
-        state.document[at] = -1;
+        Index& chosen = element(state.document, b) = -1;
         std::vector<double> weights;
         double all = 0;
-        for (std::size_t i = 0; i < documents_->size(); ++i) {
-            const TokenDocument& candidate = (*documents_)[i];
-            const bool held =
-                std::find(state.document.begin(), state.document.end(), static_cast<Index>(i)) != state.document.end();
+        for (Index i = 0; i < length_of(documents_); ++i) {
+            const TokenDocument& candidate = element(documents_, i);
+            const bool held = std::ranges::count(state.document, i) > 0;
             weights.push_back(held || !is_usable(candidate) ? 0 : std::pow(static_cast<double>(candidate.length()), length_power));
             all += weights.back();
         }
         double place = random.uniform() * all;
-        Index chosen = -1;  // the last one that may be, should rounding leave something of `place`
-        for (std::size_t i = 0; i < weights.size() && (chosen < 0 || place >= 0); ++i) {
-            if (weights[i] == 0) continue;
-            chosen = static_cast<Index>(i);
-            place -= weights[i];
-        }
-        state.document[at] = chosen;
-        state.start[at] = shape_.length * random.below((document(chosen).length() - 2) / shape_.length + 1);
-        state.left[at] = windows_;
+        for (Index i = 0; i < length_of(weights) && (chosen < 0 || place >= 0); ++i)
+            if (element(weights, i) > 0) {
+                chosen = i;  // the last one that may be, should rounding leave something of `place`
+                place -= element(weights, i);
+            }
+        element(state.start, b) = shape_.length * random.below((element(documents_, chosen).length() - 2) / shape_.length + 1);
+        element(state.left, b) = windows_;
     }
 
-    const std::vector<TokenDocument>* documents_;
+    const std::vector<TokenDocument>& documents_;
     WindowShape shape_;
     Index windows_;
 };

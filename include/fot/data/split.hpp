@@ -51,13 +51,12 @@ inline CorpusSplit split_documents(std::vector<Document> documents, Index min_by
     require<ConfigError>(validation_share >= 0 && test_share >= 0 && validation_share + test_share < 1, "split_documents: shares ",
                          validation_share, " and ", test_share, ", expected 0 or more and below 1 together");
     const std::size_t all = documents.size();
-    std::erase_if(documents, [&](const Document& document) { return static_cast<Index>(document.text.size()) < min_bytes; });
+    std::erase_if(documents, [&](const Document& document) { return length_of(document.text) < min_bytes; });
     const auto part = [&](double share) {
         const double size = std::round(share * static_cast<double>(documents.size()));
         return share > 0 ? std::max<Index>(1, static_cast<Index>(size)) : 0;
     };
-    const Index test = part(test_share), validation = part(validation_share),
-                train = static_cast<Index>(documents.size()) - test - validation;
+    const Index test = part(test_share), validation = part(validation_share), train = length_of(documents) - test - validation;
     require<DataError>(train >= 1, "split_documents: ", documents.size(), " of ", all, " documents have ", min_bytes,
                        " bytes or more, too few for training beside ", validation, " for validation and ", test, " for test");
     Random random(seed);
@@ -65,20 +64,16 @@ inline CorpusSplit split_documents(std::vector<Document> documents, Index min_by
 
     CorpusSplit split;
     std::unordered_map<std::string, std::vector<Index>> seen_in;  // long line -> documents of earlier parts that have it
-    for (Index i = 0; i < static_cast<Index>(documents.size()); ++i) {
-        Document& document = documents[static_cast<std::size_t>(i)];
+    for (Index i = 0; i < length_of(documents); ++i) {
+        Document& document = element(documents, i);
         const bool trained_on = i < train, for_test = i >= train + validation;
         const auto lines = detail::long_lines(document.text);
         std::unordered_map<Index, std::size_t> shared;  // earlier document -> number of common lines
         std::size_t most = 0;
-        if (!trained_on)  // training documents may be alike
-            for (const std::string_view line : lines) {
-                const auto found = seen_in.find(std::string(line));
-                if (found == seen_in.end()) continue;
-                for (const Index other : found->second)
-                    if (other < train || for_test) most = std::max(most, ++shared[other]);
-            }
-        if (2 * most > lines.size()) {
+        for (const std::string_view line : lines)
+            for (const Index other : seen_in[std::string(line)])
+                if (!trained_on && (other < train || for_test)) most = std::max(most, ++shared[other]);
+        if (2 * most > lines.size()) {  // of a training document 0: those may be alike
             split.dropped.push_back(document.name);
             continue;
         }

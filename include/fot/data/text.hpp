@@ -32,9 +32,9 @@ struct TokenDocument {
     std::vector<float> loss_mask = {};  ///< empty, or one number a token
 
     /// Number of tokens.
-    Index length() const { return static_cast<Index>(tokens.size()); }
+    Index length() const { return length_of(tokens); }
     /// What predicting the token at a position counts.
-    float mask_at(Index position) const { return loss_mask.empty() ? 1.f : loss_mask[static_cast<std::size_t>(position)]; }
+    float mask_at(Index position) const { return loss_mask.empty() ? 1.f : element(loss_mask, position); }
 };
 
 /// Throws DataError unless the mask is empty or as long as the tokens.

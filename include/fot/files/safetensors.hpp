@@ -16,6 +16,7 @@
 #include <bit>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -72,8 +73,23 @@ class SafetensorsFile {
     /// Its type.
     Dtype dtype(const std::string& name) const { return entry(name).dtype; }
 
+    /// Opens messages about a tensor.
+    std::string at(const std::string& name) const { return path_.string() + ": tensor '" + name + "' "; }
+
     /// Number of elements.
     Index count(const std::string& name) const { return entry(name).count; }
+
+    /// Throws FileError unless the tensor is there and has these extents.
+    void require_shape(const std::string& name, const std::vector<Index>& expected) const {
+        require<FileError>(shape(name) == expected, at(name), "has shape ", shape_text(shape(name)), ", expected ",
+                           shape_text(expected));
+    }
+    /// Throws FileError unless it holds floating-point numbers.
+    void require_floating(const std::string& name) const {
+        const Dtype stored = dtype(name);
+        require<FileError>(stored == Dtype::f64 || stored == Dtype::f32 || stored == Dtype::f16 || stored == Dtype::bf16, at(name),
+                           "has dtype ", dtype_name(stored), ", expected F64, F32, F16 or BF16");
+    }
 
     /// Where in the file the tensor's bytes begin: for readers that map the file.
     std::uint64_t offset(const std::string& name) const { return entry(name).begin; }
@@ -87,6 +103,8 @@ class SafetensorsFile {
         seek(stored);
         detail::with_stored_type(stored.dtype, [&](auto element) {
             using Stored = decltype(element);
+            require<FileError>(std::is_integral_v<Stored> || !std::is_integral_v<T>, at(name), "has dtype ",
+                               dtype_name(stored.dtype), ", integers were asked for");
             if constexpr (std::is_same_v<Stored, T>)
                 fetch(name, destination, count);
             else
@@ -129,8 +147,6 @@ class SafetensorsFile {
         std::uint64_t begin, end;  ///< bytes from the start of the file
     };
 
-    std::string at(const std::string& name) const { return path_.string() + ": tensor '" + name + "' "; }
-
     const Entry& entry(const std::string& name) const {
         const auto found = entries_.find(name);
         require<FileError>(found != entries_.end(), path_.string(), ": has no tensor '", name, "', among ", names_.size());
@@ -155,29 +171,25 @@ class SafetensorsFile {
     void convert(const std::string& name, T* destination, Index count) const {
         std::vector<Stored> block(static_cast<std::size_t>(std::min<Index>(count, 1 << 16)));
         for (Index done = 0, here; done < count; done += here) {
-            here = std::min(count - done, static_cast<Index>(block.size()));
+            here = std::min(count - done, length_of(block));
             fetch(name, block.data(), here);
             for (Index i = 0; i < here; ++i) {
-                const Stored stored = block[static_cast<std::size_t>(i)];
-                if constexpr (std::is_integral_v<Stored> && std::is_integral_v<T>) {
+                const Stored stored = element(block, i);
+                if constexpr (std::is_integral_v<Stored> && std::is_integral_v<T>)
                     if (!std::in_range<T>(stored)) [[unlikely]]
                         throw FileError(message(at(name), "element ", done + i, " is ", +stored, ", which does not fit ",
                                                 dtype_name(dtype_of<T>())));
+                if constexpr (std::is_class_v<Stored>)
+                    destination[done + i] = static_cast<T>(to_float(stored));
+                else
                     destination[done + i] = static_cast<T>(stored);
-                } else if constexpr (std::is_integral_v<T>) {
-                    throw FileError(message(at(name), "has dtype ", dtype_name(dtype(name)), ", integers were asked for"));
-                } else if constexpr (std::is_class_v<Stored>) {
-                    destination[done + i] = to_float(stored);
-                } else {
-                    destination[done + i] = static_cast<T>(stored);
-                }
             }
         }
     }
 
     void parse(std::uint64_t file_bytes) {
         const std::string file = path_.string() + ": ";
-        constexpr std::uint64_t limit = 100'000'000;
+        constexpr std::uint64_t limit = 100'000'000;  // of the header
         require<FileError>(file_bytes >= 8, file, "has ", file_bytes, " bytes, expected at least 8");
         std::uint64_t header_bytes = 0;
         fetch("header length", &header_bytes, 1);
@@ -192,12 +204,8 @@ class SafetensorsFile {
         try {
             const nlohmann::json header = nlohmann::json::parse(text, StrictJson{file, {}, {}});
             text.clear();
-            for (const auto& item : header.items()) {
-                if (item.key() == "__metadata__")
-                    add_metadata(item.value());
-                else
-                    add_entry(item.key(), item.value(), 8 + header_bytes);
-            }
+            for (const auto& [name, value] : header.items())
+                name == "__metadata__" ? add_metadata(value) : add_entry(name, value, 8 + header_bytes);
         } catch (const nlohmann::json::exception& error) {
             throw FileError(file + "header is not valid JSON: " + error.what());
         }
@@ -223,11 +231,11 @@ class SafetensorsFile {
     };
 
     void add_metadata(const nlohmann::json& object) {
-        require<FileError>(object.is_object(), path_.string(), ": __metadata__ is ", object.type_name(), ", expected an object");
-        for (const auto& item : object.items()) {
-            require<FileError>(item.value().is_string(), path_.string(), ": __metadata__ '", item.key(), "' is ",
-                               item.value().type_name(), ", expected a string");
-            metadata_[item.key()] = item.value().get<std::string>();
+        const std::string start = path_.string() + ": __metadata__ ";
+        require<FileError>(object.is_object(), start, "is ", object.type_name(), ", expected an object");
+        for (const auto& [key, value] : object.items()) {
+            require<FileError>(value.is_string(), start, "'", key, "' is ", value.type_name(), ", expected a string");
+            metadata_[key] = value.get<std::string>();
         }
     }
 
@@ -235,8 +243,7 @@ class SafetensorsFile {
         for (const char* field : {"dtype", "shape", "data_offsets"})
             require<FileError>(object.is_object() && object.contains(field), at(name), "has no ", field);
         const nlohmann::json &dtype = object["dtype"], &shape = object["shape"], &offsets = object["data_offsets"];
-        const auto facts = std::find_if(detail::dtype_facts.begin(), detail::dtype_facts.end(),
-                                        [&](const detail::DtypeFacts& known) { return dtype == known.name; });
+        const auto facts = std::ranges::find(detail::dtype_facts, dtype, &detail::DtypeFacts::name);
         require<FileError>(facts != detail::dtype_facts.end(), at(name), "has dtype ", dtype.dump(),
                            ", expected one of F64 F32 F16 BF16 I64 I32 I16 I8 U64 U32 U16 U8 BOOL");
         for (const nlohmann::json* list : {&shape, &offsets}) {
@@ -263,10 +270,8 @@ class SafetensorsFile {
 
     /// Sorts the names by place, and checks that the tensors cover the data: no overlap, no gap, nothing missing or left over.
     void order_entries(std::uint64_t data_begin, std::uint64_t file_bytes) {
-        std::sort(names_.begin(), names_.end(), [&](const std::string& a, const std::string& b) {
-            const Entry &first = entries_.at(a), &second = entries_.at(b);
-            return std::tie(first.begin, first.end, a) < std::tie(second.begin, second.end, b);
-        });
+        std::ranges::sort(
+            names_, {}, [&](const std::string& name) { return std::tuple(entries_.at(name).begin, entries_.at(name).end, name); });
         std::uint64_t end = data_begin;
         for (const std::string& name : names_) {
             const Entry& here = entries_.at(name);
@@ -319,26 +324,29 @@ class SafetensorsWriter {
     /// Writes the file, all or nothing: on an error the temporary is removed and an older file of that name stays as it was.
     /// Errors: FileError if the file cannot be written (folder missing, disk full), or a name is not valid UTF-8.
     void write(const std::filesystem::path& path) const {
-        std::vector<const Entry*> ordered;
-        for (const Entry& entry : entries_) ordered.push_back(&entry);
-        std::stable_sort(ordered.begin(), ordered.end(), [](const Entry* a, const Entry* b) {
-            return dtype_bytes(a->dtype) > dtype_bytes(b->dtype);  // wide elements first: every tensor starts aligned
+        std::vector<Entry> ordered = entries_;
+        std::ranges::stable_sort(ordered, std::greater(), [](const Entry& entry) {
+            return dtype_bytes(entry.dtype);  // wide elements first: every tensor starts aligned
         });
         nlohmann::json header = nlohmann::json::object();
         if (!metadata.empty()) header["__metadata__"] = metadata;
         Index offset = 0;
-        for (const Entry* entry : ordered) {
-            header[entry->name] = {{"dtype", dtype_name(entry->dtype)},
-                                   {"shape", entry->shape},
-                                   {"data_offsets", {offset, offset + entry->byte_count}}};
-            offset += entry->byte_count;
+        for (const auto& [name, dtype, shape, bytes, byte_count] : ordered) {
+            header[name] = {{"dtype", dtype_name(dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + byte_count}}};
+            offset += byte_count;
         }
-        const std::string text = header_text(path, header);
+        std::string text;
+        try {
+            text = header.dump();
+        } catch (const nlohmann::json::exception& error) {
+            throw FileError(path.string() + ": cannot write the header: " + error.what());
+        }
+        text.append((8 - text.size() % 8) % 8, ' ');  // the data starts at a multiple of 8
         const std::uint64_t length = text.size();
         ReplacingFile file(path);
         file.append(&length, 8);
-        file.append(text.data(), static_cast<Index>(text.size()));
-        for (const Entry* entry : ordered) file.append(entry->bytes, entry->byte_count);
+        file.append(text.data(), length_of(text));
+        for (const Entry& entry : ordered) file.append(entry.bytes, entry.byte_count);
         file.commit();
     }
 
@@ -350,16 +358,6 @@ class SafetensorsWriter {
         const void* bytes;
         Index byte_count;
     };
-
-    static std::string header_text(const std::filesystem::path& path, const nlohmann::json& header) {
-        try {
-            std::string text = header.dump();
-            text.append((8 - text.size() % 8) % 8, ' ');  // the data starts at a multiple of 8
-            return text;
-        } catch (const nlohmann::json::exception& error) {
-            throw FileError(path.string() + ": cannot write the header: " + error.what());
-        }
-    }
 
     std::set<std::string> names_;
     std::vector<Entry> entries_;

@@ -23,23 +23,9 @@
 
 #include "fot/attention/context_mass.hpp"
 #include "fot/core/largest.hpp"
+#include "fot/nn/arithmetic.hpp"
 
 namespace fot {
-
-namespace detail {
-
-/// Both kinds of contexts for every entry, and keys in them.
-template <class Real>
-void require_contrast(const char* who, const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table) {
-    require_valid(table, extent(q, 0));
-    for (std::size_t b = 0; b < table.contexts.size(); ++b)
-        require<ConfigError>(table.positives[b] >= 1 && table.positives[b] < static_cast<Index>(table.contexts[b].size()), who,
-                             ": entry ", b, " has ", table.positives[b], " positives among ", table.contexts[b].size(),
-                             " contexts, expected some of each kind");
-    require<ShapeError>(extent(context_k, 1) >= 1, who, ": contexts without keys");
-}
-
-}  // namespace detail
 
 /// The value of the loss with its gradient with respect to queries and context keys.
 template <class Real>
@@ -57,7 +43,13 @@ struct ContrastiveLoss {
 ///         entry has no positive or no negative; NumericError if a score is NaN or infinite.
 template <class Real>
 ContrastiveLoss<Real> contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Real, 4>& context_k, const ContextTable& table) {
-    detail::require_contrast("contrastive_loss", q, context_k, table);
+    require_valid(table, extent(q, 0));
+    for (Index b = 0; b < table.entries(); ++b) {
+        const Index positives = element(table.positives, b), count = length_of(element(table.contexts, b));
+        require<ConfigError>(positives >= 1 && positives < count, "contrastive_loss: entry ", b, " has ", positives,
+                             " positives among ", count, " contexts, expected some of each kind");
+    }
+    require<ShapeError>(extent(context_k, 1) >= 1, "contrastive_loss: contexts without keys");
     const Tensor<Real, 4> mass = context_log_mass(q, context_k, table);
     const Index entries = extent(mass, 0), queries = extent(mass, 1), heads = extent(mass, 2);
     const double weight = 1 / static_cast<double>(entries * queries * heads);
@@ -92,11 +84,9 @@ Variable<Real, 1> contrastive_loss(Tape& tape, const Variable<Real, 4>& q, const
     return tape.record(
         full<Real, 1>({1}, weight * static_cast<Real>(loss->value)),
         [=](const Tensor<Real, 1>& d_loss) {
-            const auto add_scaled = [&](const Tensor<Real, 4>& from, Tensor<Real, 4>& to) {
-                for (std::size_t i = 0; i < from.size(); ++i) to.data()[i] += weight * d_loss(0) * from.data()[i];
-            };
-            if (q.needs_gradient()) add_scaled(loss->d_q, q.gradient());
-            if (context_k.needs_gradient()) add_scaled(loss->d_context_k, context_k.gradient());
+            const auto scaled = [factor = weight * d_loss(0)](Real d_i) { return factor * d_i; };
+            detail::add_to_gradient(scaled, q, loss->d_q);
+            detail::add_to_gradient(scaled, context_k, loss->d_context_k);
         },
         q, context_k);
 }

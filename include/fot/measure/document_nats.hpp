@@ -29,8 +29,8 @@ Tensor<Real, 2> document_nats(Transformer<Real>& model, const Tokens& tokens, In
     Tensor<Real, 2> nats = empty<Real, 2>({extent(tokens, 0), predicted});
     for (Index first = 0; first < predicted; first += window) {
         const Index count = std::min(window, predicted - first);
-        const Tensor<Real, 3> logits = read_window(model, take_positions(tokens, first, count), state, options);
-        const Tensor<Real, 2> of_window = token_nats(logits, take_positions(tokens, first + 1, count));
+        const Tensor<Real, 3> logits = read_window(model, slice<1>(tokens, first, count), state, options);
+        const Tensor<Real, 2> of_window = token_nats(logits, slice<1>(tokens, first + 1, count));
         for (Index b = 0; b < extent(nats, 0); ++b) std::copy_n(row(of_window, b), count, row(nats, b) + first);
     }
     return nats;

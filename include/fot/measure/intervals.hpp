@@ -3,9 +3,9 @@
 /// A claim counts as reproduced when a comparison comes out the same way with intervals that do not overlap, so every number the
 /// library measures can carry one. Three sources of chance, three methods:
 ///
-///     right or wrong answers          Wilson's score interval             proportion_interval, Proportion
+///     right or wrong answers          Wilson's score interval             Proportion
 ///     which documents were held out   percentile bootstrap on documents   bootstrap_ratio, bootstrap_mean, ..._difference
-///     the seed of the training run    Student's t on the seeds' results   summarize_seeds, over_seeds
+///     the seed of the training run    Student's t on the seeds' results   over_seeds
 ///
 /// Tokens of one document depend on each other, documents hardly do: documents are what the bootstrap draws. Two models that read
 /// the same documents are compared by the bootstrap of their difference, which is far narrower than the two intervals look.
@@ -16,9 +16,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <limits>
+#include <functional>
 #include <numeric>
-#include <optional>
 #include <utility>
 #include <vector>
 
@@ -38,26 +37,8 @@ struct Estimate {
     Interval interval;  ///< around it
 };
 
-/// True if some number lies in both.
-inline bool overlap(Interval a, Interval b) { return a.low <= b.high && b.low <= a.high; }
-
 /// 97.5 % quantile of the normal distribution: 95 % of it lies within this many standard deviations.
 inline constexpr double normal_quantile = 1.959963984540054;
-
-/// Wilson's 95 % score interval of the share `successes / trials`.
-///
-///     (s + z^2/2 -+ z sqrt(s (n - s) / n + z^2/4)) / (n + z^2)       s of n, z = 1.96
-///
-/// Unlike share -+ z * standard error it stays within [0, 1] and does not shrink to a point at 0 or n successes.
-/// No trials: [0, 1].   Errors: DataError unless 0 <= successes <= trials.
-inline Interval proportion_interval(Index successes, Index trials) {
-    require<DataError>(successes >= 0 && successes <= trials, "proportion_interval: ", successes, " successes in ", trials,
-                       " trials");
-    if (trials == 0) return {0, 1};
-    const double s = static_cast<double>(successes), n = static_cast<double>(trials), z = normal_quantile;
-    const double centre = s + z * z / 2, half = z * std::sqrt(s * (n - s) / n + z * z / 4);
-    return {successes == 0 ? 0.0 : (centre - half) / (n + z * z), successes == trials ? 1.0 : (centre + half) / (n + z * z)};
-}
 
 /// Counted answers: how many of how many were right.
 struct Proportion {
@@ -70,9 +51,21 @@ struct Proportion {
         ++trials;
     }
     /// The share of successes; NaN without trials.
-    double value() const { return trials == 0 ? std::nan("") : static_cast<double>(successes) / static_cast<double>(trials); }
-    /// The 95 % interval of the share.
-    Interval interval() const { return proportion_interval(successes, trials); }
+    double value() const { return static_cast<double>(successes) / static_cast<double>(trials); }
+
+    /// Wilson's 95 % score interval of the share.
+    ///
+    ///     (s + z^2/2 -+ z sqrt(s (n - s) / n + z^2/4)) / (n + z^2)       s of n, z = 1.96
+    ///
+    /// Unlike share -+ z * standard error it stays within [0, 1] and does not shrink to a point at 0 or n successes.
+    /// No trials: [0, 1].   Errors: DataError unless 0 <= successes <= trials.
+    Interval interval() const {
+        require<DataError>(successes >= 0 && successes <= trials, "Proportion: ", successes, " successes in ", trials, " trials");
+        if (trials == 0) return {0, 1};
+        const double s = static_cast<double>(successes), n = static_cast<double>(trials), z = normal_quantile;
+        const double centre = s + z * z / 2, half = z * std::sqrt(s * (n - s) / n + z * z / 4);
+        return {successes == 0 ? 0.0 : (centre - half) / (n + z * z), successes == trials ? 1.0 : (centre + half) / (n + z * z)};
+    }
 };
 
 /// The mean, summed in order.   Errors: DataError without values.
@@ -91,7 +84,7 @@ inline double quantile(std::vector<double> values, double share) {
     std::sort(values.begin(), values.end());
     const double place = share * static_cast<double>(values.size() - 1);
     const auto below = static_cast<std::size_t>(place);
-    const double part = place - static_cast<double>(below);
+    const double part = place - std::floor(place);
     return part == 0 ? values[below] : values[below] + part * (values[below + 1] - values[below]);
 }
 
@@ -101,54 +94,27 @@ inline double median(std::vector<double> values) { return quantile(std::move(val
 /// Value and percentile bootstrap interval of any statistic of a set of documents.
 ///
 /// `statistic(chosen)` gets document numbers below `documents`, as a vector, and returns a number. Its value is taken on 0, 1, ...;
-/// its interval covers the middle 95 % of its values on `resamples` draws of as many documents, with replacement.
+/// its interval covers the middle 95 % of its values on 2000 draws of as many documents, with replacement.
 /// The same seed gives the same interval. One document tells nothing about the others: the interval is infinite.
 ///
-/// Cost:   resamples * documents draws and one call of the statistic each.
-/// Errors: DataError if documents < 1; ConfigError if resamples < 1; NumericError if the statistic is not a number.
+/// Errors: DataError if documents < 1; NumericError if the statistic is not a number.
 template <class Statistic>
-Estimate bootstrap(Index documents, Statistic&& statistic, std::uint64_t seed, Index resamples = 2000) {
+Estimate bootstrap(Index documents, Statistic&& statistic, std::uint64_t seed) {
     require<DataError>(documents >= 1, "bootstrap: no documents");
-    require<ConfigError>(resamples >= 1, "bootstrap: ", resamples, " resamples, expected 1 or more");
     std::vector<Index> chosen(static_cast<std::size_t>(documents));
     std::iota(chosen.begin(), chosen.end(), Index(0));
     const double value = statistic(std::as_const(chosen));
     require<NumericError>(!std::isnan(value), "bootstrap: the statistic is not a number");
-    constexpr double infinity = std::numeric_limits<double>::infinity();
-    if (documents == 1) return {value, {-infinity, infinity}};
+    if (documents == 1) return {value, {-INFINITY, INFINITY}};
 
     Random random(seed);
-    std::vector<double> values(static_cast<std::size_t>(resamples));
+    std::vector<double> values(2000);
     for (double& resampled : values) {
         for (Index& document : chosen) document = random.below(documents);
         resampled = statistic(std::as_const(chosen));
     }
     return {value, {quantile(values, 0.025), quantile(values, 0.975)}};
 }
-
-namespace detail {
-
-inline void require_ratio_inputs(const char* what, const std::vector<double>& numerators, const std::vector<double>& denominators) {
-    require<DataError>(!numerators.empty(), what, ": no documents");
-    require<ShapeError>(numerators.size() == denominators.size(), what, ": ", numerators.size(), " numerators, ",
-                        denominators.size(), " denominators");
-    for (std::size_t i = 0; i < numerators.size(); ++i)
-        require<NumericError>(std::isfinite(numerators[i]) && std::isfinite(denominators[i]) && denominators[i] > 0, what,
-                              ": document ", i, " has ", numerators[i], " / ", denominators[i],
-                              ", expected finite numbers, the denominator above 0");
-}
-
-inline double ratio_of_sums(const std::vector<Index>& chosen, const std::vector<double>& numerators,
-                            const std::vector<double>& denominators) {
-    double numerator = 0, denominator = 0;
-    for (const Index document : chosen) {
-        numerator += numerators[static_cast<std::size_t>(document)];
-        denominator += denominators[static_cast<std::size_t>(document)];
-    }
-    return numerator / denominator;
-}
-
-}  // namespace detail
 
 /// A mean over documents weighted by their size, as a ratio of sums: loss in nats per token, bits per byte.
 ///
@@ -157,17 +123,27 @@ inline double ratio_of_sums(const std::vector<Index>& chosen, const std::vector<
 /// Errors: as `bootstrap`; ShapeError if the lengths differ; NumericError if a numerator is not finite or a denominator not above
 /// 0.
 inline Estimate bootstrap_ratio(const std::vector<double>& numerators, const std::vector<double>& denominators, std::uint64_t seed,
-                                double scale = 1, Index resamples = 2000) {
-    detail::require_ratio_inputs("bootstrap_ratio", numerators, denominators);
-    return bootstrap(
-        static_cast<Index>(numerators.size()),
-        [&](const std::vector<Index>& chosen) { return scale * detail::ratio_of_sums(chosen, numerators, denominators); }, seed,
-        resamples);
+                                double scale = 1) {
+    require<ShapeError>(numerators.size() == denominators.size(), "bootstrap_ratio: ", numerators.size(), " numerators, ",
+                        denominators.size(), " denominators");
+    for (std::size_t i = 0; i < numerators.size(); ++i)
+        require<NumericError>(std::isfinite(numerators[i]) && std::isfinite(denominators[i]) && denominators[i] > 0,
+                              "bootstrap_ratio: document ", i, " has ", numerators[i], " / ", denominators[i],
+                              ", expected finite numbers, the denominator above 0");
+    const auto ratio_of_sums = [&](const std::vector<Index>& chosen) {
+        double numerator = 0, denominator = 0;
+        for (const Index document : chosen) {
+            numerator += element(numerators, document);
+            denominator += element(denominators, document);
+        }
+        return scale * (numerator / denominator);
+    };
+    return bootstrap(length_of(numerators), ratio_of_sums, seed);
 }
 
 /// The plain mean over documents.
-inline Estimate bootstrap_mean(const std::vector<double>& values, std::uint64_t seed, Index resamples = 2000) {
-    return bootstrap_ratio(values, std::vector<double>(values.size(), 1.0), seed, 1, resamples);
+inline Estimate bootstrap_mean(const std::vector<double>& values, std::uint64_t seed) {
+    return bootstrap_ratio(values, std::vector<double>(values.size(), 1.0), seed);
 }
 
 /// How much more model `a` has than model `b` on the same documents, drawn together in every resample (paired).
@@ -175,19 +151,16 @@ inline Estimate bootstrap_mean(const std::vector<double>& values, std::uint64_t 
 ///     value = scale * (sum_i a[i] - sum_i b[i]) / sum_i denominators[i]
 ///
 /// Errors: as `bootstrap_ratio`.
-inline Estimate bootstrap_ratio_difference(const std::vector<double>& a, const std::vector<double>& b,
-                                           const std::vector<double>& denominators, std::uint64_t seed, double scale = 1,
-                                           Index resamples = 2000) {
+inline Estimate bootstrap_ratio_difference(std::vector<double> a, const std::vector<double>& b,
+                                           const std::vector<double>& denominators, std::uint64_t seed, double scale = 1) {
     require<ShapeError>(a.size() == b.size(), "bootstrap_ratio_difference: ", a.size(), " documents of a, ", b.size(), " of b");
-    std::vector<double> differences(a.size());
-    for (std::size_t i = 0; i < a.size(); ++i) differences[i] = a[i] - b[i];
-    return bootstrap_ratio(differences, denominators, seed, scale, resamples);
+    std::transform(a.begin(), a.end(), b.begin(), a.begin(), std::minus());
+    return bootstrap_ratio(a, denominators, seed, scale);
 }
 
 /// The mean difference a[i] - b[i] over documents (paired).
-inline Estimate bootstrap_mean_difference(const std::vector<double>& a, const std::vector<double>& b, std::uint64_t seed,
-                                          Index resamples = 2000) {
-    return bootstrap_ratio_difference(a, b, std::vector<double>(a.size(), 1.0), seed, 1, resamples);
+inline Estimate bootstrap_mean_difference(const std::vector<double>& a, const std::vector<double>& b, std::uint64_t seed) {
+    return bootstrap_ratio_difference(a, b, std::vector<double>(a.size(), 1.0), seed);
 }
 
 /// 97.5 % quantile of Student's t distribution: from a table up to 10 degrees of freedom, then Fisher's expansion in

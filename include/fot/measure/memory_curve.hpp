@@ -48,26 +48,18 @@ struct MemoryCurveOptions {
     Index window = 128;                                        ///< local context
     Index scored_windows = 8;                                  ///< per document, evenly spread over it; fewer if it has fewer
     Index score_from = 0;                                      ///< only windows that begin at this token of their document or later
-    Storage storage = Storage::full;                           ///< how the memories keep their numbers
     std::function<void(Index done, Index all)> progress = {};  ///< called now and then with tokens read and to be read
 };
 
-/// One memory at several sizes: batch entry i reads its newest `tokens` entries, the top_k best of them or (0) all.
+/// One memory at several sizes: batch entry i reads it as readings[i] says.
 ///
 /// A window that is repeated for each entry is thereby predicted with all sizes in one pass. All entries must hold the same tokens:
 /// their queries are the same, unless the scoring looks at the number of keys, and those that are share a search.
 template <class Real>
 class NestedMemory : public Source<Real> {
    public:
-    /// How one entry reads.
-    struct Reading {
-        Index tokens;                                     ///< newest entries
-        Index top_k;                                      ///< best of them; 0: all
-        bool operator==(const Reading&) const = default;  ///< both alike
-    };
-
     /// The memory must outlive the source.
-    NestedMemory(const KeyValueMemory<Real>& memory, std::vector<Reading> readings)
+    NestedMemory(const KeyValueMemory<Real>& memory, std::vector<MemoryReading> readings)
         : memory_(memory), readings_(std::move(readings)) {}
 
     Attention<Real> attend(Tape&, const LayerView<Real>& at) const override {
@@ -77,31 +69,18 @@ class NestedMemory : public Source<Real> {
         for (Index first = 0, last; first < count; first = last) {
             last = first + 1;
             while (last < count && std::equal(row(q, first), row(q, first) + numbers, row(q, last))) ++last;
-            read(take_entries(q, first, 1), first, last, result);
+            const AttentionResult<Real> part =
+                nested_attention(slice<0>(q, first, 1), memory_, {readings_.begin() + first, readings_.begin() + last});
+            std::copy_n(part.o.data(), part.o.size(), row(result.o, first));
+            std::copy_n(part.log_sum_exp.data(), part.log_sum_exp.size(), row(result.log_sum_exp, first));
         }
         return {Variable<Real, 4>(std::move(result.o)), Variable<Real, 3>(std::move(result.log_sum_exp))};
     }
     Index keys(Index, Index b) const override { return element(readings_, b).tokens; }
 
    private:
-    /// What entries first ... last-1 read, which all ask q (1,T,H,D).
-    void read(const Tensor<Real, 4>& q, Index first, Index last, AttentionResult<Real>& result) const {
-        std::set<Index> sizes, top_ks;
-        for (Index i = first; i < last; ++i) sizes.insert(element(readings_, i).tokens), top_ks.insert(element(readings_, i).top_k);
-        const auto nested = nested_attention(q, memory_, std::vector<Index>(sizes.begin(), sizes.end()),
-                                             std::vector<Index>(top_ks.begin(), top_ks.end()));
-        for (Index i = first; i < last; ++i) {
-            const auto place = [](const std::set<Index>& of, Index value) { return std::distance(of.begin(), of.find(value)); };
-            const Reading& reading = element(readings_, i);
-            const AttentionResult<Real>& from =
-                element(element(nested, place(sizes, reading.tokens)), place(top_ks, reading.top_k));
-            std::copy_n(from.o.data(), element_count(from.o), row(result.o, i));
-            std::copy_n(from.log_sum_exp.data(), element_count(from.log_sum_exp), row(result.log_sum_exp, i));
-        }
-    }
-
     const KeyValueMemory<Real>& memory_;
-    std::vector<Reading> readings_;
+    std::vector<MemoryReading> readings_;
 };
 
 namespace detail {
@@ -115,24 +94,23 @@ class StreamReader {
           options_(options),
           conditions_(options.conditions.begin(), options.conditions.end()),
           layer_(model.config().last_memory_layer()),
-          memory_(model.config().key_heads_of(layer_), model.config().head_width_of(layer_), options.storage, largest(options)) {}
+          memory_(model.config().key_heads_of(layer_), model.config().head_width_of(layer_), Storage::full, largest(options)) {}
 
     /// Reads a document; `number` -1: only into the memory.
     void read(const TokenDocument& document, Index number) {
         const Index window = options_.window, length = document.length(), group = 16;
-        const std::vector<Index> scored =
-            number < 0 ? std::vector<Index>{} : scored_windows(length, window, options_.scored_windows, options_.score_from);
-        const NoSource<Real> none;
+        std::vector<Index> scored;
+        if (number >= 0) scored = scored_windows(length, window, options_.scored_windows, options_.score_from);
         for (Index first = 0; first < length;) {
             // Layers below the memory see one window at a time, so several windows make a batch.
             const Index count = std::clamp<Index>((length - first) / window, 1, group), width = std::min(window, length - first);
             const Tokens tokens = reshaped<2>(tokens_at(document, first, count * width), {count, width});
             Tape tape(Tape::inference);
-            const Variable<Real, 3> x = model_.layers(tape, model_.embed(tape, tokens), 0, layer_, none);
+            const Variable<Real, 3> x = model_.layers(tape, model_.embed(tape, tokens), 0, layer_, NoSource<Real>{});
             const KeysAndValues<Real> windows = model_.layer(layer_).keys_and_values(tape, x);
             for (Index i = 0; i < count; ++i, first += width) {
-                if (std::binary_search(scored.begin(), scored.end(), first / window))
-                    score(number, tokens_at(document, first + 1, width), first, take_entries(x.value(), i, 1));
+                if (std::ranges::binary_search(scored, first / window))
+                    score(number, tokens_at(document, first + 1, width), first, slice<0>(x.value(), i, 1));
                 memory_.append(windows.k.value(), windows.v.value(), i, number);
             }
         }
@@ -141,8 +119,6 @@ class StreamReader {
     std::map<MemoryCondition, PerplexityMeter> curve;
 
    private:
-    using Reading = typename NestedMemory<Real>::Reading;
-
     static Index largest(const MemoryCurveOptions& options) {
         Index most = 1;
         for (const MemoryCondition& condition : options.conditions) most = std::max(most, condition.tokens);
@@ -150,31 +126,28 @@ class StreamReader {
     }
 
     static Tokens tokens_at(const TokenDocument& document, Index first, Index count) {
-        return token_row(std::span(document.tokens.data() + first, static_cast<std::size_t>(count)));
+        return token_row(std::span(document.tokens).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count)));
     }
 
-    /// How a condition reads now, if the `own` newest entries of the memory are of its document.
-    Reading reading_of(const MemoryCondition& condition, Index own) const {
-        const Index there = condition.scope == MemoryScope::single_document ? std::min(own, memory_.size()) : memory_.size();
-        const Index tokens = std::min(condition.tokens, there);
-        return {tokens, tokens == 0 ? 0 : condition.top_k};
-    }
-
-    /// Predicts a window under all conditions; x (1,T,E) is what comes into the memory layer.
+    /// Predicts a window under all conditions, `own` tokens from the start of its document; x (1,T,E) is what comes into the
+    /// memory layer.
     void score(Index document, const Tokens& targets, Index own, const Tensor<Real, 3>& x) {
-        std::vector<Reading> readings;  // several conditions may come to the same
-        for (const MemoryCondition& condition : conditions_)
-            if (const Reading reading = reading_of(condition, own);
-                std::find(readings.begin(), readings.end(), reading) == readings.end())
-                readings.push_back(reading);
+        std::vector<MemoryReading> readings;  // several conditions may come to the same
+        std::vector<Index> places;            // of each condition's among them
+        for (const auto& [scope, tokens, top_k] : conditions_) {
+            const Index there = scope == MemoryScope::single_document ? std::min(own, memory_.size()) : memory_.size();
+            const MemoryReading reading{std::min(tokens, there), std::min(tokens, there) == 0 ? 0 : top_k};
+            places.push_back(std::ranges::find(readings, reading) - readings.begin());
+            if (places.back() == length_of(readings)) readings.push_back(reading);
+        }
         Tape tape(Tape::inference);
         const Index count = length_of(readings);
         const Variable<Real, 3> y = model_.layers(tape, Variable<Real, 3>(repeated(x, count)), layer_, model_.config().layers,
                                                   NestedMemory<Real>(memory_, readings));
         const Tensor<Real, 2> nats = token_nats(model_.head(tape, y).value(), repeated(targets, count));
+        auto place = places.begin();
         for (const MemoryCondition& condition : conditions_) {
-            const auto place = std::find(readings.begin(), readings.end(), reading_of(condition, own)) - readings.begin();
-            const Real* of_reading = row(nats, place);
+            const Real* of_reading = row(nats, *place++);
             curve[condition].add(document, std::accumulate(of_reading, of_reading + extent(nats, 1), 0.0), extent(nats, 1));
         }
     }
@@ -182,10 +155,8 @@ class StreamReader {
     /// The single entry of x, `count` times.
     template <class Number, std::size_t N>
     static Tensor<Number, N> repeated(const Tensor<Number, N>& x, Index count) {
-        Shape<N> shape = shape_of(x);
-        shape[0] = count;
-        Tensor<Number, N> y = empty<Number, N>(shape);
-        for (Index i = 0; i < count; ++i) std::copy_n(x.data(), element_count(x), row(y, i));
+        Tensor<Number, N> y = empty<Number, N>(detail::with_extent<0>(shape_of(x), count));
+        for (Index i = 0; i < count; ++i) std::copy_n(x.data(), x.size(), row(y, i));
         return y;
     }
 

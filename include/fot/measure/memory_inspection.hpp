@@ -61,23 +61,23 @@ std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>&
     for (Index t = 0; t < queries; ++t)
         for (Index h = 0; h < heads; ++h) {
             InspectedQuery& query = element(element(result, t), h);
-            const double total = log_sum_exp(row(found.scores, t, h), kept);
             query.memory_mass = detail::logistic(static_cast<double>(gate.value()(0, t, h)));
+            const Real* scores = row(found.scores, t, h);
+            const std::vector<double> shares = knn_scores(std::span(scores, static_cast<std::size_t>(kept)));
             for (Index j = 0; j < kept; ++j) {
                 const Index entry = found.indices(t, h, j);
-                query.found.push_back({entry, retrieved.documents(t, h, j), memory.size() - entry + t,
-                                       std::exp(static_cast<double>(found.scores(t, h, j)) - total)});
+                query.found.push_back({entry, retrieved.documents(t, h, j), memory.size() - entry + t, element(shares, j)});
             }
             // The keys around the best entry.
             const Index best = query.found[0].entry, first = std::max<Index>(best - focus_reach, 0),
                         last = std::min(best + focus_reach + 1, memory.size());
-            Tensor<Real, 2> keys = empty<Real, 2>({last - first, width}), of_query = empty<Real, 2>({1, width});
+            Tensor<Real, 2> keys = empty<Real, 2>({last - first, width});
             memory.for_each_block(h / group, first, last, [&](const auto& block, const auto&, Index entry) {
                 for (Index i = 0; i < block.rows; ++i)
                     std::copy_n(block.data + i * block.leading, width, row(keys, entry - first + i));
             });
-            std::copy_n(row(q, Index(0), t, h), width, of_query.data());
-            query.focus_score = focus_scores(neighbour_scores(of_query, keys, {best - first}))[0];
+            const Real* q_th = row(q, Index(0), t, h);
+            query.focus_score = focus_score(std::span(q_th, static_cast<std::size_t>(width)), keys, best - first);
         }
     return result;
 }

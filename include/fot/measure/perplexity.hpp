@@ -62,44 +62,22 @@ class PerplexityMeter {
     Estimate bits_per_byte(std::uint64_t seed) const { return bootstrap_ratio(nats(), bytes(), seed, 1 / std::log(2.0)); }
 
     /// Of each document, by ascending number: its summed loss.
-    std::vector<double> nats() const {
-        return column([](const DocumentLoss& loss) { return loss.nats; });
-    }
+    std::vector<double> nats() const { return column(&DocumentLoss::nats); }
     /// Likewise: its tokens.
-    std::vector<double> tokens() const {
-        return column([](const DocumentLoss& loss) { return static_cast<double>(loss.tokens); });
-    }
+    std::vector<double> tokens() const { return column(&DocumentLoss::tokens); }
     /// Likewise: its bytes.
-    std::vector<double> bytes() const {
-        return column([](const DocumentLoss& loss) { return static_cast<double>(loss.bytes); });
-    }
+    std::vector<double> bytes() const { return column(&DocumentLoss::bytes); }
 
    private:
-    template <class Read>
-    std::vector<double> column(Read&& read) const {
+    template <class Number>
+    std::vector<double> column(Number DocumentLoss::*member) const {
         std::vector<double> values;
-        for (const auto& [document, loss] : losses_) values.push_back(read(loss));
+        for (const auto& [document, loss] : losses_) values.push_back(static_cast<double>(loss.*member));
         return values;
     }
 
     std::map<Index, DocumentLoss> losses_;
 };
-
-namespace detail {
-
-inline void require_same_documents(const char* what, const PerplexityMeter& a, const PerplexityMeter& b) {
-    require<DataError>(a.documents() == b.documents(), what, ": ", a.documents(), " documents against ", b.documents());
-    auto other = b.losses().begin();
-    for (const auto& [document, loss] : a.losses()) {
-        require<DataError>(other->first == document, what, ": document ", document, " against document ", other->first);
-        require<DataError>(other->second.tokens == loss.tokens && other->second.bytes == loss.bytes, what, ": document ", document,
-                           " has ", loss.tokens, " tokens, ", loss.bytes, " bytes against ", other->second.tokens, ", ",
-                           other->second.bytes);
-        ++other;
-    }
-}
-
-}  // namespace detail
 
 /// The numbers of the windows of a document that are predicted: `count` of the whole ones that begin at token `from` or later,
 /// evenly spread, the last one among them. (A target needs a token behind it, so the very last token of a document is in none of
@@ -116,9 +94,17 @@ inline std::vector<Index> scored_windows(Index length, Index window, Index count
 
 /// Bits per byte of `a` minus those of `b` on the same documents (paired bootstrap).
 ///
-/// Errors: as `perplexity_difference`; NumericError if a document has no bytes.
+/// Errors: DataError unless both have read as many tokens and bytes of the same documents; NumericError if a document has no bytes.
 inline Estimate bits_per_byte_difference(const PerplexityMeter& a, const PerplexityMeter& b, std::uint64_t seed) {
-    detail::require_same_documents("bits_per_byte_difference", a, b);
+    require<DataError>(a.documents() == b.documents(), "bits_per_byte_difference: ", a.documents(), " documents against ",
+                       b.documents());
+    for (const auto& [document, loss] : a.losses()) {
+        const auto other = b.losses().find(document);
+        require<DataError>(other != b.losses().end(), "bits_per_byte_difference: only one has read document ", document);
+        require<DataError>(loss.tokens == other->second.tokens && loss.bytes == other->second.bytes,
+                           "bits_per_byte_difference: document ", document, " has ", loss.tokens, " tokens, ", loss.bytes,
+                           " bytes against ", other->second.tokens, ", ", other->second.bytes);
+    }
     return bootstrap_ratio_difference(a.nats(), b.nats(), a.bytes(), seed, 1 / std::log(2.0));
 }
 

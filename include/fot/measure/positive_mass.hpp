@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cmath>
+#include <numeric>
 #include <utility>
 #include <vector>
 
@@ -26,12 +27,11 @@ namespace fot {
 /// so that no attention, feed-forward part or logits of hundreds of contexts are computed to be thrown away.
 ///
 /// Shapes: input of B current windows and P previous contexts -> (B,T,H,C), as context_log_mass.
-/// Errors: ConfigError if the model has no memory layer, or the input is packed; as CrossbatchInput::check and context_log_mass.
+/// Errors: ConfigError if the model has no memory layer; as CrossbatchInput::check and context_log_mass.
 template <class Real>
 Tensor<Real, 4> context_log_mass(const Transformer<Real>& model, const CrossbatchInput& input) {
     const Index layer = model.config().last_memory_layer();
-    require<ConfigError>(layer >= 0 && !input.packed,
-                         "context_log_mass: expected a model with a memory layer, and previous contexts");
+    require<ConfigError>(layer >= 0, "context_log_mass: expected a model with a memory layer");
     input.check();
     Tape tape(Tape::inference);
     const Contexts<Real> contexts(model.keys_and_values(tape, input.previous), input.table);
@@ -76,25 +76,23 @@ class PositiveMass {
     void add(const Tensor<Real, 4>& log_mass, Index positives = 1) {
         const Index entries = extent(log_mass, 0), queries = extent(log_mass, 1), heads = extent(log_mass, 2);
         std::vector<Tensor<double, 3>> masses;  // all of them before anything is taken in
-        for (std::size_t i = 0; i < contexts_.size(); ++i) {
-            masses.push_back(positive_mass_per_query(log_mass, contexts_[i], positives));
-            require<ShapeError>(documents_ == 0 || static_cast<Index>(per_head_[i].size()) == heads, "PositiveMass: ", heads,
-                                " heads after batches of ", per_head_[i].size());
+        for (const Index d : contexts_) masses.push_back(positive_mass_per_query(log_mass, d, positives));
+        for (std::vector<double>& of_heads : per_head_) {
+            require<ShapeError>(documents_ == 0 || length_of(of_heads) == heads, "PositiveMass: ", heads,
+                                " heads after batches of ", of_heads.size());
+            of_heads.resize(static_cast<std::size_t>(heads), 0.0);
         }
-        for (std::size_t i = 0; i < contexts_.size(); ++i) {
-            const Tensor<double, 3>& mass = masses[i];
-            per_head_[i].resize(static_cast<std::size_t>(heads), 0.0);
+        for (std::size_t i = 0; i < masses.size(); ++i)
             for (Index b = 0; b < entries; ++b) {
                 double document = 0;
                 for (Index h = 0; h < heads; ++h) {
                     double head = 0;
-                    for (Index t = 0; t < queries; ++t) head += mass(b, t, h);
-                    per_head_[i][static_cast<std::size_t>(h)] += head / static_cast<double>(queries);
+                    for (Index t = 0; t < queries; ++t) head += masses[i](b, t, h);
+                    element(per_head_[i], h) += head / static_cast<double>(queries);
                     document += head;
                 }
                 per_document_[i].push_back(document / static_cast<double>(queries * heads));
             }
-        }
         documents_ += entries;
     }
 
@@ -105,9 +103,8 @@ class PositiveMass {
 
     /// r_d for the i-th d, averaged over everything. NaN before the first batch.
     double mean(std::size_t i) const {
-        double sum = 0;
-        for (const double value : per_document_.at(i)) sum += value;
-        return sum / static_cast<double>(documents_);
+        const std::vector<double>& values = per_document(i);
+        return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(documents_);
     }
     /// r_d for the i-th d, head by head.
     std::vector<double> per_head(std::size_t i) const {
@@ -120,7 +117,7 @@ class PositiveMass {
 
    private:
     std::vector<Index> contexts_;
-    std::vector<std::vector<double>> per_document_, per_head_;
+    std::vector<std::vector<double>> per_document_, per_head_;  // of each d
     Index documents_ = 0;
 };
 

@@ -54,7 +54,7 @@ class Contexts : public Source<Real> {
     ContextTable table_;
 };
 
-/// Other entries of the pass itself.
+/// Other entries of the pass itself: `model.forward(tape, tokens, PackedContexts<float>(table, length))`.
 template <class Real>
 class PackedContexts : public Source<Real> {
    public:
@@ -76,18 +76,14 @@ class PackedContexts : public Source<Real> {
 struct CrossbatchInput {
     Tokens previous = {};                 ///< (P,S) previous contexts, numbered as in the table; none: left out
     Tokens current;                       ///< (B,T)
-    ContextTable table;                   ///< who sees which previous contexts; packed: which other current ones
+    ContextTable table;                   ///< who sees which previous contexts
     std::vector<Index> wanted = {};       ///< positions whose logits are wanted; empty: all
     bool differentiable_previous = true;  ///< false: previous keys and values are constants, as in the Memorizing Transformer
-    bool packed = false;  ///< the released code's form: contexts are other entries of the same pass; `previous` is left out then
 
-    /// Throws ConfigError unless the parts fit each other.
+    /// Throws ConfigError unless the table is made for these previous contexts.
     void check() const {
-        const Index sources = extent(packed ? current : previous, 0);
-        require<ConfigError>(!packed || (extent(previous, 0) == 0 && differentiable_previous),
-                             "crossbatch: packed contexts are current ones, but previous ones are given, or constant");
-        require<ConfigError>(table.sources == sources, "crossbatch: the table is made for ", table.sources,
-                             packed ? " entries, got " : " previous contexts, got ", sources);
+        require<ConfigError>(table.sources == extent(previous, 0), "crossbatch: the table is made for ", table.sources,
+                             " previous contexts, got ", extent(previous, 0));
     }
 };
 

@@ -30,7 +30,7 @@ std::vector<std::int32_t> generate(const Transformer<Real>& model, const std::ve
     look.append = false;
     std::vector<std::int32_t> open, written;  // the window that is not in memory yet, and what was generated
     const auto close_if_full = [&] {
-        if (static_cast<Index>(open.size()) < window) return;
+        if (length_of(open) < window) return;
         read_window(model, token_row(open), state, options);
         open.clear();
     };
@@ -40,8 +40,7 @@ std::vector<std::int32_t> generate(const Transformer<Real>& model, const std::ve
     }
     for (Index i = 0; i < count; ++i) {
         const Tensor<Real, 3> logits = read_window(model, token_row(open), state, look);
-        written.push_back(
-            sample_token(row(logits, Index(0), static_cast<Index>(open.size()) - 1), model.config().vocabulary, sampling, random));
+        written.push_back(sample_token(row(logits, Index(0), length_of(open) - 1), model.config().vocabulary, sampling, random));
         if (each) each(written.back());
         close_if_full();
         open.push_back(written.back());

@@ -41,7 +41,7 @@ void for_each_window(const char* who, const Tokens& tokens, Index window, Each e
     require<ConfigError>(window >= 1, who, ": a window of ", window, " tokens, expected 1 or more");
     for (Index first = 0; first < extent(tokens, 1); first += window) {
         const Index count = std::min(window, extent(tokens, 1) - first);
-        each(first, take_positions(tokens, first, count));
+        each(first, slice<1>(tokens, first, count));
     }
 }
 

@@ -35,9 +35,7 @@ class Joining {
     }
 
     /// Adds what is trained, names after the prefix.
-    virtual void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) {
-        static_cast<void>(prefix), static_cast<void>(list);
-    }
+    virtual void add_parameters(const std::string& /*prefix*/, std::vector<Parameter<Real>>& /*list*/) {}
 };
 
 /// Softmax over local and further keys together: the gate is the share of the further keys in it.

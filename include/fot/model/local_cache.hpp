@@ -10,11 +10,11 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <vector>
 
 #include "fot/attention/softmax.hpp"
 #include "fot/nn/rotary.hpp"
+#include "fot/nn/slices.hpp"
 
 namespace fot {
 
@@ -48,6 +48,7 @@ class LocalCache {
     LocalCache(Index entries, Index heads, Index width) : shape_{entries, 0, heads, width} {
         require<ConfigError>(entries >= 1 && heads >= 1 && width >= 1, "LocalCache: ", entries, " entries, ", heads,
                              " heads of width ", width, ": expected 1 or more of each");
+        keys_ = values_ = rotated_keys_ = empty<Real, 4>(shape_);
     }
 
     /// S, tokens in the cache.
@@ -81,8 +82,7 @@ class LocalCache {
         if (positions.smallest != smallest_) rotated_ = 0;
         smallest_ = positions.smallest;
         const Index count = size_ - rotated_;
-        Tensor<Index, 2> of_new = empty<Index, 2>({shape_[0], count});
-        for (Index b = 0; b < shape_[0]; ++b) std::copy_n(row(positions.from_there, b) + rotated_, count, row(of_new, b));
+        const Tensor<Index, 2> of_new = slice<1>(positions.from_there, rotated_, count);
         const Tensor<Real, 4> rotated = fot::rotate(tokens(keys_, rotated_, count), of_new, table.covering(positions.highest));
         for (Index b = 0; b < shape_[0] && count > 0; ++b)
             std::copy_n(row(rotated, b), count * shape_[2] * shape_[3], row(rotated_keys_, b, first_ + rotated_));
@@ -95,25 +95,17 @@ class LocalCache {
     /// It is causal_attention in place: the buffers have more room than tokens, and are no tensors (B,S,G,D).
     AttentionResult<Real> attend(const Tensor<Real, 4>& q, const Tensor<Real, 2>& bias = {}) const {
         const auto [entries, queries, heads, width] = shape_of(q);
-        std::vector<Index> last_visible(static_cast<std::size_t>(queries));
-        std::iota(last_visible.begin(), last_visible.end(), size_ - queries);
+        const std::vector<Index> last_visible = consecutive(size_ - queries, queries);
         AttentionResult<Real> result{empty_like(q), empty<Real, 3>({entries, heads, queries})};
         parallel_for(entries * heads, [&, group = heads / shape_[2], heads = heads, width = width](Index unit) {
             const Index b = unit / heads, h = unit % heads;
             RunningSoftmax<Real> softmax(head(q, b, h), width);
-            softmax.attend(view(smallest_.empty() ? keys_ : rotated_keys_, b, h / group), values(b, h / group),
+            softmax.attend(view(smallest_.empty() ? keys_ : rotated_keys_, b, h / group), view(values_, b, h / group),
                            {last_visible.data(), bias.size() ? row(bias, b) : nullptr, 0});  // one row of bias for all queries
             softmax.write(head(result.o, b, h), row(result.log_sum_exp, b, h));
         });
         return result;
     }
-
-    /// Keys of one head of one entry, as they came: (S,D), valid until the cache changes.
-    MatrixView<const Real> keys(Index entry, Index head) const { return view(keys_, entry, head); }
-    /// The same as last rotated.
-    MatrixView<const Real> rotated_keys(Index entry, Index head) const { return view(rotated_keys_, entry, head); }
-    /// The values.
-    MatrixView<const Real> values(Index entry, Index head) const { return view(values_, entry, head); }
 
     /// Copies of the oldest tokens' keys as they came, (B,count,G,D).   Errors: DataError if there are fewer.
     Tensor<Real, 4> oldest_keys(Index count) const { return tokens(keys_, 0, count); }
@@ -127,10 +119,7 @@ class LocalCache {
 
     Tensor<Real, 4> tokens(const Tensor<Real, 4>& from, Index first, Index count) const {
         require<DataError>(count >= 0 && first + count <= size_, "LocalCache: ", count, " tokens from ", first, " on of ", size_);
-        Tensor<Real, 4> copy = empty<Real, 4>({shape_[0], count, shape_[2], shape_[3]});
-        for (Index b = 0; b < shape_[0] && count > 0; ++b)
-            std::copy_n(row(from, b, first_ + first), count * shape_[2] * shape_[3], row(copy, b));
-        return copy;
+        return slice<1>(from, first_ + first, count);
     }
 
     /// Moves what is there to the front of buffers that have room for `count` more: larger ones, or as large as these. If there is

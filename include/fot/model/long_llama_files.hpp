@@ -21,50 +21,43 @@ namespace fot {
 
 namespace detail {
 
-/// Reads fields of config.json; a wrong type is an error that names the field.
-class ConfigFields {
-   public:
-    /// `json` must outlive the fields. (A copy would recurse as deeply as the file nests.)
-    ConfigFields(const nlohmann::json& json, std::string where) : path_(std::move(where)), json_(json) {}
+/// visit(name, field) for the fields of config.json that are read and written as they are.
+template <class Config, class Visit>
+void for_each_json_field(Config& config, Visit visit) {
+    auto& model = config.model;
+    visit("vocab_size", model.vocabulary);
+    visit("hidden_size", model.width);
+    visit("intermediate_size", model.feed_forward);
+    visit("num_hidden_layers", model.layers);
+    visit("num_attention_heads", model.heads);
+    visit("num_key_value_heads", model.key_heads);
+    visit("rms_norm_eps", model.norm_epsilon);
+    visit("rope_theta", model.rotary_base);
+    visit("tie_word_embeddings", model.tied_output);
+    visit("mem_layers", model.memory_layers);
+    visit("mem_positionals", model.memory_positions);
+    visit("max_position_embeddings", config.window);
+    visit("last_context_length", config.last_context);
+}
 
-    bool has(const char* name) const { return json_.contains(name) && !json_[name].is_null(); }
-
-    Index integer(const char* name) const {
-        require<FileError>(has(name), path_, ": field '", name, "' is missing");
-        return integer_of(name, json_[name]);
-    }
-    Index integer(const char* name, Index otherwise) const { return has(name) ? integer(name) : otherwise; }
-    double number(const char* name, double otherwise) const {
-        return has(name) ? of_kind(name, json_[name].is_number(), "a number").get<double>() : otherwise;
-    }
-    bool flag(const char* name, bool otherwise) const {
-        return has(name) ? of_kind(name, json_[name].is_boolean(), "true or false").get<bool>() : otherwise;
-    }
-    std::string text(const char* name, const std::string& otherwise) const {
-        return has(name) ? of_kind(name, json_[name].is_string(), "text").get<std::string>() : otherwise;
-    }
-    std::vector<Index> integers(const char* name) const {
-        std::vector<Index> list;
-        if (!has(name)) return list;
-        for (const auto& each : of_kind(name, json_[name].is_array(), "a list")) list.push_back(integer_of(name, each));
-        return list;
-    }
-
-   private:
-    const nlohmann::json& of_kind(const char* name, bool right, const char* expected) const {
-        require<FileError>(right, path_, ": field '", name, "' is ", shown(json_[name]), ", expected ", expected);
-        return json_[name];
-    }
-    Index integer_of(const char* name, const nlohmann::json& value) const {
+/// The value of a field, `what` in messages.   Errors: FileError if it has another type.
+template <class Value>
+Value value_of(const nlohmann::json& json, const std::string& what) {
+    const auto is_size = [](const nlohmann::json& each) {
         constexpr std::int64_t limit = std::int64_t{1} << 31;
-        require<FileError>(value.is_number_integer() && value.get<std::int64_t>() >= 0 && value.get<std::int64_t>() < limit, path_,
-                           ": field '", name, "' is ", shown(value), ", expected an integer from 0 to 2^31 - 1");
-        return value.get<Index>();
-    }
-
-    std::string path_;
-    const nlohmann::json& json_;
-};
+        return each.is_number_integer() && each.get<std::int64_t>() >= 0 && each.get<std::int64_t>() < limit;
+    };
+    const auto value_if = [&](bool right, const char* expected) {
+        require<FileError>(right, what, " is ", shown(json), ", expected ", expected);
+        return json.get<Value>();
+    };
+    if constexpr (std::is_same_v<Value, Index>) return value_if(is_size(json), "an integer from 0 to 2^31 - 1");
+    if constexpr (std::is_same_v<Value, double>) return value_if(json.is_number(), "a number");
+    if constexpr (std::is_same_v<Value, bool>) return value_if(json.is_boolean(), "true or false");
+    if constexpr (std::is_same_v<Value, std::string>) return value_if(json.is_string(), "text");
+    if constexpr (std::is_same_v<Value, std::vector<Index>>)
+        return value_if(json.is_array() && std::all_of(json.begin(), json.end(), is_size), "a list of integers from 0 to 2^31 - 1");
+}
 
 }  // namespace detail
 
@@ -72,39 +65,28 @@ class ConfigFields {
 /// Errors: FileError if a field is missing or has a wrong type; ConfigError for what is not supported (rope_scaling, biases,
 ///         another activation) or does not fit together.
 inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::string& where) {
-    const detail::ConfigFields fields(json, where);
-    LongLlamaConfig config;
-    config.model = as_llama({.vocabulary = fields.integer("vocab_size"),
-                             .width = fields.integer("hidden_size"),
-                             .layers = fields.integer("num_hidden_layers"),
-                             .memory_layers = fields.integers("mem_layers"),
-                             .heads = fields.integer("num_attention_heads"),
-                             .key_heads = fields.integer("num_key_value_heads", 0),
-                             .feed_forward = fields.integer("intermediate_size"),
-                             .norm_epsilon = fields.number("rms_norm_eps", 1e-6),
-                             .tied_output = fields.flag("tie_word_embeddings", false)},
-                            fields.number("rope_theta", 1e4));
-    config.model.memory_positions = fields.flag("mem_positionals", true);
-    config.window = fields.integer("max_position_embeddings", 2048);
-    config.last_context = fields.integer("last_context_length", 1024);
-    const std::string memory = fields.text("mem_dtype", "bfloat16"), activation = fields.text("hidden_act", "silu");
+    const auto has = [&](const char* name) { return json.contains(name) && !json[name].is_null(); };
+    const auto value = [&]<class Value>(const char* name, const Value& otherwise) {
+        return has(name) ? detail::value_of<Value>(json[name], message(where, ": field '", name, "'")) : otherwise;
+    };
+    for (const char* name : {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"})
+        require<FileError>(has(name), where, ": field '", name, "' is missing");
+    LongLlamaConfig config{.model = as_llama({.memory_layers = {}})};  // a LLaMA, unless it says otherwise
+    detail::for_each_json_field(config, [&](const char* name, auto& field) { field = value(name, field); });
+    config.model.memory_heads = config.model.heads;
+    const std::string memory = value("mem_dtype", std::string("bfloat16")), activation = value("hidden_act", std::string("silu"));
     require<ConfigError>(memory == "bfloat16" || memory == "float32", where, ": mem_dtype is '", memory,
                          "', expected bfloat16 or float32");
     config.memory_storage = memory == "bfloat16" ? Storage::bfloat16 : Storage::full;
     require<ConfigError>(activation == "silu", where, ": hidden_act is '", activation, "', expected silu");
-    require<ConfigError>(!fields.has("rope_scaling"), where, ": rope_scaling is not supported, expected null");
+    require<ConfigError>(!has("rope_scaling"), where, ": rope_scaling is not supported, expected null");
     for (const char* bias : {"attention_bias", "mlp_bias"})
-        require<ConfigError>(!fields.flag(bias, false), where, ": ", bias, " is true, but biases are not supported");
+        require<ConfigError>(!value(bias, false), where, ": ", bias, " is true, but biases are not supported");
     config.check();
-    const Index head_width = config.model.head_width_of(0), stated = fields.integer("head_dim", head_width);
+    const Index head_width = config.model.head_width_of(0), stated = value("head_dim", head_width);
     require<ConfigError>(stated == head_width, where, ": head_dim is ", stated,
                          ", expected hidden_size / num_attention_heads = ", head_width);
     return config;
-}
-
-/// The same of a file. Errors: and FileError if it is missing or no JSON object.
-inline LongLlamaConfig read_long_llama_config(const std::filesystem::path& path) {
-    return long_llama_config(detail::read_json_object(path), path.string());
 }
 
 /// How Hugging Face's files call a weight of a Transformer: "layers.3.q" is "model.layers.3.self_attn.q_proj.weight".
@@ -157,12 +139,13 @@ class FolderWeights : public WeightSource<Real> {
 template <class Real>
 LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::function<void(LongLlamaConfig&)>& configure = {},
                                 Weights kind = Weights::stored) {
-    LongLlamaConfig config = read_long_llama_config(folder / "config.json");
+    const std::filesystem::path description = folder / "config.json";
+    LongLlamaConfig config = long_llama_config(detail::read_json_object(description), description.string());
     if (configure) configure(config);
     config.check();
     const CheckpointFolder files(folder);
-    require<FileError>(config.model.layers <= static_cast<Index>(files.tensors().size()), folder.string(), ": has ",
-                       files.tensors().size(), " tensors, too few for ", config.model.layers, " layers");
+    require<FileError>(config.model.layers <= length_of(files.tensors()), folder.string(), ": has ", files.tensors().size(),
+                       " tensors, too few for ", config.model.layers, " layers");
     Transformer<Real> decoder(config.model, FolderWeights<Real>(files, kind));
 
     std::set<std::string> unused;
@@ -174,20 +157,6 @@ LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::
                        unused.empty() ? "" : *unused.begin(), "'");
     return LongLlama<Real>(std::move(config), std::move(decoder));
 }
-
-namespace detail {
-
-template <class Real>
-void add_weight(SafetensorsWriter& writer, const std::string& name, const LinearMap<Real>& map) {
-    const StoredMatrix numbers = map.numbers();
-    writer.add_bytes(name, numbers.dtype, {numbers.rows, numbers.columns}, numbers.numbers);
-}
-template <class Real>
-void add_weight(SafetensorsWriter& writer, const std::string& name, const Variable<Real, 1>& scales) {
-    writer.add(name, scales.value());
-}
-
-}  // namespace detail
 
 /// Writes config.json and model.safetensors, each all or nothing, so that Hugging Face's code can load them.
 /// Errors: ConfigError unless the decoder has the configuration and is a LLaMA; FileError if the folder cannot be made, a file not
@@ -202,47 +171,38 @@ void save_long_llama(const std::filesystem::path& folder, const LongLlamaConfig&
     make_folder(folder);
     SafetensorsWriter writer;
     writer.metadata["format"] = "pt";  // which Hugging Face's reader asks for
-    decoder.for_each_weight(
-        [&](const std::string& name, Role, const auto& weight) { detail::add_weight(writer, hugging_face_name(name), weight); });
+    decoder.for_each_weight([&]<class Weight>(const std::string& name, Role, const Weight& weight) {
+        if constexpr (std::is_same_v<Weight, LinearMap<Real>>) {
+            const StoredMatrix numbers = weight.numbers();
+            writer.add_bytes(hugging_face_name(name), numbers.dtype, {numbers.rows, numbers.columns}, numbers.numbers);
+        } else {
+            writer.add(hugging_face_name(name), weight.value());
+        }
+    });
 
     const std::map<Dtype, const char*> torch_names{
         {Dtype::f64, "float64"}, {Dtype::f32, "float32"}, {Dtype::f16, "float16"}, {Dtype::bf16, "bfloat16"}};
-    const nlohmann::json json{{"architectures", {"LongLlamaForCausalLM"}},
-                              {"model_type", "longllama"},
-                              {"torch_dtype", torch_names.at(decoder.layer(0).q.numbers().dtype)},
-                              {"vocab_size", model.vocabulary},
-                              {"hidden_size", model.width},
-                              {"intermediate_size", model.feed_forward},
-                              {"num_hidden_layers", model.layers},
-                              {"num_attention_heads", model.heads},
-                              {"num_key_value_heads", model.key_heads_of(0)},
-                              {"hidden_act", "silu"},
-                              {"max_position_embeddings", config.window},
-                              {"last_context_length", config.last_context},
-                              {"mem_layers", model.memory_layers},
-                              {"mem_positionals", model.memory_positions},
-                              {"mem_dtype", config.memory_storage == Storage::bfloat16 ? "bfloat16" : "float32"},
-                              {"mem_attention_grouping", nullptr},
-                              {"rms_norm_eps", model.norm_epsilon},
-                              {"rope_theta", model.rotary_base},
-                              {"rope_scaling", nullptr},
-                              {"tie_word_embeddings", model.tied_output},
-                              {"use_cache", true},
-                              {"initializer_range", 0.02},
-                              {"pad_token_id", 0},
-                              {"bos_token_id", 1},
-                              {"eos_token_id", 2}};
+    nlohmann::json json{{"architectures", {"LongLlamaForCausalLM"}},
+                        {"model_type", "longllama"},
+                        {"torch_dtype", torch_names.at(decoder.layer(0).q.numbers().dtype)},
+                        {"hidden_act", "silu"},
+                        {"mem_dtype", config.memory_storage == Storage::bfloat16 ? "bfloat16" : "float32"},
+                        {"mem_attention_grouping", nullptr},
+                        {"rope_scaling", nullptr},
+                        {"use_cache", true},
+                        {"initializer_range", 0.02},
+                        {"pad_token_id", 0},
+                        {"bos_token_id", 1},
+                        {"eos_token_id", 2}};
+    LongLlamaConfig written = config;
+    written.model = model;
+    written.model.key_heads = model.key_heads_of(0);
+    detail::for_each_json_field(written, [&](const char* name, const auto& field) { json[name] = field; });
     writer.write(folder / "model.safetensors");
     const std::string text = json.dump(2) + "\n";
     ReplacingFile file(folder / "config.json");
-    file.append(text.data(), static_cast<Index>(text.size()));
+    file.append(text.data(), length_of(text));
     file.commit();
-}
-
-/// The same of a model that reads.
-template <class Real>
-void save_long_llama(const std::filesystem::path& folder, const LongLlama<Real>& model) {
-    save_long_llama(folder, model.config(), model.decoder());
 }
 
 }  // namespace fot

@@ -63,7 +63,7 @@ Tokens generate(const LongLlama<Real>& model, const Tokens& prompt, Index count,
                                done = i + 1;
                                return !each || each(drawn, logits);
                            });
-    return take_positions(written, 0, done);
+    return slice<1>(written, 0, done);
 }
 
 /// What a given text (B,N) costs after prompts (B,P): -log p of each token, (B,N), in nats. It is read as `generate` would have

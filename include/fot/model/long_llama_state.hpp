@@ -1,20 +1,37 @@
 /// What LongLLaMA remembers of the inputs it reads: local caches and memories.
 ///
 /// The local cache holds the last tokens, keys not rotated, with their positions; all layers have one. Memory layers have a memory
-/// beside it, in which everything stands at position 0. Padding that leaves the local cache is put aside (model/padded_batch.hpp).
+/// beside it, in which everything stands at position 0.
+///
+/// Prompts of different lengths are filled up on the left. No token attends to this padding: in the local cache its scores are
+/// masked, and it does not go to the memory.
 ///
 /// Read first: model/long_llama_config.hpp, model/local_cache.hpp.   Read next: model/long_llama.hpp.
 #pragma once
 
 #include <algorithm>
+#include <limits>
 #include <vector>
 
 #include "fot/model/local_cache.hpp"
 #include "fot/model/long_llama_config.hpp"
 #include "fot/model/memory_source.hpp"
-#include "fot/model/padded_batch.hpp"
+#include "fot/nn/slices.hpp"
 
 namespace fot {
+
+/// Which tokens of a batch are tokens: (B,N), 0 is padding, any other number a token.
+using Visible = Tensor<std::uint8_t, 2>;
+
+/// What is added to the scores of local keys: 0 for tokens, -infinity for padding, (B,S). Empty if there is no padding.
+template <class Real>
+Tensor<Real, 2> padding_mask(const Visible& visible) {
+    if (std::find(visible.begin(), visible.end(), 0) == visible.end()) return {};
+    Tensor<Real, 2> mask = zeros<Real, 2>(shape_of(visible));
+    std::transform(visible.begin(), visible.end(), mask.begin(),
+                   [](std::uint8_t token) { return token ? Real(0) : -std::numeric_limits<Real>::infinity(); });
+    return mask;
+}
 
 /// How a full local cache makes room.
 enum class Spill {
@@ -38,7 +55,6 @@ class LongLlamaState {
         : model_((config.check(), config.model.resolved())),
           options_(options),
           memory_(model_, entries, config.memory_storage, options.capacity),
-          aside_(model_, entries, config.memory_storage, options.capacity),
           positions_(empty<Index, 2>({entries, 0})),
           visible_(empty<std::uint8_t, 2>({entries, 0})) {
         require<ConfigError>(options.top_k >= 0, "LongLlamaState: top_k ", options.top_k, ", expected 0 or more");
@@ -66,12 +82,10 @@ class LongLlamaState {
 
     /// Tokens that the memory of an entry holds, padding not counted; 0 without memory layers.   Errors: ShapeError.
     Index memory_size(Index entry = 0) const { return memory_.size(entry); }
-    /// Bytes of all memories, and of the padding that was put aside.
-    std::size_t memory_bytes() const { return memory_.bytes() + aside_.bytes(); }
+    /// Bytes of all memories.
+    std::size_t memory_bytes() const { return memory_.bytes(); }
     /// The memories of all memory layers and entries.
     MemoryState<Real>& memory() { return memory_; }
-    /// The padding that has left the local cache, of the same layers and entries.
-    MemoryState<Real>& aside() { return aside_; }
 
     /// The local cache of a layer.   Errors: ShapeError if there is no such layer.
     LocalCache<Real>& cache(Index layer) {
@@ -85,13 +99,19 @@ class LongLlamaState {
             remember(i, cache(i).oldest_keys(count), cache(i).oldest_values(count), visible_);
             cache(i).drop(count);
         }
-        positions_ = take_positions(positions_, count, local_size() - count);
-        visible_ = take_positions(visible_, count, extent(visible_, 1) - count);
+        positions_ = slice<1>(positions_, count, local_size() - count);
+        visible_ = slice<1>(visible_, count, extent(visible_, 1) - count);
     }
 
-    /// Keys and values (B,T,G,D) go to the memory of a layer, if it has one; padding among the first T of `visible` goes aside.
+    /// Keys and values (B,T,G,D) go to the memory of a layer, if it has one; padding among the first T of `visible` does not.
     void remember(Index layer, const Tensor<Real, 4>& k, const Tensor<Real, 4>& v, const Visible& visible) {
-        if (model_.is_memory_layer(layer)) remember_tokens(layer, k, v, visible, memory_, aside_);
+        for (Index b = 0; b < entries() && model_.is_memory_layer(layer); ++b) {
+            std::vector<Index> tokens;
+            for (Index t = 0; t < extent(k, 1); ++t)
+                if (visible(b, t)) tokens.push_back(t);
+            const Tensor<Real, 4> k_b = take_positions(slice<0>(k, b, 1), tokens), v_b = take_positions(slice<0>(v, b, 1), tokens);
+            memory_.memory(layer, b).append(k_b, v_b, 0, 0);
+        }
     }
 
     /// Notes positions and visibility of the tokens (B,S) that the local caches hold from now on.
@@ -103,7 +123,7 @@ class LongLlamaState {
    private:
     TransformerConfig model_;
     LongLlamaMemoryOptions options_;
-    MemoryState<Real> memory_, aside_;
+    MemoryState<Real> memory_;
     std::vector<LocalCache<Real>> caches_;
     Tensor<Index, 2> positions_;
     Visible visible_;

@@ -28,7 +28,6 @@
 
 #include <cmath>
 #include <memory>
-#include <numeric>
 #include <string>
 #include <vector>
 
@@ -40,13 +39,6 @@
 #include "fot/nn/rotary.hpp"
 
 namespace fot {
-
-/// 0 ... length-1: the positions of the tokens of a window.
-inline std::vector<Index> window_positions(Index length) {
-    std::vector<Index> positions(static_cast<std::size_t>(length));
-    std::iota(positions.begin(), positions.end(), Index(0));
-    return positions;
-}
 
 /// One layer of a Transformer: its weights and its forward pass.
 template <class Real>
@@ -79,7 +71,7 @@ class TransformerLayer {
     /// Queries, keys and values as the layer computes them before its attention.
     LayerView<Real> view(Tape& tape, const Variable<Real, 3>& x, const Source<Real>& source,
                          const std::vector<Index>& wanted = {}) const {
-        const std::vector<Index> all = window_positions(extent(x.value(), 1)), &asking = wanted.empty() ? all : wanted;
+        const std::vector<Index> all = consecutive(0, extent(x.value(), 1)), &asking = wanted.empty() ? all : wanted;
         LayerView<Real> at = project(tape, x, source, asking, wanted);
         at.q = rotated(tape, at.q, asking);
         at.local_k = rotated(tape, at.k, all);
@@ -107,9 +99,6 @@ class TransformerLayer {
     Variable<Real, 4> rotated(Tape& tape, const Variable<Real, 4>& x, const std::vector<Index>& positions) const {
         return has_positions_ ? rotate(tape, x, positions, rotary_.covering(positions)) : x;
     }
-
-    /// The number of the layer, 0-based.
-    Index number() const { return number_; }
 
     /// Calls visit(name, role, weight) for the layer's linear maps and norms, trained or not: a LinearMap or a Variable<Real, 1>.
     template <class Visit>

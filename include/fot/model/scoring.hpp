@@ -19,8 +19,8 @@
 
 #include "fot/core/parameter.hpp"
 #include "fot/nn/arithmetic.hpp"
-#include "fot/nn/slices.hpp"
 #include "fot/nn/rms_norm.hpp"
+#include "fot/nn/slices.hpp"
 #include "fot/nn/unit_heads.hpp"
 
 namespace fot {
@@ -44,9 +44,7 @@ class Scoring {
     /// Keys: (B,T,G,D) -> (B,T,G,D).
     virtual Variable<Real, 4> keys(Tape& tape, const Variable<Real, 4>& projected) const = 0;
     /// Adds what is trained, names after the prefix.
-    virtual void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) {
-        static_cast<void>(prefix), static_cast<void>(list);
-    }
+    virtual void add_parameters(const std::string& /*prefix*/, std::vector<Parameter<Real>>& /*list*/) {}
 };
 
 /// Queries and keys of length one, and a learned temperature per head.

@@ -49,9 +49,8 @@ class Transformer {
     /// Logits of a window of tokens: (B,T) -> (B,T,V), or (B,wanted positions,V). Memory layers get further keys from the source.
     ///
     /// Wanted positions are cheaper than all: the last layer computes no others.
-    /// Cost:   in multiply-adds B T times the numbers in the layers' matrices and the output map; per layer B T^2 E of attention;
-    /// and
-    ///         the attention of the source.
+    /// Cost:   in multiply-adds B T times the numbers in the layers' matrices and the output map, per layer B T^2 E of attention,
+    ///         and the attention of the source.
     /// Errors: DataError for a token outside the vocabulary; ConfigError for more than RotaryTable::most_positions tokens, or for a
     ///         wanted position outside the window; those of the source.
     Variable<Real, 3> forward(Tape& tape, const Tokens& tokens, const Source<Real>& source,
@@ -66,14 +65,10 @@ class Transformer {
     /// that the table gives each batch entry.
     ///
     /// The pass over the previous contexts only serves as source of keys and values, and ends at the last memory layer.
-    /// Errors: as forward; ConfigError if the table is not made for as many contexts as there are, or for a packed input with
-    /// previous
-    ///         contexts or constant ones.
+    /// Errors: as forward; ConfigError if the table is not made for as many contexts as there are.
     /// Same as: local, if the table gives no entry a context.
     Variable<Real, 3> crossbatch(Tape& tape, const CrossbatchInput& input) const {
         input.check();
-        if (input.packed)
-            return forward(tape, input.current, PackedContexts<Real>(input.table, extent(input.current, 1)), input.wanted);
         Tape constant(Tape::inference);  // records nothing: keys and values of the Memorizing Transformer
         const Contexts<Real> contexts(keys_and_values(input.differentiable_previous ? tape : constant, input.previous),
                                       input.table);
@@ -94,10 +89,8 @@ class Transformer {
     }
 
     /// Last normalisation and output map: (B,T,E) to logits (B,T,V).
-    Variable<Real, 3> head(Tape& tape, const Variable<Real, 3>& x) const { return linear(tape, normalized(tape, x), output_); }
-    /// Last normalisation alone: (B,T,E) -> (B,T,E).
-    Variable<Real, 3> normalized(Tape& tape, const Variable<Real, 3>& x) const {
-        return rms_norm(tape, x, final_norm_, config_.norm_epsilon);
+    Variable<Real, 3> head(Tape& tape, const Variable<Real, 3>& x) const {
+        return linear(tape, rms_norm(tape, x, final_norm_, config_.norm_epsilon), output_);
     }
 
     /// Keys and values that the memory layers compute of tokens (B,T) without any source, by layer; other layers have empty

@@ -24,9 +24,8 @@ struct RecurrentState {
     /// Forgets an entry's previous window: its document has ended.   Errors: ShapeError.
     void clear(Index entry) {
         if (seen.empty()) return;
-        require<ShapeError>(entry >= 0 && entry < static_cast<Index>(seen.size()), "RecurrentState: entry ", entry, " of ",
-                            seen.size());
-        seen[static_cast<std::size_t>(entry)] = false;
+        require<ShapeError>(entry >= 0 && entry < length_of(seen), "RecurrentState: entry ", entry, " of ", seen.size());
+        element(seen, entry) = false;
     }
 };
 
@@ -54,8 +53,8 @@ class PreviousWindow : public Source<Real> {
         // Positions run on: the previous window is at 0 ... S-1, and the queries, rotated to 0 ... T-1, go S further.
         const Index length = extent(states.value(), 1);
         const std::vector<Index> further(static_cast<std::size_t>(extent(at.q.value(), 1)), length);
-        return context_attention(tape, layer.rotated(tape, at.q, further),
-                                 layer.rotated(tape, previous.k, window_positions(length)), previous.v, table_);
+        return context_attention(tape, layer.rotated(tape, at.q, further), layer.rotated(tape, previous.k, consecutive(0, length)),
+                                 previous.v, table_);
     }
     Index keys(Index layer, Index b) const override {
         return state_.inputs.empty() || !element(state_.seen, b) ? 0 : extent(element(state_.inputs, layer), 1);

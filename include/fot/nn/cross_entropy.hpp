@@ -28,14 +28,14 @@ enum class Reduction {
     row_mean     ///< the same within each row, then the mean over all rows
 };
 
+namespace detail {
+
 /// The loss of each token, and what its gradient needs. Both are 0 where the mask is 0.
 template <class Real>
 struct TokenLosses {
     Tensor<Real, 2> nats;         ///< -log p(target), (B,T)
     Tensor<Real, 2> log_sum_exp;  ///< log sum_v exp(logits[v]), (B,T)
 };
-
-namespace detail {
 
 inline constexpr Index cross_entropy_rows_per_slice = 32;
 
@@ -55,20 +55,7 @@ double sum_of_exponentials(const Real* x, Index count, Real shift) {
     return total;
 }
 
-/// sum_{b,t} weights[b,t] nats[b,t], in the order of the tokens.
-template <class Real>
-double weighted_nats(const Tensor<double, 2>& weights, const Tensor<Real, 2>& nats) {
-    double loss = 0;
-    for (Index i = 0; i < element_count(weights); ++i) loss += weights.data()[i] * static_cast<double>(nats.data()[i]);
-    return loss;
-}
-
-}  // namespace detail
-
-/// The factor of each token's nats in the loss.
-///
-/// Shapes: mask (B,T) -> (B,T).
-/// Errors: DataError if a weight is negative or not finite.
+/// The factor of each token's nats in the loss, (B,T).   Errors: DataError if a number of the mask is negative or not finite.
 template <class Real>
 Tensor<double, 2> loss_weights(const Tensor<Real, 2>& mask, Reduction reduction) {
     const Index batch = extent(mask, 0), length = extent(mask, 1);
@@ -91,13 +78,7 @@ Tensor<double, 2> loss_weights(const Tensor<Real, 2>& mask, Reduction reduction)
     return weights;
 }
 
-/// The loss of each token by itself.
-///
-///     nats[b,t] = log sum_v exp(logits[b,t,v]) - logits[b,t,targets[b,t]]     where mask[b,t] != 0, else 0
-///
-/// Shapes: logits (B,T,V), targets and mask (B,T) -> (B,T).
-/// Cost:   one exponential a logit, where the mask is not 0.
-/// Errors: ShapeError if the shapes differ; DataError if a target that counts is outside 0 ... V-1.
+/// The loss of each token by itself, where the mask is not 0.
 template <class Real>
 TokenLosses<Real> token_losses(const Tensor<Real, 3>& logits, const Tokens& targets, const Tensor<Real, 2>& mask) {
     const Index batch = extent(logits, 0), length = extent(logits, 1), vocabulary = extent(logits, 2);
@@ -108,12 +89,12 @@ TokenLosses<Real> token_losses(const Tensor<Real, 3>& logits, const Tokens& targ
             require<DataError>(mask(b, t) == 0 || (targets(b, t) >= 0 && targets(b, t) < vocabulary), "cross_entropy: target ",
                                targets(b, t), " at position (", b, ", ", t, ") is outside the vocabulary of ", vocabulary);
     TokenLosses<Real> losses{zeros<Real, 2>({batch, length}), zeros<Real, 2>({batch, length})};
-    parallel_slices(batch * length, detail::cross_entropy_rows_per_slice, [&](Index first, Index last) {
+    parallel_slices(batch * length, cross_entropy_rows_per_slice, [&](Index first, Index last) {
         for (Index i = first; i < last; ++i) {
             if (mask.data()[i] == 0) continue;
             const Real* logits_i = logits.data() + i * vocabulary;
             const Real highest = largest(logits_i, vocabulary);
-            const double log_sum = std::log(detail::sum_of_exponentials(logits_i, vocabulary, highest));
+            const double log_sum = std::log(sum_of_exponentials(logits_i, vocabulary, highest));
             losses.log_sum_exp.data()[i] = static_cast<Real>(static_cast<double>(highest) + log_sum);
             losses.nats.data()[i] = static_cast<Real>(log_sum + static_cast<double>(highest - logits_i[targets.data()[i]]));
         }
@@ -121,15 +102,45 @@ TokenLosses<Real> token_losses(const Tensor<Real, 3>& logits, const Tokens& targ
     return losses;
 }
 
+/// Adds d_nats[b,t] (softmax(logits[b,t]) - 1 at the target) to d_logits, where d_nats (B,T) is not 0.
+template <class Real>
+void token_losses_vjp(const Tensor<double, 2>& d_nats, const Tensor<Real, 3>& logits, const Tokens& targets,
+                      const Tensor<Real, 2>& log_sum_exp, Tensor<Real, 3>& d_logits) {
+    const Index vocabulary = extent(logits, 2);
+    parallel_slices(element_count(targets), cross_entropy_rows_per_slice, [&](Index first, Index last) {
+        for (Index i = first; i < last; ++i) {
+            const Real factor = static_cast<Real>(d_nats.data()[i]), shift = log_sum_exp.data()[i];
+            if (factor == 0) continue;
+            const Real* logits_i = logits.data() + i * vocabulary;
+            Real* d_logits_i = d_logits.data() + i * vocabulary;
+            // nats = log sum_v exp(logits[v]) - logits[target]
+            for_each_vector<SimdVector<Real>>(vocabulary, [&](auto at) {
+                at.store(at.load(d_logits_i) + factor * exponential(at.load(logits_i) - shift), d_logits_i);
+            });
+            d_logits_i[targets.data()[i]] -= factor;
+        }
+    });
+}
+
+/// sum_{b,t} weights[b,t] nats[b,t], in the order of the tokens.
+template <class Real>
+double weighted_nats(const Tensor<double, 2>& weights, const Tensor<Real, 2>& nats) {
+    double loss = 0;
+    for (Index i = 0; i < element_count(weights); ++i) loss += weights.data()[i] * static_cast<double>(nats.data()[i]);
+    return loss;
+}
+
+}  // namespace detail
+
 /// -log p(target) of every token, in nats: for perplexity, and for losses of one's own. The sum of them all is
 /// xt::sum<double>(token_nats(...))(). (In C++20 the tensor must have a name to be looped over: of a temporary,
 /// `for (float n : token_nats(...).storage())` reads freed memory.)
 ///
 /// Shapes: logits (B,T,V), targets (B,T) -> (B,T).
-/// Errors: as `token_losses`, with every target counted.
+/// Errors: ShapeError if the shapes differ; DataError if a target is outside 0 ... V-1.
 template <class Real>
 Tensor<Real, 2> token_nats(const Tensor<Real, 3>& logits, const Tokens& targets) {
-    return token_losses(logits, targets, full<Real, 2>({extent(logits, 0), extent(logits, 1)}, Real(1))).nats;
+    return detail::token_losses(logits, targets, full<Real, 2>({extent(logits, 0), extent(logits, 1)}, Real(1))).nats;
 }
 
 /// 1 where the largest logit is the target's, else 0. Of equal logits the first one counts as the largest.
@@ -155,59 +166,30 @@ Tensor<std::uint8_t, 2> correct_predictions(const Tensor<Real, 3>& logits, const
 
 /// Masked cross-entropy as one number, summed in double in the order of the tokens.
 ///
-///     loss = sum_{b,t} weight[b,t] nats[b,t],   weight from `loss_weights`
+///     loss = mean over (b,t) of nats[b,t] = log sum_v exp(logits[b,t,v]) - logits[b,t,targets[b,t]]
 ///
-/// Errors: as `token_losses` and `loss_weights`.
+/// Shapes: logits (B,T,V), targets and mask (B,T).
+/// Cost:   one exponential a logit, where the mask is not 0.
+/// Errors: ShapeError if the shapes differ; DataError if a target that counts is outside 0 ... V-1, or a number of the mask is
+///         negative or not finite.
 template <class Real>
 double cross_entropy(const Tensor<Real, 3>& logits, const Tokens& targets, const Tensor<Real, 2>& mask,
                      Reduction reduction = Reduction::token_mean) {
-    const Tensor<double, 2> weights = loss_weights(mask, reduction);
-    return detail::weighted_nats(weights, token_losses(logits, targets, mask).nats);
-}
-
-/// Vector-Jacobian product of weighted nats.
-///
-/// Shapes: logits (B,T,V), targets, d_nats and log_sum_exp (B,T); adds to d_logits (B,T,V).
-/// Cost:   one exponential a logit, where d_nats is not 0.
-/// Errors: ShapeError if the shapes differ; DataError if a target is outside 0 ... V-1 where d_nats is not 0.
-template <class Real>
-void token_losses_vjp(const Tensor<double, 2>& d_nats, const Tensor<Real, 3>& logits, const Tokens& targets,
-                      const Tensor<Real, 2>& log_sum_exp, Tensor<Real, 3>& d_logits) {
-    const Index vocabulary = extent(logits, 2);
-    const Shape<2> rows{extent(logits, 0), extent(logits, 1)};
-    require_shape("token_losses vjp: d_nats", d_nats, rows);
-    require_shape("token_losses vjp: targets", targets, rows);
-    require_shape("token_losses vjp: log_sum_exp", log_sum_exp, rows);
-    require_shape("token_losses vjp: d_logits", d_logits, shape_of(logits));
-    for (Index i = 0; i < element_count(targets); ++i)
-        require<DataError>(d_nats.data()[i] == 0 || (targets.data()[i] >= 0 && targets.data()[i] < vocabulary),
-                           "token_losses vjp: target ", targets.data()[i], " is outside the vocabulary of ", vocabulary);
-    parallel_slices(element_count(targets), detail::cross_entropy_rows_per_slice, [&](Index first, Index last) {
-        for (Index i = first; i < last; ++i) {
-            const Real factor = static_cast<Real>(d_nats.data()[i]), shift = log_sum_exp.data()[i];
-            if (factor == 0) continue;
-            const Real* logits_i = logits.data() + i * vocabulary;
-            Real* d_logits_i = d_logits.data() + i * vocabulary;
-            // nats = log sum_v exp(logits[v]) - logits[target]
-            for_each_vector<SimdVector<Real>>(vocabulary, [&](auto at) {
-                at.store(at.load(d_logits_i) + factor * exponential(at.load(logits_i) - shift), d_logits_i);
-            });
-            d_logits_i[targets.data()[i]] -= factor;
-        }
-    });
+    const Tensor<double, 2> weights = detail::loss_weights(mask, reduction);
+    return detail::weighted_nats(weights, detail::token_losses(logits, targets, mask).nats);
 }
 
 /// `cross_entropy` on the tape: one number, shape (1).
 template <class Real>
 Variable<Real, 1> cross_entropy(Tape& tape, const Variable<Real, 3>& logits, const Tokens& targets, const Tensor<Real, 2>& mask,
                                 Reduction reduction = Reduction::token_mean) {
-    const Tensor<double, 2> weights = loss_weights(mask, reduction);
-    TokenLosses<Real> losses = token_losses(logits.value(), targets, mask);
+    const Tensor<double, 2> weights = detail::loss_weights(mask, reduction);
+    detail::TokenLosses<Real> losses = detail::token_losses(logits.value(), targets, mask);
     const double loss = detail::weighted_nats(weights, losses.nats);
     const auto backward = [logits, targets, weights, log_sum_exp = std::move(losses.log_sum_exp)](const Tensor<Real, 1>& d_loss) {
         Tensor<double, 2> d_nats = weights;
         for (double& d : d_nats.storage()) d *= static_cast<double>(d_loss(0));
-        token_losses_vjp(d_nats, logits.value(), targets, log_sum_exp, logits.gradient());
+        detail::token_losses_vjp(d_nats, logits.value(), targets, log_sum_exp, logits.gradient());
     };
     return tape.record(full<Real, 1>({1}, static_cast<Real>(loss)), backward, logits);
 }

@@ -20,9 +20,7 @@ enum class Activation {
     swiglu         ///< silu(gate) x, needs a second map
 };
 
-/// The activation of every number: relu or squared_relu. NaN stays NaN.
-///
-/// Errors: ConfigError for swiglu, which needs two tensors.
+/// relu or squared_relu of every number. NaN stays NaN.   Errors: ConfigError for swiglu, which needs two tensors.
 template <class Real, std::size_t N>
 Tensor<Real, N> activation(const Tensor<Real, N>& x, Activation kind) {
     require<ConfigError>(kind != Activation::swiglu, "activation: swiglu is a function of two tensors, call swiglu(gate, up)");
@@ -34,28 +32,19 @@ Tensor<Real, N> activation(const Tensor<Real, N>& x, Activation kind) {
     return a;
 }
 
-/// Vector-Jacobian product of `activation`; the slope at 0 is 0. Shapes: d_a and x alike; adds to d_x.   Errors: ShapeError
-/// otherwise.
-template <class Real, std::size_t N>
-void activation_vjp(const Tensor<Real, N>& d_a, const Tensor<Real, N>& x, Activation kind, Tensor<Real, N>& d_x) {
-    require_shape("activation vjp: d_a", d_a, shape_of(x));
-    require_shape("activation vjp: d_x", d_x, shape_of(x));
-    if (kind == Activation::relu)
-        detail::elementwise([](Real& d_x_i, Real d_a_i, Real x_i) { d_x_i += x_i > 0 ? d_a_i : Real(0); }, d_x, d_a, x);
-    else
-        detail::elementwise([](Real& d_x_i, Real d_a_i, Real x_i) { d_x_i += x_i > 0 ? 2 * x_i * d_a_i : Real(0); }, d_x, d_a, x);
-}
-
-/// `activation` on the tape.
+/// `activation` on the tape; the slope at 0 is 0.
 template <class Real, std::size_t N>
 Variable<Real, N> activation(Tape& tape, const Variable<Real, N>& x, Activation kind) {
-    const auto backward = [x, kind](const Tensor<Real, N>& d_a) { activation_vjp(d_a, x.value(), kind, x.gradient()); };
+    const auto backward = [x, kind](const Tensor<Real, N>& d_a) {
+        if (kind == Activation::relu)
+            detail::add_to_gradient([](Real d_a_i, Real x_i) { return x_i > 0 ? d_a_i : Real(0); }, x, d_a, x.value());
+        else
+            detail::add_to_gradient([](Real d_a_i, Real x_i) { return x_i > 0 ? 2 * x_i * d_a_i : Real(0); }, x, d_a, x.value());
+    };
     return tape.record(activation(x.value(), kind), backward, x);
 }
 
-/// The gated activation: a = silu(gate) up, number by number.
-///
-/// Errors: ShapeError if the two shapes differ.
+/// The gated activation: a = silu(gate) up, number by number.   Errors: ShapeError if the two shapes differ.
 template <class Real, std::size_t N>
 Tensor<Real, N> swiglu(const Tensor<Real, N>& gate, const Tensor<Real, N>& up) {
     require_shape("swiglu: gate", gate, shape_of(up));
@@ -64,30 +53,18 @@ Tensor<Real, N> swiglu(const Tensor<Real, N>& gate, const Tensor<Real, N>& up) {
     return a;
 }
 
-/// Vector-Jacobian product of `swiglu`. A null pointer stands for a gradient that nobody needs.
-/// Shapes: all alike; adds to d_gate and d_up.   Errors: ShapeError otherwise.
-template <class Real, std::size_t N>
-void swiglu_vjp(const Tensor<Real, N>& d_a, const Tensor<Real, N>& gate, const Tensor<Real, N>& up,
-                std::type_identity_t<Tensor<Real, N>>* d_gate, std::type_identity_t<Tensor<Real, N>>* d_up) {
-    require_shape("swiglu vjp: d_a", d_a, shape_of(up));
-    require_shape("swiglu vjp: gate", gate, shape_of(up));
-    if (d_gate) require_shape("swiglu vjp: d_gate", *d_gate, shape_of(up));
-    if (d_up) require_shape("swiglu vjp: d_up", *d_up, shape_of(up));
-    // silu(g) = g s with s = 1 / (1 + e^-g), silu'(g) = s (1 + g (1 - s))
-    const auto to_gate = [](auto d_g, auto d, auto g, auto u) {
-        const auto s = 1 / (1 + exponential(-g));
-        return d_g + d * u * s * (1 + g * (1 - s));
-    };
-    const auto to_up = [](auto d_u, auto d, auto g) { return d_u + d * g / (1 + exponential(-g)); };
-    if (d_gate) detail::elementwise_in_vectors(to_gate, *d_gate, d_a, gate, up);
-    if (d_up) detail::elementwise_in_vectors(to_up, *d_up, d_a, gate);
-}
-
 /// `swiglu` on the tape.
 template <class Real, std::size_t N>
 Variable<Real, N> swiglu(Tape& tape, const Variable<Real, N>& gate, const Variable<Real, N>& up) {
     const auto backward = [gate, up](const Tensor<Real, N>& d_a) {
-        swiglu_vjp(d_a, gate.value(), up.value(), gate.needed_gradient(), up.needed_gradient());
+        // silu(g) = g s with s = 1 / (1 + e^-g), silu'(g) = s (1 + g (1 - s))
+        const auto to_gate = [](auto d_g, auto d, auto g, auto u) {
+            const auto s = 1 / (1 + exponential(-g));
+            return d_g + d * u * s * (1 + g * (1 - s));
+        };
+        const auto to_up = [](auto d_u, auto d, auto g) { return d_u + d * g / (1 + exponential(-g)); };
+        if (gate.needs_gradient()) detail::elementwise_in_vectors(to_gate, gate.gradient(), d_a, gate.value(), up.value());
+        if (up.needs_gradient()) detail::elementwise_in_vectors(to_up, up.gradient(), d_a, gate.value());
     };
     return tape.record(swiglu(gate.value(), up.value()), backward, gate, up);
 }
@@ -97,8 +74,9 @@ Variable<Real, N> swiglu(Tape& tape, const Variable<Real, N>& gate, const Variab
 ///     y = down activation(up x),   or with swiglu   y = down (silu(gate x) (up x))
 ///
 /// `gate` belongs to swiglu alone and is left out otherwise. A matrix is a Variable<Real, 2>, or a LinearMap (nn/linear_map.hpp).
-/// Shapes: x (B,T,E), up and gate (F,E), down (E,F) -> (B,T,E).   Saves: the hidden layer before and after the activation, (B,T,F)
-/// each. Cost: 2 B T E F multiply-adds, 3 B T E F with swiglu.
+/// Shapes: x (B,T,E), up and gate (F,E), down (E,F) -> (B,T,E).
+/// Saves:  the hidden layer before and after the activation, (B,T,F) each.
+/// Cost:   2 B T E F multiply-adds, 3 B T E F with swiglu.
 /// Errors: ShapeError if a weight does not fit; ConfigError if the gate is missing for swiglu, or given without it.
 template <class Real, class Matrix>
 Variable<Real, 3> feed_forward(Tape& tape, const Variable<Real, 3>& x, const Matrix& up, const Matrix& down, Activation kind,

@@ -1,8 +1,8 @@
 /// Rotary positions: queries and keys are rotated by angles that grow with their position, so that their inner product depends on
 /// the distance of the two.
 ///
-/// The D numbers of a head form D/2 pairs, and pair j of a token at position p is rotated by p / base^(2 j / D). Two layouts of the
-/// pairs are in use, and a model's weights only fit the one it was trained with.
+/// The D numbers of a head form D/2 pairs (j, j + D/2), as in the files of Hugging Face, and pair j of a token at position p is
+/// rotated by p / base^(2 j / D).
 ///
 /// A memory attention layer of the paper's small models uses no positions at all. LongLLaMA rotates the local context as usual, and
 /// lets what comes from memory or from other contexts stand at position 0: a rotation by no angle, so it takes those keys as they
@@ -22,12 +22,6 @@
 #include "fot/core/parallel.hpp"
 
 namespace fot {
-
-/// Which numbers of a head make a pair.
-enum class RotaryLayout {
-    half_split,  ///< (j, j + D/2): Hugging Face files
-    interleaved  ///< (2 j, 2 j + 1): EasyLM
-};
 
 /// Cosines and sines of the angles of the positions 0 ... positions-1, computed in double. Copies share the numbers, which never
 /// change: any number of threads may use them.
@@ -64,8 +58,6 @@ class RotaryTable {
         return covering(list.empty() ? Index(-1) : *std::max_element(list.begin(), list.end()));
     }
 
-    /// Of the angles: pair j is rotated by position * base^(-2 j / D).
-    double base() const { return base_; }
     /// D
     Index width() const { return width_; }
     /// How many positions it has.
@@ -100,26 +92,18 @@ inline const Tensor<Index, 2>& positions_of_all(const Tensor<Index, 2>& position
 
 /// y = the vector x of D numbers, rotated; or back: y += x, rotated back.
 template <bool back, class Real>
-void rotate_head(const Real* x, const Real* cosine, const Real* sine, Index pairs, RotaryLayout layout, Real* y) {
-    const Index next = layout == RotaryLayout::half_split ? pairs : 1;  // from the first to the second number of a pair
-    const auto rotate_pair = [&](Index j, Index first, Index second) {
+void rotate_head(const Real* x, const Real* cosine, const Real* sine, Index pairs, Real* y) {
+#pragma omp simd
+    for (Index j = 0; j < pairs; ++j) {
         const Real c = cosine[j], s = back ? -sine[j] : sine[j];
-        const Real rotated_first = x[first] * c - x[second] * s, rotated_second = x[second] * c + x[first] * s;
-        y[first] = back ? y[first] + rotated_first : rotated_first;
-        y[second] = back ? y[second] + rotated_second : rotated_second;
-    };
-    if (layout == RotaryLayout::half_split) {
-#pragma omp simd
-        for (Index j = 0; j < pairs; ++j) rotate_pair(j, j, j + next);
-    } else {
-#pragma omp simd
-        for (Index j = 0; j < pairs; ++j) rotate_pair(j, 2 * j, 2 * j + next);
+        const Real first = x[j] * c - x[j + pairs] * s, second = x[j + pairs] * c + x[j] * s;
+        y[j] = back ? y[j] + first : first;
+        y[j + pairs] = back ? y[j + pairs] + second : second;
     }
 }
 
 template <bool back, class Real, class Positions>
-void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const RotaryTable<Real>& table, RotaryLayout layout,
-                 Tensor<Real, 4>& y) {
+void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const RotaryTable<Real>& table, Tensor<Real, 4>& y) {
     const Index batch = extent(x, 0), length = extent(x, 1), heads = extent(x, 2), width = extent(x, 3);
     require<ConfigError>(width == table.width(), "rotate: head width is ", width, ", the table is made for ", table.width());
     const Tensor<Index, 2>& all = positions_of_all(positions, batch, length);
@@ -131,7 +115,7 @@ void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const Rot
             const Real *cosine = row(table.cosine(), all.data()[i]), *sine = row(table.sine(), all.data()[i]);
             for (Index h = 0; h < heads; ++h) {
                 const Index start = (i * heads + h) * width;
-                rotate_head<back>(x.data() + start, cosine, sine, width / 2, layout, y.data() + start);
+                rotate_head<back>(x.data() + start, cosine, sine, width / 2, y.data() + start);
             }
         }
     });
@@ -141,7 +125,7 @@ void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const Rot
 
 /// Every head vector rotated by the angles of its token's position.
 ///
-///     (y[j], y[j'])  = (x[j] cos a - x[j'] sin a, x[j'] cos a + x[j] sin a),   a = position / base^(2 j / D)
+///     (y[j], y[j'])  = (x[j] cos a - x[j'] sin a, x[j'] cos a + x[j] sin a),   j' = j + D/2, a = position / base^(2 j / D)
 ///
 /// `positions` is a std::vector<Index> of length T, the same for each batch entry, or a Tensor<Index, 2> (B,T).
 /// Shapes: x (B,T,H,D) -> (B,T,H,D).
@@ -149,10 +133,9 @@ void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const Rot
 /// Errors: ConfigError if a position is outside the table, or D is not the table's; ShapeError unless there is one per token.
 /// Same as: x, if all positions are 0.
 template <class Real, class Positions>
-Tensor<Real, 4> rotate(const Tensor<Real, 4>& x, const Positions& positions, const RotaryTable<Real>& table,
-                       RotaryLayout layout = RotaryLayout::half_split) {
+Tensor<Real, 4> rotate(const Tensor<Real, 4>& x, const Positions& positions, const RotaryTable<Real>& table) {
     Tensor<Real, 4> y = empty_like(x);
-    detail::rotate_into<false>(x, positions, table, layout, y);
+    detail::rotate_into<false>(x, positions, table, y);
     return y;
 }
 
@@ -160,20 +143,16 @@ Tensor<Real, 4> rotate(const Tensor<Real, 4>& x, const Positions& positions, con
 ///
 /// Shapes: d_y (B,T,H,D); adds to d_x (B,T,H,D).   Errors: as `rotate`; ShapeError unless both have the same shape.
 template <class Real, class Positions>
-void rotate_vjp(const Tensor<Real, 4>& d_y, const Positions& positions, const RotaryTable<Real>& table, RotaryLayout layout,
-                Tensor<Real, 4>& d_x) {
+void rotate_vjp(const Tensor<Real, 4>& d_y, const Positions& positions, const RotaryTable<Real>& table, Tensor<Real, 4>& d_x) {
     require_shape("rotate vjp: d_x", d_x, shape_of(d_y));
-    detail::rotate_into<true>(d_y, positions, table, layout, d_x);
+    detail::rotate_into<true>(d_y, positions, table, d_x);
 }
 
 /// `rotate` on the tape.
 template <class Real, class Positions>
-Variable<Real, 4> rotate(Tape& tape, const Variable<Real, 4>& x, const Positions& positions, const RotaryTable<Real>& table,
-                         RotaryLayout layout = RotaryLayout::half_split) {
-    const auto backward = [x, table, positions, layout](const Tensor<Real, 4>& d_y) {
-        rotate_vjp(d_y, positions, table, layout, x.gradient());
-    };
-    return tape.record(rotate(x.value(), positions, table, layout), backward, x);
+Variable<Real, 4> rotate(Tape& tape, const Variable<Real, 4>& x, const Positions& positions, const RotaryTable<Real>& table) {
+    const auto backward = [x, table, positions](const Tensor<Real, 4>& d_y) { rotate_vjp(d_y, positions, table, x.gradient()); };
+    return tape.record(rotate(x.value(), positions, table), backward, x);
 }
 
 }  // namespace fot

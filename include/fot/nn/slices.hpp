@@ -1,9 +1,8 @@
 /// Taking parts of a tensor, joining tensors, and giving the same numbers another shape or order of axes.
 ///
 /// The first axis of what runs through a model is that of batch entries, the second that of tokens. Training wants the logits of
-/// some positions only (`take_positions`). Reading with a memory handles one batch entry at a time, since each has a memory of its
-/// own
-/// (`take_entries`, `concatenate_entries`). The others are there to put together a layer of one's own.
+/// some positions only (`take_positions`), a window is a piece of a text (`slice<1>`), and each batch entry has a memory of its own
+/// (`slice<0>`). The others are there to put together a layer of one's own.
 ///
 /// All copy. A tensor that is only read is cheaper addressed in place: `row`, `as_matrix` (core/tensor.hpp, core/matrix_view.hpp).
 ///
@@ -55,132 +54,56 @@ void for_part(Part& part, Whole& whole, Index first, F f) {
     });
 }
 
-inline constexpr auto copy_to_part = [](auto& part, const auto& whole) { part = whole; };
-inline constexpr auto copy_to_whole = [](const auto& part, auto& whole) { whole = part; };
-inline constexpr auto add_to_part = [](auto& part, const auto& whole) { part += whole; };
-inline constexpr auto add_to_whole = [](const auto& part, auto& whole) { whole += part; };
-
-template <std::size_t axis>
-void require_there(const char* who, Index first, Index count, Index there) {
-    require<ConfigError>(first >= 0 && count >= 0 && first <= there && count <= there - first, who, ": ", count,
-                         axis == 0 ? " entries" : " positions", " from ", first, " on are not all among the ", there, " there are");
-}
-
-inline void require_positions(const char* who, const std::vector<Index>& positions, Index there) {
-    for (const Index position : positions)
-        require<ConfigError>(position >= 0 && position < there, who, ": position ", position, " is outside the ", there,
-                             " there are");
-}
-
-template <std::size_t axis, class Real, std::size_t N>
-Tensor<Real, N> take(const char* who, const Tensor<Real, N>& x, Index first, Index count) {
-    require_there<axis>(who, first, count, extent(x, axis));
-    Tensor<Real, N> y = empty<Real, N>(with_extent<axis>(shape_of(x), count));
-    for_part<axis>(y, x, first, copy_to_part);
-    return y;
-}
-
-template <std::size_t axis, class Real, std::size_t N>
-void take_vjp(const char* who, const Tensor<Real, N>& d_y, Index first, Tensor<Real, N>& d_x) {
-    require_shape(who, d_y, with_extent<axis>(shape_of(d_x), extent(d_y, axis)));
-    require_there<axis>(who, first, extent(d_y, axis), extent(d_x, axis));
-    for_part<axis>(d_y, d_x, first, add_to_whole);
-}
-
-template <std::size_t axis, class Real, std::size_t N>
-Tensor<Real, N> concatenate(const char* who, const Tensor<Real, N>& a, const Tensor<Real, N>& b) {
-    require_shape(who, b, with_extent<axis>(shape_of(a), -1));
-    Tensor<Real, N> y = empty<Real, N>(with_extent<axis>(shape_of(a), extent(a, axis) + extent(b, axis)));
-    for_part<axis>(a, y, 0, copy_to_whole);
-    for_part<axis>(b, y, extent(a, axis), copy_to_whole);
-    return y;
-}
-
-template <std::size_t axis, class Real, std::size_t N>
-Variable<Real, N> concatenate(Tape& tape, Tensor<Real, N> y, const Variable<Real, N>& a, const Variable<Real, N>& b) {
-    const auto backward = [a, b](const Tensor<Real, N>& d_y) {
-        if (a.needs_gradient()) for_part<axis>(a.gradient(), d_y, 0, add_to_part);
-        if (b.needs_gradient()) for_part<axis>(b.gradient(), d_y, extent(a.value(), axis), add_to_part);
-    };
-    return tape.record(std::move(y), backward, a, b);
-}
-
 }  // namespace detail
 
-/// The entries first ... first+count-1 of the first axis.
+/// The indices first ... first+count-1 of one axis: of batch entries (axis 0), or of a window of a text (axis 1).
 ///
-/// Shapes: x (B,...) -> (count,...).
+///     slice<1>(x, first, count):   y[b,t,...] = x[b,first+t,...]
+///
+/// Shapes: x -> the same with `count` along the axis.
 /// Errors: ConfigError if they are not all in x.
-template <class Real, std::size_t N>
-Tensor<Real, N> take_entries(const Tensor<Real, N>& x, Index first, Index count) {
-    return detail::take<0>("take_entries", x, first, count);
+template <std::size_t axis, class Real, std::size_t N>
+Tensor<Real, N> slice(const Tensor<Real, N>& x, Index first, Index count) {
+    const Index there = extent(x, axis);
+    require<ConfigError>(first >= 0 && count >= 0 && first <= there && count <= there - first, "slice: ", count, " from ", first,
+                         " on are not all among the ", there, " that axis ", axis, " has");
+    Tensor<Real, N> y = empty<Real, N>(detail::with_extent<axis>(shape_of(x), count));
+    detail::for_part<axis>(y, x, first, [](Real& y_i, Real x_i) { y_i = x_i; });
+    return y;
 }
 
-/// Vector-Jacobian product of `take_entries`. Shapes: d_y (count,...); adds to d_x (B,...).
-/// Errors: ShapeError otherwise; ConfigError as take_entries.
-template <class Real, std::size_t N>
-void take_entries_vjp(const Tensor<Real, N>& d_y, Index first, Tensor<Real, N>& d_x) {
-    detail::take_vjp<0>("take_entries vjp: d_y", d_y, first, d_x);
+/// `slice` on the tape.
+template <std::size_t axis, class Real, std::size_t N>
+Variable<Real, N> slice(Tape& tape, const Variable<Real, N>& x, Index first, Index count) {
+    const auto backward = [x, first](const Tensor<Real, N>& d_y) {
+        detail::for_part<axis>(d_y, x.gradient(), first, [](Real d_y_i, Real& d_x_i) { d_x_i += d_y_i; });
+    };
+    return tape.record(slice<axis>(x.value(), first, count), backward, x);
 }
 
-/// `take_entries` on the tape.
-template <class Real, std::size_t N>
-Variable<Real, N> take_entries(Tape& tape, const Variable<Real, N>& x, Index first, Index count) {
-    const auto backward = [x, first](const Tensor<Real, N>& d_y) { take_entries_vjp(d_y, first, x.gradient()); };
-    return tape.record(take_entries(x.value(), first, count), backward, x);
-}
-
-/// The entries of a, then those of b.
+/// a, then b, along one axis.
 ///
-/// Shapes: a (A,...), b (B,...) -> (A+B,...).
-/// Errors: ShapeError if they differ in another axis than the first.
-template <class Real, std::size_t N>
-Tensor<Real, N> concatenate_entries(const Tensor<Real, N>& a, const Tensor<Real, N>& b) {
-    return detail::concatenate<0>("concatenate_entries: b", a, b);
+/// Shapes: of the same extents along all other axes.
+/// Errors: ShapeError otherwise.
+template <std::size_t axis, class Real, std::size_t N>
+Tensor<Real, N> concatenate(const Tensor<Real, N>& a, const Tensor<Real, N>& b) {
+    require_shape("concatenate: b", b, detail::with_extent<axis>(shape_of(a), -1));
+    Tensor<Real, N> y = empty<Real, N>(detail::with_extent<axis>(shape_of(a), extent(a, axis) + extent(b, axis)));
+    const auto copy = [](Real part_i, Real& y_i) { y_i = part_i; };
+    detail::for_part<axis>(a, y, 0, copy);
+    detail::for_part<axis>(b, y, extent(a, axis), copy);
+    return y;
 }
 
-/// `concatenate_entries` on the tape.
-template <class Real, std::size_t N>
-Variable<Real, N> concatenate_entries(Tape& tape, const Variable<Real, N>& a, const Variable<Real, N>& b) {
-    return detail::concatenate<0>(tape, concatenate_entries(a.value(), b.value()), a, b);
-}
-
-/// The positions first ... first+count-1 of the second axis: a window of a text.
-///
-/// Shapes: x (B,T,...) -> (B,count,...).
-/// Errors: ConfigError if they are not all in x.
-template <class Real, std::size_t N>
-Tensor<Real, N> take_positions(const Tensor<Real, N>& x, Index first, Index count) {
-    return detail::take<1>("take_positions", x, first, count);
-}
-
-/// Vector-Jacobian product of this. Shapes: d_y (B,count,...); adds to d_x (B,T,...).
-/// Errors: ShapeError otherwise; ConfigError as take_positions.
-template <class Real, std::size_t N>
-void take_positions_vjp(const Tensor<Real, N>& d_y, Index first, Tensor<Real, N>& d_x) {
-    detail::take_vjp<1>("take_positions vjp: d_y", d_y, first, d_x);
-}
-
-/// The same on the tape.
-template <class Real, std::size_t N>
-Variable<Real, N> take_positions(Tape& tape, const Variable<Real, N>& x, Index first, Index count) {
-    const auto backward = [x, first](const Tensor<Real, N>& d_y) { take_positions_vjp(d_y, first, x.gradient()); };
-    return tape.record(take_positions(x.value(), first, count), backward, x);
-}
-
-/// The positions of a, then those of b, entry by entry.
-///
-/// Shapes: a (B,S,...), b (B,T,...) -> (B,S+T,...).
-/// Errors: ShapeError if they differ in another axis than the second.
-template <class Real, std::size_t N>
-Tensor<Real, N> concatenate_positions(const Tensor<Real, N>& a, const Tensor<Real, N>& b) {
-    return detail::concatenate<1>("concatenate_positions: b", a, b);
-}
-
-/// `concatenate_positions` on the tape.
-template <class Real, std::size_t N>
-Variable<Real, N> concatenate_positions(Tape& tape, const Variable<Real, N>& a, const Variable<Real, N>& b) {
-    return detail::concatenate<1>(tape, concatenate_positions(a.value(), b.value()), a, b);
+/// `concatenate` on the tape.
+template <std::size_t axis, class Real, std::size_t N>
+Variable<Real, N> concatenate(Tape& tape, const Variable<Real, N>& a, const Variable<Real, N>& b) {
+    const auto backward = [a, b](const Tensor<Real, N>& d_y) {
+        const auto add = [](Real& d_part_i, Real d_y_i) { d_part_i += d_y_i; };
+        if (a.needs_gradient()) detail::for_part<axis>(a.gradient(), d_y, 0, add);
+        if (b.needs_gradient()) detail::for_part<axis>(b.gradient(), d_y, extent(a.value(), axis), add);
+    };
+    return tape.record(concatenate<axis>(a.value(), b.value()), backward, a, b);
 }
 
 /// The rows of the second axis at the given positions, in that order; a position may come more than once.
@@ -191,7 +114,9 @@ Variable<Real, N> concatenate_positions(Tape& tape, const Variable<Real, N>& a, 
 /// Errors: ConfigError if a position is outside 0 ... T-1.
 template <class Real, std::size_t N>
 Tensor<Real, N> take_positions(const Tensor<Real, N>& x, const std::vector<Index>& positions) {
-    detail::require_positions("take_positions", positions, extent(x, 1));
+    for (const Index position : positions)
+        require<ConfigError>(position >= 0 && position < extent(x, 1), "take_positions: position ", position, " is outside the ",
+                             extent(x, 1), " there are");
     Tensor<Real, N> y = empty<Real, N>(detail::with_extent<1>(shape_of(x), length_of(positions)));
     const Index size = detail::AroundAxis<1>(shape_of(x)).inner;
     parallel_for(extent(x, 0), [&](Index b) {
@@ -200,27 +125,21 @@ Tensor<Real, N> take_positions(const Tensor<Real, N>& x, const std::vector<Index
     return y;
 }
 
-/// Vector-Jacobian product of this. Shapes: d_y (B,P,...); adds to d_x (B,T,...).
-/// Errors: ShapeError if they do not fit; ConfigError if a position is outside 0 ... T-1.
-template <class Real, std::size_t N>
-void take_positions_vjp(const Tensor<Real, N>& d_y, const std::vector<Index>& positions, Tensor<Real, N>& d_x) {
-    require_shape("take_positions vjp: d_y", d_y, detail::with_extent<1>(shape_of(d_x), length_of(positions)));
-    detail::require_positions("take_positions vjp", positions, extent(d_x, 1));
-    const Index size = detail::AroundAxis<1>(shape_of(d_x)).inner;
-    parallel_for(extent(d_x, 0), [&](Index b) {
-        for (Index p = 0; p < length_of(positions); ++p) {
-            const Real* d_y_bp = row(d_y, b, p);
-            Real* d_x_bp = row(d_x, b, element(positions, p));
-#pragma omp simd
-            for (Index i = 0; i < size; ++i) d_x_bp[i] += d_y_bp[i];
-        }
-    });
-}
-
-/// The same on the tape.
+/// `take_positions` on the tape.
 template <class Real, std::size_t N>
 Variable<Real, N> take_positions(Tape& tape, const Variable<Real, N>& x, const std::vector<Index>& positions) {
-    const auto backward = [x, positions](const Tensor<Real, N>& d_y) { take_positions_vjp(d_y, positions, x.gradient()); };
+    const auto backward = [x, positions](const Tensor<Real, N>& d_y) {
+        Tensor<Real, N>& d_x = x.gradient();
+        const Index size = detail::AroundAxis<1>(shape_of(d_x)).inner;
+        parallel_for(extent(d_x, 0), [&](Index b) {
+            for (Index p = 0; p < length_of(positions); ++p) {
+                const Real* d_y_bp = row(d_y, b, p);
+                Real* d_x_bp = row(d_x, b, element(positions, p));
+#pragma omp simd
+                for (Index i = 0; i < size; ++i) d_x_bp[i] += d_y_bp[i];
+            }
+        });
+    };
     return tape.record(take_positions(x.value(), positions), backward, x);
 }
 
@@ -242,18 +161,15 @@ Shape<N> permuted_shape(const Shape<N>& shape, const Shape<N>& axes) {
 template <std::size_t N, class F>
 void for_each_permuted(const Shape<N>& x_shape, const Shape<N>& axes, F f) {
     const Shape<N> y_shape = permuted_shape(x_shape, axes);
-    Shape<N> x_step{}, step{}, at{};
+    Shape<N> x_step{}, step{};
     Index count = 1;
     for (std::size_t i = N; i-- > 0; count *= x_shape[i]) x_step[i] = count;
     for (std::size_t i = 0; i < N; ++i) step[i] = element(x_step, axes[i]);
-    for (Index y = 0, x = 0; y < count; y += y_shape[N - 1]) {
-        for (Index i = 0; i < y_shape[N - 1]; ++i) f(y + i, x + i * step[N - 1]);
-        for (std::size_t i = N - 1; i-- > 0;) {  // on to the next row of y
-            x += step[i];
-            if (++at[i] < y_shape[i]) break;
-            x -= y_shape[i] * step[i];
-            at[i] = 0;
-        }
+    const Index width = y_shape[N - 1];
+    for (Index y = 0; y < count; y += width) {
+        Index x = 0, rest = y / width;
+        for (std::size_t i = N - 1; i-- > 0; rest /= y_shape[i]) x += rest % y_shape[i] * step[i];
+        for (Index i = 0; i < width; ++i) f(y + i, x + i * step[N - 1]);
     }
 }
 
@@ -272,17 +188,13 @@ Tensor<Real, N> permuted(const Tensor<Real, N>& x, const std::type_identity_t<Sh
     return y;
 }
 
-/// Vector-Jacobian product of `permuted`. Shapes: d_y as the result; adds to d_x, of x's shape.   Errors: ShapeError otherwise.
-template <class Real, std::size_t N>
-void permuted_vjp(const Tensor<Real, N>& d_y, const std::type_identity_t<Shape<N>>& axes, Tensor<Real, N>& d_x) {
-    require_shape("permuted vjp: d_y", d_y, detail::permuted_shape(shape_of(d_x), axes));
-    detail::for_each_permuted(shape_of(d_x), axes, [&](Index to, Index from) { d_x.data()[from] += d_y.data()[to]; });
-}
-
 /// `permuted` on the tape.
 template <class Real, std::size_t N>
 Variable<Real, N> permuted(Tape& tape, const Variable<Real, N>& x, const std::type_identity_t<Shape<N>>& axes) {
-    const auto backward = [x, axes](const Tensor<Real, N>& d_y) { permuted_vjp(d_y, axes, x.gradient()); };
+    const auto backward = [x, axes](const Tensor<Real, N>& d_y) {
+        Real* d_x = x.gradient().data();
+        detail::for_each_permuted(shape_of(x.value()), axes, [&](Index to, Index from) { d_x[from] += d_y.data()[to]; });
+    };
     return tape.record(permuted(x.value(), axes), backward, x);
 }
 

@@ -28,13 +28,6 @@ struct StoredMatrix {
     std::shared_ptr<const void> owner = nullptr;  ///< keeps the numbers alive: a mapped file, or a tensor
 };
 
-/// A tensor as a stored matrix, which keeps it.
-template <class Real>
-StoredMatrix stored_matrix(Tensor<Real, 2> weight) {
-    const auto kept = std::make_shared<const Tensor<Real, 2>>(std::move(weight));
-    return {kept->data(), dtype_of<Real>(), extent(*kept, 0), extent(*kept, 1), kept};
-}
-
 namespace detail {
 
 /// The rows of x up to which a weight is widened number by number.

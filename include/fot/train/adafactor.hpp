@@ -18,7 +18,8 @@
 
 namespace fot {
 
-/// Settings of Adafactor; the defaults are those of optax, the learning rate aside, for which optax has none.
+/// Settings of Adafactor; the defaults are those of optax, the learning rate aside, for which optax has none. The paper's small
+/// models have a momentum of 0.9.
 struct AdafactorOptions {
     double learning_rate = 0.01;                    ///< relative: of a parameter's rms in a step
     Index min_dim_size_to_factor = 128;             ///< both axes of a matrix must be at least this long, else it is not factored
@@ -28,15 +29,7 @@ struct AdafactorOptions {
     std::optional<double> momentum = std::nullopt;  ///< share kept of the mean of updates (not corrected for its start at 0)
     std::optional<double> weight_decay_rate = std::nullopt;  ///< not multiplied by the learning rate
     double epsilon = 1e-30;                                  ///< added to squared gradients
-    bool factored = true;                                    ///< false: a mean of squares for every number
     LearningRateFactors learning_rate_factors{};             ///< by role
-
-    /// The options of the paper's small models.
-    static AdafactorOptions paper() {
-        AdafactorOptions options;
-        options.momentum = 0.9;
-        return options;
-    }
 };
 
 /// Adafactor on every parameter, step t = 1, 2, ...:
@@ -54,14 +47,13 @@ template <class Real>
 class Adafactor : public Optimizer<Real> {
    public:
     /// Errors: ConfigError if an option is out of its range; ShapeError if a parameter has more than two axes.
-    explicit Adafactor(const std::vector<Parameter<Real>>& parameters, const AdafactorOptions& options = {})
-        : Optimizer<Real>("adafactor", parameters), options_(options) {
+    explicit Adafactor(std::vector<Parameter<Real>> parameters, const AdafactorOptions& options = {})
+        : Optimizer<Real>("adafactor", std::move(parameters)), options_(options) {
         check_options();
-        for (const auto& p : parameters) {
+        for (const auto& p : this->parameters()) {
             require<ShapeError>(p.shape.size() == 1 || p.shape.size() == 2, "adafactor: ", p.name, " has shape ",
                                 shape_text(p.shape), ", expected one or two axes");
-            Slots at{.factored = options.factored && p.shape.size() == 2 &&
-                                 std::min(p.shape[0], p.shape[1]) >= options.min_dim_size_to_factor};
+            Slots at{.factored = p.shape.size() == 2 && std::min(p.shape[0], p.shape[1]) >= options.min_dim_size_to_factor};
             at.v = at.factored ? this->add_slot(p.name, "v_row", {p.shape[0]}) : this->add_slot(p.name, "v", p.shape);
             if (at.factored) at.v_column = this->add_slot(p.name, "v_column", {p.shape[1]});
             if (options.momentum) at.momentum = this->add_slot(p.name, "momentum", p.shape);
@@ -76,9 +68,9 @@ class Adafactor : public Optimizer<Real> {
         std::size_t v = 0, v_column = 0, momentum = 0;  // v: that of the rows if factored
     };
 
-    void update(const std::vector<Parameter<Real>>& parameters, double factor) override {
-        parallel_for(length_of(parameters), [&](Index i) {
-            const Parameter<Real>& p = element(parameters, i);
+    void update(double factor) override {
+        parallel_for(length_of(slots_), [&](Index i) {
+            const Parameter<Real>& p = element(this->parameters(), i);
             if (!p.value().empty()) update(p, element(slots_, i), factor * options_.learning_rate);
         });
     }
@@ -121,18 +113,17 @@ class Adafactor : public Optimizer<Real> {
     }
 
     void check_options() const {
-        detail::require_learning_rate("adafactor", options_.learning_rate);
-        detail::require_epsilon<Real>("adafactor", options_.epsilon);
-        options_.learning_rate_factors.check("adafactor");
-        const double limit = options_.clipping_threshold.value_or(1), momentum = options_.momentum.value_or(0),
-                     decay = options_.weight_decay_rate.value_or(0);
-        require<ConfigError>(options_.min_dim_size_to_factor >= 1, "adafactor: min_dim_size_to_factor ",
-                             options_.min_dim_size_to_factor, ", expected 1 or more");
-        require<ConfigError>(options_.decay_rate > 0, "adafactor: decay rate ", options_.decay_rate, ", expected more than 0");
-        require<ConfigError>(limit > 0, "adafactor: clipping threshold ", limit, ", expected more than 0");
-        require<ConfigError>(momentum >= 0 && momentum < 1, "adafactor: momentum ", momentum, ", expected 0 <= momentum < 1");
-        require<ConfigError>(decay >= 0 && std::isfinite(decay), "adafactor: weight decay rate ", decay,
-                             ", expected a finite number of 0 or more");
+        const AdafactorOptions& o = options_;
+        detail::require_not_negative("adafactor", "learning rate", o.learning_rate);
+        detail::require_epsilon<Real>("adafactor", o.epsilon);
+        o.learning_rate_factors.check("adafactor");
+        detail::require_share("adafactor", "momentum", o.momentum.value_or(0));
+        detail::require_not_negative("adafactor", "weight decay rate", o.weight_decay_rate.value_or(0));
+        require<ConfigError>(o.min_dim_size_to_factor >= 1, "adafactor: min_dim_size_to_factor ", o.min_dim_size_to_factor,
+                             ", expected 1 or more");
+        require<ConfigError>(o.decay_rate > 0, "adafactor: decay rate ", o.decay_rate, ", expected more than 0");
+        require<ConfigError>(o.clipping_threshold.value_or(1) > 0, "adafactor: clipping threshold ",
+                             o.clipping_threshold.value_or(1), ", expected more than 0");
     }
 
     AdafactorOptions options_;

@@ -28,12 +28,11 @@ struct AdamWOptions {
 /// Throws ConfigError unless the options are in their ranges, for parameters of this type; `who` opens the message.
 template <class Real>
 void check_options(const std::string& who, const AdamWOptions& options) {
-    detail::require_learning_rate(who, options.learning_rate);
-    for (const double beta : {options.beta1, options.beta2})
-        require<ConfigError>(beta >= 0 && beta < 1, who, ": beta ", beta, ", expected 0 <= beta < 1");
+    detail::require_not_negative(who, "learning rate", options.learning_rate);
+    detail::require_share(who, "beta", options.beta1);
+    detail::require_share(who, "beta", options.beta2);
     detail::require_epsilon<Real>(who, options.epsilon);
-    require<ConfigError>(options.weight_decay >= 0 && std::isfinite(options.weight_decay), who, ": weight decay ",
-                         options.weight_decay, ", expected a finite number of 0 or more");
+    detail::require_not_negative(who, "weight decay", options.weight_decay);
     options.learning_rate_factors.check(who);
 }
 
@@ -67,25 +66,26 @@ void adamw_update(const Parameter<Real>& parameter, std::span<Real> m, std::span
 }
 
 /// AdamW on every parameter. Slots: `m` and `v`, each in the parameter's shape.
-///
-/// Errors: ConfigError if an option is out of its range.
 template <class Real>
 class AdamW : public Optimizer<Real> {
    public:
     /// Errors: ConfigError if an option is out of its range.
-    explicit AdamW(const std::vector<Parameter<Real>>& parameters, const AdamWOptions& options = {})
-        : Optimizer<Real>("adamw", parameters), options_(options) {
+    explicit AdamW(std::vector<Parameter<Real>> parameters, const AdamWOptions& options = {})
+        : Optimizer<Real>("adamw", std::move(parameters)), options_(options) {
         check_options<Real>("adamw", options);
-        for (const auto& p : parameters) {
+        for (const auto& p : this->parameters()) {
             this->add_slot(p.name, "m", p.shape);
             this->add_slot(p.name, "v", p.shape);
         }
     }
 
    private:
-    void update(const std::vector<Parameter<Real>>& parameters, double factor) override {
-        for (std::size_t i = 0; i < parameters.size(); ++i)
-            adamw_update(parameters[i], this->slot(2 * i), this->slot(2 * i + 1), this->step_count(), factor, options_);
+    void update(double factor) override {
+        std::size_t slot = 0;
+        for (const auto& p : this->parameters()) {
+            adamw_update(p, this->slot(slot), this->slot(slot + 1), this->step_count(), factor, options_);
+            slot += 2;
+        }
     }
 
     AdamWOptions options_;

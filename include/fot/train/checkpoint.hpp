@@ -21,6 +21,8 @@
 #include <map>
 #include <set>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "fot/core/parameter.hpp"
@@ -30,74 +32,62 @@
 
 namespace fot {
 
+/// One tensor of a checkpoint: how it is stored, and where its numbers live in the program.
+struct KeptTensor {
+    Dtype dtype;                                    ///< of the file
+    std::vector<Index> shape;                       ///< extents
+    void* numbers;                                  ///< row-major
+    std::function<void*(Index)> resized = nullptr;  ///< of a list: makes room for another length, returns where
+};
+
 /// Everything that the next step depends on, by reference.
 template <class Real>
 struct TrainingState {
-    std::vector<Parameter<Real>> parameters;                ///< of the model
-    OptimizerState<Real> optimizer;                         ///< moments, and steps taken
-    std::map<std::string, Random*> randoms;                 ///< generators
-    std::map<std::string, Index*> integers;                 ///< counters
-    std::map<std::string, double*> numbers;                 ///< running averages
-    std::map<std::string, std::vector<Index>*> lists = {};  ///< loaded with whatever length they were saved with
-    std::map<std::string, std::vector<Real>*> arrays = {};  ///< likewise
+    std::vector<Parameter<Real>> parameters;                       ///< of the model
+    OptimizerState<Real> optimizer;                                ///< moments, and steps taken
+    std::map<std::string, std::function<KeptTensor()>> kept = {};  ///< all else, by name: "random/batches"
+
+    /// Adds a generator.   Errors: of all of these, ConfigError if the name is taken.
+    void keep(const std::string& name, Random& random) {
+        add("random/" + name, [&random] { return KeptTensor{Dtype::u64, {4}, random.state.data()}; });
+    }
+    /// Adds a counter.
+    void keep(const std::string& name, Index& integer) {
+        add("integer/" + name, [&integer] { return KeptTensor{Dtype::i64, {}, &integer}; });
+    }
+    /// Adds a running average.
+    void keep(const std::string& name, double& number) {
+        add("number/" + name, [&number] { return KeptTensor{Dtype::f64, {}, &number}; });
+    }
+    /// Adds counters or numbers in a row; they are loaded with whatever length they were saved with.
+    template <class Number>
+    void keep(const std::string& name, std::vector<Number>& list) {
+        const auto resized = [&list](Index size) {
+            list.resize(static_cast<std::size_t>(size));
+            return static_cast<void*>(list.data());
+        };
+        add((std::is_integral_v<Number> ? "list/" : "array/") + name, [&list, resized] {
+            return KeptTensor{dtype_of<Number>(), {length_of(list)}, list.data(), resized};
+        });
+    }
+
+    /// What is saved and loaded now, under the names in the file.
+    std::vector<std::pair<std::string, KeptTensor>> tensors() const {
+        const std::string prefix = "training/";
+        std::vector<std::pair<std::string, KeptTensor>> all;
+        for (const auto& p : parameters) all.push_back({p.name, {dtype_of<Real>(), p.shape, p.value().data()}});
+        for (const auto& slot : optimizer.slots)
+            all.push_back({prefix + "optimizer/" + slot.name, {dtype_of<Real>(), slot.shape, slot.data}});
+        all.push_back({prefix + "optimizer_step", {Dtype::i64, {}, optimizer.step_count}});
+        for (const auto& [name, tensor] : kept) all.push_back({prefix + name, tensor()});
+        return all;
+    }
+
+   private:
+    void add(const std::string& name, std::function<KeptTensor()> tensor) {
+        require<ConfigError>(kept.emplace(name, std::move(tensor)).second, "TrainingState::keep: name '", name, "' is taken");
+    }
 };
-
-namespace detail {
-
-inline constexpr const char* training_prefix = "training/";
-
-/// One tensor of a checkpoint: how it is stored, and where its bytes live in the program.
-struct CheckpointPiece {
-    std::string name;
-    Dtype dtype;
-    std::vector<Index> shape;
-    void* bytes;
-    std::function<void*(Index)> resized = nullptr;  ///< for lists and arrays: makes room for another length, returns where
-};
-
-/// The one list that saving and loading share.
-template <class Real>
-std::vector<CheckpointPiece> checkpoint_pieces(const TrainingState<Real>& state) {
-    const std::string prefix = training_prefix;
-    std::vector<CheckpointPiece> pieces;
-    for (const auto& p : state.parameters) pieces.push_back({p.name, dtype_of<Real>(), p.shape, p.value().data()});
-    for (const auto& slot : state.optimizer.slots)
-        pieces.push_back({prefix + "optimizer/" + slot.name, dtype_of<Real>(), slot.shape, slot.data});
-    pieces.push_back({prefix + "optimizer_step", Dtype::i64, {}, state.optimizer.step_count});
-    for (const auto& [name, random] : state.randoms)
-        pieces.push_back({prefix + "random/" + name, Dtype::u64, {4}, random->state.data()});
-    for (const auto& [name, integer] : state.integers) pieces.push_back({prefix + "integer/" + name, Dtype::i64, {}, integer});
-    for (const auto& [name, number] : state.numbers) pieces.push_back({prefix + "number/" + name, Dtype::f64, {}, number});
-    const auto add_list = [&]<class T>(const std::string& name, std::vector<T>* list) {
-        pieces.push_back({prefix + name, dtype_of<T>(), {static_cast<Index>(list->size())}, list->data(), [list](Index size) {
-                              list->resize(static_cast<std::size_t>(size));
-                              return static_cast<void*>(list->data());
-                          }});
-    };
-    for (const auto& [name, list] : state.lists) add_list("list/" + name, list);
-    for (const auto& [name, array] : state.arrays) add_list("array/" + name, array);
-    return pieces;
-}
-
-inline void require_stored_shape(const SafetensorsFile& file, const std::string& name, const std::vector<Index>& expected) {
-    require<FileError>(file.shape(name) == expected, file.path().string(), ": tensor '", name, "' has shape ",
-                       shape_text(file.shape(name)), ", expected ", shape_text(expected));
-}
-
-inline void require_floating(const SafetensorsFile& file, const std::string& name) {
-    const Dtype dtype = file.dtype(name);
-    require<FileError>(dtype == Dtype::f64 || dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16,
-                       file.path().string(), ": tensor '", name, "' has dtype ", dtype_name(dtype),
-                       ", expected F64, F32, F16 or BF16");
-}
-
-inline void refuse_unknown(const SafetensorsFile& file, const std::set<std::string>& known, bool training_too) {
-    for (const std::string& name : file.names())
-        require<FileError>(known.count(name) != 0 || (!training_too && name.starts_with(training_prefix)), file.path().string(),
-                           ": tensor '", name, "' is unknown here");
-}
-
-}  // namespace detail
 
 /// Writes a checkpoint, all of it or none: an older one stays until the new one is on disk.
 ///
@@ -106,7 +96,7 @@ template <class Real>
 void save_checkpoint(const std::filesystem::path& path, const TrainingState<Real>& state, const Metadata& metadata = {}) {
     SafetensorsWriter writer;
     writer.metadata = metadata;
-    for (const auto& piece : detail::checkpoint_pieces(state)) writer.add_bytes(piece.name, piece.dtype, piece.shape, piece.bytes);
+    for (const auto& [name, tensor] : state.tensors()) writer.add_bytes(name, tensor.dtype, tensor.shape, tensor.numbers);
     writer.write(path);
 }
 
@@ -118,25 +108,22 @@ void save_checkpoint(const std::filesystem::path& path, const TrainingState<Real
 template <class Real>
 void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real>& state) {
     const SafetensorsFile file(path);
-    const std::vector<detail::CheckpointPiece> pieces = detail::checkpoint_pieces(state);
+    const auto tensors = state.tensors();
     std::set<std::string> known;
-    for (const auto& piece : pieces) {
-        known.insert(piece.name);
-        const std::vector<Index> shape = file.shape(piece.name);
-        detail::require_stored_shape(file, piece.name, piece.resized && shape.size() == 1 ? shape : piece.shape);
-        require<FileError>(file.dtype(piece.name) == piece.dtype, path.string(), ": tensor '", piece.name, "' has dtype ",
-                           dtype_name(file.dtype(piece.name)), ", expected ", dtype_name(piece.dtype),
-                           " (a checkpoint goes on only in the type it was made in)");
-        if (piece.bytes == state.optimizer.step_count)
-            require<FileError>(file.read<Index>(piece.name).at(0) >= 0, path.string(), ": tensor '", piece.name,
-                               "' is negative, expected a number of steps");
-        if (piece.dtype == Dtype::u64)
-            require<FileError>(file.read<std::uint64_t>(piece.name) != std::vector<std::uint64_t>(4, 0), path.string(),
-                               ": tensor '", piece.name, "' is all zero, which is no state of a generator");
+    for (const auto& [name, tensor] : tensors) {
+        known.insert(name);
+        const std::vector<Index>& shape = file.shape(name);
+        file.require_shape(name, tensor.resized && shape.size() == 1 ? shape : tensor.shape);
+        require<FileError>(file.dtype(name) == tensor.dtype, file.at(name), "has dtype ", dtype_name(file.dtype(name)),
+                           ", expected ", dtype_name(tensor.dtype), " (a checkpoint goes on only in the type it was made in)");
+        require<FileError>(tensor.numbers != state.optimizer.step_count || file.read<Index>(name).at(0) >= 0, file.at(name),
+                           "is negative, expected a number of steps");
+        require<FileError>(tensor.dtype != Dtype::u64 || file.read<std::uint64_t>(name) != std::vector<std::uint64_t>(4, 0),
+                           file.at(name), "is all zero, which is no state of a generator");
     }
-    detail::refuse_unknown(file, known, true);
-    for (const auto& piece : pieces)
-        file.read_bytes(piece.name, piece.resized ? piece.resized(file.shape(piece.name)[0]) : piece.bytes);
+    for (const std::string& name : file.names()) require<FileError>(known.contains(name), file.at(name), "is unknown here");
+    for (const auto& [name, tensor] : tensors)
+        file.read_bytes(name, tensor.resized ? tensor.resized(file.shape(name)[0]) : tensor.numbers);
 }
 
 /// Writes the weights of a finished model: one tensor a parameter, under its name. The configuration is not in a list of
@@ -163,10 +150,11 @@ void load_weights(const std::filesystem::path& path, const std::vector<Parameter
     std::set<std::string> known;
     for (const auto& p : parameters) {
         known.insert(p.name);
-        detail::require_stored_shape(file, p.name, p.shape);
-        detail::require_floating(file, p.name);
+        file.require_shape(p.name, p.shape);
+        file.require_floating(p.name);
     }
-    detail::refuse_unknown(file, known, false);
+    for (const std::string& name : file.names())
+        require<FileError>(known.contains(name) || name.starts_with("training/"), file.at(name), "is unknown here");
     for (const auto& p : parameters) file.read_into(p.name, p.value().data(), length_of(p.value()));
 }
 

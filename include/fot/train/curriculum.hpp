@@ -16,10 +16,12 @@
 /// Read first: core/random.hpp.   Read next: train/trainer.hpp.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -33,18 +35,6 @@ struct LengthAndBatch {
     Index batch;                                             ///< B
     bool operator==(const LengthAndBatch&) const = default;  ///< length and batch
 };
-
-namespace detail {
-
-inline void require_stage_value(Index contexts) {
-    require<ConfigError>(contexts >= 1, "StageSchedule: ", contexts, " contexts, expected 1 or more");
-}
-inline void require_stage_value(const LengthAndBatch& value) {
-    require<ConfigError>(value.length >= 1 && value.batch >= 1, "StageSchedule: length ", value.length, " and batch ", value.batch,
-                         ", expected 1 or more");
-}
-
-}  // namespace detail
 
 /// A value of a StageSchedule and when to leave it: at step `until_step` (the first that belongs to the next stage), or once
 /// the running signal reaches `until_signal`, whichever comes first. Neither: it stays.
@@ -88,8 +78,10 @@ class StageSchedule {
         require<ConfigError>(!switches.empty() && switches.front().first == 0,
                              "StageSchedule::at_steps: the first switch must be at step 0");
         std::vector<Stage<Value>> list;
-        for (std::size_t i = 0; i < switches.size(); ++i)
-            list.push_back({switches[i].second, i + 1 < switches.size() ? switches[i + 1].first : Stage<Value>::no_step});
+        for (const auto& [step, value] : switches) {
+            if (!list.empty()) list.back().until_step = step;
+            list.push_back({value});
+        }
         return stages(std::move(list));
     }
 
@@ -98,44 +90,33 @@ class StageSchedule {
     /// Errors: ConfigError if there is none, if their steps do not rise, if one before the last has no end, or for a signal that is
     ///         not a number and a smoothing outside 0 <= smoothing < 1.
     static StageSchedule stages(std::vector<Stage<Value>> list, double smoothing = 0.9) {
-        require<ConfigError>(!list.empty(), "StageSchedule: no stages");
         require<ConfigError>(smoothing >= 0 && smoothing < 1, "StageSchedule: smoothing ", smoothing,
                              ", expected 0 <= smoothing < 1");
         Index before = 0;
         for (std::size_t i = 0; i < list.size(); ++i) {
-            detail::require_stage_value(list[i].value);
-            require<ConfigError>(!std::isnan(list[i].until_signal), "StageSchedule: stage ", i, " ends at signal nan");
-            const bool by_step = list[i].until_step != Stage<Value>::no_step;
-            require<ConfigError>(!by_step || list[i].until_step > before, "StageSchedule: stage ", i, " ends at step ",
-                                 list[i].until_step, ", expected more than ", before);
-            require<ConfigError>(by_step || list[i].until_signal < Stage<Value>::no_signal || i + 1 == list.size(),
-                                 "StageSchedule: stage ", i, " never ends, but is followed by others");
-            if (by_step) before = list[i].until_step;
+            const auto [value, until_step, until_signal] = list[i];
+            const bool by_step = until_step != Stage<Value>::no_step, by_signal = until_signal < Stage<Value>::no_signal;
+            require<ConfigError>(!std::isnan(until_signal), "StageSchedule: stage ", i, " ends at signal nan");
+            require<ConfigError>(until_step > before, "StageSchedule: stage ", i, " ends at step ", until_step,
+                                 ", expected more than ", before);
+            require<ConfigError>(by_step || by_signal || i + 1 == list.size(), "StageSchedule: stage ", i,
+                                 " never ends, but is followed by others");
+            if (by_step) before = until_step;
         }
-        StageSchedule schedule;
-        schedule.stages_ = std::move(list);
-        schedule.smoothing_ = smoothing;
-        return schedule;
+        return StageSchedule(std::move(list), smoothing, false);
     }
 
     /// One of the values at random for every step, all equally likely; a value may be listed more than once.
     static StageSchedule drawn(const std::vector<Value>& values) {
-        require<ConfigError>(!values.empty(), "StageSchedule::drawn: no values");
-        StageSchedule schedule;
-        schedule.drawn_ = true;
-        for (const Value& value : values) {
-            detail::require_stage_value(value);
-            schedule.stages_.push_back({value});
-        }
-        return schedule;
+        std::vector<Stage<Value>> list;
+        for (const Value& value : values) list.push_back({value});
+        return StageSchedule(std::move(list), 0, true);
     }
 
     /// The value for this step. Steps are asked for in rising order; `random` is used by `drawn` only.
     const Value& next(Index step, Random& random) {
-        if (drawn_)
-            state_.stage = random.below(count());
-        else
-            while (!finished() && step >= element(stages_, state_.stage).until_step) advance();
+        if (drawn_) state.stage = random.below(count());
+        while (!drawn_ && !finished() && step >= element(stages_, state.stage).until_step) advance();
         return current();
     }
 
@@ -143,15 +124,15 @@ class StageSchedule {
     void observe(double signal) {
         require<NumericError>(std::isfinite(signal), "StageSchedule::observe: the signal is not finite");
         if (drawn_ || finished()) return;
-        state_.running = smoothing_ * state_.running + (1 - smoothing_) * signal;
-        if (state_.running >= element(stages_, state_.stage).until_signal) advance();
+        state.running = smoothing_ * state.running + (1 - smoothing_) * signal;
+        if (state.running >= element(stages_, state.stage).until_signal) advance();
     }
 
     /// The value of the stage that now holds; the last one when all have ended.
-    const Value& current() const { return element(stages_, std::min(state_.stage, count() - 1)).value; }
+    const Value& current() const { return element(stages_, std::min(state.stage, count() - 1)).value; }
 
     /// The last stage has come to its end: time to stop.
-    bool finished() const { return state_.stage >= count(); }
+    bool finished() const { return state.stage >= count(); }
 
     /// The values it can take, in order.
     std::vector<Value> values() const {
@@ -163,10 +144,10 @@ class StageSchedule {
     /// In words: "1 until step 240, 2 until signal 0.15, 16", or "one of 2, 128 a step".
     std::string text() const {
         std::string words;
-        for (const Stage<Value>& stage : stages_) {
-            words += message(words.empty() ? (drawn_ ? "one of " : "") : ", ", stage.value);
-            if (stage.until_step != Stage<Value>::no_step) words += message(" until step ", stage.until_step);
-            if (stage.until_signal < Stage<Value>::no_signal) words += message(" until signal ", stage.until_signal);
+        for (const auto& [value, until_step, until_signal] : stages_) {
+            words += message(words.empty() ? (drawn_ ? "one of " : "") : ", ", value);
+            if (until_step != Stage<Value>::no_step) words += message(" until step ", until_step);
+            if (until_signal < Stage<Value>::no_signal) words += message(" until signal ", until_signal);
         }
         return words + (drawn_ ? " a step" : "");
     }
@@ -174,26 +155,32 @@ class StageSchedule {
     /// Number of stages.
     Index count() const { return length_of(stages_); }
 
-    /// For a checkpoint.
-    const State& state() const { return state_; }
-
-    /// Goes on from a kept state. Errors: ConfigError if it is not of a schedule with as many stages.
-    void restore(const State& state) {
-        require<ConfigError>(state.stage >= 0 && state.stage <= count() && std::isfinite(state.running),
-                             "StageSchedule::restore: stage ", state.stage, " of ", count(), " with running signal ",
-                             state.running);
-        state_ = state;
+    /// Throws ConfigError unless the state, perhaps from a checkpoint, is one of this schedule.
+    void require_state() const {
+        require<ConfigError>(state.stage >= 0 && state.stage <= count() && std::isfinite(state.running), "StageSchedule: stage ",
+                             state.stage, " of ", count(), " with running signal ", state.running);
     }
 
-   private:
-    StageSchedule() = default;
+    State state{};  ///< where it stands
 
-    void advance() { state_ = {state_.stage + 1, 0}; }
+   private:
+    StageSchedule(std::vector<Stage<Value>> list, double smoothing, bool drawn)
+        : stages_(std::move(list)), smoothing_(smoothing), drawn_(drawn) {
+        require<ConfigError>(!stages_.empty(), "StageSchedule: no stages");
+        for (const Stage<Value>& stage : stages_) {
+            if constexpr (std::is_same_v<Value, LengthAndBatch>)
+                require<ConfigError>(std::min(stage.value.length, stage.value.batch) >= 1, "StageSchedule: length ",
+                                     stage.value.length, " and batch ", stage.value.batch, ", expected 1 or more");
+            else
+                require<ConfigError>(stage.value >= 1, "StageSchedule: ", stage.value, " contexts, expected 1 or more");
+        }
+    }
+
+    void advance() { state = {state.stage + 1, 0}; }
 
     std::vector<Stage<Value>> stages_;
-    double smoothing_ = 0.9;
-    bool drawn_ = false;
-    State state_;
+    double smoothing_;
+    bool drawn_;
 };
 
 /// The number of contexts C of each step.

@@ -39,6 +39,7 @@ struct LanguageModelRecipe {
     ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and (d - 1) w negatives
     bool differentiable = true;                               ///< false: keys and values of previous contexts are constants
     Index local_entries = 0;  ///< so many entries of a batch see no context: the model must stay good without a memory
+    Index packing = 0;        ///< the released code's form: windows of a document in a batch, d the range; 0: the paper's form
 
     // standard and crossbatch
     double contrastive_weight = 0;  ///< of InfoNCE over the contexts of a step, both losses in nats; 0: none
@@ -60,6 +61,7 @@ struct LanguageModelRecipe {
         if (kind == LanguageModelKind::crossbatch || contrastive_weight > 0)
             words +=
                 message(", ", positives, " positives, contexts ", contexts.text(), differentiable ? "" : ", not differentiable");
+        if (packing > 0) words += message(", packed by ", packing);
         if (local_entries > 0) words += message(", ", local_entries, " entries local");
         if (contrastive_weight > 0) words += message(", InfoNCE ", contrastive_weight);
         if (kind == LanguageModelKind::memorizing) words += message(", memory ", memory_tokens, ", top ", top_k);
@@ -93,33 +95,8 @@ class LanguageModelTraining {
           batch_(batch),
           random_(seed),
           memory_(model.config(), batch.entries, Storage::full, recipe_.memory_tokens) {
-        require<ConfigError>(model.config().integration == recipe_.integration, "LanguageModelTraining: the model is ",
-                             model.config().integration == Integration::gated ? "gated" : "merged", ", the recipe '", recipe_.name,
-                             "' is not");
-        const bool contrast = recipe_.contrastive_weight != 0;
-        require<ConfigError>(recipe_.positives >= 0 && recipe_.contrastive_weight >= 0 &&
-                                 std::isfinite(recipe_.contrastive_weight) && !(contrast && recipe_.walks()),
-                             "LanguageModelTraining: recipe '", recipe_.name, "' has ", recipe_.positives,
-                             " positives, contrastive weight ", recipe_.contrastive_weight,
-                             ": expected numbers of 0 or more, and a contrastive loss in standard and crossbatch training only");
-        require<ConfigError>(!model.config().memory_layers.empty() || (!contrast && recipe_.kind != LanguageModelKind::crossbatch &&
-                                                                       recipe_.kind != LanguageModelKind::memorizing),
-                             "LanguageModelTraining: recipe '", recipe_.name, "' is of no use to a model without memory layers");
-        require<ConfigError>(recipe_.local_entries >= 0 && recipe_.local_entries < batch.entries &&
-                                 (recipe_.local_entries == 0 || recipe_.contrastive_weight == 0),
-                             "LanguageModelTraining: recipe '", recipe_.name, "' has ", recipe_.local_entries, " of ",
-                             batch.entries, " entries without contexts, which a contrastive loss cannot do without");
-        if (recipe_.walks()) {
-            walk_.emplace(documents, batch.entries, batch.length, recipe_.walk_windows, random_);
-            return;
-        }
-        const std::vector<Index> contexts = recipe_.contexts.values();
-        const Index most = std::max(batch.entries, *std::max_element(contexts.begin(), contexts.end())),
-                    least_tokens = (recipe_.positives + 1) * batch.length + 1;
-        const auto usable = std::count_if(documents.begin(), documents.end(),
-                                          [&](const TokenDocument& document) { return document.length() >= least_tokens; });
-        require<DataError>(usable >= most, "LanguageModelTraining: recipe '", recipe_.name, "' needs ", most, " documents of ",
-                           least_tokens, " tokens or more at a time, there are ", usable);
+        require_trainable();
+        if (recipe_.walks()) walk_.emplace(documents, batch.entries, batch.length, recipe_.walk_windows, random_);
     }
 
     LanguageModelTraining(Transformer<Real>&, LanguageModelRecipe, std::vector<TokenDocument>&&, LanguageModelBatch,
@@ -143,14 +120,15 @@ class LanguageModelTraining {
         trainer.keep("walk.left", walk_->state.left);
         trainer.keep("states.sizes", kept_.sizes);
         trainer.keep("states", kept_.numbers);
-        const bool memorizing = recipe_.kind == LanguageModelKind::memorizing;
-        trainer.around_checkpoints(
-            [this, memorizing] { memorizing ? write_memory(model_.config(), memory_, kept_) : write_states(recurrent_, kept_); },
-            [this, memorizing] {
-                walk_->require_state();
-                memorizing ? read_memory(kept_, model_.config(), memory_)
-                           : read_states(kept_, model_.config(), batch_.entries, recurrent_);
-            });
+        const auto before_save = [this] {
+            memorizing() ? write_memory(model_.config(), memory_, kept_) : write_states(recurrent_, kept_);
+        };
+        const auto after_load = [this] {
+            walk_->require_state();
+            memorizing() ? read_memory(kept_, model_.config(), memory_)
+                         : read_states(kept_, model_.config(), batch_.entries, recurrent_);
+        };
+        trainer.around_checkpoints(before_save, after_load);
     }
 
    private:
@@ -164,11 +142,18 @@ class LanguageModelTraining {
                                 .pool = std::max(batch_.entries, contexts),
                                 .positives = recipe_.positives,
                                 .length = batch_.length};
-        const ContextBatch<Real> batch = sample_contexts<Real>(documents_, shape, random_);
+        const bool packed = recipe_.packing > 0;  // then all windows of a document are trained on
+        const ContextBatch<Real> batch =
+            packed ? sample_packed<Real>(documents_, {batch_.entries, recipe_.packing, batch_.length}, random_)
+                   : sample_contexts<Real>(documents_, shape, random_);
         const auto loss_of = [&](const Variable<Real, 3>& logits) {
             return cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
         };
         if (standard && !contrast) return loss_of(model_.local(tape, batch.current));
+        if (packed)
+            return loss_of(model_.forward(
+                tape, batch.current,
+                PackedContexts<Real>(packed_contexts(batch_.entries, contexts, recipe_.packing, true), batch_.length)));
 
         ContextTable table =
             previous_contexts(batch_.entries, recipe_.positives, (contexts - 1) * recipe_.positives, shape.documents());
@@ -201,10 +186,43 @@ class LanguageModelTraining {
             memory_.clear(b);
             recurrent_.clear(b);
         });
-        const Variable<Real, 3> logits = recipe_.kind == LanguageModelKind::memorizing
+        const Variable<Real, 3> logits = memorizing()
                                              ? window_with_memory(tape, model_, batch.current, memory_, {.top_k = recipe_.top_k})
                                              : window_with_recurrence(tape, model_, batch.current, recurrent_);
         return cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
+    }
+
+    bool memorizing() const { return recipe_.kind == LanguageModelKind::memorizing; }
+
+    /// Throws ConfigError or DataError as the class says.
+    void require_trainable() const {
+        const std::string recipe = "LanguageModelTraining: recipe '" + recipe_.name + "' ";
+        const Index positives = recipe_.positives, local = recipe_.local_entries, entries = batch_.entries;
+        const double weight = recipe_.contrastive_weight;
+        const bool gated = model_.config().integration == Integration::gated,
+                   remembers = weight != 0 || memorizing() || recipe_.kind == LanguageModelKind::crossbatch;
+        require<ConfigError>(gated == (recipe_.integration == Integration::gated), recipe, "is not for a model that is ",
+                             gated ? "gated" : "merged");
+        require<ConfigError>(positives >= 0 && weight >= 0 && std::isfinite(weight) && (weight == 0 || !recipe_.walks()), recipe,
+                             "has ", positives, " positives, contrastive weight ", weight,
+                             ": expected numbers of 0 or more, and a contrastive loss in standard and crossbatch training only");
+        require<ConfigError>(!remembers || !model_.config().memory_layers.empty(), recipe,
+                             "is of no use to a model without memory layers");
+        require<ConfigError>(local >= 0 && local < entries && (local == 0 || weight == 0), recipe, "has ", local, " of ", entries,
+                             " entries without contexts, which a contrastive loss cannot do without");
+        require<ConfigError>(recipe_.packing == 0 || (recipe_.packing > 0 && recipe_.kind == LanguageModelKind::crossbatch &&
+                                                      weight == 0 && local == 0 && recipe_.differentiable),
+                             recipe, "packs ", recipe_.packing, " windows, expected 0 or more, in plain crossbatch training");
+        if (recipe_.packing > 0) {  // a trial: too few documents are refused now, not at the first step
+            Random trial(0);
+            sample_packed<Real>(documents_, {entries, recipe_.packing, batch_.length}, trial);
+        }
+        if (recipe_.walks() || recipe_.packing > 0) return;
+        const Index most = std::max(entries, std::ranges::max(recipe_.contexts.values())),
+                    least_tokens = (positives + 1) * batch_.length + 1;
+        const auto usable = std::ranges::count_if(documents_, [&](const auto& each) { return each.length() >= least_tokens; });
+        require<DataError>(usable >= most, recipe, "needs ", most, " documents of ", least_tokens,
+                           " tokens or more at a time, there are ", usable);
     }
 
     Transformer<Real>& model_;
@@ -224,13 +242,12 @@ template <class Real>
 void train_language_model(Transformer<Real>& model, const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents,
                           const LanguageModelBatch& batch, Index steps, std::uint64_t seed = 1) {
     LanguageModelTraining<Real> training(model, recipe, documents, batch, seed);
-    const std::vector<Parameter<Real>> parameters = model.parameters();
-    Muon<Real> optimizer(parameters);
+    Muon<Real> optimizer(model.parameters());
     const LearningRate rate = LearningRate::linear_decay(1, std::min<Index>(40, steps / 2), steps);
     for (Index step = 0; step < steps; ++step) {
-        zero_gradients(parameters);
+        zero_gradients(optimizer.parameters());
         training(step);
-        optimizer.step(parameters, rate.at(step));
+        optimizer.step(rate.at(step));
     }
 }
 

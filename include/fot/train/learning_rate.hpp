@@ -1,19 +1,18 @@
 /// The learning rate in the course of training: a function of the step, given as a factor on the rates of the optimiser.
 ///
 ///     const LearningRate schedule = LearningRate::linear_decay(1, 40, steps);
-///     optimizer.step(parameters, schedule(step));          // step = 0, 1, 2, ...
+///     optimizer.step(schedule(step));                      // step = 0, 1, 2, ...
 ///
 /// A rate of 1 is what the optimiser's options say. All forms begin with a linear warm-up: the first steps follow few
 /// gradients, which say little of the mean. Step t of the warm-up uses its (t+1)-th part, so that the first step is not lost.
 ///
-/// Source: the paper's small models (`inverse_square_root`), the released LongLLaMA training code (`cosine`); ours
-/// (`linear_decay`). Read first: train/optimizer.hpp.   Read next: train/curriculum.hpp.
+/// Source: the paper's small models (`inverse_square_root`); ours (`linear_decay`).
+/// Read first: train/optimizer.hpp.   Read next: train/curriculum.hpp.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
-#include <numbers>
 #include <utility>
 
 #include "fot/core/check.hpp"
@@ -39,30 +38,15 @@ class LearningRate {
         return LearningRate([=](double t) { return rate * warmed(t, warmup_steps) * std::sqrt(w / std::max(t + 1, w)); });
     }
 
-    /// Linear from `initial` at step 0 to `peak` at `warmup_steps`, half a cosine down to `end` at `decay_steps` (counted from
-    /// step 0, warm-up included), then `end`. As in the released LongLLaMA training code it starts at `initial` itself.
-    static LearningRate cosine(double initial, double peak, Index warmup_steps, Index decay_steps, double end) {
-        for (const double rate : {initial, peak, end}) require_valid(rate, warmup_steps);
-        require<ConfigError>(decay_steps > warmup_steps, "LearningRate::cosine: ", decay_steps, " decay steps do not exceed ",
-                             warmup_steps, " warm-up steps");
-        const double warmup = static_cast<double>(warmup_steps), last = static_cast<double>(decay_steps);
-        return LearningRate([=](double t) {
-            if (t < warmup) return initial + (peak - initial) * t / warmup;
-            const double done = std::min(1.0, (t - warmup) / (last - warmup));
-            return end + (peak - end) * 0.5 * (1 + std::cos(std::numbers::pi * done));
-        });
-    }
-
     /// `rate`, and over the last `decayed_share` of `total_steps` linearly down to `final_share` of it, reached at step
     /// `total_steps` and kept. The small models of the examples; decayed_share 1 falls from the first step on.
     static LearningRate linear_decay(double rate, Index warmup_steps, Index total_steps, double decayed_share = 0.5,
                                      double final_share = 0.02) {
         require_valid(rate, warmup_steps);
         require<ConfigError>(total_steps >= 1, "LearningRate::linear_decay: ", total_steps, " steps in total, expected 1 or more");
-        require<ConfigError>(decayed_share > 0 && decayed_share <= 1, "LearningRate::linear_decay: decayed share ", decayed_share,
-                             ", expected 0 < share <= 1");
-        require<ConfigError>(final_share >= 0 && final_share <= 1, "LearningRate::linear_decay: final share ", final_share,
-                             ", expected 0 <= share <= 1");
+        require<ConfigError>(decayed_share > 0 && decayed_share <= 1 && final_share >= 0 && final_share <= 1,
+                             "LearningRate::linear_decay: decayed share ", decayed_share, ", final share ", final_share,
+                             ", expected shares of at most 1, the first above 0");
         const double last = static_cast<double>(total_steps), end = final_share * rate;
         return LearningRate([=](double t) {
             const double left = std::clamp((last - t) / (decayed_share * last), 0.0, 1.0);

@@ -6,16 +6,68 @@
 /// `load_weights(path, model)` reads into a model that there is already, one with parts of its own perhaps, and refuses a file of
 /// another configuration. A checkpoint of a Trainer that was made for a model can be read in both ways too.
 ///
-/// Read first: train/checkpoint.hpp, train/config_metadata.hpp.   Read next: train/trainer.hpp.
+/// The configuration is metadata of the file, one entry a field:
+///
+///     config.width          128
+///     config.memory_layers  [2]
+///     config.activation     "squared_relu"
+///
+/// Most fields leave no trace in the shapes of the weights: the base of the rotary angles, which layers have a memory, the
+/// activation. Weights read under another configuration give a worse model, not an error, unless the file is asked.
+///
+/// Read first: train/checkpoint.hpp, model/config.hpp.   Read next: train/trainer.hpp.
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
 
 #include "fot/model/transformer.hpp"
 #include "fot/train/checkpoint.hpp"
-#include "fot/train/config_metadata.hpp"
 
 namespace fot {
+
+/// @cond
+NLOHMANN_JSON_SERIALIZE_ENUM(Activation, {{Activation::relu, "relu"},
+                                          {Activation::squared_relu, "squared_relu"},
+                                          {Activation::swiglu, "swiglu"}})
+NLOHMANN_JSON_SERIALIZE_ENUM(Integration, {{Integration::merged, "merged"}, {Integration::gated, "gated"}})
+
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TransformerConfig, vocabulary, width, layers, memory_layers, heads, memory_heads, key_heads,
+                                   feed_forward, activation, integration, rotary_base, memory_positions, normalized_heads,
+                                   initial_inverse_temperature, norm_epsilon, tied_output)
+/// @endcond
+
+/// All fields, each as a JSON value: for save_weights, for a Trainer, and for require_metadata, which names the field that differs.
+inline Metadata config_metadata(const TransformerConfig& config) {
+    Metadata metadata;
+    const nlohmann::json fields = config;
+    for (const auto& [field, value] : fields.items()) metadata["config." + field] = value.dump();
+    return metadata;
+}
+
+/// The configuration that config_metadata wrote. `file` opens messages.
+///
+/// Errors: FileError if an entry is missing or is no value of its field; ConfigError if the fields do not fit each other.
+inline TransformerConfig config_from(const Metadata& metadata, const std::string& file) {
+    TransformerConfig config;
+    const nlohmann::json examples = config;
+    for (const auto& [field, example] : examples.items()) {
+        const auto entry = metadata.find("config." + field);
+        require<FileError>(entry != metadata.end(), file, ": metadata 'config.", field,
+                           "' is missing: the file does not say its configuration");
+        nlohmann::json fields = config;
+        fields[field] = nlohmann::json::parse(entry->second, nullptr, false);
+        try {
+            config = fields.get<TransformerConfig>();
+        } catch (const nlohmann::json::exception&) {
+        }
+        require<FileError>(nlohmann::json(config)[field] == fields[field], file, ": metadata 'config.", field, "' is '",
+                           entry->second, "', expected a value such as ", example.dump());
+    }
+    config.check();
+    return config;
+}
 
 /// Writes the weights and the configuration, all or nothing. `metadata` is kept beside it.   Errors: as save_weights.
 template <class Real>

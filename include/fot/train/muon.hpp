@@ -46,18 +46,13 @@ Tensor<Real, 2> orthogonalised(const Tensor<Real, 2>& g, Index steps = 5) {
     const Real scale = static_cast<Real>(1 / (std::sqrt(square) + 1e-7));
     Tensor<Real, 2> x = scale * g, next, gram = empty<Real, 2>({shorter, shorter}), polynomial;
     for (Index step = 0; step < steps; ++step) {
-        const auto view = as_matrix(x);
-        if (tall)  // X^T X is the smaller product; the polynomial then stands on the right
-            gemm(Real(1), transpose(view), view, Real(0), as_matrix(gram));
-        else
-            gemm(Real(1), view, transpose(view), Real(0), as_matrix(gram));
+        const auto view = as_matrix(x), transposed = transpose(view);
+        // Of a tall matrix X^T X is the smaller product; the polynomial then stands on the right.
+        gemm(Real(1), tall ? transposed : view, tall ? view : transposed, Real(0), as_matrix(gram));
         polynomial = gram;
         gemm(c, as_matrix(gram), as_matrix(gram), b, as_matrix(polynomial));  // b A + c A^2
         next = x;
-        if (tall)
-            gemm(Real(1), view, as_matrix(polynomial), a, as_matrix(next));
-        else
-            gemm(Real(1), as_matrix(polynomial), view, a, as_matrix(next));
+        gemm(Real(1), tall ? view : as_matrix(polynomial), tall ? as_matrix(polynomial) : view, a, as_matrix(next));
         std::swap(x, next);
     }
     return x;
@@ -70,49 +65,40 @@ Tensor<Real, 2> orthogonalised(const Tensor<Real, 2>& g, Index steps = 5) {
 ///
 /// where rate = factor * learning_rate, times the factor of hidden matrices. A weight (out, in) has `out` rows. Slots: `momentum`
 /// for hidden matrices; `m` and `v` for the others. The gradient enters in the Nesterov form: the momentum is looked at one step
-/// ahead. Errors: ConfigError if an option is out of its range; ShapeError if a hidden matrix has not two axes.
+/// ahead.
 template <class Real>
 class Muon : public Optimizer<Real> {
    public:
-    /// Errors: ConfigError if an option is out of its range.
-    explicit Muon(const std::vector<Parameter<Real>>& parameters, const MuonOptions& options = {})
-        : Optimizer<Real>("muon", parameters), options_(options) {
+    /// Errors: ConfigError if an option is out of its range; ShapeError if a hidden matrix has not two axes.
+    explicit Muon(std::vector<Parameter<Real>> parameters, const MuonOptions& options = {})
+        : Optimizer<Real>("muon", std::move(parameters)), options_(options) {
         check_options<Real>("muon: adam", options.adam);
-        detail::require_learning_rate("muon", options.learning_rate);
-        require<ConfigError>(options.momentum >= 0 && options.momentum < 1, "muon: momentum ", options.momentum,
-                             ", expected 0 <= momentum < 1");
+        detail::require_not_negative("muon", "learning rate", options.learning_rate);
+        detail::require_share("muon", "momentum", options.momentum);
         require<ConfigError>(options.newton_schulz_steps >= 1, "muon: ", options.newton_schulz_steps,
                              " Newton-Schulz steps, expected 1 or more");
-        require<ConfigError>(options.weight_decay >= 0 && std::isfinite(options.weight_decay), "muon: weight decay ",
-                             options.weight_decay, ", expected a finite number of 0 or more");
-        for (std::size_t i = 0; i < parameters.size(); ++i) {
-            const auto& p = parameters[i];
-            if (p.role == Role::hidden_matrix) {
-                require<ShapeError>(p.shape.size() == 2, "muon: hidden matrix ", p.name, " has shape ", shape_text(p.shape),
-                                    ", expected two axes");
-                matrices_.push_back({i, this->add_slot(p.name, "momentum", p.shape)});
-            } else {
-                others_.push_back({i, this->add_slot(p.name, "m", p.shape)});
-                this->add_slot(p.name, "v", p.shape);
-            }
+        detail::require_not_negative("muon", "weight decay", options.weight_decay);
+        for (const auto& p : this->parameters()) {
+            const bool matrix = p.role == Role::hidden_matrix;
+            require<ShapeError>(!matrix || p.shape.size() == 2, "muon: hidden matrix ", p.name, " has shape ", shape_text(p.shape),
+                                ", expected two axes");
+            first_slots_.push_back(this->add_slot(p.name, matrix ? "momentum" : "m", p.shape));
+            if (!matrix) this->add_slot(p.name, "v", p.shape);
         }
     }
 
    private:
-    /// A parameter and its first slot.
-    struct Place {
-        std::size_t parameter, slot;
-    };
-
-    void update(const std::vector<Parameter<Real>>& parameters, double factor) override {
+    void update(double factor) override {
+        const std::vector<Parameter<Real>>& parameters = this->parameters();
         const double rate = factor * options_.learning_rate * options_.adam.learning_rate_factors.of(Role::hidden_matrix);
-        parallel_for(length_of(matrices_), [&](Index i) {
-            const Place& place = element(matrices_, i);
-            update_matrix(parameters[place.parameter], this->slot(place.slot), rate);
+        parallel_for(length_of(parameters), [&](Index i) {
+            const Parameter<Real>& p = element(parameters, i);
+            if (p.role == Role::hidden_matrix) update_matrix(p, this->slot(element(first_slots_, i)), rate);
         });
-        for (const Place& place : others_)
-            adamw_update(parameters[place.parameter], this->slot(place.slot), this->slot(place.slot + 1), this->step_count(),
-                         factor, options_.adam);
+        for (std::size_t i = 0; i < parameters.size(); ++i)
+            if (parameters[i].role != Role::hidden_matrix)
+                adamw_update(parameters[i], this->slot(first_slots_[i]), this->slot(first_slots_[i] + 1), this->step_count(),
+                             factor, options_.adam);
     }
 
     void update_matrix(const Parameter<Real>& parameter, std::span<Real> momentum, double rate) const {
@@ -129,7 +115,7 @@ class Muon : public Optimizer<Real> {
     }
 
     MuonOptions options_;
-    std::vector<Place> matrices_, others_;
+    std::vector<std::size_t> first_slots_;  // of each parameter
 };
 
 }  // namespace fot

@@ -1,23 +1,25 @@
 /// What every optimiser has in common: a step, and a state that a checkpoint can keep.
 ///
-/// An optimiser is made for a list of parameters. It lays out its state (moments, momenta) there and then, one named slot of
-/// numbers each, all zero; so the slots exist before the first step, and to go on from a checkpoint is to make the optimiser for
+/// An optimiser is made of the parameters that it changes. It lays out its state (moments, momenta) there and then, one named slot
+/// of numbers each, all zero; so the slots exist before the first step, and to go on from a checkpoint is to make the optimiser of
 /// the same parameters and to copy the kept numbers into the slots:
 ///
 ///     AdamW<float> optimizer(parameters, options);
 ///     OptimizerState<float> state = optimizer.state();     // views: slots and step count are written in place
 ///     ...                                                  // copy into state.slots[i].data, set *state.step_count
-///     optimizer.step(parameters, factor);                  // bitwise the step that the interrupted run would have taken
+///     optimizer.step(factor);                              // bitwise the step that the interrupted run would have taken
 ///
 /// The learning rates stand in the options of an optimiser, because their sizes are its own: 0.02 for Muon's matrices, 0.001
-/// for AdamW. What changes in the course of training is a factor on all of them, the second argument of `step`, which means the
+/// for AdamW. What changes in the course of training is a factor on all of them, the argument of `step`, which means the
 /// same for every optimiser: 1 is the rates as configured. Schedules (train/learning_rate.hpp) give that factor.
 ///
 /// Read first: core/parameter.hpp.   Read next: train/adamw.hpp, adafactor.hpp, muon.hpp; train/learning_rate.hpp.
 #pragma once
 
 #include <cmath>
+#include <deque>
 #include <set>
+#include <utility>
 
 #include "fot/core/parameter.hpp"
 
@@ -34,21 +36,8 @@ struct LearningRateFactors {
 
     /// The factor of a role.
     double of(Role role) const {
-        switch (role) {
-            case Role::embedding:
-                return embedding;
-            case Role::hidden_matrix:
-                return hidden_matrix;
-            case Role::output:
-                return output;
-            case Role::norm_scale:
-                return norm_scale;
-            case Role::temperature:
-                return temperature;
-            case Role::gate:
-                return gate;
-        }
-        return 1;
+        const double factors[] = {embedding, hidden_matrix, output, norm_scale, temperature, gate};  // in the order of Role
+        return factors[static_cast<int>(role)];
     }
 
     /// Throws ConfigError unless all are finite and 0 or more; `who` opens the message.
@@ -61,16 +50,21 @@ struct LearningRateFactors {
 
 namespace detail {
 
+inline void require_not_negative(const std::string& who, const char* what, double value) {
+    require<ConfigError>(value >= 0 && std::isfinite(value), who, ": ", what, " ", value,
+                         ", expected a finite number of 0 or more");
+}
+
+/// A share that is kept of a running mean.
+inline void require_share(const std::string& who, const char* what, double share) {
+    require<ConfigError>(share >= 0 && share < 1, who, ": ", what, " ", share, ", expected 0 <= ", what, " < 1");
+}
+
 /// What an epsilon must be where it is used: 1e-50 is above 0 as a double, but 0 as a float.
 template <class Real>
 void require_epsilon(const std::string& who, double epsilon) {
     require<ConfigError>(static_cast<Real>(epsilon) > 0 && std::isfinite(static_cast<Real>(epsilon)), who, ": epsilon ", epsilon,
                          ", expected a number that is finite and above 0 in the type of the parameters");
-}
-
-inline void require_learning_rate(const std::string& who, double rate) {
-    require<ConfigError>(rate >= 0 && std::isfinite(rate), who, ": learning rate ", rate,
-                         ", expected a finite number of 0 or more");
 }
 
 }  // namespace detail
@@ -100,29 +94,18 @@ class Optimizer {
     Optimizer& operator=(const Optimizer&) = delete;
 
     /// Reads the gradients and changes the values; the gradients stay as they are. The learning rates are those of the options,
-    /// times `factor`.
-    ///
-    /// Errors: ConfigError if the factor is negative or not finite; ShapeError if the parameters are not those, in the
-    /// same order, that the optimiser was made for.
-    void step(const std::vector<Parameter<Real>>& parameters, double factor = 1) {
-        require<ConfigError>(std::isfinite(factor) && factor >= 0, name_, ": a factor of ", factor,
-                             " on the learning rates, expected a finite number of 0 or more");
-        require<ShapeError>(parameters.size() == made_for_.size(), name_, ": got ", parameters.size(),
-                            " parameters, the state is of ", made_for_.size());
-        for (std::size_t i = 0; i < parameters.size(); ++i)
-            require<ShapeError>(parameters[i].name == made_for_[i].name && parameters[i].shape == made_for_[i].shape, name_,
-                                ": parameter ", i, " is ", parameters[i].name, " ", shape_text(parameters[i].shape),
-                                ", the state is of ", made_for_[i].name, " ", shape_text(made_for_[i].shape));
+    /// times `factor`.   Errors: ConfigError if the factor is negative or not finite.
+    void step(double factor = 1) {
+        detail::require_not_negative(name_, "a factor on the learning rates of", factor);
         ++step_count_;
-        update(parameters, factor);
+        update(factor);
     }
 
+    /// What it changes.
+    const std::vector<Parameter<Real>>& parameters() const { return parameters_; }
+
     /// The slots in a fixed order, and the number of steps taken.
-    OptimizerState<Real> state() {
-        OptimizerState<Real> view{{}, &step_count_};
-        for (Slot& slot : slots_) view.slots.push_back({slot.name, slot.shape, slot.numbers.data(), element_count(slot.numbers)});
-        return view;
-    }
+    OptimizerState<Real> state() { return {slots_, &step_count_}; }
 
     /// Steps taken so far.
     Index step_count() const { return step_count_; }
@@ -132,42 +115,33 @@ class Optimizer {
 
    protected:
     /// `name` opens messages and the names of slots.   Errors: ConfigError if two parameters share a name.
-    Optimizer(std::string name, const std::vector<Parameter<Real>>& parameters) : name_(std::move(name)) {
+    Optimizer(std::string name, std::vector<Parameter<Real>> parameters)
+        : name_(std::move(name)), parameters_(std::move(parameters)) {
         std::set<std::string> names;
-        for (const auto& p : parameters) {
+        for (const auto& p : parameters_)
             require<ConfigError>(names.insert(p.name).second, name_, ": two parameters are named ", p.name);
-            made_for_.push_back({p.name, p.shape});
-        }
     }
 
     /// Lays out a slot of zeros; returns its place for `slot()`.
     std::size_t add_slot(const std::string& parameter, const char* part, const std::vector<Index>& shape) {
         Index count = 1;
-        for (Index extent_of_axis : shape) count *= extent_of_axis;
-        slots_.push_back({name_ + "." + parameter + "." + part, shape, zeros<Real, 1>({count})});
+        for (const Index each : shape) count *= each;
+        numbers_.push_back(zeros<Real, 1>({count}));
+        slots_.push_back({name_ + "." + parameter + "." + part, shape, numbers_.back().data(), count});
         return slots_.size() - 1;
     }
 
     /// The numbers of a slot.
-    std::span<Real> slot(std::size_t place) { return slots_[place].numbers.storage(); }
+    std::span<Real> slot(std::size_t place) { return numbers_[place].storage(); }
 
    private:
-    struct Slot {
-        std::string name;
-        std::vector<Index> shape;
-        Tensor<Real, 1> numbers;
-    };
-    struct Layout {
-        std::string name;
-        std::vector<Index> shape;
-    };
-
     /// One step; step_count() already counts it.
-    virtual void update(const std::vector<Parameter<Real>>& parameters, double factor) = 0;
+    virtual void update(double factor) = 0;
 
     std::string name_;
-    std::vector<Layout> made_for_;
-    std::vector<Slot> slots_;
+    std::vector<Parameter<Real>> parameters_;
+    std::deque<Tensor<Real, 1>> numbers_;  // which stay where they are
+    std::vector<StateSlot<Real>> slots_;   // views of them
     Index step_count_ = 0;
 };
 

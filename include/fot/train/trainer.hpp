@@ -26,11 +26,9 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <memory>
 #include <optional>
 
 #include "fot/train/checkpoint.hpp"
-#include "fot/train/config_metadata.hpp"
 #include "fot/train/curriculum.hpp"
 #include "fot/train/gradient_clipping.hpp"
 #include "fot/train/interrupt.hpp"
@@ -68,78 +66,65 @@ struct TrainerOptions {
     std::function<double(Index)> learning_rate;  ///< of step 0, 1, ...: a factor on the optimiser's rates, as of a LearningRate
     double largest_gradient_norm = std::numeric_limits<double>::infinity();  ///< longer gradients are shortened to it
     std::filesystem::path checkpoint = {};                       ///< written at the end and when interrupted; empty: never
-    Index checkpoint_every_steps = 0;                            ///< and after so many steps; 0: not
     double checkpoint_every_seconds = 0;                         ///< and after so long; 0: not
     Metadata metadata = {};                                      ///< kept in the checkpoint; `resume` wants the same
     std::function<void(const TrainingProgress&)> progress = {};  ///< called after each step
 };
 
-/// Runs the steps of a training. The optimiser must be one for the same parameters, and live as long as the trainer.
+/// Runs the steps of a training of the optimiser's parameters. The optimiser must live as long as the trainer.
 ///
 /// Errors: ConfigError if an option is out of its range; NumericError, before the weights are touched, if a loss or gradient is not
-/// finite;
-///         FileError if a checkpoint cannot be written or read.
+///         finite; FileError if a checkpoint cannot be written or read.
 /// Same as: n steps, a checkpoint, new objects, `resume` and m steps end bitwise like n + m steps.
 template <class Real>
 class Trainer {
    public:
-    /// Trains `parameters` by `optimizer`.
-    Trainer(std::vector<Parameter<Real>> parameters, Optimizer<Real>& optimizer, TrainerOptions options)
-        : optimizer_(optimizer), options_(std::move(options)) {
-        require<ConfigError>(options_.steps >= 0, "Trainer: steps ", options_.steps, " is below 0");
-        require<ConfigError>(options_.learning_rate != nullptr, "Trainer: there is no learning rate");
-        require<ConfigError>(options_.largest_gradient_norm > 0, "Trainer: largest_gradient_norm ", options_.largest_gradient_norm,
-                             " is not positive");
-        require<ConfigError>(options_.checkpoint_every_steps >= 0, "Trainer: checkpoint_every_steps ",
-                             options_.checkpoint_every_steps, " is below 0");
-        require<ConfigError>(options_.checkpoint_every_seconds >= 0, "Trainer: checkpoint_every_seconds ",
-                             options_.checkpoint_every_seconds, " is below 0");
-        state_.parameters = std::move(parameters);
-        state_.optimizer = optimizer_.state();
-        state_.integers["step"] = &step_;
-        state_.integers["aim_reached"] = &aim_reached_;
+    /// Trains what the optimiser was made of.
+    Trainer(Optimizer<Real>& optimizer, TrainerOptions options)
+        : optimizer_(optimizer), options_(std::move(options)), state_{optimizer.parameters(), optimizer.state()} {
+        const auto require_option = [](bool good, const char* name, auto value, const char* what) {
+            require<ConfigError>(good, "Trainer: ", name, " ", value, " is ", what);
+        };
+        const auto& [steps, rate, largest_norm, checkpoint, every_seconds, metadata, progress] = options_;
+        require<ConfigError>(rate != nullptr, "Trainer: there is no learning rate");
+        require_option(steps >= 0, "steps", steps, "below 0");
+        require_option(largest_norm > 0, "largest_gradient_norm", largest_norm, "not positive");
+        require_option(every_seconds >= 0, "checkpoint_every_seconds", every_seconds, "below 0");
+        keep("step", step_);
+        keep("aim_reached", aim_reached_);
     }
-    /// Trains a model. Its configuration is kept in the checkpoints, and `resume` refuses one of another configuration.
+    /// Trains a model by an optimiser of its parameters. Its configuration (train/model_file.hpp) is kept in the checkpoints, and
+    /// `resume` refuses one of another configuration.
     template <class Model>
-    requires requires(Model& model) { config_metadata(model.config()); }
-    Trainer(Model& model, Optimizer<Real>& optimizer, TrainerOptions options)
-        : Trainer(model.parameters(), optimizer, with_metadata(std::move(options), config_metadata(model.config()))) {}
+    Trainer(const Model& model, Optimizer<Real>& optimizer, TrainerOptions options) : Trainer(optimizer, std::move(options)) {
+        options_.metadata.merge(config_metadata(model.config()));
+    }
     Trainer(const Trainer&) = delete;  // the state points at step_
     Trainer& operator=(const Trainer&) = delete;
 
-    /// Makes a generator, counter or running average part of the checkpoints. Errors: ConfigError if the name is taken.
-    void keep(const std::string& name, Random& random) { keep_in(state_.randoms, name, random); }
-    /// The same of a counter.
-    void keep(const std::string& name, Index& integer) { keep_in(state_.integers, name, integer); }
-    /// The same of a running average.
-    void keep(const std::string& name, double& number) { keep_in(state_.numbers, name, number); }
-    /// The same of a list; it is loaded with whatever length it was saved with.
-    void keep(const std::string& name, std::vector<Index>& list) { keep_in(state_.lists, name, list); }
-    /// The same of an array; likewise.
-    void keep(const std::string& name, std::vector<Real>& array) { keep_in(state_.arrays, name, array); }
-
-    /// For state that has to be written into what is kept first, and to be made of it again.
-    /// Errors: ConfigError if one of them is empty.
-    void around_checkpoints(std::function<void()> before_save, std::function<void()> after_load) {
-        require<ConfigError>(before_save && after_load, "Trainer::around_checkpoints: a function is empty");
-        before_save_.push_back(std::move(before_save));
-        after_load_.push_back(std::move(after_load));
+    /// Makes a generator, counter, running average or list part of the checkpoints, as TrainingState::keep.
+    template <class Value>
+    void keep(const std::string& name, Value& value) {
+        state_.keep(name, value);
     }
-
     /// The same for a schedule that moves on by what it observes: its stage and its running signal are kept.
     template <class Value>
     void keep(const std::string& name, StageSchedule<Value>& schedule) {
-        const auto copy = std::make_shared<typename StageSchedule<Value>::State>();
-        keep(name + ".stage", copy->stage);
-        keep(name + ".running", copy->running);
-        around_checkpoints([&schedule, copy] { *copy = schedule.state(); }, [&schedule, copy] { schedule.restore(*copy); });
+        keep(name + ".stage", schedule.state.stage);
+        keep(name + ".running", schedule.state.running);
+        around_checkpoints([] {}, [&schedule] { schedule.require_state(); });
+    }
+
+    /// For state that has to be written into what is kept first, and to be made of it again.
+    void around_checkpoints(std::function<void()> before_save, std::function<void()> after_load) {
+        before_save_.push_back(std::move(before_save));
+        after_load_.push_back(std::move(after_load));
     }
 
     /// Goes on from the checkpoint if there is one; says whether there was. Call it after `keep`.
     ///
     /// Errors: ConfigError if the checkpoint was made under other metadata, by a run of other settings or of a model of another
-    ///         configuration that is; FileError if it
-    ///         cannot be read, or counts steps below 0.
+    ///         configuration that is; FileError if it cannot be read, or counts steps below 0.
     bool resume() {
         if (options_.checkpoint.empty() || !file_exists(options_.checkpoint)) return false;
         require_metadata(options_.checkpoint, options_.metadata);
@@ -154,28 +139,28 @@ class Trainer {
     /// StepResult. A resumed run that has no step left writes nothing: it may be kept where one can only read.
     template <class StepLoss>
     TrainingOutcome run(StepLoss&& step_loss) {
-        begun_ = saved_ = Clock::now();
+        const Clock::time_point begun = saved_ = Clock::now();
         Index tokens = 0;
-        while (step_ < options_.steps && aim_reached_ == 0) {
-            if (interrupted()) {
-                if (!kept_) save();
-                return TrainingOutcome::interrupted;
-            }
+        bool stopped = false;
+        while (step_ < options_.steps && aim_reached_ == 0 && !(stopped = interrupted())) {
             zero_gradients(state_.parameters);
             const StepResult result = step_loss(step_);
-            const double gradient_norm = checked_norm(result.loss);
-            const double learning_rate = options_.learning_rate(step_);
-            optimizer_.step(state_.parameters, learning_rate);
+            const double gradient_norm = checked_norm(result.loss), learning_rate = options_.learning_rate(step_);
+            optimizer_.step(learning_rate);
             ++step_;
             kept_ = false;
 
             tokens += result.tokens;
-            report(result, learning_rate, gradient_norm, tokens);
+            if (options_.progress) {
+                const double seconds = seconds_since(begun);
+                options_.progress({step_, options_.steps, result.loss, result.accuracy, learning_rate, gradient_norm, seconds,
+                                   seconds > 0 ? static_cast<double>(tokens) / seconds : 0});
+            }
             aim_reached_ = result.done ? 1 : 0;
-            if (checkpoint_is_due()) save();
+            if (options_.checkpoint_every_seconds > 0 && seconds_since(saved_) >= options_.checkpoint_every_seconds) save();
         }
         if (!kept_) save();
-        return TrainingOutcome::finished;
+        return stopped ? TrainingOutcome::interrupted : TrainingOutcome::finished;
     }
 
     /// Steps done, those before a resume included.
@@ -193,17 +178,7 @@ class Trainer {
    private:
     using Clock = std::chrono::steady_clock;
 
-    static TrainerOptions with_metadata(TrainerOptions options, Metadata metadata) {
-        options.metadata.merge(metadata);
-        return options;
-    }
-
     static double seconds_since(Clock::time_point before) { return std::chrono::duration<double>(Clock::now() - before).count(); }
-
-    template <class Kept, class Value>
-    static void keep_in(Kept& kept, const std::string& name, Value& value) {
-        require<ConfigError>(kept.emplace(name, &value).second, "Trainer::keep: name '", name, "' is taken");
-    }
 
     /// The norm of the gradients before it is limited. A loss or gradient that is not finite must not reach the weights.
     double checked_norm(double loss) const {
@@ -215,26 +190,14 @@ class Trainer {
         }
     }
 
-    void report(const StepResult& result, double learning_rate, double gradient_norm, Index tokens) const {
-        if (!options_.progress) return;
-        const double seconds = seconds_since(begun_);
-        options_.progress({step_, options_.steps, result.loss, result.accuracy, learning_rate, gradient_norm, seconds,
-                           seconds > 0 ? static_cast<double>(tokens) / seconds : 0});
-    }
-
-    bool checkpoint_is_due() const {
-        return (options_.checkpoint_every_steps > 0 && step_ % options_.checkpoint_every_steps == 0) ||
-               (options_.checkpoint_every_seconds > 0 && seconds_since(saved_) >= options_.checkpoint_every_seconds);
-    }
-
     Optimizer<Real>& optimizer_;
     TrainerOptions options_;
-    TrainingState<Real> state_{};
+    TrainingState<Real> state_;
     std::vector<std::function<void()>> before_save_, after_load_;
     Index step_ = 0;
     Index aim_reached_ = 0;  // 1 after a StepResult that was `done`: a resumed run knows it too
     bool kept_ = false;      // the checkpoint holds the present step
-    Clock::time_point begun_{}, saved_{};
+    Clock::time_point saved_{};
 };
 
 }  // namespace fot

@@ -1,0 +1,144 @@
+/// A dictionary of any size for evaluation: computed record by record, never stored.
+///
+/// Read first: data/dictionary.hpp.   Read next: examples/dictionary_lookup.cpp.
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include "fot/data/dictionary.hpp"
+
+namespace fot {
+
+/// One entry of a dictionary.
+struct DictionaryRecord {
+    std::vector<std::int32_t> key;    ///< its symbols
+    std::vector<std::int32_t> value;  ///< its symbols
+};
+
+/// Record r is a function of the seed and r.
+///
+/// The memory of N tokens is N / half_length windows of definitions, filled up as in training. Keys are distinct (a permutation of
+/// all 61^4), or with `repeat_keys` independent draws: then a repeated key has several values, no definition "wins", and
+/// `accuracy_ceiling` says what is left to reach.
+class EvaluationDictionary {
+   public:
+    /// The dictionary that belongs to the seed.   Errors: ConfigError for an impossible task.
+    explicit EvaluationDictionary(DictionaryTask task, std::uint64_t seed, bool repeat_keys = false)
+        : task_((require_valid(task), task)),
+          repeat_keys_(repeat_keys),
+          key_count_(word_count(task.ordinary_symbols(), task.key_length)),
+          value_count_(word_count(task.ordinary_symbols(), task.value_length)),
+          alphabet_(detail::ordinary_alphabet(task)),
+          permutation_(key_count_, seed) {
+        Random random(seed);
+        random.bits();  // stays unused: recorded results belong to the dictionaries that seeds have given so far
+        key_seed_ = random.bits();
+        value_seed_ = random.bits();
+    }
+
+    /// The form of the task.
+    const DictionaryTask& task() const { return task_; }
+
+    /// Windows of definitions in a memory of that many tokens.
+    /// Errors: ConfigError if memory_tokens is no positive multiple of half_length, or there are not so many distinct keys.
+    Index windows_for(Index memory_tokens) const {
+        require<ConfigError>(memory_tokens > 0 && memory_tokens % task_.half_length == 0, "EvaluationDictionary: ", memory_tokens,
+                             " memory tokens are no positive multiple of the window of ", task_.half_length);
+        const Index windows = memory_tokens / task_.half_length;
+        require<ConfigError>(repeat_keys_ || windows <= key_count_ / task_.records(), "EvaluationDictionary: ", memory_tokens,
+                             " memory tokens need ", windows * task_.records(), " distinct keys, there are ", key_count_,
+                             " (repeat_keys draws them independently)");
+        return windows;
+    }
+
+    /// Definitions in a memory of that many tokens.
+    Index records_for(Index memory_tokens) const { return windows_for(memory_tokens) * task_.records(); }
+
+    /// Key and value of record r.   Errors: DataError if r is negative, or there are not so many distinct keys.
+    DictionaryRecord record(Index r) const {
+        std::vector<std::int32_t> tokens(static_cast<std::size_t>(task_.record_length()));
+        write(task_.key_mark(), r, tokens.data());
+        const auto key = tokens.begin() + 1, value = key + task_.key_length + 1;
+        return {{key, key + task_.key_length}, {value, tokens.end()}};
+    }
+
+    /// The record that a place in memory belongs to, -1 for filler.   Errors: DataError if the position is negative.
+    Index record_at(Index position) const {
+        require<DataError>(position >= 0, "EvaluationDictionary: position ", position, " is negative");
+        const Index within = position % task_.half_length / task_.record_length();
+        return within < task_.records() ? position / task_.half_length * task_.records() + within : -1;
+    }
+
+    /// Windows first ... first+count-1 of the memory, (count,T): to be fed as a batch, in this order.
+    /// Errors: DataError if `first` is negative, or there are not so many distinct keys; ShapeError if `count` is negative.
+    Tokens windows(Index first, Index count) const {
+        Tokens tokens = detail::empty_halves(task_, count);
+        for (Index i = 0; i < count * task_.records(); ++i)
+            write(task_.key_mark(), first * task_.records() + i, row(tokens, i / task_.records()) + place_of(i));
+        return tokens;
+    }
+
+    /// Questions about the given records, in their order, one window a row; no `previous`.
+    /// Errors: ConfigError unless the records fill whole windows.
+    template <class Real>
+    DictionaryBatch<Real> questions(const std::vector<Index>& records) const {
+        const Index count = length_of(records), a_window = task_.records();
+        require<ConfigError>(count > 0 && count % a_window == 0, "EvaluationDictionary: ", count,
+                             " questions do not fill whole windows of ", a_window);
+        DictionaryBatch<Real> batch{detail::empty_halves(task_, 0), detail::empty_halves(task_, count / a_window), {}};
+        for (Index i = 0; i < count; ++i)
+            write(task_.question_mark(), element(records, i), row(batch.current, i / a_window) + place_of(i));
+        detail::add_targets(task_, batch);
+        return batch;
+    }
+
+    /// At least `count` records to ask about, rounded up to whole windows, uniform over the memory. None comes twice before
+    /// all have been asked, so never twice in a window: its answer could be copied from there.
+    std::vector<Index> sample_questions(Index memory_tokens, Index count, Random& random) const {
+        require<ConfigError>(count >= 1, "EvaluationDictionary: ", count, " questions, expected 1 or more");
+        const Index records = records_for(memory_tokens), a_window = task_.records();
+        std::vector<Index> sample;
+        IndexPermutation order(records, random.bits());
+        for (Index i = 0; i < (count + a_window - 1) / a_window * a_window; ++i) {
+            if (i > 0 && i % records == 0) order = IndexPermutation(records, random.bits());
+            sample.push_back(order(i % records));
+        }
+        return sample;
+    }
+
+    /// The best accuracy that can be expected: 1 with distinct keys. A key with n definitions leaves the first symbol of the value
+    /// to chance, 1 / n; once it is seen the rest is determined:  (value_length - 1 + distinct keys / records) / value_length.
+    double accuracy_ceiling(Index memory_tokens) const {
+        const Index records = records_for(memory_tokens);
+        if (!repeat_keys_) return 1;
+        std::vector<Index> keys;
+        for (Index r = 0; r < records; ++r) keys.push_back(key(r));
+        std::sort(keys.begin(), keys.end());
+        const auto distinct = static_cast<double>(std::unique(keys.begin(), keys.end()) - keys.begin()),
+                   symbols = static_cast<double>(task_.value_length);
+        return (symbols - 1 + distinct / static_cast<double>(records)) / symbols;
+    }
+
+   private:
+    /// Where the i-th record of a memory begins in its window.
+    Index place_of(Index i) const { return i % task_.records() * task_.record_length(); }
+    void write(std::int32_t mark, Index r, std::int32_t* target) const {
+        require<DataError>(r >= 0, "EvaluationDictionary: record ", r, " is negative");
+        detail::write_record(task_, mark, {key(r), hashed(value_seed_, r, value_count_)}, alphabet_, target);
+    }
+    Index key(Index r) const { return repeat_keys_ ? hashed(key_seed_, r, key_count_) : permutation_(r); }
+    static Index hashed(std::uint64_t seed, Index r, Index count) {
+        const std::uint64_t bits = mixed_bits(seed + static_cast<std::uint64_t>(r) * 0x9e3779b97f4a7c15u);
+        return static_cast<Index>(bits % static_cast<std::uint64_t>(count));
+    }
+
+    DictionaryTask task_;
+    bool repeat_keys_;
+    Index key_count_, value_count_;
+    std::vector<std::int32_t> alphabet_;
+    IndexPermutation permutation_;
+    std::uint64_t key_seed_ = 0, value_seed_ = 0;
+};
+
+}  // namespace fot
