@@ -64,6 +64,7 @@
 #include "fot/files/mapped_file.hpp"       // a file as memory
 #include "fot/files/zip_file.hpp"          // the entries of an archive
 #include "fot/files/pickle.hpp"            // Python's pickles, read without running them
+#include "fot/files/state_dict.hpp"        // what the pickle of a state_dict means
 #include "fot/files/pytorch_file.hpp"      // the tensors of pytorch_model.bin
 #include "fot/files/checkpoint_folder.hpp" // the weights of a model in several files
 

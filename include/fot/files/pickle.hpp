@@ -9,7 +9,7 @@
 /// recursive, and memory grows with the bytes of the pickle, whatever counts it states.
 ///
 /// Source: pickletools.py of Python, which describes each instruction.
-/// Read first: core/index.hpp.   Read next: files/pytorch_file.hpp.
+/// Read first: core/index.hpp.   Read next: files/state_dict.hpp.
 #pragma once
 
 #include <algorithm>
@@ -29,13 +29,25 @@ namespace fot {
 
 /// A value of a pickle.
 struct PickleValue {
-    /// What it is. Other: bytes, floating-point numbers and integers beyond 64 bits, which no reader here asks for.
-    enum class Kind : unsigned char { none, boolean, integer, text, list, tuple, dictionary, global, call, persistent, other };
+    /// What it is.
+    enum class Kind : unsigned char {
+        none,        ///< None
+        boolean,     ///< `integer` is 0 or 1
+        integer,     ///< up to 64 bits
+        text,        ///< a str
+        list,        ///< `items` in their order
+        tuple,       ///< likewise
+        dictionary,  ///< `items` are key, value, key, value, ...
+        global,      ///< `text` is "module name"
+        call,        ///< `items` are a global and the tuple of its arguments
+        persistent,  ///< something outside of the pickle; its one item is the id
+        other        ///< bytes, a floating-point number, an integer beyond 64 bits; `text` has the bytes
+    };
 
-    Kind kind = Kind::none;
-    Index integer = 0;                  ///< of an integer or boolean
-    std::string_view text = {};         ///< of a text; of a global, "module name"; of others, their bytes
-    std::vector<PickleValue*> items{};  ///< of a list or tuple; key, value, key, value; function and arguments; the persistent id
+    Kind kind = Kind::none;             ///< which members below have a meaning
+    Index integer = 0;                  ///< a number
+    std::string_view text = {};         ///< text or bytes
+    std::vector<PickleValue*> items{};  ///< other values of the same pickle
 };
 
 /// A pickle that has been read. The bytes must outlive it.

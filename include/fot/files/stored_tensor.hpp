@@ -35,9 +35,9 @@ inline Index checked_count(const std::vector<Index>& shape, Index bytes_each) {
 
 /// Number i0, i1, ... is at numbers + sum_j strides[j] i_j elements, which need not be aligned.
 struct StoredTensor {
-    const char* numbers = nullptr;
-    Dtype dtype = Dtype::f32;
-    std::vector<Index> shape;
+    const char* numbers = nullptr;                ///< the first, as bytes
+    Dtype dtype = Dtype::f32;                     ///< of each
+    std::vector<Index> shape;                     ///< extents
     std::vector<Index> strides;                   ///< in elements
     std::shared_ptr<const void> owner = nullptr;  ///< keeps the numbers alive: a mapped file
 
