@@ -168,6 +168,9 @@ TEST_CASE("an archive that lacks something is an error that says what") {
     const std::string itself =
         "\x80\x02}\x94(X" + testing::bytes_of(std::uint32_t{10}) + "state_dicth" + std::string(1, '\0') + "u.";
     CHECK(complaint(zip(itself, "")) == "has no tensors in its dictionary");
+    TorchState long_name = state_of({"0", 0, {12}, {1}});
+    long_name.tensors.front().first = std::string(5000, 'n');
+    CHECK(complaint(long_name.zip_file()) == "a tensor's name has 5000 bytes, expected up to 4096");
     TorchState complex = state_of({"0", 0, {12}, {1}});
     std::string other = complex.pickle();
     other.replace(other.find("HalfStorage"), 11, "CharlesBold");

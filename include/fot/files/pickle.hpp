@@ -53,8 +53,10 @@ struct PickleValue {
 /// A pickle that has been read. The bytes must outlive it.
 class Pickle {
    public:
-    /// Beyond this, a pickle is none of a dictionary of tensors: bytes, and values.
-    static constexpr std::size_t most_bytes = 32 << 20, most_values = 1'000'000;
+    /// Beyond so many bytes, a pickle is none of a dictionary of tensors.
+    static constexpr std::size_t most_bytes = 32 << 20;
+    /// Beyond so many values likewise.
+    static constexpr std::size_t most_values = 1'000'000;
 
     /// Reads from the start of `bytes` up to the end of the pickle. `globals` are the names that may occur, "module name"; `where`
     /// opens error messages.

@@ -1,10 +1,8 @@
 /// What the pickle of a state_dict means: a dictionary from names to tensors.
 ///
-/// A tensor is a call of torch._utils._rebuild_tensor_v2(storage, offset, shape, strides, ...), where the storage is a persistent
-/// id,
-/// ("storage", torch.HalfStorage, key, device, number of elements); a parameter is a call of
-/// torch._utils._rebuild_parameter(tensor,
-/// ...). The calls are not made but read (files/pickle.hpp), and the numbers stay where the container has them.
+/// A tensor is a call of torch._utils._rebuild_tensor_v2 with a storage, an offset, a shape and strides. The storage is a
+/// persistent id, ("storage", torch.HalfStorage, key, device, number of elements). A parameter is a call of _rebuild_parameter with
+/// a tensor. The calls are not made but read (files/pickle.hpp), and the numbers stay where the container has them.
 ///
 /// Source: torch/_utils.py and torch/serialization.py of PyTorch.
 /// Read first: files/stored_tensor.hpp, files/pickle.hpp.   Read next: files/pytorch_file.hpp.
@@ -25,30 +23,13 @@
 namespace fot::detail {
 
 /// What a state_dict may name. The types of storages come first, in the order of the list below.
-inline constexpr auto torch_globals = std::to_array<std::string_view>({"torch DoubleStorage",
-                                                                       "torch FloatStorage",
-                                                                       "torch HalfStorage",
-                                                                       "torch BFloat16Storage",
-                                                                       "torch LongStorage",
-                                                                       "torch IntStorage",
-                                                                       "torch ShortStorage",
-                                                                       "torch CharStorage",
-                                                                       "torch ByteStorage",
-                                                                       "torch BoolStorage",
-                                                                       "collections OrderedDict",
-                                                                       "torch._utils _rebuild_tensor_v2",
-                                                                       "torch._utils _rebuild_parameter",
-                                                                       "torch Size",
-                                                                       "torch float64",
-                                                                       "torch float32",
-                                                                       "torch float16",
-                                                                       "torch bfloat16",
-                                                                       "torch int64",
-                                                                       "torch int32",
-                                                                       "torch int16",
-                                                                       "torch int8",
-                                                                       "torch uint8",
-                                                                       "torch bool"});
+inline constexpr std::array<std::string_view, 24> torch_globals{
+    "torch DoubleStorage", "torch FloatStorage", "torch HalfStorage", "torch BFloat16Storage", "torch LongStorage",
+    "torch IntStorage", "torch ShortStorage", "torch CharStorage", "torch ByteStorage", "torch BoolStorage",
+    "collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "torch Size",
+    // The types of numbers, which may stand beside the tensors.
+    "torch float64", "torch float32", "torch float16", "torch bfloat16", "torch int64", "torch int32", "torch int16", "torch int8",
+    "torch uint8", "torch bool"};
 inline constexpr std::array<Dtype, 10> torch_storages{Dtype::f64, Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::i64,
                                                       Dtype::i32, Dtype::i16, Dtype::i8,  Dtype::u8,   Dtype::boolean};
 
@@ -100,8 +81,10 @@ class StateDict {
             if (const PickleValue* parameter = arguments_of(*value, "torch._utils _rebuild_parameter"))
                 value = parameter->items.empty() ? value : parameter->items.front();
             const PickleValue* arguments = arguments_of(*value, "torch._utils _rebuild_tensor_v2");
-            if (name->kind == Kind::text && arguments != nullptr)
-                found.insert_or_assign(std::string(name->text), tensor(std::string(name->text), *arguments));
+            if (name->kind != Kind::text || arguments == nullptr) continue;
+            require<FileError>(name->text.size() <= most_name_bytes, where_, ": a tensor's name has ", name->text.size(),
+                               " bytes, expected up to ", most_name_bytes);
+            found.insert_or_assign(std::string(name->text), tensor(std::string(name->text), *arguments));
         }
         require<FileError>(!found.empty(), where_, ": has no tensors in its dictionary");
         return found;
@@ -109,6 +92,7 @@ class StateDict {
 
    private:
     using Kind = PickleValue::Kind;
+    static constexpr std::size_t most_name_bytes = 4096;  // a pickle can use one long text many times
 
     void add_storage(const PickleValue* id) {
         require<FileError>(is_storage(*id), where_, ": refers to something that is no storage of tensors");
@@ -127,7 +111,7 @@ class StateDict {
         const auto& items = id.items;
         const bool whole = items.size() == 5 || items[5]->kind == Kind::none;  // of torch before 0.4 it may be a piece of another
         return whole && items[0]->text == "storage" && items[1]->kind == Kind::global && items[1]->text.ends_with("Storage") &&
-               items[2]->kind == Kind::text && items[4]->kind == Kind::integer;
+               items[2]->kind == Kind::text && items[2]->text.size() <= most_name_bytes && items[4]->kind == Kind::integer;
     }
 
     StoredTensor tensor(const std::string& name, const PickleValue& arguments) const {
