@@ -45,8 +45,10 @@ std::vector<char> converted(const StoredTensor& tensor, Dtype dtype) {
                 const Real number = detail::widened<Real>(source[i]);
                 if (dtype == Dtype::f32) reinterpret_cast<float*>(target.data())[i] = static_cast<float>(number);
                 if (dtype == Dtype::bf16) reinterpret_cast<BFloat16*>(target.data())[i] = to_bfloat16(number);
-                if (dtype == Dtype::f16)
-                    reinterpret_cast<detail::StoredHalf*>(target.data())[i] = detail::to_half(detail::rounded_to_odd(number));
+                if (dtype != Dtype::f16) continue;
+                require<DataError>(!(std::abs(number) >= 65520 && std::isfinite(number)), "the number ", number,
+                                   " is too large for float16, expected up to 65504: take bfloat16");
+                reinterpret_cast<detail::StoredHalf*>(target.data())[i] = detail::to_half(detail::rounded_to_odd(number));
             }
         });
     });
@@ -77,7 +79,7 @@ std::vector<std::vector<std::string>> shards_of(const StoredTensors& tensors, co
 
 std::string shard_name(Index i, Index count) {
     const auto five_digits = [](Index number) {
-        return std::string(5 - std::to_string(number).size(), '0') + std::to_string(number);
+        return std::string(5 - std::min<std::size_t>(5, std::to_string(number).size()), '0') + std::to_string(number);
     };
     return count == 1 ? "model.safetensors" : "model-" + five_digits(i + 1) + "-of-" + five_digits(count) + ".safetensors";
 }
