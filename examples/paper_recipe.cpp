@@ -1,6 +1,6 @@
 /// Does the paper's own recipe of training come to the same as ours?   (claim C1 by the letter of the paper)
 ///
-/// Two models of one shape learn the same text by crossbatch, in equal steps on equal batches; they differ in
+/// Two models of one shape learn the same text by crossbatch, in as many steps on batches of one size; they differ in
 ///
 ///                    paper_recipe                                        our_recipe
 ///     optimiser      Adafactor: decay 0.8, momentum 0.9, relative rate   Muon
