@@ -1,8 +1,8 @@
 /// What does a LongLLaMA, OpenLLaMA or Code Llama checkpoint write after a prompt?
 ///
-/// The folder is one of Hugging Face's: config.json, model.safetensors (or several, with an index), tokenizer.model. All of the
-/// prompt but its last tokens goes to memory, window by window; then tokens are written one by one. Weights stay in their file,
-/// in 16 bits if they are so there, and are widened as they are used.
+/// The folder is one of Hugging Face's: config.json, model.safetensors or pytorch_model.bin (or several, with an index),
+/// tokenizer.model. All of the prompt but its last tokens goes to memory, window by window; then tokens are written one by one.
+/// Weights stay in their file, in 16 bits if they are so there, and are widened as they are used.
 ///
 /// Without --folder a model of random weights is made and written first: a toy, to show that all works, or one of the --shape of
 /// LongLLaMA-3B or of the 7B code model, to see how much memory and time it takes.
@@ -101,7 +101,7 @@ std::string shown(const Tokenizer* tokenizer, const std::vector<std::int32_t>& t
 int main(int argc, char** argv) try {
     Example example(argc, argv, "What does a LongLLaMA checkpoint write after a prompt?");
     GenerationSettings settings;
-    example.option("--folder", settings.folder, "with config.json and model.safetensors");
+    example.option("--folder", settings.folder, "with config.json and weights: model.safetensors or pytorch_model.bin");
     example.option("--shape", settings.shape, "of random weights without --folder: toy, 3b (6.9 GB) or 7b")
         ->check(CLI::IsMember({"toy", "3b", "7b"}));
     // One prompt: text, numbers or chance.

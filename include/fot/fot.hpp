@@ -59,8 +59,13 @@
 #include "fot/data/random_walk.hpp"   // reading on from random places
 
 #include "fot/files/replacing_file.hpp"    // files written all or nothing
+#include "fot/files/stored_tensor.hpp"     // a tensor where a file has it
 #include "fot/files/safetensors.hpp"       // named tensors in a file
 #include "fot/files/mapped_file.hpp"       // a file as memory
+#include "fot/files/zip_file.hpp"          // the entries of an archive
+#include "fot/files/pickle.hpp"            // Python's pickles, read without running them
+#include "fot/files/state_dict.hpp"        // what the pickle of a state_dict means
+#include "fot/files/pytorch_file.hpp"      // the tensors of pytorch_model.bin
 #include "fot/files/checkpoint_folder.hpp" // the weights of a model in several files
 
 #include "fot/attention/attention.hpp"             // what all attention takes and gives back

@@ -40,3 +40,25 @@ TEST_CASE("every half-precision pattern widens to the number it stands for") {
         REQUIRE(std::signbit(number) == (sign < 0));
     }
 }
+
+TEST_CASE("numbers are rounded to the nearest half-precision number, ties to even") {
+    const auto rounded = [](float x) { return detail::to_half(x).bits; };
+    for (std::uint32_t bits = 0; bits < 0x7c00; ++bits) {  // itself, and both sides of the middle to the next
+        const detail::StoredHalf here{static_cast<std::uint16_t>(bits)};
+        const float number = to_float(here),
+                    next = bits == 0x7bff ? 65536.0f : to_float(detail::StoredHalf{static_cast<std::uint16_t>(bits + 1)});
+        const float middle = number + (next - number) / 2;
+        REQUIRE(rounded(number) == bits);
+        REQUIRE(rounded(-number) == (bits | 0x8000));
+        REQUIRE(rounded(std::nextafter(middle, 0.0f)) == bits);
+        REQUIRE(rounded(middle) == bits + (bits & 1));
+        REQUIRE(rounded(std::nextafter(middle, 1e9f)) == bits + 1);
+    }
+    CHECK(rounded(1e30f) == 0x7c00);
+    CHECK(rounded(-std::numeric_limits<float>::infinity()) == 0xfc00);
+    CHECK(rounded(1e-30f) == 0);
+    CHECK(std::isnan(to_float(detail::to_half(std::numeric_limits<float>::quiet_NaN()))));
+    // A double is not rounded twice.
+    CHECK(rounded(detail::rounded_to_odd(1 + 0x1p-11 + 0x1p-40)) == 0x3c01);
+    CHECK(rounded(detail::rounded_to_odd(1 + 0x1p-11)) == 0x3c00);
+}

@@ -29,15 +29,22 @@ inline BFloat16 to_bfloat16(float x) {
     return {static_cast<std::uint16_t>(is_nan ? quiet_nan : rounded)};
 }
 
-/// The same from double. Rounding to float first and then again could take the wrong side of a tie, so the float on the way is
+namespace detail {
+
+/// A float to be rounded further. Rounding to the nearest float first and then again could take the wrong side of a tie, so this is
 /// the truncated one, its last bit set if anything was cut off ("round to odd").
-inline BFloat16 to_bfloat16(double x) {
+inline float rounded_to_odd(double x) {
     const float nearest = static_cast<float>(x);
-    if (static_cast<double>(nearest) == x || std::isnan(x)) return to_bfloat16(nearest);
+    if (static_cast<double>(nearest) == x || std::isnan(x)) return nearest;
     std::uint32_t bits = std::bit_cast<std::uint32_t>(nearest);
     if (std::abs(static_cast<double>(nearest)) > std::abs(x)) --bits;
-    return to_bfloat16(std::bit_cast<float>(bits | 1u));
+    return std::bit_cast<float>(bits | 1u);
 }
+
+}  // namespace detail
+
+/// The same from double.
+inline BFloat16 to_bfloat16(double x) { return to_bfloat16(detail::rounded_to_odd(x)); }
 
 /// The same number as a float: exact.
 inline float to_float(BFloat16 x) { return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16); }

@@ -1,13 +1,15 @@
 /// Element types of stored tensors, and how their numbers become ours.
 ///
 /// A safetensors file names its element types as text ("F32"). Half precision and bfloat16 are no numbers to C++: they are widened
-/// to float as they are read, exactly.
+/// to float as they are read, exactly, and rounded as they are written.
 ///
 /// Read first: core/bfloat16.hpp.   Read next: nn/stored_linear.hpp, files/safetensors.hpp.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
@@ -52,6 +54,18 @@ inline float to_float(StoredHalf x) {
     const float scaled = std::bit_cast<float>(size << 13) * 0x1p112f;
     const std::uint32_t special = size >= 0x7c00u ? 0x7f800000u : 0u;  // infinity and NaN stay so
     return std::bit_cast<float>(std::bit_cast<std::uint32_t>(scaled) | special | sign);
+}
+
+/// The nearest half-precision number, ties to even; infinity from 65520 on.
+inline StoredHalf to_half(float x) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(x), sign = bits >> 16 & 0x8000u;
+    const float size = std::abs(x);
+    if (!(size < 65520.0f)) return {static_cast<std::uint16_t>(sign | (std::isnan(x) ? 0x7e00u : 0x7c00u))};
+    // Added to a float whose last bit is worth as much as that of the half, the size is rounded to it.
+    const std::uint32_t exponent = std::max(bits & 0x7f800000u, std::bit_cast<std::uint32_t>(0x1p-14f)),
+                        large = exponent + (13u << 23);
+    const std::uint32_t units = std::bit_cast<std::uint32_t>(size + std::bit_cast<float>(large)) - large;
+    return {static_cast<std::uint16_t>(sign | ((((exponent >> 23) - 113) << 10) + units))};
 }
 
 /// Calls `body` with a value of the C++ type that stores `dtype`.

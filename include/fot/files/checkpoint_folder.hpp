@@ -1,15 +1,25 @@
-/// The weights of a model in one or several safetensors files, left where they are: mapped, not copied.
+/// The weights of a model in one or several files of safetensors or PyTorch, left where they are: mapped, not copied.
 ///
-/// Read first: files/safetensors.hpp, files/mapped_file.hpp.   Read next: model/long_llama_files.hpp.
+///     model.safetensors      all weights, or else
+///     model.safetensors.index.json     {"weight_map": {"name": "file", ...}} and the files that it names, or else
+///     pytorch_model.bin      all weights, or else
+///     pytorch_model.bin.index.json     and the files that it names
+///
+/// Where several lie in a folder, Hugging Face's code takes the first of them, and so does this.
+///
+/// Read first: files/safetensors.hpp, files/pytorch_file.hpp.   Read next: model/long_llama_files.hpp.
 #pragma once
 
-#include <map>
+#include <algorithm>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "fot/files/mapped_file.hpp"
+#include "fot/files/pytorch_file.hpp"
 #include "fot/files/safetensors.hpp"
+#include "fot/files/stored_tensor.hpp"
 #include "fot/nn/stored_linear.hpp"
 
 namespace fot {
@@ -35,82 +45,118 @@ inline std::string shown(const nlohmann::json& value) {
 
 }  // namespace detail
 
-/// All safetensors files of a folder, as one collection of named tensors that stay where they are.
+/// The tensors of a safetensors file, mapped.   Errors: those of SafetensorsFile and MappedFile.
+inline StoredTensors read_safetensors_file(const std::filesystem::path& path) {
+    const SafetensorsFile header(path);
+    const auto file = std::make_shared<const MappedFile>(path);
+    StoredTensors tensors;
+    for (const std::string& name : header.names()) {
+        const std::vector<Index>& shape = header.shape(name);
+        tensors[name] = {file->data() + header.offset(name), header.dtype(name), shape, row_major_strides(shape), file};
+    }
+    return tensors;
+}
+
+/// All weights of a folder, as one collection of named tensors that stay where they are.
 class CheckpointFolder {
    public:
-    /// Of the file that says which file has which tensor, where there are several.
+    /// Of the file that says which safetensors files there are, where there are several.
     static constexpr const char* index_name = "model.safetensors.index.json";
 
-    /// Reads the files' headers; `index_name`, if there is such a file, says of which.
+    /// Reads the names, shapes and places of all tensors. What an index says of single names is not looked at, only its files.
+    /// Errors: FileError if there is no such file, or one of them is damaged.
     explicit CheckpointFolder(const std::filesystem::path& folder) : folder_(folder) {
-        const std::filesystem::path index = folder / index_name;
-        if (!file_exists(index)) {
-            open("model.safetensors");
-            for (const std::string& name : files_.at("model.safetensors").header.names()) file_of_[name] = "model.safetensors";
+        for (const std::string whole : {"model.safetensors", "pytorch_model.bin"}) {
+            if (file_exists(folder / whole)) {
+                add(whole);
+                return;
+            }
+            const std::filesystem::path index = folder / (whole + ".index.json");
+            if (!file_exists(index)) continue;
+            for (const std::string& file : files_of(index)) add(file);
             return;
         }
+        refuse();
+    }
+
+    /// All of them, by name.
+    const StoredTensors& tensors() const { return tensors_; }
+    /// True if there is such a tensor.
+    bool contains(const std::string& name) const { return tensors_.count(name) != 0; }
+
+    /// A weight (rows, columns) where it lies. One that is not row-major, or not aligned for its numbers, is copied.
+    StoredMatrix matrix(const std::string& name, Index rows, Index columns) const {
+        return as_matrix(name, {rows, columns}, rows, columns);
+    }
+
+    /// A vector of `count` numbers, converted to Real.
+    template <class Real>
+    Tensor<Real, 1> vector(const std::string& name, Index count) const {
+        Tensor<Real, 1> numbers = empty<Real, 1>({count});
+        const Tensor<Real, 2> widened = detail::widened_tensor<Real>(as_matrix(name, {count}, 1, count));
+        std::copy(widened.begin(), widened.end(), numbers.begin());
+        return numbers;
+    }
+
+   private:
+    void add(const std::string& file) {
+        for (auto& [name, tensor] :
+             file.ends_with(".safetensors") ? read_safetensors_file(folder_ / file) : read_pytorch_file(folder_ / file)) {
+            file_of_[name] = file;
+            tensors_[name] = tensor;
+        }
+    }
+
+    /// The files that an index names.
+    static std::set<std::string> files_of(const std::filesystem::path& index) {
         const nlohmann::json json = detail::read_json_object(index);
         require<FileError>(json.contains("weight_map") && json["weight_map"].is_object(), index.string(),
                            ": has no object 'weight_map'");
+        std::set<std::string> files;
         for (const auto& [name, file] : json["weight_map"].items()) {
             require<FileError>(file.is_string(), index.string(), ": the file of '", name, "' is ", detail::shown(file),
                                ", expected text");
             const std::string file_name = file.get<std::string>();
             require<FileError>(std::filesystem::path(file_name).filename() == file_name, index.string(), ": the file of '", name,
                                "' is '", file_name, "', expected a name without a folder");
-            if (!files_.count(file_name)) open(file_name);
-            file_of_[name] = file_name;
+            files.insert(file_name);
         }
-        for (const auto& [file_name, file] : files_)
-            for (const std::string& name : file.header.names())
-                require<FileError>(file_of_.count(name) && file_of_.at(name) == file_name, index.string(), ": does not name '",
-                                   name, "', which ", file_name, " has");
+        return files;
     }
 
-    /// The file that has each tensor.
-    const std::map<std::string, std::string>& names() const { return file_of_; }
-    /// True if a file has such a tensor.
-    bool contains(const std::string& name) const { return file_of_.count(name) != 0; }
+    /// Says what is there in place of weights.
+    [[noreturn]] void refuse() const {
+        std::set<std::string> others;
+        std::error_code failure;
+        for (std::filesystem::directory_iterator entry(folder_, failure), end; !failure && entry != end; entry.increment(failure))
+            if (std::set<std::string>{".pth", ".safetensors", ".bin", ".gguf"}.count(entry->path().extension().string()))
+                others.insert(entry->path().filename().string());
+        std::string what = others.empty() ? "" : "; it has " + *others.begin();
+        if (what.find("consolidated.") != std::string::npos)
+            what +=
+                ", weights in the form of the original LLaMA: convert the folder by convert_llama_weights_to_hf.py of Hugging "
+                "Face's transformers, and read the folder that it writes";
+        throw FileError(
+            message(folder_.string(), ": has neither model.safetensors nor pytorch_model.bin, nor an index of several", what));
+    }
 
-    /// A weight (rows, columns) where it lies; one that is not aligned for its numbers is copied.
-    StoredMatrix matrix(const std::string& name, Index rows, Index columns) const {
-        const File& file = file_with(name, {rows, columns});
-        file.header.require_floating(name);
-        const Dtype dtype = file.header.dtype(name);
-        const std::uint64_t offset = file.header.offset(name);
-        if (offset % static_cast<std::uint64_t>(dtype_bytes(dtype)) == 0)
-            return {file.bytes->data() + offset, dtype, rows, columns, file.bytes};
-        const auto copy = std::make_shared<std::vector<char>>(static_cast<std::size_t>(rows * columns * dtype_bytes(dtype)));
-        file.header.read_bytes(name, copy->data());
+    /// A tensor of this shape, seen as a matrix.
+    StoredMatrix as_matrix(const std::string& name, const std::vector<Index>& shape, Index rows, Index columns) const {
+        require<FileError>(contains(name), folder_.string(), ": tensor '", name, "' is missing");
+        const StoredTensor& tensor = tensors_.at(name);
+        const std::string at = (folder_ / file_of_.at(name)).string() + ": tensor '" + name + "' ";
+        require<FileError>(tensor.shape == shape, at, "has shape ", shape_text(tensor.shape), ", expected ", shape_text(shape));
+        const Dtype dtype = tensor.dtype;
+        require<FileError>(dtype == Dtype::f32 || dtype == Dtype::f16 || dtype == Dtype::bf16 || dtype == Dtype::f64, at,
+                           "has dtype ", dtype_name(dtype), ", expected F64, F32, F16 or BF16");
+        if (tensor.in_place()) return {tensor.numbers, dtype, rows, columns, tensor.owner};
+        const auto copy = std::make_shared<std::vector<char>>(static_cast<std::size_t>(tensor.bytes()));
+        copy_row_major(tensor, copy->data());
         return {copy->data(), dtype, rows, columns, copy};
     }
 
-    /// A vector of `count` numbers, converted to Real.
-    template <class Real>
-    Tensor<Real, 1> vector(const std::string& name, Index count) const {
-        return file_with(name, {count}).header.template read_tensor<Real, 1>(name);
-    }
-
-   private:
-    struct File {
-        SafetensorsFile header;
-        std::shared_ptr<const MappedFile> bytes;
-    };
-
-    void open(const std::string& name) {
-        files_.emplace(name, File{SafetensorsFile(folder_ / name), std::make_shared<const MappedFile>(folder_ / name)});
-    }
-
-    const File& file_with(const std::string& name, const std::vector<Index>& shape) const {
-        require<FileError>(contains(name), folder_.string(), ": tensor '", name, "' is missing");
-        const File& file = files_.at(file_of_.at(name));
-        require<FileError>(file.header.contains(name), file.header.at(name), "is missing there");
-        file.header.require_shape(name, shape);
-        return file;
-    }
-
     std::filesystem::path folder_;
-    std::map<std::string, File> files_;
+    StoredTensors tensors_;
     std::map<std::string, std::string> file_of_;
 };
 

@@ -31,6 +31,7 @@
 #include "fot/core/dtype.hpp"
 #include "fot/core/tensor.hpp"
 #include "fot/files/replacing_file.hpp"
+#include "fot/files/stored_tensor.hpp"
 
 namespace fot {
 
@@ -38,20 +39,6 @@ static_assert(std::endian::native == std::endian::little, "safetensors files are
 
 /// The `__metadata__` of a file: free text under free names.
 using Metadata = std::map<std::string, std::string>;
-
-namespace detail {
-
-/// The number of elements of a shape, or -1 if it does not fit an Index or an extent is negative.
-inline Index checked_count(const std::vector<Index>& shape, Index bytes_each) {
-    Index count = 1;
-    for (Index extent : shape) {
-        if (extent < 0 || (extent > 0 && count > std::numeric_limits<Index>::max() / bytes_each / extent)) return -1;
-        count *= extent;
-    }
-    return count;
-}
-
-}  // namespace detail
 
 /// A safetensors file, open for reading. Opening reads and checks the header; `read` fetches one tensor.
 /// One object serves one thread at a time.

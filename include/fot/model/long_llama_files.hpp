@@ -1,8 +1,7 @@
-/// LLaMA and LongLLaMA checkpoints as Hugging Face keeps them: a folder with config.json and model.safetensors.
+/// LLaMA and LongLLaMA checkpoints as Hugging Face keeps them: a folder with config.json and weights.
 ///
-///     config.json                      shape of the model, and how LongLLaMA reads (mem_layers, last_context_length, ...)
-///     model.safetensors                all weights, or
-///     model.safetensors.index.json     {"weight_map": {"name": "file", ...}} and the files that it names
+///     config.json          shape of the model, and how LongLLaMA reads (mem_layers, last_context_length, ...)
+///     model.safetensors    all weights; or several files, or those of PyTorch (files/checkpoint_folder.hpp)
 ///
 /// Weights stay in their files, mapped, in float, half precision or bfloat16: starting copies nothing but the norms. Or they are
 /// loaded to be trained. A plain LLaMA folder is a LongLLaMA without memory layers; give it some, and it is what fine-tuning by FoT
@@ -145,12 +144,12 @@ LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::
     if (configure) configure(config);
     config.check();
     const CheckpointFolder files(folder);
-    require<FileError>(config.model.layers <= length_of(files.names()), folder.string(), ": has ", files.names().size(),
+    require<FileError>(config.model.layers <= length_of(files.tensors()), folder.string(), ": has ", files.tensors().size(),
                        " tensors, too few for ", config.model.layers, " layers");
     Transformer<Real> decoder(config.model, FolderWeights<Real>(files, kind));
 
     std::set<std::string> unused;
-    for (const auto& [name, file] : files.names())
+    for (const auto& [name, tensor] : files.tensors())
         if (!name.ends_with("rotary_emb.inv_freq")) unused.insert(name);  // old files carry the angles; they follow from the base
     decoder.for_each_weight([&](const std::string& name, Role, const auto&) { unused.erase(hugging_face_name(name)); });
     if (config.model.tied_output) unused.erase(hugging_face_name("output"));  // a copy of the embedding
@@ -161,7 +160,7 @@ LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::
 
 /// Writes config.json and model.safetensors, each all or nothing, so that Hugging Face's code can load them.
 /// Errors: ConfigError unless the decoder has the configuration and is a LLaMA; FileError if the folder cannot be made, a file not
-///         be written, or the folder has an index of shards, which would be loaded in place of what is saved.
+///         be written.
 template <class Real>
 void save_long_llama(const std::filesystem::path& folder, const LongLlamaConfig& config, const Transformer<Real>& decoder) {
     const TransformerConfig& model = decoder.config();
@@ -170,9 +169,6 @@ void save_long_llama(const std::filesystem::path& folder, const LongLlamaConfig&
     require<ConfigError>(model == llama && model == config.model.resolved(),
                          "save_long_llama: the decoder is no LLaMA (as_llama), or config.model is not its configuration");
     make_folder(folder);
-    const std::filesystem::path index = folder / CheckpointFolder::index_name;
-    require<FileError>(!file_exists(index), index.string(),
-                       ": names other files, which would be loaded in place of what is saved; expected a folder without it");
     SafetensorsWriter writer;
     writer.metadata["format"] = "pt";  // which Hugging Face's reader asks for
     decoder.for_each_weight([&]<class Weight>(const std::string& name, Role, const Weight& weight) {
