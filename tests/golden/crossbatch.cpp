@@ -48,6 +48,14 @@ Bias<Real> read_bias(Case& golden, Index entries, Index length) {
     return bias;
 }
 
+/// The released training code rotates the numbers 2 j and 2 j + 1 of a head together, ours (and what ends in _hf) j and j + D/2.
+template <class Real>
+Variable<Real, 4> halves_of_pairs(Tape& tape, const Variable<Real, 4>& x) {
+    const auto [entries, length, heads, width] = shape_of(x.value());
+    const Variable<Real, 5> pairs = reshaped<5>(tape, x, {entries, length, heads, width / 2, 2});
+    return reshaped<4>(tape, permuted(tape, pairs, {0, 1, 2, 4, 3}), {entries, length, heads, width});
+}
+
 template <class Real>
 void check(Case& golden, const Tolerance& tolerance) {
     const Tensor<Real, 4> d_o = golden.tensor<Real, 4>("out_grad");
@@ -67,22 +75,25 @@ void check(Case& golden, const Tolerance& tolerance) {
     if (!bias.causal) options.query_positions.assign(bias.numbers.shape()[1], length - 1);  // all see all, but for the bias
     if (bias.more || !bias.causal) options.bias = bias.numbers;
 
-    // The released training code pairs the numbers (2 j, 2 j + 1); what ends in _hf has them in the order of Hugging Face.
-    const Variable<Real, 4> query(golden.tensor<Real, 4>("query_hf"), true), key(golden.tensor<Real, 4>("key_hf"), true),
-        value(golden.tensor<Real, 4>("value"), true);
-    Tape tape;
-    const Variable<Real, 4> q = multiply(tape, rotate(tape, query, positions, angles), scale),
-                            k = rotate(tape, key, positions, angles), context_k = rotate(tape, key, first, angles);
-    const Attention<Real> local = causal_attention(tape, q, k, value, options),
-                          further = context_attention(tape, q, context_k, value, table);
-    const Variable<Real, 4> o = merge(tape, further, local).o;
-    testing::replay(tape, o, d_o);
+    for (const std::string suffix : {"", "_hf"}) {
+        const Variable<Real, 4> query(golden.tensor<Real, 4>("query" + suffix), true),
+            key(golden.tensor<Real, 4>("key" + suffix), true), value(golden.tensor<Real, 4>("value"), true);
+        Tape tape;
+        const auto in_halves = [&](const Variable<Real, 4>& x) { return suffix.empty() ? halves_of_pairs(tape, x) : x; };
+        const Variable<Real, 4> q = multiply(tape, rotate(tape, in_halves(query), positions, angles), scale),
+                                k = rotate(tape, in_halves(key), positions, angles),
+                                context_k = rotate(tape, in_halves(key), first, angles);
+        const Attention<Real> local = causal_attention(tape, q, k, value, options),
+                              further = context_attention(tape, q, context_k, value, table);
+        const Variable<Real, 4> o = merge(tape, further, local).o;
+        testing::replay(tape, o, d_o);
 
-    golden.compare("output", o.value(), tolerance.output);
-    if constexpr (sizeof(Real) == 4) golden.compare("output_f32", o.value(), tolerance.output);
-    golden.compare("grad_query_hf", query.gradient(), tolerance.gradients);
-    golden.compare("grad_key_hf", key.gradient(), tolerance.gradients);
-    golden.compare("grad_value", value.gradient(), tolerance.gradients);
+        golden.compare("output", o.value(), tolerance.output);
+        if constexpr (sizeof(Real) == 4) golden.compare("output_f32", o.value(), tolerance.output);
+        golden.compare("grad_query" + suffix, query.gradient(), tolerance.gradients);
+        golden.compare("grad_key" + suffix, key.gradient(), tolerance.gradients);
+        golden.compare("grad_value", value.gradient(), tolerance.gradients);
+    }
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
 /// Kind `longllama_inference`: calls of the released LongLLaMA code, one after another on the same state, and greedy generation.
 ///
 /// A case holds many calls, and tensors are named `<call>/<tensor>`. A call whose name ends in a single digit above 1 goes on from
-/// the state after the one before it (turn1, turn2, ...). Compared are the logits, loss, local caches of all layers and memories,
-/// of all visible tokens. What padding computes is of no use, and is not compared: the released code lets it attend evenly to all
-/// other padding, and puts it into memory.
+/// the state after the one before it (turn1, turn2, ...). Compared are the logits, hidden states, loss, local caches of all layers
+/// and memories, at all visible tokens. What padding computes is of no use, and is not compared: the released code lets it attend
+/// evenly to all other padding, and puts it into memory.
 ///
 /// Read first: model/long_llama.hpp, model/long_llama_files.hpp.   Read next: golden/data_pipeline.cpp.
 #include "fot/model/long_llama_files.hpp"
@@ -84,9 +84,16 @@ class Calls {
         reading.keep_local = arguments.value("use_cache", true);
         if (arguments.contains("last_context_length") && !arguments["last_context_length"].is_null())
             reading.last_context = arguments["last_context_length"].get<Index>();
-        Tensor<float, 3> logits = model_.read({tokens, visible ? &*visible : nullptr}, state, reading);
+        std::vector<Tensor<float, 3>> hidden;
+        Tensor<float, 3> logits = model_.read({tokens, visible ? &*visible : nullptr}, state, reading, &hidden);
         if (visible) take_padding<1>(name + "/logits", *visible, logits);
         golden_.compare(name + "/logits", logits, logits_tolerance_);
+        for (Index i = 0; i < length_of(hidden); ++i) {
+            const std::string of_layer = message(name, "/hidden.", i);
+            if (!golden_.contains(of_layer)) continue;
+            if (visible) take_padding<1>(of_layer, *visible, element(hidden, i));
+            golden_.compare(of_layer, element(hidden, i), logits_tolerance_);
+        }
         if (golden_.contains(name + "/labels")) check_loss(name, logits);
         check_caches(name, state);
     }

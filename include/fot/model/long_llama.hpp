@@ -68,11 +68,14 @@ class LongLlama {
     /// The last `last_context` tokens are one window, those before them windows of `window` tokens, the last of them ragged. From
     /// an empty local cache the latter go to memory: of 1500 tokens with last_context 1024, 476 go to memory and 1024 stay. If
     /// there is something in the cache they go there too, and to memory when it is full. Logits of padding are of no use.
-    /// Errors: ShapeError if batch, state, visibility or positions do not fit; DataError for an empty input or a token outside the
+    /// `hidden`, if not null, receives the embeddings, the output of each layer but the last, and the last one's after the final
+    /// norm, (B,N,E) each. Errors: ShapeError if batch, state, visibility or positions do not fit; DataError for an empty input or
+    /// a token outside the
     ///         vocabulary; ConfigError if the local cache is not empty and would not be kept, for a position below -1 or beyond
     ///         half of what an Index holds: then nothing is read. ConfigError too if positions of a window and the local cache lie
     ///         RotaryTable::most_positions or more apart: then the windows before that one have been read.
-    Tensor<Real, 3> read(const LongLlamaInput& input, LongLlamaState<Real>& state, const LongLlamaReading& reading = {}) const {
+    Tensor<Real, 3> read(const LongLlamaInput& input, LongLlamaState<Real>& state, const LongLlamaReading& reading = {},
+                         std::vector<Tensor<Real, 3>>* hidden = nullptr) const {
         require_readable(input, state, reading);
         const Index entries = extent(input.tokens, 0), length = extent(input.tokens, 1);
         const Tensor<Index, 2> positions = input.positions ? *input.positions : following_positions(state, length);
@@ -81,12 +84,15 @@ class LongLlama {
         const Index last = std::min(length, reading.last_context < 0 ? config_.last_context : reading.last_context);
         const Index prefix = length - last;
         Tensor<Real, 3> logits = empty<Real, 3>({entries, reading.only_last_logits ? 1 : length, config_.model.vocabulary});
+        if (hidden)
+            hidden->assign(static_cast<std::size_t>(config_.model.layers) + 1,
+                           empty<Real, 3>({entries, length, config_.model.width}));
         for (Index first = 0, count = 0; first < length; first += count) {
             count = first < prefix ? std::min(config_.window, prefix - first) : last;
             const bool keep = reading.keep_local && (first >= prefix || state.local_size() > 0);
             Tape tape(Tape::inference);
             const Variable<Real, 3> x = window(tape, slice<1>(input.tokens, first, count), slice<1>(positions, first, count),
-                                               slice<1>(visible, first, count), state, keep);
+                                               slice<1>(visible, first, count), state, keep, first, hidden);
             if (!reading.only_last_logits)
                 put_positions(decoder_.head(tape, x).value(), first, logits);
             else if (first + count == length)
@@ -101,7 +107,7 @@ class LongLlama {
     /// One window (B,T) through all layers: (B,T,E). With `keep` it stays in the local cache, which makes room first; without, it
     /// goes to memory afterwards.
     Variable<Real, 3> window(Tape& tape, const Tokens& tokens, const Tensor<Index, 2>& positions, const Visible& visible,
-                             LongLlamaState<Real>& state, bool keep) const {
+                             LongLlamaState<Real>& state, bool keep, Index first, std::vector<Tensor<Real, 3>>* hidden) const {
         const TransformerConfig& model = config_.model;
         const Index entries = extent(tokens, 0), length = extent(tokens, 1), leaving = leaving_tokens(state, length);
         const auto after_those_that_stay = [&](const auto& known, const auto& added) {
@@ -121,6 +127,7 @@ class LongLlama {
 
         Variable<Real, 3> x = decoder_.embed(tape, tokens);
         for (Index i = 0; i < model.layers; ++i) {
+            if (hidden) put_positions(x.value(), first, element(*hidden, i));
             const TransformerLayer<Real>& layer = decoder_.layer(i);
             const Source<Real>& source = model.is_memory_layer(i) ? static_cast<const Source<Real>&>(memory) : none;
             LocalCache<Real> passing(entries, model.key_heads_of(i), model.head_width_of(i));  // of a window that does not stay
@@ -140,6 +147,7 @@ class LongLlama {
             if (!keep) state.remember(i, at.k.value(), at.v.value(), visible);
         }
         if (keep) state.set_local(all_positions, all_visible);
+        if (hidden) put_positions(decoder_.normalized(tape, x).value(), first, hidden->back());
         return x;
     }
 

@@ -89,8 +89,10 @@ class Transformer {
     }
 
     /// Last normalisation and output map: (B,T,E) to logits (B,T,V).
-    Variable<Real, 3> head(Tape& tape, const Variable<Real, 3>& x) const {
-        return linear(tape, rms_norm(tape, x, final_norm_, config_.norm_epsilon), output_);
+    Variable<Real, 3> head(Tape& tape, const Variable<Real, 3>& x) const { return linear(tape, normalized(tape, x), output_); }
+    /// Last normalisation alone: (B,T,E) -> (B,T,E).
+    Variable<Real, 3> normalized(Tape& tape, const Variable<Real, 3>& x) const {
+        return rms_norm(tape, x, final_norm_, config_.norm_epsilon);
     }
 
     /// Keys and values that the memory layers compute of tokens (B,T) without any source, by layer; other layers have empty
