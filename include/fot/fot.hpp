@@ -7,9 +7,9 @@
 #include "fot/core/version.hpp"       // of the library
 #include "fot/core/check.hpp"         // errors that name what was wrong
 #include "fot/core/index.hpp"         // signed positions
-#include "fot/core/aligned_allocator.hpp"  // memory of tensors
+#include "fot/core/aligned_allocator.hpp"  // the memory of tensors
 #include "fot/core/tensor.hpp"        // row-major tensors, the shape letters
-#include "fot/core/keep_freed_memory.hpp"  // for the next tensor
+#include "fot/core/keep_freed_memory.hpp"  // freed memory stays for the next tensor
 
 #include "fot/reference/attention.hpp"         // the paper's equations as loops: a query and the keys before it
 #include "fot/reference/crossbatch.hpp"        // training: the keys of several documents' contexts beside them
