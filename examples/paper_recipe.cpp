@@ -16,7 +16,7 @@
 /// memory. `--memory-layers -2 -1` gives the models a second memory layer: what it brings, and what a step costs then.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text): 49 documents, so d = 32 in the last tenth.
-/// Time:    about six minutes on one core; --quick: seconds; --full: three seeds.
+/// Time:    four and a half minutes on one core; --quick: seconds; --full: three seeds.
 /// Command: build/release/examples/paper_recipe
 /// Expect:  level r_d, about seven times 1/64 at d = 64; ours is better by 0.2 bits per byte with every memory.
 #include "fot/measure/document_nats.hpp"
