@@ -3,7 +3,7 @@
 /// A byte-level LLaMA learns to find keys in prompts that fit its window, the short ones first, and then is pre-trained on short
 /// windows of text with such prompts among them. It is continued in two ways, in as many steps of the same cost:
 ///
-///     fot    by crossbatch in the memory layer: two previous windows of the own document beside windows of other documents
+///     fot    by crossbatch in the memory layer: two previous windows of its own document beside windows of other documents
 ///     long   on local contexts of twice the length
 ///
 /// and asked for keys in prompts of up to a million bytes. `fot` reads them window by window into the memory of its one memory

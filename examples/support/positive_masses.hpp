@@ -1,4 +1,4 @@
-/// How much attention stays with the own document, r_d, on held-out text: of several models, of several seeds.
+/// How much attention stays with its own document, r_d, on held-out text: of several models, of several seeds.
 ///
 /// Read first: fot/measure/positive_mass.hpp, support/held_out_text.hpp.   Read next: support/prediction.hpp,
 /// distraction_issue.cpp.

@@ -15,7 +15,7 @@
 #include "fot/reference/crossbatch.hpp"        // training: the keys of several documents' contexts beside them
 #include "fot/reference/exact_search.hpp"      // the best entries of a memory
 #include "fot/reference/memory_attention.hpp"  // inference: these entries beside the local keys
-#include "fot/reference/positive_mass.hpp"     // r_d, the share of the own document
+#include "fot/reference/positive_mass.hpp"     // r_d, the share of its own document
 
 #include "fot/core/parallel.hpp"      // parallel loops
 #include "fot/core/matrix_view.hpp"   // a matrix addressed in place

@@ -96,10 +96,14 @@ TEST_CASE("tables that make no sense are refused") {
 }
 
 TEST_CASE("numbers of contexts that do not exist are refused") {
-    CHECK_THROWS_WITH_AS(previous_contexts(0, 1, 1), "previous_contexts: 0 entries with 1 positives and 1 negatives make no sense",
+    CHECK_THROWS_WITH_AS(previous_contexts(0, 1, 1),
+                         "previous_contexts: 0 entries with 1 positives and 1 negatives, expected 1 or more of the first and 0 or "
+                         "more of the others",
                          ConfigError);
     CHECK_THROWS_WITH_AS(previous_contexts(2, 1, -1),
-                         "previous_contexts: 2 entries with 1 positives and -1 negatives make no sense", ConfigError);
+                         "previous_contexts: 2 entries with 1 positives and -1 negatives, expected 1 or more of the first and 0 or "
+                         "more of the others",
+                         ConfigError);
     CHECK_THROWS_WITH_AS(previous_contexts(4, 1, 1, 3), "previous_contexts: a pool of 3 documents is smaller than the 4 entries",
                          ConfigError);
     CHECK_THROWS_WITH_AS(previous_contexts(4, 1, 4),
@@ -108,10 +112,13 @@ TEST_CASE("numbers of contexts that do not exist are refused") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(packed_contexts(4, 3, 0, true), "packed_contexts: 4 entries are no multiple of a packing of 0",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(4, -1, 4, true), "packed_contexts: 4 entries with range -1 make no sense", ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(0, 1, 2, true), "packed_contexts: 0 entries with range 1 make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(4, -1, 4, true),
+                         "packed_contexts: 4 entries with range -1, expected 1 or more entries and 0 <= range < 2^32", ConfigError);
+    CHECK_THROWS_WITH_AS(packed_contexts(0, 1, 2, true),
+                         "packed_contexts: 0 entries with range 1, expected 1 or more entries and 0 <= range < 2^32", ConfigError);
     CHECK_THROWS_WITH_AS(packed_contexts(4, Index(1) << 32, 4, true),
-                         "packed_contexts: 4 entries with range 4294967296 make no sense", ConfigError);
+                         "packed_contexts: 4 entries with range 4294967296, expected 1 or more entries and 0 <= range < 2^32",
+                         ConfigError);
     const Index half = Index(1) << 62;  // twice this is more than an Index holds
     CHECK_THROWS_WITH_AS(previous_contexts(1, 2, 1, half),
                          "previous_contexts: 4611686018427387904 documents with 2 previous contexts each are too many",
@@ -119,5 +126,5 @@ TEST_CASE("numbers of contexts that do not exist are refused") {
     CHECK_THROWS_WITH_AS(previous_contexts(2, half, 0),
                          "previous_contexts: 2 documents with 4611686018427387904 previous contexts each are too many",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(no_contexts(-1), "no_contexts: -1 entries make no sense", ConfigError);
+    CHECK_THROWS_WITH_AS(no_contexts(-1), "no_contexts: -1 entries, expected 0 or more", ConfigError);
 }

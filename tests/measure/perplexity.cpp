@@ -61,8 +61,10 @@ TEST_CASE("scored windows are whole, evenly spread, the last one among them") {
     CHECK(scored_windows(61, 10, 2, 30) == std::vector<Index>{3, 5});  // of windows 3, 4, 5
     CHECK(scored_windows(61, 10, 8, 31) == std::vector<Index>{4, 5});
     CHECK(scored_windows(61, 10, 8, 60).empty());
-    CHECK_THROWS_WITH_AS(scored_windows(30, 0, 1), "scored_windows: 1 windows of 0 tokens from token 0 on make no sense",
-                         ConfigError);
+    CHECK_THROWS_WITH_AS(
+        scored_windows(30, 0, 1),
+        "scored_windows: 1 windows of 0 tokens from token 0 on, expected 1 or more of the first two and 0 or more of the last",
+        ConfigError);
 }
 
 TEST_CASE("wrong inputs of the perplexity meter are named") {

@@ -63,7 +63,8 @@ inline void require_valid(const ContextTable& table, Index entries) {
 inline ContextTable previous_contexts(Index entries, Index positives, Index negatives, Index pool = 0) {
     if (pool == 0) pool = entries;
     require<ConfigError>(entries >= 1 && positives >= 0 && negatives >= 0, "previous_contexts: ", entries, " entries with ",
-                         positives, " positives and ", negatives, " negatives make no sense");
+                         positives, " positives and ", negatives,
+                         " negatives, expected 1 or more of the first and 0 or more of the others");
     require<ConfigError>(pool >= entries, "previous_contexts: a pool of ", pool, " documents is smaller than the ", entries,
                          " entries");
     const Index windows = std::max<Index>(positives, 1);
@@ -84,7 +85,7 @@ inline ContextTable previous_contexts(Index entries, Index positives, Index nega
 
 /// No contexts: attention is local. Crossbatch with this table is plain causal attention.   Errors: ConfigError for entries < 0.
 inline ContextTable no_contexts(Index entries) {
-    require<ConfigError>(entries >= 0, "no_contexts: ", entries, " entries make no sense");
+    require<ConfigError>(entries >= 0, "no_contexts: ", entries, " entries, expected 0 or more");
     return {0, std::vector<std::vector<Index>>(static_cast<std::size_t>(entries)),
             std::vector<Index>(static_cast<std::size_t>(entries), 0)};
 }
@@ -96,7 +97,7 @@ inline ContextTable no_contexts(Index entries) {
 /// Errors: ConfigError for entries < 1, a range below 0 or of 2^32 and more, packing < 1, or entries that are no multiple of it.
 inline ContextTable packed_contexts(Index entries, Index range, Index packing, bool stepping) {
     require<ConfigError>(entries >= 1 && range >= 0 && range < Index(1) << 32, "packed_contexts: ", entries, " entries with range ",
-                         range, " make no sense");
+                         range, ", expected 1 or more entries and 0 <= range < 2^32");
     require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries,
                          " entries are no multiple of a packing of ", packing);
     const Index most = range + 1, others = std::max<Index>(packing - 1, 1), step = (most + others - 1) / others;

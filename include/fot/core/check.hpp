@@ -23,7 +23,7 @@ struct ShapeError : Error {
     using Error::Error;
 };
 
-/// A hyper-parameter, option or context list makes no sense (alone or beside the others).
+/// A hyper-parameter, option or context list is outside of what is allowed, alone or beside the others.
 struct ConfigError : Error {
     using Error::Error;
 };

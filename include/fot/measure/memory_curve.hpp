@@ -3,7 +3,7 @@
 /// Documents are read one after another, window by window, into one memory: a stream, the oldest entries leave first. At some
 /// windows of each document the model is asked to predict the text with the last 0, 512, 2048, ... tokens of the memory:
 ///
-///     multi-document   the last M tokens of the stream: the own document's, then those of the documents read before
+///     multi-document   the last M tokens of the stream: those of the document being read, then those of the documents read before
 ///     single-document  the same, but nothing from before the document began
 ///
 /// All sizes come from one pass (attention/nested_attention.hpp). That is possible since what a memory layer remembers does not

@@ -84,7 +84,7 @@ class PerplexityMeter {
 /// them.)
 inline std::vector<Index> scored_windows(Index length, Index window, Index count, Index from = 0) {
     require<ConfigError>(window >= 1 && count >= 1 && from >= 0, "scored_windows: ", count, " windows of ", window,
-                         " tokens from token ", from, " on make no sense");
+                         " tokens from token ", from, " on, expected 1 or more of the first two and 0 or more of the last");
     const Index skipped = from / window + (from % window > 0), whole = std::max<Index>(length - 1, 0) / window,
                 there = std::max<Index>(whole - skipped, 0), chosen = std::min(count, there);
     std::vector<Index> numbers;

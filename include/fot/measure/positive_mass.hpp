@@ -5,7 +5,7 @@
 ///     r_d = exp(L_1) / sum_{i=1..d} exp(L_i)            averaged over queries, heads and documents
 ///
 /// If attention is spread evenly over documents, r_d = 1/d: the distraction issue. The local context is left out.
-/// With w previous contexts of the own document, the first w are summed in the numerator, and d counts those beyond the w-th as
+/// With w previous contexts of its own document, the first w are summed in the numerator, and d counts those beyond the w-th as
 /// well.
 ///
 /// Source: paper section 3.3 and appendix (distraction issue).

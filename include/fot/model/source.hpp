@@ -1,6 +1,6 @@
 /// Where a memory layer's further keys come from: the only thing in which training and inference differ.
 ///
-///     training    keys of previous contexts, of the own document and of others       (Contexts, model/contexts_source.hpp)
+///     training    keys of previous contexts, of its own document and of others       (Contexts, model/contexts_source.hpp)
 ///     inference   the k best keys of a memory, or all of it                            (MemorySource, model/memory_source.hpp)
 ///     neither     no further keys: the layer is a local one                            (NoSource)
 ///

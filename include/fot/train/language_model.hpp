@@ -35,7 +35,7 @@ struct LanguageModelRecipe {
     Integration integration = Integration::merged;         ///< of the memory layer: part of the model's configuration
 
     // crossbatch
-    Index positives = 1;                                      ///< w, previous contexts of the own document
+    Index positives = 1;                                      ///< w, previous contexts of its own document
     ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and (d - 1) w negatives
     bool differentiable = true;                               ///< false: keys and values of previous contexts are constants
     Index local_entries = 0;  ///< so many entries of a batch see no context: the model must stay good without a memory
@@ -81,7 +81,8 @@ struct LanguageModelBatch {
 /// standard and crossbatch draw random pieces of random documents in each step. transformer_xl and memorizing need the text just
 /// before: they draw a place in the same way, read on from there for `walk_windows` windows, and then draw another. All see
 /// entries * length tokens a step.
-/// Errors: ConfigError if the model's integration is not that of the recipe, or the recipe makes no sense; DataError if there are
+/// Errors: ConfigError if the model's integration is not that of the recipe, or the recipe has impossible sizes; DataError if there
+/// are
 ///         too few documents for any step to come.
 template <class Real>
 class LanguageModelTraining {
