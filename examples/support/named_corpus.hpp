@@ -190,10 +190,11 @@ inline std::filesystem::path corpus_folder(const NamedCorpus& corpus, const std:
     return newest.empty() ? folder : newest;
 }
 
-/// "DIR" or "DIR:GLOB" as folder and pattern; without a pattern it is "*".
+/// "DIR" or "DIR:GLOB" as folder and pattern; without a pattern it is "*". A folder that is there may have a colon in its name.
 inline std::pair<std::string, std::string> parse_corpus(const std::string& corpus) {
     const std::size_t colon = corpus.rfind(':');
-    if (colon == std::string::npos) return {corpus, "*"};
+    std::error_code ignored;
+    if (colon == std::string::npos || std::filesystem::is_directory(corpus, ignored)) return {corpus, "*"};
     return {corpus.substr(0, colon), colon + 1 < corpus.size() ? corpus.substr(colon + 1) : "*"};
 }
 
