@@ -25,6 +25,7 @@
 #include "fot/core/blas_kernels.hpp"  // which BLAS, and whether it knows the processor
 #include "fot/core/exponential.hpp"   // an exponential that vectorises
 #include "fot/core/largest.hpp"       // the largest of a row, and log-sum-exp
+#include "fot/core/finite.hpp"        // no NaN, no infinity
 #include "fot/core/bfloat16.hpp"      // half the bytes for memories
 #include "fot/core/dtype.hpp"         // element types of stored tensors
 #include "fot/core/random.hpp"        // seeded, the same everywhere

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "fot/core/random.hpp"
-#include "support/gradient_check.hpp"
 #include "support/allocations.hpp"
+#include "support/gradient_check.hpp"
 
 using namespace fot;
 
@@ -409,4 +409,47 @@ TEST_CASE("an empty handle says that it is empty") {
     CHECK_THROWS_WITH_AS(none.value(), "Variable: an empty handle has no value and no gradient", ConfigError);
     CHECK_THROWS_AS(none.gradient(), ConfigError);
     CHECK_THROWS_AS(none.detached(), ConfigError);
+}
+
+TEST_CASE(
+    "a forward and backward pass that runs out of memory leaves values as they were, and a tape that refuses what it broke off") {
+    const Variable<double, 1> x(Vector{1, 2, 3}, true), y(Vector{4, 5, 6}, true);
+    const auto forget = [&] {
+        for (const auto* each : {&x, &y}) each->gradient() = zeros<double, 1>({3});
+    };
+    Tape tape;
+    Scalar loss, twice;
+    const auto work = [&] {
+        loss = sum(tape, product(tape, x, product(tape, x, y)));
+        tape.backward(loss);
+    };
+    const auto check = [&] {
+        REQUIRE(x.value() == Vector{1, 2, 3});
+        REQUIRE(y.value() == Vector{4, 5, 6});
+        tape.replay();  // what a forward pass left
+        forget();
+    };
+    CHECK(testing::for_every_failing_allocation(work, check) > 10);
+    CHECK(x.gradient() == Vector{8, 20, 36});
+    CHECK(y.gradient() == Vector{1, 4, 9});
+
+    forget();
+    const Scalar before = sum(tape, product(tape, x, y));
+    CHECK_THROWS_AS(tape.backward(tape.record(
+                        Vector{1}, [](const Vector&) { throw std::bad_alloc(); }, before)),
+                    std::bad_alloc);
+    CHECK(tape.size() == 0);
+    CHECK_THROWS_WITH_AS(tape.backward(sum(tape, before)), doctest::Contains("an input was recorded on another tape"), ConfigError);
+    forget();
+    tape.backward(sum(tape, product(tape, x, y)));  // and it is a good tape still
+    CHECK(x.gradient() == y.value());
+}
+
+TEST_CASE("a loss that is not finite is refused before the replay") {
+    for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+        const Variable<double, 1> x(Vector{bad, 1}, true);
+        Tape tape;
+        CHECK_THROWS_WITH_AS(tape.backward(sum(tape, x)), doctest::Contains("Tape::backward: the loss is "), NumericError);
+        CHECK(x.has_gradient() == false);
+    }
 }

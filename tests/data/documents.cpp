@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "support/allocations.hpp"
 #include "support/numbered_documents.hpp"
 
 using namespace fot;
@@ -138,4 +139,18 @@ TEST_CASE("impossible batches are refused with the numbers") {
                          "sample_contexts: a pool of 1 documents is smaller than the 2 entries", ConfigError);
     CHECK_THROWS_WITH_AS(sample_contexts<float>(documents, {3, 0, 1, 4}, random),
                          "sample_contexts: 2 of 3 documents have the 9 tokens needed, expected 3 or more", DataError);
+}
+
+TEST_CASE("a batch that there is no memory for was not drawn: the next one is the one it would have been") {
+    const std::vector<TokenDocument> documents = numbered_documents({30, 40, 50});
+    Random random(5), other = random;
+    const auto unchanged = [&] { REQUIRE(random.state == other.state); };
+    ContextBatch<float> batch;
+    CHECK(testing::for_every_failing_allocation(
+              [&] { batch = sample_contexts<float>(documents, {.entries = 2, .pool = 3, .length = 5}, random); }, unchanged) > 5);
+    CHECK(batch.previous == sample_contexts<float>(documents, {.entries = 2, .pool = 3, .length = 5}, other).previous);
+    CHECK(testing::for_every_failing_allocation(
+              [&] { batch = sample_packed<float>(documents, {.entries = 4, .packing = 2, .length = 5}, random); }, unchanged) > 5);
+    CHECK(batch.current == sample_packed<float>(documents, {.entries = 4, .packing = 2, .length = 5}, other).current);
+    CHECK(random.state == other.state);
 }

@@ -6,6 +6,8 @@
 #include <numeric>
 #include <set>
 
+#include "support/allocations.hpp"
+
 using namespace fot;
 
 namespace {
@@ -101,4 +103,24 @@ TEST_CASE("walks that make no sense are refused") {
     text[2].loss_mask.assign(59, 1.f);
     CHECK_THROWS_WITH_AS(RandomWalk(text, 2, 5, 4, random), doctest::Contains("its loss mask has 59 numbers for 60 tokens"),
                          DataError);
+}
+
+TEST_CASE("a batch that there is no memory for was not drawn: the walk and its generator stand where they stood") {
+    const std::vector<TokenDocument> text = documents({40, 50, 60, 70});
+    Random random(5), other = random;
+    RandomWalk walk(text, 2, 5, 3, random), expected(text, 2, 5, 3, other);
+    for (Index step = 0; step < 10; ++step) {
+        const RandomWalk::State before = walk.state;
+        const Random::State drawn = random.state;
+        ContextBatch<float> batch;
+        const auto unchanged = [&] {
+            REQUIRE(walk.state.document == before.document);
+            REQUIRE(walk.state.start == before.start);
+            REQUIRE(walk.state.left == before.left);
+            REQUIRE(random.state == drawn);
+        };
+        CHECK(testing::for_every_failing_allocation([&] { batch = walk.next<float>(random, [](Index) {}); }, unchanged) > 5);
+        CHECK(batch.current == expected.next<float>(other, [](Index) {}).current);
+        CHECK(random.state == other.state);
+    }
 }

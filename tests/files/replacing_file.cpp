@@ -6,6 +6,7 @@
 #include <csignal>
 #include <fstream>
 
+#include "support/allocations.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace fot;
@@ -107,4 +108,16 @@ TEST_CASE("a target that has become a folder meanwhile is an error, and nothing 
         CHECK_THROWS_WITH_AS(file.commit(), doctest::Contains(start.c_str()), FileError);
     }
     CHECK(folder.entries() == 1);
+}
+
+TEST_CASE("a file that cannot be written for want of memory stays as it was, and nothing is left beside it") {
+    const testing::TemporaryFolder folder;
+    write_text_file(folder / "a", "old");
+    const Index failures = testing::for_every_failing_allocation([&] { write_text_file(folder / "a", "new"); },
+                                                                 [&] {
+                                                                     REQUIRE(file_text(folder / "a") == "old");
+                                                                     REQUIRE(folder.entries() == 1);
+                                                                 });
+    CHECK(failures > 5);
+    CHECK(file_text(folder / "a") == "new");
 }

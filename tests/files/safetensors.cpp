@@ -8,6 +8,7 @@
 #include <iterator>
 
 #include "fot/core/random.hpp"
+#include "support/allocations.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace fot;
@@ -357,4 +358,27 @@ TEST_CASE("a writer refuses names and shapes that cannot be") {
     wrong.add("\xff", {1}, &number);
     CHECK_THROWS_WITH_AS(wrong.write(folder / "x"), doctest::Contains("cannot write the header: "), FileError);
     CHECK_THROWS_WITH_AS(writer.write(folder / "none" / "x"), doctest::Contains("No such file or directory"), FileError);
+}
+
+TEST_CASE("a tensor that a writer has no room for, or refuses, was not added; a file that cannot be written stays as it was") {
+    const std::vector<float> numbers{1, 2, 3};
+    SafetensorsWriter writer;
+    CHECK_THROWS_AS(writer.add("a name that is not a short one", {-1}, numbers.data()), ShapeError);
+    writer.add("before", {1}, numbers.data());
+    CHECK(testing::for_every_failing_allocation([&] { writer.add("a name that is not a short one", {3}, numbers.data()); }, [] {}) >
+          3);
+    writer.write(path);
+    CHECK(SafetensorsFile(path).read<float>("a name that is not a short one") == numbers);
+
+    const std::string old = testing::file_text(path);
+    writer.add("after", {2}, numbers.data());
+    writer.write(folder / "new");
+    const std::string whole = testing::file_text(folder / "new");
+    bool replaced = false;  // the standard library sorts with less memory, too
+    CHECK(testing::for_every_failing_allocation(
+              [&] {
+                  writer.write(path);
+                  replaced = true;
+              },
+              [&] { REQUIRE(testing::file_text(path) == (replaced ? whole : old)); }) > 50);
 }

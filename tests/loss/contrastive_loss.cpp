@@ -180,3 +180,14 @@ TEST_CASE("a score that is not a number is no contrast") {
     in.q(1, 0, 0, 0) = std::nan("");
     CHECK_THROWS_WITH_AS(contrastive_loss(in.q, in.k, previous_contexts(2, 1, 1)), "log_sum_exp: score 0 is nan", NumericError);
 }
+
+TEST_CASE("a number that is not finite is an error wherever it stands: in queries, in positive and in negative contexts") {
+    for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity(), -std::numeric_limits<double>::infinity()})
+        for (const Index context : {0, 1}) {
+            Random random(9);
+            Tensor<double, 4> q = normal_tensor<double, 4>({2, 3, 1, 4}, 1, random),
+                              k = normal_tensor<double, 4>({2, 3, 1, 4}, 1, random);
+            k(context, 1, 0, 2) = bad;
+            CHECK_THROWS_AS(contrastive_loss(q, k, previous_contexts(2, 1, 1)), NumericError);
+        }
+}

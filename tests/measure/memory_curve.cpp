@@ -228,3 +228,11 @@ TEST_CASE("a memory curve names what is wrong") {
     foreign[0].tokens[3] = 11;
     CHECK_THROWS_AS(memory_curve(model, foreign, {}, good), DataError);
 }
+
+TEST_CASE("a weight that is NaN is an error of the curve") {
+    Random random(31);
+    Transformer<float> model(small_config(), random);
+    model.parameters().back().value()[0] = std::numeric_limits<float>::quiet_NaN();
+    const MemoryCurveOptions options{.conditions = {{MemoryScope::multi_document, 8, 2}}, .window = 8};
+    CHECK_THROWS_AS(memory_curve(model, random_documents({40}, 32), {}, options), NumericError);
+}

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "support/allocations.hpp"
+
 using namespace fot;
 
 TEST_CASE("perplexity and bits per byte of hand numbers") {
@@ -84,4 +86,12 @@ TEST_CASE("wrong inputs of the perplexity meter are named") {
     PerplexityMeter no_bytes;
     no_bytes.add(0, 1, 1, 0);
     CHECK_THROWS_WITH_AS(no_bytes.bits_per_byte(1), doctest::Contains("document 0 has 1 / 0"), NumericError);
+}
+
+TEST_CASE("a loss that is not finite, or that there is no memory for, is not added") {
+    PerplexityMeter meter;
+    for (const double bad : {std::nan(""), std::numeric_limits<double>::infinity()})
+        CHECK_THROWS_AS(meter.add(3, bad, 5), NumericError);
+    CHECK(testing::for_every_failing_allocation([&] { meter.add(3, 1.5, 5); }, [&] { REQUIRE(meter.documents() == 0); }) > 0);
+    CHECK(meter.nats() == std::vector<double>{1.5});
 }

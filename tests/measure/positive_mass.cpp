@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "fot/core/random.hpp"
+#include "support/allocations.hpp"
 
 using namespace fot;
 
@@ -25,11 +26,12 @@ TEST_CASE("the share of the first contexts: hand numbers") {
     CHECK(positive_share(x.data(), 2, 4) == doctest::Approx(0.4));
 }
 
-TEST_CASE("shares do not overflow, empty contexts count nothing, and nothing at all is not a number") {
+TEST_CASE("shares do not overflow, empty contexts count nothing, and nothing at all is an error") {
     const float large[] = {5000, 5000, -5000}, empty_ones[] = {-std::numeric_limits<float>::infinity(), 1};
     CHECK(positive_share(large, 1, 3) == doctest::Approx(0.5));
     CHECK(positive_share(empty_ones, 1, 2) == 0);
-    CHECK(std::isnan(positive_share(empty_ones, 1, 1)));
+    CHECK_THROWS_WITH_AS(positive_share(empty_ones, 1, 1), "positive_share: none of 1 contexts has a mass, expected one at least",
+                         NumericError);
 }
 
 TEST_CASE("attention that is spread evenly over documents has r_d = 1/d") {
@@ -140,4 +142,17 @@ TEST_CASE("log masses that are no numbers are refused, and nothing of their batc
     CHECK_THROWS_WITH_AS(mass.add(x), "log_sum_exp: score 2 is nan", NumericError);
     CHECK(mass.per_document(0).empty());
     CHECK(mass.documents() == 0);
+}
+
+TEST_CASE("a batch that there is no memory for was not taken in") {
+    PositiveMass mass({1, 2}), expected({1, 2});
+    const Tensor<double, 4> x = log_masses({3, 1, 4, 2});
+    for (Index i = 0; i < 3; ++i) {
+        CHECK(testing::for_every_failing_allocation([&] { mass.add(x); }, [&] { REQUIRE(mass.documents() == i); }) > 5);
+        expected.add(x);
+        for (const std::size_t d : {0u, 1u}) {
+            CHECK(mass.per_document(d) == expected.per_document(d));
+            CHECK(mass.per_head(d) == expected.per_head(d));
+        }
+    }
 }

@@ -4,6 +4,7 @@
 
 #include "fot/core/random.hpp"
 #include "fot/reference/exact_search.hpp"
+#include "support/allocations.hpp"
 #include "support/difference.hpp"
 #include "support/with_threads.hpp"
 
@@ -242,4 +243,16 @@ TEST_CASE("bad arguments of a search are named") {
     CHECK_THROWS_WITH_AS(StreamingSearch<float>(as_matrix(keys), -2), doctest::Contains("k = -2 is negative"), ConfigError);
     StreamingSearch<float> search(as_matrix(keys), 2);
     CHECK_THROWS_WITH_AS(search.add(transpose(as_matrix(keys)), 0), doctest::Contains("or transposed"), ShapeError);
+}
+
+TEST_CASE("a list of the best that runs out of room has not taken the key") {
+    TopK<double> best(3);
+    for (Index i = 0; i < 20; ++i) {  // it is cut on the way
+        const std::size_t before = best.candidates().size();
+        testing::for_every_failing_allocation([&] { best.offer(static_cast<double>(i % 7), i); },
+                                              [&] { REQUIRE(best.candidates().size() == before); });
+    }
+    SearchResult<double> result{empty<double, 2>({1, 3}), empty<Index, 2>({1, 3})};
+    CHECK(testing::for_every_failing_allocation([&] { best.write(0, result); }, [] {}) > 0);
+    CHECK(std::vector<Index>(result.indices.begin(), result.indices.end()) == std::vector<Index>{6, 13, 5});
 }

@@ -236,20 +236,17 @@ TEST_CASE("a memory that runs out of room while it appends stays as it was") {
                            more = normal_tensor<float, 3>({3000, 1, width}, 1.0, random);
     KeyValueMemory<float> memory(1, width);
     memory.append(some, some, 1);
+    const KeyValueMemory<float> fresh = memory;
     const Tensor<float, 3> query = tokens_of(some, 0, 1);
     const RetrievedEntries<float> before = memory.retrieve(query, 1000);
-    Index failures = 0;
-    while (memory.size() == 1000) {  // with room for one more block at each try
-        try {
-            const testing::FailingAllocation limit(failures);
-            memory.append(more, more, 2);
-        } catch (const std::bad_alloc&) {
-            ++failures;
-            REQUIRE(memory.size() == 1000);
-            REQUIRE(memory.retrieve(query, 1000).values == before.values);
-        }
-    }
-    CHECK(failures > 1);
+    const testing::WithThreads one(1);
+    const Index failures = testing::for_every_failing_allocation([&] { memory.append(more, more, 2); },
+                                                                 [&] {
+                                                                     REQUIRE(memory.size() == 1000);
+                                                                     REQUIRE(memory.retrieve(query, 1000).values == before.values);
+                                                                     memory = fresh;  // without the blocks that were made
+                                                                 });
+    CHECK(failures >= 3 * 3);  // three tensors in each of three new blocks
     REQUIRE(memory.size() == 4000);
     CHECK(memory.document(999) == 1);
     CHECK(memory.document(1000) == 2);
@@ -320,5 +317,27 @@ TEST_CASE("blocks can be walked from any entry to any other") {
                 REQUIRE(block_keys.data[i * block_keys.leading] == static_cast<double>(100 + next));
         });
         CHECK(next == last);
+    }
+}
+
+TEST_CASE("an append is undone by going back to before it, whether or not the oldest entries have left for it") {
+    Random random(9);
+    for (const Index capacity : {0, 1500}) {
+        KeyValueMemory<float> memory(2, 4, Storage::full, capacity);
+        const Tensor<float, 3> some = normal_tensor<float, 3>({1400, 2, 4}, 1.0, random),
+                               more = normal_tensor<float, 3>({1300, 2, 4}, 1.0, random);
+        memory.append(some, some, 1);
+        KeyValueMemory<float> expected = memory;
+        memory.reserve(1300);
+        const KeyValueMemory<float>::Mark mark = memory.mark();
+        memory.append(more, more, 2);
+        memory.go_back(mark);
+        REQUIRE(memory.size() == 1400);
+        const auto same = [&] { return memory.retrieve(some, 1400).values == expected.retrieve(some, 1400).values; };
+        CHECK(same());
+        memory.append(more, more, 3);
+        expected.append(more, more, 3);
+        CHECK(memory.size() == expected.size());
+        CHECK(same());
     }
 }

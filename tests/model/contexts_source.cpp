@@ -4,6 +4,7 @@
 
 #include "fot/model/transformer.hpp"
 #include "support/model_check.hpp"
+#include "support/numbered_documents.hpp"
 #include "support/random_tokens.hpp"
 
 using namespace fot;
@@ -68,4 +69,23 @@ TEST_CASE("a batch whose parts do not fit is refused by the check alone") {
     CHECK_NOTHROW(input.check());
     input.table.sources = 2;
     CHECK_THROWS_WITH_AS(input.check(), "crossbatch: the table is made for 2 previous contexts, got 3", ConfigError);
+}
+
+TEST_CASE("the table of a batch fits it: a pool larger than the batch, several positives, and no window that is not there") {
+    Random random(3);
+    const std::vector<TokenDocument> documents = testing::numbered_documents({50, 60, 70, 80});
+    const ContextBatch<float> batch =
+        sample_contexts<float>(documents, {.entries = 2, .pool = 4, .positives = 3, .length = 5}, random);
+    const ContextTable table = contexts_of(batch, 4);
+    CHECK(table.sources == extent(batch.previous, 0));
+    CHECK(table.positives == std::vector<Index>{3, 3});
+    CHECK_NOTHROW(require_valid(table, 2));
+    for (Index b = 0; b < 2; ++b)
+        for (Index i = 0; i < 7; ++i) {
+            const std::int32_t first = row(batch.previous, element(element(table.contexts, b), i))[0];
+            CHECK((first / 1000 == element(batch.documents, b) + 1) == (i < 3));  // numbered_documents
+        }
+    CHECK_THROWS_AS(contexts_of(batch, 10), ConfigError);
+    CHECK_THROWS_WITH_AS(contexts_of(sample_packed<float>(documents, {.entries = 2, .packing = 2, .length = 5}, random), 0),
+                         "contexts_of: a batch of 2 documents has 0 previous windows, expected one or more of each", ConfigError);
 }

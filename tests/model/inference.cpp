@@ -2,8 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include "support/allocations.hpp"
 #include "support/model_check.hpp"
 #include "support/random_tokens.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 using namespace fot::testing;
@@ -245,4 +247,55 @@ TEST_CASE("inference names what is wrong") {
     CHECK_THROWS_WITH_AS(state.size(1000), "MemoryState: entry 1000 of 1", ShapeError);
     CHECK_THROWS_WITH_AS(state.clear(-1), "MemoryState: entry -1 of 1", ShapeError);
     CHECK_THROWS_WITH_AS(model.layer(5000), doctest::Contains("Transformer: layer 5000 of "), ShapeError);
+}
+
+TEST_CASE("reading that runs out of memory, at whatever place, leaves the memories as they were") {
+    Random random(21);
+    const Transformer<double> model(small_config(), random);
+    const Tokens first = random_tokens(2, 5, 11, 22), second = random_tokens(2, 6, 11, 23);
+    const testing::WithThreads one(1);
+    for (const Index capacity : {0, 7}) {
+        MemoryState<double> state(model.config(), 2, Storage::full, capacity), expected(model.config(), 2, Storage::full, capacity);
+        read_window(model, first, state);
+        read_window(model, first, expected);
+        const MemoryState<double> before_window = state;
+        const Tensor<double, 3> before = read_window(model, second, expected, {.append = false});
+        const auto unchanged = [&] {
+            for (const Index layer : {1, 2})
+                for (const Index b : {0, 1}) REQUIRE(state.memory(layer, b).size() == 5);
+            state = before_window;
+        };
+        Tensor<double, 3> logits;
+        const Index failures = for_every_failing_allocation([&] { logits = read_window(model, second, state); }, unchanged);
+        CHECK(failures > 100);
+        CHECK(logits == before);
+        read_window(model, second, expected);
+        CHECK(read_window(model, first, state) == read_window(model, first, expected));
+    }
+    MemoryState<double> state(model.config(), 2), expected(model.config(), 2);
+    const auto unchanged = [&] {
+        REQUIRE(state.size() == 0);
+        state = MemoryState<double>(model.config(), 2);
+    };
+    CHECK(for_every_failing_allocation([&] { remember_document(model, second, 6, state); }, unchanged) > 100);
+    remember_document(model, second, 6, expected);
+    CHECK(read_window(model, first, state) == read_window(model, first, expected));
+}
+
+TEST_CASE("a model with a weight that is NaN is not read with, and remembers nothing") {
+    const double nan = std::numeric_limits<double>::quiet_NaN();
+    Random random(24);
+    Transformer<double> model(small_config(), random);
+    const Tokens tokens = random_tokens(1, 6, 11, 25);
+    for (const Parameter<double>& p : model.parameters()) {
+        if (p.name == "embedding") continue;  // most of its rows are not looked at
+        const double good = p.value()[0];
+        p.value()[0] = nan;
+        CAPTURE(p.name);
+        MemoryState<double> state(model.config(), 1);
+        CHECK_THROWS_WITH_AS(read_document(model, tokens, 4, state), doctest::Contains(" is nan, expected finite numbers"),
+                             NumericError);
+        CHECK(state.size() == 0);
+        p.value()[0] = good;
+    }
 }

@@ -5,7 +5,9 @@
 #include "fot/attention/causal_attention.hpp"
 #include "fot/core/random.hpp"
 #include "fot/nn/slices.hpp"
+#include "support/allocations.hpp"
 #include "support/difference.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 
@@ -121,4 +123,56 @@ TEST_CASE("what does not fit a cache is named") {
     CHECK_THROWS_WITH_AS(cache.oldest_keys(1000000), "LocalCache: 1000000 tokens from 0 on of 2", DataError);
     CHECK_THROWS_WITH_AS(LocalCache<double>(-1, 3, 4), "LocalCache: -1 entries, 3 heads of width 4: expected 1 or more of each",
                          ConfigError);
+}
+
+TEST_CASE("a cache that runs out of room while it takes in tokens or rotates is as before") {
+    Random random(5);
+    const RotaryTable<double> table(100, 4, 100);
+    LocalCache<double> cache(2, 3, 4), expected(2, 3, 4);
+    Index first = 0, failures = 0;
+    for (Index step = 0; step < 6; ++step) {
+        const Tensor<double, 4> k = random_tokens(4, random), v = random_tokens(4, random), q = random_tokens(1, random);
+        const auto same = [&] {
+            REQUIRE(cache.size() == expected.size());
+            REQUIRE(cache.oldest_keys(cache.size()) == expected.oldest_keys(cache.size()));
+            REQUIRE(cache.oldest_values(cache.size()) == expected.oldest_values(cache.size()));
+            if (step > 0) REQUIRE(cache.attend(q).o == expected.attend(q).o);
+            cache = expected;
+        };
+        const testing::WithThreads one(1);
+        failures += testing::for_every_failing_allocation([&] { cache.append(k, v); }, same);
+        expected.append(k, v);
+        const LocalPositions positions(positions_from(first, cache.size()));
+        expected.rotate(positions, table);
+        failures += testing::for_every_failing_allocation([&] { cache.rotate(positions, table); }, [] {});
+        same();
+        if (step % 2 == 0) continue;
+        cache.drop(3);
+        expected.drop(3);
+        first += 3;
+        failures += testing::for_every_failing_allocation(
+            [&] { cache.rotate(LocalPositions(positions_from(first, cache.size())), table); }, same);
+        expected.rotate(LocalPositions(positions_from(first, cache.size())), table);
+        same();
+    }
+    CHECK(failures > 20);
+}
+
+TEST_CASE("what was added and dropped since a mark is undone, as long as there was room") {
+    Random random(6);
+    const RotaryTable<double> table(100, 4, 100);
+    LocalCache<double> cache(2, 3, 4);
+    const Tensor<double, 4> k = random_tokens(5, random), more = random_tokens(7, random), q = random_tokens(2, random);
+    cache.append(k, k);
+    cache.rotate(LocalPositions(positions_from(0, 5)), table);
+    const Tensor<double, 4> before = cache.attend(q).o;
+    cache.reserve(7);
+    const LocalCache<double>::Mark mark = cache.mark();
+    cache.drop(5);
+    cache.append(more, more);
+    cache.rotate(LocalPositions(positions_from(5, 7)), table);
+    cache.go_back(mark);
+    cache.rotate(LocalPositions(positions_from(0, 5)), table);
+    CHECK(cache.oldest_keys(5) == k);
+    CHECK(cache.attend(q).o == before);
 }

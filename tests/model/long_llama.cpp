@@ -2,8 +2,10 @@
 
 #include "fot/model/inference.hpp"
 #include "fot/model/long_llama_generation.hpp"
+#include "support/allocations.hpp"
 #include "support/difference.hpp"
 #include "support/random_tokens.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 using testing::largest_difference;
@@ -453,4 +455,55 @@ TEST_CASE("the prompt is read with the last context of the call") {
         CHECK(written.memory_size() == read.memory_size());
         CHECK(written.memory_size() == 20 - last);
     }
+}
+
+TEST_CASE("reading that runs out of memory, at whatever place, leaves caches and memories as they were") {
+    const SmallModel<double> small;
+    const Tokens prompt = random_tokens(2, 7, 11, 31), more = random_tokens(2, 5, 11, 32), last = random_tokens(2, 1, 11, 33);
+    Visible visible = full<std::uint8_t, 2>({2, 5}, std::uint8_t(1));
+    visible(1, 2) = 0;
+    const testing::WithThreads one(1);
+    for (const Spill spill : {Spill::all_at_once, Spill::oldest_first})
+        for (const Index capacity : {0, 4})
+            for (const bool keep : {true, false}) {
+                const LongLlamaMemoryOptions options{.top_k = 3, .capacity = capacity, .spill = spill};
+                LongLlamaState<double> state(small.config, 2, options), expected(small.config, 2, options);
+                for (LongLlamaState<double>* each : {&state, &expected}) {
+                    small.model.read({prompt}, *each, {.keep_local = keep});
+                    if (keep) small.model.read({last}, *each, {.last_context = 1});
+                }
+                const auto unchanged = [&] {
+                    REQUIRE(state.positions() == expected.positions());
+                    REQUIRE(state.visible() == expected.visible());
+                    for (Index i = 0; i < 3; ++i) {
+                        const Index count = expected.cache(i).size();
+                        REQUIRE(state.cache(i).size() == count);
+                        REQUIRE(state.cache(i).oldest_keys(count) == expected.cache(i).oldest_keys(count));
+                        REQUIRE(state.cache(i).oldest_values(count) == expected.cache(i).oldest_values(count));
+                    }
+                    for (Index b = 0; b < 2; ++b) {
+                        const KeyValueMemory<double>&memory = state.memory().memory(1, b), &other = expected.memory().memory(1, b);
+                        REQUIRE(memory.size() == other.size());
+                        const Tensor<double, 3> query = full<double, 3>({1, 2, 4}, 1.0);
+                        REQUIRE(memory.retrieve(query, 9).keys == other.retrieve(query, 9).keys);
+                        REQUIRE(memory.retrieve(query, 9).values == other.retrieve(query, 9).values);
+                    }
+                };
+                const LongLlamaReading reading{.keep_local = keep, .last_context = keep ? 5 : 0, .only_last_logits = true};
+                Tensor<double, 3> logits;
+                const Index failures = testing::for_every_failing_allocation(
+                    [&] {
+                        logits = small.model.read({more, &visible}, state, reading);
+                    },
+                    [&] {
+                        unchanged();
+                        state = expected;
+                    });
+                CHECK(failures > 100);
+                CHECK(logits == small.model.read({more, &visible}, expected, reading));
+                unchanged();
+                CHECK(small.model.read({last}, state, {.keep_local = keep}) ==
+                      small.model.read({last}, expected, {.keep_local = keep}));
+                unchanged();
+            }
 }

@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "fot/model/transformer.hpp"
+#include "support/allocations.hpp"
 #include "support/model_check.hpp"
 #include "support/random_tokens.hpp"
 
@@ -16,6 +17,7 @@ Transformer<double> model_of(const TransformerConfig& config) {
     return Transformer<double>(config, random);
 }
 
+const NoSource<double> none;
 const Tokens first = random_tokens(2, 5, 11, 2), second = random_tokens(2, 4, 11, 3);
 
 Tensor<double, 3> read(const Transformer<double>& model, const Tokens& tokens, const Source<double>& source) {
@@ -25,40 +27,74 @@ Tensor<double, 3> read(const Transformer<double>& model, const Tokens& tokens, c
 
 }  // namespace
 
-TEST_CASE("a window is remembered after its own attention, in every memory layer, marked with its document") {
+TEST_CASE("a source only looks at the memories") {
     const Transformer<double> model = model_of(small_model_config({0, 2}));
     MemoryState<double> state(model.config(), 2);
-    const MemorySource<double> source(state, {.document = 6});
+    const MemorySource<double> source(state);
     CHECK(source.keys(2, 1) == 0);
     CHECK(read(model, first, source).storage() == read(model, first, NoSource<double>()).storage());
+    CHECK(source.keys(2, 1) == 0);
+    std::vector<LayerView<double>> views;
+    read(model, first, ObservedSource<double>(source, views));
+    state.append(views, 6);
     for (const Index layer : {0, 2})
         for (const Index entry : {0, 1}) {
             CHECK(source.keys(layer, entry) == 5);
             CHECK(state.memory(layer, entry).document(4) == 6);
         }
-    const MemorySource<double> only_looks(state, {.append = false});
-    CHECK(largest_difference(read(model, second, only_looks), read(model, second, NoSource<double>())) > 1e-3);
+    CHECK(largest_difference(read(model, second, source), read(model, second, NoSource<double>())) > 1e-3);
     CHECK(source.keys(0, 0) == 5);
 }
 
-TEST_CASE("what a source remembers is what the layer gives to others") {
+TEST_CASE("what is remembered is what the layer gives to others") {
     const Transformer<double> model = model_of(small_model_config({1}));
     MemoryState<double> by_reading(model.config(), 2), by_hand(model.config(), 2);
-    read(model, first, MemorySource<double>(by_reading));
+    std::vector<LayerView<double>> views;
+    read(model, first, ObservedSource<double>(none, views));
+    by_reading.append(views, 0);
     Tape tape(Tape::inference);
-    MemorySource<double>(by_hand).remember(1, model.keys_and_values(tape, first)[1]);
+    const KeysAndValues<double> given = model.keys_and_values(tape, first)[1];
+    LayerView<double> view;
+    view.layer = 1;
+    view.k = given.k;
+    view.v = given.v;
+    by_hand.append({view}, 0);
     CHECK(by_hand.size(1) == 5);
     CHECK(read(model, second, MemorySource<double>(by_hand)).storage() ==
           read(model, second, MemorySource<double>(by_reading)).storage());
 }
 
+TEST_CASE("a window of which a part cannot be remembered is not remembered at all") {
+    const Transformer<double> model = model_of(small_model_config({0, 2}));
+    MemoryState<double> state(model.config(), 2);
+    std::vector<LayerView<double>> views;
+    read(model, first, ObservedSource<double>(none, views));
+    const auto unchanged = [&] {
+        for (const Index layer : {0, 2})
+            for (const Index entry : {0, 1}) REQUIRE(state.memory(layer, entry).size() == 0);
+        state.clear();
+    };
+    CHECK(testing::for_every_failing_allocation([&] { state.append(views, 0); }, unchanged) >= 4 * 3);
+    state.clear();
+    views[1].v = Variable<double, 4>(views[1].v.value());
+    views[1].v.value()(1, 2, 0, 3) = std::numeric_limits<double>::infinity();
+    CHECK_THROWS_WITH_AS(state.append(views, 0),
+                         "MemoryState::append: values of shape (2, 5, 2, 4): number 59 is inf, expected finite numbers",
+                         NumericError);
+    unchanged();
+    views[1].v = Variable<double, 4>(zeros<double, 4>({2, 5, 2, 3}));
+    CHECK_THROWS_WITH_AS(state.append(views, 0), "MemoryState::append: values has shape (2, 5, 2, 3), expected (2, 5, 2, 4)",
+                         ShapeError);
+    unchanged();
+}
+
 TEST_CASE("a top_k that says nothing is refused while the memory is empty, too, and nothing is remembered") {
     const Transformer<double> model = model_of(small_model_config({1}));
     MemoryState<double> state(model.config(), 2);
-    CHECK_THROWS_WITH_AS(read(model, first, MemorySource<double>(state, {.top_k = -1})),
-                         "memory_attention: top_k -1, expected 0 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(read(model, first, MemorySource<double>(state, -1)), "memory_attention: top_k -1, expected 0 or more",
+                         ConfigError);
     Tape training;
-    CHECK_THROWS_WITH_AS(model.forward(training, first, MemorySource<double>(state, {.top_k = 0})),
+    CHECK_THROWS_WITH_AS(model.forward(training, first, MemorySource<double>(state, 0)),
                          "memory_attention: top_k 0 in training, expected 1 or more", ConfigError);
     CHECK(state.size() == 0);
 }

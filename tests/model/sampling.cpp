@@ -52,3 +52,10 @@ TEST_CASE("logits and options that make no sense are named") {
     CHECK_THROWS_WITH_AS(sample_token(certain, 2, {}, random), "sample_token: the largest logit is inf, expected a finite number",
                          NumericError);
 }
+
+TEST_CASE("a temperature that is negative or not finite is refused") {
+    const float logits[] = {1, -std::numeric_limits<float>::infinity()};
+    Random random(8);
+    for (const double bad : {-1.0, std::nan(""), std::numeric_limits<double>::infinity()})
+        CHECK_THROWS_AS(sample_token(logits, 2, {.temperature = bad}, random), ConfigError);
+}

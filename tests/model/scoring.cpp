@@ -177,3 +177,9 @@ TEST_CASE("a scoring's own parameter is listed with its layer, has the gradient 
     optimizer.step(1);
     CHECK(largest_difference(slope.value(), before) > 1e-6);
 }
+
+TEST_CASE("an inverse temperature that is 0 or infinite in the type of the model is refused") {
+    for (const double bad : {0.0, -1.0, std::nan(""), std::numeric_limits<double>::infinity(), 1e300, 1e-50})
+        CHECK_THROWS_AS(UnitScoring<float>(2, bad, 1e-6), ConfigError);
+    CHECK_NOTHROW(UnitScoring<double>(2, 1e300, 1e-6));
+}

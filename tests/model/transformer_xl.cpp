@@ -2,8 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include "support/allocations.hpp"
 #include "support/model_check.hpp"
 #include "support/random_tokens.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 using namespace fot::testing;
@@ -173,4 +175,28 @@ TEST_CASE("a state of other entries or layers is refused") {
                          "window_with_recurrence: 2 batch entries, the state has 0", ShapeError);
     state.seen.assign(2, true);
     CHECK_THROWS_WITH_AS(state.clear(5000000), "RecurrentState: entry 5000000 of 2", ShapeError);
+}
+
+TEST_CASE("a window that runs out of memory leaves the state as it was") {
+    Random random(41);
+    const Transformer<double> model(small_config(), random);
+    const Tokens first = random_tokens(2, 4, 11, 42), second = random_tokens(2, 4, 11, 43);
+    const testing::WithThreads one(1);
+    RecurrentState<double> state;
+    for (const Tokens& tokens : {first, second}) {
+        const RecurrentState<double> before = state;
+        const auto read = [&] {
+            Tape tape(Tape::inference);
+            window_with_recurrence(tape, model, tokens, state);
+        };
+        CHECK(for_every_failing_allocation(read, [&] {
+                  REQUIRE(state.inputs == before.inputs);
+                  REQUIRE(state.seen == before.seen);
+              }) > 50);
+    }
+    RecurrentState<double> expected;
+    Tape tape(Tape::inference);
+    window_with_recurrence(tape, model, first, expected);
+    window_with_recurrence(tape, model, second, expected);
+    CHECK(state.inputs == expected.inputs);
 }

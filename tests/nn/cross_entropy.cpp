@@ -125,12 +125,15 @@ TEST_CASE("a prediction is correct when its largest logit is the target's, the f
     CHECK(correct_predictions(logits, Tokens{{-1, -1, -1}})(0, 2) == 0);
 }
 
-TEST_CASE("a logit that is not a number shows in the loss and is never a correct prediction") {
+TEST_CASE("a logit that is not a number is an error in the loss, where it counts, and never a correct prediction") {
     Tensor<float, 3> logits = zeros<float, 3>({1, 1, 4});
     for (Index v = 0; v < 4; ++v) {
         std::fill_n(logits.data(), 4, 0.0f);
         logits(0, 0, v) = std::nanf("");
-        CHECK(std::isnan(cross_entropy(logits, Tokens{{2}}, full<float, 2>({1, 1}, 1.0f))));
+        const char* error = "cross_entropy: the loss at position (0, 0) is NaN: a logit is NaN or +infinity";
+        CHECK_THROWS_WITH_AS(cross_entropy(logits, Tokens{{2}}, full<float, 2>({1, 1}, 1.0f)), error, NumericError);
+        CHECK_THROWS_WITH_AS(token_nats(logits, Tokens{{2}}), error, NumericError);
+        CHECK(cross_entropy(logits, Tokens{{2}}, zeros<float, 2>({1, 1})) == 0);
         CHECK_FALSE((correct_predictions(logits, Tokens{{static_cast<std::int32_t>(v)}})(0, 0)));
     }
 }

@@ -66,10 +66,19 @@ TEST_CASE("constant queries get no gradient") {
 TEST_CASE("a temperature or an epsilon that does not fit is refused") {
     const Tensor<float, 4> q = zeros<float, 4>({1, 2, 3, 4});
     const Tensor<float, 1> two = zeros<float, 1>({2}), three = zeros<float, 1>({3});
-    CHECK_THROWS_WITH_AS(normalize_heads(q, &three, 1e300),  // as a float it is infinite
-                         "normalize_heads: epsilon is 1e+300, expected a finite number of 0 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(
+        normalize_heads(q, &three, 1e300),  // as a float it is infinite
+        "normalize_heads: epsilon is 1e+300, expected 0, or a number that is finite and above 0 in the type of the heads",
+        ConfigError);
     CHECK_THROWS_WITH_AS(normalize_heads(q, &two), "normalize_heads: log_inverse_temperature has shape (2), expected (3)",
                          ShapeError);
-    CHECK_THROWS_WITH_AS(normalize_heads(q, &three, -1), "normalize_heads: epsilon is -1, expected a finite number of 0 or more",
-                         ConfigError);
+    CHECK_THROWS_WITH_AS(
+        normalize_heads(q, &three, -1),
+        "normalize_heads: epsilon is -1, expected 0, or a number that is finite and above 0 in the type of the heads", ConfigError);
+}
+
+TEST_CASE("an epsilon that is 0 in the type of the heads is refused, since it would not keep a zero vector from becoming NaN") {
+    CHECK_THROWS_AS(normalize_heads(zeros<float, 4>({1, 1, 1, 2}), nullptr, 1e-50), ConfigError);
+    CHECK_NOTHROW(normalize_heads(zeros<double, 4>({1, 1, 1, 2}), nullptr, 1e-50));
+    CHECK_THROWS_AS(normalize_heads(zeros<double, 4>({1, 1, 1, 2}), nullptr, std::nan("")), ConfigError);
 }

@@ -17,17 +17,12 @@ void count_bytes(Index bytes) {
     }
 }
 
-bool must_fail(Index bytes) {
-    if (bytes < large_allocation || allowed_allocations < 0) return false;
-    if (allowed_allocations == 0) return true;
-    --allowed_allocations;
-    return false;
-}
+bool must_fail() { return allocations_until_failure >= 0 && allocations_until_failure-- == 0; }
 
 }  // namespace
 
 void* operator new(std::size_t bytes) {
-    void* const header = must_fail(static_cast<Index>(bytes)) ? nullptr : std::malloc(bytes + header_bytes);
+    void* const header = must_fail() ? nullptr : std::malloc(bytes + header_bytes);
     if (header == nullptr) throw std::bad_alloc();
     *static_cast<std::size_t*>(header) = bytes;
     count_bytes(static_cast<Index>(bytes));

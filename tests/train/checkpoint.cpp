@@ -7,6 +7,7 @@
 
 #include "fot/train/adamw.hpp"
 #include "fot/train/muon.hpp"
+#include "support/allocations.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/tiny_regression.hpp"
 
@@ -220,4 +221,39 @@ TEST_CASE("two parameters of one name cannot be saved, and a folder that is not 
     twice.push_back(twice[0]);
     CHECK_THROWS_WITH_AS(save_weights(path, twice), "SafetensorsWriter::add: name 'weight' is taken", ConfigError);
     CHECK_THROWS_AS(save_weights(folder / "none" / "x", model.parameters()), FileError);
+}
+
+TEST_CASE("a checkpoint or weights that cannot be loaded, for want of memory or as they are refused, leave everything as it was") {
+    Run<float> saved, run;
+    saved.train(9);
+    save_checkpoint(path, saved.state());
+    const std::filesystem::path weights = folder / "weights";
+    save_weights(weights, saved.model.parameters());
+    run.train(3);
+    const std::vector<float> before = outcome(run);
+    const Random::State random = run.random.state;
+    const auto unchanged = [&] {
+        REQUIRE(outcome(run) == before);
+        REQUIRE(run.random.state == random);
+        REQUIRE(run.step == 3);
+        REQUIRE(run.starts == std::vector<Index>{0, 100, 200});
+        REQUIRE(run.losses.size() == 3);
+    };
+    const TrainingState<float> state = run.state();
+    const auto refused = [&] { load_checkpoint(path, state, [] { throw DataError("not this one"); }); };
+    CHECK_THROWS_WITH_AS(refused(), "not this one", DataError);
+    unchanged();
+    const Index opening = testing::count_allocations([&] { SafetensorsFile file(path); }),
+                opening_weights = testing::count_allocations([&] { SafetensorsFile file(weights); });
+    CHECK(testing::for_every_failing_allocation([&] { load_checkpoint(path, state); }, unchanged, opening) > 50);
+    CHECK(outcome(run) == outcome(saved));
+    CHECK(run.starts == saved.starts);
+    CHECK(run.losses == saved.losses);
+
+    Run<float> other;
+    const std::vector<float> zeros = other.model.numbers();
+    const std::vector<Parameter<float>> parameters = other.model.parameters();
+    CHECK(testing::for_every_failing_allocation([&] { load_weights(weights, parameters); },
+                                                [&] { REQUIRE(other.model.numbers() == zeros); }, opening_weights) > 5);
+    CHECK(other.model.numbers() == saved.model.numbers());
 }

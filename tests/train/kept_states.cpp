@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "support/allocations.hpp"
+
 using namespace fot;
 
 namespace {
@@ -137,4 +139,24 @@ TEST_CASE("kept states of another shape are refused") {
     refused(1, 120, 2);
     refused(2, 0, 2);
     refused(0, 120, 2);
+}
+
+TEST_CASE("states that cannot be kept or read back for want of memory stay as they were") {
+    MemoryState<float> saved = memories(3), state = memories(1);
+    KeptStates<float> kept;
+    CHECK(testing::for_every_failing_allocation([&] { write_memory(small_config(), saved, kept); },
+                                                [&] { REQUIRE(kept.sizes.empty()); }) > 10);
+    const auto unchanged = [&] {
+        for (const Index layer : {0, 2}) REQUIRE(contents(state.memory(layer, 0)) == contents(memories(1).memory(layer, 0)));
+    };
+    CHECK(testing::for_every_failing_allocation([&] { read_memory(kept, small_config(), state); }, unchanged) > 10);
+    CHECK(contents(state.memory(2, 0)) == contents(saved.memory(2, 0)));
+
+    const RecurrentState<float> recurrent{.inputs = {3, numbered<3>({2, 5, 4}, 7)}, .seen = {true, false}};
+    RecurrentState<float> other;
+    CHECK(testing::for_every_failing_allocation([&] { write_states(recurrent, kept); }, [&] { REQUIRE(kept.sizes.size() == 4); }) >
+          3);
+    CHECK(testing::for_every_failing_allocation([&] { read_states(kept, small_config(), 2, other); },
+                                                [&] { REQUIRE(other.inputs.empty()); }) > 3);
+    CHECK(other.inputs == recurrent.inputs);
 }

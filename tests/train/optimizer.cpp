@@ -9,6 +9,8 @@
 #include "fot/train/adafactor.hpp"
 #include "fot/train/adamw.hpp"
 #include "fot/train/muon.hpp"
+#include "support/allocations.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 
@@ -31,10 +33,13 @@ struct Toy {
                 parameter("layers.0.temperature", Role::temperature, temperature)};
     }
 
-    void step(Optimizer<float>& optimizer, Index t) {
+    void set_gradients(Index t) {
         Random random(static_cast<std::uint64_t>(1000 + t));
         for (const auto& p : parameters())
             for (std::size_t i = 0; i < p.value().size(); ++i) p.gradient()[i] = p.value()[i] + static_cast<float>(random.normal());
+    }
+    void step(Optimizer<float>& optimizer, Index t) {
+        set_gradients(t);
         optimizer.step(0.01);
     }
 };
@@ -167,4 +172,50 @@ TEST_CASE("an optimiser of no parameters and of empty ones can step") {
                                                     parameter("wide", Role::hidden_matrix, wide)};
         make(name, empties)->step(0.1);
     }
+}
+
+TEST_CASE("a step that runs out of memory has not been taken, and the next one is the one it would have been") {
+    const testing::WithThreads one(1);
+    for (const std::string name : {"adamw", "muon", "adafactor"}) {
+        CAPTURE(name);
+        Toy toy(1), expected_toy(1);
+        const auto optimizer = make(name, toy.parameters()), expected = make(name, expected_toy.parameters());
+        const auto state_of = [](Optimizer<float>& each) {
+            std::vector<float> all = numbers_of(each.parameters());
+            for (const auto& slot : each.state().slots) all.insert(all.end(), slot.data, slot.data + slot.count);
+            return all;
+        };
+        for (Index t = 0; t < 3; ++t) {
+            toy.set_gradients(t);
+            const std::vector<float> before = state_of(*optimizer);
+            const Index failures = testing::for_every_failing_allocation([&] { optimizer->step(0.01); },
+                                                                         [&] {
+                                                                             REQUIRE(state_of(*optimizer) == before);
+                                                                             REQUIRE(optimizer->step_count() == t);
+                                                                         });
+            if (name != "adamw") CHECK(failures > 3);
+            expected_toy.set_gradients(t);
+            expected->step(0.01);
+            CHECK(state_of(*optimizer) == state_of(*expected));
+        }
+    }
+}
+
+TEST_CASE("a gradient that is not finite reaches neither values nor state") {
+    for (const std::string name : {"adamw", "muon", "adafactor"})
+        for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
+            for (const std::size_t i : {0u, 1u, 2u}) {
+                Toy toy(1);
+                const auto optimizer = make(name, toy.parameters());
+                toy.set_gradients(0);
+                const Parameter<float> p = toy.parameters()[i];
+                p.gradient().back() = bad;
+                const std::vector<float> before = numbers_of(toy.parameters());
+                CHECK_THROWS_WITH_AS(optimizer->step(), (name + ": the gradient of " + p.name + " is not finite").c_str(),
+                                     NumericError);
+                CHECK(numbers_of(toy.parameters()) == before);
+                CHECK(optimizer->step_count() == 0);
+                for (const auto& slot : optimizer->state().slots)
+                    CHECK(std::count(slot.data, slot.data + slot.count, 0.0f) == slot.count);
+            }
 }

@@ -8,8 +8,10 @@
 #include "fot/train/adafactor.hpp"
 #include "fot/train/adamw.hpp"
 #include "fot/train/muon.hpp"
+#include "support/allocations.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/tiny_regression.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 
@@ -328,4 +330,76 @@ TEST_CASE("a checkpoint that counts steps below 0 is refused") {
         Run<float, AdamW<float>> resumed({.steps = 3, .learning_rate = learning_rate, .checkpoint = other});
         CHECK_THROWS_WITH_AS(resumed.trainer.resume(), doctest::Contains(problem.second), FileError);
     }
+}
+
+TEST_CASE("a run that runs out of memory leaves the step undone, and goes on as if nothing had been") {
+    const testing::WithThreads one(1);
+    Run<double, Muon<double>> through({.steps = 3, .learning_rate = learning_rate});
+    through.run();
+    Run<double, Muon<double>> run({.steps = 3, .learning_rate = learning_rate});
+    // What the step draws from and observes belongs to the program, which brings it back.
+    Random random = run.random;
+    double running = run.running;
+    Index points = run.points;
+    ContextSchedule schedule = run.schedule;
+    Index steps = 0;
+    std::vector<double> numbers = run.model.numbers();
+    const auto work = [&] {
+        run.trainer.run([&](Index step) {
+            std::vector<double> now = run.model.numbers();
+            ContextSchedule schedule_now = run.schedule;
+            random = run.random;
+            running = run.running;
+            points = run.points;
+            schedule = std::move(schedule_now);
+            steps = step;
+            numbers = std::move(now);
+            const Index batch = run.schedule.next(step, run.random);
+            const double loss = run.model.loss(run.random, batch);
+            run.points += batch;
+            run.schedule.observe(1 - std::exp(-loss));
+            return StepResult{.loss = loss};
+        });
+    };
+    const Index failures = testing::for_every_failing_allocation(work, [&] {
+        REQUIRE(run.optimizer.step_count() == run.trainer.steps_done());
+        if (run.trainer.steps_done() == steps + 1) return;  // the step was done, and the next one not begun
+        REQUIRE(run.trainer.steps_done() == steps);
+        REQUIRE(run.model.numbers() == numbers);
+        run.random = random;
+        run.running = running;
+        run.points = points;
+        run.schedule = schedule;
+    });
+    CHECK(failures > 20);
+    CHECK(run.model.numbers() == through.model.numbers());
+}
+
+TEST_CASE("a checkpoint that cannot be resumed leaves model, optimiser and what is kept as they were") {
+    std::filesystem::remove(path);
+    const TrainerOptions options{.steps = 4, .learning_rate = learning_rate, .checkpoint = path};
+    Run<float, AdamW<float>> through(options);
+    through.run();
+    Run<float, AdamW<float>> run(options);
+    const std::vector<float> before = run.model.numbers();
+    const Random::State random = run.random.state;
+    const auto unchanged = [&] {
+        REQUIRE(run.model.numbers() == before);
+        REQUIRE(run.optimizer.step_count() == 0);
+        REQUIRE(run.trainer.steps_done() == 0);
+        REQUIRE(run.random.state == random);
+    };
+    run.trainer.around_checkpoints([] {},
+                                   [count = 0]() mutable {
+                                       if (count++ == 0) throw DataError("not at the first time");
+                                   });
+    CHECK_THROWS_WITH_AS(run.trainer.resume(), "not at the first time", DataError);
+    unchanged();
+    const Index opening = testing::count_allocations([&] {
+        require_metadata(path, {});
+        SafetensorsFile file(path);
+    });
+    CHECK(testing::for_every_failing_allocation([&] { run.trainer.resume(); }, unchanged, opening) > 50);
+    CHECK(run.model.numbers() == through.model.numbers());
+    CHECK(run.trainer.steps_done() == 4);
 }

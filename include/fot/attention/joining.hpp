@@ -20,6 +20,7 @@
 #include <type_traits>
 
 #include "fot/attention/attention.hpp"
+#include "fot/core/simd.hpp"
 #include "fot/nn/arithmetic.hpp"
 #include "fot/nn/slices.hpp"
 
@@ -66,17 +67,14 @@ void for_each_query(const Tensor<Real, 4>& o, F&& f) {
 
 /// o = g a + (1 - g) b for E numbers.
 template <class Real>
-void mix(const Real* a, const Real* b, Real g, Index width, Real* o) {
-#pragma omp simd
+void mix(const Real* a, const Real* b, Real g, Index width, Real* __restrict o) {
     for (Index e = 0; e < width; ++e) o[e] = g * a[e] + (1 - g) * b[e];
 }
 
 /// Its gradients: d_a += g d_o, d_b += (1 - g) d_o unless null; returns d_g = <d_o, a - b>.
-template <class Real>
+template <class Real, class V = SimdVector<Real>>
 Real mix_vjp(const Real* a, const Real* b, Real g, Index width, const Real* d_o, Real* d_a, Real* d_b) {
-    Real d_g = 0;
-#pragma omp simd reduction(+ : d_g)
-    for (Index e = 0; e < width; ++e) d_g += d_o[e] * (a[e] - b[e]);
+    const Real d_g = sum_of_vectors<V>(width, [&](auto at) { return at.load(d_o) * (at.load(a) - at.load(b)); });
     if (d_a)
         for (Index e = 0; e < width; ++e) d_a[e] += g * d_o[e];
     if (d_b)

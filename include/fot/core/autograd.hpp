@@ -21,6 +21,7 @@
 #pragma once
 
 #include <atomic>
+#include <cmath>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -136,7 +137,8 @@ class Tape {
     /// Adds d(loss)/d(parameter) to every parameter's gradient, and empties the tape.
     ///
     /// Errors: ShapeError unless the loss is one number; ConfigError if it depends on no parameter, was recorded on another tape,
-    /// or was replayed before, perhaps together with another loss.
+    /// or was replayed before, perhaps together with another loss; NumericError if it is not finite. If memory runs out, as
+    /// `replay`.
     template <class Real>
     void backward(const Variable<Real, 1>& loss) {
         require_shape("Tape::backward: loss", loss.value(), Shape<1>{1});
@@ -146,14 +148,25 @@ class Tape {
             "Tape::backward: the step of this loss was replayed before: to train on several losses of one tape, add the "
             "losses and call backward once; otherwise run the forward pass again");
         require<ConfigError>(loss.node_->tape == number_, "Tape::backward: the loss was not recorded on this tape");
+        require<NumericError>(std::isfinite(loss.value()(0)), "Tape::backward: the loss is ", loss.value()(0),
+                              ", expected a finite number");
         loss.gradient()(0) += Real(1);
         replay();
     }
 
     /// The replay alone, for gradients of results that were set by hand (several results, or one of another shape than a loss):
     /// passes them down to the parameters, and empties the tape.
+    ///
+    /// If it fails, for want of memory say, the values are as before, the gradients are of no use (zero_gradients), and the results
+    /// on the tape are refused from then on.
     void replay() {
-        for (; !steps_.empty(); steps_.pop_back()) steps_.back()();
+        try {
+            for (; !steps_.empty(); steps_.pop_back()) steps_.back()();
+        } catch (...) {
+            steps_.clear();
+            number_ = next_number();
+            throw;
+        }
     }
 
     /// Recorded steps that are not yet replayed.

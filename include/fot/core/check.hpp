@@ -72,6 +72,7 @@ class MessagePart {
 /// The parts one after another.
 inline std::string message_of(std::initializer_list<MessagePart> parts) {
     std::ostringstream text;
+    text.exceptions(std::ios::badbit);  // a message that memory does not suffice for is not cut off in silence
     for (const MessagePart& part : parts) std::visit([&](const auto& what) { text << what; }, part.what_);
     return text.str();
 }

@@ -115,4 +115,22 @@ typename V::value_type joined_lanes(const V& x, Join&& join) {
     return numbers[0];
 }
 
+/// The sum over rows of `count` numbers of f(at), which is a vector, and 0 where the numbers are 0.
+template <class V, class F>
+typename V::value_type sum_of_vectors(Index count, F&& f) {
+    V sum(typename V::value_type(0));
+    for_each_vector<V>(count, [&](auto at) { sum += f(at); });
+#if XSIMD_VERSION_MAJOR < 9  // which named it anew
+    return xsimd::hadd(sum);
+#else
+    return xsimd::reduce_add(sum);
+#endif
+}
+
+/// sum_i a[i] b[i] of two rows.
+template <class Real, class V = SimdVector<Real>>
+Real inner_product(const Real* a, const Real* b, Index count) {
+    return sum_of_vectors<V>(count, [&](auto at) { return at.load(a) * at.load(b); });
+}
+
 }  // namespace fot

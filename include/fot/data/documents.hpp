@@ -103,19 +103,21 @@ inline std::vector<Index> draw_documents(const char* who, const std::vector<Toke
 /// A training batch of random pieces: P different documents, drawn in proportion to length^length_power, a random place in each.
 ///
 /// Every entry has all of its w previous windows: documents shorter than (w + 1) T + 1 tokens are not drawn.
-/// Shapes: as ContextBatch. Which batch comes depends on the state of `random` alone.
+/// Shapes: as ContextBatch. Which batch comes depends on the state of `random` alone, which is as before if anything fails.
 /// Errors: ConfigError for an impossible shape; DataError if fewer than P documents are long enough, or a loss mask is not as long
 ///         as its document.
 template <class Real>
 ContextBatch<Real> sample_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape, Random& random) {
     ContextBatch<Real> batch = detail::empty_context_batch<Real>("sample_contexts", shape);
     const Index needed = (shape.positives + 1) * shape.length + 1;
-    batch.documents = detail::draw_documents("sample_contexts", documents, needed, shape.documents(), random);
+    Random drawn = random;
+    batch.documents = detail::draw_documents("sample_contexts", documents, needed, shape.documents(), drawn);
     for (Index j = 0; j < shape.documents(); ++j) {
         const TokenDocument& document = element(documents, element(batch.documents, j));
-        const Index start = shape.positives * shape.length + random.below(document.length() - needed + 1);
+        const Index start = shape.positives * shape.length + drawn.below(document.length() - needed + 1);
         detail::write_entry(shape, j, document, start, batch);
     }
+    random = drawn;
     return batch;
 }
 
@@ -130,6 +132,7 @@ struct PackedShape {
 /// length^length_power, and from a random place in each `packing` consecutive windows in consecutive rows. Its table is
 /// packed_contexts(B, ..., packing, ...) (attention/contexts.hpp).
 ///
+/// If anything fails, `random` is as before.
 /// Shapes: as ContextBatch with P = B and w = 0: `previous` is (0,T), `documents` has the document of each row.
 /// Errors: ConfigError for counts below 1, or entries that are no multiple of the packing; DataError if too few documents have
 ///         packing * T + 1 tokens, or a loss mask is not as long as its document.
@@ -141,14 +144,16 @@ ContextBatch<Real> sample_packed(const std::vector<TokenDocument>& documents, co
     const WindowShape rows{.entries = entries, .positives = 0, .length = length};
     const Index needed = packing * length + 1;
     ContextBatch<Real> batch = detail::empty_context_batch<Real>("sample_packed", rows);
-    for (const Index drawn : detail::draw_documents("sample_packed", documents, needed, entries / packing, random)) {
-        const TokenDocument& document = element(documents, drawn);
-        const Index start = random.below(document.length() - needed + 1);
+    Random drawn = random;
+    for (const Index number : detail::draw_documents("sample_packed", documents, needed, entries / packing, drawn)) {
+        const TokenDocument& document = element(documents, number);
+        const Index start = drawn.below(document.length() - needed + 1);
         for (Index j = 0; j < packing; ++j) {
             detail::write_entry(rows, length_of(batch.documents), document, start + j * length, batch);
-            batch.documents.push_back(drawn);
+            batch.documents.push_back(number);
         }
     }
+    random = drawn;
     return batch;
 }
 

@@ -44,29 +44,38 @@ class RandomWalk {
                            " documents have two tokens, expected ", entries, " or more");
         for (std::vector<Index>* list : {&state.document, &state.start, &state.left})
             list->assign(static_cast<std::size_t>(entries), -1);
+        Random drawn = random;
         for (Index b = 0; b < entries; ++b) {
-            move_on(b, random);
-            element(state.left, b) = 1 + random.below(windows);
+            move_on(b, state, drawn);
+            element(state.left, b) = 1 + drawn.below(windows);
         }
+        random = drawn;
     }
     RandomWalk(std::vector<TokenDocument>&&, Index, Index, Index, Random&) = delete;  // would not outlive the walk
 
-    /// The next window of every entry; `moved(b)` is called before the first one at a new place.   Errors: as require_state.
+    /// The next window of every entry; `moved(b)` is called before the first one at a new place. If memory runs out, the walk
+    /// stands where it stood, and `random` is as it was.   Errors: as require_state.
     template <class Real>
     ContextBatch<Real> next(Random& random, const std::function<void(Index)>& moved) {
         require_state();
         ContextBatch<Real> batch = detail::empty_context_batch<Real>("RandomWalk", shape_);
+        State next = state;
+        Random drawn = random;
+        std::vector<Index> those_moved;
         for (Index b = 0; b < shape_.entries; ++b) {
-            Index &held = element(state.document, b), &start = element(state.start, b), &left = element(state.left, b);
+            Index &held = element(next.document, b), &start = element(next.start, b), &left = element(next.left, b);
             if (left == 0 || start + 1 >= element(documents_, held).length()) {
-                move_on(b, random);
-                moved(b);
+                move_on(b, next, drawn);
+                those_moved.push_back(b);
             }
             batch.documents.push_back(held);
             detail::write_entry(shape_, b, element(documents_, held), start, batch);
             start += shape_.length;
             --left;
         }
+        for (const Index b : those_moved) moved(b);
+        state = std::move(next);
+        random = drawn;
         return batch;
     }
 
@@ -91,13 +100,13 @@ class RandomWalk {
    private:
     static bool is_usable(const TokenDocument& document) { return document.length() >= 2; }
 
-    void move_on(Index b, Random& random) {
-        Index& chosen = element(state.document, b) = -1;
+    void move_on(Index b, State& at, Random& random) const {
+        Index& chosen = element(at.document, b) = -1;
         std::vector<double> weights;
         double all = 0;
         for (Index i = 0; i < length_of(documents_); ++i) {
             const TokenDocument& candidate = element(documents_, i);
-            const bool held = std::ranges::count(state.document, i) > 0;
+            const bool held = std::ranges::count(at.document, i) > 0;
             weights.push_back(held || !is_usable(candidate) ? 0 : std::pow(static_cast<double>(candidate.length()), length_power));
             all += weights.back();
         }
@@ -107,8 +116,8 @@ class RandomWalk {
                 chosen = i;  // the last one that may be, should rounding leave something of `place`
                 place -= element(weights, i);
             }
-        element(state.start, b) = shape_.length * random.below((element(documents_, chosen).length() - 2) / shape_.length + 1);
-        element(state.left, b) = windows_;
+        element(at.start, b) = shape_.length * random.below((element(documents_, chosen).length() - 2) / shape_.length + 1);
+        element(at.left, b) = windows_;
     }
 
     const std::vector<TokenDocument>& documents_;

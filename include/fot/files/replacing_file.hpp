@@ -8,6 +8,7 @@
 /// Read first: core/check.hpp.   Read next: files/safetensors.hpp.
 #pragma once
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -16,6 +17,7 @@
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -51,7 +53,7 @@ class ReplacingFile {
         for (const char* next = static_cast<const char*>(bytes); count > 0;) {
             const Index written = ::write(file_, next, static_cast<std::size_t>(count));
             if (written < 0 && errno == EINTR) continue;
-            check(written > 0, "write " + message(count, " bytes to ", temporary_));
+            check(written > 0, "write ", count, " bytes to ", temporary_);
             next += written;
             count -= written;
         }
@@ -59,12 +61,13 @@ class ReplacingFile {
 
     /// Waits for the disk and puts the file in its place. Call it once, at the end.
     void commit() {
-        check(::fsync(file_) == 0, "flush " + temporary_);
+        const std::string folder = this->folder();  // what can fail comes before the new file is in place
+        check(::fsync(file_) == 0, "flush ", temporary_);
         // Still open, so still locked: a temporary that nobody holds would be a leftover to others.
-        check(::rename(temporary_.c_str(), path_.c_str()) == 0, "rename " + temporary_);
+        check(::rename(temporary_.c_str(), path_.c_str()) == 0, "rename ", temporary_);
         temporary_.clear();
         ::close(std::exchange(file_, -1));
-        const int handle = ::open(folder().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const int handle = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (handle < 0) return;  // the new name is in place; some file systems cannot promise more
         ::fsync(handle);
         ::close(handle);
@@ -74,13 +77,17 @@ class ReplacingFile {
     std::string folder() const { return path_.has_parent_path() ? path_.parent_path().string() : "."; }
 
     void remove_leftovers() const {
-        std::error_code failure;
-        for (std::filesystem::directory_iterator entry(folder(), failure), end; !failure && entry != end;
-             entry.increment(failure)) {
-            if (!is_temporary(entry->path().filename().string())) continue;
-            const int file = ::open(entry->path().c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+        struct Close {
+            void operator()(DIR* directory) const { ::closedir(directory); }
+        };
+        // Not std::filesystem::directory_iterator, which ends the program if it runs out of memory.
+        const std::unique_ptr<DIR, Close> directory(::opendir(folder().c_str()));
+        while (const dirent* entry = directory ? ::readdir(directory.get()) : nullptr) {
+            if (!is_temporary(entry->d_name)) continue;
+            const std::string leftover = folder() + "/" + entry->d_name;
+            const int file = ::open(leftover.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
             if (file < 0) continue;
-            if (::flock(file, LOCK_EX | LOCK_NB) == 0) ::unlink(entry->path().c_str());
+            if (::flock(file, LOCK_EX | LOCK_NB) == 0) ::unlink(leftover.c_str());
             ::close(file);
         }
     }
@@ -104,7 +111,7 @@ class ReplacingFile {
         temporary_ = path_.string() + message(".partial-", ::getpid(), "-", serial++);
         file_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (file_ < 0 && errno == EEXIST) return false;
-        check(file_ >= 0, "create " + temporary_);
+        check(file_ >= 0, "create ", temporary_);
         struct stat status {};
         const bool taken = ::flock(file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;  // a file system may know no locks
         if (!taken && ::fstat(file_, &status) == 0 && status.st_nlink > 0) return true;
@@ -113,8 +120,9 @@ class ReplacingFile {
         return false;
     }
 
-    void check(bool done, const std::string& action) const {
-        require<FileError>(done, path_.string(), ": cannot ", action, ": ", std::generic_category().message(errno));
+    template <class... Parts>
+    void check(bool done, const Parts&... action) const {
+        if (!done) throw FileError(message(path_.string(), ": cannot ", action..., ": ", std::generic_category().message(errno)));
     }
 
     std::filesystem::path path_;

@@ -243,7 +243,8 @@ class SafetensorsFile {
         for (const char* field : {"dtype", "shape", "data_offsets"})
             require<FileError>(object.is_object() && object.contains(field), at(name), "has no ", field);
         const nlohmann::json &dtype = object["dtype"], &shape = object["shape"], &offsets = object["data_offsets"];
-        const auto facts = std::ranges::find(detail::dtype_facts, dtype, &detail::DtypeFacts::name);
+        const std::string dtype_text = dtype.is_string() ? dtype.get<std::string>() : "";
+        const auto facts = std::ranges::find(detail::dtype_facts, dtype_text, &detail::DtypeFacts::name);
         require<FileError>(facts != detail::dtype_facts.end(), at(name), "has dtype ", dtype.dump(),
                            ", expected one of F64 F32 F16 BF16 I64 I32 I16 I8 U64 U32 U16 U8 BOOL");
         for (const nlohmann::json* list : {&shape, &offsets}) {
@@ -298,7 +299,7 @@ class SafetensorsWriter {
    public:
     Metadata metadata;  ///< text beside the tensors
 
-    /// Adds a tensor of the type that `dtype_of<T>` says.
+    /// Adds a tensor of the type that `dtype_of<T>` says. If it cannot, nothing has changed.
     /// Errors: ConfigError if the name is taken; ShapeError if the shape has a negative extent or too many elements.
     template <class T>
     void add(const std::string& name, const std::vector<Index>& shape, const T* numbers) {
@@ -313,12 +314,14 @@ class SafetensorsWriter {
 
     /// Adds a tensor whose bytes are already those of `dtype` (F16, BF16 and BOOL have no C++ type here).
     void add_bytes(const std::string& name, Dtype dtype, const std::vector<Index>& shape, const void* bytes) {
-        require<ConfigError>(name != "__metadata__" && names_.insert(name).second, "SafetensorsWriter::add: name '", name,
+        require<ConfigError>(name != "__metadata__" && !names_.contains(name), "SafetensorsWriter::add: name '", name,
                              "' is taken");
         const Index count = detail::checked_count(shape, dtype_bytes(dtype));
         require<ShapeError>(count >= 0, "SafetensorsWriter::add: tensor '", name, "' has shape ", shape_text(shape),
                             ", expected extents of 0 or more and a size that can be counted");
+        std::set<std::string> added{name};
         entries_.push_back({name, dtype, shape, bytes, count * dtype_bytes(dtype)});
+        names_.merge(added);  // which allocates nothing
     }
 
     /// Writes the file, all or nothing: on an error the temporary is removed and an older file of that name stays as it was.
@@ -328,16 +331,9 @@ class SafetensorsWriter {
         std::ranges::stable_sort(ordered, std::greater(), [](const Entry& entry) {
             return dtype_bytes(entry.dtype);  // wide elements first: every tensor starts aligned
         });
-        nlohmann::json header = nlohmann::json::object();
-        if (!metadata.empty()) header["__metadata__"] = metadata;
-        Index offset = 0;
-        for (const auto& [name, dtype, shape, bytes, byte_count] : ordered) {
-            header[name] = {{"dtype", dtype_name(dtype)}, {"shape", shape}, {"data_offsets", {offset, offset + byte_count}}};
-            offset += byte_count;
-        }
         std::string text;
         try {
-            text = header.dump();
+            text = header_of(ordered);
         } catch (const nlohmann::json::exception& error) {
             throw FileError(path.string() + ": cannot write the header: " + error.what());
         }
@@ -358,6 +354,28 @@ class SafetensorsWriter {
         const void* bytes;
         Index byte_count;
     };
+
+    /// Written by hand: an object of the JSON library ends the program if there is no memory to destroy it with.
+    std::string header_of(const std::vector<Entry>& ordered) const {
+        std::map<std::string, std::string> fields;
+        for (const auto& [name, text] : metadata) fields[quoted(name)] = quoted(text);
+        if (!fields.empty()) fields = {{quoted("__metadata__"), object_of(fields)}};
+        Index offset = 0;
+        for (const auto& [name, dtype, shape, bytes, byte_count] : ordered) {
+            std::string extents;
+            for (const Index extent : shape) extents += (extents.empty() ? "" : ",") + std::to_string(extent);
+            fields[quoted(name)] = message("{\"data_offsets\":[", offset, ",", offset + byte_count, "],\"dtype\":\"",
+                                           dtype_name(dtype), "\",\"shape\":[", extents, "]}");
+            offset += byte_count;
+        }
+        return object_of(fields);
+    }
+    static std::string quoted(const std::string& text) { return nlohmann::json(text).dump(); }
+    static std::string object_of(const std::map<std::string, std::string>& fields) {
+        std::string object;
+        for (const auto& [name, value] : fields) object += (object.empty() ? "{" : ",") + name + ":" + value;
+        return object.empty() ? "{}" : object + "}";
+    }
 
     std::set<std::string> names_;
     std::vector<Entry> entries_;

@@ -70,6 +70,7 @@ ContrastiveLoss<Real> contrastive_loss(const Tensor<Real, 4>& q, const Tensor<Re
             }
     });
     for (const double part : per_entry) loss.value += part;
+    require<NumericError>(std::isfinite(loss.value), "contrastive_loss: the loss is ", loss.value, ", expected a finite number");
     context_log_mass_vjp(q, context_k, table, mass, d_mass, loss.d_q, loss.d_context_k);
     return loss;
 }

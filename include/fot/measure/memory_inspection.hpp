@@ -39,7 +39,7 @@ std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>&
     require<ShapeError>(extent(tokens, 0) == 1, "inspect_window: ", extent(tokens, 0), " batch entries, expected 1");
     Tape tape(Tape::inference);
     state.require_fits("inspect_window", model.config(), 1);
-    const MemorySource<Real> source(state, {.top_k = top_k, .append = false});
+    const MemorySource<Real> source(state, top_k);
     const Variable<Real, 3> x = model.layers(tape, model.embed(tape, tokens), 0, layer, source);
     const LayerView<Real> view = model.layer(layer).view(tape, x, source);
     const Tensor<Real, 4>& q = view.q.value();

@@ -39,15 +39,18 @@ Tensor<Real, 4> context_log_mass(const Transformer<Real>& model, const Crossbatc
     return context_log_mass(model.layer(layer).view(tape, x, contexts).q.value(), contexts.of_layer(layer).k.value(), input.table);
 }
 
-/// The share of the first `positives` of `contexts` contexts, from their log masses. 0/0 (no key anywhere) is NaN.
-/// Errors: NumericError if a log mass is NaN or +infinity.
+/// The share of the first `positives` of `contexts` contexts, from their log masses.
+/// Errors: NumericError if a log mass is NaN or +infinity, or no context has any: 0/0.
 template <class Real>
 double positive_share(const Real* log_mass, Index positives, Index contexts) {
-    return std::exp(log_sum_exp(log_mass, positives) - log_sum_exp(log_mass, contexts));
+    const double whole = log_sum_exp(log_mass, contexts);
+    require<NumericError>(std::isfinite(whole), "positive_share: none of ", contexts,
+                          " contexts has a mass, expected one at least");
+    return std::exp(log_sum_exp(log_mass, positives) - whole);
 }
 
 /// r_d of every query for d = `contexts`: log masses (B,T,H,C) -> (B,T,H).
-/// Errors: ConfigError unless 1 <= positives <= contexts <= C; NumericError if a log mass is NaN or +infinity.
+/// Errors: ConfigError unless 1 <= positives <= contexts <= C; NumericError as positive_share.
 template <class Real>
 Tensor<double, 3> positive_mass_per_query(const Tensor<Real, 4>& log_mass, Index contexts, Index positives = 1) {
     require<ConfigError>(positives >= 1 && positives <= contexts && contexts <= extent(log_mass, 3), "positive_mass: ", positives,
@@ -70,14 +73,16 @@ class PositiveMass {
 
     /// Takes in the log masses (B,T,H,C) of one batch; each entry counts as one document. Every entry must have exactly `positives`
     /// contexts of its own, before the others, and at least d in all: a context that is not there has no mass and raises r_d.
-    /// Errors: ConfigError unless 1 <= positives <= d <= C for every d, ShapeError if H changes, NumericError if a log mass is NaN
-    ///         or +infinity; then nothing is taken in.
+    /// Errors: ConfigError unless 1 <= positives <= d <= C for every d, ShapeError if H changes, NumericError as positive_share.
+    /// Then,
+    ///         and if memory runs out, nothing is taken in.
     template <class Real>
     void add(const Tensor<Real, 4>& log_mass, Index positives = 1) {
         const Index entries = extent(log_mass, 0), queries = extent(log_mass, 1), heads = extent(log_mass, 2);
         std::vector<Tensor<double, 3>> masses;  // all of them before anything is taken in
         for (const Index d : contexts_) masses.push_back(positive_mass_per_query(log_mass, d, positives));
-        for (std::vector<double>& of_heads : per_head_) {
+        std::vector<std::vector<double>> per_document = per_document_, per_head = per_head_;
+        for (std::vector<double>& of_heads : per_head) {
             require<ShapeError>(documents_ == 0 || length_of(of_heads) == heads, "PositiveMass: ", heads,
                                 " heads after batches of ", of_heads.size());
             of_heads.resize(static_cast<std::size_t>(heads), 0.0);
@@ -88,11 +93,13 @@ class PositiveMass {
                 for (Index h = 0; h < heads; ++h) {
                     double head = 0;
                     for (Index t = 0; t < queries; ++t) head += masses[i](b, t, h);
-                    element(per_head_[i], h) += head / static_cast<double>(queries);
+                    element(per_head[i], h) += head / static_cast<double>(queries);
                     document += head;
                 }
-                per_document_[i].push_back(document / static_cast<double>(queries * heads));
+                per_document[i].push_back(document / static_cast<double>(queries * heads));
             }
+        per_document_ = std::move(per_document);
+        per_head_ = std::move(per_head);
         documents_ += entries;
     }
 

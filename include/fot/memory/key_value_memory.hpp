@@ -6,7 +6,7 @@
 ///
 /// Entries are numbered from the oldest that is still there: index 0 ... size() - 1. They lie in blocks of fixed size that never
 /// move, and within a block by head, so that appending copies nothing that is stored and a head of a block is one
-/// matrix. Dropping the oldest moves the beginning and frees blocks that nobody uses any more.
+/// matrix. Dropping the oldest moves the beginning; blocks that nobody uses any more are freed when the next entries are appended.
 ///
 /// Read first: memory/exact_search.hpp.   Read next: attention/memory_attention.hpp.
 #pragma once
@@ -76,7 +76,27 @@ class KeyValueMemory {
     /// Forgets everything; a cleared memory is a fresh one.
     void clear() {
         blocks_.clear();
-        oldest_ = next_ = 0;
+        oldest_ = next_ = first_block_ = 0;
+    }
+
+    /// Makes room for so many more entries: to append as many cannot fail for want of memory then. If it does here, the memory
+    /// still holds what it held.
+    void reserve(Index tokens) {
+        for (; first_block_ < oldest_ / block_entries; ++first_block_) blocks_.pop_front();
+        while ((first_block_ + length_of(blocks_)) * block_entries < next_ + tokens) blocks_.emplace_back(heads_, width_, storage_);
+    }
+
+    /// Where the entries begin and end.
+    struct Mark {
+        Index oldest;  ///< position in the stream of the oldest entry
+        Index next;    ///< of the next one to come
+    };
+    /// What `go_back` wants.
+    Mark mark() const { return {oldest_, next_}; }
+    /// Makes the memory what it was at a mark, which lies at most one `append` back: that one is undone.
+    void go_back(const Mark& mark) noexcept {
+        oldest_ = mark.oldest;
+        next_ = mark.next;
     }
 
     /// Appends T entries of one document: keys and values (T,H,D). If there is no room for all of them, none is appended.
@@ -201,12 +221,10 @@ class KeyValueMemory {
         Index slot;
     };
 
-    /// Makes all blocks before anything is written: if there is no room for them, the memory stays as it was.
     void append_rows(const Real* keys, const Real* values, Index tokens, Index document) {
-        const Index end = next_ + tokens;
-        while ((first_block() + length_of(blocks_)) * block_entries < end) blocks_.emplace_back(heads_, width_, storage_);
-        for (; next_ < end; ++next_) {
-            Block& block = element(blocks_, next_ / block_entries - first_block());
+        reserve(tokens);
+        for (const Index end = next_ + tokens; next_ < end; ++next_) {
+            Block& block = element(blocks_, next_ / block_entries - first_block_);
             const Index slot = next_ % block_entries;
             for (Index h = 0; h < heads_; ++h, keys += width_, values += width_) {
                 block.keys.write(keys, h, slot);
@@ -214,11 +232,7 @@ class KeyValueMemory {
             }
             block.documents(slot) = document;
         }
-        if (capacity_ > 0 && size() > capacity_) {
-            const Index kept_from = next_ - capacity_;
-            blocks_.erase(blocks_.begin(), blocks_.begin() + (kept_from / block_entries - first_block()));
-            oldest_ = kept_from;
-        }
+        if (capacity_ > 0) oldest_ = std::max(oldest_, next_ - capacity_);
     }
 
     FoundEntries<Real> search_rows(const Real* queries, const Shape<3>& shape, Index k) const {
@@ -279,11 +293,8 @@ class KeyValueMemory {
     Place locate(Index entry) const {
         require<DataError>(entry >= 0 && entry < size(), "KeyValueMemory: entry ", entry, " of ", size());
         const Index position = oldest_ + entry;
-        return {&element(blocks_, position / block_entries - first_block()), position % block_entries};
+        return {&element(blocks_, position / block_entries - first_block_), position % block_entries};
     }
-
-    /// The place in the stream, in blocks, of the oldest block that is held.
-    Index first_block() const { return oldest_ / block_entries; }
 
     /// Calls f(block, begin, end, number of the entry at begin, scratch) for the entries first ... last-1, oldest first.
     template <class F>
@@ -300,6 +311,7 @@ class KeyValueMemory {
     Index heads_, width_, capacity_;
     Storage storage_;
     Index oldest_ = 0, next_ = 0;  // positions in the stream: entries oldest_ ... next_ - 1 are held
+    Index first_block_ = 0;        // the place in the stream, in blocks, of the oldest block that is held
     std::deque<Block> blocks_;
 };
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "fot/attention/crossbatch_attention.hpp"
+#include "fot/data/documents.hpp"
 #include "fot/model/source.hpp"
 
 namespace fot {
@@ -25,6 +26,18 @@ inline Index keys_in_contexts(const ContextTable& table, Index b, Index length) 
 }
 
 }  // namespace detail
+
+/// The table that fits a batch of sample_contexts: every entry sees all previous windows of its own document, then `negatives` of
+/// others.
+/// Errors: ConfigError if the batch has no previous windows (the table of sample_packed is packed_contexts), or there are fewer
+///         negatives.
+template <class Real>
+ContextTable contexts_of(const ContextBatch<Real>& batch, Index negatives) {
+    const Index pool = length_of(batch.documents), windows = extent(batch.previous, 0);
+    require<ConfigError>(pool >= 1 && windows >= pool && windows % pool == 0, "contexts_of: a batch of ", pool, " documents has ",
+                         windows, " previous windows, expected one or more of each");
+    return previous_contexts(extent(batch.current, 0), windows / pool, negatives, pool);
+}
 
 /// Previous contexts.
 template <class Real>

@@ -6,23 +6,30 @@
 /// Read first: model/transformer.hpp, model/memory_source.hpp.   Read next: model/generation.hpp.
 #pragma once
 
+#include "fot/core/finite.hpp"
 #include "fot/model/memory_source.hpp"
 #include "fot/model/transformer.hpp"
 
 namespace fot {
 
-/// Logits (B,T,V) of one window of tokens (B,T), which then are part of the memory (unless options.append is false).
+/// Logits (B,T,V) of one window of tokens (B,T), which then are part of the memory (unless options.append is false). If memory runs
+/// out, or in case of any error, nothing is remembered.
 ///
 /// On a training tape gradients reach the local keys and values and all queries; what is remembered is constant.
 /// Errors: ShapeError unless the state has B entries and the memory layers of the model; DataError for a token outside the
-///         vocabulary; those of MemorySource.
+///         vocabulary; NumericError for logits, keys or values that are not finite; those of MemorySource.
 /// Same as: Transformer::local while the memory is empty; Transformer::crossbatch with the earlier windows as contexts, when top_k
 ///          takes in the whole memory, and there is one memory layer or one earlier window (model/memory_layer.hpp says why).
 template <class Real>
 Variable<Real, 3> window_with_memory(Tape& tape, const Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
                                      const MemoryOptions& options = {}) {
     state.require_fits("window_with_memory", model.config(), extent(tokens, 0));
-    return model.forward(tape, tokens, MemorySource<Real>(state, options));
+    std::vector<LayerView<Real>> views;
+    const MemorySource<Real> source(state, options.top_k);
+    Variable<Real, 3> logits = model.forward(tape, tokens, ObservedSource<Real>(source, views));
+    require_finite("window_with_memory: logits", logits.value());
+    if (options.append) state.append(views, options.document);
+    return logits;
 }
 
 /// Reads one window without gradients: its logits (B,T,V). Cost, errors and equivalences are those of window_with_memory.
@@ -48,7 +55,7 @@ void for_each_window(const char* who, const Tokens& tokens, Index window, Each e
 }  // namespace detail
 
 /// Reads tokens (B,N) of any length in windows of `window`, the last one ragged: logits (B,N,V).
-/// Errors: ConfigError if window < 1, and those of window_with_memory.
+/// Errors: ConfigError if window < 1, and those of window_with_memory. The windows before have then been read.
 template <class Real>
 Tensor<Real, 3> read_document(const Transformer<Real>& model, const Tokens& tokens, Index window, MemoryState<Real>& state,
                               const MemoryOptions& options = {}) {
@@ -69,13 +76,15 @@ void remember_document(const Transformer<Real>& model, const Tokens& tokens, Ind
                        const MemoryOptions& options = {}) {
     const Index last = model.config().last_memory_layer();
     state.require_fits("remember_document", model.config(), extent(tokens, 0));
-    const MemorySource<Real> source(state, options);
+    const MemorySource<Real> source(state, options.top_k);
     detail::for_each_window("remember_document", tokens, window, [&](Index, const Tokens& part) {
+        if (last < 0) return;
         Tape tape(Tape::inference);
-        if (last >= 0) {
-            const Variable<Real, 3> x = model.layers(tape, model.embed(tape, part), 0, last, source);
-            source.remember(last, model.layer(last).keys_and_values(tape, x));
-        }
+        std::vector<LayerView<Real>> views;
+        const Variable<Real, 3> x = model.layers(tape, model.embed(tape, part), 0, last, ObservedSource<Real>(source, views));
+        const KeysAndValues<Real> of_last = model.layer(last).keys_and_values(tape, x);
+        views.push_back({.layer = last, .k = of_last.k, .v = of_last.v});
+        if (options.append) state.append(views, options.document);
     });
 }
 

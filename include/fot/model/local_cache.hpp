@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 #include <vector>
 
 #include "fot/attention/softmax.hpp"
@@ -54,12 +55,43 @@ class LocalCache {
     /// S, tokens in the cache.
     Index size() const { return size_; }
 
-    /// Adds the tokens of k and v, (B,T,G,D), at the end.   Errors: ShapeError.
+    /// Makes room for so many more tokens: to append as many cannot fail for want of memory then. If it does here, the cache is as
+    /// before.
+    void reserve(Index count) {
+        if (first_ + size_ + count <= shape_[1]) return;
+        Shape<4> shape = shape_;
+        if (size_ + count > shape[1] / 2) shape[1] = size_ + std::max(size_, count);
+        const std::array<Tensor<Real, 4>*, 3> buffers{&keys_, &values_, &rotated_keys_};
+        std::array<Tensor<Real, 4>, 3> moved{empty<Real, 4>(shape), empty<Real, 4>(shape), empty<Real, 4>(shape)};
+        for (std::size_t i = 0; i < buffers.size(); ++i) {
+            for (Index b = 0; b < shape[0] && size_ > 0; ++b)
+                std::copy_n(row(*buffers[i], b, first_), size_ * shape[2] * shape[3], row(moved[i], b));
+            std::swap(*buffers[i], moved[i]);
+        }
+        shape_ = shape;
+        first_ = 0;
+    }
+
+    /// Where in the buffers the tokens are.
+    struct Mark {
+        Index first;  ///< the oldest
+        Index size;   ///< how many
+    };
+    /// What `go_back` wants.
+    Mark mark() const { return {first_, size_}; }
+    /// Makes the cache what it was at a mark, after which no more tokens were added than there was room for.
+    void go_back(const Mark& mark) noexcept {
+        first_ = mark.first;
+        size_ = mark.size;
+        rotated_ = 0;
+    }
+
+    /// Adds the tokens of k and v, (B,T,G,D), at the end. If memory runs out, the cache is as before.   Errors: ShapeError.
     void append(const Tensor<Real, 4>& k, const Tensor<Real, 4>& v) {
         require_shape("LocalCache::append: k", k, {shape_[0], -1, shape_[2], shape_[3]});
         require_shape("LocalCache::append: v", v, shape_of(k));
         const Index count = extent(k, 1), each = shape_[2] * shape_[3];
-        make_room(count);
+        reserve(count);
         for (Index b = 0; b < shape_[0]; ++b) {
             std::copy_n(row(k, b), count * each, row(keys_, b, first_ + size_));
             std::copy_n(row(v, b), count * each, row(values_, b, first_ + size_));
@@ -75,17 +107,17 @@ class LocalCache {
         rotated_ = std::max<Index>(rotated_ - count, 0);
     }
 
-    /// Rotates the keys to the positions of all S tokens. A cache that never rotates is that of a layer without positions.
-    /// Errors: ShapeError unless there are S positions of each entry.
+    /// Rotates the keys to the positions of all S tokens. If memory runs out, the cache is as before. A cache that never rotates is
+    /// that of a layer without positions. Errors: ShapeError unless there are S positions of each entry.
     void rotate(const LocalPositions& positions, const RotaryTable<Real>& table) {
         require_shape("LocalCache::rotate: positions", positions.from_there, {shape_[0], size_});
-        if (positions.smallest != smallest_) rotated_ = 0;
-        smallest_ = positions.smallest;
-        const Index count = size_ - rotated_;
-        const Tensor<Index, 2> of_new = slice<1>(positions.from_there, rotated_, count);
-        const Tensor<Real, 4> rotated = fot::rotate(tokens(keys_, rotated_, count), of_new, table.covering(positions.highest));
+        std::vector<Index> smallest = positions.smallest;
+        const Index first = smallest == smallest_ ? rotated_ : 0, count = size_ - first;
+        const Tensor<Index, 2> of_new = slice<1>(positions.from_there, first, count);
+        const Tensor<Real, 4> rotated = fot::rotate(tokens(keys_, first, count), of_new, table.covering(positions.highest));
         for (Index b = 0; b < shape_[0] && count > 0; ++b)
-            std::copy_n(row(rotated, b), count * shape_[2] * shape_[3], row(rotated_keys_, b, first_ + rotated_));
+            std::copy_n(row(rotated, b), count * shape_[2] * shape_[3], row(rotated_keys_, b, first_ + first));
+        smallest_ = std::move(smallest);
         rotated_ = size_;
     }
 
@@ -120,23 +152,6 @@ class LocalCache {
     Tensor<Real, 4> tokens(const Tensor<Real, 4>& from, Index first, Index count) const {
         require<DataError>(count >= 0 && first + count <= size_, "LocalCache: ", count, " tokens from ", first, " on of ", size_);
         return slice<1>(from, first_ + first, count);
-    }
-
-    /// Moves what is there to the front of buffers that have room for `count` more: larger ones, or as large as these. If there is
-    /// no memory for them, nothing changes.
-    void make_room(Index count) {
-        if (first_ + size_ + count <= shape_[1]) return;
-        Shape<4> shape = shape_;
-        if (size_ + count > shape[1] / 2) shape[1] = size_ == 0 ? count : 2 * (size_ + count);
-        std::array<Tensor<Real, 4>, 3> moved{empty<Real, 4>(shape), empty<Real, 4>(shape), empty<Real, 4>(shape)};
-        const std::array<Tensor<Real, 4>*, 3> buffers{&keys_, &values_, &rotated_keys_};
-        for (std::size_t i = 0; i < buffers.size(); ++i) {
-            for (Index b = 0; b < shape[0] && size_ > 0; ++b)
-                std::copy_n(row(*buffers[i], b, first_), size_ * shape[2] * shape[3], row(moved[i], b));
-            std::swap(*buffers[i], moved[i]);
-        }
-        shape_ = shape;
-        first_ = 0;
     }
 
     Shape<4> shape_;  ///< of the buffers: (B, room, G, D)

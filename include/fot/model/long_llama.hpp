@@ -70,8 +70,9 @@ class LongLlama {
     /// an empty local cache the latter go to memory: of 1500 tokens with last_context 1024, 476 go to memory and 1024 stay. If
     /// there is something in the cache they go there too, and to memory when it is full. Logits of padding are of no use.
     /// `hidden`, if not null, receives the embeddings, the output of each layer but the last, and the last one's after the final
-    /// norm, (B,N,E) each. Errors: ShapeError if batch, state, visibility or positions do not fit; DataError for an empty input or
-    /// a token outside the
+    /// norm, (B,N,E) each. If memory runs out in a window, the windows before it have been read, and nothing of this one.
+    ///
+    /// Errors: ShapeError if batch, state, visibility or positions do not fit; DataError for an empty input or a token outside the
     ///         vocabulary; ConfigError if the local cache is not empty and would not be kept, for a position below -1 or beyond
     ///         half of what an Index holds: then nothing is read. ConfigError too if positions of a window and the local cache lie
     ///         RotaryTable::most_positions or more apart: then the windows before that one have been read.
@@ -91,6 +92,7 @@ class LongLlama {
         for (Index first = 0, count = 0; first < length; first += count) {
             count = first < prefix ? std::min(config_.window, prefix - first) : last;
             const bool keep = reading.keep_local && (first >= prefix || state.local_size() > 0);
+            LongLlamaUndo<Real> undo(state, keep ? count : 0);
             Tape tape(Tape::inference);
             const Variable<Real, 3> x = window(tape, slice<1>(input.tokens, first, count), slice<1>(positions, first, count),
                                                slice<1>(visible, first, count), state, keep, first, hidden);
@@ -98,6 +100,7 @@ class LongLlama {
                 put_positions(decoder_.head(tape, x).value(), first, logits);
             else if (first + count == length)
                 logits = decoder_.head(tape, take_positions(tape, x, {count - 1})).value();
+            undo.forget();
         }
         return logits;
     }
@@ -124,7 +127,7 @@ class LongLlama {
         const Tensor<Real, 2> mask = padding_mask<Real>(all_visible);
         const std::vector<Index> places = consecutive(state.local_size(), length);  // of the queries among the local keys
         const NoSource<Real> none;
-        const MemorySource<Real> memory(state.memory(), {.top_k = state.options().top_k, .append = false});
+        const MemorySource<Real> memory(state.memory(), state.options().top_k);
 
         Variable<Real, 3> x = decoder_.embed(tape, tokens);
         for (Index i = 0; i < model.layers; ++i) {

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "fot/model/local_cache.hpp"
@@ -127,6 +128,45 @@ class LongLlamaState {
     std::vector<LocalCache<Real>> caches_;
     Tensor<Index, 2> positions_;
     Visible visible_;
+};
+
+/// Brings a state back to what it was, unless told that what was begun is done: the reading of a window may fail half-way.
+template <class Real>
+class LongLlamaUndo {
+   public:
+    /// Makes room for the tokens that come to the local caches, so that what they hold stays where it is. If memory runs out for
+    /// that, the state is as before.
+    LongLlamaUndo(LongLlamaState<Real>& state, Index coming)
+        : state_(&state), positions_(state.positions()), visible_(state.visible()) {
+        for (Index i = 0; i < state.model().layers; ++i) {
+            state.cache(i).reserve(coming);
+            caches_.push_back(state.cache(i).mark());
+            for (Index b = 0; b < state.entries() && state.model().is_memory_layer(i); ++b)
+                memories_.push_back(state.memory().memory(i, b).mark());
+        }
+    }
+    LongLlamaUndo(const LongLlamaUndo&) = delete;
+    LongLlamaUndo& operator=(const LongLlamaUndo&) = delete;
+    ~LongLlamaUndo() {
+        if (!state_) return;
+        auto of_memory = memories_.begin();
+        for (Index i = 0; i < state_->model().layers; ++i) {
+            state_->cache(i).go_back(element(caches_, i));
+            for (Index b = 0; b < state_->entries() && state_->model().is_memory_layer(i); ++b)
+                state_->memory().memory(i, b).go_back(*of_memory++);
+        }
+        state_->set_local(std::move(positions_), std::move(visible_));
+    }
+
+    /// All went well.
+    void forget() { state_ = nullptr; }
+
+   private:
+    LongLlamaState<Real>* state_;
+    Tensor<Index, 2> positions_;
+    Visible visible_;
+    std::vector<typename LocalCache<Real>::Mark> caches_;
+    std::vector<typename KeyValueMemory<Real>::Mark> memories_;  // of all memory layers and entries
 };
 
 }  // namespace fot

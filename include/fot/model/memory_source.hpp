@@ -3,17 +3,19 @@
 ///     M_top = the top_k entries of the memory for a query                         (exact, per head)
 ///     o     = softmax over M_top and the local context up to the query            (or the layer's gate)
 ///
-/// A window is appended to the memory AFTER its own attention. A memory belongs to one stream of text: it starts empty, and a
-/// cleared memory is a fresh one.
+/// A window is appended to the memories AFTER its own attention: when its pass is over (model/inference.hpp). So a pass that fails
+/// changes none of them. A memory belongs to one stream of text: it starts empty, and a cleared memory is a fresh one.
 ///
 /// Source: paper section 3.1; departs from it in: nothing.
 /// Read first: model/source.hpp, attention/memory_attention.hpp.   Read next: model/inference.hpp.
 #pragma once
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "fot/attention/memory_attention.hpp"
+#include "fot/core/finite.hpp"
 #include "fot/model/config.hpp"
 #include "fot/model/source.hpp"
 
@@ -80,19 +82,39 @@ class MemoryState {
             if (!layer.empty()) element(layer, entry).clear();
     }
 
+    /// Appends a window to the memories: keys and values (B,T,G,D) of each of these layers, marked with a document. If memory runs
+    /// out, nothing has changed.
+    /// Errors: ShapeError if a view does not fit; NumericError if a key or a value is not finite; then nothing has changed.
+    void append(const std::vector<LayerView<Real>>& views, Index document) {
+        for (const LayerView<Real>& at : views) {
+            const Tensor<Real, 4>&k = at.k.value(), &v = at.v.value();
+            require_shape("MemoryState::append: keys", k, {entries_, -1, memory(at.layer, 0).heads(), memory(at.layer, 0).width()});
+            require_shape("MemoryState::append: values", v, shape_of(k));
+            require_finite("MemoryState::append: keys", k);
+            require_finite("MemoryState::append: values", v);
+            for (Index b = 0; b < entries_; ++b) memory(at.layer, b).reserve(extent(k, 1));
+        }
+        for (const LayerView<Real>& at : views)
+            for (Index b = 0; b < entries_; ++b) memory(at.layer, b).append(at.k.value(), at.v.value(), b, document);
+    }
+
     /// The memory of each batch entry in a layer.   Errors: ShapeError if the layer has none.
-    Memories<Real> memories(Index layer) {
+    Memories<Real> memories(Index layer) const {
         Memories<Real> all;
         for (Index entry = 0; entry < entries_; ++entry) all.push_back(&memory(layer, entry));
         return all;
     }
 
     /// Errors: ShapeError if the layer has no memory, or there is no such entry.
-    KeyValueMemory<Real>& memory(Index layer, Index entry) {
+    const KeyValueMemory<Real>& memory(Index layer, Index entry) const {
         require_entry(entry);
         require<ShapeError>(layer >= 0 && layer < length_of(memories_) && !element(memories_, layer).empty(), "MemoryState: layer ",
                             layer, " of ", memories_.size(), " is no memory layer");
         return element(element(memories_, layer), entry);
+    }
+    /// The same, to be written to.
+    KeyValueMemory<Real>& memory(Index layer, Index entry) {
+        return const_cast<KeyValueMemory<Real>&>(std::as_const(*this).memory(layer, entry));
     }
 
    private:
@@ -111,8 +133,8 @@ struct MemoryOptions {
     bool append = true;  ///< false: the window looks at the memory and is not remembered
 };
 
-/// The memories of a state as a source. On a training tape gradients reach the queries, not what is remembered: so the Memorizing
-/// Transformer trains.
+/// The memories of a state as a source, which only looks at them. On a training tape gradients reach the queries, not what is
+/// remembered: so the Memorizing Transformer trains.
 ///
 /// Cost:   per memory layer and batch entry H T M D multiply-adds of search, M the memory's size.
 /// Errors: ShapeError unless the state has as many batch entries as the window; ConfigError if top_k is negative, or 0 while the
@@ -120,28 +142,21 @@ struct MemoryOptions {
 template <class Real>
 class MemorySource : public Source<Real> {
    public:
-    /// The state must outlive the source. It changes at each forward pass, unless options.append is false.
-    explicit MemorySource(MemoryState<Real>& state, MemoryOptions options = {}) : state_(state), options_(options) {}
+    /// The state must outlive the source. `top_k`: as in MemoryOptions.
+    explicit MemorySource(const MemoryState<Real>& state, Index top_k = MemoryOptions{}.top_k) : state_(state), top_k_(top_k) {}
 
     Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
         const Memories<Real> memories = state_.memories(at.layer);
         const bool empty = std::all_of(memories.begin(), memories.end(), [](const auto* each) { return each->size() == 0; });
-        const Attention<Real> found = memory_attention(tape, at.q, memories, options_.top_k);  // checks all, an empty memory too
-        remember(at.layer, {at.k, at.v});
+        const Attention<Real> found = memory_attention(tape, at.q, memories, top_k_);  // checks all, an empty memory too
         return empty ? Attention<Real>{} : found;
-    }
-
-    /// Appends keys and values (B,T,G,D) to the memories of a layer.
-    void remember(Index layer, const KeysAndValues<Real>& window) const {
-        for (Index b = 0; options_.append && b < state_.entries(); ++b)
-            state_.memory(layer, b).append(window.k.value(), window.v.value(), b, options_.document);
     }
 
     Index keys(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
 
    private:
-    MemoryState<Real>& state_;
-    MemoryOptions options_;
+    const MemoryState<Real>& state_;
+    Index top_k_;
 };
 
 }  // namespace fot

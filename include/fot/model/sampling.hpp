@@ -23,9 +23,10 @@ struct SamplingOptions {
 /// Errors: ConfigError for options out of range; NumericError if a logit is NaN, or, unless greedy, the largest is not finite.
 template <class Real>
 std::int32_t sample_token(const Real* logits, Index count, const SamplingOptions& options, Random& random) {
-    require<ConfigError>(count >= 1 && options.temperature >= 0 && options.top_k >= 0 && options.top_p > 0 && options.top_p <= 1,
+    require<ConfigError>(count >= 1 && options.temperature >= 0 && std::isfinite(options.temperature) && options.top_k >= 0 &&
+                             options.top_p > 0 && options.top_p <= 1,
                          "sample_token: ", count, " logits, temperature ", options.temperature, ", top_k ", options.top_k,
-                         ", top_p ", options.top_p, ": expected 1 or more, >= 0, >= 0, above 0 and at most 1");
+                         ", top_p ", options.top_p, ": expected 1 or more, >= 0 and finite, >= 0, above 0 and at most 1");
     for (Index i = 0; i < count; ++i) require<NumericError>(!std::isnan(logits[i]), "sample_token: logit ", i, " is NaN");
     if (options.temperature == 0) return static_cast<std::int32_t>(std::max_element(logits, logits + count) - logits);
     std::vector<std::int32_t> order(static_cast<std::size_t>(count));

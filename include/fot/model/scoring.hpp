@@ -51,10 +51,15 @@ class Scoring {
 template <class Real>
 class UnitScoring : public Scoring<Real> {
    public:
-    /// 1 / temperature at the start; epsilon is added to squared lengths.
+    /// 1 / temperature at the start; epsilon is added to squared lengths.   Errors: ConfigError unless the former, as a Real, is
+    /// finite and above 0.
     UnitScoring(Index heads, double inverse_temperature, double epsilon)
         : log_inverse_temperature(full<Real, 1>({heads}, static_cast<Real>(std::log(inverse_temperature))), true),
-          epsilon_(epsilon) {}
+          epsilon_(epsilon) {
+        const Real as_real = static_cast<Real>(inverse_temperature);
+        require<ConfigError>(as_real > 0 && std::isfinite(as_real), "UnitScoring: inverse temperature ", inverse_temperature,
+                             ", expected a number that is finite and above 0 in the type of the model");
+    }
 
     Variable<Real, 4> queries(Tape& tape, const Variable<Real, 4>& projected, const KeysSeen&) const override {
         return normalize_heads(tape, projected, log_inverse_temperature, epsilon_);

@@ -8,7 +8,7 @@
 ///
 ///     model.forward(tape, tokens, NoSource<float>());                         // a standard transformer
 ///     model.forward(tape, tokens, Contexts(model.keys_and_values(tape, previous), table));    // training: crossbatch
-///     model.forward(tape, tokens, MemorySource(memory, {.top_k = 128}));                      // inference
+///     model.forward(tape, tokens, MemorySource(memory, 128));                      // inference
 ///
 /// Forward passes do not change the model: several threads may read with one model, each on a tape of its own.
 ///

@@ -11,6 +11,7 @@
 /// Read first: model/transformer.hpp.   Read next: model/inference.hpp (the same idea with a memory that grows).
 #pragma once
 
+#include "fot/core/finite.hpp"
 #include "fot/model/transformer.hpp"
 
 namespace fot {
@@ -66,10 +67,11 @@ class PreviousWindow : public Source<Real> {
     ContextTable table_;
 };
 
-/// Logits (B,T,V) of a window of tokens (B,T); the state then is that of this window.
+/// Logits (B,T,V) of a window of tokens (B,T); the state then is that of this window. If memory runs out, it is as before.
 ///
 /// Cost:   as Transformer::local, and B T S more scores and sums per head and layer, S the length of the previous window.
-/// Errors: ShapeError if the state is of another number of entries or layers; DataError for a token outside the vocabulary.
+/// Errors: ShapeError if the state is of another number of entries or layers; DataError for a token outside the vocabulary;
+///         NumericError for logits that are not finite.
 /// Same as: Transformer::local for an empty state.
 template <class Real>
 Variable<Real, 3> window_with_recurrence(Tape& tape, const Transformer<Real>& model, const Tokens& tokens,
@@ -87,9 +89,10 @@ Variable<Real, 3> window_with_recurrence(Tape& tape, const Transformer<Real>& mo
         inputs.push_back(x.value());
         x = model.layer(i).forward(tape, x, source);
     }
-    state.inputs = std::move(inputs);
-    state.seen.assign(static_cast<std::size_t>(entries), true);
-    return model.head(tape, x);
+    Variable<Real, 3> logits = model.head(tape, x);
+    require_finite("window_with_recurrence: logits", logits.value());
+    state = {.inputs = std::move(inputs), .seen = std::vector<bool>(static_cast<std::size_t>(entries), true)};
+    return logits;
 }
 
 }  // namespace fot

@@ -21,7 +21,6 @@ namespace detail {
 template <class F, class Real, std::size_t N, class... Tensors>
 void elementwise(F f, Tensor<Real, N>& y, const Tensors&... x) {
     const auto run = [f](Index first, Index last, Real* y_at, const auto*... x_at) {
-#pragma omp simd
         for (Index i = first; i < last; ++i) f(y_at[i], x_at[i]...);
     };
     parallel_slices(element_count(y), 1 << 15, [&](Index first, Index last) { run(first, last, y.data(), x.data()...); });

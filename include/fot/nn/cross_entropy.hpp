@@ -99,6 +99,9 @@ TokenLosses<Real> token_losses(const Tensor<Real, 3>& logits, const Tokens& targ
             losses.nats.data()[i] = static_cast<Real>(log_sum + static_cast<double>(highest - logits_i[targets.data()[i]]));
         }
     });
+    for (Index i = 0; i < batch * length; ++i)
+        require<NumericError>(!std::isnan(losses.nats.data()[i]), "cross_entropy: the loss at position (", i / length, ", ",
+                              i % length, ") is NaN: a logit is NaN or +infinity");
     return losses;
 }
 
@@ -137,7 +140,9 @@ double weighted_nats(const Tensor<double, 2>& weights, const Tensor<Real, 2>& na
 /// `for (float n : token_nats(...).storage())` reads freed memory.)
 ///
 /// Shapes: logits (B,T,V), targets (B,T) -> (B,T).
-/// Errors: ShapeError if the shapes differ; DataError if a target is outside 0 ... V-1.
+/// Errors: ShapeError if the shapes differ; DataError if a target is outside 0 ... V-1; NumericError, which says where, if a logit
+/// is
+///         NaN or +infinity.
 template <class Real>
 Tensor<Real, 2> token_nats(const Tensor<Real, 3>& logits, const Tokens& targets) {
     return detail::token_losses(logits, targets, full<Real, 2>({extent(logits, 0), extent(logits, 1)}, Real(1))).nats;
@@ -171,7 +176,7 @@ Tensor<std::uint8_t, 2> correct_predictions(const Tensor<Real, 3>& logits, const
 /// Shapes: logits (B,T,V), targets and mask (B,T).
 /// Cost:   one exponential a logit, where the mask is not 0.
 /// Errors: ShapeError if the shapes differ; DataError if a target that counts is outside 0 ... V-1, or a number of the mask is
-///         negative or not finite.
+///         negative or not finite; NumericError, which says where, if a logit of a token that counts is NaN or +infinity.
 template <class Real>
 double cross_entropy(const Tensor<Real, 3>& logits, const Tokens& targets, const Tensor<Real, 2>& mask,
                      Reduction reduction = Reduction::token_mean) {

@@ -53,7 +53,6 @@ void embedding_vjp(const Tensor<Real, 3>& d_x, const Tokens& tokens, Tensor<Real
             // x[i,:] = table[tokens[i],:]
             const Real* d_x_i = d_x.data() + i * width;
             Real* d_row = row(d_table, tokens.data()[i]);
-#pragma omp simd
             for (Index e = first; e < last; ++e) d_row[e] += d_x_i[e];
         }
     });

@@ -13,20 +13,13 @@
 
 #include "fot/core/autograd.hpp"
 #include "fot/core/parallel.hpp"
+#include "fot/core/simd.hpp"
 
 namespace fot {
 
 namespace detail {
 
 inline constexpr Index norm_rows_per_slice = 64;
-
-template <class Real>
-Real inner_product(const Real* a, const Real* b, Index count) {
-    Real sum = 0;
-#pragma omp simd reduction(+ : sum)
-    for (Index i = 0; i < count; ++i) sum += a[i] * b[i];
-    return sum;
-}
 
 /// 1 / sqrt(mean_e x[e]^2 + epsilon) of a row.
 template <class Real>
@@ -54,9 +47,8 @@ Tensor<Real, N> rms_norm(const Tensor<Real, N>& x, const Tensor<Real, 1>& scale,
         const Real* s = scale.data();
         for (Index i = first; i < last; ++i) {
             const Real* x_i = x.data() + i * width;
-            Real* y_i = y.data() + i * width;
+            Real* __restrict y_i = y.data() + i * width;
             const Real factor = detail::inverse_root_mean_square(x_i, width, epsilon);
-#pragma omp simd
             for (Index e = 0; e < width; ++e) y_i[e] = x_i[e] * factor * s[e];
         }
     });
@@ -67,7 +59,7 @@ Tensor<Real, N> rms_norm(const Tensor<Real, N>& x, const Tensor<Real, 1>& scale,
 /// The gradient of the scale is summed over slices of rows, then over the slices in their order.
 ///
 /// Shapes: d_y, x (..., E), scale (E); adds to d_x (..., E) and d_scale (E).   Errors: ShapeError otherwise.
-template <class Real, std::size_t N>
+template <class Real, std::size_t N, class V = SimdVector<Real>>
 void rms_norm_vjp(const Tensor<Real, N>& d_y, const Tensor<Real, N>& x, const Tensor<Real, 1>& scale, double epsilon,
                   std::type_identity_t<Tensor<Real, N>>* d_x, std::type_identity_t<Tensor<Real, 1>>* d_scale) {
     require_shape("rms_norm vjp: d_y", d_y, shape_of(x));
@@ -78,22 +70,18 @@ void rms_norm_vjp(const Tensor<Real, N>& d_y, const Tensor<Real, N>& x, const Te
     Tensor<Real, 2> partial = zeros<Real, 2>({d_scale ? (rows + grain - 1) / grain : 0, width});
     parallel_slices(rows, grain, [&](Index first, Index last) {
         const Real* s = scale.data();
-        Real* d_s = d_scale ? row(partial, first / grain) : nullptr;
+        Real* __restrict d_s = d_scale ? row(partial, first / grain) : nullptr;
         for (Index i = first; i < last; ++i) {
             const Real *x_i = x.data() + i * width, *d_y_i = d_y.data() + i * width;
             const Real factor = detail::inverse_root_mean_square(x_i, width, epsilon);
             // y[e] = x[e] * factor * s[e]
-            if (d_s) {
-#pragma omp simd
+            if (d_s)
                 for (Index e = 0; e < width; ++e) d_s[e] += d_y_i[e] * x_i[e] * factor;
-            }
             if (!d_x) continue;
-            Real sum = 0;  // d(factor)/d(x[e]) = -factor^3 x[e] / width
-#pragma omp simd reduction(+ : sum)
-            for (Index e = 0; e < width; ++e) sum += d_y_i[e] * s[e] * x_i[e];
+            // d(factor)/d(x[e]) = -factor^3 x[e] / width
+            const Real sum = sum_of_vectors<V>(width, [&](auto at) { return at.load(d_y_i) * at.load(s) * at.load(x_i); });
             const Real pull = sum * factor * factor * factor / static_cast<Real>(width);
-            Real* d_x_i = d_x->data() + i * width;
-#pragma omp simd
+            Real* __restrict d_x_i = d_x->data() + i * width;
             for (Index e = 0; e < width; ++e) d_x_i[e] += d_y_i[e] * s[e] * factor - x_i[e] * pull;
         }
     });

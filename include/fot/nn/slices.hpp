@@ -48,7 +48,6 @@ void for_part(Part& part, Whole& whole, Index first, F f) {
         auto* part_at = part.data() + outer * size;
         auto* whole_at = whole.data() + (outer * of_whole.along + first) * of_whole.inner;
         parallel_slices(size, 1 << 15, [&](Index begin, Index end) {
-#pragma omp simd
             for (Index i = begin; i < end; ++i) f(part_at[i], whole_at[i]);
         });
     });
@@ -135,7 +134,6 @@ Variable<Real, N> take_positions(Tape& tape, const Variable<Real, N>& x, const s
             for (Index p = 0; p < length_of(positions); ++p) {
                 const Real* d_y_bp = row(d_y, b, p);
                 Real* d_x_bp = row(d_x, b, element(positions, p));
-#pragma omp simd
                 for (Index i = 0; i < size; ++i) d_x_bp[i] += d_y_bp[i];
             }
         });

@@ -9,7 +9,9 @@
 /// Read first: nn/linear.hpp, core/dtype.hpp.   Read next: nn/linear_map.hpp.
 #pragma once
 
+#include <array>
 #include <memory>
+#include <numeric>
 #include <type_traits>
 #include <utility>
 
@@ -45,6 +47,18 @@ Real widened(Stored stored) {
 template <class Real, class Stored>
 void widen(const Stored* source, Index count, Real* target) {
     for (Index i = 0; i < count; ++i) target[i] = widened<Real>(source[i]);
+}
+
+/// sum_j x[j] w[j], w widened: as many sums side by side as keep the processor busy.
+template <class Real, class Stored>
+Real inner_product_of_stored(const Real* x, const Stored* w, Index count) {
+    constexpr Index side_by_side = 32;
+    std::array<Real, side_by_side> sums{};
+    Index first = 0;
+    for (; count - first >= side_by_side; first += side_by_side)
+        for (Index j = 0; j < side_by_side; ++j) element(sums, j) += x[first + j] * widened<Real>(w[first + j]);
+    for (; first < count; ++first) sums[0] += x[first] * widened<Real>(w[first]);
+    return std::accumulate(sums.begin(), sums.end(), Real(0));
 }
 
 /// Calls body with a value of the type that stores the weight's numbers. Errors: ConfigError unless they are floating-point.
@@ -94,14 +108,8 @@ void multiply_rows(const Real* x, Index count, const StoredMatrix& weight, Real*
         if (count <= detail::few_rows) {
             parallel_slices(out, 32, [&](Index first, Index last) {
                 for (Index i = first; i < last; ++i)
-                    for (Index t = 0; t < count; ++t) {
-                        const Stored* w = numbers + i * in;
-                        const Real* x_t = x + t * in;
-                        Real sum = 0;
-#pragma omp simd reduction(+ : sum)
-                        for (Index j = 0; j < in; ++j) sum += x_t[j] * detail::widened<Real>(w[j]);
-                        y[t * out + i] = sum;
-                    }
+                    for (Index t = 0; t < count; ++t)
+                        y[t * out + i] = detail::inner_product_of_stored(x + t * in, numbers + i * in, in);
             });
         } else if constexpr (std::is_same_v<Stored, Real>) {
             gemm(Real(1), matrix(x, count, in), transpose(matrix(numbers, out, in)), Real(0), matrix(y, count, out));

@@ -42,15 +42,16 @@ Tensor<Real, 1> inverse_temperatures(const char* who, const Tensor<Real, 1>* log
 /// A null pointer for the temperatures stands for factors of 1: keys, and queries of a model without temperature.
 /// Shapes: x (B,T,H,D), log_inverse_temperature (H) -> (B,T,H,D).
 /// Cost:   one pass, about 4 operations a number.
-/// Errors: ShapeError if there is not one temperature per head; ConfigError unless epsilon, as a Real, is finite and 0 or more (if
-///         it is 0, no vector may be zero).
+/// Errors: ShapeError if there is not one temperature per head; ConfigError unless epsilon is 0 (then no vector may be zero), or
+///         finite and above 0 as a Real.
 template <class Real>
 Tensor<Real, 4> normalize_heads(const Tensor<Real, 4>& x,
                                 const std::type_identity_t<Tensor<Real, 1>>* log_inverse_temperature = nullptr,
                                 double epsilon = 1e-6) {
     const Index tokens = extent(x, 0) * extent(x, 1), heads = extent(x, 2), width = extent(x, 3);
-    require<ConfigError>(epsilon >= 0 && std::isfinite(static_cast<Real>(epsilon)), "normalize_heads: epsilon is ", epsilon,
-                         ", expected a finite number of 0 or more");
+    const bool counts = static_cast<Real>(epsilon) > 0 && std::isfinite(static_cast<Real>(epsilon));  // 1e-50 does not, in float
+    require<ConfigError>(epsilon == 0 || counts, "normalize_heads: epsilon is ", epsilon,
+                         ", expected 0, or a number that is finite and above 0 in the type of the heads");
     const Tensor<Real, 1> inverse_temperature =
         detail::inverse_temperatures("normalize_heads: log_inverse_temperature", log_inverse_temperature, heads);
     Tensor<Real, 4> y = empty_like(x);
@@ -58,10 +59,9 @@ Tensor<Real, 4> normalize_heads(const Tensor<Real, 4>& x,
         for (Index i = first; i < last; ++i)
             for (Index h = 0; h < heads; ++h) {
                 const Real* x_ih = x.data() + (i * heads + h) * width;
-                Real* y_ih = y.data() + (i * heads + h) * width;
-                const Real length = std::sqrt(detail::inner_product(x_ih, x_ih, width) + static_cast<Real>(epsilon));
+                Real* __restrict y_ih = y.data() + (i * heads + h) * width;
+                const Real length = std::sqrt(inner_product(x_ih, x_ih, width) + static_cast<Real>(epsilon));
                 const Real factor = inverse_temperature(h) / length;
-#pragma omp simd
                 for (Index j = 0; j < width; ++j) y_ih[j] = x_ih[j] * factor;
             }
     });
@@ -92,15 +92,14 @@ void normalize_heads_vjp(const Tensor<Real, 4>& d_y, const Tensor<Real, 4>& x,
             for (Index h = 0; h < heads; ++h) {
                 const Index start = (i * heads + h) * width;
                 const Real *x_ih = x.data() + start, *d_y_ih = d_y.data() + start;
-                const Real inverse_length = 1 / std::sqrt(detail::inner_product(x_ih, x_ih, width) + static_cast<Real>(epsilon));
+                const Real inverse_length = 1 / std::sqrt(inner_product(x_ih, x_ih, width) + static_cast<Real>(epsilon));
                 // y[j] = x[j] * factor, factor = exp(log_inverse_temperature) * inverse_length
-                const Real factor = inverse_temperature(h) * inverse_length, d_factor = detail::inner_product(d_y_ih, x_ih, width);
+                const Real factor = inverse_temperature(h) * inverse_length, d_factor = inner_product(d_y_ih, x_ih, width);
                 partial(first / grain, h) += static_cast<double>(d_factor * factor);
                 if (!d_x) continue;
                 // d(factor)/d(x[j]) = -factor x[j] / length^2
                 const Real pull = d_factor * factor * inverse_length * inverse_length;
-                Real* d_x_ih = d_x->data() + start;
-#pragma omp simd
+                Real* __restrict d_x_ih = d_x->data() + start;
                 for (Index j = 0; j < width; ++j) d_x_ih[j] += d_y_ih[j] * factor - x_ih[j] * pull;
             }
     });

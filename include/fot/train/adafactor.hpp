@@ -68,43 +68,62 @@ class Adafactor : public Optimizer<Real> {
         std::size_t v = 0, v_column = 0, momentum = 0;  // v: that of the rows if factored
     };
 
-    void update(double factor) override {
+    /// What a parameter and its state become.
+    struct Update {
+        Tensor<Real, 2> x, v, v_column, momentum;
+    };
+
+    /// Finds all updates before it writes the first: a step needs room for another copy of parameters and state.
+    void update(Index t, double factor) override {
+        std::vector<Update> updates(slots_.size());
         parallel_for(length_of(slots_), [&](Index i) {
             const Parameter<Real>& p = element(this->parameters(), i);
-            if (!p.value().empty()) update(p, element(slots_, i), factor * options_.learning_rate);
+            if (!p.value().empty()) element(updates, i) = update_of(p, element(slots_, i), t, factor * options_.learning_rate);
+        });
+        parallel_for(length_of(slots_), [&](Index i) {
+            const Update& update = element(updates, i);
+            const Slots& at = element(slots_, i);
+            const auto write = [](const Tensor<Real, 2>& numbers, std::span<Real> to) {
+                std::copy_n(numbers.data(), numbers.size(), to.data());
+            };
+            write(update.x, element(this->parameters(), i).value());
+            write(update.v, this->slot(at.v));
+            if (at.factored) write(update.v_column, this->slot(at.v_column));
+            if (options_.momentum) write(update.momentum, this->slot(at.momentum));
         });
     }
 
-    /// One step of one parameter, in double whatever its type; a vector is a matrix of one row.
-    void update(const Parameter<Real>& p, const Slots& at, double rate) {
+    /// Step t of one parameter, in double whatever its type; a vector is a matrix of one row.
+    Update update_of(const Parameter<Real>& p, const Slots& at, Index t, double rate) {
         const Shape<2> shape{p.shape.size() == 1 ? 1 : p.shape[0], p.shape.back()};
-        const double keep = 1 - std::pow(static_cast<double>(this->step_count()), -options_.decay_rate);
-        auto x = viewed(p.value(), shape);
+        const double keep = 1 - std::pow(static_cast<double>(t), -options_.decay_rate);
+        const auto x = viewed(p.value(), shape);
         const Tensor<double, 2> g = viewed(p.gradient(), shape), squares = g * g + options_.epsilon;
+        Update update;
         Tensor<double, 2> u;
         if (at.factored) {
             const auto keep_axis = xt::keep_dims | xt::evaluation_strategy::immediate;
-            auto rows = viewed(this->slot(at.v), Shape<2>{shape[0], 1}),
-                 columns = viewed(this->slot(at.v_column), Shape<2>{1, shape[1]});
-            rows = keep * rows + (1 - keep) * xt::mean(squares, {1}, keep_axis);
-            columns = keep * columns + (1 - keep) * xt::mean(squares, {0}, keep_axis);
-            const Tensor<double, 2> of_row = xt::sqrt(xt::mean<double>(rows)() / rows), of_column = 1.0 / xt::sqrt(columns);
+            const auto rows = viewed(this->slot(at.v), Shape<2>{shape[0], 1}),
+                       columns = viewed(this->slot(at.v_column), Shape<2>{1, shape[1]});
+            update.v = keep * rows + (1 - keep) * xt::mean(squares, {1}, keep_axis);
+            update.v_column = keep * columns + (1 - keep) * xt::mean(squares, {0}, keep_axis);
+            const Tensor<double, 2> of_row = xt::sqrt(xt::mean<double>(update.v)() / update.v),
+                                    of_column = 1.0 / xt::sqrt(update.v_column);
             u = g * of_row * of_column;
         } else {
-            auto v = viewed(this->slot(at.v), shape);
-            v = keep * v + (1 - keep) * squares;
-            u = g / xt::sqrt(v);
+            update.v = keep * viewed(this->slot(at.v), shape) + (1 - keep) * squares;
+            u = g / xt::sqrt(update.v);
         }
         if (options_.clipping_threshold) rate /= std::max(1.0, root_mean_square(u) / *options_.clipping_threshold);
         constexpr double smallest_scale = 1e-3;  // a parameter that starts at zero must be able to leave it
         if (options_.multiply_by_parameter_scale) rate *= std::max(smallest_scale, root_mean_square(x));
         u *= rate * options_.learning_rate_factors.of(p.role);
         if (options_.momentum) {
-            auto mean = viewed(this->slot(at.momentum), shape);
-            u = *options_.momentum * mean + (1 - *options_.momentum) * u;
-            mean = u;
+            u = *options_.momentum * viewed(this->slot(at.momentum), shape) + (1 - *options_.momentum) * u;
+            update.momentum = u;
         }
-        x -= u + options_.weight_decay_rate.value_or(0) * x;
+        update.x = x - (u + options_.weight_decay_rate.value_or(0) * x);
+        return update;
     }
 
     template <class Numbers>

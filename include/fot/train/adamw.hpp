@@ -80,10 +80,10 @@ class AdamW : public Optimizer<Real> {
     }
 
    private:
-    void update(double factor) override {
+    void update(Index t, double factor) override {
         std::size_t slot = 0;
         for (const auto& p : this->parameters()) {
-            adamw_update(p, this->slot(slot), this->slot(slot + 1), this->step_count(), factor, options_);
+            adamw_update(p, this->slot(slot), this->slot(slot + 1), t, factor, options_);
             slot += 2;
         }
     }

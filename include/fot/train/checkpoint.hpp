@@ -17,6 +17,7 @@
 /// Read first: files/safetensors.hpp, train/optimizer.hpp.   Read next: train/trainer.hpp.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <map>
 #include <set>
@@ -37,7 +38,8 @@ struct KeptTensor {
     Dtype dtype;                                    ///< of the file
     std::vector<Index> shape;                       ///< extents
     void* numbers;                                  ///< row-major
-    std::function<void*(Index)> resized = nullptr;  ///< of a list: makes room for another length, returns where
+    std::function<void(Index)> reserve = nullptr;   ///< of a list: makes room for another length
+    std::function<void*(Index)> resized = nullptr;  ///< of a list: gives it that length, returns where its numbers are
 };
 
 /// Everything that the next step depends on, by reference.
@@ -62,12 +64,13 @@ struct TrainingState {
     /// Adds counters or numbers in a row; they are loaded with whatever length they were saved with.
     template <class Number>
     void keep(const std::string& name, std::vector<Number>& list) {
+        const auto reserve = [&list](Index size) { list.reserve(static_cast<std::size_t>(size)); };
         const auto resized = [&list](Index size) {
             list.resize(static_cast<std::size_t>(size));
             return static_cast<void*>(list.data());
         };
-        add((std::is_integral_v<Number> ? "list/" : "array/") + name, [&list, resized] {
-            return KeptTensor{dtype_of<Number>(), {length_of(list)}, list.data(), resized};
+        add((std::is_integral_v<Number> ? "list/" : "array/") + name, [&list, reserve, resized] {
+            return KeptTensor{dtype_of<Number>(), {length_of(list)}, list.data(), reserve, resized};
         });
     }
 
@@ -101,12 +104,14 @@ void save_checkpoint(const std::filesystem::path& path, const TrainingState<Real
 }
 
 /// Overwrites the state with that of a checkpoint. It must hold exactly this state: same names, shapes and types, so the same
-/// model, optimiser and counters, and the same Real. All is checked before the first number is overwritten.
+/// model, optimiser and counters, and the same Real. `accept`, if given, is called with the new state in place. If anything fails,
+/// it too, the state is as it was; all is read before the first number is overwritten.
 ///
 /// Errors: FileError if the file is malformed, a tensor is missing, unknown, or of another shape or type, or a generator or the
 ///         optimiser's step cannot be what the file says.
 template <class Real>
-void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real>& state) {
+void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real>& state,
+                     const std::function<void()>& accept = {}) {
     const SafetensorsFile file(path);
     const auto tensors = state.tensors();
     std::set<std::string> known;
@@ -122,8 +127,29 @@ void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real
                            file.at(name), "is all zero, which is no state of a generator");
     }
     for (const std::string& name : file.names()) require<FileError>(known.contains(name), file.at(name), "is unknown here");
-    for (const auto& [name, tensor] : tensors)
-        file.read_bytes(name, tensor.resized ? tensor.resized(file.shape(name)[0]) : tensor.numbers);
+
+    std::vector<std::vector<char>> read, before;
+    for (const auto& [name, tensor] : tensors) {
+        const Index bytes = dtype_bytes(tensor.dtype);
+        const char* now = static_cast<const char*>(tensor.numbers);
+        before.emplace_back(now, now + detail::checked_count(tensor.shape, bytes) * bytes);
+        file.read_bytes(name, read.emplace_back(static_cast<std::size_t>(file.count(name) * bytes)).data());
+        if (tensor.reserve) tensor.reserve(std::max(file.count(name), length_of(before.back()) / bytes));
+    }
+    const auto write = [&tensors](const std::vector<std::vector<char>>& contents) {
+        for (std::size_t i = 0; i < tensors.size(); ++i) {
+            const KeptTensor& tensor = tensors[i].second;
+            void* numbers = tensor.resized ? tensor.resized(length_of(contents[i]) / dtype_bytes(tensor.dtype)) : tensor.numbers;
+            std::copy(contents[i].begin(), contents[i].end(), static_cast<char*>(numbers));
+        }
+    };
+    write(read);
+    try {
+        if (accept) accept();
+    } catch (...) {
+        write(before);
+        throw;
+    }
 }
 
 /// Writes the weights of a finished model: one tensor a parameter, under its name. The configuration is not in a list of
@@ -140,7 +166,7 @@ void save_weights(const std::filesystem::path& path, const std::vector<Parameter
 }
 
 /// Reads weights, from a finished model or from a checkpoint. Other floating-point types are converted: a float model can be
-/// examined in double. Names and shapes are checked before the first number is overwritten. They do not tell models of different
+/// examined in double. If anything fails, the weights are as they were. Names and shapes do not tell models of different
 /// configurations apart: load_model, or load_weights with a model (train/model_file.hpp), compares the configuration too.
 ///
 /// Errors: FileError if the file is malformed, or a tensor is missing, unknown, of another shape or of no floating-point type.
@@ -155,7 +181,9 @@ void load_weights(const std::filesystem::path& path, const std::vector<Parameter
     }
     for (const std::string& name : file.names())
         require<FileError>(known.contains(name) || name.starts_with("training/"), file.at(name), "is unknown here");
-    for (const auto& p : parameters) file.read_into(p.name, p.value().data(), length_of(p.value()));
+    std::vector<std::vector<Real>> read;  // all, before the first number is overwritten
+    for (const auto& p : parameters) read.push_back(file.read<Real>(p.name));
+    for (std::size_t i = 0; i < parameters.size(); ++i) std::ranges::copy(read[i], parameters[i].value().begin());
 }
 
 /// The metadata of a checkpoint or of a finished model: its configuration, say. Reads no tensor.

@@ -6,7 +6,9 @@
 /// Read first: core/parameter.hpp.   Read next: train/adamw.hpp.
 #pragma once
 
+#include <array>
 #include <cmath>
+#include <numeric>
 
 #include "fot/core/parallel.hpp"
 #include "fot/core/parameter.hpp"
@@ -21,13 +23,13 @@ double global_norm(const std::vector<Parameter<Real>>& parameters) {
     std::vector<double> squares(parameters.size());
     parallel_for(length_of(parameters), [&](Index p) {
         const std::span<const Real> gradient = element(parameters, p).gradient();
-        double sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (std::size_t i = 0; i < gradient.size(); ++i) {
-            const double g = static_cast<double>(gradient[i]);
-            sum += g * g;
-        }
-        element(squares, p) = sum;
+        std::array<double, 16> sums{};  // not one, of which each addition would wait for the one before it
+        const auto square = [&](std::size_t i) { return static_cast<double>(gradient[i]) * static_cast<double>(gradient[i]); };
+        std::size_t i = 0;
+        for (; gradient.size() - i >= sums.size(); i += sums.size())
+            for (std::size_t lane = 0; lane < sums.size(); ++lane) sums[lane] += square(i + lane);
+        for (; i < gradient.size(); ++i) sums[0] += square(i);
+        element(squares, p) = std::accumulate(sums.begin(), sums.end(), 0.0);
     });
     double total = 0;
     for (std::size_t p = 0; p < squares.size(); ++p) {

@@ -5,7 +5,8 @@
 ///     trainer.keep("states", kept.numbers);
 ///     trainer.around_checkpoints([&] { write_memory(config, memory, kept); }, [&] { read_memory(kept, config, memory); });
 ///
-/// What is read back comes from a file: it is checked as a whole before anything is overwritten.
+/// What is read back comes from a file: it is checked as a whole before anything is overwritten. If memory runs out, in either
+/// direction, nothing has changed.
 ///
 /// Read first: train/checkpoint.hpp, model/inference.hpp, model/transformer_xl.hpp.   Read next: train/language_model.hpp.
 #pragma once
@@ -26,8 +27,9 @@ struct KeptStates {
 /// (B,S,E). Both are empty where nothing was read yet.
 template <class Real>
 void write_states(const RecurrentState<Real>& state, KeptStates<Real>& kept) {
-    kept = {.sizes = {state.seen.begin(), state.seen.end()}, .numbers = {}};
-    for (const auto& input : state.inputs) kept.numbers.insert(kept.numbers.end(), input.storage().begin(), input.storage().end());
+    KeptStates<Real> all{.sizes = {state.seen.begin(), state.seen.end()}, .numbers = {}};
+    for (const auto& input : state.inputs) all.numbers.insert(all.numbers.end(), input.storage().begin(), input.storage().end());
+    kept = std::move(all);
 }
 
 /// The same back, for a model of this configuration with `entries` batch entries. S is as long as the numbers suffice for.
@@ -39,22 +41,23 @@ void read_states(const KeptStates<Real>& kept, const TransformerConfig& config, 
     require<DataError>(numbers == length * each_token && length_of(kept.sizes) == (numbers > 0 ? entries : 0),
                        "read_states: ", numbers, " kept states of ", kept.sizes.size(), " entries, expected ", entries,
                        " entries in ", config.layers, " layers of width ", config.width);
-    state = {.inputs = {}, .seen = {kept.sizes.begin(), kept.sizes.end()}};
+    RecurrentState<Real> read{.inputs = {}, .seen = {kept.sizes.begin(), kept.sizes.end()}};
     for (Index layer = 0; numbers > 0 && layer < config.layers; ++layer) {
         Tensor<Real, 3> input = empty<Real, 3>({entries, length, config.width});
         std::copy_n(kept.numbers.data() + layer * element_count(input), element_count(input), input.data());
-        state.inputs.push_back(std::move(input));
+        read.inputs.push_back(std::move(input));
     }
+    state = std::move(read);
 }
 
 /// What the memories of a model of this configuration hold. Sizes: the entries of each memory, (layer, b); numbers: its keys, then
 /// its values, (entry, head, D). The documents of the entries are not kept.
 template <class Real>
 void write_memory(const TransformerConfig& config, MemoryState<Real>& state, KeptStates<Real>& kept) {
-    kept = {};
+    KeptStates<Real> all;
     for (const Index layer : config.memory_layers)
         for (const KeyValueMemory<Real>* memory : state.memories(layer)) {
-            kept.sizes.push_back(memory->size());
+            all.sizes.push_back(memory->size());
             Tensor<Real, 4> both = empty<Real, 4>({2, memory->size(), memory->heads(), memory->width()});
             for (Index h = 0; h < memory->heads(); ++h)
                 memory->for_each_block(h, [&](const auto& keys, const auto& values, Index first) {
@@ -63,8 +66,9 @@ void write_memory(const TransformerConfig& config, MemoryState<Real>& state, Kep
                         std::copy_n(values.data + i * values.leading, values.columns, row(both, 1, first + i, h));
                     }
                 });
-            kept.numbers.insert(kept.numbers.end(), both.storage().begin(), both.storage().end());
+            all.numbers.insert(all.numbers.end(), both.storage().begin(), both.storage().end());
         }
+    kept = std::move(all);
 }
 
 /// The same back; all entries are of document 0 then.
@@ -86,16 +90,17 @@ void read_memory(const KeptStates<Real>& kept, const TransformerConfig& config, 
                        " numbers are not those of ", memories.size(), " memories of this model");
 
     const Real* numbers = kept.numbers.data();
+    std::vector<KeyValueMemory<Real>> read;
     for (std::size_t i = 0; i < memories.size(); ++i) {
-        Tensor<Real, 3> keys = empty<Real, 3>({kept.sizes[i], memories[i]->heads(), memories[i]->width()}),
-                        values = empty_like(keys);
+        const KeyValueMemory<Real>& old = *memories[i];
+        Tensor<Real, 3> keys = empty<Real, 3>({kept.sizes[i], old.heads(), old.width()}), values = empty_like(keys);
         for (Tensor<Real, 3>* part : {&keys, &values}) {
             std::copy_n(numbers, part->size(), part->data());
             numbers += part->size();
         }
-        memories[i]->clear();
-        memories[i]->append(keys, values, 0);
+        read.emplace_back(old.heads(), old.width(), old.storage(), old.capacity()).append(keys, values, 0);
     }
+    for (std::size_t i = 0; i < memories.size(); ++i) *memories[i] = std::move(read[i]);
 }
 
 }  // namespace fot

@@ -65,7 +65,7 @@ Tensor<Real, 2> orthogonalised(const Tensor<Real, 2>& g, Index steps = 5) {
 ///
 /// where rate = factor * learning_rate, times the factor of hidden matrices. A weight (out, in) has `out` rows. Slots: `momentum`
 /// for hidden matrices; `m` and `v` for the others. The gradient enters in the Nesterov form: the momentum is looked at one step
-/// ahead.
+/// ahead. A step needs room for another copy of the hidden matrices: it finds all directions before it changes anything.
 template <class Real>
 class Muon : public Optimizer<Real> {
    public:
@@ -88,30 +88,45 @@ class Muon : public Optimizer<Real> {
     }
 
    private:
-    void update(double factor) override {
+    void update(Index t, double factor) override {
         const std::vector<Parameter<Real>>& parameters = this->parameters();
-        const double rate = factor * options_.learning_rate * options_.adam.learning_rate_factors.of(Role::hidden_matrix);
+        std::vector<Tensor<Real, 2>> directions(parameters.size());
         parallel_for(length_of(parameters), [&](Index i) {
             const Parameter<Real>& p = element(parameters, i);
-            if (p.role == Role::hidden_matrix) update_matrix(p, this->slot(element(first_slots_, i)), rate);
+            if (p.role == Role::hidden_matrix) element(directions, i) = direction_of(p, this->slot(element(first_slots_, i)));
         });
-        for (std::size_t i = 0; i < parameters.size(); ++i)
-            if (parameters[i].role != Role::hidden_matrix)
-                adamw_update(parameters[i], this->slot(first_slots_[i]), this->slot(first_slots_[i] + 1), this->step_count(),
-                             factor, options_.adam);
+        const double rate = factor * options_.learning_rate * options_.adam.learning_rate_factors.of(Role::hidden_matrix);
+        for (std::size_t i = 0; i < parameters.size(); ++i) {
+            const Parameter<Real>& p = parameters[i];
+            if (p.role == Role::hidden_matrix)
+                move(p, this->slot(first_slots_[i]), directions[i], rate);
+            else
+                adamw_update(p, this->slot(first_slots_[i]), this->slot(first_slots_[i] + 1), t, factor, options_.adam);
+        }
     }
 
-    void update_matrix(const Parameter<Real>& parameter, std::span<Real> momentum, double rate) const {
+    /// orthogonalised(G + momentum M) of the M to come.
+    Tensor<Real, 2> direction_of(const Parameter<Real>& parameter, std::span<Real> momentum) const {
         const Shape<2> shape{parameter.shape[0], parameter.shape[1]};
-        const double rows = static_cast<double>(shape[0]), columns = static_cast<double>(shape[1]);
-        if (momentum.empty()) return;
-        auto x = viewed(parameter.value(), shape), g = viewed(parameter.gradient(), shape), m = viewed(momentum, shape);
+        if (momentum.empty()) return empty<Real, 2>(shape);
+        const Real kept = static_cast<Real>(options_.momentum);
+        const auto g = viewed(parameter.gradient(), shape), m = viewed(momentum, shape);
+        return orthogonalised(Tensor<Real, 2>(g + kept * (kept * m + g)), options_.newton_schulz_steps);
+    }
+
+    /// Moves a matrix, and its momentum.
+    void move(const Parameter<Real>& parameter, std::span<Real> momentum, const Tensor<Real, 2>& direction, double rate) const {
+        const double rows = static_cast<double>(parameter.shape[0]), columns = static_cast<double>(parameter.shape[1]);
         const Real kept = static_cast<Real>(options_.momentum),
                    step_size = static_cast<Real>(rate * std::sqrt(std::max(1.0, rows / columns))),
                    shrink = static_cast<Real>(1 - rate * options_.weight_decay);
-        m = kept * m + g;
-        const Tensor<Real, 2> direction = orthogonalised(Tensor<Real, 2>(g + kept * m), options_.newton_schulz_steps);
-        x = shrink * x - step_size * direction;
+        const std::span<Real> x = parameter.value(), g = parameter.gradient();
+        parallel_slices(length_of(x), 1 << 14, [&](Index first, Index last) {
+            for (Index i = first; i < last; ++i) {
+                element(momentum, i) = kept * element(momentum, i) + element(g, i);
+                element(x, i) = shrink * element(x, i) - step_size * direction.data()[i];
+            }
+        });
     }
 
     MuonOptions options_;

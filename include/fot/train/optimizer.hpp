@@ -21,6 +21,7 @@
 #include <set>
 #include <utility>
 
+#include "fot/core/finite.hpp"
 #include "fot/core/parameter.hpp"
 
 namespace fot {
@@ -94,11 +95,18 @@ class Optimizer {
     Optimizer& operator=(const Optimizer&) = delete;
 
     /// Reads the gradients and changes the values; the gradients stay as they are. The learning rates are those of the options,
-    /// times `factor`.   Errors: ConfigError if the factor is negative or not finite.
+    /// times `factor`. If memory runs out, or in case of an error, neither values nor state have changed.
+    /// Errors: ConfigError if the factor is negative or not finite; NumericError, which names the parameter, if a gradient is not
+    ///         finite.
     void step(double factor = 1) {
         detail::require_not_negative(name_, "a factor on the learning rates of", factor);
+        for (const Parameter<Real>& p : parameters_) {
+            const std::span<const Real> gradient = p.gradient();
+            require<NumericError>(all_finite(gradient.data(), length_of(gradient)), name_, ": the gradient of ", p.name,
+                                  " is not finite");
+        }
+        update(step_count_ + 1, factor);
         ++step_count_;
-        update(factor);
     }
 
     /// What it changes.
@@ -135,8 +143,8 @@ class Optimizer {
     std::span<Real> slot(std::size_t place) { return numbers_[place].storage(); }
 
    private:
-    /// One step; step_count() already counts it.
-    virtual void update(double factor) = 0;
+    /// Step number t, from 1. If it throws, it has changed nothing.
+    virtual void update(Index t, double factor) = 0;
 
     std::string name_;
     std::vector<Parameter<Real>> parameters_;

@@ -73,8 +73,10 @@ struct TrainerOptions {
 
 /// Runs the steps of a training of the optimiser's parameters. The optimiser must live as long as the trainer.
 ///
-/// Errors: ConfigError if an option is out of its range; NumericError, before the weights are touched, if a loss or gradient is not
-///         finite; FileError if a checkpoint cannot be written or read.
+/// Errors: ConfigError if an option is out of its range; NumericError if a loss or gradient is not finite; FileError if a
+/// checkpoint
+///         cannot be written or read. A step that fails, for want of memory too, leaves weights, optimiser and step count as they
+///         were.
 /// Same as: n steps, a checkpoint, new objects, `resume` and m steps end bitwise like n + m steps.
 template <class Real>
 class Trainer {
@@ -117,20 +119,21 @@ class Trainer {
 
     /// For state that has to be written into what is kept first, and to be made of it again.
     void around_checkpoints(std::function<void()> before_save, std::function<void()> after_load) {
-        before_save_.push_back(std::move(before_save));
-        after_load_.push_back(std::move(after_load));
+        around_checkpoints_.push_back({std::move(before_save), std::move(after_load)});
     }
 
-    /// Goes on from the checkpoint if there is one; says whether there was. Call it after `keep`.
+    /// Goes on from the checkpoint if there is one; says whether there was. Call it after `keep`. If it fails, weights, optimiser
+    /// and all that is kept are as before.
     ///
     /// Errors: ConfigError if the checkpoint was made under other metadata, by a run of other settings or of a model of another
     ///         configuration that is; FileError if it cannot be read, or counts steps below 0.
     bool resume() {
         if (options_.checkpoint.empty() || !file_exists(options_.checkpoint)) return false;
         require_metadata(options_.checkpoint, options_.metadata);
-        load_checkpoint(options_.checkpoint, state_);
-        require<FileError>(step_ >= 0, options_.checkpoint.string(), ": ", step_, " steps are done, expected 0 or more");
-        for (const auto& restore : after_load_) restore();
+        load_checkpoint(options_.checkpoint, state_, [&] {
+            require<FileError>(step_ >= 0, options_.checkpoint.string(), ": ", step_, " steps are done, expected 0 or more");
+            for (const auto& [before_save, after_load] : around_checkpoints_) after_load();
+        });
         kept_ = true;
         return true;
     }
@@ -169,7 +172,7 @@ class Trainer {
     /// Writes the checkpoint now, if the options name one.
     void save() {
         if (options_.checkpoint.empty()) return;
-        for (const auto& copy : before_save_) copy();
+        for (const auto& [before_save, after_load] : around_checkpoints_) before_save();
         save_checkpoint(options_.checkpoint, state_, options_.metadata);
         saved_ = Clock::now();
         kept_ = true;
@@ -193,7 +196,10 @@ class Trainer {
     Optimizer<Real>& optimizer_;
     TrainerOptions options_;
     TrainingState<Real> state_;
-    std::vector<std::function<void()>> before_save_, after_load_;
+    struct AroundCheckpoint {
+        std::function<void()> before_save, after_load;
+    };
+    std::vector<AroundCheckpoint> around_checkpoints_;
     Index step_ = 0;
     Index aim_reached_ = 0;  // 1 after a StepResult that was `done`: a resumed run knows it too
     bool kept_ = false;      // the checkpoint holds the present step
