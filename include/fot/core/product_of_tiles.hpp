@@ -52,7 +52,8 @@ void product_with_packed(bool add, LeftFactor<Real> a, const PackedFactor<Real>&
         for (Index j = 0; j < c.columns; ++j) c.row(i)[j] = (add ? c.row(i)[j] : Real(0)) + scratch(i * padded + j);
 }
 
-/// c = alpha a b + beta c. The right factor is packed in pieces that stay in the second-level cache beside those of the left.
+/// c = alpha a b + beta c. The right factor is packed in pieces that stay in the second-level cache beside those of the left;
+/// pieces of the same columns come one after another, so that a block of results stays there too.
 template <class Real>
 void product_of_tiles(Real alpha, MatrixView<const Real> a, MatrixView<const Real> b, Real beta, MatrixView<Real> c) {
     constexpr Index most_depth = 256, most_columns = 256, most_rows = 240;
@@ -60,8 +61,8 @@ void product_of_tiles(Real alpha, MatrixView<const Real> a, MatrixView<const Rea
     PackedFactor<Real> packed;
     Tensor<Real, 1> scratch;
     if (beta != Real(0) && beta != Real(1)) scale(beta, c);
-    for (Index k = 0; k < a.used_columns(); k += most_depth)
-        for (Index j = 0; j < c.columns; j += most_columns) {
+    for (Index j = 0; j < c.columns; j += most_columns)
+        for (Index k = 0; k < a.used_columns(); k += most_depth) {
             const Index depth = std::min(most_depth, a.used_columns() - k), columns = std::min(most_columns, c.columns - j);
             if (b.transposed)
                 pack_transposed(b.row(j) + k, columns, depth, b.leading, packed);
