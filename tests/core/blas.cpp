@@ -104,6 +104,13 @@ TEST_CASE_TEMPLATE("so it is for shapes that are made of tiles: whole panels and
                 for (const double beta : {0.0, 1.0}) require_right<Real>(m, n, p, 1, beta, random);
 }
 
+TEST_CASE_TEMPLATE("so it is for few results with long sums, which are computed in parts", Real, float, double) {
+    Random random(1);
+    REQUIRE(detail::parts_of_sums(5, 18, 2300) == 2);
+    for (const double beta : {0.0, 1.0, -0.5}) require_right<Real>(5, 2300, 18, 0.5, beta, random);
+    require_right<Real>(1, 20000, 1, 1, 1, random);
+}
+
 TEST_CASE_TEMPLATE("gemm with beta = 0 overwrites NaN and infinity in the result", Real, float, double) {
     Random random(2);
     for (const Index inner : {0, 1, 9})
@@ -130,6 +137,71 @@ TEST_CASE_TEMPLATE("a product that is shared among threads is the plain loop, to
                 set_threads(thread_count);
                 Stored<Real> c(rows, columns, 4, 3, random);
                 CHECK(gemm_error<Real>(Real(1), a.view(), b.view(), Real(1), c) < (std::is_same_v<Real, float> ? 1e-3 : 1e-11));
+            }
+        }
+}
+
+TEST_CASE_TEMPLATE(
+    "a product is the same to the last bit with any number of threads if it is made of tiles, and with the same if not", Real,
+    float, double) {
+    const testing::WithThreads scope(1);
+    for (const auto& [rows, inner, columns] :
+         {Shape<3>{149, 60, 150}, {3, 900, 700}, {700, 90, 30}, {40, 5000, 50}, {500, 900, 2}}) {
+        const Tensor<Real, 2> a = random_matrix<Real>(rows, inner, 1), b = random_matrix<Real>(columns, inner, 2);
+        const auto product = [&](Index thread_count) {
+            set_threads(thread_count);
+            Tensor<Real, 2> c = full<Real, 2>({rows, columns}, Real(1));
+            gemm(Real(1), as_matrix(a), transpose(as_matrix(b)), Real(1), as_matrix(c));
+            return c;
+        };
+        const Tensor<Real, 2> alone = product(1);
+        for (const Index thread_count : {2, 3, 5, 16, 64}) {
+            const Tensor<Real, 2> shared = product(thread_count);
+            CHECK(testing::largest_difference(shared, alone) < (std::is_same_v<Real, float> ? 1e-3 : 1e-11));
+            CHECK(shared == product(thread_count));
+            if (detail::in_tiles(as_matrix(alone))) CHECK(shared == alone);
+        }
+    }
+}
+
+TEST_CASE("a result is cut into blocks that cover it once") {
+    for (const Index extent : {1, 31, 32, 33, 100, 4096})
+        for (const Index grain : {1, 32})
+            for (const Index parts : {1, 2, 3, 7}) {
+                Index end = 0;
+                for (Index i = 0; i < parts; ++i) {
+                    const detail::Part part(extent, i, parts, grain);
+                    CHECK(part.first == end);
+                    CHECK((part.first % grain == 0 && part.last >= part.first));
+                    end = part.last;
+                }
+                CHECK(end == extent);
+            }
+}
+
+TEST_CASE("no thread has much more than its share of a result, and one row more costs no thread more than 1.3 times its share") {
+    for (const Index thread_count : {1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 64})
+        for (const Index columns : {64, 128, 256, 512, 1376, 3200}) {
+            double before = 0;
+            for (Index rows = 1; rows <= 4096; ++rows) {
+                const Shape<2> cut = detail::cuts<float>(rows, columns, thread_count);
+                REQUIRE((cut[0] >= 1 && cut[1] >= 1 && cut[0] * cut[1] <= thread_count));
+                double largest = 0;  // of the blocks
+                for (Index i = 0; i < cut[0]; ++i)
+                    for (Index j = 0; j < cut[1]; ++j) {
+                        const detail::Part of_rows(rows, i, cut[0]), of_columns(columns, j, cut[1], panel_width<float>);
+                        largest = std::max(
+                            largest, static_cast<double>((of_rows.last - of_rows.first) * (of_columns.last - of_columns.first)));
+                    }
+                const double share = static_cast<double>(rows * columns) / static_cast<double>(thread_count);
+                if (share >= 2048) {  // smaller ones are not worth a thread
+                    CAPTURE(thread_count);
+                    CAPTURE(columns);
+                    CAPTURE(rows);
+                    REQUIRE(largest <= 1.5 * share);
+                    REQUIRE(largest * static_cast<double>(rows - 1) <= 1.3 * before * static_cast<double>(rows));
+                }
+                before = largest;
             }
         }
 }
@@ -195,19 +267,19 @@ TEST_CASE("gemm on a strided view: a head of (B,T,H,D) is multiplied, and writte
 
 TEST_CASE_TEMPLATE(
     "products within a parallel loop are right: OpenBLAS computes without threads of its own, and has them again after", Real,
-    float, double) {  // with AVX-512 only those in double are OpenBLAS's
+    float, double) {  // so few columns are always left to BLAS
 #ifdef WITH_OPENBLAS
     const int before = openblas_get_num_threads();
     openblas_set_num_threads(2);
 #endif
-    const Tensor<Real, 2> x = random_matrix<Real>(64, 64, 9);
-    Tensor<Real, 2> alone = empty<Real, 2>({64, 64});
+    const Tensor<Real, 2> x = random_matrix<Real>(64, 64, 9), y = random_matrix<Real>(64, 2, 10);
+    Tensor<Real, 2> alone = empty<Real, 2>({64, 2});
+    REQUIRE(!detail::in_tiles(as_matrix(alone)));
     const testing::WithThreads scope(1);  // the last bits depend on how a product is shared
-    gemm(Real(1), as_matrix(x), transpose(as_matrix(x)), Real(0), as_matrix(alone));
+    gemm(Real(1), as_matrix(x), as_matrix(y), Real(0), as_matrix(alone));
     set_threads(2);
-    Tensor<Real, 3> many = empty<Real, 3>({200, 64, 64});
-    parallel_for(200,
-                 [&](Index i) { gemm(Real(1), as_matrix(x), transpose(as_matrix(x)), Real(0), matrix(row(many, i), 64, 64)); });
+    Tensor<Real, 3> many = empty<Real, 3>({200, 64, 2});
+    parallel_for(200, [&](Index i) { gemm(Real(1), as_matrix(x), as_matrix(y), Real(0), matrix(row(many, i), 64, 2)); });
     for (Index i = 0; i < 200; ++i) CHECK(std::equal(alone.data(), alone.data() + alone.size(), row(many, i)));
 #ifdef WITH_OPENBLAS
     CHECK(openblas_get_num_threads() == 2);

@@ -20,6 +20,7 @@
 /// Read first: core/tensor.hpp.   Read next: nn/linear.hpp, the simplest operation.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
@@ -29,6 +30,7 @@
 #include <utility>
 #include <vector>
 
+#include "fot/core/parallel.hpp"
 #include "fot/core/tensor.hpp"
 
 namespace fot {
@@ -66,7 +68,10 @@ class Variable {
     Tensor<Real, N>& gradient() const {
         Node& at = node();
         if (!at.has_gradient) {
-            at.gradient = zeros_like(at.value);
+            at.gradient = empty_like(at.value);
+            parallel_slices(element_count(at.gradient), 1 << 15, [&](Index first, Index last) {
+                std::fill(at.gradient.data() + first, at.gradient.data() + last, Real(0));
+            });
             at.has_gradient = true;
         }
         return at.gradient;

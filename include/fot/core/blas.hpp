@@ -1,19 +1,18 @@
 /// Matrix products: one checked `gemm` on strided views, the only place that includes xtensor-blas.
 ///
-/// `gemm` shares the rows (or columns) of the result among our threads, and BLAS computes each share on one. So the same threads
-/// serve products and loops, and a product within a parallel loop runs on the loop's thread.
+/// `gemm` cuts the result into blocks, a sum of very many products into parts, and shares them among our threads. Each is computed
+/// on one thread, by BLAS or in our own tiles (core/product_of_tiles.hpp). So the same threads serve products and loops, and a
+/// product within a parallel loop runs on the loop's thread.
 ///
-/// Where the compiler may use AVX-512, products of floats with a factor of 1 are made of our own tiles instead: OpenBLAS takes AVX2
-/// kernels on processors that are newer than itself, and at the sizes of these models our tiles are as fast as its AVX-512 kernels,
-/// twice as fast as the others (tests/benchmark/benchmark_gemm).
-///
-/// Read first: core/matrix_view.hpp, core/parallel.hpp, core/tile_product.hpp.   Read next: core/autograd.hpp.
+/// Read first: core/matrix_view.hpp, core/parallel.hpp, core/product_of_tiles.hpp.   Read next: core/autograd.hpp.
 #pragma once
 
 #include <algorithm>
 #include <limits>
 #include <mutex>
+#include <numeric>
 #include <type_traits>
+#include <utility>
 
 #if __has_include(<xtensor-blas/xblas.hpp>)
 #include <xtensor-blas/xblas.hpp>
@@ -23,7 +22,7 @@
 
 #include "fot/core/matrix_view.hpp"
 #include "fot/core/parallel.hpp"
-#include "fot/core/tile_product.hpp"
+#include "fot/core/product_of_tiles.hpp"
 
 namespace fot {
 
@@ -55,56 +54,9 @@ class BlasOnOneThread {
 #endif
 };
 
-/// Are tiles at least as fast as BLAS for such a product? A factor of few rows does not pay for packing the other one.
+/// c = alpha a b + beta c by BLAS, on the calling thread.
 template <class Real>
-constexpr bool in_tiles([[maybe_unused]] Real alpha, [[maybe_unused]] Real beta, [[maybe_unused]] const MatrixView<Real>& c) {
-#ifdef __AVX512F__
-    return std::is_same_v<Real, float> && alpha == Real(1) && (beta == Real(0) || beta == Real(1)) && c.rows >= 64 &&
-           c.columns >= panel_width<Real> / 2;
-#else
-    return false;
-#endif
-}
-
-/// c = a b, or c += a b, in tiles. The right factor is packed in pieces that stay in the second-level cache beside those of the
-/// left.
-template <class Real>
-void tiled_product_on_this_thread(MatrixView<const Real> a, MatrixView<const Real> b, bool accumulate, MatrixView<Real> c) {
-    constexpr Index most_depth = 256, most_columns = 256, most_rows = 240;
-    const Index row_stride = a.transposed ? 1 : a.leading, column_stride = a.transposed ? a.leading : 1, depth = a.used_columns();
-    PackedFactor<Real> packed;
-    Tensor<Real, 2> unfitting;  // results of columns that do not fill whole panels
-    for (Index k = 0; k < depth; k += most_depth)
-        for (Index j = 0; j < c.columns; j += most_columns) {
-            const Index of_depth = std::min(most_depth, depth - k), columns = std::min(most_columns, c.columns - j);
-            const bool add = accumulate || k > 0;
-            if (b.transposed)
-                pack_transposed(b.data + j * b.leading + k, columns, of_depth, b.leading, packed);
-            else
-                pack(b.data + k * b.leading + j, of_depth, columns, b.leading, packed);
-            for (Index i = 0; i < c.rows; i += most_rows) {
-                const Index rows = std::min(most_rows, c.rows - i), padded = packed.padded_columns();
-                const LeftFactor<Real> left{a.data + i * row_stride + k * column_stride, row_stride, column_stride};
-                Real* target = c.data + i * c.leading + j;
-                if (padded == columns && add) {
-                    tile_product<true>(rows, left, packed, target, c.leading);
-                } else if (padded == columns) {
-                    tile_product<false>(rows, left, packed, target, c.leading);
-                } else {
-                    if (unfitting.size() == 0) unfitting = empty<Real, 2>({most_rows, padded});
-                    tile_product<false>(rows, left, packed, unfitting.data(), padded);
-                    for (Index r = 0; r < rows; ++r)
-                        for (Index each = 0; each < columns; ++each)
-                            target[r * c.leading + each] =
-                                (add ? target[r * c.leading + each] : Real(0)) + unfitting.data()[r * padded + each];
-                }
-            }
-        }
-}
-
-template <class Real>
-void gemm_on_this_thread(Real alpha, MatrixView<const Real> a, MatrixView<const Real> b, Real beta, MatrixView<Real> c) {
-    if (in_tiles(alpha, beta, c)) return tiled_product_on_this_thread(a, b, beta == Real(1), c);
+void product_by_blas(Real alpha, MatrixView<const Real> a, MatrixView<const Real> b, Real beta, MatrixView<Real> c) {
     const BlasOnOneThread alone;
     using cxxblas::Transpose;
     const auto as_int = [](Index i) { return static_cast<int>(i); };
@@ -114,17 +66,43 @@ void gemm_on_this_thread(Real alpha, MatrixView<const Real> a, MatrixView<const 
                        as_int(c.leading));
 }
 
-/// Rows first ... last-1 of the matrix as the product uses it.
+/// Positions first ... last - 1 of an axis: part `i` of `parts` nearly equal ones, cut at multiples of `grain`.
+struct Part {
+    Index first, last;
+    Part(Index extent, Index i, Index parts, Index grain = 1) {
+        const Index grains = (extent + grain - 1) / grain;
+        first = grains * i / parts * grain;
+        last = std::min(extent, grains * (i + 1) / parts * grain);
+    }
+};
+
+/// Those rows and columns of the matrix as a product uses it.
 template <class Real>
-MatrixView<Real> used_row_range(MatrixView<Real> view, Index first, Index last) {
-    view.data += view.transposed ? first : first * view.leading;
-    (view.transposed ? view.columns : view.rows) = last - first;
-    return view;
+MatrixView<Real> block(MatrixView<Real> view, Part rows, Part columns) {
+    if (view.transposed) std::swap(rows, columns);
+    return {view.row(rows.first) + columns.first, rows.last - rows.first, columns.last - columns.first, view.leading,
+            view.transposed};
 }
 
+/// Into how many parts the rows and the columns of a result are cut: at most `blocks` blocks, whose largest takes least time.
 template <class Real>
-MatrixView<Real> used_column_range(MatrixView<Real> view, Index first, Index last) {
-    return transpose(used_row_range(transpose(view), first, last));
+Shape<2> cuts(Index rows, Index columns, Index blocks) {
+    constexpr Index width = panel_width<Real>, reading = 16;  // of a block's factors: as much time as so many more rows and columns
+    const Index panels = (columns + width - 1) / width;
+    const auto time = [&](const Shape<2>& cut) {
+        return ((rows + cut[0] - 1) / cut[0] + reading) * ((panels + cut[1] - 1) / cut[1] * width + reading);
+    };
+    Shape<2> best{1, 1};
+    for (Index i = 1; i <= std::min(blocks, rows); ++i)
+        if (const Shape<2> cut{i, std::min(blocks / i, panels)}; time(cut) < time(best)) best = cut;
+    return best;
+}
+
+/// Into how many parts the sums of a product are cut. Few and long ones, such as those of a weight's gradient over all tokens,
+/// would keep few threads busy otherwise. The answer does not depend on the number of threads: neither does the order of the sums.
+inline Index parts_of_sums(Index rows, Index columns, Index depth) {
+    constexpr Index few = 1 << 16, long_part = 1024, most_parts = 16;
+    return rows * columns > few ? 1 : std::clamp<Index>(depth / long_part, 1, most_parts);
 }
 
 }  // namespace detail
@@ -133,9 +111,11 @@ MatrixView<Real> used_column_range(MatrixView<Real> view, Index first, Index las
 ///
 /// Shapes: a (m, n), b (n, p), c (m, p) as used, that is after their `transposed`; c itself must not be transposed.
 /// c must not overlap a or b. beta = 0 overwrites c whatever it held.
-/// The last bits depend on the number of threads: BLAS adds in another order at the edge of a share (the last rows or columns of
-/// it). Cost:   m n p multiply-adds. Errors: ShapeError if the three shapes do not fit, if a leading dimension is below its
-/// columns, or if an extent passes 2^31.
+/// Made of tiles, c does not depend on the number of threads; made by BLAS, which adds in another order at the edge of a block, its
+/// last bits do.
+///
+/// Cost:   m n p multiply-adds. Scratch: 15 m p numbers at most, where m p is small and n large; for the tiles a mebibyte a thread.
+/// Errors: ShapeError if the three shapes do not fit, if a leading dimension is below its columns, or if an extent passes 2^31.
 template <class Real>
 void gemm(Real alpha, MatrixView<const std::type_identity_t<Real>> a, MatrixView<const std::type_identity_t<Real>> b, Real beta,
           MatrixView<Real> c) {
@@ -150,25 +130,30 @@ void gemm(Real alpha, MatrixView<const std::type_identity_t<Real>> a, MatrixView
                             "gemm: an extent of ", view.rows, " x ", view.columns, " is too large for this BLAS");
     }
     if (c.rows == 0 || c.columns == 0) return;
-    if (a.used_columns() == 0) {  // an empty sum; BLAS would refuse leading dimension 0
-        for (Index i = 0; i < c.rows; ++i)
-            for (Index j = 0; j < c.columns; ++j)
-                c.data[i * c.leading + j] = beta == Real(0) ? Real(0) : beta * c.data[i * c.leading + j];
-        return;
-    }
-    constexpr double worth_sharing = 1 << 18;  // multiply-adds below which waking the other threads costs more than it saves
-    const bool by_rows = c.rows >= c.columns;
-    const double work = static_cast<double>(c.rows) * static_cast<double>(c.columns) * static_cast<double>(a.used_columns());
-    const Index parts = work < worth_sharing || in_parallel() ? 1 : std::min(threads(), by_rows ? c.rows : c.columns);
-    parallel_for(parts, [&](Index part) {
-        const Index total = by_rows ? c.rows : c.columns, first = total * part / parts, last = total * (part + 1) / parts;
-        if (by_rows)
-            detail::gemm_on_this_thread<Real>(alpha, detail::used_row_range(a, first, last), b, beta,
-                                              detail::used_row_range(c, first, last));
-        else
-            detail::gemm_on_this_thread<Real>(alpha, a, detail::used_column_range(b, first, last), beta,
-                                              detail::used_column_range(c, first, last));
+    const Index depth = a.used_columns();
+    if (depth == 0) return detail::scale(beta, c);  // an empty sum; BLAS would refuse leading dimension 0
+
+    constexpr double worth_sharing = 1 << 17;  // multiply-adds below which waking a thread costs more than it saves
+    const double work = static_cast<double>(c.rows) * static_cast<double>(c.columns) * static_cast<double>(depth),
+                 most = in_parallel() ? 1 : static_cast<double>(threads());
+    const Index sharers = static_cast<Index>(std::clamp(work / worth_sharing, 1.0, most));
+    const Index parts = detail::parts_of_sums(c.rows, c.columns, depth);
+    const Shape<2> cut = detail::cuts<Real>(c.rows, c.columns, std::lcm(parts, sharers) / parts);
+    const auto product = detail::in_tiles(c) ? detail::product_of_tiles<Real> : detail::product_by_blas<Real>;
+    Tensor<Real, 3> sums = empty<Real, 3>({parts - 1, c.rows, c.columns});  // of all parts but the first, which goes into c
+    parallel_for(parts * cut[0] * cut[1], [&](Index unit) {
+        const Index part = unit % parts;
+        const detail::Part k(depth, part, parts), i(c.rows, unit / parts % cut[0], cut[0]),
+            j(c.columns, unit / parts / cut[0], cut[1], panel_width<Real>);
+        const MatrixView<Real> sum = part == 0 ? c : matrix(row(sums, part - 1), c.rows, c.columns);
+        product(alpha, detail::block(a, i, k), detail::block(b, k, j), part == 0 ? beta : Real(0), detail::block(sum, i, j));
     });
+    if (parts > 1)
+        parallel_slices(c.rows, (1 << 14) / c.columns + 1, [&](Index first, Index last) {
+            for (Index part = 1; part < parts; ++part)
+                for (Index i = first; i < last; ++i)
+                    for (Index j = 0; j < c.columns; ++j) c.row(i)[j] += sums(part - 1, i, j);
+        });
 }
 
 }  // namespace fot

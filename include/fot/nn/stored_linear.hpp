@@ -33,8 +33,9 @@ struct StoredMatrix {
 namespace detail {
 
 /// The rows of x up to which a weight is widened number by number.
-inline constexpr Index few_rows = 3;
-inline constexpr Index widened_rows = 128;
+inline constexpr Index few_rows = 4;
+/// Rows of a weight that are widened together, and rows of x that they are widened for.
+inline constexpr Index widened_rows = 128, rows_together = 512;
 
 template <class Real, class Stored>
 Real widened(Stored stored) {
@@ -96,9 +97,9 @@ inline void require_columns(const char* who, const StoredMatrix& weight, Index c
 }
 /// y = x W^T for `count` rows of x.
 ///
-/// Cost:   count * in * out multiply-adds; reads every stored number once. Scratch: 128 widened rows of the weight for each thread.
-/// Errors: ConfigError for a weight of integers, or without numbers.
-/// Same as: multiply_rows, of the widened weight.
+/// Cost:   count * in * out multiply-adds; reads every stored number once for 512 rows of x. Scratch: 128 widened rows of the
+/// weight for each thread. Errors: ConfigError for a weight of integers, or without numbers. Same as: multiply_rows, of the widened
+/// weight.
 template <class Real>
 void multiply_rows(const Real* x, Index count, const StoredMatrix& weight, Real* y) {
     const Index in = weight.columns, out = weight.rows;
@@ -114,11 +115,14 @@ void multiply_rows(const Real* x, Index count, const StoredMatrix& weight, Real*
         } else if constexpr (std::is_same_v<Stored, Real>) {
             gemm(Real(1), matrix(x, count, in), transpose(matrix(numbers, out, in)), Real(0), matrix(y, count, out));
         } else {
-            parallel_slices(out, detail::widened_rows, [&](Index first, Index last) {
-                Tensor<Real, 2> block = empty<Real, 2>({last - first, in});
-                detail::widen(numbers + first * in, (last - first) * in, block.data());
-                gemm(Real(1), matrix(x, count, in), transpose(as_matrix(std::as_const(block))), Real(0),
-                     matrix(y + first, count, last - first, out));
+            const Index blocks = (out + detail::widened_rows - 1) / detail::widened_rows,
+                        slices = (count + detail::rows_together - 1) / detail::rows_together;
+            parallel_for(blocks * slices, [&](Index unit) {
+                const detail::Part i(out, unit % blocks, blocks), t(count, unit / blocks, slices);
+                Tensor<Real, 2> block = empty<Real, 2>({i.last - i.first, in});
+                detail::widen(numbers + i.first * in, element_count(block), block.data());
+                gemm(Real(1), matrix(x + t.first * in, t.last - t.first, in), transpose(as_matrix(std::as_const(block))), Real(0),
+                     matrix(y + t.first * out + i.first, t.last - t.first, i.last - i.first, out));
             });
         }
     });
