@@ -35,7 +35,7 @@ class BlasOnOneThread {
    public:
     BlasOnOneThread(const BlasOnOneThread&) = delete;
     BlasOnOneThread& operator=(const BlasOnOneThread&) = delete;
-#if defined(WITH_OPENBLAS) && defined(_OPENMP)
+#ifdef WITH_OPENBLAS
     BlasOnOneThread() {
         const std::lock_guard<std::mutex> lock(mutex_);
         if (living_++ > 0) return;
