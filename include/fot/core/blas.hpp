@@ -10,6 +10,8 @@
 /// Read first: core/matrix_view.hpp, core/parallel.hpp, core/tile_product.hpp.   Read next: core/autograd.hpp.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <limits>
 #include <mutex>
@@ -29,8 +31,18 @@ namespace fot {
 
 namespace detail {
 
+/// OpenBLAS takes 128 MiB of working memory for each product that runs, keeps it for later ones, and where the system does not give
+/// it (ulimit -v) asks again for ever. So we ask first.
+inline void require_working_memory(Index products) {
+    const std::size_t bytes = static_cast<std::size_t>(products) << 27;
+    void* const given = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    require<Error>(given != MAP_FAILED, "gemm: OpenBLAS needs 128 MiB of memory for each of ", products,
+                   " products at once, and the system does not give it (ulimit -v)");
+    ::munmap(given, bytes);
+}
+
 /// While one of these lives, OpenBLAS computes on the calling thread alone; after the last it has the threads that it had before.
-/// Only where the loops around it are parallel: elsewhere its own threads are all there are. Other BLAS have no such switch.
+/// Other BLAS have no such switch.
 class BlasOnOneThread {
    public:
     BlasOnOneThread(const BlasOnOneThread&) = delete;
@@ -38,6 +50,8 @@ class BlasOnOneThread {
 #ifdef WITH_OPENBLAS
     BlasOnOneThread() {
         const std::lock_guard<std::mutex> lock(mutex_);
+        if (living_ == most_) require_working_memory(living_ + 1);  // any of the others may not have taken its own yet
+        most_ = std::max(most_, living_ + 1);
         if (living_++ > 0) return;
         threads_before_ = openblas_get_num_threads();
         if (threads_before_ > 1) openblas_set_num_threads(1);
@@ -49,7 +63,7 @@ class BlasOnOneThread {
 
    private:
     static inline std::mutex mutex_;
-    static inline int living_ = 0, threads_before_ = 1;
+    static inline int living_ = 0, most_ = 0, threads_before_ = 1;
 #else
     BlasOnOneThread() {}
 #endif
@@ -135,7 +149,7 @@ MatrixView<Real> used_column_range(MatrixView<Real> view, Index first, Index las
 /// c must not overlap a or b. beta = 0 overwrites c whatever it held.
 /// The last bits depend on the number of threads: BLAS adds in another order at the edge of a share (the last rows or columns of
 /// it). Cost:   m n p multiply-adds. Errors: ShapeError if the three shapes do not fit, if a leading dimension is below its
-/// columns, or if an extent passes 2^31.
+/// columns, or if an extent passes 2^31; Error if OpenBLAS has no working memory.
 template <class Real>
 void gemm(Real alpha, MatrixView<const std::type_identity_t<Real>> a, MatrixView<const std::type_identity_t<Real>> b, Real beta,
           MatrixView<Real> c) {
