@@ -19,9 +19,17 @@
 /// Read first: support/report.hpp, support/progress.hpp.
 #pragma once
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
 #include <iostream>
+#include <mutex>
 #include <numeric>
+#include <thread>
 
 #include "fot/core/blas_kernels.hpp"
 #include "fot/core/keep_freed_memory.hpp"
@@ -56,6 +64,15 @@ struct Exit {
     int code;
 };
 
+/// Where memory is limited (ulimit -v): begins the program again with one thread of OpenBLAS. Otherwise each of its threads, which
+/// our loops do not use, asks for 128 MiB before `main`, for ever if there is not so much, and the program never ends.
+inline void leave_memory_of_blas(const char* const* argv) {
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+    if (std::getenv("OPENBLAS_NUM_THREADS") != nullptr || ::setenv("OPENBLAS_NUM_THREADS", "1", 0) != 0) return;
+    ::execv("/proc/self/exe", const_cast<char* const*>(argv));
+}
+
 /// One run of an example: declare options, `parse()`, then read them and report.
 class Example : public Report {
    public:
@@ -65,6 +82,7 @@ class Example : public Report {
           words_(argv, argv + argc),
           errors_(errors),
           app_(question, std::filesystem::path(argv[0]).stem().string()) {
+        leave_memory_of_blas(argv);
         if (std::ranges::count(words_, "--quick") > 0) scale_ = Scale::quick;
         if (std::ranges::count(words_, "--full") > 0) scale_ = Scale::full;
         option("--seed", seed_, "seed of every random draw");
@@ -72,10 +90,19 @@ class Example : public Report {
         option("--output", folder_, "folder of CSV files and plots, made if missing");
         CLI::Option* quick = app_.add_flag("--quick")->description("small sizes: shows in seconds that all works");
         app_.add_flag("--full")->description("every number that the description promises")->excludes(quick);
+        watch_ = std::thread([this] { watch(); });
     }
     Example(const Example&) = delete;
     Example& operator=(const Example&) = delete;
-    ~Example() { print_results(); }  // those from before an error too
+    ~Example() {
+        {
+            const std::lock_guard<std::mutex> lock(watched_);
+            ended_ = true;
+        }
+        end_.notify_all();
+        watch_.join();
+        print_results();  // those from before an error too
+    }
 
     /// An option whose default is what `target` holds now. Types: numbers, text, or vectors of these. `target` must outlive
     /// `parse`, which refuses numbers below `least` and those that are not finite. A second name may stand after a comma:
@@ -163,7 +190,24 @@ class Example : public Report {
                 throw CLI::ValidationError(option.get_name(), *value + " is given twice");
     }
 
+    /// Ctrl-C lets the program finish its step and leave a checkpoint. Where it has not come so far within two seconds, wherever it
+    /// is, it ends with the results that there are; files are written whole or not at all.
+    void watch() {
+        using namespace std::chrono_literals;
+        std::unique_lock<std::mutex> lock(watched_);
+        while (!end_.wait_for(lock, 50ms, [&] { return ended_ || interrupted(); })) {
+        }
+        if (end_.wait_for(lock, 1800ms, [&] { return ended_; })) return;
+        print_results();
+        errors_ << "interrupted: in the middle of a step; what was kept before is there" << std::endl;
+        std::_Exit(130);
+    }
+
     const InterruptGuard guard_;  // a second Ctrl-C ends the program at once
+    std::mutex watched_;
+    std::condition_variable end_;
+    bool ended_ = false;
+    std::thread watch_;
     std::vector<std::string> words_;
     std::ostream& errors_;
     Scale scale_ = Scale::standard;

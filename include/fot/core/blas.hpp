@@ -50,8 +50,11 @@ class BlasOnOneThread {
 #ifdef WITH_OPENBLAS
     BlasOnOneThread() {
         const std::lock_guard<std::mutex> lock(mutex_);
-        if (living_ == most_) require_working_memory(living_ + 1);  // any of the others may not have taken its own yet
-        most_ = std::max(most_, living_ + 1);
+        if (living_ == most_) {  // any of those that run may not have taken its own yet
+            const Index at_once = std::max<Index>(threads(), living_ + 1);
+            require_working_memory(at_once);
+            most_ = at_once;
+        }
         if (living_++ > 0) return;
         threads_before_ = openblas_get_num_threads();
         if (threads_before_ > 1) openblas_set_num_threads(1);
@@ -63,7 +66,8 @@ class BlasOnOneThread {
 
    private:
     static inline std::mutex mutex_;
-    static inline int living_ = 0, most_ = 0, threads_before_ = 1;
+    static inline Index living_ = 0, most_ = 0;  // products
+    static inline int threads_before_ = 1;
 #else
     BlasOnOneThread() {}
 #endif
