@@ -161,7 +161,7 @@ class Helpers {
 
     template <class Condition>
     static void wait_a_moment(const Condition& holds) {
-        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(20);
+        const auto end = std::chrono::steady_clock::now() + std::chrono::microseconds(100);
         while (!holds() && std::chrono::steady_clock::now() < end) {
         }
     }
