@@ -197,7 +197,7 @@ class Example : public Report {
         std::unique_lock<std::mutex> lock(watched_);
         while (!end_.wait_for(lock, 50ms, [&] { return ended_ || interrupted(); })) {
         }
-        if (end_.wait_for(lock, 1800ms, [&] { return ended_; })) return;
+        if (end_.wait_for(lock, 1500ms, [&] { return ended_; })) return;
         print_results();
         errors_ << "interrupted: in the middle of a step; what was kept before is there" << std::endl;
         std::_Exit(130);
