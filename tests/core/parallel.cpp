@@ -2,7 +2,6 @@
 
 #include <doctest/doctest.h>
 #include <sched.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,14 +14,6 @@
 #include <vector>
 
 #include "support/with_threads.hpp"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FOT_SANITIZER_STARTS_THREADS
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define FOT_SANITIZER_STARTS_THREADS
-#endif
-#endif
 
 using namespace fot;
 using testing::WithThreads;
@@ -247,23 +238,6 @@ TEST_CASE("a child process has no helpers: its loops run on the calling thread")
     CHECK(sum_below_100() == 4950);
     for (int repetition = 0; repetition < 3; ++repetition) CHECK(in_child([] { return sum_below_100() == 4950; }));
 }
-
-#ifndef FOT_SANITIZER_STARTS_THREADS  // which ends the program if it cannot
-TEST_CASE("where the system gives no threads, loops run without") {
-    CHECK(in_child([] {
-        set_threads(4);
-        const rlimit nothing_more{.rlim_cur = 1 << 20, .rlim_max = 1 << 20};
-        if (::setrlimit(RLIMIT_AS, &nothing_more) != 0) return false;
-        detail::Helpers fresh;
-        Index sum = 0;  // not protected: one thread only
-        const auto add = [&](Index i) { sum += i; };
-        const auto add_at = [](const void* body, Index i) { (*static_cast<const decltype(add)*>(body))(i); };
-        detail::Loop loop{.count = 100, .body_at = add_at, .body = &add};
-        fresh.run(loop);
-        return sum == 4950;
-    }));
-}
-#endif
 
 TEST_CASE("unless it is set, the number of threads is OMP_NUM_THREADS, or that of the processors that the program may use") {
     CHECK(in_child([] {

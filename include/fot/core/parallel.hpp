@@ -11,6 +11,8 @@
 /// Read next: core/blas.hpp.
 #pragma once
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -175,7 +177,8 @@ class Helpers {
 
 /// The loop behind `parallel_for`, compiled once for all bodies.
 inline void run_on_threads(Index count, void (*body_at)(const void* body, Index i), const void* body) {
-    if (count <= 1 || threads() == 1 || in_parallel()) {
+    static const pid_t process = ::getpid();  // a fork of it has no helpers, and perhaps a locked mutex
+    if (count <= 1 || threads() == 1 || in_parallel() || ::getpid() != process) {
         for (Index i = 0; i < count; ++i) body_at(body, i);
         return;
     }
