@@ -1,8 +1,9 @@
 /// What does a LongLLaMA, OpenLLaMA or Code Llama checkpoint write after a prompt?
 ///
 /// The folder is one of Hugging Face's: config.json, model.safetensors or pytorch_model.bin (or several, with an index),
-/// tokenizer.model. All of the prompt but its last tokens goes to memory, window by window; then tokens are written one by one.
-/// Weights stay in their file, in 16 bits if they are so there, and are widened as they are used.
+/// tokenizer.model. All of the prompt but its last tokens goes to memory, window by window; then tokens are written one by one,
+/// until there are as many as asked for, or one of the model's end tokens. Weights stay in their file, in 16 bits if they are so
+/// there, and are widened as they are used.
 ///
 /// Without --folder a model of random weights is made and written first: a toy, to show that all works, or one of the --shape of
 /// LongLLaMA-3B or of the 7B code model, to see how much memory and time it takes.
@@ -18,7 +19,6 @@
 
 #include "fot/data/corpus.hpp"
 #include "fot/data/tokenizer.hpp"
-#include "fot/model/long_llama_config.hpp"
 #include "fot/model/long_llama_files.hpp"
 #include "fot/model/long_llama_generation.hpp"
 #include "fot/model/transformer.hpp"
@@ -36,7 +36,7 @@ struct GenerationSettings {
     Index tokens = 100, random_prompt = 0, window = 0, last_context = -1, memory_top_k = 0, capacity = 0;
     std::vector<Index> memory_layers;
     SamplingOptions sampling = {.temperature = 0.8, .top_p = 0.95};
-    bool oldest_first = false;
+    bool oldest_first = false, any_architecture = false;
 };
 
 /// The shapes that random weights can have: LongLLaMA-3B's, that of the 7B code model, and a toy's.
@@ -96,6 +96,14 @@ std::string shown(const Tokenizer* tokenizer, const std::vector<std::int32_t>& t
     return text;
 }
 
+/// The same after another token, without that: the space between the two is in neither of them alone.
+std::string shown_after(const Tokenizer* tokenizer, std::int32_t before, std::vector<std::int32_t> tokens) {
+    const std::string start = tokenizer ? tokenizer->decode({before}) : "";
+    if (tokenizer) tokens.insert(tokens.begin(), before);
+    const std::string all = shown(tokenizer, tokens);
+    return all.starts_with(start) ? all.substr(start.size()) : all;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -107,8 +115,8 @@ int main(int argc, char** argv) try {
     // One prompt: text, numbers or chance.
     CLI::Option* prompt_text = example.option("--prompt", settings.prompt, "text to go on from");
     CLI::Option* prompt_file = example.option("--prompt-file", settings.prompt_file, "a file that comes before the prompt");
-    CLI::Option* ids = example.option("--ids", settings.ids, "token numbers in place of text, as 1,2,3");
-    ids->delimiter(',')->excludes(prompt_text)->excludes(prompt_file);
+    CLI::Option* ids = example.sequence("--ids", settings.ids, "token numbers in place of text, as 1,2,3");
+    ids->excludes(prompt_text)->excludes(prompt_file);
     example.option("--random-prompt", settings.random_prompt, "so many random tokens in place of text: to measure time and memory")
         ->excludes(prompt_text)
         ->excludes(prompt_file)
@@ -123,36 +131,49 @@ int main(int argc, char** argv) try {
     example.option("--temperature", settings.sampling.temperature, "of sampling; 0: always the likeliest token");
     example.option("--top-k", settings.sampling.top_k, "only the likeliest tokens; 0: all");
     example.option("--top-p", settings.sampling.top_p, "only the likeliest tokens of this probability together");
-    example.flag("--oldest-first", settings.oldest_first, "a full local cache lets go of its oldest tokens, not of all");
+    example.flag("--oldest-first", settings.oldest_first,
+                 "a full local cache lets go of its oldest tokens, not of all; always so without memory layers");
+    example.flag("--any-architecture", settings.any_architecture, "reads as a LLaMA what its config.json calls by another name");
     example.parse();
 
     const std::filesystem::path folder =
         settings.folder.empty() ? random_model(example, settings.shape) : std::filesystem::path(settings.folder);
-    LongLlama<float> model = load_long_llama<float>(folder, [&](LongLlamaConfig& config) {
+    const auto configure = [&](LongLlamaConfig& config) {
         if (!settings.memory_layers.empty()) config.model.memory_layers = settings.memory_layers;
         if (settings.window > 0) config.window = settings.window;
         if (settings.last_context >= 0) config.last_context = settings.last_context;
-    });
+    };
+    if (settings.any_architecture)
+        example.out() << "warning: --any-architecture: the numbers are wrong if the model computes in another way than a LLaMA\n\n";
+    const LongLlama<float> model = load_long_llama<float>(
+        folder, configure, Weights::stored, settings.any_architecture ? OtherArchitectures::taken : OtherArchitectures::refused);
+    const LongLlamaConfig& config = model.config();
     std::unique_ptr<Tokenizer> tokenizer;
     std::vector<std::int32_t> prompt = settings.ids;
     Random random(example.seed());
     for (Index i = 0; i < settings.random_prompt; ++i)
-        prompt.push_back(static_cast<std::int32_t>(random.below(model.config().model.vocabulary)));
+        prompt.push_back(static_cast<std::int32_t>(random.below(config.model.vocabulary)));
     if (prompt.empty()) {
-        tokenizer = tokenizer_of(folder, model.config().model.vocabulary);
+        tokenizer = tokenizer_of(folder, config.model.vocabulary);
         std::string text = settings.prompt_file.empty() ? "" : read_text(settings.prompt_file);
         text += settings.prompt;
-        prompt = tokenizer->encode(text.empty() ? "Once upon a time" : text);
+        const bool none = prompt_text->empty() && prompt_file->empty();
+        prompt = tokenizer->encode(none ? "Once upon a time" : text);
+        require<DataError>(!prompt.empty(), "the prompt is empty, expected a token to go on from");
     }
+    const bool plain = config.model.memory_layers.empty();
+    if (const Index length = length_of(prompt); plain && length > config.window)
+        example.out() << "The prompt of " << length << " tokens is longer than the window of " << config.window
+                      << ": a layer without memory forgets what comes before its last " << config.last_context << ".\n\n";
 
     using Clock = std::chrono::steady_clock;
     const auto seconds_since = [](Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); };
-    LongLlamaState<float> state(model.config(), 1,
+    LongLlamaState<float> state(config, 1,
                                 {.top_k = settings.memory_top_k,
                                  .capacity = settings.capacity,
-                                 .spill = settings.oldest_first ? Spill::oldest_first : Spill::all_at_once});
+                                 .spill = settings.oldest_first || plain ? Spill::oldest_first : Spill::all_at_once});
     if (!settings.score_file.empty()) {
-        if (!tokenizer) tokenizer = tokenizer_of(folder, model.config().model.vocabulary);
+        if (!tokenizer) tokenizer = tokenizer_of(folder, config.model.vocabulary);
         std::vector<std::int32_t> text = tokenizer->encode(read_text(settings.score_file));
         text.resize(std::min(text.size(), static_cast<std::size_t>(settings.tokens)));
         require<DataError>(!text.empty(), "--score-file '", settings.score_file, "' has no tokens");
@@ -167,11 +188,11 @@ int main(int argc, char** argv) try {
     GrowingText text;
     const Clock::time_point begin = Clock::now();
     double prompt_seconds = 0;
-    generate<float>(model, token_row(prompt), settings.tokens, state, settings.sampling, random, nullptr,
+    generate<float>(model, token_row(prompt), settings.tokens, state, settings.sampling, random, {},
                     [&](const std::vector<std::int32_t>& drawn, const Tensor<float, 3>&) {
                         if (written.empty()) prompt_seconds = seconds_since(begin);
                         written.push_back(drawn[0]);
-                        example.out() << text.add(shown(tokenizer.get(), written)) << std::flush;
+                        example.out() << text.add(shown_after(tokenizer.get(), prompt.back(), written)) << std::flush;
                         return !interrupted();
                     });
     const double all_seconds = seconds_since(begin);

@@ -106,7 +106,7 @@ class Example : public Report {
 
     /// An option whose default is what `target` holds now. Types: numbers, text, or vectors of these. `target` must outlive
     /// `parse`, which refuses numbers below `least` and those that are not finite. A second name may stand after a comma:
-    /// "--new,--old".
+    /// "--new,--old". The values of a vector are separated by spaces or commas, and each may come once.
     template <class T>
     CLI::Option* option(const std::string& names, T& target, const std::string& description, Index least = 0) {
         const auto check = [least](const std::string& text) {
@@ -116,6 +116,7 @@ class Example : public Report {
             return in_range ? "" : message(text, ", expected ", least, " or more");
         };
         CLI::Option* added = app_.add_option(names, target, description)->capture_default_str();
+        if constexpr (!std::is_arithmetic_v<T> && !std::same_as<T, std::string>) added->delimiter(',');
         return std::same_as<T, std::string> || std::same_as<T, std::vector<std::string>> ? added : added->check(check);
     }
 
@@ -129,6 +130,14 @@ class Example : public Report {
         const bool all_alike = quick == usual && usual == full;
         return option(names, target,
                       all_alike ? description : message(description, " (", quick, " quick, ", usual, ", ", full, " full)"), least);
+    }
+
+    /// A vector in which values may come again.
+    template <class T>
+    CLI::Option* sequence(const std::string& names, std::vector<T>& target, const std::string& description) {
+        CLI::Option* added = option(names, target, description);
+        sequences_.insert(added);
+        return added;
     }
 
     /// A switch, off unless given.
@@ -181,9 +190,8 @@ class Example : public Report {
    private:
     void require_written() { require<FileError>(out_.flush().good(), "cannot write the output"); }  // a full disk, say
 
-    /// A list may have a value once, but for a sequence, which is written with a delimiter.
-    static void refuse_repeated(const CLI::Option& option) {
-        if (option.get_delimiter() != '\0') return;
+    void refuse_repeated(const CLI::Option& option) const {
+        if (sequences_.count(&option)) return;
         const std::vector<std::string>& values = option.results();
         for (auto value = values.begin(); value != values.end(); ++value)
             if (std::find(values.begin(), value, *value) != value)
@@ -213,6 +221,7 @@ class Example : public Report {
     Scale scale_ = Scale::standard;
     Index seed_ = 1, seed_count_ = 1, threads_ = fot::threads();
     CLI::App app_;
+    std::set<const CLI::Option*> sequences_;
 };
 
 /// Called in the handler of an exception that has left an example: says what it was, and returns the exit code.

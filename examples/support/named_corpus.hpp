@@ -15,6 +15,7 @@
 
 #include <cctype>
 #include <cstdlib>
+#include <iostream>
 #include <map>
 #include <system_error>
 #include <utility>
@@ -190,20 +191,24 @@ inline std::filesystem::path corpus_folder(const NamedCorpus& corpus, const std:
     return newest.empty() ? folder : newest;
 }
 
-/// "DIR" or "DIR:GLOB" as folder and pattern; without a pattern it is "*".
+/// "DIR" or "DIR:GLOB" as folder and pattern; without a pattern it is "*". A folder that is there may have a colon in its name.
 inline std::pair<std::string, std::string> parse_corpus(const std::string& corpus) {
     const std::size_t colon = corpus.rfind(':');
-    if (colon == std::string::npos) return {corpus, "*"};
+    std::error_code ignored;
+    if (colon == std::string::npos || std::filesystem::is_directory(corpus, ignored)) return {corpus, "*"};
     return {corpus.substr(0, colon), colon + 1 < corpus.size() ? corpus.substr(colon + 1) : "*"};
 }
 
-/// The documents of a named corpus, or of "DIR[:GLOB]", one file one document. A folder with the name of a corpus is "./NAME".
-/// Errors: FileError as load_named_corpus and load_directory say.
+/// The documents of a named corpus, or of "DIR[:GLOB]", one file one document; what is passed over is told on the standard log. A
+/// folder with the name of a corpus is "./NAME". Errors: FileError as load_named_corpus and load_directory say.
 inline std::vector<Document> load_corpus(const std::string& corpus) {
     for (const NamedCorpus& named : named_corpora())
         if (corpus == named.name) return load_named_corpus(named, corpus_folder(named));
     const auto [folder, pattern] = parse_corpus(corpus);
-    return load_directory(folder, pattern);
+    PassedOver passed_over;
+    std::vector<Document> documents = load_directory(folder, pattern, &passed_over);
+    if (!passed_over.empty()) std::clog << "corpus " << corpus << ": passed over " << passed_over_text(passed_over) << "\n";
+    return documents;
 }
 
 }  // namespace fot::examples

@@ -58,6 +58,7 @@
 #include "fot/data/documents.hpp"     // documents to batches
 #include "fot/data/random_walk.hpp"   // reading on from random places
 
+#include "fot/files/json_file.hpp"         // JSON as checkpoints have it
 #include "fot/files/replacing_file.hpp"    // files written all or nothing
 #include "fot/files/stored_tensor.hpp"     // a tensor where a file has it
 #include "fot/files/safetensors.hpp"       // named tensors in a file
@@ -99,6 +100,7 @@
 #include "fot/model/long_llama_state.hpp"       // local caches and memories
 #include "fot/model/long_llama.hpp"             // reading
 #include "fot/model/long_llama_generation.hpp"  // writing
+#include "fot/model/llama_config_file.hpp"      // what their config.json means
 #include "fot/model/long_llama_files.hpp"       // LongLLaMA checkpoints as Hugging Face has them
 
 #include "fot/train/optimizer.hpp"       // what optimisers share

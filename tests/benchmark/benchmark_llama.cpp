@@ -77,7 +77,7 @@ int main(int argc, char** argv) {
             }
         const double start = testing::now_seconds();
         double middle = 0;
-        generate<float>(model, prompt, decode, state, {.temperature = 0}, random, nullptr, [&](const auto&, const auto&) {
+        generate<float>(model, prompt, decode, state, {.temperature = 0}, random, {}, [&](const auto&, const auto&) {
             if (middle == 0) middle = testing::now_seconds();
             return true;
         });

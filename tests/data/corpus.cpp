@@ -66,6 +66,30 @@ TEST_CASE("links that lead nowhere are passed over, names that cannot be are err
     CHECK_THROWS_WITH_AS(load_directory(std::string(300, 'a')), doctest::Contains("there is no folder 'aaa"), FileError);
 }
 
+TEST_CASE("what is passed over is counted by reason") {
+    const TemporaryFolder folder;
+    folder.write("a.txt", "text");
+    folder.write("empty.txt", "");
+    folder.write("utf16.txt", std::string("\xFF\xFEh\0i\0", 6));
+    folder.write("big_endian.txt", std::string("\xFE\xFF\0h", 4));
+    folder.write("binary.txt", std::string("a\0b", 3));
+    folder.write("old.tar.gz", "x");
+    folder.write("new.zip", "x");
+    std::filesystem::create_directory_symlink("/usr", folder / "linked");
+    PassedOver passed_over{{"of another call", 1}};
+    CHECK(names(load_directory(folder.path(), "*", &passed_over)) == std::vector<std::string>{"a.txt"});
+    CHECK(passed_over_text(passed_over) == "2 archives, 1 binary, 1 empty, 2 in UTF-16, 1 linked folders");
+    CHECK_THROWS_WITH_AS(load_directory(folder.path(), "b*.txt"), doctest::Contains("are all passed over: 1 binary, 1 in UTF-16"),
+                         FileError);
+    load_directory(folder.path(), "a.txt", &passed_over);
+    CHECK(passed_over == PassedOver{{"linked folders", 1}});
+    if (geteuid() == 0) return;  // to whom no file is closed
+    folder.write("secret.txt", "x");
+    std::filesystem::permissions(folder / "secret.txt", std::filesystem::perms::none);
+    load_directory(folder.path(), "*", &passed_over);
+    CHECK(passed_over["without permission"] == 1);
+}
+
 #ifdef FOT_WITH_ZLIB
 
 TEST_CASE("a gzipped file is read unpacked, a damaged one is refused") {
@@ -78,6 +102,8 @@ TEST_CASE("a gzipped file is read unpacked, a damaged one is refused") {
     const std::vector<Document> documents = load_directory(folder.path(), "*.{txt,txt.gz}");
     CHECK(names(documents) == std::vector<std::string>{"a.txt.gz"});
     CHECK(documents[0].text == text);
+    std::filesystem::copy_file(packed_name, folder / "b.GZ");
+    CHECK(read_text(folder / "b.GZ") == text);
 
     std::filesystem::resize_file(packed_name, std::filesystem::file_size(packed_name) - 9);
     CHECK_THROWS_WITH_AS(read_text(packed_name), doctest::Contains("a.txt.gz' is no whole gzip file"), FileError);

@@ -161,8 +161,29 @@ TEST_CASE("every value of a list is checked, and none may come twice") {
     };
     CHECK(errors({"--sizes", "2", "0"}).starts_with("--sizes: 0, expected 1 or more\n"));
     CHECK(errors({"--sizes", "2", "3", "2"}).starts_with("--sizes: 2 is given twice\n"));
+    CHECK(errors({"--sizes", "2,3,2"}).starts_with("--sizes: 2 is given twice\n"));
+    CHECK(errors({"--sizes", "2,0"}).starts_with("--sizes: 0, expected 1 or more\n"));
     CHECK(errors({"--rates", "1", "inf"}).starts_with("--rates: inf, expected 0 or more\n"));
     CHECK(errors({"--models", "base", "base"}).starts_with("--models: base is given twice\n"));
+}
+
+TEST_CASE("a list is written with spaces or commas, and a sequence may say a thing twice") {
+    const TemporaryFolder folder;
+    for (const std::vector<std::string>& words : {std::vector<std::string>{"--layers", "0,1", "--ids", "3,3"},
+                                                  std::vector<std::string>{"--layers", "0", "1", "--ids", "3", "3"},
+                                                  std::vector<std::string>{"--layers", "[0,1]", "--ids", "[3,3]"}}) {
+        std::vector<std::string> all{"--output", folder.path()};
+        all.insert(all.end(), words.begin(), words.end());
+        std::vector<Index> layers, ids;
+        const Run run(all, [&](Example& example) {
+            example.option("--layers", layers, "layers");
+            example.sequence("--ids", ids, "ids");
+            example.parse();
+        });
+        CHECK(run.code == 0);
+        CHECK(layers == std::vector<Index>{0, 1});
+        CHECK(ids == std::vector<Index>{3, 3});
+    }
 }
 
 TEST_CASE("seeds begin with --seed, and --full has three") {

@@ -23,6 +23,9 @@ const NamedCorpus& corpus(const std::string& name) {
 TEST_CASE("a corpus is given as folder and pattern") {
     CHECK(parse_corpus("data") == std::pair<std::string, std::string>("data", "*"));
     CHECK(parse_corpus("data:*.txt") == std::pair<std::string, std::string>("data", "*.txt"));
+    const TemporaryFolder with_colon;
+    std::filesystem::create_directory(with_colon / "a:b");
+    CHECK(parse_corpus((with_colon / "a:b").string()).second == "*");  // a folder that is there
     CHECK(parse_corpus("data:") == std::pair<std::string, std::string>("data", "*"));
     CHECK(parse_corpus("a:b:*.h") == std::pair<std::string, std::string>("a:b", "*.h"));
 }

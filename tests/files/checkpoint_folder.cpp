@@ -69,7 +69,7 @@ TEST_CASE("an index is asked for files, and all that they hold is there") {
     folder.write("pytorch_model.bin.index.json", index_of({{"v", 3}}));
     check_fails(folder, "the file of 'v' is 3, expected text");
     folder.write("pytorch_model.bin.index.json", index_of({{"v", "none.bin"}}));
-    check_fails(folder, "none.bin: cannot be opened");
+    check_fails(folder, "names none.bin, which is not there; the folder has one.bin and 1 more");
     folder.write("pytorch_model.bin.index.json", R"({"weight_map": 3})");
     check_fails(folder, "has no object 'weight_map'");
 }
@@ -80,10 +80,10 @@ TEST_CASE("a folder without weights that can be read says what it has") {
     CHECK_THROWS_WITH_AS(CheckpointFolder(folder.path()), start.c_str(), FileError);
     CHECK_THROWS_AS(CheckpointFolder(folder / "none"), FileError);
     folder.write("model-00001-of-00001.safetensors", "");
-    CHECK_THROWS_WITH_AS(CheckpointFolder(folder.path()), (start + "; it has model-00001-of-00001.safetensors").c_str(), FileError);
+    check_fails(folder, start + "; the folder has model-00001-of-00001.safetensors, a part whose index is missing");
     folder.write("consolidated.00.pth", "");
     check_fails(folder,
-                "it has consolidated.00.pth, weights in the form of the original LLaMA: convert the folder by "
+                "the folder has consolidated.00.pth and 1 more, weights in the form of the original LLaMA: convert the folder by "
                 "convert_llama_weights_to_hf.py of Hugging Face's transformers");
 }
 
@@ -125,4 +125,28 @@ TEST_CASE("a weight of integers is refused, and one that is not aligned in its f
     CHECK_THROWS_WITH_AS(checkpoint.matrix("i", 1, 1),
                          doctest::Contains("model.safetensors: tensor 'i' has dtype I32, expected F64, F32, F16 or BF16"),
                          FileError);
+}
+
+TEST_CASE("what lies there in place of weights is told") {
+    const TemporaryFolder folder;
+    const auto error_with = [&](const std::string& file, const std::string& bytes, const std::string& expected) {
+        folder.write(file, bytes);
+        CHECK_THROWS_WITH_AS(CheckpointFolder(folder.path()), doctest::Contains(expected.c_str()), FileError);
+        std::filesystem::remove(folder / file);
+    };
+    const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 6853038093\n";
+    error_with("model.safetensors", pointer, "it is a Git LFS pointer");
+    error_with("pytorch_model.bin", pointer, "it is a Git LFS pointer");
+    error_with("model.safetensors", "\n <!DOCTYPE html><html>", "it is a web page");
+    error_with("pytorch_model.bin", std::string("GGUF\3\0\0\0", 8), "it is a GGUF file");
+    error_with("model.safetensors",
+               "\x08\x06\x12\x07pytorch\x1a\x05"
+               "1.9.0 ",
+               "it is an ONNX file");
+    error_with("pytorch_model.bin.index.json", pointer, "is no JSON object");
+    error_with("model.gguf", "GGUF", "nor an index of several; the folder has model.gguf");
+    error_with("model-00001-of-00001.safetensors", "x", "a part whose index is missing");
+    folder.write("model-00001-of-00002.safetensors", "x");
+    error_with("model.safetensors.index.json", R"({"weight_map": {"a": "model-00001-of-00005.safetensors"}})",
+               "names model-00001-of-00005.safetensors, which is not there; the folder has model-00001-of-00002.safetensors");
 }

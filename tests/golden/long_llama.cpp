@@ -75,15 +75,25 @@ class Calls {
             }
     }
 
+    /// The arguments of a call. One that is not known here would be passed over, and the case compared with another call.
+    LongLlamaReading reading_of(const std::string& name, const Json& arguments) {
+        LongLlamaReading reading;
+        for (const auto& [argument, value] : arguments.items()) {
+            if (argument == "use_cache")
+                reading.keep_local = value.get<bool>();
+            else if (argument == "last_context_length")
+                reading.last_context = value.is_null() ? -1 : value.get<Index>();
+            else
+                golden_.fail(message("'", name, "': the call has the argument '", argument, "', which is not known"));
+        }
+        return reading;
+    }
+
     void check_reading(const std::string& name, const Json& call) {
         const Tokens tokens = as_tokens(golden_.tensor<std::int64_t, 2>(name + "/input_ids"));
         State& state = state_for(name, extent(tokens, 0));
         const std::optional<Visible> visible = visibility(name, shape_of(tokens));
-        const Json& arguments = call.at("call");
-        LongLlamaReading reading;
-        reading.keep_local = arguments.value("use_cache", true);
-        if (arguments.contains("last_context_length") && !arguments["last_context_length"].is_null())
-            reading.last_context = arguments["last_context_length"].get<Index>();
+        const LongLlamaReading reading = reading_of(name, call.at("call"));
         std::vector<Tensor<float, 3>> hidden;
         Tensor<float, 3> logits = model_.read({tokens, visible ? &*visible : nullptr}, state, reading, &hidden);
         if (visible) take_padding<1>(name + "/logits", *visible, logits);
@@ -167,14 +177,19 @@ class Calls {
         State& state = state_for(name, entries);
         if (golden_.contains(name + "/prompt_logits") && !visible) {
             State copy = state;
-            golden_.compare(name + "/prompt_logits", model_.read({prompt}, copy), logits_tolerance_);
+            golden_.compare(name + "/prompt_logits", model_.read({prompt}, copy, reading_of(name, call.at("call"))),
+                            logits_tolerance_);
         }
+        const LongLlamaReading reading = reading_of(name, call.at("call"));
+        if (!reading.keep_local) golden_.fail(message("'", name, "': generation without a local cache"));
+        const PromptReading prompt_reading{
+            .visible = visible ? &*visible : nullptr, .last_context = reading.last_context, .stop_at_end = false};
         Random random(0);
         std::vector<float> step_logits(static_cast<std::size_t>(entries * count * vocabulary));
         Index step = 0;
         std::vector<std::vector<Index>> lengths;
         const Tokens written =
-            generate<float>(model_, prompt, count, state, {.temperature = 0}, random, visible ? &*visible : nullptr,
+            generate<float>(model_, prompt, count, state, {.temperature = 0}, random, prompt_reading,
                             [&](const std::vector<std::int32_t>&, const Tensor<float, 3>& logits) {
                                 lengths.push_back({state.local_size(), state.memory_size()});
                                 if (golden_.contains(message(name, "/step", step, "/past.0.local_k")))

@@ -145,7 +145,7 @@ TEST_CASE("a left-padded batch writes what each of its rows writes alone") {
     Random random(1);
     std::vector<Tensor<double, 3>> logits;
     LongLlamaState<double> state(small.config, 3);
-    const Tokens written = generate<double>(small.model, padded, 8, state, {.temperature = 0}, random, &visible,
+    const Tokens written = generate<double>(small.model, padded, 8, state, {.temperature = 0}, random, {.visible = &visible},
                                             [&](const auto&, const Tensor<double, 3>& of_step) {
                                                 logits.push_back(of_step);
                                                 return true;
@@ -156,12 +156,11 @@ TEST_CASE("a left-padded batch writes what each of its rows writes alone") {
         const Index length = lengths[static_cast<std::size_t>(b)];
         LongLlamaState<double> alone(small.config, 1);
         std::size_t step = 0;
-        const Tokens of_row =
-            generate<double>(small.model, slice<1>(slice<0>(padded, b, 1), 9 - length, length), 8, alone, {.temperature = 0},
-                             random, nullptr, [&](const auto&, const Tensor<double, 3>& of_step) {
-                                 CHECK(largest_difference(slice<0>(logits[step++], b, 1), of_step) < 1e-12);
-                                 return true;
-                             });
+        const Tokens of_row = generate<double>(small.model, slice<1>(slice<0>(padded, b, 1), 9 - length, length), 8, alone,
+                                               {.temperature = 0}, random, {}, [&](const auto&, const Tensor<double, 3>& of_step) {
+                                                   CHECK(largest_difference(slice<0>(logits[step++], b, 1), of_step) < 1e-12);
+                                                   return true;
+                                               });
         CHECK(of_row == slice<0>(written, b, 1));
     }
 }
@@ -172,12 +171,12 @@ TEST_CASE("generation goes on from what was read, and the last logits are enough
     LongLlamaState<double> state(small.config, 2), step_by_step(small.config, 2);
     Random random(1);
     Index calls = 0;
-    const Tokens written = generate<double>(small.model, prompt, 6, state, {.temperature = 0}, random, nullptr,
-                                            [&](const auto& drawn, const auto& logits) {
-                                                CHECK(drawn.size() == 2);
-                                                CHECK(extent(logits, 1) == 1);
-                                                return ++calls < 4;
-                                            });
+    const Tokens written =
+        generate<double>(small.model, prompt, 6, state, {.temperature = 0}, random, {}, [&](const auto& drawn, const auto& logits) {
+            CHECK(drawn.size() == 2);
+            CHECK(extent(logits, 1) == 1);
+            return ++calls < 4;
+        });
     CHECK(extent(written, 1) == 4);
     Tensor<double, 3> logits = small.model.read({prompt}, step_by_step);
     Tokens next = empty<std::int32_t, 2>({2, 1});
@@ -198,7 +197,7 @@ TEST_CASE("a given text costs what generation would have paid for it") {
     for (const Spill spill : {Spill::all_at_once, Spill::oldest_first}) {
         LongLlamaState<double> writes(small.config, 2, {.spill = spill}), scores(small.config, 2, {.spill = spill});
         std::vector<std::vector<double>> expected(2);
-        const Tokens written = generate<double>(small.model, prompt, 12, writes, {}, random, nullptr,
+        const Tokens written = generate<double>(small.model, prompt, 12, writes, {}, random, {},
                                                 [&](const std::vector<std::int32_t>& drawn, const Tensor<double, 3>& logits) {
                                                     for (Index b = 0; b < 2; ++b) {
                                                         double sum = 0;
@@ -244,7 +243,7 @@ TEST_CASE("a mask of any numbers but 0 means the same") {
     const auto positions_after = [&](const Visible& visible) {
         LongLlamaState<double> state(small.config, 1);
         Random random(1);
-        const Tokens written = generate<double>(small.model, prompt, 5, state, {.temperature = 0}, random, &visible);
+        const Tokens written = generate<double>(small.model, prompt, 5, state, {.temperature = 0}, random, {.visible = &visible});
         return std::pair(written, state.positions());
     };
     CHECK(positions_after(ones) == positions_after(others));
@@ -321,7 +320,7 @@ TEST_CASE("wrong input is named") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(generate<double>(small.model, two, 1, state, {}, random), "generate: 2 prompts, the state has 1 entries",
                          ShapeError);
-    CHECK_THROWS_WITH_AS(generate<double>(small.model, one, 1, state, {}, random, &visible),
+    CHECK_THROWS_WITH_AS(generate<double>(small.model, one, 1, state, {}, random, {.visible = &visible}),
                          "generate: visible has shape (1, 4), expected (1, 5)", ShapeError);
     Tokens outside_later = random_tokens(1, 20, 11, 13);
     outside_later(0, 18) = -1;
@@ -343,8 +342,8 @@ TEST_CASE("a configuration that does not fit together is named") {
     CHECK_THROWS_WITH_AS(with([](auto& c) { c.model.layers = 0; }), doctest::Contains("layers 0"), ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& c) { c.model.memory_heads = 2; }),
                          "LongLlamaConfig: 4 heads and 2 memory heads, expected as many of both", ConfigError);
-    CHECK_THROWS_WITH_AS(with([](auto& c) { c.last_context = -1; }),
-                         "LongLlamaConfig: window 8, last_context -1: expected 1 or more, 0 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(with([](auto& c) { c.last_context = -2; }),
+                         "LongLlamaConfig: window 8, last_context -2: expected 1 or more, -1 or more", ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& c) { c.window = 0; }), doctest::Contains("LongLlamaConfig: window 0"), ConfigError);
 }
 
@@ -411,4 +410,47 @@ TEST_CASE("weights that are not there, or no floating-point numbers, are refused
     CHECK_THROWS_WITH_AS(read_with(q), "stored_linear: the weight of 16 x 16 has no numbers", ConfigError);
     q.rows = 15;
     CHECK_THROWS_WITH_AS(read_with(q), "WeightSource: 'layers.0.q' is 15 x 16, expected 16 x 16", ShapeError);
+}
+
+TEST_CASE("writing stops at an end token; a prompt that has ended waits for the others, and need not stop") {
+    const SmallModel<double> small;
+    Random random(1);
+    const Tokens prompts = random_tokens(2, 6, 11, 17);
+    const auto write = [&](std::vector<std::int32_t> end_tokens, const PromptReading& reading = {}) {
+        LongLlamaConfig config = small.model.config();
+        config.end_tokens = std::move(end_tokens);
+        Random weights(3);
+        const LongLlama<double> model(config, Transformer<double>(config.model, weights));
+        LongLlamaState<double> state(config, 2);
+        return generate<double>(model, prompts, 12, state, {.temperature = 0}, random, reading);
+    };
+    const Tokens all = write({});
+    REQUIRE(extent(all, 1) == 12);
+    const std::int32_t first = all(0, 2), second = all(1, 4);
+    const Tokens ended = write({first, second});
+    Index steps = 0;  // until both have one of the two
+    std::array<bool, 2> has_ended{};
+    for (; steps < 12 && !(has_ended[0] && has_ended[1]); ++steps)
+        for (const Index b : {0, 1}) {
+            const std::int32_t token = ended(b, steps);
+            if (steps > 0 && has_ended[static_cast<std::size_t>(b)]) CHECK(token == ended(b, steps - 1));
+            if (token == first || token == second) has_ended[static_cast<std::size_t>(b)] = true;
+        }
+    CHECK(extent(ended, 1) == steps);
+    CHECK(steps <= 5);
+    CHECK(write({first, second}, {.stop_at_end = false}) == all);
+}
+
+TEST_CASE("the prompt is read with the last context of the call") {
+    const SmallModel<double> small;
+    const Tokens prompt = random_tokens(1, 20, 11, 19);
+    for (const Index last : {0, 3, 8}) {
+        LongLlamaState<double> written(small.model.config(), 1), read(small.model.config(), 1);
+        Random random(1);
+        generate<double>(small.model, prompt, 1, written, {}, random, {.last_context = last});
+        small.model.read({prompt}, read, {.last_context = last});
+        CHECK(written.local_size() == read.local_size());
+        CHECK(written.memory_size() == read.memory_size());
+        CHECK(written.memory_size() == 20 - last);
+    }
 }

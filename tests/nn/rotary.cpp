@@ -156,3 +156,26 @@ TEST_CASE("rotary positions refuse odd widths and positions that are not in the 
     CHECK_THROWS_WITH_AS(rotate(zeros<float, 4>({1, 2, 1, 6}), std::vector<Index>{0, 1}, table),
                          "rotate: head width is 6, the table is made for 4", ConfigError);
 }
+
+TEST_CASE("scaled rotations: all slower by the factor, or by how often a pair turns within the window") {
+    const double base = 10000;
+    const RotaryTable<double> plain(base, 8, 5), linear(base, 8, 5, {4}), covering = linear.covering(9);
+    for (Index j = 0; j < 4; ++j) {
+        const double angle = 3 / std::pow(base, 2 * static_cast<double>(j) / 8);
+        CHECK(linear.cosine()(3, j) == doctest::Approx(std::cos(angle / 4)).epsilon(1e-14));
+        CHECK(covering.sine()(3, j) == linear.sine()(3, j));
+    }
+    // Llama 3.1: factor 8, window 8192, between 1 and 4 rotations. By wavelength, as it is usually written.
+    const RotaryScaling scaling{8, 8192, 1, 4};
+    for (const double frequency : {1.0, 0.1, 4.1 * 2 * 3.14159265358979 / 8192, 2.5 * 2 * 3.14159265358979 / 8192, 1e-4, 1e-6}) {
+        const double wavelength = 2 * 3.14159265358979323846 / frequency, smooth = (8192 / wavelength - 1) / 3;
+        const double expected = wavelength < 8192.0 / 4   ? frequency
+                                : wavelength > 8192.0 / 1 ? frequency / 8
+                                                          : (1 - smooth) * frequency / 8 + smooth * frequency;
+        CHECK(scaling.frequency(frequency) == doctest::Approx(expected).epsilon(1e-12));
+    }
+    CHECK(RotaryScaling{}.frequency(0.3) == 0.3);
+    for (const RotaryScaling wrong :
+         {RotaryScaling{0.5}, RotaryScaling{2, -1}, RotaryScaling{2, 10, 4, 4}, RotaryScaling{2, 10, 0, 4}})
+        CHECK_THROWS_AS((RotaryTable<double>(base, 8, 5, wrong)), ConfigError);
+}

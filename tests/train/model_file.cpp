@@ -29,6 +29,8 @@ std::vector<Other> others_of_the_same_shapes() {
         change(list.back().config);
     };
     add("rotary_base", "100.0", "10000.0", [](auto& c) { c.rotary_base = 10000; });
+    add("rotary_scaling", R"({"factor":1.0,"high_rotations":4.0,"low_rotations":1.0,"window":0.0})",
+        R"({"factor":2.0,"high_rotations":4.0,"low_rotations":1.0,"window":0.0})", [](auto& c) { c.rotary_scaling.factor = 2; });
     add("memory_positions", "false", "true", [](auto& c) { c.memory_positions = true; });
     add("memory_layers", "[1,2]", "[2]", [](auto& c) { c.memory_layers = {2}; });
     add("activation", "\"squared_relu\"", "\"relu\"", [](auto& c) { c.activation = Activation::relu; });
@@ -67,6 +69,7 @@ TEST_CASE("every field of a configuration survives the way through a file") {
                                    .activation = Activation::swiglu,
                                    .integration = Integration::gated,
                                    .rotary_base = 1.0 / 3,
+                                   .rotary_scaling = {8, 8192, 1.5, 3},
                                    .memory_positions = true,
                                    .normalized_heads = false,
                                    .initial_inverse_temperature = 1e-300,
@@ -75,9 +78,13 @@ TEST_CASE("every field of a configuration survives the way through a file") {
     CHECK(config_from(config_metadata(small), "a file") == small);
     // A field that is new does not compile here until it is named, and must be in the metadata too.
     const auto& [vocabulary, width, layers, memory_layers, heads, memory_heads, key_heads, feed_forward, activation, integration,
-                 rotary_base, memory_positions, normalized_heads, initial_inverse_temperature, norm_epsilon, tied_output] = config;
+                 rotary_base, rotary_scaling, memory_positions, normalized_heads, initial_inverse_temperature, norm_epsilon,
+                 tied_output] = config;
     static_cast<void>(vocabulary);
-    CHECK(config_metadata(config).size() == 16);
+    CHECK(config_metadata(config).size() == 17);
+    Metadata older = config_metadata(small);  // of a version that knew no scaling
+    older.erase("config.rotary_scaling");
+    CHECK(config_from(older, "a file") == small);
 }
 
 TEST_CASE("weights of another configuration are refused with the field, what the file says and what was expected") {

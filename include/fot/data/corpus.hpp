@@ -5,12 +5,16 @@
 /// Read first: data/text.hpp.   Read next: data/split.hpp.
 #pragma once
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <memory>
 #include <sstream>
+#include <string>
 #include <system_error>
 
 #include "fot/data/text.hpp"
@@ -97,9 +101,10 @@ inline std::string unpacked_gzip(const std::filesystem::path& path) {
 
 }  // namespace detail
 
-/// All bytes of a file; those in a file whose name ends in .gz, unpacked. Errors: FileError if it cannot be read or unpacked.
+/// All bytes of a file; those in a file whose name ends in .gz or .GZ, unpacked. Errors: FileError if it cannot be read or
+/// unpacked.
 inline std::string read_text(const std::filesystem::path& path) {
-    if (path.extension() == ".gz") return detail::unpacked_gzip(path);
+    if (path.extension() == ".gz" || path.extension() == ".GZ") return detail::unpacked_gzip(path);
     std::ifstream file(path, std::ios::binary);
     std::ostringstream text;
     if (file.peek() != std::ifstream::traits_type::eof()) text << file.rdbuf();
@@ -107,42 +112,82 @@ inline std::string read_text(const std::filesystem::path& path) {
     return std::move(text).str();
 }
 
-/// Paths of the regular files below a folder, relative to it, with '/' between folders, sorted. Links that lead nowhere are none.
-/// Errors: FileError if a folder cannot be read to its end.
-inline std::vector<std::string> files_below(const std::filesystem::path& folder) {
+/// How many files or folders were passed over, by reason.
+using PassedOver = std::map<std::string, Index>;
+
+/// "3 binary, 1 in UTF-16"
+inline std::string passed_over_text(const PassedOver& passed_over) {
+    std::string text;
+    for (const auto& [reason, count] : passed_over) text += message(text.empty() ? "" : ", ", count, " ", reason);
+    return text;
+}
+
+/// Paths of the regular files below a folder, relative to it, with '/' between folders, sorted. Links that lead nowhere are none,
+/// and links to folders are not followed. Errors: FileError if a folder cannot be read to its end; but one without permission is
+/// passed over.
+inline std::vector<std::string> files_below(const std::filesystem::path& folder, PassedOver* passed_over = nullptr) {
     std::vector<std::string> paths;
     std::error_code failure, no_file;
     std::filesystem::recursive_directory_iterator entry(folder, std::filesystem::directory_options::skip_permission_denied,
                                                         failure);
-    for (; !failure && entry != std::filesystem::recursive_directory_iterator(); entry.increment(failure))
+    for (; !failure && entry != std::filesystem::recursive_directory_iterator(); entry.increment(failure)) {
         if (entry->is_regular_file(no_file)) paths.push_back(entry->path().lexically_relative(folder).generic_string());
+        if (!passed_over || !entry->is_directory(no_file)) continue;
+        if (entry->is_symlink(no_file))
+            ++(*passed_over)["linked folders"];
+        else if (access(entry->path().c_str(), R_OK | X_OK) != 0)
+            ++(*passed_over)["folders without permission"];
+    }
     require<FileError>(!failure, "files_below: cannot read '", folder.string(), "': ", failure.message());
     std::sort(paths.begin(), paths.end());
     return paths;
 }
 
+namespace detail {
+
+/// Why a file is no document; empty if it is one. Reads it to `text`.
+inline std::string reason_to_pass_over(const std::filesystem::path& path, std::string& text) {
+    const std::string name = path.filename().string();
+    for (const char* ending : {".tar.gz", ".tgz", ".tar", ".zip"})
+        if (name.ends_with(ending)) return "archives";
+    if (access(path.c_str(), R_OK) != 0) return "without permission";
+    text = read_text(path);
+    if (text.empty()) return "empty";
+    if (text.starts_with("\xFF\xFE") || text.starts_with("\xFE\xFF")) return "in UTF-16";
+    return text.find('\0') == std::string::npos ? "" : "binary";
+}
+
+}  // namespace detail
+
 /// The files of a folder and its subfolders as documents, one a file, named and sorted by their relative paths.
 ///
-/// A pattern without '/' is held against base names, one with '/' against relative paths. Empty files and binary files (with a
-/// zero byte) are passed over; gzipped ones, *.gz, are unpacked.
-/// Errors: FileError if there is no such folder, nothing in it matches, what matches is empty or binary, or cannot be read.
-inline std::vector<Document> load_directory(const std::string& folder, const std::string& pattern = "*") {
+/// A pattern without '/' is held against base names, one with '/' against relative paths. Gzipped files, *.gz, are unpacked. Passed
+/// over, and counted in `passed_over`, are files that are empty, binary (with a zero byte), in UTF-16, archives or without
+/// permission. Errors: FileError if there is no such folder, nothing in it matches, all that matches is passed over, or cannot be
+/// read.
+inline std::vector<Document> load_directory(const std::string& folder, const std::string& pattern = "*",
+                                            PassedOver* passed_over = nullptr) {
     std::error_code no_folder;
     require<FileError>(std::filesystem::is_directory(folder, no_folder), "load_directory: there is no folder '", folder,
                        "'; expected DIR or DIR:GLOB with an existing DIR");
     std::vector<Document> documents;
+    PassedOver counts;
     Index matching = 0;
-    for (const std::string& path : files_below(folder)) {
+    for (const std::string& path : files_below(folder, &counts)) {
         const bool whole_path = pattern.find('/') != std::string::npos;
         if (!glob_matches(pattern, whole_path ? path : path.substr(path.rfind('/') + 1))) continue;
         ++matching;
-        std::string text = read_text(std::filesystem::path(folder) / path);
-        if (!text.empty() && text.find('\0') == std::string::npos) documents.push_back({path, std::move(text)});
+        std::string text;
+        if (const std::string reason = detail::reason_to_pass_over(std::filesystem::path(folder) / path, text); !reason.empty())
+            ++counts[reason];
+        else
+            documents.push_back({path, std::move(text)});
     }
     require<FileError>(matching > 0, "load_directory: no file below '", folder, "' matches '", pattern,
                        "'; expected a pattern such as '*.txt' (base names) or 'src/**/*.{hpp,h}' (paths)");
     require<FileError>(!documents.empty(), "load_directory: the ", matching, " files below '", folder, "' that match '", pattern,
-                       "' are all empty or binary");
+                       "' are all passed over: ", passed_over_text(counts));
+    if (passed_over) *passed_over = std::move(counts);
     return documents;
 }
 

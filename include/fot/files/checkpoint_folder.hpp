@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "fot/files/json_file.hpp"
 #include "fot/files/mapped_file.hpp"
 #include "fot/files/pytorch_file.hpp"
 #include "fot/files/safetensors.hpp"
@@ -23,27 +24,6 @@
 #include "fot/nn/stored_linear.hpp"
 
 namespace fot {
-
-namespace detail {
-
-/// A JSON file. Errors: FileError if it is missing, larger than 64 MB or no JSON object.
-inline nlohmann::json read_json_object(const std::filesystem::path& path) {
-    std::error_code failure;
-    const auto bytes = std::filesystem::file_size(path, failure);
-    require<FileError>(!failure, path.string(), ": there is no such file");
-    require<FileError>(bytes <= 64'000'000, path.string(), ": has ", bytes, " bytes, expected at most 64 MB");
-    std::ifstream stream(path);
-    nlohmann::json json = nlohmann::json::parse(stream, nullptr, false);
-    require<FileError>(json.is_object(), path.string(), ": is no JSON object");
-    return json;
-}
-
-/// A value for an error message: as it stands in the file, but a list or object, which may nest without end, by its kind alone.
-inline std::string shown(const nlohmann::json& value) {
-    return value.is_structured() ? std::string("an ") + value.type_name() : value.dump();
-}
-
-}  // namespace detail
 
 /// The tensors of a safetensors file, mapped.   Errors: those of SafetensorsFile and MappedFile.
 inline StoredTensors read_safetensors_file(const std::filesystem::path& path) {
@@ -73,7 +53,10 @@ class CheckpointFolder {
             }
             const std::filesystem::path index = folder / (whole + ".index.json");
             if (!file_exists(index)) continue;
-            for (const std::string& file : files_of(index)) add(file);
+            for (const std::string& file : files_of(index)) {
+                require<FileError>(file_exists(folder / file), index.string(), " names ", file, ", which is not there", others());
+                add(file);
+            }
             return;
         }
         refuse();
@@ -100,10 +83,14 @@ class CheckpointFolder {
 
    private:
     void add(const std::string& file) {
-        for (auto& [name, tensor] :
-             file.ends_with(".safetensors") ? read_safetensors_file(folder_ / file) : read_pytorch_file(folder_ / file)) {
-            file_of_[name] = file;
-            tensors_[name] = tensor;
+        const std::filesystem::path path = folder_ / file;
+        try {
+            for (auto& [name, tensor] : file.ends_with(".safetensors") ? read_safetensors_file(path) : read_pytorch_file(path)) {
+                file_of_[name] = file;
+                tensors_[name] = tensor;
+            }
+        } catch (const FileError& error) {
+            throw FileError(error.what() + detail::what_it_is(path));
         }
     }
 
@@ -124,18 +111,27 @@ class CheckpointFolder {
         return files;
     }
 
-    /// Says what is there in place of weights.
-    [[noreturn]] void refuse() const {
-        std::set<std::string> others;
+    /// The files of weights that are there, as the end of an error message.
+    std::string others() const {
+        std::set<std::string> names;
         std::error_code failure;
         for (std::filesystem::directory_iterator entry(folder_, failure), end; !failure && entry != end; entry.increment(failure))
-            if (std::set<std::string>{".pth", ".safetensors", ".bin", ".gguf"}.count(entry->path().extension().string()))
-                others.insert(entry->path().filename().string());
-        std::string what = others.empty() ? "" : "; it has " + *others.begin();
+            if (std::set<std::string>{".pth", ".safetensors", ".bin", ".gguf", ".onnx"}.count(entry->path().extension().string()))
+                names.insert(entry->path().filename().string());
+        if (names.empty()) return "";
+        return names.size() == 1 ? "; the folder has " + *names.begin()
+                                 : message("; the folder has ", *names.begin(), " and ", names.size() - 1, " more");
+    }
+
+    /// Says what is there in place of weights.
+    [[noreturn]] void refuse() const {
+        std::string what = others();
         if (what.find("consolidated.") != std::string::npos)
             what +=
                 ", weights in the form of the original LLaMA: convert the folder by convert_llama_weights_to_hf.py of Hugging "
                 "Face's transformers, and read the folder that it writes";
+        if (what.find("-of-") != std::string::npos)
+            what += ", a part whose index is missing: fetch the index too, or, if it is all there is, name it model.safetensors";
         throw FileError(
             message(folder_.string(), ": has neither model.safetensors nor pytorch_model.bin, nor an index of several", what));
     }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "fot/nn/feed_forward.hpp"
+#include "fot/nn/rotary.hpp"
 
 namespace fot {
 
@@ -31,6 +32,7 @@ struct TransformerConfig {
     Activation activation = Activation::squared_relu;  ///< of the feed-forward part
     Integration integration = Integration::merged;     ///< of memory and local context
     double rotary_base = 100;                          ///< of the rotary angles: small, for short local contexts
+    RotaryScaling rotary_scaling = {};                 ///< of a model that was prepared for longer texts
     bool memory_positions = false;           ///< rotate local queries and keys in memory layers too (others stand at position 0)
     bool normalized_heads = true;            ///< queries and keys of length one, and a temperature; false: <q, k> / sqrt(D)
     double initial_inverse_temperature = 8;  ///< 1 / temperature at the start, one learned per head
@@ -92,12 +94,13 @@ struct TransformerConfig {
                              "TransformerConfig: rotary_base ", rotary_base, ", initial_inverse_temperature ",
                              initial_inverse_temperature, ", norm_epsilon ", norm_epsilon,
                              ": expected finite numbers above 0, the last below 1");
+        rotary_scaling.check();
     }
 };
 
 /// The configuration with all that makes a decoder a LLaMA: SwiGLU, positions in every layer, scores <q, k> / sqrt(D), layers
-/// alike. What remains as given: vocabulary, width, layers, memory_layers, heads, key_heads, feed_forward, norm_epsilon,
-/// tied_output.
+/// alike. What remains as given: vocabulary, width, layers, memory_layers, heads, key_heads, feed_forward,
+/// rotary_scaling, norm_epsilon, tied_output.
 inline TransformerConfig as_llama(TransformerConfig config, double rotary_base = 1e4) {
     config.memory_heads = config.heads;
     config.activation = Activation::swiglu;

@@ -51,8 +51,9 @@ class LongLlama {
         : config_((config.check(), std::move(config))),
           decoder_(std::move(decoder)),
           rotary_(config_.model.rotary_base, config_.model.head_width_of(0),
-                  std::clamp<Index>(std::max(config_.window, config_.last_context), 1, most_prepared)) {
-        config_.model = config_.model.resolved();
+                  std::clamp<Index>(std::max(config_.window, config_.last_context), 1, most_prepared),
+                  config_.model.rotary_scaling) {
+        config_ = config_.resolved();
         require<ConfigError>(config_.model == decoder_.config(), "LongLlama: config.model is not the decoder's configuration");
     }
 

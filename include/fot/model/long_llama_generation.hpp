@@ -5,6 +5,7 @@
 /// Read first: model/long_llama.hpp, model/sampling.hpp.   Read next: model/long_llama_files.hpp.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <vector>
 
@@ -14,13 +15,21 @@
 
 namespace fot {
 
+/// How prompts (B,P) are read before writing begins.
+struct PromptReading {
+    const Visible* visible = nullptr;  ///< (B,P) 0: left padding, any other number: a token; null: no padding
+    Index last_context = -1;           ///< of their tokens that stay in the local cache; -1: as the configuration says
+    bool stop_at_end = true;           ///< writing ends when each prompt has been given one of config().end_tokens
+};
+
 namespace detail {
 
 /// Reads prompts (B,P), then up to `count` tokens one by one: `choose(i, logits (B,1,V), tokens (B,1))` sets those of step i and
 /// returns whether to go on. The last tokens are not read.
 template <class Real, class Choose>
 void read_and_write(const char* who, const LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
-                    const Visible* visible, Choose choose) {
+                    const PromptReading& reading, Choose choose) {
+    const Visible* visible = reading.visible;
     const Index entries = extent(prompt, 0), length = extent(prompt, 1);
     require<ShapeError>(entries == state.entries(), who, ": ", entries, " prompts, the state has ", state.entries(), " entries");
     Tensor<Index, 2> positions = empty<Index, 2>({entries, length}), next = empty<Index, 2>({entries, 1});
@@ -29,7 +38,8 @@ void read_and_write(const char* who, const LongLlama<Real>& model, const Tokens&
         for (Index t = 0; t < length; ++t) positions(b, t) = (next(b, 0) += !visible || (*visible)(b, t) ? 1 : 0) - 1;
     }
     Tokens latest = empty<std::int32_t, 2>({entries, 1});
-    Tensor<Real, 3> logits = model.read({prompt, visible, &positions}, state, {.only_last_logits = true});
+    Tensor<Real, 3> logits =
+        model.read({prompt, visible, &positions}, state, {.last_context = reading.last_context, .only_last_logits = true});
     for (Index i = 0; i < count && choose(i, logits, latest) && i + 1 < count; ++i) {
         logits = model.read({latest, nullptr, &next}, state, {.last_context = 1, .only_last_logits = true});
         for (Index b = 0; b < entries; ++b) ++next(b, 0);
@@ -38,31 +48,35 @@ void read_and_write(const char* who, const LongLlama<Real>& model, const Tokens&
 
 }  // namespace detail
 
-/// Continues prompts (B,P) by `count` tokens: (B,count), or as many as there are when `each` stops. `each`, if given, is told the
-/// tokens (B) of every step and the logits (B,1,V) they were drawn from.
+/// Continues prompts (B,P) by `count` tokens: (B,count), or as many as there are when all have ended or `each` stops. `each`, if
+/// given, is told the tokens (B) of every step and the logits (B,1,V) they were drawn from, and returns whether to go on.
 ///
-/// `visible` (B,P) marks left padding; positions count the visible tokens, and a token before the first stands at -1, as in the
-/// released code. Generation does not stop at an end token: `each` returns false to stop. The state then is that of the prompts
-/// and all written tokens but the last, which is not read: to go on, begin the next prompt with it.
+/// Positions count the visible tokens, and a token before the first stands at -1, as in the released code. A prompt that has ended
+/// before the others is given its end token again. The state then is that of the prompts and all written tokens but the last, which
+/// is not read: to go on, begin the next prompt with it.
 /// Errors: ConfigError if count < 0; as LongLlama::read and sample_token.
 template <class Real>
 Tokens generate(const LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,
-                const SamplingOptions& sampling, Random& random, const Visible* visible = nullptr,
+                const SamplingOptions& sampling, Random& random, const PromptReading& reading = {},
                 const std::function<bool(const std::vector<std::int32_t>&, const Tensor<Real, 3>&)>& each = {}) {
     require<ConfigError>(count >= 0, "generate: ", count, " new tokens, expected 0 or more");
-    if (visible) require_shape("generate: visible", *visible, shape_of(prompt));
-    Tokens written = empty<std::int32_t, 2>({extent(prompt, 0), count});
+    if (reading.visible) require_shape("generate: visible", *reading.visible, shape_of(prompt));
+    const Index entries = extent(prompt, 0), vocabulary = model.config().model.vocabulary;
+    const std::vector<std::int32_t> end_tokens = reading.stop_at_end ? model.config().end_tokens : std::vector<std::int32_t>{};
+    const auto has_ended = [&](std::int32_t token) { return std::ranges::find(end_tokens, token) != end_tokens.end(); };
+    Tokens written = empty<std::int32_t, 2>({entries, count});
     Index done = 0;
-    detail::read_and_write("generate", model, prompt, count, state, visible,
-                           [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
-                               std::vector<std::int32_t> drawn;
-                               for (Index b = 0; b < extent(prompt, 0); ++b) {
-                                   drawn.push_back(sample_token(row(logits, b), model.config().model.vocabulary, sampling, random));
-                                   written(b, i) = latest(b, 0) = drawn.back();
-                               }
-                               done = i + 1;
-                               return !each || each(drawn, logits);
-                           });
+    detail::read_and_write(
+        "generate", model, prompt, count, state, reading, [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
+            std::vector<std::int32_t> drawn;
+            for (Index b = 0; b < entries; ++b) {
+                const bool ended = i > 0 && has_ended(latest(b, 0));
+                drawn.push_back(ended ? latest(b, 0) : sample_token(row(logits, b), vocabulary, sampling, random));
+                written(b, i) = latest(b, 0) = drawn.back();
+            }
+            done = i + 1;
+            return (!each || each(drawn, logits)) && !std::ranges::all_of(drawn, has_ended);
+        });
     return slice<1>(written, 0, done);
 }
 
@@ -80,7 +94,7 @@ Tensor<double, 2> continuation_nats(const LongLlama<Real>& model, const Tokens& 
                            " of the vocabulary");
     Tensor<double, 2> nats = empty<double, 2>({entries, count});
     detail::read_and_write(
-        "continuation_nats", model, prompt, count, state, nullptr, [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
+        "continuation_nats", model, prompt, count, state, {}, [&](Index i, const Tensor<Real, 3>& logits, Tokens& latest) {
             for (Index b = 0; b < entries; ++b) {
                 latest(b, 0) = text(b, i);
                 nats(b, i) = log_sum_exp(row(logits, b), vocabulary) - static_cast<double>(logits(b, 0, text(b, i)));

@@ -160,7 +160,7 @@ TransformerLayer<Real>::TransformerLayer(const TransformerConfig& config, Index 
       has_positions_(config.has_positions(layer)),
       activation_(config.activation),
       norm_epsilon_(config.norm_epsilon),
-      rotary_(config.rotary_base, config.head_width_of(layer)) {
+      rotary_(config.rotary_base, config.head_width_of(layer), RotaryTable<Real>::usual_positions, config.rotary_scaling) {
     const Index width = config.width, inner = config.feed_forward, head_width = config.head_width_of(layer);
     const std::string prefix = message("layers.", layer, ".");
     // Deviation of the maps into a layer: fan_in^-1/2; of those back to the residual stream: half of that.

@@ -8,13 +8,15 @@
 /// lets what comes from memory or from other contexts stand at position 0: a rotation by no angle, so it takes those keys as they
 /// are.
 ///
-/// Source: paper section 3.1 (positions in the memory layer), appendix A.1.
+/// Source: paper section 3.1 (positions in the memory layer), appendix A.1. RotaryScaling: modeling_rope_utils.py of Hugging Face's
+/// transformers ("linear" and "llama3").
 /// Read first: core/autograd.hpp.   Read next: attention/causal_attention.hpp.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <numbers>
 #include <utility>
 #include <vector>
 
@@ -23,6 +25,36 @@
 
 namespace fot {
 
+/// Slower rotations, for texts longer than those that a model was first trained on. Every checkpoint says which it was trained
+/// with.
+///
+///     a' = a (keep + (1 - keep) / factor),    keep = 0 ("linear"), or ("llama3")
+///     keep = (r - low) / (high - low) between 0 and 1,  r = a window / (2 pi), the rotations within the first training's window
+struct RotaryScaling {
+    double factor = 1;          ///< so many times slower; 1: as they are
+    double window = 0;          ///< tokens of the first training's window; 0: all pairs are alike
+    double low_rotations = 1;   ///< pairs of no more rotations within the window are slowed by the factor
+    double high_rotations = 4;  ///< pairs of as many or more are left as they are
+
+    bool operator==(const RotaryScaling&) const = default;  ///< field by field
+
+    /// Radians a position of a pair that has `plain` without scaling.
+    double frequency(double plain) const {
+        const double rotations = plain * window / (2 * std::numbers::pi);
+        const double keep = window > 0 ? std::clamp((rotations - low_rotations) / (high_rotations - low_rotations), 0.0, 1.0) : 0.0;
+        return plain * (keep + (1 - keep) / factor);
+    }
+    /// Throws ConfigError unless rotations become slower, and the numbers are finite and in order.
+    void check() const {
+        require<ConfigError>(factor >= 1 && std::isfinite(factor), "RotaryScaling: factor is ", factor,
+                             ", expected a finite number from 1 on");
+        require<ConfigError>(window >= 0 && std::isfinite(window) && low_rotations > 0 && high_rotations > low_rotations &&
+                                 std::isfinite(high_rotations),
+                             "RotaryScaling: window ", window, ", low_rotations ", low_rotations, ", high_rotations ",
+                             high_rotations, ": expected finite numbers above 0 (the window: or 0), the last above the second");
+    }
+};
+
 /// Cosines and sines of the angles of the positions 0 ... positions-1, computed in double. Copies share the numbers, which never
 /// change: any number of threads may use them.
 template <class Real>
@@ -30,10 +62,14 @@ class RotaryTable {
    public:
     /// A local context of four million tokens, far more than dense attention can do: beyond it a position is taken for a mistake.
     static constexpr Index most_positions = Index(1) << 22;
+    /// Enough for the local contexts of small models; `covering` makes more.
+    static constexpr Index usual_positions = 1024;
 
-    /// Errors: ConfigError if the head width is odd or below 2, if the base is not a finite number above 0, or if `positions` is
-    ///         negative or above most_positions.
-    RotaryTable(double base, Index width, Index positions = 1024) : base_(base), width_(width) {
+    /// Errors: ConfigError if the head width is odd or below 2, if the base is not a finite number above 0, if `positions` is
+    ///         negative or above most_positions, or if the scaling is none.
+    RotaryTable(double base, Index width, Index positions = usual_positions, const RotaryScaling& scaling = {})
+        : base_(base), width_(width), scaling_(scaling) {
+        scaling.check();
         require<ConfigError>(width >= 2 && width % 2 == 0, "RotaryTable: head width ", width, ", expected an even number above 0");
         require<ConfigError>(base > 0 && std::isfinite(base), "RotaryTable: base is ", base, ", expected a finite number above 0");
         require<ConfigError>(positions >= 0 && positions <= most_positions, "RotaryTable: ", positions,
@@ -41,7 +77,7 @@ class RotaryTable {
         const Index pairs = width / 2;
         Tensor<Real, 2> cosine = empty<Real, 2>({positions, pairs}), sine = empty<Real, 2>({positions, pairs});
         for (Index j = 0; j < pairs; ++j) {
-            const double frequency = std::pow(base, -2.0 * static_cast<double>(j) / static_cast<double>(width));
+            const double frequency = scaling.frequency(std::pow(base, -2.0 * static_cast<double>(j) / static_cast<double>(width)));
             for (Index p = 0; p < positions; ++p) {
                 cosine(p, j) = static_cast<Real>(std::cos(static_cast<double>(p) * frequency));
                 sine(p, j) = static_cast<Real>(std::sin(static_cast<double>(p) * frequency));
@@ -52,7 +88,9 @@ class RotaryTable {
     }
 
     /// This table if it has the positions 0 ... highest, else a larger one.   Errors: ConfigError from most_positions on.
-    RotaryTable covering(Index highest) const { return highest < positions() ? *this : RotaryTable(base_, width_, highest + 1); }
+    RotaryTable covering(Index highest) const {
+        return highest < positions() ? *this : RotaryTable(base_, width_, highest + 1, scaling_);
+    }
     /// The same for a list of positions.
     RotaryTable covering(const std::vector<Index>& list) const {
         return covering(list.empty() ? Index(-1) : *std::max_element(list.begin(), list.end()));
@@ -71,6 +109,7 @@ class RotaryTable {
    private:
     double base_;
     Index width_;
+    RotaryScaling scaling_;
     std::shared_ptr<const Tensor<Real, 2>> cosine_, sine_;
 };
 

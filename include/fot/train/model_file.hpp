@@ -33,9 +33,10 @@ NLOHMANN_JSON_SERIALIZE_ENUM(Activation, {{Activation::relu, "relu"},
                                           {Activation::swiglu, "swiglu"}})
 NLOHMANN_JSON_SERIALIZE_ENUM(Integration, {{Integration::merged, "merged"}, {Integration::gated, "gated"}})
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(RotaryScaling, factor, window, low_rotations, high_rotations)
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(TransformerConfig, vocabulary, width, layers, memory_layers, heads, memory_heads, key_heads,
-                                   feed_forward, activation, integration, rotary_base, memory_positions, normalized_heads,
-                                   initial_inverse_temperature, norm_epsilon, tied_output)
+                                   feed_forward, activation, integration, rotary_base, rotary_scaling, memory_positions,
+                                   normalized_heads, initial_inverse_temperature, norm_epsilon, tied_output)
 /// @endcond
 
 /// All fields, each as a JSON value: for save_weights, for a Trainer, and for require_metadata, which names the field that differs.
@@ -54,6 +55,7 @@ inline TransformerConfig config_from(const Metadata& metadata, const std::string
     const nlohmann::json examples = config;
     for (const auto& [field, example] : examples.items()) {
         const auto entry = metadata.find("config." + field);
+        if (entry == metadata.end() && field == "rotary_scaling") continue;  // files before there was any
         require<FileError>(entry != metadata.end(), file, ": metadata 'config.", field,
                            "' is missing: the file does not say its configuration");
         nlohmann::json fields = config;
