@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
@@ -64,13 +65,23 @@ struct Exit {
     int code;
 };
 
-/// Where memory is limited (ulimit -v): begins the program again with one thread of OpenBLAS. Otherwise each of its threads, which
-/// our loops do not use, asks for 128 MiB before `main`, for ever if there is not so much, and the program never ends.
-inline void leave_memory_of_blas(const char* const* argv) {
+/// Some libraries read the environment before `main`. Where something is missing there, the program begins again with it:
+///
+/// - OpenMP's threads wait busily for the next loop, for milliseconds unless told otherwise, and take the processors from what else
+///   runs on the machine. A hundred microseconds are enough between the loops of a step.
+/// - Under a limit of memory (ulimit -v) each of OpenBLAS's threads asks for 128 MiB, for ever if there is not so much.
+inline void complete_environment([[maybe_unused]] const char* const* argv) {
+#ifdef __GLIBC__
+    if (argv[0] != program_invocation_name) return;  // not the words of `main`: a test
+    bool again = false;
+    const auto set = [&](const char* name, const char* value) {
+        again |= std::getenv(name) == nullptr && ::setenv(name, value, 0) == 0;
+    };
+    if (std::getenv("OMP_WAIT_POLICY") == nullptr) set("GOMP_SPINCOUNT", "5000");
     rlimit limit{};
-    if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
-    if (std::getenv("OPENBLAS_NUM_THREADS") != nullptr || ::setenv("OPENBLAS_NUM_THREADS", "1", 0) != 0) return;
-    ::execv("/proc/self/exe", const_cast<char* const*>(argv));
+    if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) set("OPENBLAS_NUM_THREADS", "1");
+    if (again) ::execv("/proc/self/exe", const_cast<char* const*>(argv));
+#endif
 }
 
 /// One run of an example: declare options, `parse()`, then read them and report.
@@ -82,7 +93,7 @@ class Example : public Report {
           words_(argv, argv + argc),
           errors_(errors),
           app_(question, std::filesystem::path(argv[0]).stem().string()) {
-        leave_memory_of_blas(argv);
+        complete_environment(argv);
         if (std::ranges::count(words_, "--quick") > 0) scale_ = Scale::quick;
         if (std::ranges::count(words_, "--full") > 0) scale_ = Scale::full;
         option("--seed", seed_, "seed of every random draw");

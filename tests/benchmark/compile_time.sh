@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 compiler=${1:-g++}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-flags=(-std=c++20 -Iinclude -DWITH_OPENBLAS -fopenmp-simd)
+flags=(-std=c++20 -Iinclude -DWITH_OPENBLAS -fopenmp)
 
 median_seconds() {
   for _ in 1 2 3; do

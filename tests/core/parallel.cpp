@@ -1,13 +1,8 @@
 #include "fot/core/parallel.hpp"
 
 #include <doctest/doctest.h>
-#include <sched.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
-#include <cstdlib>
-#include <latch>
 #include <limits>
 #include <stdexcept>
 #include <thread>
@@ -17,27 +12,6 @@
 
 using namespace fot;
 using testing::WithThreads;
-
-namespace {
-
-/// Whether `holds` is true in a child process.
-template <class Condition>
-bool in_child(const Condition& holds) {
-    const pid_t child = ::fork();
-    if (child == 0) ::_exit(holds() ? 0 : 1);
-    int status = 0;
-    REQUIRE(::waitpid(child, &status, 0) == child);
-    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
-}
-
-/// The sum 0 + 1 + ... + 99 by a parallel loop.
-Index sum_below_100() {
-    std::atomic<Index> sum = 0;
-    parallel_for(100, [&](Index i) { sum += i; });
-    return sum;
-}
-
-}  // namespace
 
 TEST_CASE("every iteration runs exactly once") {
     for (const Index thread_count : {1, 2, 3}) {
@@ -148,7 +122,9 @@ TEST_CASE("a loop within a loop runs on the calling thread, and its exceptions c
     });
     CHECK(visits == std::vector<int>(8 * 16, 1));
     CHECK(outside_thread == std::vector<char>(8, 0));
+#ifdef _OPENMP
     CHECK(inside == std::vector<char>(8, 1));
+#endif
     CHECK_FALSE(in_parallel());
     CHECK_THROWS_WITH_AS(
         parallel_for(4, [](Index i) { parallel_for(4, [i](Index j) { require<DataError>(i != 2 || j != 3, "inner"); }); }), "inner",
@@ -157,103 +133,14 @@ TEST_CASE("a loop within a loop runs on the calling thread, and its exceptions c
 
 TEST_CASE("the number of threads can be set") {
     const WithThreads scope(2);
+#ifdef _OPENMP
     CHECK(threads() == 2);
     set_threads(3);
     CHECK(threads() == 3);
+#else
+    CHECK(threads() == 1);
+#endif
     CHECK_THROWS_WITH_AS(set_threads(0), "set_threads: 0 threads, expected 1 ... 4096", ConfigError);
     CHECK_THROWS_AS(set_threads(Index(1) << 32), ConfigError);
     CHECK_THROWS_WITH_AS(set_threads(-2), "set_threads: -2 threads, expected 1 ... 4096", ConfigError);
-}
-
-TEST_CASE("all threads take part in a loop") {
-    for (const Index thread_count : {2, 3, 9}) {
-        const WithThreads scope(thread_count);
-        std::latch all_are_here(thread_count);
-        std::vector<std::thread::id> takers(static_cast<std::size_t>(thread_count));
-        parallel_for(thread_count, [&](Index i) {
-            element(takers, i) = std::this_thread::get_id();
-            all_are_here.arrive_and_wait();
-        });
-        for (Index i = 0; i < thread_count; ++i)
-            for (Index j = 0; j < i; ++j) CHECK(element(takers, i) != element(takers, j));
-    }
-}
-
-TEST_CASE("a helper's exception comes out of the loop, which ends after all helpers have left it") {
-    const WithThreads scope(2);
-    const std::thread::id caller = std::this_thread::get_id();
-    for (int repetition = 0; repetition < 100; ++repetition) {
-        std::latch both_are_here(2);
-        const auto failing = [&](Index) {
-            both_are_here.arrive_and_wait();
-            if (std::this_thread::get_id() != caller) throw DataError("of the helper");
-        };
-        CHECK_THROWS_WITH_AS(parallel_for(2, failing), "of the helper", DataError);
-    }
-}
-
-TEST_CASE("a loop does not wait for helpers that are in another one") {
-    const WithThreads scope(2);
-    std::latch both_are_here(3), done(1);
-    std::thread other([&] {
-        parallel_for(2, [&](Index) {
-            both_are_here.arrive_and_wait();
-            done.wait();
-        });
-    });
-    both_are_here.arrive_and_wait();
-    CHECK(sum_below_100() == 4950);
-    done.count_down();
-    other.join();
-}
-
-TEST_CASE("several threads run loops at the same time, each with its own exceptions") {
-    const WithThreads scope(3);
-    std::vector<std::thread> users;
-    std::vector<int> right(4);
-    for (Index user = 0; user < length_of(right); ++user)
-        users.emplace_back([&, user] {
-            for (Index repetition = 0; repetition < 200; ++repetition) {
-                std::vector<Index> squares(20);
-                bool failed = false;
-                try {
-                    parallel_for(20, [&](Index i) {
-                        element(squares, i) = i * i + user;
-                        require<DataError>(i != 7 || repetition % 10 != user, "seven");
-                    });
-                } catch (const DataError&) {
-                    failed = true;
-                }
-                bool all = failed == (repetition % 10 == user);
-                for (Index i = 0; i < 20; ++i) all = all && element(squares, i) == i * i + user;
-                element(right, user) += all;
-            }
-        });
-    for (std::thread& user : users) user.join();
-    CHECK(right == std::vector<int>(4, 200));
-}
-
-TEST_CASE("a child process has no helpers: its loops run on the calling thread") {
-    const WithThreads scope(3);
-    CHECK(sum_below_100() == 4950);
-    for (int repetition = 0; repetition < 3; ++repetition) CHECK(in_child([] { return sum_below_100() == 4950; }));
-}
-
-TEST_CASE("unless it is set, the number of threads is OMP_NUM_THREADS, or that of the processors that the program may use") {
-    CHECK(in_child([] {
-        ::setenv("OMP_NUM_THREADS", "5,2", 1);
-        const bool as_wished = detail::threads_of_this_machine() == 5;
-        ::setenv("OMP_NUM_THREADS", "many", 1);
-        const bool without_nonsense = detail::threads_of_this_machine() >= 1;
-        return as_wished && without_nonsense;
-    }));
-#ifdef __linux__
-    CHECK(in_child([] {
-        ::unsetenv("OMP_NUM_THREADS");
-        cpu_set_t one;
-        CPU_ZERO(&one);
-        CPU_SET(static_cast<std::size_t>(::sched_getcpu()), &one);
-        return ::sched_setaffinity(0, sizeof one, &one) == 0 && detail::threads_of_this_machine() == 1;
-    }));
-#endif
 }

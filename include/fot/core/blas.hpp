@@ -42,7 +42,7 @@ inline void require_working_memory(Index products) {
 }
 
 /// While one of these lives, OpenBLAS computes on the calling thread alone; after the last it has the threads that it had before.
-/// Other BLAS have no such switch.
+/// Only where the loops around it are parallel: elsewhere its own threads are all there are. Other BLAS have no such switch.
 class BlasOnOneThread {
    public:
     BlasOnOneThread(const BlasOnOneThread&) = delete;
@@ -55,16 +55,21 @@ class BlasOnOneThread {
             require_working_memory(at_once);
             most_ = at_once;
         }
-        if (living_++ > 0) return;
-        threads_before_ = openblas_get_num_threads();
-        if (threads_before_ > 1) openblas_set_num_threads(1);
+        if (living_++ == 0) change_threads(1);
     }
     ~BlasOnOneThread() {
         const std::lock_guard<std::mutex> lock(mutex_);
-        if (--living_ == 0 && threads_before_ > 1) openblas_set_num_threads(threads_before_);
+        if (--living_ == 0) change_threads(threads_before_);
     }
 
    private:
+    static void change_threads([[maybe_unused]] int count) {
+#ifdef _OPENMP
+        if (count == 1) threads_before_ = openblas_get_num_threads();
+        if (threads_before_ > 1) openblas_set_num_threads(count);
+#endif
+    }
+
     static inline std::mutex mutex_;
     static inline Index living_ = 0, most_ = 0;  // products
     static inline int threads_before_ = 1;
