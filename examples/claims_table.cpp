@@ -6,12 +6,15 @@
 /// Time:    about 10 minutes on two cores; seconds with --quick, where the models are too small to show anything.
 /// Command: cmake --workflow --preset reproduce      (or this program, beside the other two)
 /// Expect:  "yes" for C1 and C7, "up to 1M" for C2, whose 16M tokens are a matter of --full; README.md has a run.
+#include <poll.h>
 #include <sys/wait.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
 #include <map>
 #include <regex>
+#include <utility>
 
 #include "support/example.hpp"
 #include "support/sizes.hpp"
@@ -31,14 +34,25 @@ struct Result {
 
 using Results = std::map<std::string, Result>;
 
+/// Waits until the command has more to say. After an interrupt it is told, too: Ctrl-C goes to both programs, but `kill` to one.
+void wait_for_line(FILE* pipe, pid_t command) {
+    pollfd more{.fd = ::fileno(pipe), .events = POLLIN, .revents = 0};
+    bool told = false;
+    while (::poll(&more, 1, 50) <= 0)
+        if (interrupted() && !std::exchange(told, true)) ::kill(command, SIGTERM);
+}
+
 /// Runs a command, prints its lines as they come, and adds its results to `results`.
 /// Errors: Interrupted if Ctrl-C ended it; std::runtime_error if it failed.
 void run(const std::string& command, Results& results, std::ostream& out) {
     out << "$ " << command << std::endl;
-    FILE* pipe = ::popen(command.c_str(), "r");
+    FILE* pipe = ::popen(("echo $$; exec env " + command).c_str(), "r");  // the shell becomes the command, and keeps its number
     if (pipe == nullptr) throw std::runtime_error("cannot start " + command);
+    std::setvbuf(pipe, nullptr, _IONBF, 0);  // poll sees all that was not read yet
+    pid_t number = 0;
+    if (std::fscanf(pipe, "%d ", &number) != 1) throw std::runtime_error("cannot start " + command);
     std::array<char, 4096> buffer;
-    while (std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) {
+    while (wait_for_line(pipe, number), std::fgets(buffer.data(), buffer.size(), pipe) != nullptr) {
         out << buffer.data() << std::flush;
         std::istringstream line(buffer.data());
         std::string word, name;

@@ -19,9 +19,18 @@
 /// Read first: support/report.hpp, support/progress.hpp.
 #pragma once
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <chrono>
+#include <condition_variable>
+#include <cstdlib>
 #include <iostream>
+#include <mutex>
 #include <numeric>
+#include <thread>
 
 #include "fot/core/blas_kernels.hpp"
 #include "fot/core/keep_freed_memory.hpp"
@@ -56,6 +65,25 @@ struct Exit {
     int code;
 };
 
+/// Some libraries read the environment before `main`. Where something is missing there, the program begins again with it:
+///
+/// - OpenMP's threads wait busily for the next loop, for milliseconds unless told otherwise, and take the processors from what else
+///   runs on the machine. A hundred microseconds are enough between the loops of a step.
+/// - Under a limit of memory (ulimit -v) each of OpenBLAS's threads asks for 128 MiB, for ever if there is not so much.
+inline void complete_environment([[maybe_unused]] const char* const* argv) {
+#ifdef __GLIBC__
+    if (argv[0] != program_invocation_name) return;  // not the words of `main`: a test
+    bool again = false;
+    const auto set = [&](const char* name, const char* value) {
+        again |= std::getenv(name) == nullptr && ::setenv(name, value, 0) == 0;
+    };
+    if (std::getenv("OMP_WAIT_POLICY") == nullptr) set("GOMP_SPINCOUNT", "5000");
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) set("OPENBLAS_NUM_THREADS", "1");
+    if (again) ::execv("/proc/self/exe", const_cast<char* const*>(argv));
+#endif
+}
+
 /// One run of an example: declare options, `parse()`, then read them and report.
 class Example : public Report {
    public:
@@ -65,6 +93,7 @@ class Example : public Report {
           words_(argv, argv + argc),
           errors_(errors),
           app_(question, std::filesystem::path(argv[0]).stem().string()) {
+        complete_environment(argv);
         if (std::ranges::count(words_, "--quick") > 0) scale_ = Scale::quick;
         if (std::ranges::count(words_, "--full") > 0) scale_ = Scale::full;
         option("--seed", seed_, "seed of every random draw");
@@ -72,10 +101,19 @@ class Example : public Report {
         option("--output", folder_, "folder of CSV files and plots, made if missing");
         CLI::Option* quick = app_.add_flag("--quick")->description("small sizes: shows in seconds that all works");
         app_.add_flag("--full")->description("every number that the description promises")->excludes(quick);
+        watch_ = std::thread([this] { watch(); });
     }
     Example(const Example&) = delete;
     Example& operator=(const Example&) = delete;
-    ~Example() { print_results(); }  // those from before an error too
+    ~Example() {
+        {
+            const std::lock_guard<std::mutex> lock(watched_);
+            ended_ = true;
+        }
+        end_.notify_all();
+        watch_.join();
+        print_results();  // those from before an error too
+    }
 
     /// An option whose default is what `target` holds now. Types: numbers, text, or vectors of these. `target` must outlive
     /// `parse`, which refuses numbers below `least` and those that are not finite. A second name may stand after a comma:
@@ -171,7 +209,24 @@ class Example : public Report {
                 throw CLI::ValidationError(option.get_name(), *value + " is given twice");
     }
 
+    /// Ctrl-C lets the program finish its step and leave a checkpoint. Where it has not come so far within two seconds, wherever it
+    /// is, it ends with the results that there are; files are written whole or not at all.
+    void watch() {
+        using namespace std::chrono_literals;
+        std::unique_lock<std::mutex> lock(watched_);
+        while (!end_.wait_for(lock, 50ms, [&] { return ended_ || interrupted(); })) {
+        }
+        if (end_.wait_for(lock, 1500ms, [&] { return ended_; })) return;
+        print_results();
+        errors_ << "interrupted: in the middle of a step; what was kept before is there" << std::endl;
+        std::_Exit(130);
+    }
+
     const InterruptGuard guard_;  // a second Ctrl-C ends the program at once
+    std::mutex watched_;
+    std::condition_variable end_;
+    bool ended_ = false;
+    std::thread watch_;
     std::vector<std::string> words_;
     std::ostream& errors_;
     Scale scale_ = Scale::standard;

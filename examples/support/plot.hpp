@@ -3,7 +3,7 @@
 /// Read first: support/table.hpp.   Read next: support/report.hpp.
 #pragma once
 
-#include <cstdlib>
+#include <cstdio>
 #include <optional>
 
 #include "fot/files/replacing_file.hpp"
@@ -55,7 +55,8 @@ inline std::string draw(const Plot& plot, const std::filesystem::path& folder, c
     if (plot.y_range) words.insert(words.end(), {number_text(plot.y_range->low), number_text(plot.y_range->high)});
     std::string command = gnuplot + " -d -c";
     for (const std::string& word : words) command += " " + shell_word(word);
-    if (std::system((command + " > " + shell_word(figure)).c_str()) == 0) return "";
+    FILE* const gnuplot_input = ::popen((command + " > " + shell_word(figure)).c_str(), "w");  // std::system would ignore Ctrl-C
+    if (gnuplot_input != nullptr && ::pclose(gnuplot_input) == 0) return "";
     std::filesystem::remove(figure);  // one of an earlier run would not show these numbers
     return message(plot.name, ".svg is not drawn: ", gnuplot, " failed or is not installed; the numbers are in ", plot.name,
                    ".csv");

@@ -4,6 +4,8 @@
 /// Read first: support/plot.hpp.   Read next: support/example.hpp.
 #pragma once
 
+#include <mutex>
+
 #include "plot.hpp"
 
 namespace fot::examples {
@@ -26,6 +28,7 @@ class Report {
     void result(const std::string& name, const Value& value) {
         require<ConfigError>(!name.empty() && name.find_first_of(" \t\r\n") == std::string::npos, "result \"", name,
                              "\": expected a name without spaces");
+        const std::lock_guard<std::mutex> lock(noted_);
         for (const auto& [known, text] : results_) require<ConfigError>(known != name, "result ", name, " is reported twice");
         results_.emplace_back(name, result_text(value));
     }
@@ -49,10 +52,14 @@ class Report {
     }
 
     /// Notes a file that the program wrote into the folder itself.
-    void file(const std::string& name) { files_.push_back(name); }
+    void file(const std::string& name) {
+        const std::lock_guard<std::mutex> lock(noted_);
+        files_.push_back(name);
+    }
 
-    /// Prints what was noted since the last time.
+    /// Prints what was noted since the last time. Another thread than the one that notes may call it.
     void print_results() {
+        const std::lock_guard<std::mutex> lock(noted_);
         if (!files_.empty()) out_ << "\n";
         for (const std::string& name : files_) out_ << "written: " << (output() / name).string() << "\n";
         if (!results_.empty()) out_ << "\n";
@@ -79,6 +86,7 @@ class Report {
         }
     }
 
+    std::mutex noted_;  // of what follows
     std::vector<std::string> files_;
     std::vector<std::pair<std::string, std::string>> results_;
 };

@@ -5,10 +5,15 @@
 
 namespace fot::testing {
 
-/// This many threads while it lives, then as many as before.
+/// This many threads while it lives, then as many as before; on any number of processors.
 class WithThreads {
    public:
-    explicit WithThreads(Index count) : before_(threads()) { set_threads(count); }
+    explicit WithThreads(Index count) : before_(threads()) {
+        set_threads(count);
+#ifdef _OPENMP
+        detail::most_at_once = 4096;
+#endif
+    }
     ~WithThreads() { set_threads(before_); }
     WithThreads(const WithThreads&) = delete;
     WithThreads& operator=(const WithThreads&) = delete;

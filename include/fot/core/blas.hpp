@@ -7,6 +7,8 @@
 /// Read first: core/matrix_view.hpp, core/parallel.hpp, core/product_of_tiles.hpp.   Read next: core/autograd.hpp.
 #pragma once
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <limits>
 #include <mutex>
@@ -28,27 +30,54 @@ namespace fot {
 
 namespace detail {
 
+/// OpenBLAS takes 128 MiB of working memory for each product that runs, keeps it for later ones, and where the system does not give
+/// it (ulimit -v) asks again for ever. So we ask first.
+inline void require_working_memory(Index products) {
+    const std::size_t bytes = static_cast<std::size_t>(products) << 27;
+    void* const given = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    require<Error>(given != MAP_FAILED, "gemm: OpenBLAS needs 128 MiB of memory for each of ", products,
+                   " products at once, and the system does not give it (ulimit -v)");
+    ::munmap(given, bytes);
+}
+
 /// While one of these lives, OpenBLAS computes on the calling thread alone; after the last it has the threads that it had before.
 /// Only where the loops around it are parallel: elsewhere its own threads are all there are. Other BLAS have no such switch.
 class BlasOnOneThread {
    public:
     BlasOnOneThread(const BlasOnOneThread&) = delete;
     BlasOnOneThread& operator=(const BlasOnOneThread&) = delete;
-#if defined(WITH_OPENBLAS) && defined(_OPENMP)
+#ifdef WITH_OPENBLAS
     BlasOnOneThread() {
         const std::lock_guard<std::mutex> lock(mutex_);
-        if (living_++ > 0) return;
-        threads_before_ = openblas_get_num_threads();
-        if (threads_before_ > 1) openblas_set_num_threads(1);
+        if (living_ == most_) {  // any of those that run may not have taken its own yet
+            const Index at_once = std::max<Index>(threads(), living_ + 1);
+            require_working_memory(at_once);
+            most_ = at_once;
+        }
+        if (living_++ == 0) hold_back();
     }
     ~BlasOnOneThread() {
         const std::lock_guard<std::mutex> lock(mutex_);
-        if (--living_ == 0 && threads_before_ > 1) openblas_set_num_threads(threads_before_);
+        if (--living_ == 0) set_free();
     }
 
    private:
+#ifdef _OPENMP
+    static void hold_back() {
+        threads_before_ = openblas_get_num_threads();
+        if (threads_before_ > 1) openblas_set_num_threads(1);
+    }
+    static void set_free() {
+        if (threads_before_ > 1) openblas_set_num_threads(threads_before_);
+    }
+#else
+    static void hold_back() {}
+    static void set_free() {}
+#endif
+
     static inline std::mutex mutex_;
-    static inline int living_ = 0, threads_before_ = 1;
+    static inline Index living_ = 0, most_ = 0;  // products
+    static inline int threads_before_ = 1;
 #else
     BlasOnOneThread() {}
 #endif
@@ -115,7 +144,8 @@ inline Index parts_of_sums(Index rows, Index columns, Index depth) {
 /// last bits do.
 ///
 /// Cost:   m n p multiply-adds. Scratch: 15 m p numbers at most, where m p is small and n large; for the tiles a mebibyte a thread.
-/// Errors: ShapeError if the three shapes do not fit, if a leading dimension is below its columns, or if an extent passes 2^31.
+/// Errors: ShapeError if the three shapes do not fit, if a leading dimension is below its columns, or if an extent passes 2^31;
+///         Error if OpenBLAS has no working memory.
 template <class Real>
 void gemm(Real alpha, MatrixView<const std::type_identity_t<Real>> a, MatrixView<const std::type_identity_t<Real>> b, Real beta,
           MatrixView<Real> c) {

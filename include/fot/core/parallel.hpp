@@ -21,6 +21,8 @@ namespace fot {
 #ifdef _OPENMP
 namespace detail {
 inline std::atomic<int> chosen_threads = 0;  // 0: as OpenMP has it
+/// Threads of one loop at most: more than there are processors for would wait for each other at the end of every loop.
+inline std::atomic<int> most_at_once = omp_get_num_procs();
 }
 #endif
 
@@ -34,7 +36,8 @@ inline Index threads() {
 #endif
 }
 
-/// Sets the number of threads of later parallel loops, whichever thread of the program starts them. Without OpenMP it stays 1.
+/// Sets the number of threads of later parallel loops, whichever thread of the program starts them. Without OpenMP it stays 1. A
+/// loop takes no more of them than the program has processors.
 /// Errors: ConfigError below 1 and above 4096.
 inline void set_threads(Index count) {
     require<ConfigError>(count >= 1 && count <= 4096, "set_threads: ", count, " threads, expected 1 ... 4096");
@@ -62,7 +65,7 @@ inline void run_on_threads(Index count, void (*run)(const void* body, Index i), 
     }
     std::exception_ptr failure;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(dynamic, 1) num_threads(static_cast <int>(threads()))
+#pragma omp parallel for schedule(dynamic, 1) num_threads(std::min(static_cast <int>(threads()), most_at_once.load()))
 #endif
     for (Index i = 0; i < count; ++i) {
         try {
