@@ -65,6 +65,26 @@ TEST_CASE("a held-out document is dropped if most of its long lines stand in one
     CHECK(dropped_others == 0);
 }
 
+TEST_CASE("two documents of one part may be alike, of training, validation or test") {
+    Index together = 0, apart = 0;
+    for (std::uint64_t seed = 0; seed < 40; ++seed) {
+        std::vector<Document> documents = {{"one", lines(0, 10)}, {"two", lines(0, 10)}};
+        for (Index i = 1; i <= 10; ++i) documents.push_back({message("own ", i), lines(1000 * i, 10)});
+        const CorpusSplit split = split_documents(documents, 0, 0.33, 0.33, seed);
+        Index copies_in_a_part = 0;
+        for (const auto* part : {&split.train, &split.validation, &split.test}) {
+            const std::vector<std::string> all = names(*part);
+            const Index copies = std::count(all.begin(), all.end(), "one") + std::count(all.begin(), all.end(), "two");
+            copies_in_a_part = std::max(copies_in_a_part, copies);
+            if (copies == 2 && part != &split.train) ++together;
+        }
+        CHECK(length_of(split.dropped) == 2 - copies_in_a_part);  // the later one, if they come into two parts
+        apart += length_of(split.dropped);
+    }
+    CHECK(together > 0);
+    CHECK(apart > 0);
+}
+
 TEST_CASE("impossible splits are refused") {
     const std::vector<Document> documents = {{"a", lines(0, 10)}, {"b", lines(0, 10)}};
     CHECK_THROWS_WITH_AS(split_documents(documents, 0, 0.5, 0.5, 1),
