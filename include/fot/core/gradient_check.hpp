@@ -4,8 +4,8 @@
 ///     Variable<double, 2> x(normal_tensor<double, 2>({3, 4}, 1, random), true);
 ///     const double error = gradient_error([&](Tape& tape) { return my_operation(tape, x); }, x);     // expected below 1e-6
 ///
-/// Run the check in double. A wrong formula gives an error of about 1, a right one of 1e-9; in float a right one may show 1e-3,
-/// because the difference of two values of a loss has few right digits left. Away from kinks, that is: no number should lie
+/// Run the check in double. A wrong formula gives an error of about 1, a right one of 1e-9 or less; in float a right one may show
+/// 1e-3, because the difference of two values of a loss has few right digits left. Away from kinks, that is: no number should lie
 /// within two steps of a place where the operation has no derivative, such as the 0 of ReLU.
 ///
 /// Each number is checked at its own scale, so that a small one that is wholly wrong is not lost beside a large one. Only what
