@@ -3,8 +3,8 @@
 #include <doctest/doctest.h>
 
 #include "fot/attention/causal_attention.hpp"
-#include "support/attention_check.hpp"
 #include "support/allocations.hpp"
+#include "support/attention_check.hpp"
 #include "support/tape_check.hpp"
 
 using namespace fot;
@@ -281,7 +281,7 @@ TEST_CASE("result and gradients are bitwise the same for one thread and for seve
     const testing::WithThreads scope(1);
     const AttentionResult<float> one = in.attend(table);
     const Gradients<float> d_one = gradients(in, table, d_o);
-    for (const Index count : {2, 3}) {
+    for (const Index count : {2, 3, 40}) {
         set_threads(count);
         const AttentionResult<float> several = in.attend(table);
         const Gradients<float> d_several = gradients(in, table, d_o);

@@ -340,7 +340,7 @@ TEST_CASE("merge and gate are bitwise the same for one thread and for several") 
     };
     const testing::WithThreads scope(1);
     const auto one = run();
-    for (const Index count : {2, 3}) {
+    for (const Index count : {2, 3, 40}) {
         set_threads(count);
         CHECK((run() == one));
     }

@@ -6,6 +6,7 @@
 #include "fot/core/random.hpp"
 #include "fot/nn/slices.hpp"
 #include "support/difference.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 using testing::largest_difference;
@@ -82,6 +83,21 @@ TEST_CASE("of equal scores the older entry is found, whatever other sizes are as
             readings.push_back({length, 1});
             CHECK(slice<0>(nested_attention(q, whole, readings).o, length_of(others), 1) == expected);
         }
+    }
+}
+
+TEST_CASE("threads share heads and queries, and change nothing") {
+    const KeyValueMemory<double> memory = Entries(300, 5).memory(300);
+    Random random(6);
+    const Tensor<double, 4> q = normal_tensor<double, 4>({1, 90, 4, 4}, 1, random);
+    const std::vector<MemoryReading> readings{{300, 0}, {120, 5}};
+    const testing::WithThreads scope(1);
+    const AttentionResult<double> one = nested_attention(q, memory, readings);
+    for (const Index count : {2, 9, 40}) {
+        set_threads(count);
+        const AttentionResult<double> several = nested_attention(q, memory, readings);
+        CHECK(several.o == one.o);
+        CHECK(several.log_sum_exp == one.log_sum_exp);
     }
 }
 

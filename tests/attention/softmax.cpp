@@ -128,6 +128,19 @@ TEST_CASE("scores in the thousands neither overflow nor vanish") {
     }
 }
 
+TEST_CASE("scores may rise and fall by any amount from one block to the next") {
+    const Tensor<float, 2> q{{1.0f}};
+    for (const float step : {300.0f, -300.0f}) {  // e^300 is beyond a float
+        Tensor<float, 2> k = empty<float, 2>({3 * key_block, 1}), v = k, o = empty<float, 2>({1, 1});
+        for (Index s = 0; s < 3 * key_block; ++s) k(s, 0) = step * (v(s, 0) = static_cast<float>(s / key_block));
+        RunningSoftmax<float> softmax(as_matrix(q), 1);
+        softmax.attend(as_matrix(k), as_matrix(v));
+        softmax.write(as_matrix(o));
+        CHECK(o(0, 0) == (step > 0 ? 2 : 0));
+        CHECK(softmax.log_sum_exp(0) == doctest::Approx((step > 0 ? 600 : 0) + std::log(key_block)));
+    }
+}
+
 TEST_CASE("without values only the log-sum-exp is made, and it is bitwise the same") {
     Random random(4);
     const Tensor<float, 2> q = normal_tensor<float, 2>({70, 5}, 1, random), k = normal_tensor<float, 2>({300, 5}, 1, random);

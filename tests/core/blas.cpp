@@ -8,6 +8,7 @@
 
 #include "fot/core/random.hpp"
 #include "support/difference.hpp"
+#include "support/far_apart.hpp"
 #include "support/with_threads.hpp"
 
 using namespace fot;
@@ -111,6 +112,24 @@ TEST_CASE_TEMPLATE("so it is for few results with long sums, which are computed 
     require_right<Real>(1, 20000, 1, 1, 1, random);
 }
 
+TEST_CASE("factors and result may lie so far apart that 32 bits do not count the numbers between") {
+    Random random(5);
+    const testing::FarApart<float> a(65, 5, random), b(65, 3, random), c(65, 3, random);
+    if (!a.reserved() || !b.reserved() || !c.reserved()) return;
+    Tensor<float, 2> square = zeros<float, 2>({5, 3}), product = c.near();
+    gemm(1.f, transpose(MatrixView<const float>(a.view())), MatrixView<const float>(b.view()), 0.f, as_matrix(square));
+    for (Index i = 0; i < 5; ++i)
+        for (Index j = 0; j < 3; ++j) {
+            double sum = 0;
+            for (Index k = 0; k < 65; ++k) sum += static_cast<double>(a.near()(k, i) * b.near()(k, j));
+            CHECK(std::abs(static_cast<double>(square(i, j)) - sum) < 1e-4);
+        }
+    gemm(1.f, as_matrix(a.near()), as_matrix(std::as_const(square)), 1.f, as_matrix(product));
+    gemm(1.f, MatrixView<const float>(a.view()), as_matrix(std::as_const(square)), 1.f, c.view());
+    for (Index i = 0; i < 65; ++i)
+        for (Index j = 0; j < 3; ++j) CHECK(c.view().row(i)[j] == doctest::Approx(product(i, j)).epsilon(1e-4));
+}
+
 TEST_CASE_TEMPLATE("gemm with beta = 0 overwrites NaN and infinity in the result", Real, float, double) {
     Random random(2);
     for (const Index inner : {0, 1, 9})
@@ -133,7 +152,7 @@ TEST_CASE_TEMPLATE("a product that is shared among threads is the plain loop, to
             Stored<Real> b(turn_b ? columns : inner, turn_b ? inner : columns, 5, 3, random);
             a.transposed = turn_a;
             b.transposed = turn_b;
-            for (const Index thread_count : {1, 2, 3}) {
+            for (const Index thread_count : {1, 2, 3, 40}) {
                 set_threads(thread_count);
                 Stored<Real> c(rows, columns, 4, 3, random);
                 CHECK(gemm_error<Real>(Real(1), a.view(), b.view(), Real(1), c) < (std::is_same_v<Real, float> ? 1e-3 : 1e-11));

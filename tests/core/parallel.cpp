@@ -14,7 +14,7 @@ using namespace fot;
 using testing::WithThreads;
 
 TEST_CASE("every iteration runs exactly once") {
-    for (const Index thread_count : {1, 2, 3}) {
+    for (const Index thread_count : {1, 2, 3, 40}) {
         const WithThreads scope(thread_count);
         for (const Index count : {0, 1, 2, 7, 1000}) {
             std::vector<int> visits(static_cast<std::size_t>(count));
@@ -46,7 +46,7 @@ TEST_CASE("a negative count runs nothing") {
 }
 
 TEST_CASE("slices cover the range exactly, each of one grain but the last") {
-    for (const Index thread_count : {1, 2}) {
+    for (const Index thread_count : {1, 2, 40}) {
         const WithThreads scope(thread_count);
         for (const Index count : {0, 1, 2, 3, 10, 64, 65})
             for (const Index grain : {1, 2, 3, 64, 1000}) {
@@ -90,7 +90,7 @@ TEST_CASE("sums over slices are the same for 1 and 2 threads") {
 }
 
 TEST_CASE("an exception of the body comes out of the loop") {
-    for (const Index thread_count : {1, 2}) {
+    for (const Index thread_count : {1, 2, 40}) {
         const WithThreads scope(thread_count);
         const auto failing = [](Index i) { require<DataError>(i != 37, "iteration ", i); };
         CHECK_THROWS_WITH_AS(parallel_for(100, failing), "iteration 37", DataError);

@@ -38,6 +38,22 @@ TEST_CASE("keys are numbers from 1 to 49999, places are all over the text") {
     CHECK(late > 80);
 }
 
+TEST_CASE("every place between two sentences may have the key, the first and the last too") {
+    Random random(5);
+    const std::string question = " What is the pass key? The pass key is";
+    Index first = 0, last = 0;
+    std::set<Index> places;
+    for (Index i = 0; i < 200; ++i) {
+        const PasskeyPrompt prompt = passkey_prompt(shortest_passkey_prompt() + 100, random);
+        places.insert(prompt.key_at);
+        first += prompt.text[static_cast<std::size_t>(prompt.key_at) - 1] == '\n';  // of the line that sets the task
+        last += prompt.text.substr(static_cast<std::size_t>(prompt.key_at + prompt.key_size)) == question;
+    }
+    CHECK(places.size() >= 6);
+    CHECK(first > 10);
+    CHECK(last > 10);
+}
+
 TEST_CASE("one seed gives one prompt") {
     Random a(3), b(3);
     CHECK(passkey_prompt(500, a).text == passkey_prompt(500, b).text);

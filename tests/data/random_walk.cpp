@@ -53,6 +53,21 @@ TEST_CASE("an entry reads on, and when it moves on it says so and holds a docume
     }
 }
 
+TEST_CASE("entries do not move on together: at first each is somewhere in its stay") {
+    const std::vector<TokenDocument> text = documents(std::vector<Index>(60, 1000));
+    Random random(5);
+    RandomWalk walk(text, 60, 5, 4, random);
+    std::map<Index, Index> staying;
+    for (const Index left : walk.state.left) ++staying[left];
+    for (const Index left : {1, 2, 3, 4}) CHECK(std::abs(staying[left] - 15) < 12);  // 3.6 standard deviations
+    CHECK(staying.size() == 4);
+    walk.next<float>(random, [](Index) {});
+    Index moved = 0;
+    walk.next<float>(random, [&](Index) { ++moved; });
+    CHECK(moved >= staying[1]);  // and those that came to the end of their document
+    CHECK(moved < 30);
+}
+
 TEST_CASE("documents are drawn in proportion to their length to the power of three quarters") {
     const std::vector<TokenDocument> text = documents({20, 320});
     Random random(2);

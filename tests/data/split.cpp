@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <set>
 
 #include "support/text_files.hpp"
@@ -63,6 +64,25 @@ TEST_CASE("a held-out document is dropped if most of its long lines stand in one
     }
     CHECK(dropped_copies > 0);
     CHECK(dropped_others == 0);
+}
+
+TEST_CASE("two documents of one part may be alike, of training, validation or test") {
+    std::array<Index, 3> together{};  // in training, validation, test
+    Index apart = 0;
+    for (std::uint64_t seed = 0; seed < 40; ++seed) {
+        std::vector<Document> documents = {{"one", lines(0, 10)}, {"two", lines(0, 10)}};
+        for (Index i = 1; i <= 10; ++i) documents.push_back({message("own ", i), lines(1000 * i, 10)});
+        const CorpusSplit split = split_documents(documents, 0, 0.33, 0.33, seed);
+        const std::array<const std::vector<Document>*, 3> parts{&split.train, &split.validation, &split.test};
+        for (std::size_t i = 0; i < 3; ++i) {
+            const std::vector<std::string> all = names(*parts[i]);
+            if (std::count(all.begin(), all.end(), "one") + std::count(all.begin(), all.end(), "two") == 2) ++together[i];
+        }
+        apart += length_of(split.dropped);  // the later one
+    }
+    for (const Index times : together) CHECK(times > 0);
+    CHECK(together[0] + together[1] + together[2] + apart == 40);
+    CHECK(apart > 0);
 }
 
 TEST_CASE("impossible splits are refused") {

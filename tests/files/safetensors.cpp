@@ -54,6 +54,23 @@ std::string entry(const std::string& name, const std::string& dtype, const std::
 
 }  // namespace
 
+TEST_CASE("a tensor behind more bytes than 32 bits count is read from where it lies") {
+    const std::uint64_t first = std::uint64_t{1} << 32;
+    const std::string start = std::to_string(first), end = std::to_string(first + 8);
+    const std::string header = "{" + entry("large", "U8", "[" + start + "]", "[0," + start + "]") + "," +
+                               entry("w", "F32", "[2]", "[" + start + "," + end + "]") + "}";
+    write_bytes(length_bytes(header.size()) + header);
+    std::error_code failure;
+    std::filesystem::resize_file(path, 8 + header.size() + first, failure);  // a hole: it takes no room on the disk
+    if (failure) return;
+    const std::vector<float> numbers{1.5f, -2.0f};
+    std::ofstream(path, std::ios::binary | std::ios::app).write(reinterpret_cast<const char*>(numbers.data()), 8);
+    const SafetensorsFile file(path);
+    CHECK(file.offset("w") == 8 + header.size() + first);
+    CHECK(file.read<float>("w") == numbers);
+    std::filesystem::remove(path);
+}
+
 TEST_CASE("a file is the bytes that the format prescribes") {
     const std::vector<float> numbers{1.0f, -2.0f};
     SafetensorsWriter writer;

@@ -176,9 +176,13 @@ TEST_CASE("a table without positives or without negatives gives no contrast and 
 }
 
 TEST_CASE("a score that is not a number is no contrast") {
-    Inputs in({2, 1, 1, 2}, 2, 1, 1, 11);
-    in.q(1, 0, 0, 0) = std::nan("");
-    CHECK_THROWS_WITH_AS(contrastive_loss(in.q, in.k, previous_contexts(2, 1, 1)), "log_sum_exp: score 0 is nan", NumericError);
+    const Inputs good({2, 1, 1, 2}, 2, 1, 1, 11);
+    const ContextTable one_negative = previous_contexts(2, 1, 1), one_way{3, {{0, 2}, {1, 2}}, {1, 1}};
+    Inputs of_query = good, of_positive({2, 1, 1, 2}, 3, 2, 1, 12), of_negative = of_positive;
+    of_query.q(1, 0, 0, 0) = of_positive.k(1, 1, 0, 1) = of_negative.k(2, 1, 0, 0) = std::nan("");
+    CHECK_THROWS_WITH_AS(contrastive_loss(of_query.q, of_query.k, one_negative), "log_sum_exp: score 0 is nan", NumericError);
+    CHECK_THROWS_WITH_AS(contrastive_loss(of_positive.q, of_positive.k, one_way), "log_sum_exp: score 0 is nan", NumericError);
+    CHECK_THROWS_WITH_AS(contrastive_loss(of_negative.q, of_negative.k, one_way), "log_sum_exp: score 1 is nan", NumericError);
 }
 
 TEST_CASE("a number that is not finite is an error wherever it stands: in queries, in positive and in negative contexts") {

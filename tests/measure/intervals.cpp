@@ -61,8 +61,8 @@ TEST_CASE("the bootstrap of a mean has the width that the central limit theorem 
     double squares = 0;
     for (const double value : values) squares += (value - estimate.value) * (value - estimate.value);
     const double standard_error = std::sqrt(squares / 400 / 400);
-    CHECK(estimate.value - estimate.interval.low == doctest::Approx(normal_quantile * standard_error).epsilon(0.1));
-    CHECK(estimate.interval.high - estimate.value == doctest::Approx(normal_quantile * standard_error).epsilon(0.1));
+    for (const double width : {estimate.value - estimate.interval.low, estimate.interval.high - estimate.value})
+        CHECK(std::abs(width - normal_quantile * standard_error) < 0.15 * standard_error);  // for 90 % it would be 0.31 narrower
 }
 
 TEST_CASE("the bootstrap interval covers the true mean about 95 times in 100") {

@@ -6,6 +6,7 @@
 #include "fot/reference/exact_search.hpp"
 #include "support/allocations.hpp"
 #include "support/difference.hpp"
+#include "support/far_apart.hpp"
 #include "support/with_threads.hpp"
 
 using namespace fot;
@@ -113,6 +114,13 @@ TEST_CASE("a head of a block is searched in place") {
     }
 }
 
+TEST_CASE("keys and queries may lie so far apart that 32 bits do not count the numbers between") {
+    Random random(12);
+    const testing::FarApart<float> keys(70, 6, random), queries(66, 6, random);
+    if (!keys.reserved() || !queries.reserved()) return;
+    CHECK(same(exact_search(keys.view(), queries.view(), 7), exact_search(keys.near(), queries.near(), 7)));
+}
+
 TEST_CASE("infinite scores are found first or last") {
     Tensor<double, 2> keys = full<double, 2>({100, 1}, 1.0);
     keys(20, 0) = keys(90, 0) = infinity;
@@ -150,7 +158,7 @@ TEST_CASE("the number of threads does not change a bit") {
         const Tensor<float, 2> whole_queries = whole_numbers(query_count, 16, random, 1);
         set_threads(1);
         const SearchResult<float> one = exact_search(keys, queries, 30), one_whole = exact_search(whole, whole_queries, 30);
-        for (const Index count : {2, 3, 7}) {
+        for (const Index count : {2, 3, 7, 40}) {
             set_threads(count);
             CHECK(same(exact_search(keys, queries, 30), one));
             CHECK(same(exact_search(whole, whole_queries, 30), one_whole));

@@ -265,7 +265,7 @@ TEST_CASE("the number of threads does not change what is found") {
     memory.append(keys, keys, 0);
     const testing::WithThreads scope(1);
     const FoundEntries<float> one = memory.search(queries, 16);
-    for (const Index count : {2, 3}) {
+    for (const Index count : {2, 3, 40}) {
         set_threads(count);
         const FoundEntries<float> many = memory.search(queries, 16);
         CHECK(many.scores == one.scores);

@@ -31,13 +31,16 @@ TEST_CASE("tokens are drawn as often as softmax says") {
 TEST_CASE("top_k and top_p leave out the unlikely tokens, temperature sharpens") {
     const double logits[] = {0.0, std::log(2.0), std::log(5.0)};
     Random random(4);
-    double sharp = 0;
+    double sharp = 0, second = 0;
     for (int i = 0; i < 4000; ++i) {
         CHECK(sample_token(logits, 3, {.top_k = 2}, random) != 0);
-        CHECK(sample_token(logits, 3, {.top_p = 0.8}, random) != 0);  // 5/8 is not enough, 7/8 is
+        const std::int32_t of_two = sample_token(logits, 3, {.top_p = 0.8}, random);  // 5/8 is not enough, 7/8 is
+        CHECK(of_two != 0);
+        second += of_two == 1 ? 1 : 0;
         CHECK(sample_token(logits, 3, {.top_p = 0.6}, random) == 2);
         sharp += sample_token(logits, 3, {.temperature = 0.5}, random) == 2 ? 1 : 0;
     }
+    CHECK(second / 4000 == doctest::Approx(2.0 / 7).epsilon(0.08));  // the token that reaches top_p is kept
     CHECK(sharp / 4000 == doctest::Approx(25.0 / 30).epsilon(0.04));
 }
 

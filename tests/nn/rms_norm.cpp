@@ -15,6 +15,8 @@ TEST_CASE("the root mean square of a row becomes the scale: hand numbers") {
     CHECK(y(0, 1) == doctest::Approx(8 / std::sqrt(12.5)));
     CHECK(y(1, 0) == 0);
     CHECK(y(1, 1) == 0);
+    CHECK(rms_norm(x, scale, 3.5)(0, 1) ==
+          doctest::Approx(2));  // epsilon is added to the mean of the squares: 8 / sqrt(12.5 + 3.5)
 }
 
 TEST_CASE("rms_norm equals plain loops in any rank, with more rows than a slice") {

@@ -162,6 +162,10 @@ TEST_CASE("stages that make no sense are refused") {
     CHECK_THROWS_WITH_AS(schedule.observe(std::nan("")), "StageSchedule::observe: the signal is not finite", NumericError);
     schedule.state = {2, 0.0};
     CHECK_THROWS_WITH_AS(schedule.require_state(), "StageSchedule: stage 2 of 1 with running signal 0", ConfigError);
+    schedule.state = {0, std::nan("")};  // of a damaged checkpoint: the stage would never end
+    CHECK_THROWS_WITH_AS(schedule.require_state(), "StageSchedule: stage 0 of 1 with running signal nan", ConfigError);
+    schedule.state = {0, -std::numeric_limits<double>::infinity()};
+    CHECK_THROWS_AS(schedule.require_state(), ConfigError);
 }
 
 TEST_CASE("a schedule in words") {

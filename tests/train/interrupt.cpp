@@ -4,6 +4,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
+
 using namespace fot;
 
 namespace {
@@ -34,6 +37,24 @@ TEST_CASE("the first interrupt sets the flag and the program goes on") {
         CHECK(interrupted());
     }
     CHECK_FALSE(interrupted());
+}
+
+TEST_CASE("a program that waits for input when the interrupt comes goes on waiting") {
+    const InterruptGuard guard;
+    std::array<int, 2> ends{};
+    REQUIRE(::pipe(ends.data()) == 0);
+    std::thread other([&, reader = ::pthread_self()] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));  // until it waits; if it does not yet, nothing is tested
+        ::pthread_kill(reader, SIGINT);
+        while (!interrupted()) std::this_thread::yield();
+        REQUIRE(::write(ends[1], "x", 1) == 1);
+    });
+    char got = 0;
+    CHECK(::read(ends[0], &got, 1) == 1);
+    CHECK(got == 'x');
+    CHECK(interrupted());
+    other.join();
+    for (const int end : ends) ::close(end);
 }
 
 TEST_CASE("the second interrupt ends the program at once, by whichever signal") {

@@ -66,6 +66,15 @@ TEST_CASE("memories come back as they were written, and what was there before is
     CHECK(other.size(1) == 0);
 }
 
+TEST_CASE("a memory of several blocks comes back whole") {
+    const TransformerConfig config = small_config();
+    MemoryState<float> state = memories(2 * KeyValueMemory<float>::block_entries + 7), other(config, 2);
+    KeptStates<float> kept;
+    write_memory(config, state, kept);
+    read_memory(kept, config, other);
+    CHECK(contents(other.memory(2, 0)) == contents(state.memory(2, 0)));
+}
+
 TEST_CASE("a memory that has dropped its oldest entries keeps the others") {
     const TransformerConfig config = small_config();
     MemoryState<float> state = memories(5, 3), other(config, 2, Storage::full, 3);

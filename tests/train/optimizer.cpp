@@ -166,11 +166,22 @@ TEST_CASE("an optimiser refuses a bad factor and two parameters of one name") {
 TEST_CASE("an optimiser of no parameters and of empty ones can step") {
     Variable<float, 2> none(zeros<float, 2>({0, 3}), true), wide(zeros<float, 2>({3, 0}), true);
     for (const std::string name : {"adamw", "adafactor", "muon"}) {
-        const std::vector<Parameter<float>> nothing;
-        make(name, nothing)->step(0.1);
-        const std::vector<Parameter<float>> empties{parameter("none", Role::hidden_matrix, none),
-                                                    parameter("wide", Role::hidden_matrix, wide)};
-        make(name, empties)->step(0.1);
+        const auto idle = make(name, {});
+        idle->step(0.1);
+        CHECK(idle->step_count() == 1);
+        CHECK(idle->state().slots.empty());
+        Toy alone(3), beside(3);  // what is empty changes nothing for the others
+        std::vector<Parameter<float>> some = beside.parameters();
+        some.insert(some.begin(), parameter("none", Role::hidden_matrix, none));
+        some.push_back(parameter("wide", Role::hidden_matrix, wide));
+        const auto of_alone = make(name, alone.parameters()), of_some = make(name, some);
+        for (Index t = 0; t < 3; ++t) {
+            alone.step(*of_alone, t);
+            beside.step(*of_some, t);
+        }
+        CHECK(of_some->step_count() == 3);
+        CHECK(numbers_of(beside.parameters()) == numbers_of(alone.parameters()));
+        CHECK(numbers_of(alone.parameters()) != numbers_of(Toy(3).parameters()));
     }
 }
 
