@@ -21,7 +21,7 @@
 #include "fot/core/matrix_view.hpp"   // a matrix addressed in place
 #include "fot/core/simd.hpp"          // vectors as wide as the processor's registers
 #include "fot/core/tile_product.hpp"  // products of tiles that fit into the cache
-#include "fot/core/product_of_tiles.hpp"  // whole products made of them
+#include "fot/core/product_of_tiles.hpp"  // whole products of such tiles
 #include "fot/core/blas.hpp"          // one checked matrix product
 #include "fot/core/blas_kernels.hpp"  // which BLAS, and whether it knows the processor
 #include "fot/core/exponential.hpp"   // an exponential that vectorises

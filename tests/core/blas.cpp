@@ -302,10 +302,12 @@ TEST_CASE_TEMPLATE(
     for (Index i = 0; i < 200; ++i) CHECK(std::equal(alone.data(), alone.data() + alone.size(), row(many, i)));
 #ifdef WITH_OPENBLAS
     CHECK(openblas_get_num_threads() == 2);
+#ifdef _OPENMP
     {
         const detail::BlasOnOneThread one, another;
         CHECK(openblas_get_num_threads() == 1);
     }
+#endif
     CHECK(openblas_get_num_threads() == 2);
     openblas_set_num_threads(before);
 #endif
