@@ -11,6 +11,8 @@
 /// Read first: core/check.hpp.   Read next: core/blas.hpp.
 #pragma once
 
+#include <exception>  // for xtl, which calls std::terminate without it
+
 #if __has_include(<xtensor/containers/xtensor.hpp>)  // xtensor 0.26 moved its headers
 #include <xtensor/containers/xtensor.hpp>
 #else
