@@ -104,6 +104,24 @@ AttentionResult<Real> merge(const AttentionOutput<Real>& a, const std::type_iden
     return whole;
 }
 
+/// The same for several parts of each batch entry, which follow one another: (B P,T,H,E) with P = `count` -> (B,T,H,E).
+template <class Real>
+AttentionResult<Real> merge_parts(AttentionResult<Real> parts, Index count) {
+    if (count == 1) return parts;
+    const auto [entries, queries, heads, width] = shape_of(parts.o);
+    AttentionResult<Real> whole{zeros<Real, 4>({entries / count, queries, heads, width}),
+                                full<Real, 3>({entries / count, heads, queries}, -std::numeric_limits<Real>::infinity())};
+    detail::for_each_query(whole.o, [&, width = width](Index i, Index t, Index h) {
+        Real *o = row(whole.o, i, t, h), &so_far = whole.log_sum_exp(i, h, t);
+        for (Index part = i * count; part < (i + 1) * count; ++part) {
+            const Real of_part = parts.log_sum_exp(part, h, t);
+            detail::mix(row(parts.o, part, t, h), o, detail::share_of_first(of_part, so_far), width, o);
+            so_far = detail::log_of_sum(of_part, so_far);
+        }
+    });
+    return whole;
+}
+
 /// Where the gradients of two attentions are added; null for one that nobody needs.
 template <class Real>
 struct PartGradients {

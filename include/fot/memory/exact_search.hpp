@@ -24,8 +24,10 @@
 #include <type_traits>
 #include <vector>
 
+#include "fot/core/largest.hpp"
 #include "fot/core/matrix_view.hpp"
 #include "fot/core/parallel.hpp"
+#include "fot/core/row_products.hpp"
 #include "fot/core/simd.hpp"
 #include "fot/core/tile_product.hpp"
 
@@ -120,6 +122,11 @@ class StreamingSearch {
         best_.assign(static_cast<std::size_t>(queries.rows), TopK<Real>(k));
         bars_.assign(static_cast<std::size_t>(padded_to_panels<Real>(queries.rows)), TopK<Real>::infinity);
         std::fill_n(bars_.begin(), queries.rows, -TopK<Real>::infinity);  // the filling keeps +infinity: it takes no key
+        if (queries.rows <= few_rows) {
+            few_ = empty<Real, 2>({queries.rows, width_});
+            for (Index n = 0; n < queries.rows; ++n) std::copy_n(queries.row(n), width_, row(few_, n));
+            return;
+        }
         for (Index n = 0; n < queries.rows; n += panel)
             pack_transposed(queries.row(n), std::min(panel, queries.rows - n), width_, queries.leading, panels_.emplace_back());
     }
@@ -128,23 +135,9 @@ class StreamingSearch {
     StreamingSearch(const Tensor<Real, 2>& queries, Index k) : StreamingSearch(as_matrix(queries), k) {}
 
     /// Offers keys number `first_index` ... `first_index + keys.rows - 1` to all queries.
-    void add(MatrixView<const Real> keys, Index first_index) {
-        require<ShapeError>(keys.columns == width_ && !keys.transposed, "StreamingSearch: keys of width ", keys.columns,
-                            " for queries of width ", width_, ", or transposed");
-        added_ += keys.rows;
-        if (k_ == 0) return;
-        alignas(64) std::array<Real, std::size_t{tile_keys * panel}> scores;
-        for (Index first = 0; first < keys.rows; first += tile_keys) {
-            const MatrixView<const Real> tile = keys.rows_from(first, std::min(tile_keys, keys.rows - first));
-            for (Index i = tile.rows; i < std::min(2 * tile_keys, keys.rows - first); ++i)  // the next tile
-                for (Index d = 0; d < width_; d += Index{64 / sizeof(Real)}) __builtin_prefetch(tile.row(i) + d);
-            for (Index p = 0; p < length_of(panels_); ++p) {
-                tile_product<false>(tile.rows, LeftFactor<Real>{tile.data, tile.leading, 1}, element(panels_, p), scores.data(),
-                                    panel);
-                take(scores.data(), tile.rows, first_index + first, p * panel);
-            }
-        }
-    }
+    void add(MatrixView<const Real> keys, Index first_index) { add_stored(keys, first_index); }
+    /// The same of stored 16-bit numbers.
+    void add(MatrixView<const BFloat16> keys, Index first_index) { add_stored(keys, first_index); }
 
     /// The best keys of query n so far.
     const TopK<Real>& best(Index n) const { return element(best_, n); }
@@ -160,6 +153,47 @@ class StreamingSearch {
    private:
     static constexpr Index panel = panel_width<Real>;  // queries of a tile of scores
     static constexpr Index tile_keys = 12;             // its keys: tile_product makes their scores in registers
+    static constexpr Index block_keys = 20 * tile_keys;
+
+    template <class Stored>
+    void add_stored(MatrixView<const Stored> keys, Index first_index) {
+        require<ShapeError>(keys.columns == width_ && !keys.transposed, "StreamingSearch: keys of width ", keys.columns,
+                            " for queries of width ", width_, ", or transposed");
+        added_ += keys.rows;
+        if (k_ == 0) return;
+        for (Index first = 0; first < keys.rows; first += block_keys) {
+            const MatrixView<const Stored> block = keys.rows_from(first, std::min(block_keys, keys.rows - first));
+            if (length_of(best_) <= few_rows)
+                add_in_place(block, first_index + first);
+            else
+                add_in_tiles(widened_rows(block, widened_), first_index + first);
+        }
+    }
+
+    /// Offers a block of keys to few queries, which read it where it lies. Most blocks have no score that reaches the bar.
+    template <class Stored>
+    void add_in_place(MatrixView<const Stored> keys, Index first_index) {
+        alignas(64) std::array<Real, std::size_t{few_rows * block_keys}> scores;
+        row_products(as_matrix(std::as_const(few_)), keys, scores.data(), block_keys);
+        for (Index n = 0; n < length_of(best_); ++n)
+            if (const Real* of_query = scores.data() + n * block_keys; !(largest(of_query, keys.rows) < element(bars_, n)))
+                offer(n, of_query, 1, keys.rows, first_index);
+    }
+
+    /// Offers a block of keys to many queries, whose scores with a tile of keys stay in the first-level cache.
+    void add_in_tiles(MatrixView<const Real> keys, Index first_index) {
+        alignas(64) std::array<Real, std::size_t{tile_keys * panel}> scores;
+        for (Index first = 0; first < keys.rows; first += tile_keys) {
+            const MatrixView<const Real> tile = keys.rows_from(first, std::min(tile_keys, keys.rows - first));
+            for (Index i = tile.rows; i < std::min(2 * tile_keys, keys.rows - first); ++i)  // the next tile
+                for (Index d = 0; d < width_; d += Index{64 / sizeof(Real)}) __builtin_prefetch(tile.row(i) + d);
+            for (Index p = 0; p < length_of(panels_); ++p) {
+                tile_product<false>(tile.rows, LeftFactor<Real>{tile.data, tile.leading, 1}, element(panels_, p), scores.data(),
+                                    panel);
+                take(scores.data(), tile.rows, first_index + first, p * panel);
+            }
+        }
+    }
 
     /// Offers a tile of scores (keys, panel): row i is key first_index + i, column j is query first_query + j. Most scores reach no
     /// bar. To pass over them quickly, the largest score of each query is compared with its bar, a vector of queries at a time.
@@ -174,19 +208,26 @@ class StreamingSearch {
             std::array<Real, V::size> most_of;
             most.store_unaligned(most_of.data());
             for (Index lane = 0; lane < lanes<V>; ++lane) {
-                Real& bar = element(bars_, first_query + j + lane);
-                if (element(most_of, lane) < bar) continue;
-                TopK<Real>& best = element(best_, first_query + j + lane);
-                for (Index i = 0; i < keys; ++i)
-                    if (const Real score = scores[i * panel + j + lane]; !(score < bar)) bar = best.offer(score, first_index + i);
+                const Index n = first_query + j + lane;
+                if (!(element(most_of, lane) < element(bars_, n))) offer(n, scores + j + lane, panel, keys, first_index);
             }
         }
+    }
+
+    /// Offers the keys first_index ... first_index + keys - 1 to query n; their scores with it lie `stride` apart.
+    void offer(Index n, const Real* scores, Index stride, Index keys, Index first_index) {
+        Real& bar = element(bars_, n);
+        TopK<Real>& best = element(best_, n);
+        for (Index i = 0; i < keys; ++i)
+            if (const Real score = scores[i * stride]; !(score < bar)) bar = best.offer(score, first_index + i);
     }
 
     Index width_, k_, added_ = 0;
     std::vector<TopK<Real>> best_;            // of each query
     std::vector<Real> bars_;                  // theirs, and of the filling of the last panel: read as vectors
     std::vector<PackedFactor<Real>> panels_;  // the queries, transposed
+    Tensor<Real, 2> few_;                     // or the queries as they are, if they are few
+    Tensor<Real, 2> widened_;                 // some 16-bit keys
 };
 
 /// Exact search over keys that do not lie in one matrix: `add_keys(search, first, last)` adds the keys first ... last - 1 to a

@@ -133,16 +133,30 @@ class KeyValueMemory {
     }
 
     /// Calls f(keys, values, entry) for the entries first ... last-1 of one head, oldest first: views (m, D) of as many entries,
-    /// from number `entry` on. The views are valid during the call only: 16-bit numbers are expanded block by block. Errors:
-    /// ShapeError if there is no such head; DataError unless 0 <= first <= last <= size().
+    /// from number `entry` on. Their numbers are as stored, of type Real or BFloat16. Errors: ShapeError if there is no such head;
+    /// DataError unless 0 <= first <= last <= size().
     template <class F>
-    void for_each_block(Index head, Index first, Index last, F&& f) const {
+    void for_each_stored_block(Index head, Index first, Index last, F&& f) const {
         require<ShapeError>(head >= 0 && head < heads_, "KeyValueMemory::for_each_block: head ", head, " of ", heads_);
         require<DataError>(first >= 0 && first <= last && last <= size(), "KeyValueMemory::for_each_block: entries ", first, " to ",
                            last, " of ", size());
-        Scratch expanded_values;
-        walk(first, last, [&](const Block& block, Index begin, Index end, Index entry, Scratch& scratch) {
-            f(block.keys.view(head, begin, end, scratch), block.values.view(head, begin, end, expanded_values), entry);
+        for (Index entry = first, count = 0; entry < last; entry += count) {
+            const auto [block, slot] = locate(entry);
+            count = std::min(block_entries - slot, last - entry);
+            const auto rows = [&, from = slot](const auto& numbers) { return matrix(row(numbers, head, from), count, width_); };
+            if (storage_ == Storage::full)
+                f(rows(block->keys.full), rows(block->values.full), entry);
+            else
+                f(rows(block->keys.rounded), rows(block->values.rounded), entry);
+        }
+    }
+
+    /// The same with numbers of type Real: views that are valid during the call only.
+    template <class F>
+    void for_each_block(Index head, Index first, Index last, F&& f) const {
+        Tensor<Real, 2> wide_keys, wide_values;
+        for_each_stored_block(head, first, last, [&](const auto& keys, const auto& values, Index entry) {
+            f(widened_rows<Real>(keys, wide_keys), widened_rows<Real>(values, wide_values), entry);
         });
     }
 
@@ -153,8 +167,6 @@ class KeyValueMemory {
     }
 
    private:
-    using Scratch = Tensor<Real, 2>;
-
     /// Numbers (H, block_entries, D), held in one of the two formats.
     struct Numbers {
         Tensor<Real, 3> full;
@@ -178,13 +190,6 @@ class KeyValueMemory {
                 std::copy_n(row(full, head, slot), extent(full, 2), target);
             else
                 expand_bfloat16(row(rounded, head, slot), extent(rounded, 2), target);
-        }
-        MatrixView<const Real> view(Index head, Index begin, Index end, Scratch& scratch) const {
-            if (storage == Storage::full) return matrix(row(full, head, begin), end - begin, extent(full, 2));
-            const Index width = extent(rounded, 2);
-            if (scratch.size() == 0) scratch = empty<Real, 2>({block_entries, width});
-            expand_bfloat16(row(rounded, head, begin), (end - begin) * width, scratch.data());
-            return matrix(std::as_const(scratch).data(), end - begin, width);
         }
     };
 
@@ -233,9 +238,7 @@ class KeyValueMemory {
             for (Index t = 0; t < tokens; ++t)
                 std::copy_n(queries + (t * heads_ + h) * group * width_, group * width_, row(grouped, t * group));
             const auto add_keys = [&](StreamingSearch<Real>& search, Index first, Index last) {
-                walk(first, last, [&](const Block& block, Index begin, Index end, Index entry, Scratch& scratch) {
-                    search.add(block.keys.view(h, begin, end, scratch), entry);
-                });
+                for_each_stored_block(h, first, last, [&](const auto& keys, const auto&, Index entry) { search.add(keys, entry); });
             };
             const SearchResult<Real> best = exact_search_in_parts<Real>(size(), as_matrix(std::as_const(grouped)), found, add_keys);
             for (Index t = 0; t < tokens; ++t) {
@@ -284,18 +287,6 @@ class KeyValueMemory {
 
     /// The place in the stream, in blocks, of the oldest block that is held.
     Index first_block() const { return oldest_ / block_entries; }
-
-    /// Calls f(block, begin, end, number of the entry at begin, scratch) for the entries first ... last-1, oldest first.
-    template <class F>
-    void walk(Index first, Index last, F&& f) const {
-        Scratch scratch;
-        while (first < last) {
-            const Place place = locate(first);
-            const Index end = std::min(block_entries, place.slot + last - first);
-            f(*place.block, place.slot, end, first, scratch);
-            first += end - place.slot;
-        }
-    }
 
     Index heads_, width_, capacity_;
     Storage storage_;
