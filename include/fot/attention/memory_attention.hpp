@@ -84,16 +84,19 @@ void require_memories(const Tensor<Real, 4>& q, const Memories<Real>& memories) 
 
 }  // namespace detail
 
-/// Attention of the queries of batch entry b to what was retrieved for them, written into its part of a result.
+/// Attention of the queries of batch entry b to what a search found for them in their memory, written into its part of a result.
+/// Values are read from the memory, a query at a time: nothing is gathered for all queries at once.
 template <class Real>
-void found_attention(const RetrievedEntries<Real>& retrieved, Index b, AttentionResult<Real>& result) {
-    const auto [queries, heads, k] = shape_of(retrieved.found.scores);
-    const Index width = extent(retrieved.values, 4);
-    parallel_slices(queries, 16, [&, heads = heads, k = k](Index first, Index last) {
-        for (Index t = first; t < last; ++t)
-            for (Index h = 0; h < heads; ++h)
-                result.log_sum_exp(b, h, t) = found_attention(
-                    row(retrieved.found.scores, t, h), row(retrieved.values, Index(0), t, h), k, width, row(result.o, b, t, h));
+void found_attention(const KeyValueMemory<Real>& memory, const FoundEntries<Real>& found, Index b, AttentionResult<Real>& result) {
+    const auto [queries, heads, k] = shape_of(found.scores);
+    parallel_slices(queries * heads, 16, [&, heads = heads, k = k](Index first, Index last) {
+        Tensor<Real, 2> values = empty<Real, 2>({k, memory.width()});
+        for (Index i = first; i < last; ++i) {
+            const Index t = i / heads, h = i % heads;
+            for (Index j = 0; j < k; ++j) memory.copy_value(found.indices(t, h, j), h * memory.heads() / heads, row(values, j));
+            result.log_sum_exp(b, h, t) =
+                found_attention(row(found.scores, t, h), values.data(), k, memory.width(), row(result.o, b, t, h));
+        }
     });
 }
 
@@ -156,8 +159,13 @@ Attention<Real> memory_attention(Tape& tape, const Variable<Real, 4>& q, const M
     const auto found = std::make_shared<std::vector<RetrievedEntries<Real>>>();
     AttentionResult<Real> result = detail::unwritten_result<Real>({q.value(), q.value(), q.value()});
     for (Index b = 0; b < entries; ++b) {
-        found->push_back(element(memories, b)->retrieve(q.value(), b, top_k));
-        found_attention(found->back(), b, result);
+        const KeyValueMemory<Real>& memory = *element(memories, b);
+        if (!tape.recording() || !q.needs_gradient()) {
+            found_attention(memory, memory.search(q.value(), b, top_k), b, result);
+            continue;
+        }
+        found->push_back(memory.retrieve(q.value(), b, top_k));  // with copies: the memory may have lost them when gradients come
+        found_attention(memory, found->back().found, b, result);
     }
     return detail::record_attention(
         tape, std::move(result),
