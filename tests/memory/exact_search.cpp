@@ -227,10 +227,10 @@ TEST_CASE("keys that lie in several places are searched by several threads") {
     Random random(11);
     const Tensor<float, 2> keys = whole_numbers(9000, 64, random, 1), queries = whole_numbers(100, 64, random, 1);
     const testing::WithThreads scope(3);
-    const auto add_keys = [&](StreamingSearch<float>& search, Index first, Index last) {
+    const auto add_keys = [&](StreamingSearch<float>& search, Index, Index first, Index last) {
         for (Index i = first; i < last; i += 7) search.add(as_matrix(keys).rows_from(i, std::min<Index>(7, last - i)), i);
     };
-    CHECK(same(exact_search_in_parts<float>(9000, as_matrix(queries), 20, add_keys), exact_search(keys, queries, 20)));
+    CHECK(same(exact_search_in_parts<float>(9000, {as_matrix(queries)}, 20, add_keys)[0], exact_search(keys, queries, 20)));
 }
 
 TEST_CASE("bad arguments of a search are named") {

@@ -230,40 +230,77 @@ class StreamingSearch {
     Tensor<Real, 2> widened_;                 // some 16-bit keys
 };
 
-/// Exact search over keys that do not lie in one matrix: `add_keys(search, first, last)` adds the keys first ... last - 1 to a
-/// StreamingSearch. Several threads call it at a time, each for its share of the keys.
+/// Exact searches for several sets of queries, each over as many keys, which need not lie in one matrix:
+/// `add_keys(search, set, first, last)` adds the keys first ... last - 1 of a set to a StreamingSearch. Threads call it at a time.
 ///
-/// Shapes, cost, errors: as exact_search, with M = key_count.
+/// The keys of all searches, laid end to end, are cut into a share for each thread, so that all have as much to do whether there are
+/// many sets, many queries in a set or one query and many keys. What the threads found in one search is joined at the end.
+/// Shapes: sets of queries (N,D) -> of each scores and indices (N,K), K = min(k, key_count).   Cost, errors: as exact_search.
 template <class Real, class AddKeys>
-SearchResult<Real> exact_search_in_parts(Index key_count, MatrixView<const Real> queries, Index k, AddKeys&& add_keys) {
+std::vector<SearchResult<Real>> exact_search_in_parts(Index key_count, const std::vector<MatrixView<const Real>>& sets, Index k,
+                                                      AddKeys&& add_keys) {
     require<ConfigError>(k >= 0, "exact_search: k = ", k, " is negative");
     constexpr Index most_queries = 512;               // at a time: their lists share the second-level cache
     constexpr Index worth_a_thread = Index{1} << 20;  // multiply-adds
-    const Index groups = std::max<Index>((queries.rows + most_queries - 1) / most_queries, 1),
-                size = padded_to_panels<Real>((queries.rows + groups - 1) / groups), found = std::min(k, key_count);
-    SearchResult<Real> result{empty<Real, 2>({queries.rows, found}), empty<Index, 2>({queries.rows, found})};
-    const auto search_group = [&](Index g) {
-        const MatrixView<const Real> group = queries.rows_from(g * size, std::min(size, queries.rows - g * size));
-        const Index work = key_count * group.rows * group.columns,
-                    shares = in_parallel() ? 1 : std::clamp<Index>(work / worth_a_thread, 1, threads());
-        std::vector<StreamingSearch<Real>> searches(static_cast<std::size_t>(shares), StreamingSearch<Real>(group, found));
-        parallel_for(shares, [&](Index share) {
-            add_keys(element(searches, share), key_count * share / shares, key_count * (share + 1) / shares);
-        });
-        parallel_slices(group.rows, 16, [&](Index first, Index last) {
-            for (Index n = first; n < last; ++n) {
-                TopK<Real> best = element(searches, 0).best(n);
-                for (Index share = 1; share < shares; ++share) best.join(element(searches, share).best(n));
-                best.write(g * size + n, result);
-            }
-        });
+    const Index found = std::min(k, key_count);
+    struct Group {
+        Index set, first;                // queries of a set, from the first on
+        MatrixView<const Real> queries;  // that are searched together
     };
-    if (groups >= 2 * threads()) {  // many queries: each thread takes some of them, and all keys
-        parallel_for(groups, search_group);
-    } else {
-        for (Index g = 0; g < groups; ++g) search_group(g);
+    struct Piece {
+        Index group;
+        StreamingSearch<Real> search;  // over some of the keys
+    };
+    std::vector<SearchResult<Real>> results;
+    std::vector<Group> groups;
+    Index products = 0;
+    for (const MatrixView<const Real>& queries : sets) {
+        const Index count = (queries.rows + most_queries - 1) / most_queries,
+                    size = padded_to_panels<Real>((queries.rows + count - 1) / std::max<Index>(count, 1));
+        for (Index first = 0; first < queries.rows; first += size)
+            groups.push_back(
+                {length_of(results), first, queries.rows_from(first, std::min(size, queries.rows - first))});
+        results.push_back({empty<Real, 2>({queries.rows, found}), empty<Index, 2>({queries.rows, found})});
+        products += key_count * queries.rows * queries.columns;
     }
-    return result;
+    const auto write = [&](const Group& group, Index n, const TopK<Real>& best) {
+        best.write(group.first + n, element(results, group.set));
+    };
+
+    const Index all_keys = length_of(groups) * key_count,
+                shares = in_parallel() ? 1 : std::clamp<Index>(products / worth_a_thread, 1, threads());
+    std::vector<std::vector<Piece>> pieces_of(static_cast<std::size_t>(shares));
+    parallel_for(shares, [&](Index share) {
+        const Index end = all_keys * (share + 1) / shares;
+        for (Index at = all_keys * share / shares, count = 0; at < end; at += count) {
+            const Index g = at / key_count, first = at % key_count;
+            const Group& group = element(groups, g);
+            count = std::min(key_count - first, end - at);
+            StreamingSearch<Real> search(group.queries, found);
+            add_keys(search, group.set, first, first + count);
+            if (count < key_count)
+                element(pieces_of, share).push_back({g, std::move(search)});
+            else
+                for (Index n = 0; n < group.queries.rows; ++n) write(group, n, search.best(n));
+        }
+    });
+
+    std::vector<const Piece*> pieces;  // those of a group follow one another
+    for (const std::vector<Piece>& of_share : pieces_of)
+        for (const Piece& piece : of_share) pieces.push_back(&piece);
+    constexpr Index slices = 32;
+    parallel_for(length_of(pieces) * slices, [&](Index unit) {
+        const Index begin = unit / slices, slice = unit % slices, g = element(pieces, begin)->group;
+        if (begin > 0 && element(pieces, begin - 1)->group == g) return;  // joined with the first of its group
+        const Group& group = element(groups, g);
+        for (Index n = group.queries.rows * slice / slices; n < group.queries.rows * (slice + 1) / slices; ++n) {
+            TopK<Real> best = element(pieces, begin)->search.best(n);
+            for (Index i = begin + 1; i < length_of(pieces) && element(pieces, i)->group == g; ++i)
+                best.join(element(pieces, i)->search.best(n));
+            write(group, n, best);
+        }
+    });
+    return results;
 }
 
 /// The k keys of largest inner product with each query, best first, equal scores by ascending index.
@@ -279,9 +316,12 @@ SearchResult<Real> exact_search_in_parts(Index key_count, MatrixView<const Real>
 /// Same as: reference::exact_search.
 template <class Keys, class Queries, class Real = std::remove_const_t<Queries>>
 SearchResult<Real> exact_search(MatrixView<Keys> keys, MatrixView<Queries> queries, Index k) {
-    return exact_search_in_parts<Real>(keys.rows, queries, k, [&](StreamingSearch<Real>& search, Index first, Index last) {
+    require<ShapeError>(keys.columns == queries.columns, "exact_search: keys of width ", keys.columns, " for queries of width ",
+                        queries.columns);
+    const auto add_keys = [&](StreamingSearch<Real>& search, Index, Index first, Index last) {
         search.add(keys.rows_from(first, last - first), first);
-    });
+    };
+    return std::move(exact_search_in_parts<Real>(keys.rows, {queries}, k, add_keys)[0]);
 }
 
 /// The same for whole tensors: keys (M,D), queries (N,D).

@@ -233,24 +233,23 @@ class KeyValueMemory {
         require<ConfigError>(k >= 0, "KeyValueMemory::search: k = ", k, " is negative");
         const Index group = query_heads / heads_, found = std::min(k, size());
         FoundEntries<Real> result{empty<Real, 3>({tokens, query_heads, found}), empty<Index, 3>({tokens, query_heads, found})};
-        const auto search_head = [&, tokens = tokens](Index h) {  // the queries of a group are rows of one search
-            Tensor<Real, 2> grouped = empty<Real, 2>({tokens * group, width_});
+        std::vector<Tensor<Real, 2>> grouped;  // the queries of a group of heads are rows of one search
+        std::vector<MatrixView<const Real>> sets;
+        for (Index h = 0; h < heads_; ++h) {
+            grouped.push_back(empty<Real, 2>({tokens * group, width_}));
             for (Index t = 0; t < tokens; ++t)
-                std::copy_n(queries + (t * heads_ + h) * group * width_, group * width_, row(grouped, t * group));
-            const auto add_keys = [&](StreamingSearch<Real>& search, Index first, Index last) {
-                for_each_stored_block(h, first, last, [&](const auto& keys, const auto&, Index entry) { search.add(keys, entry); });
-            };
-            const SearchResult<Real> best = exact_search_in_parts<Real>(size(), as_matrix(std::as_const(grouped)), found, add_keys);
-            for (Index t = 0; t < tokens; ++t) {
-                std::copy_n(row(best.scores, t * group), group * found, row(result.scores, t, h * group));
-                std::copy_n(row(best.indices, t * group), group * found, row(result.indices, t, h * group));
-            }
-        };
-        if (heads_ % threads() == 0 || heads_ >= 4 * threads()) {
-            parallel_for(heads_, search_head);
-        } else {  // heads do not share out evenly: the threads share each search instead
-            for (Index h = 0; h < heads_; ++h) search_head(h);
+                std::copy_n(queries + (t * heads_ + h) * group * width_, group * width_, row(grouped.back(), t * group));
+            sets.push_back(as_matrix(std::as_const(grouped.back())));
         }
+        const auto add_keys = [&](StreamingSearch<Real>& search, Index h, Index first, Index last) {
+            for_each_stored_block(h, first, last, [&](const auto& keys, const auto&, Index entry) { search.add(keys, entry); });
+        };
+        const std::vector<SearchResult<Real>> best = exact_search_in_parts<Real>(size(), sets, found, add_keys);
+        for (Index h = 0; h < heads_; ++h)
+            for (Index t = 0; t < tokens; ++t) {
+                std::copy_n(row(element(best, h).scores, t * group), group * found, row(result.scores, t, h * group));
+                std::copy_n(row(element(best, h).indices, t * group), group * found, row(result.indices, t, h * group));
+            }
         return result;
     }
 
