@@ -141,7 +141,8 @@ class RunningSoftmax {
     }
 
     /// Lets many queries see a block of keys, from number `first` on, and the values: packed once for all tiles of queries.
-    void attend_packed(MatrixView<const Real> keys, MatrixView<const Real> values, Index first, const Visibility<Real>& visibility) {
+    void attend_packed(MatrixView<const Real> keys, MatrixView<const Real> values, Index first,
+                       const Visibility<Real>& visibility) {
         pack_transposed(keys.data, keys.rows, keys.columns, keys.leading, keys_);
         if (value_width_) pack(values.data, values.rows, values.columns, values.leading, values_);
         for (Index tile = 0; tile < q_.rows; tile += query_tile) {

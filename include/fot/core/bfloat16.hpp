@@ -6,10 +6,12 @@
 /// Read first: core/matrix_view.hpp, core/simd.hpp.   Read next: core/tile_product.hpp, memory/key_value_memory.hpp.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "fot/core/matrix_view.hpp"
 #include "fot/core/simd.hpp"
@@ -88,7 +90,7 @@ V load_widened(const Stored* numbers) {
     }
 }
 
-/// Rows of stored numbers as numbers of a type to calculate with: the rows themselves, or copies of them in `room`.
+/// Rows of numbers, of type Real or BFloat16, as numbers of type Real: the rows themselves, or copies of them in `room`.
 template <class Real, class Stored>
 MatrixView<const Real> widened_rows(MatrixView<const Stored> rows, Tensor<Real, 2>& room) {
     if constexpr (std::is_same_v<Stored, Real>) {

@@ -17,7 +17,7 @@
 
 namespace fot {
 
-/// So many rows on the left at most: from here on packing pays.
+/// So many rows on the left at most. With more of them packing pays.
 inline constexpr Index few_rows = 4;
 
 namespace detail {
@@ -50,8 +50,7 @@ void products_of_rows(MatrixView<const Real> x, MatrixView<const Stored> y, Real
 /// Cost: N M D multiply-adds; y is read once. Equal rows of y have equal products, bit by bit.
 template <class Real, class Stored, class V = SimdVector<Real>>
 void row_products(MatrixView<const Real> x, MatrixView<const Stored> y, Real* products, Index leading) {
-    detail::with_constant<few_rows>(x.rows,
-                                    [&](auto rows) { detail::products_of_rows<rows(), V>(x, y, products, leading); });
+    detail::with_constant<few_rows>(x.rows, [&](auto rows) { detail::products_of_rows<rows(), V>(x, y, products, leading); });
 }
 
 /// sums (N,E) += weights (N,M) y (M,E), N of 1 ... few_rows; rows of the weights lie `leading` apart.
@@ -72,7 +71,8 @@ void add_weighted_rows(const Real* weights, Index leading, MatrixView<const Stor
         add_columns.template operator()<detail::ShortVector<Real>, 1>();
         for (; column < y.columns; ++column)
             for (Index n = 0; n < sums.rows; ++n)
-                for (Index m = 0; m < y.rows; ++m) sums.row(n)[column] += weights[n * leading + m] * detail::widened<Real>(y.row(m)[column]);
+                for (Index m = 0; m < y.rows; ++m)
+                    sums.row(n)[column] += weights[n * leading + m] * detail::widened<Real>(y.row(m)[column]);
     });
 }
 

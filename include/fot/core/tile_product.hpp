@@ -15,7 +15,7 @@
 ///
 /// Panels are as wide on every processor, so that parts of a program compiled for different ones agree on what a packed factor is.
 ///
-/// Read first: core/tensor.hpp, core/simd.hpp.   Read next: core/blas.hpp, memory/exact_search.hpp, attention/softmax.hpp.
+/// Read first: core/simd.hpp, core/bfloat16.hpp.   Read next: core/row_products.hpp, core/blas.hpp.
 #pragma once
 
 #include <algorithm>
@@ -136,9 +136,10 @@ void pack_transposed(const Real* source, Index columns, Index depth, Index leadi
 namespace detail {
 
 /// `rows` x `vectors` of results in registers: c = or += a (rows, depth) b (depth, vectors), where b is part of a wider matrix.
+/// Inlined always: a tile is small, and the call would show.
 template <bool accumulate, std::size_t rows, std::size_t vectors, class V, class Real, class Stored>
-[[gnu::always_inline]] inline void product_in_registers(Index depth, const Real* a, Index row_stride, Index column_stride, const Stored* b, Index b_leading,
-                          Real* c, Index leading) {
+[[gnu::always_inline]] inline void product_in_registers(Index depth, const Real* a, Index row_stride, Index column_stride,
+                                                        const Stored* b, Index b_leading, Real* c, Index leading) {
     V sum[rows][vectors], b_k[vectors];
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < rows; ++i)

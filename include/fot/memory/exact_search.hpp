@@ -7,14 +7,14 @@
 /// The definition is reference::exact_search: all scores of a query, sorted, the first k. Here the score matrix never exists:
 ///
 ///     TopK             the k best of the keys that were offered to one query. Its bar is the score of the k-th
-///     StreamingSearch  many queries over blocks of keys. A tile of scores is made in the first-level cache, and only what
-///                      reaches a bar is looked at one by one
+///     StreamingSearch  many queries, or few, over blocks of keys. A tile of scores is made in the first-level cache, and only
+///                      what reaches a bar is looked at one by one
 ///     exact_search     threads share the keys, each with a search of its own, and their findings are joined
 ///
 /// By score and index together all keys are ordered, without ties. So the best k do not depend on how keys are cut into blocks, on
 /// the order in which they come, or on the number of threads.
 ///
-/// Read first: reference/exact_search.hpp, core/tile_product.hpp.   Read next: memory/key_value_memory.hpp.
+/// Read first: reference/exact_search.hpp, core/tile_product.hpp, core/row_products.hpp.   Read next: memory/key_value_memory.hpp.
 #pragma once
 
 #include <algorithm>
@@ -22,6 +22,7 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "fot/core/largest.hpp"
@@ -115,7 +116,7 @@ class TopK {
 template <class Real>
 class StreamingSearch {
    public:
-    /// Packs the queries; the view need not live on.
+    /// Packs the queries, or copies them if they are few; the view need not live on.
     StreamingSearch(MatrixView<const Real> queries, Index k) : width_(queries.columns), k_(k) {
         require<ShapeError>(!queries.transposed, "StreamingSearch: the queries are transposed, expected a query a row");
         require<ConfigError>(k >= 0, "StreamingSearch: k = ", k, " is negative");
@@ -151,9 +152,9 @@ class StreamingSearch {
     }
 
    private:
-    static constexpr Index panel = panel_width<Real>;  // queries of a tile of scores
-    static constexpr Index tile_keys = 12;             // its keys: tile_product makes their scores in registers
-    static constexpr Index block_keys = 20 * tile_keys;
+    static constexpr Index panel = panel_width<Real>;    // queries of a tile of scores
+    static constexpr Index tile_keys = 12;               // its keys: tile_product makes their scores in registers
+    static constexpr Index block_keys = 20 * tile_keys;  // keys that are widened, or meet few queries, at a time
 
     template <class Stored>
     void add_stored(MatrixView<const Stored> keys, Index first_index) {
@@ -233,8 +234,8 @@ class StreamingSearch {
 /// Exact searches for several sets of queries, each over as many keys, which need not lie in one matrix:
 /// `add_keys(search, set, first, last)` adds the keys first ... last - 1 of a set to a StreamingSearch. Threads call it at a time.
 ///
-/// The keys of all searches, laid end to end, are cut into a share for each thread, so that all have as much to do whether there are
-/// many sets, many queries in a set or one query and many keys. What the threads found in one search is joined at the end.
+/// The keys of all searches, laid end to end, are cut into a share for each thread, so that all have as much to do whether there
+/// are many sets, many queries in a set or one query and many keys. What the threads found in one search is joined at the end.
 /// Shapes: sets of queries (N,D) -> of each scores and indices (N,K), K = min(k, key_count).   Cost, errors: as exact_search.
 template <class Real, class AddKeys>
 std::vector<SearchResult<Real>> exact_search_in_parts(Index key_count, const std::vector<MatrixView<const Real>>& sets, Index k,
@@ -258,8 +259,7 @@ std::vector<SearchResult<Real>> exact_search_in_parts(Index key_count, const std
         const Index count = (queries.rows + most_queries - 1) / most_queries,
                     size = padded_to_panels<Real>((queries.rows + count - 1) / std::max<Index>(count, 1));
         for (Index first = 0; first < queries.rows; first += size)
-            groups.push_back(
-                {length_of(results), first, queries.rows_from(first, std::min(size, queries.rows - first))});
+            groups.push_back({length_of(results), first, queries.rows_from(first, std::min(size, queries.rows - first))});
         results.push_back({empty<Real, 2>({queries.rows, found}), empty<Index, 2>({queries.rows, found})});
         products += key_count * queries.rows * queries.columns;
     }
