@@ -65,7 +65,8 @@ void add_weighted_rows(const Real* weights, Index leading, MatrixView<const Stor
                 detail::product_in_registers<true, rows(), vectors, Vector>(y.rows, weights, leading, 1, y.data + column, y.leading,
                                                                             sums.data + column, sums.leading);
         };
-        add_columns.template operator()<V, 4>();  // most of a row, or all of it: memory is read in its order
+        if constexpr (rows() == 1) add_columns.template operator()<V, 8>();  // as far as registers go: most of a row, or all of
+        add_columns.template operator()<V, 4>();                             // it, so that memory is read in its order
         add_columns.template operator()<V, 2>();
         add_columns.template operator()<V, 1>();
         add_columns.template operator()<detail::ShortVector<Real>, 1>();
