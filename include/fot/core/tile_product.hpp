@@ -136,11 +136,12 @@ void pack_transposed(const Real* source, Index columns, Index depth, Index leadi
 namespace detail {
 
 /// `rows` x `vectors` of results in registers: c = or += a (rows, depth) b (depth, vectors), where b is part of a wider matrix.
-/// Inlined always: a tile is small, and the call would show.
 template <bool accumulate, std::size_t rows, std::size_t vectors, class V, class Real, class Stored>
-[[gnu::always_inline]] inline void product_in_registers(Index depth, const Real* a, Index row_stride, Index column_stride,
-                                                        const Stored* b, Index b_leading, Real* c, Index leading) {
+void product_in_registers(Index depth, const Real* a, Index row_stride, Index column_stride, const Stored* b, Index b_leading,
+                          Real* c, Index leading) {
     V sum[rows][vectors], b_k[vectors];
+    const Real* fours[(rows + 3) / 4];  // every fourth row: fewer addresses than rows, so that they stay in registers
+    for (std::size_t i = 0; i < rows; i += 4) fours[i / 4] = a + static_cast<Index>(i) * row_stride;
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < rows; ++i)
         for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = V(Real(0));
@@ -148,7 +149,7 @@ template <bool accumulate, std::size_t rows, std::size_t vectors, class V, class
         for (std::size_t j = 0; j < vectors; ++j) b_k[j] = load_widened<V>(b + static_cast<Index>(j) * lanes<V>);
 #pragma GCC unroll 16
         for (std::size_t i = 0; i < rows; ++i) {
-            const V factor(a[static_cast<Index>(i) * row_stride + k * column_stride]);
+            const V factor(fours[i / 4][static_cast<Index>(i % 4) * row_stride + k * column_stride]);
             for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = xsimd::fma(factor, b_k[j], sum[i][j]);
         }
     }
