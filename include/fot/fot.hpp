@@ -20,14 +20,15 @@
 #include "fot/core/parallel.hpp"      // parallel loops
 #include "fot/core/matrix_view.hpp"   // a matrix addressed in place
 #include "fot/core/simd.hpp"          // vectors as wide as the processor's registers
+#include "fot/core/bfloat16.hpp"      // half the bytes for memories
 #include "fot/core/tile_product.hpp"  // products of tiles that fit into the cache
 #include "fot/core/product_of_tiles.hpp"  // whole products of such tiles
+#include "fot/core/row_products.hpp"  // products with few rows, which pack nothing
 #include "fot/core/blas.hpp"          // one checked matrix product
 #include "fot/core/blas_kernels.hpp"  // which BLAS, and whether it knows the processor
 #include "fot/core/exponential.hpp"   // an exponential that vectorises
 #include "fot/core/largest.hpp"       // the largest of a row, and log-sum-exp
 #include "fot/core/finite.hpp"        // no NaN, no infinity
-#include "fot/core/bfloat16.hpp"      // half the bytes for memories
 #include "fot/core/dtype.hpp"         // element types of stored tensors
 #include "fot/core/random.hpp"        // seeded, the same everywhere
 #include "fot/core/autograd.hpp"      // the tape

@@ -64,6 +64,29 @@ TEST_CASE("two parts with one and three shares of the mass: hand numbers") {
     CHECK(merge(a, b).log_sum_exp(0, 0, 0) == doctest::Approx(std::log(4.0)));
 }
 
+TEST_CASE("parts that follow one another are merged as one after the other; a part that saw nothing changes nothing") {
+    AttentionResult<double> parts = random_part<double>({6, 3, 2, 4}, 3);
+    for (Index i = 0; i < 2 * 3; ++i) row(parts.log_sum_exp, 1)[i] = -infinity;
+    for (Index i = 0; i < 3 * 2 * 4; ++i) row(parts.o, 1)[i] = 0;
+    const AttentionResult<double> whole = merge_parts(parts, 3), alone = merge_parts(parts, 1);
+    CHECK(alone.o == parts.o);
+    for (Index b = 0; b < 2; ++b) {
+        const auto part = [&](Index p) {
+            return AttentionResult<double>{slice<0>(parts.o, 3 * b + p, 1), slice<0>(parts.log_sum_exp, 3 * b + p, 1)};
+        };
+        const AttentionResult<double> expected = merge(merge(part(0), part(1)), part(2));
+        CHECK(testing::largest_difference(slice<0>(whole.o, b, 1), expected.o) < 1e-15);
+        CHECK(testing::largest_difference(slice<0>(whole.log_sum_exp, b, 1), expected.log_sum_exp) < 1e-15);
+    }
+    for (double& number : parts.log_sum_exp.storage()) number = -infinity;
+    for (double& number : parts.o.storage()) number = 0;
+    const AttentionResult<double> nothing = merge_parts(parts, 3);
+    for (const double number : nothing.o.storage()) CHECK(number == 0);
+    CHECK(nothing.log_sum_exp(1, 1, 2) == -infinity);
+    parts.log_sum_exp(4, 0, 1) = std::numeric_limits<double>::quiet_NaN();
+    CHECK(std::isnan(merge_parts(parts, 3).o(1, 1, 0, 3)));
+}
+
 TEST_CASE("contexts alone merged with local attention is one softmax over both") {
     const AttentionInputs<double> in({3, 4, 4, 2, 1, 3, 2, 3, 5}, 1);
     const ContextTable table{3, {{2, 0}, {}, {1, 2, 0}}, {1, 0, 2}};

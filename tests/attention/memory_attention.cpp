@@ -170,6 +170,58 @@ TEST_CASE_TEMPLATE("attention to memories of several sizes is that of the defini
         }
 }
 
+TEST_CASE("a long memory is cut into parts, by its size and not by the number of threads") {
+    CHECK(detail::memory_parts(0, 0, 0) == 1);
+    CHECK(detail::memory_parts(8191, 1, 1) == 1);
+    CHECK(detail::memory_parts(8192, 1, 1) == 2);
+    CHECK(detail::memory_parts(1 << 20, 1, 256) == 64);
+    CHECK(detail::memory_parts(1 << 20, 16, 256) == 4);
+    CHECK(detail::memory_parts(1 << 20, 1, 1 << 19) == 2);  // as many numbers as the memory holds, at most
+    CHECK(detail::memory_parts(1 << 20, 100, 1) == 1);
+}
+
+TEST_CASE_TEMPLATE("one query, few and many to a long memory in parts, heads grouped, in both storages: the definition", Real,
+                   float, double) {
+    const double tolerance = std::is_same_v<Real, float> ? 1e-5 : 1e-12;
+    for (const Index queries : {1, 2, 4, 5}) {
+        Inputs<Real> in({9000, 300, 0}, queries, 4, 2, 6, static_cast<std::uint64_t>(40 + queries));
+        for (const Index top_k : {0, 3}) CHECK(oracle_difference(in, top_k) < tolerance);
+        for (Index b = 0; b < 3; ++b) {  // 16 bits: what was rounded before loses nothing
+            for (Tensor<Real, 4>* of_entry : {&element(in.stored_k, b), &element(in.stored_v, b)})
+                for (Real& number : of_entry->storage())
+                    number = static_cast<Real>(to_float(to_bfloat16(static_cast<float>(number))));
+            element(in.stored, b) = KeyValueMemory<Real>(2, 6, Storage::bfloat16);
+            element(in.stored, b).append(element(in.stored_k, b), element(in.stored_v, b), 0, 0);
+        }
+        for (const Index top_k : {0, 3}) CHECK(oracle_difference(in, top_k) < tolerance);
+    }
+}
+
+TEST_CASE("attention to a long memory is bitwise the same for any number of threads") {
+    const Inputs<float> in({20000}, 1, 4, 2, 8, 50);
+    const testing::WithThreads scope(1);
+    const AttentionResult<float> one = in.attend(0);
+    for (const Index count : {2, 3, 16}) {
+        set_threads(count);
+        CHECK(in.attend(0).o == one.o);
+        CHECK(in.attend(0).log_sum_exp == one.log_sum_exp);
+    }
+}
+
+TEST_CASE("what inference finds without copies is what training finds with them") {
+    const Inputs<float> in({300, 0}, 5, 4, 2, 6, 51);
+    Tape tape;
+    const Attention<float> training = memory_attention(tape, Variable<float, 4>(in.q, true), in.memories(), 7);
+    CHECK(training.o.value() == in.attend(7).o);
+    CHECK(training.log_sum_exp.value() == in.attend(7).log_sum_exp);
+}
+
+TEST_CASE("memories of different heads are refused") {
+    const KeyValueMemory<float> two(2, 3), four(4, 3);
+    CHECK_THROWS_WITH_AS(memory_attention(zeros<float, 4>({2, 1, 4, 3}), {&two, &four}),
+                         doctest::Contains("expected as many in all"), ShapeError);
+}
+
 TEST_CASE("an empty memory among others gives zeros and minus infinity, and no gradient") {
     const Inputs<double> in({6, 0}, 3, 2, 1, 4, 6);
     for (const Index top_k : {2, 0}) {

@@ -83,6 +83,34 @@ TEST_CASE("softmax of two keys: hand numbers") {
     CHECK(softmax.log_sum_exp(0) == doctest::Approx(std::log(4.0)));
 }
 
+TEST_CASE_TEMPLATE("few queries, which pack nothing, and one more attend as written out, masked too", Real, float, double) {
+    const double tolerance = std::is_same_v<Real, float> ? 1e-5 : 1e-12;
+    for (const Index queries : {1, 2, 3, 4, 5})
+        for (const Index keys : {1, 255, 257, 700})
+            for (const bool masked : {false, true}) {
+                CHECK(difference_from_plain<Real>(queries, keys, 6, 3, 0.5, masked) < tolerance);
+                CHECK(difference_from_plain<Real>(queries, keys, 64, 100, 0.3, masked) < tolerance);
+            }
+}
+
+TEST_CASE_TEMPLATE("stored 16-bit keys and values are read as their widened copies", Real, float, double) {
+    Random random(31);
+    for (const Index queries : {1, 4, 5, 70}) {
+        const Tensor<Real, 2> q = normal_tensor<Real, 2>({queries, 20}, 1, random);
+        Tensor<BFloat16, 2> k = empty<BFloat16, 2>({300, 20}), v = empty<BFloat16, 2>({300, 9});
+        for (Tensor<BFloat16, 2>* each : {&k, &v})
+            for (BFloat16& number : each->storage()) number = to_bfloat16(static_cast<float>(random.normal()));
+        Tensor<Real, 2> wide_k, wide_v, o = empty<Real, 2>({queries, 9}), expected = o;
+        RunningSoftmax<Real> stored(as_matrix(q), 9), wide(as_matrix(q), 9);
+        stored.attend(as_matrix(std::as_const(k)), as_matrix(std::as_const(v)));
+        wide.attend(widened_rows<Real>(as_matrix(std::as_const(k)), wide_k),
+                    widened_rows<Real>(as_matrix(std::as_const(v)), wide_v));
+        stored.write(as_matrix(o));
+        wide.write(as_matrix(expected));
+        CHECK(o == expected);
+    }
+}
+
 TEST_CASE_TEMPLATE("the running softmax equals the written-out one around the edges of tiles and blocks", Real, float, double) {
     const double tolerance = std::is_same_v<Real, float> ? 1e-5 : 1e-12;
     for (const bool masked : {false, true}) {

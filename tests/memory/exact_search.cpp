@@ -54,6 +54,26 @@ TEST_CASE("search is sorting all scores and keeping the first k, at every size a
                     check_against_sorting(whole_numbers(keys, width, random), whole_numbers(queries, width, random), k);
 }
 
+TEST_CASE_TEMPLATE("few queries, which pack nothing, and one more find what sorting finds", Real, float, double) {
+    Random random(12);
+    const double tolerance = std::is_same_v<Real, float> ? 2e-5 : 1e-13;
+    for (const Index queries : {1, 2, 3, 4, 5})
+        for (const Index keys : {1, 239, 240, 241, 2000})
+            for (const Index width : {3, 64, 100})
+                check_against_sorting(normal_tensor<Real, 2>({keys, width}, 1, random),
+                                      normal_tensor<Real, 2>({queries, width}, 1, random), 20, tolerance);
+}
+
+TEST_CASE("few queries find equal scores by ascending index, also where the bar is one of them") {
+    for (const Index queries : {1, 4}) {
+        Tensor<float, 2> keys = full<float, 2>({3000, 5}, 1.0f);
+        keys(2999, 0) = 2;
+        const SearchResult<float> found = exact_search(keys, full<float, 2>({queries, 5}, 1.0f), 50);
+        for (Index n = 0; n < queries; ++n)
+            for (Index rank = 0; rank < 50; ++rank) REQUIRE(found.indices(n, rank) == (rank == 0 ? 2999 : rank - 1));
+    }
+}
+
 TEST_CASE("search is sorting all scores, for real numbers") {
     Random random(2);
     check_against_sorting(normal_tensor<double, 2>({3001, 17}, 1.0, random), normal_tensor<double, 2>({41, 17}, 1.0, random), 100,
@@ -236,10 +256,32 @@ TEST_CASE("keys that lie in several places are searched by several threads") {
     Random random(11);
     const Tensor<float, 2> keys = whole_numbers(9000, 64, random, 1), queries = whole_numbers(100, 64, random, 1);
     const testing::WithThreads scope(3);
-    const auto add_keys = [&](StreamingSearch<float>& search, Index first, Index last) {
+    const auto add_keys = [&](StreamingSearch<float>& search, Index, Index first, Index last) {
         for (Index i = first; i < last; i += 7) search.add(as_matrix(keys).rows_from(i, std::min<Index>(7, last - i)), i);
     };
-    CHECK(same(exact_search_in_parts<float>(9000, as_matrix(queries), 20, add_keys), exact_search(keys, queries, 20)));
+    CHECK(same(exact_search_in_parts<float>(9000, {as_matrix(queries)}, 20, add_keys)[0], exact_search(keys, queries, 20)));
+}
+
+TEST_CASE("sets of queries over keys of their own are searched as each of them alone, by any number of threads") {
+    Random random(13);
+    const Index count = 3000, width = 40;
+    std::vector<Tensor<float, 2>> keys, queries;
+    std::vector<MatrixView<const float>> sets;
+    for (const Index rows : {1, 700, 0, 5, 64}) {
+        keys.push_back(whole_numbers(count, width, random, 1));
+        queries.push_back(whole_numbers(rows, width, random, 1));
+    }
+    for (const Tensor<float, 2>& each : queries) sets.push_back(as_matrix(each));
+    const testing::WithThreads scope(1);
+    for (const Index threads : {1, 2, 3, 16}) {
+        set_threads(threads);
+        const auto add_keys = [&](StreamingSearch<float>& search, Index set, Index first, Index last) {
+            search.add(as_matrix(std::as_const(element(keys, set))).rows_from(first, last - first), first);
+        };
+        const std::vector<SearchResult<float>> found = exact_search_in_parts<float>(count, sets, 9, add_keys);
+        for (Index set = 0; set < length_of(sets); ++set)
+            CHECK(same(element(found, set), exact_search(element(keys, set), element(queries, set), 9)));
+    }
 }
 
 TEST_CASE("bad arguments of a search are named") {

@@ -96,15 +96,22 @@ TEST_CASE("attention to a cache is that to its tokens, masked and grouped") {
     cache.append(random_tokens(4, random), random_tokens(4, random));
     cache.drop(1);
     cache.append(random_tokens(3, random), random_tokens(3, random));
-    const Tensor<double, 4> q = normal_tensor<double, 4>({2, 2, 6, 4}, 1, random), k = cache.oldest_keys(6),
-                            v = cache.oldest_values(6);
+    const Tensor<double, 4> k = cache.oldest_keys(6), v = cache.oldest_values(6);
     Tensor<double, 2> bias = zeros<double, 2>({2, 6});
     bias(1, 0) = -std::numeric_limits<double>::infinity();
-    Tensor<double, 3> of_each = empty<double, 3>({2, 2, 6});
-    for (Index b = 0; b < 2; ++b)
-        for (Index t = 0; t < 2; ++t) std::copy_n(row(bias, b), 6, row(of_each, b, t));
-    CHECK(cache.attend(q).o == causal_attention<double>({q, k, v}).o);
-    CHECK(cache.attend(q, bias).o == causal_attention<double>({q, k, v}, {.bias = of_each}).o);
+    for (const Index tokens : {1, 2, 5}) {  // one: the heads of a group read their keys together
+        const Tensor<double, 4> q = normal_tensor<double, 4>({2, tokens, 6, 4}, 1, random);
+        Tensor<double, 3> of_each = empty<double, 3>({2, tokens, 6});
+        for (Index b = 0; b < 2; ++b)
+            for (Index t = 0; t < tokens; ++t) std::copy_n(row(bias, b), 6, row(of_each, b, t));
+        const AttentionResult<double> got = cache.attend(q), expected = causal_attention<double>({q, k, v}),
+                                      masked = cache.attend(q, bias),
+                                      expected_masked = causal_attention<double>({q, k, v}, {.bias = of_each});
+        CHECK(testing::largest_difference(got.o, expected.o) < 1e-14);
+        CHECK(testing::largest_difference(got.log_sum_exp, expected.log_sum_exp) < 1e-14);
+        CHECK(testing::largest_difference(masked.o, expected_masked.o) < 1e-14);
+        CHECK(testing::largest_difference(masked.log_sum_exp, expected_masked.log_sum_exp) < 1e-14);
+    }
 }
 
 TEST_CASE("what does not fit a cache is named") {

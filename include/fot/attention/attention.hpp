@@ -20,6 +20,7 @@
 
 #include "fot/core/autograd.hpp"
 #include "fot/core/index.hpp"
+#include "fot/core/matrix_view.hpp"
 #include "fot/core/parallel.hpp"
 
 namespace fot {
@@ -88,6 +89,17 @@ template <class Real>
 AttentionResult<Real> unwritten_result(const AttentionInput<Real>& in) {
     return {empty<Real, 4>({extent(in.q, 0), extent(in.q, 1), extent(in.q, 2), extent(in.v, 3)}),
             empty<Real, 3>({extent(in.q, 0), extent(in.q, 2), extent(in.q, 1)})};
+}
+
+/// How many heads of a group read their keys together: all of them if each has one query, so that a key is read once for them all.
+/// More queries a head use a key often enough by themselves.
+inline Index heads_together(Index queries, Index group) { return queries == 1 ? group : 1; }
+
+/// The queries, or what is written for them, of `together` heads from h on as rows of one matrix. Shapes: (B,T,H,D) -> (T,D) of one
+/// head, or (together,D) of one query a head.
+template <class T>
+auto rows_of_heads(T& x, Index b, Index h, Index together) {
+    return together == 1 ? head(x, b, h) : matrix(row(x, b, 0, h), together, extent(x, 3));
 }
 
 /// Throws ShapeError unless k and v are `sources` of the same length, fit q, and have heads that divide those of q.

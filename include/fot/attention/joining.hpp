@@ -102,6 +102,24 @@ AttentionResult<Real> merge(const AttentionOutput<Real>& a, const std::type_iden
     return whole;
 }
 
+/// The same for several parts of each batch entry, which follow one another: (B P,T,H,E) with P = `count` -> (B,T,H,E).
+template <class Real>
+AttentionResult<Real> merge_parts(AttentionResult<Real> parts, Index count) {
+    if (count == 1) return parts;
+    const Index entries = extent(parts.o, 0), queries = extent(parts.o, 1), heads = extent(parts.o, 2), width = extent(parts.o, 3);
+    AttentionResult<Real> whole{zeros<Real, 4>({entries / count, queries, heads, width}),
+                                full<Real, 3>({entries / count, heads, queries}, -std::numeric_limits<Real>::infinity())};
+    detail::for_each_query(whole.o, [&](Index i, Index t, Index h) {
+        Real *o = row(whole.o, i, t, h), &so_far = whole.log_sum_exp(i, h, t);
+        for (Index part = i * count; part < (i + 1) * count; ++part) {
+            const Real of_part = parts.log_sum_exp(part, h, t);
+            detail::mix(row(parts.o, part, t, h), o, detail::share_of_first(of_part, so_far), width, o);
+            so_far = detail::log_of_sum(of_part, so_far);
+        }
+    });
+    return whole;
+}
+
 /// Where the gradients of two attentions are added; null for one that nobody needs.
 template <class Real>
 struct PartGradients {
@@ -167,12 +185,13 @@ Real gate_of_query(const AttentionOutput<Real>& memory, const Tensor<Real, 3>& l
 /// Shapes: memory o and local (B,T,H,E), logits (B,T,H) -> (B,T,H,E).   Errors: ShapeError if they do not fit.
 template <class Real>
 Tensor<Real, 4> gate(const AttentionOutput<Real>& memory, const Tensor<Real, 4>& local, const Tensor<Real, 3>& logits) {
-    const auto [entries, queries, heads, width] = shape_of(memory.o);
+    const Index entries = extent(memory.o, 0), queries = extent(memory.o, 1), heads = extent(memory.o, 2),
+                width = extent(memory.o, 3);
     require_shape("gate: local", local, shape_of(memory.o));
     require_shape("gate: memory log_sum_exp", memory.log_sum_exp, {entries, heads, queries});
     require_shape("gate: logits", logits, {entries, queries, heads});
     Tensor<Real, 4> o = empty_like(local);
-    detail::for_each_query(o, [&, width = width](Index b, Index t, Index h) {
+    detail::for_each_query(o, [&](Index b, Index t, Index h) {
         const Real g = detail::gate_of_query(memory, logits, b, t, h);
         detail::mix(row(memory.o, b, t, h), row(local, b, t, h), g, width, row(o, b, t, h));
     });

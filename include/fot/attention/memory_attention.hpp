@@ -12,11 +12,15 @@
 /// Read first: attention/joining.hpp, memory/key_value_memory.hpp.   Read next: model/memory_layer.hpp.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <utility>
 #include <vector>
 
+#include "fot/attention/joining.hpp"
 #include "fot/attention/softmax.hpp"
 #include "fot/memory/key_value_memory.hpp"
 
@@ -35,11 +39,13 @@ Real found_attention(const Real* scores, const Real* values, Index k, Index widt
     constexpr Real infinity = std::numeric_limits<Real>::infinity();
     std::fill_n(o, width, Real(0));
     if (k == 0 || scores[0] == -infinity) return -infinity;
+    std::array<Real, std::size_t{key_block}> weights;
     Real sum = 0;
-    for (Index j = 0; j < k; ++j) {
-        const Real weight = std::exp(scores[j] - scores[0]);
-        sum += weight;
-        for (Index e = 0; e < width; ++e) o[e] += weight * values[j * width + e];
+    for (Index first = 0; first < k; first += key_block) {
+        const Index count = std::min(key_block, k - first);
+        std::copy_n(scores + first, count, weights.data());
+        sum += exponentials(weights.data(), count, scores[0]);
+        add_weighted_rows<Real>(weights.data(), count, matrix(values + first * width, count, width), matrix(o, 1, width));
     }
     for (Index e = 0; e < width; ++e) o[e] /= sum;
     return scores[0] + std::log(sum);
@@ -67,46 +73,70 @@ template <class Real>
 void require_memories(const Tensor<Real, 4>& q, const Memories<Real>& memories) {
     require<ShapeError>(length_of(memories) == extent(q, 0), "memory_attention: ", memories.size(), " memories, expected ",
                         extent(q, 0), ", one for each batch entry");
-    for (const KeyValueMemory<Real>* memory : memories)
+    for (const KeyValueMemory<Real>* memory : memories) {
         require<ShapeError>(extent(q, 3) == memory->width() && extent(q, 2) % memory->heads() == 0, "memory_attention: q has ",
                             extent(q, 2), " heads of width ", extent(q, 3), ", expected a multiple of ", memory->heads(),
                             " heads of width ", memory->width());
+        require<ShapeError>(memory->heads() == memories[0]->heads(), "memory_attention: a memory of ", memory->heads(),
+                            " heads beside one of ", memories[0]->heads(), ", expected as many in all");
+    }
 }
 
 }  // namespace detail
 
-/// Attention of the queries of batch entry b to what was retrieved for them, written into its part of a result.
+/// Attention of the queries of batch entry b to what a search found for them in their memory, written into its part of a result.
+/// Values are read from the memory, a query at a time: nothing is gathered for all queries at once.
 template <class Real>
-void found_attention(const RetrievedEntries<Real>& retrieved, Index b, AttentionResult<Real>& result) {
-    const auto [queries, heads, k] = shape_of(retrieved.found.scores);
-    const Index width = extent(retrieved.values, 4);
-    parallel_slices(queries, 16, [&, heads = heads, k = k](Index first, Index last) {
-        for (Index t = first; t < last; ++t)
-            for (Index h = 0; h < heads; ++h)
-                result.log_sum_exp(b, h, t) = found_attention(
-                    row(retrieved.found.scores, t, h), row(retrieved.values, Index(0), t, h), k, width, row(result.o, b, t, h));
+void found_attention(const KeyValueMemory<Real>& memory, const FoundEntries<Real>& found, Index b, AttentionResult<Real>& result) {
+    const Index queries = extent(found.scores, 0), heads = extent(found.scores, 1), k = extent(found.scores, 2);
+    parallel_slices(queries * heads, 16, [&](Index first, Index last) {
+        Tensor<Real, 2> values = empty<Real, 2>({k, memory.width()});
+        for (Index i = first; i < last; ++i) {
+            const Index t = i / heads, h = i % heads;
+            for (Index j = 0; j < k; ++j) memory.copy_value(found.indices(t, h, j), h * memory.heads() / heads, row(values, j));
+            result.log_sum_exp(b, h, t) =
+                found_attention(row(found.scores, t, h), values.data(), k, memory.width(), row(result.o, b, t, h));
+        }
     });
 }
 
+namespace detail {
+
+/// Into how many parts a memory of `entries` is cut for attention by `rows` of queries in each of so many `units`. There is work
+/// for 64 threads where a memory is long; and what the parts give takes no more room than the memory, however many queries there
+/// are. The number of threads has no say, so that it does not change the results.
+inline Index memory_parts(Index entries, Index units, Index rows) {
+    constexpr Index wanted = 64, worth_a_part = 4096;
+    return std::clamp<Index>(wanted / std::max<Index>(units, 1), 1, std::max<Index>(entries / std::max(worth_a_part, rows), 1));
+}
+
+}  // namespace detail
+
 /// Attention of each batch entry to the whole of its memory, block by block as it is stored; without gradients.
 ///
+/// A memory is cut into parts, which threads share as they share heads. Attention to the parts is merged.
 /// Shapes: q (B,T,H,D), B memories of G heads of width D, G divides H -> o (B,T,H,D), log_sum_exp (B,H,T).
 /// Cost:   2 T H M D multiply-adds and T H M exponentials an entry.
 /// Errors: ShapeError if q does not fit the memories.   Same as: context_attention with each memory as the context.
 template <class Real>
 AttentionResult<Real> memory_attention(const Tensor<Real, 4>& q, const Memories<Real>& memories) {
     detail::require_memories(q, memories);
-    const Index heads = extent(q, 2);
-    AttentionResult<Real> result = detail::unwritten_result<Real>({q, q, q});
-    parallel_for(extent(q, 0) * heads, [&](Index unit) {
-        const Index b = unit / heads, h = unit % heads;
+    const Index entries = extent(q, 0), queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
+    Index most = 0;
+    for (const KeyValueMemory<Real>* memory : memories) most = std::max(most, memory->size());
+    const Index key_heads = entries == 0 ? 1 : memories[0]->heads(), together = detail::heads_together(queries, heads / key_heads);
+    const Index parts = detail::memory_parts(most, entries * heads / together, queries * together);
+    AttentionResult<Real> of_parts{empty<Real, 4>({entries * parts, queries, heads, width}),
+                                   empty<Real, 3>({entries * parts, heads, queries})};
+    parallel_for(entries * parts * heads / together, [&](Index unit) {
+        const Index h = unit * together % heads, p = unit * together / heads, b = p / parts, part = p % parts;  // p: in of_parts
         const KeyValueMemory<Real>& memory = *element(memories, b);
-        RunningSoftmax<Real> softmax(head(q, b, h), extent(q, 3));
-        memory.for_each_block(h / (heads / memory.heads()),
-                              [&](const auto& keys, const auto& values, Index) { softmax.attend(keys, values); });
-        softmax.write(head(result.o, b, h), row(result.log_sum_exp, b, h));
+        RunningSoftmax<Real> softmax(detail::rows_of_heads(q, b, h, together), width);
+        memory.for_each_stored_block(h * key_heads / heads, memory.size() * part / parts, memory.size() * (part + 1) / parts,
+                                     [&](const auto& keys, const auto& values, Index) { softmax.attend(keys, values); });
+        softmax.write(detail::rows_of_heads(of_parts.o, p, h, together), row(of_parts.log_sum_exp, p, h));
     });
-    return result;
+    return merge_parts(std::move(of_parts), parts);
 }
 
 /// Attention of each batch entry to the `top_k` best entries of its memory for each query and head, or (top_k 0) to all of it.
@@ -129,8 +159,13 @@ Attention<Real> memory_attention(Tape& tape, const Variable<Real, 4>& q, const M
     const auto found = std::make_shared<std::vector<RetrievedEntries<Real>>>();
     AttentionResult<Real> result = detail::unwritten_result<Real>({q.value(), q.value(), q.value()});
     for (Index b = 0; b < entries; ++b) {
-        found->push_back(element(memories, b)->retrieve(q.value(), b, top_k));
-        found_attention(found->back(), b, result);
+        const KeyValueMemory<Real>& memory = *element(memories, b);
+        if (!tape.recording() || !q.needs_gradient()) {
+            found_attention(memory, memory.search(q.value(), b, top_k), b, result);
+            continue;
+        }
+        found->push_back(memory.retrieve(q.value(), b, top_k));  // with copies: the memory may have lost them when gradients come
+        found_attention(memory, found->back().found, b, result);
     }
     return detail::record_attention(
         tape, std::move(result),

@@ -8,7 +8,7 @@
 /// So scores exist only as tiles of query_tile x key_block numbers, however many keys there are.
 ///
 /// Source: the recurrence of Milakov and Gimelshein 2018 ("online normalizer").
-/// Read first: attention/attention.hpp, core/tile_product.hpp.   Read next: attention/causal_attention.hpp.
+/// Read first: attention/attention.hpp, core/tile_product.hpp, core/row_products.hpp.   Read next: attention/causal_attention.hpp.
 #pragma once
 
 #include <algorithm>
@@ -20,6 +20,7 @@
 #include "fot/core/exponential.hpp"
 #include "fot/core/largest.hpp"
 #include "fot/core/matrix_view.hpp"
+#include "fot/core/row_products.hpp"
 #include "fot/core/tile_product.hpp"
 
 namespace fot {
@@ -54,16 +55,22 @@ LeftFactor<Real> left_factor(MatrixView<const Real> view) {
     return {view.data, view.leading, 1};
 }
 
+/// Adds the bias of a tile, if there is one, to its scores.
+template <class Real>
+void add_bias(const Visibility<Real>& visibility, Index first_query, Index queries, Index first_key, Index seen, Real* scores) {
+    if (!visibility.bias) return;
+    for (Index i = 0; i < queries; ++i) {
+        const Real* bias = visibility.bias + (first_query + i) * visibility.bias_leading + first_key;
+        for (Index j = 0; j < seen; ++j) scores[i * key_block + j] += bias[j];
+    }
+}
+
 /// The scores of a tile of queries with a packed block of keys, and the bias.
 template <class Real>
 void score_tile(MatrixView<const Real> q, Index first_query, Index first_key, const PackedFactor<Real>& keys, Index seen,
                 const Visibility<Real>& visibility, Real* scores) {
     tile_product<false>(q.rows, left_factor(q), keys, scores, key_block, seen, keys.depth);
-    if (!visibility.bias) return;
-    for (Index i = 0; i < q.rows; ++i) {
-        const Real* bias = visibility.bias + (first_query + i) * visibility.bias_leading + first_key;
-        for (Index j = 0; j < seen; ++j) scores[i * key_block + j] += bias[j];
-    }
+    add_bias(visibility, first_query, q.rows, first_key, seen, scores);
 }
 
 template <class Real>
@@ -87,7 +94,7 @@ class RunningSoftmax {
           maximum_(full<Real, 1>({q.rows}, -std::numeric_limits<Real>::infinity())),
           sum_(zeros<Real, 1>({q.rows})),
           weighted_(zeros<Real, 2>({q.rows, width_})),
-          scores_(empty<Real, 2>({query_tile, key_block})) {
+          scores_(empty<Real, 2>({std::min(query_tile, q.rows), key_block})) {
         detail::require_view("RunningSoftmax: q", q, q.rows, q.columns);
     }
 
@@ -96,23 +103,11 @@ class RunningSoftmax {
     /// Shapes: keys (S,D), values (S,E); E = 0: `values` may be left empty. What `visibility` points at has T rows.
     /// Errors: ShapeError if keys or values do not fit.
     void attend(MatrixView<const Real> keys, MatrixView<const Real> values, const Visibility<Real>& visibility = {}) {
-        detail::require_view("RunningSoftmax: keys", keys, keys.rows, q_.columns);
-        detail::require_view("RunningSoftmax: values", values, value_width_ == 0 ? values.rows : keys.rows, value_width_);
-        for (Index first = 0; first < keys.rows; first += key_block) {
-            const Index count = std::min(key_block, keys.rows - first);
-            pack_transposed(keys.row(first), count, keys.columns, keys.leading, keys_);
-            if (value_width_) pack(values.row(first), count, values.columns, values.leading, values_);
-            for (Index tile = 0; tile < q_.rows; tile += query_tile) {
-                const Index rows = std::min(query_tile, q_.rows - tile), seen = visibility.most_seen(tile, rows, first, count);
-                if (seen == 0) continue;
-                detail::score_tile(q_.rows_from(tile, rows), tile, first, keys_, seen, visibility, scores_.data());
-                const Index padded = padded_to_panels<Real>(seen);
-                for (Index i = 0; i < rows; ++i) absorb(tile + i, row(scores_, i), visibility.seen(tile + i, first, count), padded);
-                if (value_width_)
-                    tile_product<true>(rows, {scores_.data(), key_block, 1}, values_, row(weighted_, tile), width_, value_width_,
-                                       seen);
-            }
-        }
+        attend_stored(keys, values, visibility);
+    }
+    /// The same of stored 16-bit numbers.
+    void attend(MatrixView<const BFloat16> keys, MatrixView<const BFloat16> values, const Visibility<Real>& visibility = {}) {
+        attend_stored(keys, values, visibility);
     }
 
     /// log of the sum of exp(score) over all keys that query t (0 ... T-1) saw; -infinity if there were none.
@@ -130,6 +125,56 @@ class RunningSoftmax {
     }
 
    private:
+    template <class Stored>
+    void attend_stored(MatrixView<const Stored> keys, MatrixView<const Stored> values, const Visibility<Real>& visibility) {
+        detail::require_view("RunningSoftmax: keys", keys, keys.rows, q_.columns);
+        detail::require_view("RunningSoftmax: values", values, value_width_ == 0 ? values.rows : keys.rows, value_width_);
+        for (Index first = 0; first < keys.rows; first += key_block) {
+            const Index count = std::min(key_block, keys.rows - first);
+            const MatrixView<const Stored> block_keys = keys.rows_from(first, count),
+                                           block_values = value_width_ ? values.rows_from(first, count) : values;
+            if (q_.rows <= few_rows)
+                attend_in_place(block_keys, block_values, first, visibility);
+            else
+                attend_packed(widened_rows(block_keys, wide_keys_), widened_rows(block_values, wide_values_), first, visibility);
+        }
+    }
+
+    /// Lets many queries see a block of keys, from number `first` on, and the values: packed once for all tiles of queries.
+    void attend_packed(MatrixView<const Real> keys, MatrixView<const Real> values, Index first,
+                       const Visibility<Real>& visibility) {
+        pack_transposed(keys.data, keys.rows, keys.columns, keys.leading, keys_);
+        if (value_width_) pack(values.data, values.rows, values.columns, values.leading, values_);
+        for (Index tile = 0; tile < q_.rows; tile += query_tile) {
+            const Index rows = std::min(query_tile, q_.rows - tile), seen = visibility.most_seen(tile, rows, first, keys.rows);
+            if (seen == 0) continue;
+            detail::score_tile(q_.rows_from(tile, rows), tile, first, keys_, seen, visibility, scores_.data());
+            absorb_tile(tile, rows, first, keys.rows, seen, visibility);
+            if (value_width_)
+                tile_product<true>(rows, {scores_.data(), key_block, 1}, values_, row(weighted_, tile), width_, value_width_, seen);
+        }
+    }
+
+    /// The same for few queries, which read keys and values where they lie.
+    template <class Stored>
+    void attend_in_place(MatrixView<const Stored> keys, MatrixView<const Stored> values, Index first,
+                         const Visibility<Real>& visibility) {
+        const Index seen = visibility.most_seen(0, q_.rows, first, keys.rows);
+        if (seen == 0) return;
+        row_products(q_, keys.rows_from(0, seen), scores_.data(), key_block);
+        detail::add_bias(visibility, 0, q_.rows, first, seen, scores_.data());
+        absorb_tile(0, q_.rows, first, keys.rows, seen, visibility);
+        if (value_width_)
+            add_weighted_rows(std::as_const(scores_).data(), key_block, values.rows_from(0, seen),
+                              matrix(weighted_.data(), q_.rows, value_width_, width_));
+    }
+
+    /// Takes in a tile of scores, of queries `tile` ... tile + rows - 1 with the keys from number `first` on.
+    void absorb_tile(Index tile, Index rows, Index first, Index count, Index seen, const Visibility<Real>& visibility) {
+        const Index padded = padded_to_panels<Real>(seen);
+        for (Index i = 0; i < rows; ++i) absorb(tile + i, row(scores_, i), visibility.seen(tile + i, first, count), padded);
+    }
+
     /// Takes in the scores of query t with the first `seen` keys of a block; makes probabilities of them, zeros up to `padded`.
     void absorb(Index t, Real* scores, Index seen, Index padded) {
         std::fill(scores + seen, scores + padded, -std::numeric_limits<Real>::infinity());
@@ -148,7 +193,7 @@ class RunningSoftmax {
     MatrixView<const Real> q_;
     Index value_width_, width_;  // width_: with the filling of the last panel
     Tensor<Real, 1> maximum_, sum_;
-    Tensor<Real, 2> weighted_, scores_;
+    Tensor<Real, 2> weighted_, scores_, wide_keys_, wide_values_;
     PackedFactor<Real> keys_, values_;
 };
 

@@ -3,14 +3,18 @@
 /// Sign, the 8 exponent bits of a float and 7 bits of fraction: the range of a float at three decimal digits. Numbers are only
 /// stored this way; all arithmetic runs on the expanded ones, and expanding is exact.
 ///
-/// Read first: core/tensor.hpp.   Read next: memory/key_value_memory.hpp.
+/// Read first: core/matrix_view.hpp, core/simd.hpp.   Read next: core/tile_product.hpp, memory/key_value_memory.hpp.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
+#include <utility>
 
-#include "fot/core/tensor.hpp"
+#include "fot/core/matrix_view.hpp"
+#include "fot/core/simd.hpp"
 
 namespace fot {
 
@@ -59,6 +63,45 @@ void round_to_bfloat16(const Real* source, Index count, BFloat16* target) {
 template <class Real>
 void expand_bfloat16(const BFloat16* source, Index count, Real* target) {
     for (Index i = 0; i < count; ++i) target[i] = static_cast<Real>(to_float(source[i]));
+}
+
+namespace detail {
+
+/// A stored number as one to calculate with: a Real, an integer, or a 16-bit format.
+template <class Real, class Stored>
+Real widened(Stored stored) {
+    if constexpr (std::is_class_v<Stored>)
+        return static_cast<Real>(to_float(stored));
+    else
+        return static_cast<Real>(stored);
+}
+
+}  // namespace detail
+
+/// A vector V of stored numbers: of V's type, or of a 16-bit format.
+template <class V, class Stored>
+V load_widened(const Stored* numbers) {
+    if constexpr (std::is_same_v<Stored, typename V::value_type>) {
+        return V::load_unaligned(numbers);
+    } else {
+        std::array<typename V::value_type, V::size> wide;
+        for (std::size_t i = 0; i < V::size; ++i) wide[i] = detail::widened<typename V::value_type>(numbers[i]);
+        return V::load_unaligned(wide.data());
+    }
+}
+
+/// Rows of numbers, of type Real or BFloat16, as numbers of type Real: the rows themselves, or copies of them in `room`.
+template <class Real, class Stored>
+MatrixView<const Real> widened_rows(MatrixView<const Stored> rows, Tensor<Real, 2>& room) {
+    if constexpr (std::is_same_v<Stored, Real>) {
+        return rows;
+    } else {
+        if (extent(room, 0) < rows.rows || extent(room, 1) != rows.columns) room = empty<Real, 2>({rows.rows, rows.columns});
+        const bool gaps = rows.leading != rows.columns;
+        for (Index i = 0; gaps && i < rows.rows; ++i) expand_bfloat16(rows.row(i), rows.columns, row(room, i));
+        if (!gaps) expand_bfloat16(rows.data, rows.rows * rows.columns, room.data());
+        return as_matrix(std::as_const(room)).rows_from(0, rows.rows);
+    }
 }
 
 }  // namespace fot

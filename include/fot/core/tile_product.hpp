@@ -15,13 +15,14 @@
 ///
 /// Panels are as wide on every processor, so that parts of a program compiled for different ones agree on what a packed factor is.
 ///
-/// Read first: core/tensor.hpp, core/simd.hpp.   Read next: core/blas.hpp, memory/exact_search.hpp, attention/softmax.hpp.
+/// Read first: core/simd.hpp, core/bfloat16.hpp.   Read next: core/row_products.hpp, core/blas.hpp.
 #pragma once
 
 #include <algorithm>
 #include <type_traits>
 #include <utility>
 
+#include "fot/core/bfloat16.hpp"
 #include "fot/core/simd.hpp"
 #include "fot/core/tensor.hpp"
 
@@ -134,28 +135,30 @@ void pack_transposed(const Real* source, Index columns, Index depth, Index leadi
 
 namespace detail {
 
-/// `rows` x 2 vectors of results in registers: c = or += a (rows, depth) b (depth, 2 vectors), where b is part of a panel.
-template <bool accumulate, std::size_t rows, class V, class Real>
-void product_in_registers(Index depth, const Real* a, Index row_stride, Index column_stride, const Real* b, Real* c,
-                          Index leading) {
-    V sum[rows][2];
+/// `rows` x `vectors` of results in registers: c = or += a (rows, depth) b (depth, vectors), where b is part of a wider matrix.
+template <bool accumulate, std::size_t rows, std::size_t vectors, class V, class Real, class Stored>
+void product_in_registers(Index depth, const Real* a, Index row_stride, Index column_stride, const Stored* b, Index b_leading,
+                          Real* c, Index leading) {
+    V sum[rows][vectors], b_k[vectors];
+    const Real* fours[(rows + 3) / 4];  // every fourth row: fewer addresses than rows, so that they stay in registers
+    for (std::size_t i = 0; i < rows; i += 4) fours[i / 4] = a + static_cast<Index>(i) * row_stride;
 #pragma GCC unroll 16
-    for (std::size_t i = 0; i < rows; ++i) sum[i][0] = sum[i][1] = V(Real(0));
-    for (Index k = 0; k < depth; ++k, b += panel_width<Real>) {
-        const V left_half = V::load_unaligned(b), right_half = V::load_unaligned(b + lanes<V>);
+    for (std::size_t i = 0; i < rows; ++i)
+        for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = V(Real(0));
+    for (Index k = 0; k < depth; ++k, b += b_leading) {
+        for (std::size_t j = 0; j < vectors; ++j) b_k[j] = load_widened<V>(b + static_cast<Index>(j) * lanes<V>);
 #pragma GCC unroll 16
         for (std::size_t i = 0; i < rows; ++i) {
-            const V factor(a[static_cast<Index>(i) * row_stride + k * column_stride]);
-            sum[i][0] = xsimd::fma(factor, left_half, sum[i][0]);
-            sum[i][1] = xsimd::fma(factor, right_half, sum[i][1]);
+            const V factor(fours[i / 4][static_cast<Index>(i % 4) * row_stride + k * column_stride]);
+            for (std::size_t j = 0; j < vectors; ++j) sum[i][j] = xsimd::fma(factor, b_k[j], sum[i][j]);
         }
     }
 #pragma GCC unroll 16
     for (std::size_t i = 0; i < rows; ++i, c += leading)
-        for (std::size_t half = 0; half < 2; ++half) {
-            Real* target = c + static_cast<Index>(half) * lanes<V>;
-            if constexpr (accumulate) sum[i][half] += V::load_unaligned(target);
-            sum[i][half].store_unaligned(target);
+        for (std::size_t j = 0; j < vectors; ++j) {
+            Real* target = c + static_cast<Index>(j) * lanes<V>;
+            if constexpr (accumulate) sum[i][j] += V::load_unaligned(target);
+            sum[i][j].store_unaligned(target);
         }
 }
 
@@ -182,8 +185,9 @@ void tile_product(Index rows, LeftFactor<Real> a, const PackedFactor<Real>& b, R
         const Real* panel = b.numbers.data() + first / width * width * b.depth + first % width;
         for (Index i = 0; i < rows; i += most_rows)
             detail::with_constant<most_rows>(std::min(most_rows, rows - i), [&](auto count) {
-                detail::product_in_registers<accumulate, count(), V>(depth, a.data + i * a.row_stride, a.row_stride,
-                                                                     a.column_stride, panel, c + i * leading + first, leading);
+                detail::product_in_registers<accumulate, count(), 2, V>(depth, a.data + i * a.row_stride, a.row_stride,
+                                                                        a.column_stride, panel, width, c + i * leading + first,
+                                                                        leading);
             });
     }
 }

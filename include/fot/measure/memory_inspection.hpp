@@ -53,7 +53,7 @@ std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>&
     const RetrievedEntries<Real> retrieved = memory.retrieve(q, 0, top_k);
     const FoundEntries<Real>& found = retrieved.found;
     AttentionResult<Real> to_found = detail::unwritten_result<Real>({q, q, q});
-    found_attention(retrieved, 0, to_found);
+    found_attention(memory, found, 0, to_found);
     const Attention<Real> local = causal_attention(tape, view.q, view.local_k, view.v),
                           further{Variable<Real, 4>(std::move(to_found.o)), Variable<Real, 3>(std::move(to_found.log_sum_exp))};
     const Variable<Real, 3> gate = model.layer(layer).joining->logits(tape, view, local, further);

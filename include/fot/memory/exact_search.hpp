@@ -7,14 +7,14 @@
 /// The definition is reference::exact_search: all scores of a query, sorted, the first k. Here the score matrix never exists:
 ///
 ///     TopK             the k best of the keys that were offered to one query. Its bar is the score of the k-th
-///     StreamingSearch  many queries over blocks of keys. A tile of scores is made in the first-level cache, and only what
-///                      reaches a bar is looked at one by one
+///     StreamingSearch  many queries, or few, over blocks of keys. A tile of scores is made in the first-level cache, and only
+///                      what reaches a bar is looked at one by one
 ///     exact_search     threads share the keys, each with a search of its own, and their findings are joined
 ///
 /// By score and index together all keys are ordered, without ties. So the best k do not depend on how keys are cut into blocks, on
 /// the order in which they come, or on the number of threads.
 ///
-/// Read first: reference/exact_search.hpp, core/tile_product.hpp.   Read next: memory/key_value_memory.hpp.
+/// Read first: reference/exact_search.hpp, core/tile_product.hpp, core/row_products.hpp.   Read next: memory/key_value_memory.hpp.
 #pragma once
 
 #include <algorithm>
@@ -22,10 +22,13 @@
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
+#include "fot/core/largest.hpp"
 #include "fot/core/matrix_view.hpp"
 #include "fot/core/parallel.hpp"
+#include "fot/core/row_products.hpp"
 #include "fot/core/simd.hpp"
 #include "fot/core/tile_product.hpp"
 
@@ -113,13 +116,18 @@ class TopK {
 template <class Real>
 class StreamingSearch {
    public:
-    /// Packs the queries; the view need not live on.
+    /// Packs the queries, or copies them if they are few; the view need not live on.
     StreamingSearch(MatrixView<const Real> queries, Index k) : width_(queries.columns), k_(k) {
         require<ShapeError>(!queries.transposed, "StreamingSearch: the queries are transposed, expected a query a row");
         require<ConfigError>(k >= 0, "StreamingSearch: k = ", k, " is negative");
         best_.assign(static_cast<std::size_t>(queries.rows), TopK<Real>(k));
         bars_.assign(static_cast<std::size_t>(padded_to_panels<Real>(queries.rows)), TopK<Real>::infinity);
         std::fill_n(bars_.begin(), queries.rows, -TopK<Real>::infinity);  // the filling keeps +infinity: it takes no key
+        if (queries.rows <= few_rows) {
+            few_ = empty<Real, 2>({queries.rows, width_});
+            for (Index n = 0; n < queries.rows; ++n) std::copy_n(queries.row(n), width_, row(few_, n));
+            return;
+        }
         for (Index n = 0; n < queries.rows; n += panel)
             pack_transposed(queries.row(n), std::min(panel, queries.rows - n), width_, queries.leading, panels_.emplace_back());
     }
@@ -128,23 +136,9 @@ class StreamingSearch {
     StreamingSearch(const Tensor<Real, 2>& queries, Index k) : StreamingSearch(as_matrix(queries), k) {}
 
     /// Offers keys number `first_index` ... `first_index + keys.rows - 1` to all queries.
-    void add(MatrixView<const Real> keys, Index first_index) {
-        require<ShapeError>(keys.columns == width_ && !keys.transposed, "StreamingSearch: keys of width ", keys.columns,
-                            " for queries of width ", width_, ", or transposed");
-        added_ += keys.rows;
-        if (k_ == 0) return;
-        alignas(64) std::array<Real, std::size_t{tile_keys * panel}> scores;
-        for (Index first = 0; first < keys.rows; first += tile_keys) {
-            const MatrixView<const Real> tile = keys.rows_from(first, std::min(tile_keys, keys.rows - first));
-            for (Index i = tile.rows; i < std::min(2 * tile_keys, keys.rows - first); ++i)  // the next tile
-                for (Index d = 0; d < width_; d += Index{64 / sizeof(Real)}) __builtin_prefetch(tile.row(i) + d);
-            for (Index p = 0; p < length_of(panels_); ++p) {
-                tile_product<false>(tile.rows, LeftFactor<Real>{tile.data, tile.leading, 1}, element(panels_, p), scores.data(),
-                                    panel);
-                take(scores.data(), tile.rows, first_index + first, p * panel);
-            }
-        }
-    }
+    void add(MatrixView<const Real> keys, Index first_index) { add_stored(keys, first_index); }
+    /// The same of stored 16-bit numbers.
+    void add(MatrixView<const BFloat16> keys, Index first_index) { add_stored(keys, first_index); }
 
     /// The best keys of query n so far.
     const TopK<Real>& best(Index n) const { return element(best_, n); }
@@ -158,8 +152,50 @@ class StreamingSearch {
     }
 
    private:
-    static constexpr Index panel = panel_width<Real>;  // queries of a tile of scores
-    static constexpr Index tile_keys = 12;             // its keys: tile_product makes their scores in registers
+    static constexpr Index panel = panel_width<Real>;    // queries of a tile of scores
+    static constexpr Index tile_keys = 12;               // its keys: tile_product makes their scores in registers
+    static constexpr Index block_keys = 20 * tile_keys;  // keys that are widened, or meet few queries, at a time
+
+    template <class Stored>
+    void add_stored(MatrixView<const Stored> keys, Index first_index) {
+        require<ShapeError>(keys.columns == width_ && !keys.transposed, "StreamingSearch: keys of width ", keys.columns,
+                            " for queries of width ", width_, ", or transposed");
+        added_ += keys.rows;
+        if (k_ == 0) return;
+        for (Index first = 0; first < keys.rows; first += block_keys) {
+            const MatrixView<const Stored> block = keys.rows_from(first, std::min(block_keys, keys.rows - first));
+            if (length_of(best_) <= few_rows)
+                add_in_place(block, first_index + first);
+            else
+                add_in_tiles(widened_rows(block, widened_), first_index + first);
+        }
+    }
+
+    /// Offers a block of keys to few queries, which read it where it lies. Most blocks have no score that reaches the bar.
+    template <class Stored>
+    void add_in_place(MatrixView<const Stored> keys, Index first_index) {
+        alignas(64) std::array<Real, std::size_t{few_rows * block_keys}> scores;
+        row_products(as_matrix(std::as_const(few_)), keys, scores.data(), block_keys);
+        for (Index n = 0; n < length_of(best_); ++n)
+            if (const Real* of_query = scores.data() + n * block_keys; !(largest(of_query, keys.rows) < element(bars_, n)))
+                offer(n, of_query, 1, keys.rows, first_index);
+    }
+
+    /// Offers a block of keys to many queries, whose scores with a tile of keys stay in the first-level cache. Flattened: with
+    /// twelve keys a tile, calls would show.
+    [[gnu::flatten]] void add_in_tiles(MatrixView<const Real> keys, Index first_index) {
+        alignas(64) std::array<Real, std::size_t{tile_keys * panel}> scores;
+        for (Index first = 0; first < keys.rows; first += tile_keys) {
+            const MatrixView<const Real> tile = keys.rows_from(first, std::min(tile_keys, keys.rows - first));
+            for (Index i = tile.rows; i < std::min(2 * tile_keys, keys.rows - first); ++i)  // the next tile
+                for (Index d = 0; d < width_; d += Index{64 / sizeof(Real)}) __builtin_prefetch(tile.row(i) + d);
+            for (Index p = 0; p < length_of(panels_); ++p) {
+                tile_product<false>(tile.rows, LeftFactor<Real>{tile.data, tile.leading, 1}, element(panels_, p), scores.data(),
+                                    panel);
+                take(scores.data(), tile.rows, first_index + first, p * panel);
+            }
+        }
+    }
 
     /// Offers a tile of scores (keys, panel): row i is key first_index + i, column j is query first_query + j. Most scores reach no
     /// bar. To pass over them quickly, the largest score of each query is compared with its bar, a vector of queries at a time.
@@ -174,55 +210,98 @@ class StreamingSearch {
             std::array<Real, V::size> most_of;
             most.store_unaligned(most_of.data());
             for (Index lane = 0; lane < lanes<V>; ++lane) {
-                Real& bar = element(bars_, first_query + j + lane);
-                if (element(most_of, lane) < bar) continue;
-                TopK<Real>& best = element(best_, first_query + j + lane);
-                for (Index i = 0; i < keys; ++i)
-                    if (const Real score = scores[i * panel + j + lane]; !(score < bar)) bar = best.offer(score, first_index + i);
+                const Index n = first_query + j + lane;
+                if (!(element(most_of, lane) < element(bars_, n))) offer(n, scores + j + lane, panel, keys, first_index);
             }
         }
+    }
+
+    /// Offers the keys first_index ... first_index + keys - 1 to query n; their scores with it lie `stride` apart.
+    void offer(Index n, const Real* scores, Index stride, Index keys, Index first_index) {
+        Real& bar = element(bars_, n);
+        TopK<Real>& best = element(best_, n);
+        for (Index i = 0; i < keys; ++i)
+            if (const Real score = scores[i * stride]; !(score < bar)) bar = best.offer(score, first_index + i);
     }
 
     Index width_, k_, added_ = 0;
     std::vector<TopK<Real>> best_;            // of each query
     std::vector<Real> bars_;                  // theirs, and of the filling of the last panel: read as vectors
     std::vector<PackedFactor<Real>> panels_;  // the queries, transposed
+    Tensor<Real, 2> few_;                     // or the queries as they are, if they are few
+    Tensor<Real, 2> widened_;                 // some 16-bit keys
 };
 
-/// Exact search over keys that do not lie in one matrix: `add_keys(search, first, last)` adds the keys first ... last - 1 to a
-/// StreamingSearch. Several threads call it at a time, each for its share of the keys.
+/// Exact searches for several sets of queries, each over as many keys, which need not lie in one matrix:
+/// `add_keys(search, set, first, last)` adds the keys first ... last - 1 of a set to a StreamingSearch. Threads call it at a time.
 ///
-/// Shapes, cost, errors: as exact_search, with M = key_count.
+/// The keys of all searches, laid end to end, are cut into a share for each thread, so that all have as much to do whether there
+/// are many sets, many queries in a set or one query and many keys. What the threads found in one search is joined at the end.
+/// Shapes: sets of queries (N,D) -> of each scores and indices (N,K), K = min(k, key_count).   Cost, errors: as exact_search.
 template <class Real, class AddKeys>
-SearchResult<Real> exact_search_in_parts(Index key_count, MatrixView<const Real> queries, Index k, AddKeys&& add_keys) {
+std::vector<SearchResult<Real>> exact_search_in_parts(Index key_count, const std::vector<MatrixView<const Real>>& sets, Index k,
+                                                      AddKeys&& add_keys) {
     require<ConfigError>(k >= 0, "exact_search: k = ", k, " is negative");
     constexpr Index most_queries = 512;               // at a time: their lists share the second-level cache
     constexpr Index worth_a_thread = Index{1} << 20;  // multiply-adds
-    const Index groups = std::max<Index>((queries.rows + most_queries - 1) / most_queries, 1),
-                size = padded_to_panels<Real>((queries.rows + groups - 1) / groups), found = std::min(k, key_count);
-    SearchResult<Real> result{empty<Real, 2>({queries.rows, found}), empty<Index, 2>({queries.rows, found})};
-    const auto search_group = [&](Index g) {
-        const MatrixView<const Real> group = queries.rows_from(g * size, std::min(size, queries.rows - g * size));
-        const Index work = key_count * group.rows * group.columns,
-                    shares = in_parallel() ? 1 : std::clamp<Index>(work / worth_a_thread, 1, threads());
-        std::vector<StreamingSearch<Real>> searches(static_cast<std::size_t>(shares), StreamingSearch<Real>(group, found));
-        parallel_for(shares, [&](Index share) {
-            add_keys(element(searches, share), key_count * share / shares, key_count * (share + 1) / shares);
-        });
-        parallel_slices(group.rows, 16, [&](Index first, Index last) {
-            for (Index n = first; n < last; ++n) {
-                TopK<Real> best = element(searches, 0).best(n);
-                for (Index share = 1; share < shares; ++share) best.join(element(searches, share).best(n));
-                best.write(g * size + n, result);
-            }
-        });
+    const Index found = std::min(k, key_count);
+    struct Group {
+        Index set, first;                // queries of a set, from the first on
+        MatrixView<const Real> queries;  // that are searched together
     };
-    if (groups >= 2 * threads()) {  // many queries: each thread takes some of them, and all keys
-        parallel_for(groups, search_group);
-    } else {
-        for (Index g = 0; g < groups; ++g) search_group(g);
+    struct Piece {
+        Index group;
+        StreamingSearch<Real> search;  // over some of the keys
+    };
+    std::vector<SearchResult<Real>> results;
+    std::vector<Group> groups;
+    Index products = 0;
+    for (const MatrixView<const Real>& queries : sets) {
+        const Index count = (queries.rows + most_queries - 1) / most_queries,
+                    size = padded_to_panels<Real>((queries.rows + count - 1) / std::max<Index>(count, 1));
+        for (Index first = 0; first < queries.rows; first += size)
+            groups.push_back({length_of(results), first, queries.rows_from(first, std::min(size, queries.rows - first))});
+        results.push_back({empty<Real, 2>({queries.rows, found}), empty<Index, 2>({queries.rows, found})});
+        products += key_count * queries.rows * queries.columns;
     }
-    return result;
+    const auto write = [&](const Group& group, Index n, const TopK<Real>& best) {
+        best.write(group.first + n, element(results, group.set));
+    };
+
+    const Index all_keys = length_of(groups) * key_count,
+                shares = in_parallel() ? 1 : std::clamp<Index>(products / worth_a_thread, 1, threads());
+    std::vector<std::vector<Piece>> pieces_of(static_cast<std::size_t>(shares));
+    parallel_for(shares, [&](Index share) {
+        const Index end = all_keys * (share + 1) / shares;
+        for (Index at = all_keys * share / shares, count = 0; at < end; at += count) {
+            const Index g = at / key_count, first = at % key_count;
+            const Group& group = element(groups, g);
+            count = std::min(key_count - first, end - at);
+            StreamingSearch<Real> search(group.queries, found);
+            add_keys(search, group.set, first, first + count);
+            if (count < key_count)
+                element(pieces_of, share).push_back({g, std::move(search)});
+            else
+                for (Index n = 0; n < group.queries.rows; ++n) write(group, n, search.best(n));
+        }
+    });
+
+    std::vector<const Piece*> pieces;  // those of a group follow one another
+    for (const std::vector<Piece>& of_share : pieces_of)
+        for (const Piece& piece : of_share) pieces.push_back(&piece);
+    constexpr Index slices = 32;
+    parallel_for(length_of(pieces) * slices, [&](Index unit) {
+        const Index begin = unit / slices, slice = unit % slices, g = element(pieces, begin)->group;
+        if (begin > 0 && element(pieces, begin - 1)->group == g) return;  // joined with the first of its group
+        const Group& group = element(groups, g);
+        for (Index n = group.queries.rows * slice / slices; n < group.queries.rows * (slice + 1) / slices; ++n) {
+            TopK<Real> best = element(pieces, begin)->search.best(n);
+            for (Index i = begin + 1; i < length_of(pieces) && element(pieces, i)->group == g; ++i)
+                best.join(element(pieces, i)->search.best(n));
+            write(group, n, best);
+        }
+    });
+    return results;
 }
 
 /// The k keys of largest inner product with each query, best first, equal scores by ascending index.
@@ -238,9 +317,12 @@ SearchResult<Real> exact_search_in_parts(Index key_count, MatrixView<const Real>
 /// Same as: reference::exact_search.
 template <class Keys, class Queries, class Real = std::remove_const_t<Queries>>
 SearchResult<Real> exact_search(MatrixView<Keys> keys, MatrixView<Queries> queries, Index k) {
-    return exact_search_in_parts<Real>(keys.rows, queries, k, [&](StreamingSearch<Real>& search, Index first, Index last) {
+    require<ShapeError>(keys.columns == queries.columns, "exact_search: keys of width ", keys.columns, " for queries of width ",
+                        queries.columns);
+    const auto add_keys = [&](StreamingSearch<Real>& search, Index, Index first, Index last) {
         search.add(keys.rows_from(first, last - first), first);
-    });
+    };
+    return std::move(exact_search_in_parts<Real>(keys.rows, {queries}, k, add_keys)[0]);
 }
 
 /// The same for whole tensors: keys (M,D), queries (N,D).

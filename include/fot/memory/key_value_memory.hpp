@@ -153,16 +153,30 @@ class KeyValueMemory {
     }
 
     /// Calls f(keys, values, entry) for the entries first ... last-1 of one head, oldest first: views (m, D) of as many entries,
-    /// from number `entry` on. The views are valid during the call only: 16-bit numbers are expanded block by block. Errors:
-    /// ShapeError if there is no such head; DataError unless 0 <= first <= last <= size().
+    /// from number `entry` on. Their numbers are as stored, of type Real or BFloat16. Errors: ShapeError if there is no such head;
+    /// DataError unless 0 <= first <= last <= size().
     template <class F>
-    void for_each_block(Index head, Index first, Index last, F&& f) const {
+    void for_each_stored_block(Index head, Index first, Index last, F&& f) const {
         require<ShapeError>(head >= 0 && head < heads_, "KeyValueMemory::for_each_block: head ", head, " of ", heads_);
         require<DataError>(first >= 0 && first <= last && last <= size(), "KeyValueMemory::for_each_block: entries ", first, " to ",
                            last, " of ", size());
-        Scratch expanded_values;
-        walk(first, last, [&](const Block& block, Index begin, Index end, Index entry, Scratch& scratch) {
-            f(block.keys.view(head, begin, end, scratch), block.values.view(head, begin, end, expanded_values), entry);
+        for (Index entry = first, count = 0; entry < last; entry += count) {
+            const auto [block, slot] = locate(entry);
+            count = std::min(block_entries - slot, last - entry);
+            const auto rows = [&, from = slot](const auto& numbers) { return matrix(row(numbers, head, from), count, width_); };
+            if (storage_ == Storage::full)
+                f(rows(block->keys.full), rows(block->values.full), entry);
+            else
+                f(rows(block->keys.rounded), rows(block->values.rounded), entry);
+        }
+    }
+
+    /// The same with numbers of type Real: views that are valid during the call only.
+    template <class F>
+    void for_each_block(Index head, Index first, Index last, F&& f) const {
+        Tensor<Real, 2> wide_keys, wide_values;
+        for_each_stored_block(head, first, last, [&](const auto& keys, const auto& values, Index entry) {
+            f(widened_rows<Real>(keys, wide_keys), widened_rows<Real>(values, wide_values), entry);
         });
     }
 
@@ -173,8 +187,6 @@ class KeyValueMemory {
     }
 
    private:
-    using Scratch = Tensor<Real, 2>;
-
     /// Numbers (H, block_entries, D), held in one of the two formats.
     struct Numbers {
         Tensor<Real, 3> full;
@@ -198,13 +210,6 @@ class KeyValueMemory {
                 std::copy_n(row(full, head, slot), extent(full, 2), target);
             else
                 expand_bfloat16(row(rounded, head, slot), extent(rounded, 2), target);
-        }
-        MatrixView<const Real> view(Index head, Index begin, Index end, Scratch& scratch) const {
-            if (storage == Storage::full) return matrix(row(full, head, begin), end - begin, extent(full, 2));
-            const Index width = extent(rounded, 2);
-            if (scratch.size() == 0) scratch = empty<Real, 2>({block_entries, width});
-            expand_bfloat16(row(rounded, head, begin), (end - begin) * width, scratch.data());
-            return matrix(std::as_const(scratch).data(), end - begin, width);
         }
     };
 
@@ -242,37 +247,34 @@ class KeyValueMemory {
         require<ConfigError>(k >= 0, "KeyValueMemory::search: k = ", k, " is negative");
         const Index group = query_heads / heads_, found = std::min(k, size());
         FoundEntries<Real> result{empty<Real, 3>({tokens, query_heads, found}), empty<Index, 3>({tokens, query_heads, found})};
-        const auto search_head = [&, tokens = tokens](Index h) {  // the queries of a group are rows of one search
-            Tensor<Real, 2> grouped = empty<Real, 2>({tokens * group, width_});
+        std::vector<Tensor<Real, 2>> grouped;  // the queries of a group of heads are rows of one search
+        std::vector<MatrixView<const Real>> sets;
+        for (Index h = 0; h < heads_; ++h) {
+            grouped.push_back(empty<Real, 2>({tokens * group, width_}));
             for (Index t = 0; t < tokens; ++t)
-                std::copy_n(queries + (t * heads_ + h) * group * width_, group * width_, row(grouped, t * group));
-            const auto add_keys = [&](StreamingSearch<Real>& search, Index first, Index last) {
-                walk(first, last, [&](const Block& block, Index begin, Index end, Index entry, Scratch& scratch) {
-                    search.add(block.keys.view(h, begin, end, scratch), entry);
-                });
-            };
-            const SearchResult<Real> best = exact_search_in_parts<Real>(size(), as_matrix(std::as_const(grouped)), found, add_keys);
-            for (Index t = 0; t < tokens; ++t) {
-                std::copy_n(row(best.scores, t * group), group * found, row(result.scores, t, h * group));
-                std::copy_n(row(best.indices, t * group), group * found, row(result.indices, t, h * group));
-            }
-        };
-        if (heads_ % threads() == 0 || heads_ >= 4 * threads()) {
-            parallel_for(heads_, search_head);
-        } else {  // heads do not share out evenly: the threads share each search instead
-            for (Index h = 0; h < heads_; ++h) search_head(h);
+                std::copy_n(queries + (t * heads_ + h) * group * width_, group * width_, row(grouped.back(), t * group));
+            sets.push_back(as_matrix(std::as_const(grouped.back())));
         }
+        const auto add_keys = [&](StreamingSearch<Real>& search, Index h, Index first, Index last) {
+            for_each_stored_block(h, first, last, [&](const auto& keys, const auto&, Index entry) { search.add(keys, entry); });
+        };
+        const std::vector<SearchResult<Real>> best = exact_search_in_parts<Real>(size(), sets, found, add_keys);
+        for (Index h = 0; h < heads_; ++h)
+            for (Index t = 0; t < tokens; ++t) {
+                std::copy_n(row(element(best, h).scores, t * group), group * found, row(result.scores, t, h * group));
+                std::copy_n(row(element(best, h).indices, t * group), group * found, row(result.indices, t, h * group));
+            }
         return result;
     }
 
     /// Gathers what was found, by index.
     RetrievedEntries<Real> with_contents(FoundEntries<Real> found) const {
-        const auto [tokens, query_heads, count] = shape_of(found.indices);
+        const Index tokens = extent(found.indices, 0), query_heads = extent(found.indices, 1), count = extent(found.indices, 2);
         RetrievedEntries<Real> result{std::move(found), empty<Real, 5>({1, tokens, query_heads, count, width_}),
                                       empty<Real, 5>({1, tokens, query_heads, count, width_}),
                                       empty<Index, 3>({tokens, query_heads, count})};
         const Index group = query_heads / heads_;
-        parallel_slices(tokens, 4, [&, query_heads = query_heads, count = count](Index first, Index last) {
+        parallel_slices(tokens, 4, [&](Index first, Index last) {
             for (Index t = first; t < last; ++t)
                 for (Index h = 0; h < query_heads; ++h)
                     for (Index j = 0; j < count; ++j) {
@@ -294,18 +296,6 @@ class KeyValueMemory {
         require<DataError>(entry >= 0 && entry < size(), "KeyValueMemory: entry ", entry, " of ", size());
         const Index position = oldest_ + entry;
         return {&element(blocks_, position / block_entries - first_block_), position % block_entries};
-    }
-
-    /// Calls f(block, begin, end, number of the entry at begin, scratch) for the entries first ... last-1, oldest first.
-    template <class F>
-    void walk(Index first, Index last, F&& f) const {
-        Scratch scratch;
-        while (first < last) {
-            const Place place = locate(first);
-            const Index end = std::min(block_entries, place.slot + last - first);
-            f(*place.block, place.slot, end, first, scratch);
-            first += end - place.slot;
-        }
     }
 
     Index heads_, width_, capacity_;

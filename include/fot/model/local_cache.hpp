@@ -126,15 +126,17 @@ class LocalCache {
     ///
     /// It is causal_attention in place: the buffers have more room than tokens, and are no tensors (B,S,G,D).
     AttentionResult<Real> attend(const Tensor<Real, 4>& q, const Tensor<Real, 2>& bias = {}) const {
-        const auto [entries, queries, heads, width] = shape_of(q);
-        const std::vector<Index> last_visible = consecutive(size_ - queries, queries);
+        const Index entries = extent(q, 0), queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
         AttentionResult<Real> result{empty_like(q), empty<Real, 3>({entries, heads, queries})};
-        parallel_for(entries * heads, [&, group = heads / shape_[2], heads = heads, width = width](Index unit) {
-            const Index b = unit / heads, h = unit % heads;
-            RunningSoftmax<Real> softmax(head(q, b, h), width);
+        const Index group = heads / shape_[2], together = detail::heads_together(queries, group);
+        const std::vector<Index> last_visible = consecutive(size_ - queries, queries);
+        const Index* last = together == 1 ? last_visible.data() : nullptr;  // one token sees all
+        parallel_for(entries * heads / together, [&](Index unit) {
+            const Index b = unit * together / heads, h = unit * together % heads;
+            RunningSoftmax<Real> softmax(detail::rows_of_heads(q, b, h, together), width);
             softmax.attend(view(smallest_.empty() ? keys_ : rotated_keys_, b, h / group), view(values_, b, h / group),
-                           {last_visible.data(), bias.size() ? row(bias, b) : nullptr, 0});  // one row of bias for all queries
-            softmax.write(head(result.o, b, h), row(result.log_sum_exp, b, h));
+                           {last, bias.size() ? row(bias, b) : nullptr, 0});  // one row of bias for all queries
+            softmax.write(detail::rows_of_heads(result.o, b, h, together), row(result.log_sum_exp, b, h));
         });
         return result;
     }

@@ -38,14 +38,6 @@ inline constexpr Index few_rows = 4;
 inline constexpr Index widened_rows = 128, rows_together = 512;
 
 template <class Real, class Stored>
-Real widened(Stored stored) {
-    if constexpr (std::is_class_v<Stored>)
-        return static_cast<Real>(to_float(stored));
-    else
-        return static_cast<Real>(stored);
-}
-
-template <class Real, class Stored>
 void widen(const Stored* source, Index count, Real* target) {
     for (Index i = 0; i < count; ++i) target[i] = widened<Real>(source[i]);
 }
