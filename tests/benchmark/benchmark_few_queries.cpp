@@ -80,12 +80,16 @@ int main(int argc, char** argv) {
         const Tensor<float, 3> key = normal_tensor<float, 3>({keys, 1, 64}, 1, random),
                                q = normal_tensor<float, 3>({1, 1, 64}, 1, random);
         const KeyValueMemory<float> memory = memory_of(key);
+        const MatrixView<const float> flat = matrix(key.data(), keys, 64), query = matrix(q.data(), 1, 64);
         std::vector<float> scores(static_cast<std::size_t>(keys));
+        const auto score_all = [&](MatrixView<const float> rows, Index first) {
+            for (Index i = 0; i < rows.rows; ++i) element(scores, first + i) = static_cast<float>(dot(q.data(), rows.row(i), 64));
+        };
         compare(
-            "search", repeats, [&] { memory.search(q, 32); },
-            [&] {
-                for (Index i = 0; i < keys; ++i) element(scores, i) = static_cast<float>(dot(q.data(), row(key, i), 64));
-            });
+            "search", repeats, [&] { exact_search(flat, query, 32); }, [&] { score_all(flat, 0); });
+        compare(
+            "memory_search", repeats, [&] { memory.search(q, 32); },
+            [&] { memory.for_each_block(0, [&](const auto& rows, const auto&, Index first) { score_all(rows, first); }); });
     }
     {
         const Tensor<float, 3> entries = normal_tensor<float, 3>({remembered, heads, width}, 0.3, random);
