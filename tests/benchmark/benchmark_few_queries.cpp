@@ -29,12 +29,17 @@ void add_scaled(float factor, const float* x, Index count, float* y) {
     for (Index i = 0; i < count; ++i) y[i] += factor * x[i];
 }
 
-/// Softmax attention of a query to some keys and values, in two passes over them.
-void attend_plainly(const float* q, const float* keys, const float* values, Index count, Index width, float* scores, float* o) {
-    for (Index i = 0; i < count; ++i) scores[i] = static_cast<float>(dot(q, keys + i * width, width));
-    const float sum = exponentials(scores, count, largest(scores, count));
+/// Softmax attention of a query to a head of a memory, in two passes over its blocks.
+void attend_plainly(const float* q, const KeyValueMemory<float>& memory, Index head, float* scores, float* o) {
+    const Index width = memory.width();
+    memory.for_each_block(head, [&](const auto& keys, const auto&, Index first) {
+        for (Index i = 0; i < keys.rows; ++i) scores[first + i] = static_cast<float>(dot(q, keys.row(i), width));
+    });
+    const float sum = exponentials(scores, memory.size(), largest(scores, memory.size()));
     std::fill_n(o, width, 0.0f);
-    for (Index i = 0; i < count; ++i) add_scaled(scores[i] / sum, values + i * width, width, o);
+    memory.for_each_block(head, [&](const auto&, const auto& values, Index first) {
+        for (Index i = 0; i < values.rows; ++i) add_scaled(scores[first + i] / sum, values.row(i), width, o);
+    });
 }
 
 /// The quotient of the medians of two runs, in turn.
@@ -80,32 +85,25 @@ int main(int argc, char** argv) {
         const Tensor<float, 3> key = normal_tensor<float, 3>({keys, 1, 64}, 1, random),
                                q = normal_tensor<float, 3>({1, 1, 64}, 1, random);
         const KeyValueMemory<float> memory = memory_of(key);
+        const MatrixView<const float> flat = matrix(key.data(), keys, 64), query = matrix(q.data(), 1, 64);
         std::vector<float> scores(static_cast<std::size_t>(keys));
+        const auto score_all = [&](MatrixView<const float> rows, Index first) {
+            for (Index i = 0; i < rows.rows; ++i) element(scores, first + i) = static_cast<float>(dot(q.data(), rows.row(i), 64));
+        };
         compare(
-            "search", repeats, [&] { memory.search(q, 32); },
-            [&] {
-                for (Index i = 0; i < keys; ++i) element(scores, i) = static_cast<float>(dot(q.data(), row(key, i), 64));
-            });
+            "search", repeats, [&] { exact_search(flat, query, 32); }, [&] { score_all(flat, 0); });
+        compare(
+            "memory_search", repeats, [&] { memory.search(q, 32); },
+            [&] { memory.for_each_block(0, [&](const auto& rows, const auto&, Index first) { score_all(rows, first); }); });
     }
     {
         const Tensor<float, 3> entries = normal_tensor<float, 3>({remembered, heads, width}, 0.3, random);
         const KeyValueMemory<float> memory = memory_of(entries);
-        std::vector<Tensor<float, 2>> by_head;  // as the memory holds them
-        for (Index h = 0; h < heads; ++h) {
-            by_head.push_back(empty<float, 2>({remembered, width}));
-            for (Index i = 0; i < remembered; ++i) std::copy_n(row(entries, i, h), width, row(by_head.back(), i));
-        }
-        const std::vector<Tensor<float, 2>> values = by_head;
         const Tensor<float, 4> q = normal_tensor<float, 4>({1, 1, heads, width}, 0.3, random);
         Tensor<float, 2> scores = empty<float, 2>({heads, remembered}), o = empty<float, 2>({heads, width});
         compare(
             "whole_memory", repeats, [&] { memory_attention(q, {&memory}); },
-            [&] {
-                parallel_for(heads, [&](Index h) {
-                    attend_plainly(row(q, 0, 0, h), element(by_head, h).data(), element(values, h).data(), remembered, width,
-                                   row(scores, h), row(o, h));
-                });
-            });
+            [&] { parallel_for(heads, [&](Index h) { attend_plainly(row(q, 0, 0, h), memory, h, row(scores, h), row(o, h)); }); });
     }
     {
         const Index queries = 512, w = width;
