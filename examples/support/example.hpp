@@ -68,7 +68,7 @@ struct Exit {
 /// Some libraries read the environment before `main`. Where something is missing there, the program begins again with it:
 ///
 /// - OpenMP's threads wait busily for the next loop, for milliseconds unless told otherwise, and take the processors from what else
-///   runs on the machine. A hundred microseconds are enough between the loops of a step.
+///   runs on the machine. Some microseconds are enough between the loops of a step.
 /// - Under a limit of memory (ulimit -v) each of OpenBLAS's threads asks for 128 MiB, for ever if there is not so much.
 inline void complete_environment([[maybe_unused]] const char* const* argv) {
 #ifdef __GLIBC__
@@ -77,7 +77,7 @@ inline void complete_environment([[maybe_unused]] const char* const* argv) {
     const auto set = [&](const char* name, const char* value) {
         again |= std::getenv(name) == nullptr && ::setenv(name, value, 0) == 0;
     };
-    if (std::getenv("OMP_WAIT_POLICY") == nullptr) set("GOMP_SPINCOUNT", "5000");
+    if (std::getenv("OMP_WAIT_POLICY") == nullptr) set("GOMP_SPINCOUNT", "1000");
     rlimit limit{};
     if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) set("OPENBLAS_NUM_THREADS", "1");
     if (again) ::execv("/proc/self/exe", const_cast<char* const*>(argv));

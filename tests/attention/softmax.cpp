@@ -107,7 +107,8 @@ TEST_CASE_TEMPLATE("stored 16-bit keys and values are read as their widened copi
                     widened_rows<Real>(as_matrix(std::as_const(v)), wide_v));
         stored.write(as_matrix(o));
         wide.write(as_matrix(expected));
-        CHECK(o == expected);
+        CHECK(testing::largest_difference(o, expected) <
+              (std::is_same_v<Real, float> ? 1e-6 : 1e-14));  // the compiler rounds on the way
     }
 }
 
