@@ -133,7 +133,7 @@ class SafetensorsFile {
         const std::vector<Index>& stored = shape(name);
         require<FileError>(stored.size() == N, at(name), "has shape ", shape_text(stored), ", expected ", N, " axes");
         Shape<N> extents{};
-        std::copy(stored.begin(), stored.end(), extents.begin());
+        std::copy_n(stored.begin(), N, extents.begin());
         Tensor<T, N> tensor = empty<T, N>(extents);
         read_into(name, tensor.data(), element_count(tensor));
         return tensor;
