@@ -29,6 +29,14 @@ void* operator new(std::size_t bytes) {
     return static_cast<char*>(header) + header_bytes;
 }
 
+void* operator new(std::size_t bytes, const std::nothrow_t&) noexcept {  // a sanitizer has one that our delete would not know
+    try {
+        return ::operator new(bytes);
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+
 void operator delete(void* memory) noexcept {
     if (memory == nullptr) return;
     void* const header = static_cast<char*>(memory) - header_bytes;
