@@ -6,6 +6,7 @@
 /// Read next: files/checkpoint_folder.hpp, model/llama_config_file.hpp.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <filesystem>

@@ -38,7 +38,7 @@ struct LongLlamaInput {
 /// How an input is read.
 struct LongLlamaReading {
     bool keep_local = true;         ///< the last tokens stay in the local cache; false: everything goes to memory
-    Index last_context = -1;        ///< so many of them; -1: as the configuration says
+    Index last_context = -1;        ///< tokens at the end that are one window and stay there; -1: as the configuration says
     bool only_last_logits = false;  ///< logits of the last position alone: enough to go on from, and much smaller
 };
 

@@ -140,9 +140,8 @@ double weighted_nats(const Tensor<double, 2>& weights, const Tensor<Real, 2>& na
 /// `for (float n : token_nats(...).storage())` reads freed memory.)
 ///
 /// Shapes: logits (B,T,V), targets (B,T) -> (B,T).
-/// Errors: ShapeError if the shapes differ; DataError if a target is outside 0 ... V-1; NumericError, which says where, if a logit
-/// is
-///         NaN or +infinity.
+/// Errors: ShapeError if the shapes differ; DataError if a target is outside 0 ... V-1; NumericError, which
+///         says where, if a logit is NaN or +infinity.
 template <class Real>
 Tensor<Real, 2> token_nats(const Tensor<Real, 3>& logits, const Tokens& targets) {
     return detail::token_losses(logits, targets, full<Real, 2>({extent(logits, 0), extent(logits, 1)}, Real(1))).nats;
