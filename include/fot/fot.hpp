@@ -129,6 +129,13 @@
 #include "fot/measure/retrieval.hpp"              // kNN score, Focus score, kept mass
 #include "fot/measure/memory_inspection.hpp"      // what each token of a text retrieved
 
+#include "fot/distributed/communicator.hpp"         // ranks: what they need of each other
+#include "fot/distributed/thread_communicator.hpp"  // ranks that are threads
+#ifdef FOT_WITH_MPI
+#include "fot/distributed/mpi_communicator.hpp"     // ranks that are processes of MPI
+#endif
+#include "fot/distributed/tree_sum.hpp"             // sums whose bits do not depend on the number of ranks
+
 #ifdef FOT_FLOAT
 #include "fot/float.hpp"  // the target fot::float: what float compiles to is in a library
 #endif

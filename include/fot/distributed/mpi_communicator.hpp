@@ -1,0 +1,143 @@
+/// Ranks that are processes of an MPI program, on one machine or on many. This header alone includes mpi.h.
+///
+///     int main(int argc, char** argv) {
+///         MpiProgram mpi(argc, argv);                           // mpiexec -n 4 ./program
+///         return mpi.run([&](Communicator& ranks) { ... });
+///     }
+///
+/// It uses the C interface of MPI 3 and later, and of it only what begins, sends, receives, tests and ends.
+///
+/// While a rank waits it looks again and again whether its message is there, soon with short pauses: MPI's own waiting would take
+/// the processor from ranks that still compute where there are more ranks than processors.
+///
+/// A rank that fails ends the program: `run` says why and calls MPI_Abort. One that is killed is seen by mpiexec, which names it
+/// and ends the others.
+///
+/// Read first: distributed/communicator.hpp.   Read next: distributed/tree_sum.hpp.
+#pragma once
+
+#define OMPI_SKIP_MPICXX 1  // without the C++ interface, which MPI 3 has given up
+#include <mpi.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <exception>
+#include <thread>
+
+#include "fot/distributed/communicator.hpp"
+
+namespace fot {
+
+/// All ranks of the program (MPI_COMM_WORLD), between MpiProgram's beginning and its end.
+class MpiCommunicator : public Communicator {
+   public:
+    /// Errors: CommunicationError if MPI has not begun.
+    MpiCommunicator() {
+        int initialised = 0, rank = 0, size = 0;
+        MPI_Initialized(&initialised);
+        require<CommunicationError>(initialised != 0, "MpiCommunicator: MPI has not begun, expected an MpiProgram before");
+        MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN);
+        MPI_Comm_rank(MPI_COMM_WORLD, &rank);
+        MPI_Comm_size(MPI_COMM_WORLD, &size);
+        rank_ = rank;
+        size_ = size;
+    }
+    Index rank() const override { return rank_; }
+    Index size() const override { return size_; }
+
+   private:
+    static constexpr std::size_t longest_message = std::size_t{1} << 30;  // a count of MPI 3 is an int
+
+    double transfer(const char* operation, Index to, std::span<const std::byte> sent, Index from,
+                    std::span<std::byte> received) override {
+        const auto begun = std::chrono::steady_clock::now();
+        std::vector<MPI_Request> requests;
+        const auto each_message = [](auto bytes, const auto& call) {
+            std::size_t at = 0;
+            do {  // an empty list is a message too
+                const auto part = bytes.subspan(at, std::min(longest_message, bytes.size() - at));
+                call(part.data(), static_cast<int>(part.size()));
+                at += part.size();
+            } while (at < bytes.size());
+        };
+        if (to != nobody)
+            each_message(sent, [&](const std::byte* bytes, int count) {
+                check(operation, to,
+                      MPI_Isend(bytes, count, MPI_BYTE, static_cast<int>(to), 0, MPI_COMM_WORLD, &requests.emplace_back()));
+            });
+        double waited = 0;
+        if (from != nobody) {
+            MPI_Status status;
+            wait([&] {
+                int there = 0;
+                check(operation, from, MPI_Iprobe(static_cast<int>(from), 0, MPI_COMM_WORLD, &there, &status));
+                return there != 0;
+            });
+            int coming = 0;
+            MPI_Get_count(&status, MPI_BYTE, &coming);
+            const std::size_t expected = std::min(longest_message, received.size());
+            require<CommunicationError>(static_cast<std::size_t>(coming) == expected, "rank ", rank_, " in ", operation, ": rank ",
+                                        from, " sent ", coming, " bytes, expected ", expected);
+            waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+            each_message(received, [&](std::byte* bytes, int count) {
+                check(operation, from,
+                      MPI_Irecv(bytes, count, MPI_BYTE, static_cast<int>(from), 0, MPI_COMM_WORLD, &requests.emplace_back()));
+            });
+        }
+        wait([&] {
+            int done = 0;
+            check(operation, from == nobody ? to : from,
+                  MPI_Testall(static_cast<int>(requests.size()), requests.data(), &done, MPI_STATUSES_IGNORE));
+            return done != 0;
+        });
+        return waited;
+    }
+
+    /// Looks often at first, then every 50 microseconds.
+    template <class Ready>
+    static void wait(const Ready& ready) {
+        for (int looks = 0; !ready(); ++looks)
+            if (looks > 1000) std::this_thread::sleep_for(std::chrono::microseconds(50));
+    }
+
+    void check(const char* operation, Index other, int code) const {
+        if (code == MPI_SUCCESS) return;
+        std::array<char, MPI_MAX_ERROR_STRING> text{};
+        int length = 0;
+        MPI_Error_string(code, text.data(), &length);
+        throw CommunicationError(message("rank ", rank_, " in ", operation, " with rank ", other, ": ", text.data()));
+    }
+
+    Index rank_, size_;
+};
+
+/// MPI from its beginning to its end: one object, made first in main.
+class MpiProgram {
+   public:
+    /// Begins. Other threads of a rank compute, this one alone sends and receives.
+    MpiProgram(int& argc, char**& argv) {
+        int provided = 0;
+        MPI_Init_thread(&argc, &argv, MPI_THREAD_FUNNELED, &provided);
+    }
+    ~MpiProgram() { MPI_Finalize(); }
+    MpiProgram(const MpiProgram&) = delete;
+    MpiProgram& operator=(const MpiProgram&) = delete;
+
+    /// Runs `work(communicator)`, which returns the exit status. An error that it throws is printed with the number of the rank,
+    /// and ends all ranks.
+    template <class Work>
+    int run(Work&& work) {
+        MpiCommunicator ranks;
+        try {
+            return work(static_cast<Communicator&>(ranks));
+        } catch (const std::exception& error) {
+            std::fprintf(stderr, "error: rank %td of %td: %s\n", ranks.rank(), ranks.size(), error.what());
+        }
+        std::fflush(nullptr);
+        std::this_thread::sleep_for(std::chrono::milliseconds(500));  // ranks that fail for the same reason say so too
+        MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
+        return EXIT_FAILURE;
+    }
+};
+
+}  // namespace fot

@@ -1,0 +1,122 @@
+/// A sum of many things on several ranks, whose bits do not depend on how many ranks there are.
+///
+/// Additions of floating-point numbers are rounded, so that a sum depends on the order in which it is taken. Here the order is a
+/// tree over the things 0 ... n-1, halved again and again:
+///
+///     sum(first, last) = sum(first, middle) + sum(middle, last),   middle = (first + last) / 2
+///
+/// Each rank has a block of consecutive things. What it can add alone are the nodes of the tree that lie within its block; for the
+/// rest of the tree these nodes are sent. If n and p are powers of two, the block of a rank is one node.
+///
+/// Read first: distributed/communicator.hpp.   Read next: distributed/crossbatch.hpp.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "fot/distributed/communicator.hpp"
+
+namespace fot {
+
+/// A node of the tree: the things first ... last-1.
+struct TreeNode {
+    Index first;  ///< number of its first thing
+    Index last;   ///< one after its last
+
+    bool operator==(const TreeNode&) const = default;  ///< equal bounds
+};
+
+namespace detail {
+
+inline void add_nodes_within(const Share& share, TreeNode node, std::vector<TreeNode>& nodes) {
+    if (share.last <= node.first || share.first >= node.last) return;
+    if (share.first <= node.first && node.last <= share.last) {
+        nodes.push_back(node);
+        return;
+    }
+    const Index middle = (node.first + node.last) / 2;
+    add_nodes_within(share, {node.first, middle}, nodes);
+    add_nodes_within(share, {middle, node.last}, nodes);
+}
+
+}  // namespace detail
+
+/// The largest nodes of the tree over `count` things that lie within a share, in order: what a rank can add up alone.
+inline std::vector<TreeNode> nodes_within(Index count, const Share& share) {
+    std::vector<TreeNode> nodes;
+    if (count > 0) detail::add_nodes_within(share, {0, count}, nodes);
+    return nodes;
+}
+
+/// The value of a node: `leaf(i)` of each thing, added by `add(sum, other)`, which adds to its first argument.
+/// Cost: as many values at a time as the tree is deep.
+template <class Leaf, class Add>
+auto tree_sum(TreeNode node, const Leaf& leaf, const Add& add) {
+    if (node.last - node.first == 1) return leaf(node.first);
+    const Index middle = (node.first + node.last) / 2;
+    auto sum = tree_sum({node.first, middle}, leaf, add);
+    add(sum, tree_sum({middle, node.last}, leaf, add));
+    return sum;
+}
+
+/// The value of a node from those of smaller nodes, `of(node)`: null where it is not known.
+template <class Of, class Add>
+auto tree_sum_of_nodes(TreeNode node, const Of& of, const Add& add) {
+    if (auto* known = of(node)) return *known;
+    const Index middle = (node.first + node.last) / 2;
+    require<ConfigError>(node.last - node.first > 1, "tree_sum_of_nodes: thing ", node.first, " is missing");
+    auto sum = tree_sum_of_nodes({node.first, middle}, of, add);
+    add(sum, tree_sum_of_nodes({middle, node.last}, of, add));
+    return sum;
+}
+
+/// The sum of `count` lists of numbers, which lie with the ranks by their shares: on every rank, with the same bits for any p.
+///
+/// Each rank gives the sums of its nodes (nodes_within, in order). Every rank adds up a part of the positions and then all gather
+/// these parts, as in any all-reduce.
+/// Bytes:  (nodes + 1) (p - 1) / p of a list, `nodes` being the rank's: 2 (p - 1) / p where count and p are powers of two.
+template <class Real>
+std::vector<Real> sum_over_ranks(Communicator& ranks, const char* operation, Index count, const std::vector<std::vector<Real>>& own,
+                                 Index length) {
+    const Index p = ranks.size(), rank = ranks.rank();
+    const auto nodes_of = [&](Index of) { return nodes_within(count, share_of(count, of, p)); };
+    require<ConfigError>(own.size() == nodes_of(rank).size(), operation, ": sums of ", own.size(), " nodes, expected ",
+                         nodes_of(rank).size());
+    const Share positions = share_of(length, rank, p);
+    ByRank<Real> sent(static_cast<std::size_t>(p)), received(static_cast<std::size_t>(p));
+    for (Index other = 0; other < p; ++other) {
+        const Share theirs = share_of(length, other, p);
+        for (const std::vector<Real>& sum : own)
+            element(sent, other).insert(element(sent, other).end(), sum.begin() + theirs.first, sum.begin() + theirs.last);
+        element(received, other).resize(nodes_of(other).size() * static_cast<std::size_t>(positions.size()));
+    }
+    exchange_all(ranks, operation, sent, received);
+
+    std::vector<std::pair<TreeNode, std::vector<Real>>> known;
+    for (Index other = 0; other < p; ++other) {
+        auto at = element(received, other).begin();
+        for (const TreeNode& node : nodes_of(other)) {
+            known.emplace_back(node, std::vector<Real>(at, at + positions.size()));
+            at += positions.size();
+        }
+    }
+    const auto of = [&](const TreeNode& node) -> const std::vector<Real>* {
+        for (const auto& [each, sum] : known)
+            if (each == node) return &sum;
+        return nullptr;
+    };
+    const auto add = [](std::vector<Real>& sum, const std::vector<Real>& other) {
+        for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += other[i];
+    };
+    const std::vector<Real> part =
+        count == 0 ? std::vector<Real>(static_cast<std::size_t>(positions.size())) : tree_sum_of_nodes({0, count}, of, add);
+
+    std::vector<Index> lengths;
+    for (Index other = 0; other < p; ++other) lengths.push_back(share_of(length, other, p).size());
+    std::vector<Real> whole;
+    for (const std::vector<Real>& of_rank : all_gather(ranks, operation, part, lengths))
+        whole.insert(whole.end(), of_rank.begin(), of_rank.end());
+    return whole;
+}
+
+}  // namespace fot
