@@ -135,6 +135,8 @@
 #include "fot/distributed/mpi_communicator.hpp"     // ranks that are processes of MPI
 #endif
 #include "fot/distributed/tree_sum.hpp"             // sums whose bits do not depend on the number of ranks
+#include "fot/distributed/context_exchange.hpp"     // keys and values of contexts, and their gradients back
+#include "fot/distributed/crossbatch.hpp"           // crossbatch training on several ranks
 
 #ifdef FOT_FLOAT
 #include "fot/float.hpp"  // the target fot::float: what float compiles to is in a library

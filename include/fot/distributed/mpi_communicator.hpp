@@ -31,8 +31,9 @@ namespace fot {
 /// All ranks of the program (MPI_COMM_WORLD), between MpiProgram's beginning and its end.
 class MpiCommunicator : public Communicator {
    public:
+    /// Longer messages are sent in parts: in MPI 3 the count of a message is an int.
     /// Errors: CommunicationError if MPI has not begun.
-    MpiCommunicator() {
+    explicit MpiCommunicator(std::size_t longest_message = std::size_t{1} << 30) : longest_message_(longest_message) {
         int initialised = 0, rank = 0, size = 0;
         MPI_Initialized(&initialised);
         require<CommunicationError>(initialised != 0, "MpiCommunicator: MPI has not begun, expected an MpiProgram before");
@@ -46,16 +47,14 @@ class MpiCommunicator : public Communicator {
     Index size() const override { return size_; }
 
    private:
-    static constexpr std::size_t longest_message = std::size_t{1} << 30;  // a count of MPI 3 is an int
-
     double transfer(const char* operation, Index to, std::span<const std::byte> sent, Index from,
                     std::span<std::byte> received) override {
         const auto begun = std::chrono::steady_clock::now();
         std::vector<MPI_Request> requests;
-        const auto each_message = [](auto bytes, const auto& call) {
+        const auto each_message = [this](auto bytes, const auto& call) {
             std::size_t at = 0;
             do {  // an empty list is a message too
-                const auto part = bytes.subspan(at, std::min(longest_message, bytes.size() - at));
+                const auto part = bytes.subspan(at, std::min(longest_message_, bytes.size() - at));
                 call(part.data(), static_cast<int>(part.size()));
                 at += part.size();
             } while (at < bytes.size());
@@ -75,7 +74,7 @@ class MpiCommunicator : public Communicator {
             });
             int coming = 0;
             MPI_Get_count(&status, MPI_BYTE, &coming);
-            const std::size_t expected = std::min(longest_message, received.size());
+            const std::size_t expected = std::min(longest_message_, received.size());
             require<CommunicationError>(static_cast<std::size_t>(coming) == expected, "rank ", rank_, " in ", operation, ": rank ",
                                         from, " sent ", coming, " bytes, expected ", expected);
             waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
@@ -108,6 +107,7 @@ class MpiCommunicator : public Communicator {
         throw CommunicationError(message("rank ", rank_, " in ", operation, " with rank ", other, ": ", text.data()));
     }
 
+    std::size_t longest_message_;
     Index rank_, size_;
 };
 

@@ -8,9 +8,11 @@
 /// Each rank has a block of consecutive things. What it can add alone are the nodes of the tree that lie within its block; for the
 /// rest of the tree these nodes are sent. If n and p are powers of two, the block of a rank is one node.
 ///
-/// Read first: distributed/communicator.hpp.   Read next: distributed/crossbatch.hpp.
+/// Read first: distributed/communicator.hpp.   Read next: distributed/context_exchange.hpp.
 #pragma once
 
+#include <compare>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -23,7 +25,7 @@ struct TreeNode {
     Index first;  ///< number of its first thing
     Index last;   ///< one after its last
 
-    bool operator==(const TreeNode&) const = default;  ///< equal bounds
+    auto operator<=>(const TreeNode&) const = default;  ///< in order
 };
 
 namespace detail {
@@ -70,46 +72,61 @@ auto tree_sum_of_nodes(TreeNode node, const Of& of, const Add& add) {
     return sum;
 }
 
-/// The sum of `count` lists of numbers, which lie with the ranks by their shares: on every rank, with the same bits for any p.
-///
-/// Each rank gives the sums of its nodes (nodes_within, in order). Every rank adds up a part of the positions and then all gather
-/// these parts, as in any all-reduce.
-/// Bytes:  (nodes + 1) (p - 1) / p of a list, `nodes` being the rank's: 2 (p - 1) / p where count and p are powers of two.
+/// A rank's part of a sum of `count` lists of numbers, which lie with the ranks by their shares.
 template <class Real>
-std::vector<Real> sum_over_ranks(Communicator& ranks, const char* operation, Index count, const std::vector<std::vector<Real>>& own,
+struct PartOfSum {
+    Index count;                              ///< of lists on all ranks; 1 or more
+    std::vector<std::vector<Real>> of_nodes;  ///< sums of lists of this rank: for each of its nodes (nodes_within), in order
+};
+
+/// A sum of lists of numbers, or several such sums added up: on every rank, with the same bits for any number of ranks.
+///
+/// Each rank adds up a part of the positions, and then all gather these parts, as in any all-reduce.
+/// Shapes: each list of `length` numbers -> one such list.
+/// Bytes:  (nodes + 1) (p - 1) / p of a list, `nodes` of this rank in all sums: for one sum 2 (p - 1) / p, if its count and p are
+///         powers of two.
+/// Errors: ConfigError if there are not as many lists as nodes.
+template <class Real>
+std::vector<Real> sum_over_ranks(Communicator& ranks, const char* operation, const std::vector<PartOfSum<Real>>& sums,
                                  Index length) {
     const Index p = ranks.size(), rank = ranks.rank();
-    const auto nodes_of = [&](Index of) { return nodes_within(count, share_of(count, of, p)); };
-    require<ConfigError>(own.size() == nodes_of(rank).size(), operation, ": sums of ", own.size(), " nodes, expected ",
-                         nodes_of(rank).size());
     const Share positions = share_of(length, rank, p);
     ByRank<Real> sent(static_cast<std::size_t>(p)), received(static_cast<std::size_t>(p));
     for (Index other = 0; other < p; ++other) {
         const Share theirs = share_of(length, other, p);
-        for (const std::vector<Real>& sum : own)
-            element(sent, other).insert(element(sent, other).end(), sum.begin() + theirs.first, sum.begin() + theirs.last);
-        element(received, other).resize(nodes_of(other).size() * static_cast<std::size_t>(positions.size()));
+        std::size_t nodes = 0;
+        for (const auto& [count, of_nodes] : sums) {
+            for (const std::vector<Real>& list : of_nodes)
+                element(sent, other).insert(element(sent, other).end(), list.begin() + theirs.first, list.begin() + theirs.last);
+            nodes += nodes_within(count, share_of(count, other, p)).size();
+            require<ConfigError>(other != rank || of_nodes.size() == nodes_within(count, share_of(count, rank, p)).size(),
+                                 operation, ": sums of ", of_nodes.size(), " nodes for rank ", rank, "'s part of ", count);
+        }
+        element(received, other).resize(nodes * static_cast<std::size_t>(positions.size()));
     }
     exchange_all(ranks, operation, sent, received);
 
-    std::vector<std::pair<TreeNode, std::vector<Real>>> known;
-    for (Index other = 0; other < p; ++other) {
-        auto at = element(received, other).begin();
-        for (const TreeNode& node : nodes_of(other)) {
-            known.emplace_back(node, std::vector<Real>(at, at + positions.size()));
-            at += positions.size();
-        }
-    }
-    const auto of = [&](const TreeNode& node) -> const std::vector<Real>* {
-        for (const auto& [each, sum] : known)
-            if (each == node) return &sum;
-        return nullptr;
-    };
     const auto add = [](std::vector<Real>& sum, const std::vector<Real>& other) {
         for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += other[i];
     };
-    const std::vector<Real> part =
-        count == 0 ? std::vector<Real>(static_cast<std::size_t>(positions.size())) : tree_sum_of_nodes({0, count}, of, add);
+    std::vector<Real> part(static_cast<std::size_t>(positions.size()), Real(0));
+    std::vector<Index> at(static_cast<std::size_t>(p), 0);  // how much of what each rank sent is used
+    for (const auto& [count, of_nodes] : sums) {
+        std::map<TreeNode, std::vector<Real>> known;
+        for (Index other = 0; other < p; ++other)
+            for (const TreeNode& node : nodes_within(count, share_of(count, other, p))) {
+                const auto begin = element(received, other).begin() + element(at, other);
+                known[node].assign(begin, begin + positions.size());
+                element(at, other) += positions.size();
+            }
+        add(part, tree_sum_of_nodes(
+                      {0, count},
+                      [&](const TreeNode& node) {
+                          const auto found = known.find(node);
+                          return found == known.end() ? nullptr : &found->second;
+                      },
+                      add));
+    }
 
     std::vector<Index> lengths;
     for (Index other = 0; other < p; ++other) lengths.push_back(share_of(length, other, p).size());

@@ -67,6 +67,8 @@ struct TrainerOptions {
     double largest_gradient_norm = std::numeric_limits<double>::infinity();  ///< longer gradients are shortened to it
     std::filesystem::path checkpoint = {};                       ///< written at the end and when interrupted; empty: never
     double checkpoint_every_seconds = 0;                         ///< and after so long; 0: not
+    bool writes_checkpoint = true;                               ///< false: only resumes; another process of the run writes it
+    std::function<bool()> stop = interrupted;                    ///< asked before each step: end here, with a checkpoint?
     Metadata metadata = {};                                      ///< kept in the checkpoint; `resume` wants the same
     std::function<void(const TrainingProgress&)> progress = {};  ///< called after each step
 };
@@ -87,8 +89,9 @@ class Trainer {
         const auto require_option = [](bool good, const char* name, auto value, const char* what) {
             require<ConfigError>(good, "Trainer: ", name, " ", value, " is ", what);
         };
-        const auto& [steps, rate, largest_norm, checkpoint, every_seconds, metadata, progress] = options_;
+        const auto& [steps, rate, largest_norm, checkpoint, every_seconds, writes, stop, metadata, progress] = options_;
         require<ConfigError>(rate != nullptr, "Trainer: there is no learning rate");
+        require<ConfigError>(stop != nullptr, "Trainer: there is nothing to ask whether to stop");
         require_option(steps >= 0, "steps", steps, "below 0");
         require_option(largest_norm > 0, "largest_gradient_norm", largest_norm, "not positive");
         require_option(every_seconds >= 0, "checkpoint_every_seconds", every_seconds, "below 0");
@@ -145,7 +148,7 @@ class Trainer {
         const Clock::time_point begun = saved_ = Clock::now();
         Index tokens = 0;
         bool stopped = false;
-        while (step_ < options_.steps && aim_reached_ == 0 && !(stopped = interrupted())) {
+        while (step_ < options_.steps && aim_reached_ == 0 && !(stopped = options_.stop())) {
             zero_gradients(state_.parameters);
             const StepResult result = step_loss(step_);
             const double gradient_norm = checked_norm(result.loss), learning_rate = options_.learning_rate(step_);
@@ -169,9 +172,9 @@ class Trainer {
     /// Steps done, those before a resume included.
     Index steps_done() const { return step_; }
 
-    /// Writes the checkpoint now, if the options name one.
+    /// Writes the checkpoint now, if the options name one and let it.
     void save() {
-        if (options_.checkpoint.empty()) return;
+        if (options_.checkpoint.empty() || !options_.writes_checkpoint) return;
         for (const auto& [before_save, after_load] : around_checkpoints_) before_save();
         save_checkpoint(options_.checkpoint, state_, options_.metadata);
         saved_ = Clock::now();

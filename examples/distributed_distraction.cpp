@@ -1,0 +1,141 @@
+/// Is crossbatch training on several ranks the same training, to the last bit, and what do the ranks send each other?
+///
+/// The model of distraction_issue with many contexts, its documents spread over the ranks. A rank computes the previous contexts of
+/// its documents and its entries of the batch; what its entries see of other ranks' documents is sent, and the gradients go back.
+/// So d is not limited by what one machine holds: --contexts 1024. Some steps are trained once more on one rank alone, for
+/// comparison.
+///
+/// Data:    as distraction_issue.
+/// Time:    ten minutes on two cores with one rank or two; --quick: seconds.
+/// Command: mpiexec -n 2 build/release/examples/distributed_distraction   (MPI), or
+///          build/release/examples/distributed_distraction --ranks 2      (threads)
+///          A checkpoint is left by rank 0; any number of ranks goes on from it.
+/// Expect:  losses equal bit by bit; r_64 and bits per byte as distraction_issue prints them; bytes as the formulas say.
+#include "fot/distributed/crossbatch.hpp"
+#include "support/memory_reports.hpp"
+#include "support/positive_masses.hpp"
+#include "support/ranks.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+
+namespace {
+
+/// What a training left beside the model.
+struct Trained {
+    std::vector<double> losses;  // of each step
+    double predicted_bytes = 0;  // that a rank sends of keys and values, by the formula
+};
+
+/// Trains the first `steps` of the training that the settings say. All ranks call it.
+Trained train(const Example& example, Communicator& ranks, const TextSettings& settings,
+              const std::vector<TokenDocument>& documents, Index steps, bool kept, Transformer<float>& model) {
+    const LanguageModelRecipe recipe{.name = message("distributed_crossbatch_", settings.contexts),
+                                     .kind = LanguageModelKind::crossbatch,
+                                     .contexts = doubled_contexts(settings.contexts, settings.steps)};
+    ContextSchedule contexts = recipe.contexts;
+    Random random(example.seed() + 1000);
+    Muon<float> optimizer(model.parameters(), {});
+    const LearningRate rate = LearningRate::linear_decay(settings.learning_rate, 40, settings.steps);
+    TextModelFile file(example, settings, model.config(), example.seed());
+    file.add_training(recipe, {settings.steps}, documents);
+    std::optional<Progress> bar;
+    if (ranks.rank() == 0) bar.emplace(message("train on ", ranks.size(), ranks.size() == 1 ? " rank" : " ranks"), steps);
+    Trained trained;
+    Trainer<float> trainer(optimizer, {.steps = steps,
+                                       .learning_rate = [&](Index step) { return rate.at(step); },
+                                       .checkpoint = kept ? file.path() : "",
+                                       .checkpoint_every_seconds = 60,
+                                       .writes_checkpoint = ranks.rank() == 0,
+                                       .stop = [&] { return any_of(ranks, "stop", interrupted()); },
+                                       .metadata = file.metadata(),
+                                       .progress =
+                                           [&](const TrainingProgress& at) {
+                                               if (bar) bar->update(at.steps_done, training_note(at));
+                                           }});
+    trainer.keep("batches", random);
+    trainer.keep("contexts", contexts);
+    trainer.keep("losses", trained.losses);
+    trainer.keep("predicted_bytes", trained.predicted_bytes);
+    resume(trainer);
+    require_same(ranks, "the number of steps done (do all ranks see the same checkpoint?)", message(trainer.steps_done()));
+    DistributedCrossbatch<float> crossbatch(ranks, model);
+    const Index context_bytes = 2 * settings.length * model.config().memory_heads *
+                                model.config().head_width_of(settings.layers - 1) * static_cast<Index>(sizeof(float));
+    trainer.run([&](Index step) {
+        const Index d = contexts.next(step, random), pool = std::max(settings.batch, d);
+        const ContextBatch<float> batch =
+            sample_contexts<float>(documents, {.entries = settings.batch, .pool = pool, .length = settings.length}, random);
+        trained.losses.push_back(crossbatch.step(batch, contexts_of(batch, d - 1)));
+        trained.predicted_bytes +=
+            static_cast<double>(std::min(d - 1, pool - pool / ranks.size()) * context_bytes);  // of one node, equal shares
+        return StepResult{.loss = trained.losses.back(), .tokens = settings.batch * settings.length};
+    });
+    stop_if_interrupted(training_is_kept);
+    return trained;
+}
+
+void report(Example& example, const TextSettings& settings, const MemorySettings& memory, const CorpusSplit& split,
+            Transformer<float>& model) {
+    const std::string name = message("crossbatch_", settings.contexts);
+    PositiveMasses masses;
+    masses.add(name, measure_positive_mass(settings, split, model));
+    report_positive_mass(example, masses, "Attention that stays with its own document");
+    const Reading stream{MemoryScope::multi_document, memory.top_k};
+    const std::vector<Index> sizes = memory_sizes(memory);
+    MemoryCurves curves;
+    curves.add(name, measured_curve(model, measured_documents(split, memory), documents_before(split, memory),
+                                    curve_options(settings, sizes, {stream}), name));
+    report_curves(example, curves, sizes, stream, "A memory that fills with other documents: bits per byte");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    TextSettings settings;
+    MemorySettings memory;
+    Index compared = 0;
+    const auto declare = [&](Example& example) {
+        add_text_options(example, settings, {12, 1000, 1000}, {8, 16, 1024});
+        example.option("--places,--queries", settings.places, {1, 16, 32}, "places measured in each test document", 1);
+        add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
+        example.option("--compared-steps", compared, {4, 20, 20}, "steps that are trained once more on one rank alone");
+    };
+    return run_on_ranks(
+        argc, argv, "Is crossbatch training on several ranks the same training, and what is sent?", declare,
+        [&](Example& example, Communicator& ranks) {
+            CorpusSplit split;
+            together(ranks, "reading the corpus", [&] { split = split_of(settings, memory, memory.largest); });
+            const std::vector<TokenDocument> training = byte_documents(split.train);
+            require_same(ranks, "the text", fingerprint(training));
+            Random weights(example.seed());
+            Transformer<float> model = new_text_model(settings, weights);
+            const auto begun = std::chrono::steady_clock::now();
+            const Trained trained = train(example, ranks, settings, training, settings.steps, true, model);
+            const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
+            const Table traffic = traffic_table(ranks, seconds);
+            const Index sent = ranks.bytes_sent("keys and values"), returned = ranks.bytes_sent("gradients of keys and values");
+            if (ranks.rank() != 0) return;
+
+            const Index steps = std::min(compared, settings.steps);
+            SingleProcess alone;
+            Random again(example.seed());
+            Transformer<float> of_one = new_text_model(settings, again);
+            const std::vector<double> losses = train(example, alone, settings, training, steps, false, of_one).losses;
+            const bool equal = std::ranges::equal(losses, std::span(trained.losses).first(losses.size()));
+            Plot plot{.name = "loss", .title = "Loss of training", .x_label = "step", .y_label = "nats a byte"};
+            Series of_ranks{message(ranks.size(), " ranks")}, of_alone{"one rank alone"};
+            for (Index i = 0; i < length_of(trained.losses); ++i) of_ranks.add(i + 1, element(trained.losses, i));
+            for (Index i = 0; i < length_of(losses); ++i) of_alone.add(i + 1, element(losses, i));
+            plot.series = {of_ranks, of_alone};
+            example.plot(plot);
+            example.show("What the ranks have sent in training, and their time", traffic);
+            example.out() << "\nThe losses of " << steps << " steps are " << (equal ? "" : "NOT ")
+                          << "those of one rank, bit by bit.\n";
+            example.result("same_losses_as_one_rank", equal ? 1 : 0);
+            example.result("bytes_sent.keys_and_values", sent);
+            example.result("bytes_sent.gradients", returned);
+            example.result("bytes_by_formula", trained.predicted_bytes);
+            report(example, settings, memory, split, model);
+        });
+}

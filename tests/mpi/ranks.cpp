@@ -1,0 +1,86 @@
+// Under mpiexec: messages in parts, training that has the bits of one rank, and a training to be killed (kill_a_rank.sh).
+#include <filesystem>
+
+#include "fot/distributed/mpi_communicator.hpp"
+#include "fot/train/model_file.hpp"
+#include "fot/train/trainer.hpp"
+#include "support/distributed_training.hpp"
+
+using namespace fot;
+using namespace fot::testing;
+
+namespace {
+
+void messages_in_parts() {
+    MpiCommunicator ranks(7);  // bytes at most
+    ByRank<int> sent, received;
+    for (Index r = 0; r < ranks.size(); ++r) {
+        sent.emplace_back(static_cast<std::size_t>(5 * r), static_cast<int>(ranks.rank()));
+        received.emplace_back(static_cast<std::size_t>(5 * ranks.rank()));
+    }
+    exchange_all(ranks, "parts", sent, received);
+    for (Index r = 0; r < ranks.size(); ++r)
+        require<DataError>(
+            element(received, r) == std::vector<int>(static_cast<std::size_t>(5 * ranks.rank()), static_cast<int>(r)),
+            "other numbers from rank ", r);
+    barrier(ranks);
+}
+
+template <class Real>
+void bits_of_one_rank(Communicator& ranks) {
+    for (const Setting& setting : {Setting{.steps = 50}, Setting{.entries = 5, .pool = 7, .negatives = 4}}) {
+        SingleProcess alone;
+        const Training<Real> together = on_rank<Real>(ranks, setting), of_one = on_rank<Real>(alone, setting);
+        require<NumericError>(together.weights == of_one.weights && together.losses == of_one.losses, "not the bits of one rank");
+        if constexpr (std::is_same_v<Real, double>) {
+            const Training<double> of_tape = on_one_tape<double>(setting);
+            const double difference = largest_difference(together.weights, of_tape.weights);
+            require<NumericError>(difference < 1e-12, "weights differ by ", difference, " from those of one tape");
+        }
+    }
+}
+
+/// Trains with a checkpoint every few milliseconds, goes on from it if there is one, and prints a sum of the weights in the end.
+void train_with_checkpoints(Communicator& ranks, const std::filesystem::path& checkpoint, Index steps) {
+    const std::vector<TokenDocument> documents = random_documents(std::vector<Index>(20, 40), 3);
+    Random random(1), batches(2);
+    Transformer<double> model(small_model_config({2}), random);
+    AdamW<double> optimizer(model.parameters());
+    Trainer<double> trainer(model, optimizer,
+                            {.steps = steps,
+                             .learning_rate = [](Index) { return 1; },
+                             .checkpoint = checkpoint,
+                             .checkpoint_every_seconds = 0.001,
+                             .writes_checkpoint = ranks.rank() == 0,
+                             .stop = [&] { return any_of(ranks, "stop", interrupted()); }});
+    trainer.keep("batches", batches);
+    trainer.resume();
+    require_same(ranks, "the number of steps done", message(trainer.steps_done()));
+    if (ranks.rank() == 0) std::printf("goes on at step %td with %td ranks\n", trainer.steps_done(), ranks.size());
+    std::fflush(stdout);
+    DistributedCrossbatch<double> crossbatch(ranks, model);
+    trainer.run([&](Index) {
+        const auto batch = sample_contexts<double>(documents, {.entries = 8, .positives = 1, .length = 6}, batches);
+        return StepResult{.loss = crossbatch.step(batch, contexts_of(batch, 3))};
+    });
+    double sum = 0;
+    for (const double weight : weights_of(model)) sum = 0.75 * sum + weight;
+    if (ranks.rank() == 0) std::printf("sum %a\n", sum);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    MpiProgram mpi(argc, argv);
+    return mpi.run([&](Communicator& ranks) {
+        if (argc == 3) {
+            train_with_checkpoints(ranks, argv[1], std::stol(argv[2]));
+            return 0;
+        }
+        messages_in_parts();
+        bits_of_one_rank<float>(ranks);
+        bits_of_one_rank<double>(ranks);
+        if (ranks.rank() == 0) std::printf("all is well on %td ranks\n", ranks.size());
+        return 0;
+    });
+}
