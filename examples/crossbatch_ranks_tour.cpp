@@ -32,7 +32,7 @@ int main(int argc, char** argv) try {
     ContextBatch<float> batch{.previous = zeros<std::int32_t, 2>({documents, length}),
                               .current = zeros<std::int32_t, 2>({documents, length}),
                               .targets = zeros<std::int32_t, 2>({documents, length}),
-                              .mask = ones<float, 2>({documents, length}),
+                              .mask = full<float, 2>({documents, length}, 1.0f),
                               .documents = consecutive(0, documents)};
     Random text(example.seed());
     for (Tokens* tokens : {&batch.previous, &batch.current, &batch.targets})

@@ -98,7 +98,10 @@ int main(int argc, char** argv) {
     const auto declare = [&](Example& example) {
         add_text_options(example, settings, {12, 1000, 1000}, {8, 16, 1024});
         example.option("--places,--queries", settings.places, {1, 16, 32}, "places measured in each test document", 1);
-        add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
+        example.option("--smallest", memory.smallest, "smallest memory, tokens; each further one is four times as large", 1);
+        example.option("--largest", memory.largest, {8192, 131072, 131072}, "largest memory, tokens", 1);
+        example.option("--documents", memory.documents, {2, 0, 0}, "test documents that are measured; 0: all");
+        example.option("--longest", memory.longest, {8192, 32768, 32768}, "bytes of each that are read; 0: all");
         example.option("--compared-steps", compared, {4, 20, 20}, "steps that are trained once more on one rank alone");
     };
     return run_on_ranks(
