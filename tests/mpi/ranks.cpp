@@ -1,4 +1,5 @@
 // Under mpiexec: messages in parts, training that has the bits of one rank, and a training to be killed (kill_a_rank.sh).
+#define DOCTEST_CONFIG_IMPLEMENT  // headers of tests/support check with it; the main is below
 #include <filesystem>
 
 #include "fot/distributed/mpi_communicator.hpp"
