@@ -5,6 +5,8 @@
 #include <cmath>
 #include <functional>
 #include <numeric>
+#include <utility>
+#include <vector>
 
 #include "fot/attention/causal_attention.hpp"
 #include "fot/attention/joining.hpp"
@@ -56,15 +58,15 @@ Tensor<double, 4> query(double sharpness, Index dimensions) {
 
 TEST_CASE("1: packing 4 and range 7 with stepping") {
     const ContextTable table = packed_contexts(16, 7, 4, true);
-    const auto mixture = [&](std::size_t row) {
-        const Index positives = table.positives[row];
-        return std::pair{positives, static_cast<Index>(table.contexts[row].size()) - positives};
-    };
-    CHECK(mixture(12) == std::pair<Index, Index>{0, 0});
-    CHECK(mixture(13) == std::pair<Index, Index>{1, 2});
-    CHECK(mixture(14) == std::pair<Index, Index>{2, 4});
-    CHECK(mixture(15) == std::pair<Index, Index>{3, 4});
-    for (std::size_t row = 0; row < 4; ++row) CHECK(mixture(row).second == 0);  // the first pack
+    const auto positives = [&](Index entry) { return element(table.positives, entry); };
+    const auto negatives = [&](Index entry) { return length_of(element(table.contexts, entry)) - positives(entry); };
+    const std::vector<std::pair<Index, Index>> last_pack{{0, 0}, {1, 2}, {2, 4}, {3, 4}};
+    for (Index row_in_pack = 0; row_in_pack < 4; ++row_in_pack)
+        CHECK(std::pair(positives(12 + row_in_pack), negatives(12 + row_in_pack)) == element(last_pack, row_in_pack));
+    for (Index entry = 0; entry < 16; ++entry) {
+        CHECK((positives(entry) == 0) == (entry % 4 == 0));
+        CHECK((negatives(entry) == 0) == (entry % 4 == 0 || entry < 4));
+    }
 }
 
 TEST_CASE("2: masses .6 local, .2 own, .1 and .1 of others") {
