@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <numeric>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -98,6 +101,16 @@ TEST_CASE("2: a document and its copy share the attention") {
     const Tensor<double, 4> q = normal_tensor<double, 4>({1, 3, 1, 4}, 5, random);
     const Tensor<double, 3> shares = positive_mass_per_query(context_log_mass(q, keys, {2, {{0, 1}}, {1}}), 2);
     for (const double share : shares.storage()) CHECK(share == doctest::Approx(.5).epsilon(1e-12));
+}
+
+TEST_CASE("4: microfot has the lines that the exercise changes, each once") {
+    std::ifstream file(FOT_TESTS_FOLDER "/../examples/microfot.cpp");
+    const std::string text(std::istreambuf_iterator<char>(file), {});
+    for (const std::string line : {"d_v[key + j] +=", "d_k[key + j] +=", "\"crossbatch\", seed, 2, 16"}) {
+        CAPTURE(line);
+        CHECK(text.find(line) != std::string::npos);
+        CHECK(text.find(line) == text.rfind(line));
+    }
 }
 
 TEST_CASE("6: two attentions joined by their log-sum-exp are one softmax") {
