@@ -29,6 +29,10 @@ class Fault:
         self.header, *tests = where.split()
         self.tests = tests or [self.header.removesuffix(".hpp")]
         self.before, self.after, self.reason = (self.line(rest, mark) for mark in "-+=")
+        # An answer to an exercise is included by its name alone, a header of the library as fot/folder/name.
+        self.root, self.included = "include", f"fot/{self.header}"
+        if self.header.startswith("exercises/"):
+            self.root, self.included = "tests/exercises/answers", self.header.removeprefix("exercises/")
 
     @staticmethod
     def line(lines, mark):
@@ -37,7 +41,7 @@ class Fault:
 
     def mutated(self):
         """The header with the fault, None unless its text occurs once."""
-        text = (ROOT / "include/fot" / self.header).read_text()
+        text = (ROOT / self.root / self.included).read_text()
         pattern = r"\s+".join(map(re.escape, self.before.split()))
         return re.sub(pattern, lambda _: self.after, text) if len(re.findall(pattern, text)) == 1 else None
 
@@ -51,7 +55,8 @@ def read_faults(path):
 def outcome(test, folder, objects):
     """Of a test with the headers that `folder` has in place of ours: passed, failed or does not compile."""
     program = pathlib.Path(folder) / test.replace("/", "_")
-    compiled = subprocess.run([*COMPILER, "-I", folder, "-I", ROOT / "include", "-I", ROOT / "tests", ROOT / "tests" / f"{test}.cpp",
+    compiled = subprocess.run([*COMPILER, "-I", folder, "-I", ROOT / "include", "-I", ROOT / "tests",
+                               "-I", ROOT / "tests/exercises/answers", ROOT / "tests" / f"{test}.cpp",
                                *objects, "-lopenblas", "-lz", "-o", program], capture_output=True)
     if compiled.returncode != 0:
         return "does not compile"
@@ -66,8 +71,8 @@ def fate(fault, objects):
     if text is None:
         return "does not apply"
     with tempfile.TemporaryDirectory() as folder:
-        header = pathlib.Path(folder) / "fot" / fault.header
-        header.parent.mkdir(parents=True)
+        header = pathlib.Path(folder) / fault.included
+        header.parent.mkdir(parents=True, exist_ok=True)
         header.write_text(text)
         for test in fault.tests:
             result = outcome(test, folder, objects)
