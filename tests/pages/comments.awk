@@ -1,0 +1,30 @@
+# What Doxygen and docco need to set our comments as text. Lines keep their numbers.
+#
+# - A field of a docstring ("Shapes: ...") begins an item of a list, where it would else run on from the line before. A line
+#   "---- Part: ..." has the part in bold.
+# - For Doxygen (-v doxygen=FILE) the comment that opens a file is the file's, not that of the namespace which happens to follow. With
+#   -v page=PAGE it ends with a link to the file's page, on which comments stand beside the code.
+BEGIN { opening = doxygen != "" }
+
+{ is_comment = $0 ~ /^ *\/\// }
+
+is_comment && was_comment &&
+/^ *\/\/\/? (Paper|Read first|Read next|Source|Shapes|Saves|Cost|Errors|Same as|Data|Model|Memory|Time|Run|Command|Expect):/ {
+    sub(/\/ /, "/ - **")
+    sub(/:/, ":**")
+    sub(/   Read next:/, " **Read next:**")
+}
+is_comment && sub(/\/ ---- /, "/ **") { sub(/[.:]/, "&**") }
+
+{ was_comment = is_comment }
+
+opening && !/^\/\/\// { opening = 0 }
+opening { file_comment = file_comment $0 "\n"; sub(/\/\/\//, "//") }
+
+{ print }
+
+END {
+    if (doxygen == "" || file_comment == "") exit
+    link = page == "" ? "" : "///\n/// - **Beside the code:** <a href=\"" page "\">all comments of this file</a>\n"
+    printf "\n/// @file %s\n%s%s", doxygen, file_comment, link
+}
