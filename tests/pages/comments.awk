@@ -1,20 +1,23 @@
 # What Doxygen and docco need to set our comments as text. Lines keep their numbers.
 #
-# - A field of a docstring ("Shapes: ...") begins an item of a list, where it would else run on from the line before. A line
-#   "---- Part: ..." has the part in bold.
+# - A field of a docstring ("Shapes: ...") is set in bold. At the start of a line it begins an item of a list, where it would else run on
+#   from the line before. A line "---- Part: ..." has the part in bold.
 # - For Doxygen (-v doxygen=FILE) the comment that opens a file is the file's, not that of the namespace which happens to follow. With
 #   -v page=PAGE it ends with a link to the file's page, on which comments stand beside the code.
-BEGIN { opening = doxygen != "" }
-
-{ is_comment = $0 ~ /^ *\/\// }
-
-is_comment && was_comment &&
-/^ *\/\/\/? (Paper|Read first|Read next|Source|Shapes|Saves|Cost|Errors|Same as|Data|Model|Memory|Time|Run|Command|Expect):/ {
-    sub(/\/ /, "/ - **")
-    sub(/:/, ":**")
-    sub(/   Read next:/, " **Read next:**")
+BEGIN {
+    opening = doxygen != ""
+    fields = " (Paper|Read first|Read next|Source|Shapes|Saves|Cost|Errors|Same as|Data|Model|Memory|Time|Run|Command|Expect):"
 }
-is_comment && sub(/\/ ---- /, "/ **") { sub(/[.:]/, "&**") }
+
+{ is_comment = /^ *\/\// }
+
+is_comment {
+    if (was_comment && $0 ~ "^ *///?" fields) sub(/\/ /, "/ - ")
+    gsub(fields, "\001&\002")
+    gsub(/\001 /, " **")
+    gsub(/\002/, "**")
+    if (sub(/\/ ---- /, "/ **")) sub(/[.:]/, "&**")
+}
 
 { was_comment = is_comment }
 
