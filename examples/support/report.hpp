@@ -1,5 +1,5 @@
-/// What a program leaves behind: tables on the screen, CSV files, plots and a page of it all in its output folder, and lines
-/// `result <name> <value>` at its end.
+/// What a program leaves behind: tables on the screen, CSV files and plots in its output folder, and lines `result <name> <value>`
+/// at its end.
 ///
 /// Read first: support/plot.hpp, support/report_page.hpp.   Read next: support/example.hpp.
 #pragma once
