@@ -6,7 +6,7 @@
 #   -v page=PAGE it ends with a link to the file's page, on which comments stand beside the code.
 BEGIN {
     opening = doxygen != ""
-    fields = " (Paper|Read first|Read next|Source|Shapes|Saves|Cost|Errors|Same as|Data|Model|Memory|Time|Run|Command|Expect):"
+    fields = " (Paper|Why|Read first|Read next|Source|Shapes|Saves|Cost|Bytes|Errors|Same as|Likewise|Data|Model|Memory|Time|Run|Command|Expect):"
 }
 
 { is_comment = /^ *\/\// }
