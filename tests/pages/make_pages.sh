@@ -6,7 +6,7 @@ docco=$1 output=$2 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
 headers=$(sed -n 's|^#include "\(fot/.*\)".*|include/\1|p' include/fot/fot.hpp)
 order=$(echo examples/microfot.cpp examples/*_tour.cpp include/fot/fot.hpp $headers)
-texts=$(find *.md examples tests -name '*.md')
+texts=$(echo README.md paper_notes.md $(find examples tests -name '*.md' | sort) CHANGELOG.md)
 figures=$(find include examples -name '*.svg')
 export FOT_PAGES="$order" FOT_DOXYGEN="${3:-}"  # for page.jst, to which docco hands names in alphabetical order alone
 
@@ -26,6 +26,7 @@ done
 {
   echo '# The Focused Transformer, comment beside code'
   for file in $texts examples/microfot.cpp examples/*_tour.cpp include/fot/fot.hpp; do
+    [ $file != examples/microfot.cpp ] || printf '\n## Where to begin with the code\n'
     echo "- \`$file\`: $(sed -n '1s|^[/#]* *||; 1s|   .*||; 1p' "$file")"
   done
   sed -n 's|^#include "\(fot/.*\)" *// *\(.*\)|\1 \2|p' include/fot/fot.hpp | while read -r header words; do
