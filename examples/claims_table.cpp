@@ -139,12 +139,16 @@ int main(int argc, char** argv) try {
 
     example.out() << "Plots and numbers: " << std::filesystem::absolute(example.output()).string() << "\n";
     for (const auto& entry : std::filesystem::recursive_directory_iterator(example.output()))
-        if (entry.path().extension() == ".svg") example.out() << "  " << entry.path().string() << "\n";
+        if (entry.path().extension() == ".svg") {
+            example.out() << "  " << entry.path().string() << "\n";
+            example.page().add_figure(entry.path());
+        }
 
     Table table({"claim", "what", "paper", "ours", "reproduced"});
     add_distraction_rows(results, table);
     add_dictionary_rows(results, table);
     example.out() << "\n" << table;
+    example.page().add("Verdicts", table);
     if (example.scale() != Scale::full) example.out() << "\nOne seed. Three seeds with intervals: --full.\n";
     return example.finish();
 } catch (...) {

@@ -2,8 +2,8 @@
 ///
 /// Documents are read one after another into one memory. For each byte at the end of the last one we list what every head
 /// retrieved: from which document, how far back, with which share of the attention (kNN score), and whether the key stands out
-/// among its neighbours in the memory (Focus score). The page in --output shows the text, coloured by where the attention goes, and
-/// the best that was retrieved for the byte under the mouse; the table on the screen has the means.
+/// among its neighbours in the memory (Focus score). The page in --output shows the text, marked by where the attention goes, and
+/// what was retrieved for a byte, with the text around it (support/memory_page.hpp); the table on the screen has the means.
 ///
 /// Data:    --text FILE or DIR[:GLOB], one file one document, the last one by name is inspected; if not given the test documents of
 ///          --corpus, which a model of --checkpoint has not been trained on.
@@ -13,7 +13,7 @@
 /// Expect:  names and phrases of the document are found where they stood before: the best entry is of its own document more often
 ///          than its share of the memory, the more so the more attention goes to the memory.
 #include "fot/files/replacing_file.hpp"
-#include "fot/measure/memory_inspection.hpp"
+#include "support/memory_page.hpp"
 #include "support/sizes.hpp"
 #include "support/text_models.hpp"
 
@@ -25,31 +25,6 @@ namespace {
 struct InspectionSettings {
     std::string text, checkpoint;
     Index windows = 1, memory = 65536, top_k = 32;
-};
-
-/// A byte of the inspected text and what each head found.
-struct InspectedByte {
-    Index position;
-    double own_share;  ///< of the memory that is of the inspected document: how often its entries would be found by chance
-    std::vector<InspectedQuery> heads;
-};
-
-/// All that was read, in order, and what was found for the end of it.
-struct InspectedText {
-    std::vector<std::int32_t> tokens = {};
-    std::vector<std::string> documents = {};
-    std::vector<InspectedByte> bytes = {};
-
-    /// The bytes first ... last-1 that there are, for a page; line ends and what is no printable ASCII as dots.
-    std::string words(Index first, Index last) const {
-        std::string text;
-        for (Index i = std::max<Index>(first, 0); i < std::min(last, length_of(tokens)); ++i) {
-            const auto byte = element(tokens, i);
-            const char letter = byte >= 32 && byte < 127 ? static_cast<char>(byte) : '.';
-            text += letter == '<' ? "&lt;" : letter == '&' ? "&amp;" : letter == '"' ? "&quot;" : std::string(1, letter);
-        }
-        return text;
-    }
 };
 
 std::vector<Document> documents_to_read(const InspectionSettings& inspection, const TextSettings& settings) {
@@ -100,40 +75,6 @@ InspectedText read_and_inspect(Transformer<float>& model, const std::vector<Docu
         }
     }
     return text;
-}
-
-/// The page: the text, and at each byte the best that was retrieved for it, which a browser shows under the mouse.
-std::string page(const InspectedText& text) {
-    std::string spans;
-    for (const InspectedByte& byte : text.bytes) {
-        std::string found, colour = "none";
-        for (std::size_t h = 0; h < byte.heads.size(); ++h) {
-            const InspectedQuery& query = byte.heads[h];
-            found += message("head ", h, ": ", fixed(100 * query.memory_mass, 0), " % of the attention to the memory, Focus score ",
-                             fixed(query.focus_score, 2), "\n");
-            for (Index i = 0; i < std::min<Index>(8, length_of(query.found)); ++i) {
-                const InspectedEntry& entry = element(query.found, i);
-                const Index at = byte.position - entry.tokens_ago;
-                found += message("  ", fixed(entry.knn_score), "  ", entry.tokens_ago, " bytes ago in ",
-                                 element(text.documents, entry.document), ":  ", text.words(at - 40, at), "[",
-                                 text.words(at, at + 1), "]", text.words(at + 1, at + 25), "\n");
-            }
-            if (h > 0 || query.found.empty()) continue;
-            const bool own = query.found[0].document + 1 == length_of(text.documents);
-            colour = message("rgba(", own ? "0,150,0," : "200,0,0,", fixed(0.7 * query.memory_mass, 2), ")");
-        }
-        const bool line_end = element(text.tokens, byte.position) == '\n';
-        spans += message("<span style=\"background:", colour, "\" title=\"", found, "\">",
-                         line_end ? "\n" : text.words(byte.position, byte.position + 1), "</span>");
-    }
-    return message(R"(<!doctype html>
-<html lang="en"><meta charset="utf-8"><title>What the memory layer looks at</title>
-<style>body { font: 15px/1.5 sans-serif; max-width: 75em; margin: 2em auto } span:hover { outline: 2px solid }</style>
-<h1>What the memory layer looks at</h1>
-<p>Green: the best retrieved entry is of the same document; red: of another one. The stronger the colour, the more of the
-attention goes to the memory rather than to the text just before. Point at a byte to see what it retrieved.</p>
-<pre>)",
-                   spans, "</pre></html>\n");
 }
 
 }  // namespace
@@ -188,7 +129,7 @@ int main(int argc, char** argv) try {
     example.show(message("The end of ", text.documents.back(), ", after ", count_text(length_of(text.tokens)), " bytes of ",
                          documents.size(), " documents: means"),
                  means);
-    write_text_file(example.output() / "memory.html", page(text));
+    write_text_file(example.output() / "memory.html", memory_page(text, settings.length));
     example.file("memory.html");
     example.result("memory_mass", (found[0].mass + found[1].mass) / count);
     example.result("own_document", found[1].entries / count);

@@ -28,10 +28,11 @@ using Index = std::size_t;
 using Vector = std::vector<Real>;  // any array: element (b,t,e) of shape (B,T,E) is [(b * T + t) * E + e]
 
 // The axes of arrays, a letter each. Those of the last two lines differ from call to call.
-//   B documents in a batch      T tokens (letters) of a window   E numbers that describe a token
-//   H heads of attention        D numbers of a query or key      F numbers of the hidden layer   V vocabulary
-//   N windows a layer is given  Q windows it passes on  C = d previous windows a query sees
-//   X = (1 + C) T keys a query sees, first those of its own window
+//
+//     B documents in a batch      T tokens (letters) of a window   E numbers that describe a token
+//     H heads of attention        D numbers of a query or key      F numbers of the hidden layer   V vocabulary
+//     N windows a layer is given  Q windows it passes on  C = d previous windows a query sees
+//     X = (1 + C) T keys a query sees, first those of its own window
 constexpr Index B = 16, T = 24, E = 32, H = 2, D = E / H, F = 64, V = 32;
 
 // ---- Text: a document repeats four made-up words of its own, of six letters of its own, "xli xt itlt xli".

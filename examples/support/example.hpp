@@ -27,6 +27,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
+#include <cstring>
 #include <iostream>
 #include <mutex>
 #include <numeric>
@@ -172,15 +173,18 @@ class Example : public Report {
         keep_freed_memory();
         make_folder(folder_);
 
-        out_ << name() << ": " << app_.get_description() << "\n" << app_.config_to_str(true) << "BLAS " << blas_name() << "\n";
+        settings_ = message(app_.config_to_str(true), "BLAS ", blas_name(), "\n");
+        out_ << name() << ": " << app_.get_description() << "\n" << settings_;
         if (const std::string faster = faster_blas_kernels(); !faster.empty())
             out_ << "This OpenBLAS does not know the processor; OPENBLAS_CORETYPE=" << faster
                  << " makes it several times as fast.\n";
         out_ << std::endl;
     }
 
-    /// Prints files and results, and returns the exit code.   Errors: FileError if what was printed went nowhere.
+    /// Writes report.html, prints files and results, and returns the exit code.
+    /// Errors: FileError if the page cannot be written, or what was printed went nowhere.
     int finish() {
+        write_page(app_.get_description(), command(), settings_);
         print_results();
         require_written();
         return interrupted() ? 130 : 0;
@@ -200,6 +204,17 @@ class Example : public Report {
 
    private:
     void require_written() { require<FileError>(out_.flush().good(), "cannot write the output"); }  // a full disk, say
+
+    /// The command line, to be typed again.
+    std::string command() const {
+        const auto is_plain = [](char letter) {
+            return std::isalnum(static_cast<unsigned char>(letter)) || std::strchr("-_./=,:", letter);
+        };
+        std::string line;
+        for (const std::string& word : words_)
+            line += (line.empty() ? "" : " ") + (!word.empty() && std::ranges::all_of(word, is_plain) ? word : shell_word(word));
+        return line;
+    }
 
     void refuse_repeated(const CLI::Option& option) const {
         if (sequences_.count(&option)) return;
@@ -228,6 +243,7 @@ class Example : public Report {
     bool ended_ = false;
     std::thread watch_;
     std::vector<std::string> words_;
+    std::string settings_;
     std::ostream& errors_;
     Scale scale_ = Scale::standard;
     Index seed_ = 1, seed_count_ = 1, threads_ = fot::threads();

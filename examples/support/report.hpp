@@ -1,12 +1,13 @@
 /// What a program leaves behind: tables on the screen, CSV files and plots in its output folder, and lines `result <name> <value>`
 /// at its end.
 ///
-/// Read first: support/plot.hpp.   Read next: support/example.hpp.
+/// Read first: support/plot.hpp, support/report_page.hpp.   Read next: support/example.hpp.
 #pragma once
 
 #include <mutex>
 
 #include "plot.hpp"
+#include "report_page.hpp"
 
 namespace fot::examples {
 
@@ -20,7 +21,10 @@ class Report {
     std::ostream& out() { return out_; }
 
     /// Prints a table below a title.
-    void show(const std::string& title, const Table& table) { out_ << "\n" << title << "\n\n" << table; }
+    void show(const std::string& title, const Table& table) {
+        out_ << "\n" << title << "\n\n" << table;
+        page_.add(title, table);
+    }
 
     /// Notes a line `result <name> <value>` for the end. Names are the program's interface to scripts: one word, said once.
     /// Errors: ConfigError if the name is empty, has a space, or is there already.
@@ -55,6 +59,17 @@ class Report {
     void file(const std::string& name) {
         const std::lock_guard<std::mutex> lock(noted_);
         files_.push_back(name);
+        if (name.ends_with(".svg")) page_.add_figure(output() / name);
+    }
+
+    /// The page report.html, for tables and figures that come from elsewhere.
+    ReportPage& page() { return page_; }
+
+    /// Writes report.html, if there is a table or a figure.   Errors: FileError.
+    void write_page(const std::string& question, const std::string& command, const std::string& settings) {
+        if (page_.empty()) return;
+        write_text_file(output() / "report.html", page_.html({question, command, settings, results_}));
+        file("report.html");
     }
 
     /// Prints what was noted since the last time. Another thread than the one that notes may call it.
@@ -86,6 +101,7 @@ class Report {
         }
     }
 
+    ReportPage page_;
     std::mutex noted_;  // of what follows
     std::vector<std::string> files_;
     std::vector<std::pair<std::string, std::string>> results_;

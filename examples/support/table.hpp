@@ -73,6 +73,9 @@ class Table {
         rows_.push_back(std::move(cells));
     }
 
+    /// The header, then the rows.
+    const std::vector<std::vector<std::string>>& rows() const { return rows_; }
+
     /// For the screen. Columns of numbers (a cell that starts like one: 3, -0.5, 16M) stand right, columns of words left.
     std::string text() const {
         std::vector<std::string> lines(rows_.size() + 1);  // the second one is the rule below the header

@@ -141,3 +141,9 @@
 #ifdef FOT_FLOAT
 #include "fot/float.hpp"  // the target fot::float: what float compiles to is in a library
 #endif
+
+/// @namespace fot
+/// The library: fot.hpp lists its headers in reading order, and each header opens with its idea.
+
+/// @namespace fot::reference
+/// The paper's equations as loops in index notation, slow and plain. What the library computes fast is tested against them.

@@ -233,3 +233,19 @@ TEST_CASE("an option may have a second name") {
         CHECK(run.out.str().find("\nplaces=5\n") != std::string::npos);
     }
 }
+
+TEST_CASE("a run that shows a table leaves a page that says how to run it again") {
+    const TemporaryFolder folder;
+    const std::string output = (folder / "a b").string();
+    const Run run({"--output", output}, [](Example& example) {
+        example.parse();
+        Table table({"a"});
+        table.add(1);
+        example.show("Numbers", table);
+    });
+    CHECK(run.code == 0);
+    CHECK(run.out.str().find("written: " + output + "/report.html") != std::string::npos);
+    const std::string page = read_text(output + "/report.html");
+    CHECK(page.find("<h1>Does it run?</h1>\n<pre>build/some_example --output '" + output + "'</pre>") != std::string::npos);
+    CHECK(page.find("seed=1\n") != std::string::npos);
+}

@@ -40,3 +40,29 @@ TEST_CASE("a table is shown below its title") {
     report.show("Numbers", table);
     CHECK(out.str() == "\nNumbers\n\na\n-\n1\n");
 }
+
+TEST_CASE("the page of a run has its question, command, tables, figures, results and settings, as text") {
+    const TemporaryFolder folder;
+    std::ostringstream out;
+    Report report(folder.path(), out);
+    report.write_page("Nothing?", "", "");
+    CHECK_FALSE(std::filesystem::exists(folder / "report.html"));
+
+    Table table({"a < b"});
+    table.add("\"1\" & 2");
+    report.show("Numbers", table);
+    write_text_file(folder / "drawing.svg", "<?xml version=\"1.0\"?>\n<svg><g/></svg>");
+    report.file("drawing.svg");
+    report.result("share", 0.5);
+    report.write_page("Does 1 < 2?", "program --a '&'", "a=3");
+    const std::string page = read_text(folder / "report.html");
+    for (const char* part : {"<h1>Does 1 &lt; 2?</h1>", "<pre>program --a '&amp;'</pre>", "<h2>Numbers</h2>", "<th>a &lt; b</th>",
+                             "<td>&quot;1&quot; &amp; 2</td>", "<figure><svg><g/></svg></figure>",
+                             "<tr><td>share</td><td>0.5</td></tr>", "<pre>a=3</pre>"}) {
+        CAPTURE(part);
+        CHECK(page.find(part) != std::string::npos);
+    }
+    for (const char* part : {"<?xml", "src=", "href="}) CHECK(page.find(part) == std::string::npos);  // needs no other file
+    report.print_results();
+    CHECK(out.str().ends_with("written: " + (folder / "report.html").string() + "\n\nresult share 0.5\n"));
+}

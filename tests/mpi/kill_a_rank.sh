@@ -23,8 +23,8 @@ for ((i = 0; i < times; ++i)); do
   wait $launcher && fail "ended without an error"
   [ $(($(date +%s) - killed)) -le 10 ] || fail "took more than ten seconds to end"
   grep -Eiq "rank [0-9]+|PID $victim|process .*$victim" "$folder/log" || fail "nothing names the rank"
-  ls "$folder" | grep -v -E '^(whole|killed|log)$' && fail "a half-written file is left"
 done
 sum=$("$mpiexec" -n 3 "$program" "$folder/killed" $steps | grep '^sum') || fail "does not go on"
+ls "$folder" | grep -v -E '^(whole|killed|log)$' && fail "a half-written file is left"
 [ "$sum" = "$whole" ] || fail "$sum after $i kills, $whole without any"
 echo "$i kills, the same bits"

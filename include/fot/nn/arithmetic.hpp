@@ -135,7 +135,7 @@ Variable<Real, N> sigmoid(Tape& tape, const Variable<Real, N>& x) {
 }
 
 /// The sum of all numbers as one number, shape (1), added up in double: what makes a loss of a tensor. (Of a tensor without a tape
-/// it is xt::sum<double>(x)().)
+/// it is `xt::sum<double>(x)()`.)
 template <class Real, std::size_t N>
 Variable<Real, 1> sum(Tape& tape, const Variable<Real, N>& x) {
     const auto backward = [x](const Tensor<Real, 1>& d_y) { x.gradient() += d_y(0); };

@@ -136,7 +136,7 @@ double weighted_nats(const Tensor<double, 2>& weights, const Tensor<Real, 2>& na
 }  // namespace detail
 
 /// -log p(target) of every token, in nats: for perplexity, and for losses of one's own. The sum of them all is
-/// xt::sum<double>(token_nats(...))(). (In C++20 the tensor must have a name to be looped over: of a temporary,
+/// `xt::sum<double>(token_nats(...))()`. (In C++20 the tensor must have a name to be looped over: of a temporary,
 /// `for (float n : token_nats(...).storage())` reads freed memory.)
 ///
 /// Shapes: logits (B,T,V), targets (B,T) -> (B,T).

@@ -168,7 +168,7 @@ void rotate_into(const Tensor<Real, 4>& x, const Positions& positions, const Rot
 ///
 ///     (y[j], y[j'])  = (x[j] cos a - x[j'] sin a, x[j'] cos a + x[j] sin a),   j' = j + D/2, a = position / base^(2 j / D)
 ///
-/// `positions` is a std::vector<Index> of length T, the same for each batch entry, or a Tensor<Index, 2> (B,T).
+/// `positions` is a `std::vector<Index>` of length T, the same for each batch entry, or a `Tensor<Index, 2>` (B,T).
 /// Shapes: x (B,T,H,D) -> (B,T,H,D).
 /// Cost:   one pass, 4 multiplications a pair.
 /// Errors: ConfigError if a position is outside the table, or D is not the table's; ShapeError unless there is one per token.
