@@ -28,7 +28,7 @@ struct SavedModel {
 
     std::filesystem::path path() const { return folder / "model"; }
 
-    nlohmann::json config() const { return detail::read_json_object(path() / "config.json"); }
+    nlohmann::json config() const { return *detail::read_json_object(path() / "config.json"); }
     void write_config(const nlohmann::json& json) const { folder.write("model/config.json", json.dump()); }
 
     /// All tensors again, in a file of another dtype or with something changed by `change(name, shape)`.

@@ -96,7 +96,8 @@ class CheckpointFolder {
 
     /// The files that an index names.
     static std::set<std::string> files_of(const std::filesystem::path& index) {
-        const nlohmann::json json = detail::read_json_object(index);
+        const detail::OwnedJson owned = detail::read_json_object(index);
+        const nlohmann::json& json = *owned;
         require<FileError>(json.contains("weight_map") && json["weight_map"].is_object(), index.string(),
                            ": has no object 'weight_map'");
         std::set<std::string> files;

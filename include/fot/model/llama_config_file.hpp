@@ -196,11 +196,11 @@ inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::
 inline LongLlamaConfig read_llama_config(const std::filesystem::path& folder,
                                          OtherArchitectures others = OtherArchitectures::refused) {
     const std::filesystem::path file = folder / "config.json", of_generation = folder / "generation_config.json";
-    LongLlamaConfig config = long_llama_config(detail::read_json_object(file), file.string(), others);
+    LongLlamaConfig config = long_llama_config(*detail::read_json_object(file), file.string(), others);
     std::error_code ignored;
     if (std::filesystem::exists(of_generation, ignored)) {
-        const nlohmann::json generation = detail::read_json_object(of_generation);
-        const auto ids = detail::token_ids(detail::JsonFields(generation, of_generation.string()), "eos_token_id");
+        const detail::OwnedJson generation = detail::read_json_object(of_generation);
+        const auto ids = detail::token_ids(detail::JsonFields(*generation, of_generation.string()), "eos_token_id");
         if (!ids.empty()) config.end_tokens = ids;
     }
     return config;
