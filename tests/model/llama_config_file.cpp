@@ -43,9 +43,13 @@ TEST_CASE("how rotations are scaled is read from rope_scaling or rope_parameters
     CHECK(with(R"({"rope_theta": 5e5, "rope_parameters": {"rope_theta": 1e6}})").model.rotary_base == 1e6);
     CHECK(with(R"({"rope_theta": 5e5, "rope_parameters": {"rope_type": "default"}})").model.rotary_base == 5e5);
 
-    refused(R"({"rope_scaling": {"type": "dynamic", "factor": 2.0}})",
-            "field 'rope_scaling': field 'rope_type' is 'dynamic', which is not supported");
-    refused(R"({"rope_parameters": {"rope_type": "yarn", "factor": 2.0}})", "is 'yarn'");
+    for (const std::string object : {"rope_scaling", "rope_parameters"})
+        for (const std::string field : {"type", "rope_type"})
+            for (const std::string kind : {"dynamic", "yarn", "longrope"})
+                refused("{\"" + object + "\": {\"" + field + "\": \"" + kind + "\", \"factor\": 2.0}}",
+                        message("config.json: field '", object, "': field '", field, "' is '", kind,
+                                "', which is not supported, expected default, linear or llama3"));
+    refused(R"({"rope_scaling": {"factor": 2.0}})", "field 'factor' is 2, but which scaling it is for, no field 'rope_type' says");
     refused(R"({"rope_parameters": {"full_attention": {"rope_theta": 1e6}}})", "rotations that differ by layer");
     refused(R"({"rope_parameters": {"partial_rotary_factor": 0.5}})", "partial_rotary_factor");
     refused(R"({"rope_scaling": {"type": "linear", "factor": 2}, "rope_parameters": {"rope_type": "default"}})",

@@ -77,7 +77,10 @@ inline RotaryScaling rotary_scaling(const JsonFields& config, const std::string&
     if (!config.has(name)) return {};
     require<FileError>(config[name].is_object(), config.at(name), " is ", shown(config[name]), ", expected an object");
     const JsonFields fields(config[name], config.at(name));
-    const std::string kind = fields.value("rope_type", fields.value("type", std::string("default")));
+    const std::string name_of_kind = !fields.has("rope_type") && fields.has("type") ? "type" : "rope_type";
+    const std::string kind = fields.value(name_of_kind, std::string("default"));
+    require<ConfigError>(fields.has(name_of_kind) || fields.value("factor", 1.0) == 1, fields.at("factor"), " is ",
+                         fields.value("factor", 1.0), ", but which scaling it is for, no field 'rope_type' says");
     require<ConfigError>(fields.value("partial_rotary_factor", 1.0) == 1, fields.at("partial_rotary_factor"),
                          " is not supported, expected 1");
     for (const auto& [each, value] : config[name].items())
@@ -90,7 +93,7 @@ inline RotaryScaling rotary_scaling(const JsonFields& config, const std::string&
         scaling = {fields.number("factor"), fields.number("original_max_position_embeddings"), fields.number("low_freq_factor"),
                    fields.number("high_freq_factor")};
     } else {
-        require<ConfigError>(kind == "default", fields.at("rope_type"), " is '", kind,
+        require<ConfigError>(kind == "default", fields.at(name_of_kind), " is '", kind,
                              "', which is not supported, expected default, linear or llama3");
     }
     return scaling;
