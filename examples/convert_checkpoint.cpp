@@ -48,7 +48,7 @@ std::vector<char> converted(const StoredTensor& tensor, Dtype dtype) {
                 if (dtype != Dtype::f16) continue;
                 require<DataError>(!(std::abs(number) >= 65520 && std::isfinite(number)), "the number ", number,
                                    " is too large for float16, expected up to 65504: take bfloat16");
-                reinterpret_cast<detail::StoredHalf*>(target.data())[i] = detail::to_half(detail::rounded_to_odd(number));
+                reinterpret_cast<detail::StoredHalf*>(target.data())[i] = detail::to_half(number);
             }
         });
     });

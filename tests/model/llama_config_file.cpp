@@ -90,6 +90,9 @@ TEST_CASE(
         CHECK_NOTHROW(with("{" + std::string(fields) + "}"));
     refused(R"({"hidden_act": "gelu"})", "field 'hidden_act' is 'gelu', expected silu");
     CHECK_NOTHROW(with(R"({"hidden_act": "swish"})"));
+    CHECK(with(R"({"mem_dtype": "float16"})").memory_storage == Storage::float16);
+    CHECK(with(R"({"mem_dtype": "float32"})").memory_storage == Storage::full);
+    CHECK(with("{}").memory_storage == Storage::bfloat16);
     refused(R"({"mem_dtype": "int8"})", "field 'mem_dtype' is 'int8', expected bfloat16, float16 or float32");
 }
 
@@ -137,4 +140,8 @@ TEST_CASE("what is written is read again as it was, a plain LLaMA without a word
     CHECK(with_memory["model_type"] == "longllama");
     CHECK(with_memory["mem_layers"] == nlohmann::json::array({1}));
     CHECK(long_llama_config(with_memory, "again").last_context == 1024);
+    for (const Storage storage : {Storage::full, Storage::bfloat16, Storage::float16}) {
+        config.memory_storage = storage;
+        CHECK(long_llama_config(llama_config_json(config), "again").memory_storage == storage);
+    }
 }

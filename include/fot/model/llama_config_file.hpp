@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -47,6 +48,10 @@ void for_each_json_field(Config& config, Visit visit) {
     visit("max_position_embeddings", config.window);
     visit("last_context_length", config.last_context);
 }
+
+/// mem_dtype and what it stands for.
+inline const std::map<std::string, Storage> memory_storages{
+    {"bfloat16", Storage::bfloat16}, {"float16", Storage::float16}, {"float32", Storage::full}};
 
 /// The fields of a JSON object, for reading one after the other: null is as good as absent.
 class JsonFields {
@@ -180,9 +185,10 @@ inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::
             detail::JsonFields(json["rope_parameters"], fields.at("rope_parameters")).value("rope_theta", config.model.rotary_base);
 
     const std::string memory = fields.value("mem_dtype", std::string("bfloat16"));
-    require<ConfigError>(memory == "bfloat16" || memory == "float16" || memory == "float32", fields.at("mem_dtype"), " is '",
-                         memory, "', expected bfloat16, float16 or float32");
-    config.memory_storage = memory == "bfloat16" ? Storage::bfloat16 : Storage::full;  // float holds every half-precision number
+    const auto storage = detail::memory_storages.find(memory);
+    require<ConfigError>(storage != detail::memory_storages.end(), fields.at("mem_dtype"), " is '", memory,
+                         "', expected bfloat16, float16 or float32");
+    config.memory_storage = storage->second;
     const std::string activation = fields.value("hidden_act", std::string("silu"));
     require<ConfigError>(activation == "silu" || activation == "swish", fields.at("hidden_act"), " is '", activation,
                          "', expected silu, which is called swish too");
@@ -213,10 +219,13 @@ inline LongLlamaConfig read_llama_config(const std::filesystem::path& folder,
 inline nlohmann::json llama_config_json(const LongLlamaConfig& config) {
     LongLlamaConfig written = config.resolved();
     const bool plain = written.model.memory_layers.empty();
+    std::string memory;
+    for (const auto& [name, storage] : detail::memory_storages)
+        if (storage == config.memory_storage) memory = name;
     nlohmann::json json{{"architectures", {plain ? "LlamaForCausalLM" : "LongLlamaForCausalLM"}},
                         {"model_type", plain ? "llama" : "longllama"},
                         {"hidden_act", "silu"},
-                        {"mem_dtype", config.memory_storage == Storage::bfloat16 ? "bfloat16" : "float32"},
+                        {"mem_dtype", memory},
                         {"mem_attention_grouping", nullptr},
                         {"rope_scaling", nullptr},
                         {"use_cache", true},
