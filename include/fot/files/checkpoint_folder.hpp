@@ -76,7 +76,9 @@ class CheckpointFolder {
     template <class Real>
     Tensor<Real, 1> vector(const std::string& name, Index count) const {
         Tensor<Real, 1> numbers = empty<Real, 1>({count});
-        const Tensor<Real, 2> widened = detail::widened_tensor<Real>(as_matrix(name, {count}, 1, count));
+        const StoredMatrix stored = as_matrix(name, {count}, 1, count);
+        read_ahead(static_cast<const char*>(stored.numbers), static_cast<std::size_t>(count * dtype_bytes(stored.dtype)));
+        const Tensor<Real, 2> widened = detail::widened_tensor<Real>(stored);
         std::copy(widened.begin(), widened.end(), numbers.begin());
         return numbers;
     }

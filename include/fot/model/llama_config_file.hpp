@@ -49,9 +49,12 @@ void for_each_json_field(Config& config, Visit visit) {
     visit("last_context_length", config.last_context);
 }
 
-/// mem_dtype and what it stands for.
-inline const std::map<std::string, Storage> memory_storages{
-    {"bfloat16", Storage::bfloat16}, {"float16", Storage::float16}, {"float32", Storage::full}};
+/// What mem_dtype may be.
+inline const std::map<std::string, Storage>& memory_storages() {
+    static const std::map<std::string, Storage> storages{
+        {"bfloat16", Storage::bfloat16}, {"float16", Storage::float16}, {"float32", Storage::full}};
+    return storages;
+}
 
 /// The fields of a JSON object, for reading one after the other: null is as good as absent.
 class JsonFields {
@@ -185,8 +188,8 @@ inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::
             detail::JsonFields(json["rope_parameters"], fields.at("rope_parameters")).value("rope_theta", config.model.rotary_base);
 
     const std::string memory = fields.value("mem_dtype", std::string("bfloat16"));
-    const auto storage = detail::memory_storages.find(memory);
-    require<ConfigError>(storage != detail::memory_storages.end(), fields.at("mem_dtype"), " is '", memory,
+    const auto storage = detail::memory_storages().find(memory);
+    require<ConfigError>(storage != detail::memory_storages().end(), fields.at("mem_dtype"), " is '", memory,
                          "', expected bfloat16, float16 or float32");
     config.memory_storage = storage->second;
     const std::string activation = fields.value("hidden_act", std::string("silu"));
@@ -220,7 +223,7 @@ inline nlohmann::json llama_config_json(const LongLlamaConfig& config) {
     LongLlamaConfig written = config.resolved();
     const bool plain = written.model.memory_layers.empty();
     std::string memory;
-    for (const auto& [name, storage] : detail::memory_storages)
+    for (const auto& [name, storage] : detail::memory_storages())
         if (storage == config.memory_storage) memory = name;
     nlohmann::json json{{"architectures", {plain ? "LlamaForCausalLM" : "LongLlamaForCausalLM"}},
                         {"model_type", plain ? "llama" : "longllama"},
