@@ -73,11 +73,27 @@ TEST_CASE("another architecture is refused by name, although its tensors may fit
 TEST_CASE(
     "a field that changes the numbers and is not understood is refused by name; what changes nothing, and what does not matter, is "
     "passed over") {
-    for (const char* fields :
-         {R"("embedding_multiplier": 12.0)", R"("logits_scaling": 8)", R"("scale_emb": 12)", R"("sliding_window": 16)",
-          R"("attention_bias": true)", R"("mlp_bias": true)", R"("final_logit_softcapping": 30.0)", R"("no_rope_layers": [1, 0])",
-          R"("partial_rotary_factor": 0.5)", R"("layer_types": ["full_attention", "sliding_attention"])", R"("use_qk_norm": true)",
-          R"("clip_qkv": 8)", R"("quantization_config": {"bits": 4})", R"("alibi": true)", R"("use_sliding_window": true)"}) {
+    for (const char* fields : {R"("embedding_multiplier": 12.0)",
+                               R"("logits_scaling": 8)",
+                               R"("scale_emb": 12)",
+                               R"("sliding_window": 16)",
+                               R"("attention_bias": true)",
+                               R"("mlp_bias": true)",
+                               R"("final_logit_softcapping": 30.0)",
+                               R"("no_rope_layers": [1, 0])",
+                               R"("partial_rotary_factor": 0.5)",
+                               R"("layer_types": ["full_attention", "sliding_attention"])",
+                               R"("use_qk_norm": true)",
+                               R"("clip_qkv": 8)",
+                               R"("quantization_config": {"bits": 4})",
+                               R"("alibi": true)",
+                               R"("use_sliding_window": true)",
+                               R"("window_size": 256)",
+                               R"("attention_chunk_size": 8192)",
+                               R"("use_dynamic_ntk": true)",
+                               R"("use_logn_attn": true)",
+                               R"("use_parallel_residual": true)",
+                               R"("use_bidirectional_attention": true)"}) {
         const std::string text(fields), name = text.substr(1, text.find('"', 1) - 1);
         refused("{" + text + "}", "field '" + name + "' is ");
         CHECK_THROWS_AS(with("{" + text + "}", OtherArchitectures::taken), ConfigError);
@@ -85,8 +101,9 @@ TEST_CASE(
     for (const char* fields :
          {R"("embedding_multiplier": 1.0)", R"("sliding_window": null)", R"("use_sliding_window": false, "sliding_window": 4096)",
           R"("attention_bias": false)", R"("layer_types": ["full_attention", "full_attention"])", R"("no_rope_layers": [1, 1])",
-          R"("attention_dropout": 0.1)", R"("pretraining_tp": 2)", R"("initializer_range": 0.02)",
-          R"("transformers_version": "5.0.0")"})
+          R"("use_sliding_window": false, "max_window_layers": 21)", R"("chunk_size_feed_forward": 0)",
+          R"("use_dynamic_ntk": false)", R"("tensor_parallel": false)", R"("attention_dropout": 0.1)", R"("pretraining_tp": 2)",
+          R"("initializer_range": 0.02)", R"("transformers_version": "5.0.0")"})
         CHECK_NOTHROW(with("{" + std::string(fields) + "}"));
     refused(R"({"hidden_act": "gelu"})", "field 'hidden_act' is 'gelu', expected silu");
     CHECK_NOTHROW(with(R"({"hidden_act": "swish"})"));

@@ -134,13 +134,14 @@ inline bool changes_nothing(const nlohmann::json& value, bool factor) {
 /// Throws ConfigError for a field that, by its name, changes the numbers, and that is not among those understood.
 inline void require_understood(const nlohmann::json& json, const JsonFields& fields, const std::set<std::string>& understood) {
     const std::vector<const char*> factors{"multiplier", "scal", "partial"},
-        others{"bias", "sliding", "softcap", "clip", "rope", "rotary", "alibi", "norm", "layer_types", "quantization"};
+        others{"bias",  "sliding", "window", "chunk_size", "softcap",   "clip",        "rope",         "rotary",
+               "alibi", "ntk",     "norm",   "logn",       "parallel_", "layer_types", "quantization", "bidirectional"};
     const bool slides = fields.value("use_sliding_window", true);
     for (const auto& [name, value] : json.items()) {
         const auto contains = [&, &field = name](const char* piece) { return field.find(piece) != std::string::npos; };
         const bool factor = std::any_of(factors.begin(), factors.end(), contains);
         if (understood.count(name) || !(factor || std::any_of(others.begin(), others.end(), contains))) continue;
-        if (!slides && contains("sliding")) continue;
+        if (!slides && (contains("sliding") || contains("window"))) continue;
         require<ConfigError>(changes_nothing(value, factor), fields.at(name), " is ", shown(value),
                              ", which is not supported: by its name it changes what the model computes");
     }
