@@ -128,6 +128,7 @@ TEST_CASE("end tokens are a number or a list, those of generation_config.json be
     CHECK(with(R"({"eos_token_id": 2})").end_tokens == Ids{2});
     CHECK(with(R"({"eos_token_id": [2, 7]})").end_tokens == Ids{2, 7});
     CHECK(with(R"({"eos_token_id": null})").end_tokens.empty());
+    CHECK(with(R"({"eos_token_id": -1})").end_tokens.empty());
     CHECK_THROWS_WITH_AS(with(R"({"eos_token_id": "2"})"), doctest::Contains("field 'eos_token_id' is \"2\", expected an integer"),
                          FileError);
     const TemporaryFolder folder;

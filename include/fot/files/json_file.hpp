@@ -39,6 +39,7 @@ inline std::string what_it_is(const std::filesystem::path& path) {
         return "; it is a Git LFS pointer, which stands for a file that was not fetched: run `git lfs pull` where it was cloned";
     if (text.starts_with("<")) return "; it is a web page or XML: the download gave a page in place of the file";
     if (begin.starts_with("GGUF")) return "; it is a GGUF file of llama.cpp, expected the files of Hugging Face's transformers";
+    if (begin.find("{\"") == 8) return "; it is a safetensors file under another name";
     if (begin.starts_with("PK\x03\x04")) return "; it is a zip archive, perhaps one of PyTorch under another name";
     if (begin.starts_with("\x08") && begin.find("pytorch") != std::string_view::npos)
         return "; it is an ONNX file, expected the files of Hugging Face's transformers";
@@ -121,9 +122,10 @@ inline OwnedJson read_json_object(const std::filesystem::path& path) {
     }
 }
 
-/// A value for an error message: as it stands in the file, but a list or object, which may nest without end, by its kind alone.
+/// A value for an error message: as it stands in the file, but a long list or object by its kind alone.
 inline std::string shown(const nlohmann::json& value) {
-    return value.is_structured() ? std::string("an ") + value.type_name() : value.dump();
+    const std::string text = value.dump();
+    return value.is_structured() && text.size() > 60 ? std::string("an ") + value.type_name() : text;
 }
 
 /// A JSON value as a number, truth, text, or a list of integers. `what` opens messages. Python writes 2048.0 for 2048 at times.

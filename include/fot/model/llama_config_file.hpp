@@ -150,7 +150,7 @@ inline void require_understood(const nlohmann::json& json, const JsonFields& fie
 /// Ids as config.json and generation_config.json give them: a number or a list.
 inline std::vector<std::int32_t> token_ids(const JsonFields& fields, const std::string& name) {
     std::vector<std::int32_t> ids;
-    if (!fields.has(name)) return ids;
+    if (!fields.has(name) || fields[name] == -1) return ids;  // -1: none
     const std::string what = fields.at(name);
     for (const Index id : fields[name].is_array() ? value_of<std::vector<Index>>(fields[name], what)
                                                   : std::vector<Index>{value_of<Index>(fields[name], what)})
