@@ -217,9 +217,6 @@ class KeyValueMemory {
         if (storage == Storage::bfloat16) return empty<BFloat16, 3>(shape);
         return empty<detail::StoredHalf, 3>(shape);
     }
-    void write(const Real* source, Numbers& target, Index head, Index slot) const {
-        std::visit([&](auto& numbers) { round_numbers(source, width_, row(numbers, head, slot)); }, target);
-    }
     void read(const Numbers& source, Index head, Index slot, Real* target) const {
         std::visit([&](const auto& numbers) { widen(row(numbers, head, slot), width_, target); }, source);
     }
@@ -231,14 +228,21 @@ class KeyValueMemory {
 
     void append_rows(const Real* keys, const Real* values, Index tokens, Index document) {
         reserve(tokens);
-        for (const Index end = next_ + tokens; next_ < end; ++next_) {
+        for (Index end = next_ + tokens, count = 0; next_ < end; next_ += count) {
             Block& block = element(blocks_, next_ / block_entries - first_block_);
-            const Index slot = next_ % block_entries;
-            for (Index h = 0; h < heads_; ++h, keys += width_, values += width_) {
-                write(keys, block.keys, h, slot);
-                write(values, block.values, h, slot);
-            }
-            block.documents(slot) = document;
+            const Index first = next_ % block_entries;
+            count = std::min(block_entries - first, end - next_);
+            std::visit(
+                [&]<class Format>(Format& block_keys) {
+                    Format& block_values = std::get<Format>(block.values);
+                    for (Index slot = first; slot < first + count; ++slot)
+                        for (Index h = 0; h < heads_; ++h, keys += width_, values += width_) {
+                            round_numbers(keys, width_, row(block_keys, h, slot));
+                            round_numbers(values, width_, row(block_values, h, slot));
+                        }
+                },
+                block.keys);
+            std::fill_n(&block.documents(first), count, document);
         }
         if (capacity_ > 0) oldest_ = std::max(oldest_, next_ - capacity_);
     }
