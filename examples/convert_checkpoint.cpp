@@ -48,7 +48,7 @@ std::vector<char> converted(const StoredTensor& tensor, Dtype dtype) {
                 if (dtype != Dtype::f16) continue;
                 require<DataError>(!(std::abs(number) >= 65520 && std::isfinite(number)), "the number ", number,
                                    " is too large for float16, expected up to 65504: take bfloat16");
-                reinterpret_cast<detail::StoredHalf*>(target.data())[i] = detail::to_half(detail::rounded_to_odd(number));
+                reinterpret_cast<detail::StoredHalf*>(target.data())[i] = detail::to_half(number);
             }
         });
     });
@@ -93,7 +93,8 @@ void copy_other_files(const std::filesystem::path& from, const std::filesystem::
             std::filesystem::copy_file(entry.path(), to / name, std::filesystem::copy_options::overwrite_existing);
     }
     if (dtype == "stored" || !file_exists(from / "config.json")) return;
-    nlohmann::json config = detail::read_json_object(from / "config.json");
+    const detail::OwnedJson owned = detail::read_json_object(from / "config.json");
+    nlohmann::json& config = *owned;
     config[config.contains("dtype") ? "dtype" : "torch_dtype"] = dtype;
     write_text_file(to / "config.json", config.dump(2) + "\n");
 }

@@ -153,6 +153,7 @@ int main(int argc, char** argv) try {
     Random random(example.seed());
     for (Index i = 0; i < settings.random_prompt; ++i)
         prompt.push_back(static_cast<std::int32_t>(random.below(config.model.vocabulary)));
+    require<DataError>(ids->empty() || !prompt.empty(), "--ids is empty, expected a token to go on from");
     if (prompt.empty()) {
         tokenizer = tokenizer_of(folder, config.model.vocabulary);
         std::string text = settings.prompt_file.empty() ? "" : read_text(settings.prompt_file);
@@ -175,6 +176,8 @@ int main(int argc, char** argv) try {
     if (!settings.score_file.empty()) {
         if (!tokenizer) tokenizer = tokenizer_of(folder, config.model.vocabulary);
         std::vector<std::int32_t> text = tokenizer->encode(read_text(settings.score_file));
+        const std::vector<std::int32_t> marks = tokenizer->encode("");
+        if (!marks.empty() && text.front() == marks.front()) text.erase(text.begin());  // it goes on, and does not begin
         text.resize(std::min(text.size(), static_cast<std::size_t>(settings.tokens)));
         require<DataError>(!text.empty(), "--score-file '", settings.score_file, "' has no tokens");
         double nats = 0;

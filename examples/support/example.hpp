@@ -124,8 +124,8 @@ class Example : public Report {
         const auto check = [least](const std::string& text) {
             char* end = nullptr;
             const double number = std::strtod(text.c_str(), &end);
-            const bool in_range = *end == '\0' && std::isfinite(number) && number >= static_cast<double>(least);
-            return in_range ? "" : message(text, ", expected ", least, " or more");
+            const bool in_range = !text.empty() && *end == '\0' && std::isfinite(number) && number >= static_cast<double>(least);
+            return in_range ? "" : message(text.empty() ? "nothing" : text, ", expected ", least, " or more");
         };
         CLI::Option* added = app_.add_option(names, target, description)->capture_default_str();
         if constexpr (!std::is_arithmetic_v<T> && !std::same_as<T, std::string>) added->delimiter(',');

@@ -24,7 +24,7 @@ class StoredRandomWeights : public WeightSource<float> {
         Tensor<float, 2> numbers = normal_tensor<float, 2>({rows, columns}, deviation, random_);
         if (!rounded_) return LinearMap<float>(Variable<float, 2>(std::move(numbers))).numbers();
         const auto bits = std::make_shared<std::vector<BFloat16>>(numbers.size());
-        round_to_bfloat16(numbers.data(), element_count(numbers), bits->data());
+        round_numbers(numbers.data(), element_count(numbers), bits->data());
         return StoredMatrix{bits->data(), Dtype::bf16, rows, columns, bits};
     }
     Variable<float, 1> scales(const std::string&, Index count) const override {

@@ -59,6 +59,22 @@ TEST_CASE("numbers are rounded to the nearest half-precision number, ties to eve
     CHECK(rounded(1e-30f) == 0);
     CHECK(std::isnan(to_float(detail::to_half(std::numeric_limits<float>::quiet_NaN()))));
     // A double is not rounded twice.
-    CHECK(rounded(detail::rounded_to_odd(1 + 0x1p-11 + 0x1p-40)) == 0x3c01);
-    CHECK(rounded(detail::rounded_to_odd(1 + 0x1p-11)) == 0x3c00);
+    CHECK(detail::to_half(1 + 0x1p-11 + 0x1p-40).bits == 0x3c01);
+    CHECK(detail::to_half(1 + 0x1p-11).bits == 0x3c00);
+}
+
+TEST_CASE("rows are rounded to each format that stores numbers, and to none") {
+    const std::array<double, 4> numbers{1 + 0x1p-11 + 0x1p-40, -3, 1e-9, 70000};
+    std::array<detail::StoredHalf, 4> halves;
+    std::array<BFloat16, 4> bfloats;
+    std::array<double, 4> same;
+    round_numbers(numbers.data(), 4, halves.data());
+    round_numbers(numbers.data(), 4, bfloats.data());
+    round_numbers(numbers.data(), 4, same.data());
+    CHECK(same == numbers);
+    for (std::size_t i = 0; i < 4; ++i) {
+        CHECK(halves[i].bits == detail::to_half(numbers[i]).bits);
+        CHECK(bfloats[i] == to_bfloat16(numbers[i]));
+    }
+    CHECK(std::isinf(to_float(halves[3])));
 }

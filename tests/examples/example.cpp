@@ -164,6 +164,7 @@ TEST_CASE("every value of a list is checked, and none may come twice") {
     CHECK(errors({"--sizes", "2,3,2"}).starts_with("--sizes: 2 is given twice\n"));
     CHECK(errors({"--sizes", "2,0"}).starts_with("--sizes: 0, expected 1 or more\n"));
     CHECK(errors({"--rates", "1", "inf"}).starts_with("--rates: inf, expected 0 or more\n"));
+    CHECK(errors({"--rates", ""}).starts_with("--rates: nothing, expected 0 or more\n"));
     CHECK(errors({"--models", "base", "base"}).starts_with("--models: base is given twice\n"));
 }
 

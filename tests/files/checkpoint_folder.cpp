@@ -85,6 +85,9 @@ TEST_CASE("a folder without weights that can be read says what it has") {
     check_fails(folder,
                 "the folder has consolidated.00.pth and 1 more, weights in the form of the original LLaMA: convert the folder by "
                 "convert_llama_weights_to_hf.py of Hugging Face's transformers");
+    const TemporaryFolder other;
+    other.write("adapter_model.safetensors", "");
+    check_fails(other, "the folder has adapter_model.safetensors, an adapter, which is no model: merge it into its base model");
 }
 
 TEST_CASE("transposed weights are copied to rows, others stay where they are") {
@@ -137,6 +140,16 @@ TEST_CASE("what lies there in place of weights is told") {
     const std::string pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:12\nsize 6853038093\n";
     error_with("model.safetensors", pointer, "it is a Git LFS pointer");
     error_with("pytorch_model.bin", pointer, "it is a Git LFS pointer");
+    error_with("model.safetensors", "PK\3\4", "it is a zip archive, perhaps one of PyTorch under another name");
+    error_with("pytorch_model.bin", std::string("\x30\0\0\0\0\0\0\0{\"v\":", 13), "it is a safetensors file under another name");
+    folder.write("pytorch_model.bin", "PK\3\4");
+    try {
+        const CheckpointFolder files(folder.path());
+        CHECK(false);
+    } catch (const FileError& error) {
+        CHECK(std::string(error.what()).ends_with("has no end record of a zip archive (truncated?)"));
+    }
+    std::filesystem::remove(folder / "pytorch_model.bin");
     error_with("model.safetensors", "\n <!DOCTYPE html><html>", "it is a web page");
     error_with("pytorch_model.bin", std::string("GGUF\3\0\0\0", 8), "it is a GGUF file");
     error_with("model.safetensors",

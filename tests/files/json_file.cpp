@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "support/allocations.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace fot;
@@ -12,7 +13,7 @@ namespace {
 nlohmann::json read(const std::string& text) {
     const TemporaryFolder folder;
     folder.write("x.json", text);
-    return detail::read_json_object(folder / "x.json");
+    return *detail::read_json_object(folder / "x.json");
 }
 
 }  // namespace
@@ -35,6 +36,27 @@ TEST_CASE("what is no JSON object is an error that says where, and what the file
                          FileError);
     CHECK_THROWS_WITH_AS(read("<html>"), doctest::Contains("it is a web page"), FileError);
     CHECK_THROWS_WITH_AS(read("{\"a\": 1e999}"), doctest::Contains("is no JSON object"), FileError);
+    CHECK_THROWS_WITH_AS(read("{\"a\": 1} {}"), doctest::Contains("is no JSON object (something follows its last bracket)"),
+                         FileError);
+    CHECK(read("{\"a\": 1} \n")["a"] == 1);
+    const std::string many(1'000'000, '[');
+    CHECK_THROWS_WITH_AS(read("{\"a\": " + many), doctest::Contains("has more than 100 lists and objects within each other"),
+                         FileError);
+    CHECK(read("{\"a\": \"" + many + "\"}")["a"] == many);
+}
+
+TEST_CASE("memory that runs out while JSON is read is an error, and does not end the program") {
+    const std::string text =
+        R"({"a": [1, [2, "a text that is not a short one"], {}], "b": {"c": {"d": [null]}}, "e": [], "f": NaN})";
+    CHECK(testing::for_every_failing_allocation([&] { detail::json_object(text, "x.json"); }, [] {}) > 20);
+    CHECK(testing::for_every_failing_allocation(
+              [&] {
+                  try {
+                      detail::json_object(text + "}", "x.json");
+                  } catch (const FileError&) {
+                  }
+              },
+              [] {}) > 20);
 }
 
 TEST_CASE("integers may have a point, and are checked") {

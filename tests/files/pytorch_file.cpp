@@ -96,7 +96,7 @@ void check_all_kinds(const StoredTensors& tensors) {
 
 TEST_CASE("tensors of every kind are read from archives and from files of the old form, in each protocol") {
     for (const int protocol : {2, 3, 4, 5})
-        for (const char* nested : {"", "state_dict", "model"})
+        for (const char* nested : {"", "state_dict", "model", "module"})
             for (const bool plain : {false, true}) {
                 TorchState state = all_kinds();
                 state.protocol = protocol;

@@ -35,9 +35,13 @@ Tensor<Real, 3> entry_of(const Tensor<Real, 4>& x, Index b) {
 }
 
 template <class Real>
-Tensor<Real, 3> rounded(const Tensor<Real, 3>& x) {
+Tensor<Real, 3> rounded(const Tensor<Real, 3>& x, Storage storage) {
     Tensor<Real, 3> result = empty_like(x);
-    for (std::size_t i = 0; i < x.size(); ++i) result.data()[i] = static_cast<Real>(to_float(to_bfloat16(x.data()[i])));
+    for (std::size_t i = 0; i < x.size(); ++i) {
+        const Real number = x.data()[i];
+        const float near = storage == Storage::bfloat16 ? to_float(to_bfloat16(number)) : to_float(detail::to_half(number));
+        result.data()[i] = static_cast<Real>(near);
+    }
     return result;
 }
 
@@ -145,22 +149,29 @@ TEST_CASE("beyond its capacity a memory drops the oldest entries") {
 }
 
 TEST_CASE("16-bit storage is exact search over the rounded keys") {
-    Random random(4);
-    const Tensor<float, 3> keys = normal_tensor<float, 3>({1100, 2, 8}, 1.0, random),
-                           values = normal_tensor<float, 3>({1100, 2, 8}, 1.0, random);
-    KeyValueMemory<float> memory(2, 8, Storage::bfloat16), wide(2, 8);
-    memory.append(keys, values, 0);
-    wide.append(keys, values, 0);
-    check_holds(memory, rounded(keys), rounded(values), 0, 1100, normal_tensor<float, 3>({6, 4, 8}, 1.0, random), 25);
-    CHECK(wide.bytes() == 2 * 1024 * (2 * 2 * 8 * sizeof(float) + sizeof(Index)));
-    CHECK(memory.bytes() == 2 * 1024 * (2 * 2 * 8 * 2 + sizeof(Index)));
-    CHECK(memory.storage() == Storage::bfloat16);
+    for (const Storage storage : {Storage::bfloat16, Storage::float16}) {
+        Random random(4);
+        const Tensor<float, 3> keys = normal_tensor<float, 3>({1100, 2, 8}, 1.0, random),
+                               values = normal_tensor<float, 3>({1100, 2, 8}, 1.0, random);
+        KeyValueMemory<float> memory(2, 8, storage), wide(2, 8);
+        memory.append(keys, values, 0);
+        wide.append(keys, values, 0);
+        for (const Index queries : {1, 6})
+            check_holds(memory, rounded(keys, storage), rounded(values, storage), 0, 1100,
+                        normal_tensor<float, 3>({queries, 4, 8}, 1.0, random), 25);
+        CHECK(wide.bytes() == 2 * 1024 * (2 * 2 * 8 * sizeof(float) + sizeof(Index)));
+        CHECK(memory.bytes() == 2 * 1024 * (2 * 2 * 8 * 2 + sizeof(Index)));
+        CHECK(memory.storage() == storage);
+        std::array<float, 8> value;
+        memory.copy_value(1050, 1, value.data());
+        CHECK(value[7] == rounded(values, storage)(1050, 1, 7));
 
-    const Tensor<double, 3> keys_double = normal_tensor<double, 3>({70, 1, 4}, 1.0, random);
-    KeyValueMemory<double> from_double(1, 4, Storage::bfloat16, 60);
-    from_double.append(keys_double, keys_double, 0);
-    check_holds(from_double, rounded(keys_double), rounded(keys_double), 10, 70, normal_tensor<double, 3>({6, 1, 4}, 1.0, random),
-                5);
+        const Tensor<double, 3> keys_double = normal_tensor<double, 3>({70, 1, 4}, 1.0, random),
+                                near = rounded(keys_double, storage);
+        KeyValueMemory<double> from_double(1, 4, storage, 60);
+        from_double.append(keys_double, keys_double, 0);
+        check_holds(from_double, near, near, 10, 70, normal_tensor<double, 3>({6, 1, 4}, 1.0, random), 5);
+    }
 }
 
 TEST_CASE("an empty memory finds nothing") {

@@ -43,9 +43,13 @@ TEST_CASE("how rotations are scaled is read from rope_scaling or rope_parameters
     CHECK(with(R"({"rope_theta": 5e5, "rope_parameters": {"rope_theta": 1e6}})").model.rotary_base == 1e6);
     CHECK(with(R"({"rope_theta": 5e5, "rope_parameters": {"rope_type": "default"}})").model.rotary_base == 5e5);
 
-    refused(R"({"rope_scaling": {"type": "dynamic", "factor": 2.0}})",
-            "field 'rope_scaling': field 'rope_type' is 'dynamic', which is not supported");
-    refused(R"({"rope_parameters": {"rope_type": "yarn", "factor": 2.0}})", "is 'yarn'");
+    for (const std::string object : {"rope_scaling", "rope_parameters"})
+        for (const std::string field : {"type", "rope_type"})
+            for (const std::string kind : {"dynamic", "yarn", "longrope"})
+                refused("{\"" + object + "\": {\"" + field + "\": \"" + kind + "\", \"factor\": 2.0}}",
+                        message("config.json: field '", object, "': field '", field, "' is '", kind,
+                                "', which is not supported, expected default, linear or llama3"));
+    refused(R"({"rope_scaling": {"factor": 2.0}})", "field 'factor' is 2, but which scaling it is for, no field 'rope_type' says");
     refused(R"({"rope_parameters": {"full_attention": {"rope_theta": 1e6}}})", "rotations that differ by layer");
     refused(R"({"rope_parameters": {"partial_rotary_factor": 0.5}})", "partial_rotary_factor");
     refused(R"({"rope_scaling": {"type": "linear", "factor": 2}, "rope_parameters": {"rope_type": "default"}})",
@@ -69,11 +73,27 @@ TEST_CASE("another architecture is refused by name, although its tensors may fit
 TEST_CASE(
     "a field that changes the numbers and is not understood is refused by name; what changes nothing, and what does not matter, is "
     "passed over") {
-    for (const char* fields :
-         {R"("embedding_multiplier": 12.0)", R"("logits_scaling": 8)", R"("scale_emb": 12)", R"("sliding_window": 16)",
-          R"("attention_bias": true)", R"("mlp_bias": true)", R"("final_logit_softcapping": 30.0)", R"("no_rope_layers": [1, 0])",
-          R"("partial_rotary_factor": 0.5)", R"("layer_types": ["full_attention", "sliding_attention"])", R"("use_qk_norm": true)",
-          R"("clip_qkv": 8)", R"("quantization_config": {"bits": 4})", R"("alibi": true)", R"("use_sliding_window": true)"}) {
+    for (const char* fields : {R"("embedding_multiplier": 12.0)",
+                               R"("logits_scaling": 8)",
+                               R"("scale_emb": 12)",
+                               R"("sliding_window": 16)",
+                               R"("attention_bias": true)",
+                               R"("mlp_bias": true)",
+                               R"("final_logit_softcapping": 30.0)",
+                               R"("no_rope_layers": [1, 0])",
+                               R"("partial_rotary_factor": 0.5)",
+                               R"("layer_types": ["full_attention", "sliding_attention"])",
+                               R"("use_qk_norm": true)",
+                               R"("clip_qkv": 8)",
+                               R"("quantization_config": {"bits": 4})",
+                               R"("alibi": true)",
+                               R"("use_sliding_window": true)",
+                               R"("window_size": 256)",
+                               R"("attention_chunk_size": 8192)",
+                               R"("use_dynamic_ntk": true)",
+                               R"("use_logn_attn": true)",
+                               R"("use_parallel_residual": true)",
+                               R"("use_bidirectional_attention": true)"}) {
         const std::string text(fields), name = text.substr(1, text.find('"', 1) - 1);
         refused("{" + text + "}", "field '" + name + "' is ");
         CHECK_THROWS_AS(with("{" + text + "}", OtherArchitectures::taken), ConfigError);
@@ -81,11 +101,15 @@ TEST_CASE(
     for (const char* fields :
          {R"("embedding_multiplier": 1.0)", R"("sliding_window": null)", R"("use_sliding_window": false, "sliding_window": 4096)",
           R"("attention_bias": false)", R"("layer_types": ["full_attention", "full_attention"])", R"("no_rope_layers": [1, 1])",
-          R"("attention_dropout": 0.1)", R"("pretraining_tp": 2)", R"("initializer_range": 0.02)",
-          R"("transformers_version": "5.0.0")"})
+          R"("use_sliding_window": false, "max_window_layers": 21)", R"("chunk_size_feed_forward": 0)",
+          R"("use_dynamic_ntk": false)", R"("tensor_parallel": false)", R"("attention_dropout": 0.1)", R"("pretraining_tp": 2)",
+          R"("initializer_range": 0.02)", R"("transformers_version": "5.0.0")"})
         CHECK_NOTHROW(with("{" + std::string(fields) + "}"));
     refused(R"({"hidden_act": "gelu"})", "field 'hidden_act' is 'gelu', expected silu");
     CHECK_NOTHROW(with(R"({"hidden_act": "swish"})"));
+    CHECK(with(R"({"mem_dtype": "float16"})").memory_storage == Storage::float16);
+    CHECK(with(R"({"mem_dtype": "float32"})").memory_storage == Storage::full);
+    CHECK(with("{}").memory_storage == Storage::bfloat16);
     refused(R"({"mem_dtype": "int8"})", "field 'mem_dtype' is 'int8', expected bfloat16, float16 or float32");
 }
 
@@ -104,6 +128,7 @@ TEST_CASE("end tokens are a number or a list, those of generation_config.json be
     CHECK(with(R"({"eos_token_id": 2})").end_tokens == Ids{2});
     CHECK(with(R"({"eos_token_id": [2, 7]})").end_tokens == Ids{2, 7});
     CHECK(with(R"({"eos_token_id": null})").end_tokens.empty());
+    CHECK(with(R"({"eos_token_id": -1})").end_tokens.empty());
     CHECK_THROWS_WITH_AS(with(R"({"eos_token_id": "2"})"), doctest::Contains("field 'eos_token_id' is \"2\", expected an integer"),
                          FileError);
     const TemporaryFolder folder;
@@ -133,4 +158,8 @@ TEST_CASE("what is written is read again as it was, a plain LLaMA without a word
     CHECK(with_memory["model_type"] == "longllama");
     CHECK(with_memory["mem_layers"] == nlohmann::json::array({1}));
     CHECK(long_llama_config(with_memory, "again").last_context == 1024);
+    for (const Storage storage : {Storage::full, Storage::bfloat16, Storage::float16}) {
+        config.memory_storage = storage;
+        CHECK(long_llama_config(llama_config_json(config), "again").memory_storage == storage);
+    }
 }

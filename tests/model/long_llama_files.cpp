@@ -28,7 +28,7 @@ struct SavedModel {
 
     std::filesystem::path path() const { return folder / "model"; }
 
-    nlohmann::json config() const { return detail::read_json_object(path() / "config.json"); }
+    nlohmann::json config() const { return *detail::read_json_object(path() / "config.json"); }
     void write_config(const nlohmann::json& json) const { folder.write("model/config.json", json.dump()); }
 
     /// All tensors again, in a file of another dtype or with something changed by `change(name, shape)`.
@@ -199,7 +199,13 @@ TEST_CASE("missing, unknown and misshapen tensors are named; angles of old files
         if (name == "lm_head.weight") name = "head.weight";
         return true;
     });
-    check_fails(saved, "tensor 'lm_head.weight' is missing");
+    check_fails(saved,
+                "model: tensor 'lm_head.weight' is missing, and config.json does not say that the embedding takes its place");
+    with([](std::string& name, auto&) {
+        name = "module." + name;
+        return true;
+    });
+    check_fails(saved, "is missing; there is 'module.model.embed_tokens.weight'");
     with([](std::string& name, auto& shape) {
         if (name == "lm_head.weight") shape = {8, 7};
         return true;
@@ -226,6 +232,7 @@ TEST_CASE("missing, unknown and misshapen tensors are named; angles of old files
     }
     const std::vector<float> angles{1, 0.1f};
     writer.add("model.layers.0.self_attn.rotary_emb.inv_freq", {2}, angles.data());
+    writer.add("model.layers.0.self_attn.rotary_emb.cos_cached", {2}, angles.data());
     writer.write(old.path() / "model.safetensors");
     CHECK_NOTHROW(load_long_llama<float>(old.path()));
 }
@@ -248,8 +255,12 @@ TEST_CASE("what a configuration asks for and is not there is named") {
     check_fails(saved, "field 'hidden_size' is missing");
     with("hidden_size", 1 << 30);
     check_fails(saved, "tensor 'model.embed_tokens.weight' has shape (7, 8), expected (7, 1073741824)");
-    with("hidden_size", nlohmann::json::array({8}));  // lists may nest deeply: they are not spelled out
+    with("hidden_size", nlohmann::json::array({8}));
+    check_fails(saved, "field 'hidden_size' is [8], expected an integer");
+    with("hidden_size", std::vector<int>(100, 8));  // long lists are not spelled out
     check_fails(saved, "field 'hidden_size' is an array, expected an integer");
+    with("mem_layers", {-1});
+    check_fails(saved, "field 'mem_layers' is [-1], expected a list of integers from 0");
     with("num_hidden_layers", 2147483647);
     check_fails(saved, "has 21 tensors, too few for 2147483647 layers");
     with("mem_layers", 1);
@@ -294,6 +305,24 @@ TEST_CASE("tied maps: the embedding counts whatever lies under the other name, a
     config["tie_word_embeddings"] = false;
     saved.write_config(config);
     check_fails(saved, "tensor 'model.embed_tokens.weight' is missing");
+}
+
+TEST_CASE("a decoder that was saved without its output map has names without 'model.', and is read where maps are tied") {
+    SavedModel saved;
+    nlohmann::json config = saved.config();
+    config["tie_word_embeddings"] = true;
+    saved.write_config(config);
+    const Tensor<float, 3> expected = logits_of(load_long_llama<float>(saved.path()));
+    saved.rewrite("other.safetensors", [](std::string& name, auto&) {
+        if (name == "lm_head.weight") return false;
+        name = name.substr(6);
+        return true;
+    });
+    std::filesystem::rename(saved.path() / "other.safetensors", saved.path() / "model.safetensors");
+    CHECK(logits_of(load_long_llama<float>(saved.path())) == expected);
+    config["tie_word_embeddings"] = false;
+    saved.write_config(config);
+    check_fails(saved, "tensor 'lm_head.weight' is missing");
 }
 
 TEST_CASE("a model with scaled rotations is saved and loaded as such") {

@@ -53,18 +53,6 @@ inline BFloat16 to_bfloat16(double x) { return to_bfloat16(detail::rounded_to_od
 /// The same number as a float: exact.
 inline float to_float(BFloat16 x) { return std::bit_cast<float>(static_cast<std::uint32_t>(x.bits) << 16); }
 
-/// Rounds `count` numbers.
-template <class Real>
-void round_to_bfloat16(const Real* source, Index count, BFloat16* target) {
-    for (Index i = 0; i < count; ++i) target[i] = to_bfloat16(source[i]);
-}
-
-/// Expands `count` numbers.
-template <class Real>
-void expand_bfloat16(const BFloat16* source, Index count, Real* target) {
-    for (Index i = 0; i < count; ++i) target[i] = static_cast<Real>(to_float(source[i]));
-}
-
 namespace detail {
 
 /// A stored number as one to calculate with: a Real, an integer, or a 16-bit format.
@@ -78,6 +66,12 @@ Real widened(Stored stored) {
 
 }  // namespace detail
 
+/// `count` stored numbers as ones to calculate with.
+template <class Real, class Stored>
+void widen(const Stored* source, Index count, Real* target) {
+    for (Index i = 0; i < count; ++i) target[i] = detail::widened<Real>(source[i]);
+}
+
 /// A vector V of stored numbers: of V's type, or of a 16-bit format.
 template <class V, class Stored>
 V load_widened(const Stored* numbers) {
@@ -90,7 +84,7 @@ V load_widened(const Stored* numbers) {
     }
 }
 
-/// Rows of numbers, of type Real or BFloat16, as numbers of type Real: the rows themselves, or copies of them in `room`.
+/// Rows of numbers, of type Real or of a 16-bit format, as numbers of type Real: the rows themselves, or copies of them in `room`.
 template <class Real, class Stored>
 MatrixView<const Real> widened_rows(MatrixView<const Stored> rows, Tensor<Real, 2>& room) {
     if constexpr (std::is_same_v<Stored, Real>) {
@@ -98,8 +92,8 @@ MatrixView<const Real> widened_rows(MatrixView<const Stored> rows, Tensor<Real, 
     } else {
         if (extent(room, 0) < rows.rows || extent(room, 1) != rows.columns) room = empty<Real, 2>({rows.rows, rows.columns});
         const bool gaps = rows.leading != rows.columns;
-        for (Index i = 0; gaps && i < rows.rows; ++i) expand_bfloat16(rows.row(i), rows.columns, row(room, i));
-        if (!gaps) expand_bfloat16(rows.data, rows.rows * rows.columns, room.data());
+        for (Index i = 0; gaps && i < rows.rows; ++i) widen(rows.row(i), rows.columns, row(room, i));
+        if (!gaps) widen(rows.data, rows.rows * rows.columns, room.data());
         return as_matrix(std::as_const(room)).rows_from(0, rows.rows);
     }
 }

@@ -68,6 +68,9 @@ inline StoredHalf to_half(float x) {
     return {static_cast<std::uint16_t>(sign | ((((exponent >> 23) - 113) << 10) + units))};
 }
 
+/// The same from double.
+inline StoredHalf to_half(double x) { return to_half(rounded_to_odd(x)); }
+
 /// Calls `body` with a value of the C++ type that stores `dtype`.
 template <class Body>
 void with_stored_type(Dtype dtype, Body&& body) {
@@ -101,6 +104,18 @@ void with_stored_type(Dtype dtype, Body&& body) {
 }
 
 }  // namespace detail
+
+/// `count` numbers, each as the nearest one of the type that stores it: Real itself, or a 16-bit format.
+template <class Real, class Stored>
+void round_numbers(const Real* source, Index count, Stored* target) {
+    for (Index i = 0; i < count; ++i)
+        if constexpr (std::is_same_v<Stored, BFloat16>)
+            target[i] = to_bfloat16(source[i]);
+        else if constexpr (std::is_same_v<Stored, detail::StoredHalf>)
+            target[i] = detail::to_half(source[i]);
+        else
+            target[i] = source[i];
+}
 
 /// The name of an element type in safetensors files, "F32".
 inline const char* dtype_name(Dtype dtype) { return detail::dtype_facts[static_cast<std::size_t>(dtype)].name; }

@@ -45,12 +45,13 @@ inline TokenizerFiles tokenizer_files(const std::filesystem::path& folder) {
     std::error_code ignored;
     const std::filesystem::path added = folder / "added_tokens.json", config = folder / "tokenizer_config.json";
     if (std::filesystem::exists(added, ignored)) {
-        const nlohmann::json ids = read_json_object(added);
-        for (const auto& [text, id] : ids.items())
+        const OwnedJson ids = read_json_object(added);
+        for (const auto& [text, id] : ids->items())
             files.added[text] = static_cast<std::int32_t>(value_of<Index>(id, message(added.string(), ": '", text, "'")));
     }
     if (!std::filesystem::exists(config, ignored)) return files;
-    const nlohmann::json json = read_json_object(config);
+    const OwnedJson owned = read_json_object(config);
+    const nlohmann::json& json = *owned;
     const auto flag = [&](const char* name, bool otherwise) {
         return json.contains(name) && json[name].is_boolean() ? json[name].get<bool>() : otherwise;
     };

@@ -62,6 +62,8 @@ class CheckpointFolder {
         refuse();
     }
 
+    /// Where it is.
+    const std::filesystem::path& path() const { return folder_; }
     /// All of them, by name.
     const StoredTensors& tensors() const { return tensors_; }
     /// True if there is such a tensor.
@@ -76,7 +78,9 @@ class CheckpointFolder {
     template <class Real>
     Tensor<Real, 1> vector(const std::string& name, Index count) const {
         Tensor<Real, 1> numbers = empty<Real, 1>({count});
-        const Tensor<Real, 2> widened = detail::widened_tensor<Real>(as_matrix(name, {count}, 1, count));
+        const StoredMatrix stored = as_matrix(name, {count}, 1, count);
+        read_ahead(static_cast<const char*>(stored.numbers), static_cast<std::size_t>(count * dtype_bytes(stored.dtype)));
+        const Tensor<Real, 2> widened = detail::widened_tensor<Real>(stored);
         std::copy(widened.begin(), widened.end(), numbers.begin());
         return numbers;
     }
@@ -90,13 +94,16 @@ class CheckpointFolder {
                 tensors_[name] = tensor;
             }
         } catch (const FileError& error) {
-            throw FileError(error.what() + detail::what_it_is(path));
+            const std::string what = detail::what_it_is(path);
+            const bool right_form = what.find("zip") != std::string::npos && !file.ends_with(".safetensors");
+            throw FileError(error.what() + (right_form ? "" : what));
         }
     }
 
     /// The files that an index names.
     static std::set<std::string> files_of(const std::filesystem::path& index) {
-        const nlohmann::json json = detail::read_json_object(index);
+        const detail::OwnedJson owned = detail::read_json_object(index);
+        const nlohmann::json& json = *owned;
         require<FileError>(json.contains("weight_map") && json["weight_map"].is_object(), index.string(),
                            ": has no object 'weight_map'");
         std::set<std::string> files;
@@ -123,6 +130,13 @@ class CheckpointFolder {
                                  : message("; the folder has ", *names.begin(), " and ", names.size() - 1, " more");
     }
 
+    /// A tensor of the same name after another beginning, as the end of an error message.
+    std::string nearest(const std::string& name) const {
+        for (const auto& [other, tensor] : tensors_)
+            if (other.ends_with("." + name)) return "; there is '" + other + "'";
+        return "";
+    }
+
     /// Says what is there in place of weights.
     [[noreturn]] void refuse() const {
         std::string what = others();
@@ -130,6 +144,8 @@ class CheckpointFolder {
             what +=
                 ", weights in the form of the original LLaMA: convert the folder by convert_llama_weights_to_hf.py of Hugging "
                 "Face's transformers, and read the folder that it writes";
+        if (what.find("adapter_model.") != std::string::npos)
+            what += ", an adapter, which is no model: merge it into its base model by merge_and_unload of PEFT, and save that";
         if (what.find("-of-") != std::string::npos)
             what += ", a part whose index is missing: fetch the index too, or, if it is all there is, name it model.safetensors";
         throw FileError(
@@ -138,7 +154,7 @@ class CheckpointFolder {
 
     /// A tensor of this shape, seen as a matrix.
     StoredMatrix as_matrix(const std::string& name, const std::vector<Index>& shape, Index rows, Index columns) const {
-        require<FileError>(contains(name), folder_.string(), ": tensor '", name, "' is missing");
+        require<FileError>(contains(name), folder_.string(), ": tensor '", name, "' is missing", nearest(name));
         const StoredTensor& tensor = tensors_.at(name);
         const std::string at = (folder_ / file_of_.at(name)).string() + ": tensor '" + name + "' ";
         require<FileError>(tensor.shape == shape, at, "has shape ", shape_text(tensor.shape), ", expected ", shape_text(shape));

@@ -3,6 +3,9 @@
 /// Python's json also writes NaN and Infinity, which are no JSON, and some editors put a byte order mark first. Both are read: such
 /// a number is text then, so that a field that nobody reads does no harm, and one that is read is no number.
 ///
+/// A value of nlohmann's library allocates in its destructor, and ends the program if there is no memory, although running out of
+/// it is an error elsewhere. So what is read here is emptied from the inside first, after which its destructor needs nothing.
+///
 /// Read next: files/checkpoint_folder.hpp, model/llama_config_file.hpp.
 #pragma once
 
@@ -11,6 +14,7 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -35,19 +39,25 @@ inline std::string what_it_is(const std::filesystem::path& path) {
         return "; it is a Git LFS pointer, which stands for a file that was not fetched: run `git lfs pull` where it was cloned";
     if (text.starts_with("<")) return "; it is a web page or XML: the download gave a page in place of the file";
     if (begin.starts_with("GGUF")) return "; it is a GGUF file of llama.cpp, expected the files of Hugging Face's transformers";
+    if (begin.find("{\"") == 8) return "; it is a safetensors file under another name";
     if (begin.starts_with("PK\x03\x04")) return "; it is a zip archive, perhaps one of PyTorch under another name";
     if (begin.starts_with("\x08") && begin.find("pytorch") != std::string_view::npos)
         return "; it is an ONNX file, expected the files of Hugging Face's transformers";
     return "";
 }
 
-/// JSON with the numbers NaN, Infinity and -Infinity as text.
-inline std::string with_words_as_text(const std::string& json) {
+/// JSON with the numbers NaN, Infinity and -Infinity as text.   Errors: FileError, which `where` opens, if it nests too deeply.
+inline std::string with_words_as_text(const std::string& json, const std::string& where) {
+    constexpr Index deepest = 100;
     std::string text;
     bool quoted = false;
+    Index depth = 0;
     for (std::size_t i = 0; i < json.size(); ++i) {
         const std::string_view rest = std::string_view(json).substr(i);
         if (json[i] == '"') quoted = !quoted;
+        if (!quoted && (json[i] == '{' || json[i] == '[')) ++depth;
+        if (!quoted && (json[i] == '}' || json[i] == ']')) --depth;
+        require<FileError>(depth <= deepest, where, ": has more than ", deepest, " lists and objects within each other");
         if (quoted && json[i] == '\\') text += json[i++];
         const auto word = [&] {
             for (const std::string_view each : {"NaN", "Infinity", "-Infinity"})
@@ -64,28 +74,58 @@ inline std::string with_words_as_text(const std::string& json) {
     return text;
 }
 
+/// Empties lists and objects, the innermost first: an empty one allocates nothing as it is destroyed.
+inline void empty_from_inside(nlohmann::json& json) {
+    if (!json.is_structured()) return;
+    for (nlohmann::json& each : json) empty_from_inside(each);
+    json.clear();
+}
+
+/// Deletes a JSON value without allocating.
+struct DeleteJson {
+    void operator()(nlohmann::json* json) const {
+        empty_from_inside(*json);
+        delete json;
+    }
+};
+
+/// A JSON value that was read.
+using OwnedJson = std::unique_ptr<nlohmann::json, DeleteJson>;
+
+/// The object that a text of JSON is; `where` it is from, for errors.   Errors: FileError if it is no object, or nests too deeply.
+inline OwnedJson json_object(const std::string& text, const std::string& where) {
+    std::istringstream stream(with_words_as_text(text, where));
+    OwnedJson json(new nlohmann::json);
+    std::string problem;
+    try {
+        stream >> *json;  // into what is emptied before it is deleted; parse() would destroy its own if memory runs out
+        if (!(stream >> std::ws).eof()) problem = " (something follows its last bracket)";
+    } catch (const nlohmann::json::exception& error) {
+        problem = message(" (", std::string(error.what()).substr(0, 200), ")");
+    }
+    require<FileError>(problem.empty() && json->is_object(), where, ": is no JSON object", problem);
+    return json;
+}
+
 /// A JSON file. Errors: FileError if it is missing, larger than 64 MB or no JSON object.
-inline nlohmann::json read_json_object(const std::filesystem::path& path) {
+inline OwnedJson read_json_object(const std::filesystem::path& path) {
     std::error_code failure;
     const auto bytes = std::filesystem::file_size(path, failure);
     require<FileError>(!failure, path.string(), ": there is no such file");
     require<FileError>(bytes <= 64'000'000, path.string(), ": has ", bytes, " bytes, expected at most 64 MB");
     std::stringstream text;
     text << std::ifstream(path, std::ios::binary).rdbuf();
-    std::string problem;
-    nlohmann::json json;
     try {
-        json = nlohmann::json::parse(with_words_as_text(text.str()));
-    } catch (const nlohmann::json::exception& error) {
-        problem = message(" (", std::string(error.what()).substr(0, 200), ")");
+        return json_object(text.str(), path.string());
+    } catch (const FileError& error) {
+        throw FileError(error.what() + what_it_is(path));
     }
-    require<FileError>(json.is_object(), path.string(), ": is no JSON object", problem, what_it_is(path));
-    return json;
 }
 
-/// A value for an error message: as it stands in the file, but a list or object, which may nest without end, by its kind alone.
+/// A value for an error message: as it stands in the file, but a long list or object by its kind alone.
 inline std::string shown(const nlohmann::json& value) {
-    return value.is_structured() ? std::string("an ") + value.type_name() : value.dump();
+    const std::string text = value.dump();
+    return value.is_structured() && text.size() > 60 ? std::string("an ") + value.type_name() : text;
 }
 
 /// A JSON value as a number, truth, text, or a list of integers. `what` opens messages. Python writes 2048.0 for 2048 at times.

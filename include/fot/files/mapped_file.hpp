@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <filesystem>
 
@@ -40,6 +41,10 @@ class MappedFile {
         if (data_ != nullptr) ::munmap(data_, bytes_);
     }
 
+    /// Tells the system how the file will be used: MADV_RANDOM here and there, MADV_NORMAL as usual, MADV_DONTNEED not soon.
+    void advise(int advice) const {
+        if (bytes_ > 0) ::madvise(data_, bytes_, advice);
+    }
     /// Bytes.
     std::size_t size() const { return bytes_; }
     /// The first of them.
@@ -49,5 +54,12 @@ class MappedFile {
     void* data_ = nullptr;
     std::size_t bytes_ = 0;
 };
+
+/// Reads so many bytes of a mapped file and no more: they will be used at once, but what lies around them, of which the system
+/// would read megabytes too, will not. Bytes of no file are left alone.
+inline void read_ahead(const char* begin, std::size_t bytes) {
+    const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE)), first = reinterpret_cast<std::uintptr_t>(begin);
+    ::madvise(reinterpret_cast<void*>(first / page * page), first % page + bytes, MADV_WILLNEED);
+}
 
 }  // namespace fot

@@ -92,8 +92,11 @@ inline StoredTensors pytorch_tensors(std::string_view bytes, const std::string& 
 /// The tensors of a file, mapped.   Errors: and FileError if it cannot be opened.
 inline StoredTensors read_pytorch_file(const std::filesystem::path& path) {
     const auto file = std::make_shared<const MappedFile>(path);
+    file->advise(MADV_RANDOM);  // headers of a few bytes lie among the numbers: megabytes around each would be read
     StoredTensors tensors = pytorch_tensors({file->data(), file->size()}, path.string());
     for (auto& [name, tensor] : tensors) tensor.owner = file;
+    file->advise(MADV_NORMAL);
+    file->advise(MADV_DONTNEED);  // a header in a large page makes all of that resident
     return tensors;
 }
 

@@ -66,12 +66,13 @@ class StateDict {
 
     std::size_t size() const { return pickle_.size(); }
 
-    /// The tensors of the dictionary, or of the one that it keeps as "state_dict" or "model". Other values are passed over.
+    /// The tensors of the dictionary, or of the one that it keeps as "state_dict", "model" or "module". Other values are passed
+    /// over.
     StoredTensors tensors() const {
         StoredTensors found;
         const PickleValue* names = &pickle_.value();
         require<FileError>(names->kind == Kind::dictionary, where_, ": holds no dictionary of tensors");
-        for (const char* key : {"state_dict", "model"})
+        for (const char* key : {"state_dict", "model", "module"})
             if (const PickleValue* inner = value_of(*names, key); inner != nullptr && inner->kind == Kind::dictionary) {
                 names = inner;
                 break;

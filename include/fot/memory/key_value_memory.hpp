@@ -12,14 +12,19 @@
 #pragma once
 
 #include <deque>
+#include <variant>
 
-#include "fot/core/bfloat16.hpp"
+#include "fot/core/dtype.hpp"
 #include "fot/memory/exact_search.hpp"
 
 namespace fot {
 
-/// How a memory keeps its numbers: as they come, or rounded to the nearest bfloat16 (half or a quarter of the bytes).
-enum class Storage { full, bfloat16 };
+/// How a memory keeps its numbers: as they come, or rounded to the nearest number of 16 bits (half or a quarter of the bytes).
+enum class Storage {
+    full,
+    bfloat16,  ///< read where it lies: no slower than full
+    float16    ///< half precision, for models whose released code keeps it so: widened at every use
+};
 
 /// Best entries of a memory per token and query head: scores descending, equal scores by ascending index. K = min(k, size).
 template <class Real>
@@ -69,7 +74,7 @@ class KeyValueMemory {
 
     /// Bytes of the blocks held.
     std::size_t bytes() const {
-        const std::size_t number = storage_ == Storage::full ? sizeof(Real) : sizeof(BFloat16);
+        const std::size_t number = storage_ == Storage::full ? sizeof(Real) : sizeof(std::uint16_t);
         return blocks_.size() * block_entries * (static_cast<std::size_t>(2 * heads_ * width_) * number + sizeof(Index));
     }
 
@@ -149,25 +154,31 @@ class KeyValueMemory {
     /// Copies the value of an entry of one head, D numbers.
     void copy_value(Index entry, Index head, Real* target) const {
         const Place place = locate(entry);
-        place.block->values.read(head, place.slot, target);
+        read(place.block->values, head, place.slot, target);
     }
 
     /// Calls f(keys, values, entry) for the entries first ... last-1 of one head, oldest first: views (m, D) of as many entries,
-    /// from number `entry` on. Their numbers are as stored, of type Real or BFloat16. Errors: ShapeError if there is no such head;
-    /// DataError unless 0 <= first <= last <= size().
+    /// from number `entry` on, valid during the call only. Their numbers are of type Real, or BFloat16 where these are stored.
+    /// Errors: ShapeError if there is no such head; DataError unless 0 <= first <= last <= size().
     template <class F>
     void for_each_stored_block(Index head, Index first, Index last, F&& f) const {
         require<ShapeError>(head >= 0 && head < heads_, "KeyValueMemory::for_each_block: head ", head, " of ", heads_);
         require<DataError>(first >= 0 && first <= last && last <= size(), "KeyValueMemory::for_each_block: entries ", first, " to ",
                            last, " of ", size());
+        Tensor<Real, 2> wide_keys, wide_values;
         for (Index entry = first, count = 0; entry < last; entry += count) {
             const auto [block, slot] = locate(entry);
             count = std::min(block_entries - slot, last - entry);
-            const auto rows = [&, from = slot](const auto& numbers) { return matrix(row(numbers, head, from), count, width_); };
-            if (storage_ == Storage::full)
-                f(rows(block->keys.full), rows(block->values.full), entry);
-            else
-                f(rows(block->keys.rounded), rows(block->values.rounded), entry);
+            std::visit(
+                [&, &values = block->values, from = slot]<class Format>(const Format& keys) {
+                    const auto rows = [&](const Format& numbers) { return matrix(row(numbers, head, from), count, width_); };
+                    if constexpr (std::is_same_v<Format, Tensor<detail::StoredHalf, 3>>)
+                        f(widened_rows<Real>(rows(keys), wide_keys),
+                          widened_rows<Real>(rows(std::get<Format>(values)), wide_values), entry);
+                    else
+                        f(rows(keys), rows(std::get<Format>(values)), entry);
+                },
+                block->keys);
         }
     }
 
@@ -187,39 +198,28 @@ class KeyValueMemory {
     }
 
    private:
-    /// Numbers (H, block_entries, D), held in one of the two formats.
-    struct Numbers {
-        Tensor<Real, 3> full;
-        Tensor<BFloat16, 3> rounded;
-        Storage storage;
-
-        Numbers(Index heads, Index width, Storage kind) : storage(kind) {
-            if (kind == Storage::full)
-                full = empty<Real, 3>({heads, block_entries, width});
-            else
-                rounded = empty<BFloat16, 3>({heads, block_entries, width});
-        }
-        void write(const Real* source, Index head, Index slot) {
-            if (storage == Storage::full)
-                std::copy_n(source, extent(full, 2), row(full, head, slot));
-            else
-                round_to_bfloat16(source, extent(rounded, 2), row(rounded, head, slot));
-        }
-        void read(Index head, Index slot, Real* target) const {
-            if (storage == Storage::full)
-                std::copy_n(row(full, head, slot), extent(full, 2), target);
-            else
-                expand_bfloat16(row(rounded, head, slot), extent(rounded, 2), target);
-        }
-    };
+    /// Numbers (H, block_entries, D) in one of the formats.
+    using Numbers = std::variant<Tensor<Real, 3>, Tensor<BFloat16, 3>, Tensor<detail::StoredHalf, 3>>;
 
     struct Block {
         Numbers keys, values;
         Tensor<Index, 1> documents;
 
         Block(Index heads, Index width, Storage storage)
-            : keys(heads, width, storage), values(heads, width, storage), documents(empty<Index, 1>({block_entries})) {}
+            : keys(numbers_of(heads, width, storage)),
+              values(numbers_of(heads, width, storage)),
+              documents(empty<Index, 1>({block_entries})) {}
     };
+
+    static Numbers numbers_of(Index heads, Index width, Storage storage) {
+        const Shape<3> shape{heads, block_entries, width};
+        if (storage == Storage::full) return empty<Real, 3>(shape);
+        if (storage == Storage::bfloat16) return empty<BFloat16, 3>(shape);
+        return empty<detail::StoredHalf, 3>(shape);
+    }
+    void read(const Numbers& source, Index head, Index slot, Real* target) const {
+        std::visit([&](const auto& numbers) { widen(row(numbers, head, slot), width_, target); }, source);
+    }
 
     struct Place {
         const Block* block;
@@ -228,14 +228,21 @@ class KeyValueMemory {
 
     void append_rows(const Real* keys, const Real* values, Index tokens, Index document) {
         reserve(tokens);
-        for (const Index end = next_ + tokens; next_ < end; ++next_) {
+        for (Index end = next_ + tokens, count = 0; next_ < end; next_ += count) {
             Block& block = element(blocks_, next_ / block_entries - first_block_);
-            const Index slot = next_ % block_entries;
-            for (Index h = 0; h < heads_; ++h, keys += width_, values += width_) {
-                block.keys.write(keys, h, slot);
-                block.values.write(values, h, slot);
-            }
-            block.documents(slot) = document;
+            const Index first = next_ % block_entries;
+            count = std::min(block_entries - first, end - next_);
+            std::visit(
+                [&]<class Format>(Format& block_keys) {
+                    Format& block_values = std::get<Format>(block.values);
+                    for (Index slot = first; slot < first + count; ++slot)
+                        for (Index h = 0; h < heads_; ++h, keys += width_, values += width_) {
+                            round_numbers(keys, width_, row(block_keys, h, slot));
+                            round_numbers(values, width_, row(block_values, h, slot));
+                        }
+                },
+                block.keys);
+            std::fill_n(&block.documents(first), count, document);
         }
         if (capacity_ > 0) oldest_ = std::max(oldest_, next_ - capacity_);
     }
@@ -279,8 +286,8 @@ class KeyValueMemory {
                 for (Index h = 0; h < query_heads; ++h)
                     for (Index j = 0; j < count; ++j) {
                         const Place place = locate(result.found.indices(t, h, j));
-                        place.block->keys.read(h / group, place.slot, row(result.keys, Index(0), t, h, j));
-                        place.block->values.read(h / group, place.slot, row(result.values, Index(0), t, h, j));
+                        read(place.block->keys, h / group, place.slot, row(result.keys, Index(0), t, h, j));
+                        read(place.block->values, h / group, place.slot, row(result.values, Index(0), t, h, j));
                         result.documents(t, h, j) = place.block->documents(place.slot);
                     }
         });

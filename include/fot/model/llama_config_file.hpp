@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cctype>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -48,6 +49,13 @@ void for_each_json_field(Config& config, Visit visit) {
     visit("last_context_length", config.last_context);
 }
 
+/// What mem_dtype may be.
+inline const std::map<std::string, Storage>& memory_storages() {
+    static const std::map<std::string, Storage> storages{
+        {"bfloat16", Storage::bfloat16}, {"float16", Storage::float16}, {"float32", Storage::full}};
+    return storages;
+}
+
 /// The fields of a JSON object, for reading one after the other: null is as good as absent.
 class JsonFields {
    public:
@@ -77,7 +85,10 @@ inline RotaryScaling rotary_scaling(const JsonFields& config, const std::string&
     if (!config.has(name)) return {};
     require<FileError>(config[name].is_object(), config.at(name), " is ", shown(config[name]), ", expected an object");
     const JsonFields fields(config[name], config.at(name));
-    const std::string kind = fields.value("rope_type", fields.value("type", std::string("default")));
+    const std::string name_of_kind = !fields.has("rope_type") && fields.has("type") ? "type" : "rope_type";
+    const std::string kind = fields.value(name_of_kind, std::string("default"));
+    require<ConfigError>(fields.has(name_of_kind) || fields.value("factor", 1.0) == 1, fields.at("factor"), " is ",
+                         fields.value("factor", 1.0), ", but which scaling it is for, no field 'rope_type' says");
     require<ConfigError>(fields.value("partial_rotary_factor", 1.0) == 1, fields.at("partial_rotary_factor"),
                          " is not supported, expected 1");
     for (const auto& [each, value] : config[name].items())
@@ -90,7 +101,7 @@ inline RotaryScaling rotary_scaling(const JsonFields& config, const std::string&
         scaling = {fields.number("factor"), fields.number("original_max_position_embeddings"), fields.number("low_freq_factor"),
                    fields.number("high_freq_factor")};
     } else {
-        require<ConfigError>(kind == "default", fields.at("rope_type"), " is '", kind,
+        require<ConfigError>(kind == "default", fields.at(name_of_kind), " is '", kind,
                              "', which is not supported, expected default, linear or llama3");
     }
     return scaling;
@@ -123,13 +134,14 @@ inline bool changes_nothing(const nlohmann::json& value, bool factor) {
 /// Throws ConfigError for a field that, by its name, changes the numbers, and that is not among those understood.
 inline void require_understood(const nlohmann::json& json, const JsonFields& fields, const std::set<std::string>& understood) {
     const std::vector<const char*> factors{"multiplier", "scal", "partial"},
-        others{"bias", "sliding", "softcap", "clip", "rope", "rotary", "alibi", "norm", "layer_types", "quantization"};
+        others{"bias",  "sliding", "window", "chunk_size", "softcap",   "clip",        "rope",         "rotary",
+               "alibi", "ntk",     "norm",   "logn",       "parallel_", "layer_types", "quantization", "bidirectional"};
     const bool slides = fields.value("use_sliding_window", true);
     for (const auto& [name, value] : json.items()) {
         const auto contains = [&, &field = name](const char* piece) { return field.find(piece) != std::string::npos; };
         const bool factor = std::any_of(factors.begin(), factors.end(), contains);
         if (understood.count(name) || !(factor || std::any_of(others.begin(), others.end(), contains))) continue;
-        if (!slides && contains("sliding")) continue;
+        if (!slides && (contains("sliding") || contains("window"))) continue;
         require<ConfigError>(changes_nothing(value, factor), fields.at(name), " is ", shown(value),
                              ", which is not supported: by its name it changes what the model computes");
     }
@@ -138,7 +150,7 @@ inline void require_understood(const nlohmann::json& json, const JsonFields& fie
 /// Ids as config.json and generation_config.json give them: a number or a list.
 inline std::vector<std::int32_t> token_ids(const JsonFields& fields, const std::string& name) {
     std::vector<std::int32_t> ids;
-    if (!fields.has(name)) return ids;
+    if (!fields.has(name) || fields[name] == -1) return ids;  // -1: none
     const std::string what = fields.at(name);
     for (const Index id : fields[name].is_array() ? value_of<std::vector<Index>>(fields[name], what)
                                                   : std::vector<Index>{value_of<Index>(fields[name], what)})
@@ -177,9 +189,10 @@ inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::
             detail::JsonFields(json["rope_parameters"], fields.at("rope_parameters")).value("rope_theta", config.model.rotary_base);
 
     const std::string memory = fields.value("mem_dtype", std::string("bfloat16"));
-    require<ConfigError>(memory == "bfloat16" || memory == "float16" || memory == "float32", fields.at("mem_dtype"), " is '",
-                         memory, "', expected bfloat16, float16 or float32");
-    config.memory_storage = memory == "bfloat16" ? Storage::bfloat16 : Storage::full;  // float holds every half-precision number
+    const auto storage = detail::memory_storages().find(memory);
+    require<ConfigError>(storage != detail::memory_storages().end(), fields.at("mem_dtype"), " is '", memory,
+                         "', expected bfloat16, float16 or float32");
+    config.memory_storage = storage->second;
     const std::string activation = fields.value("hidden_act", std::string("silu"));
     require<ConfigError>(activation == "silu" || activation == "swish", fields.at("hidden_act"), " is '", activation,
                          "', expected silu, which is called swish too");
@@ -196,11 +209,11 @@ inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::
 inline LongLlamaConfig read_llama_config(const std::filesystem::path& folder,
                                          OtherArchitectures others = OtherArchitectures::refused) {
     const std::filesystem::path file = folder / "config.json", of_generation = folder / "generation_config.json";
-    LongLlamaConfig config = long_llama_config(detail::read_json_object(file), file.string(), others);
+    LongLlamaConfig config = long_llama_config(*detail::read_json_object(file), file.string(), others);
     std::error_code ignored;
     if (std::filesystem::exists(of_generation, ignored)) {
-        const nlohmann::json generation = detail::read_json_object(of_generation);
-        const auto ids = detail::token_ids(detail::JsonFields(generation, of_generation.string()), "eos_token_id");
+        const detail::OwnedJson generation = detail::read_json_object(of_generation);
+        const auto ids = detail::token_ids(detail::JsonFields(*generation, of_generation.string()), "eos_token_id");
         if (!ids.empty()) config.end_tokens = ids;
     }
     return config;
@@ -210,10 +223,13 @@ inline LongLlamaConfig read_llama_config(const std::filesystem::path& folder,
 inline nlohmann::json llama_config_json(const LongLlamaConfig& config) {
     LongLlamaConfig written = config.resolved();
     const bool plain = written.model.memory_layers.empty();
+    std::string memory;
+    for (const auto& [name, storage] : detail::memory_storages())
+        if (storage == config.memory_storage) memory = name;
     nlohmann::json json{{"architectures", {plain ? "LlamaForCausalLM" : "LongLlamaForCausalLM"}},
                         {"model_type", plain ? "llama" : "longllama"},
                         {"hidden_act", "silu"},
-                        {"mem_dtype", config.memory_storage == Storage::bfloat16 ? "bfloat16" : "float32"},
+                        {"mem_dtype", memory},
                         {"mem_attention_grouping", nullptr},
                         {"rope_scaling", nullptr},
                         {"use_cache", true},

@@ -52,14 +52,23 @@ class FolderWeights : public WeightSource<Real> {
     FolderWeights(const CheckpointFolder& files, Weights kind, bool tied_output)
         : files_(files), trained_(kind == Weights::trained), tied_(tied_output) {}
     LinearMap<Real> matrix(const std::string& name, Index rows, Index columns, double) const override {
-        const std::string plain = hugging_face_name(name), output = hugging_face_name("output");
+        const std::string plain = name_in_files(name), output = name_in_files("output");
         const bool under_the_other = tied_ && name == "embedding" && !files_.contains(plain) && files_.contains(output);
+        require<FileError>(name != "output" || files_.contains(output), files_.path().string(), ": tensor '", output,
+                           "' is missing, and config.json does not say that the embedding takes its place "
+                           "(\"tie_word_embeddings\": true)");
         const StoredMatrix stored = files_.matrix(under_the_other ? output : plain, rows, columns);
         if (!trained_) return stored;
         return Variable<Real, 2>(detail::widened_tensor<Real>(stored), true);
     }
     Variable<Real, 1> scales(const std::string& name, Index count) const override {
-        return Variable<Real, 1>(files_.template vector<Real>(hugging_face_name(name), count), trained_);
+        return Variable<Real, 1>(files_.template vector<Real>(name_in_files(name), count), trained_);
+    }
+
+    /// How the files call a weight: those of a decoder that was saved without its output leave "model." out.
+    std::string name_in_files(const std::string& name) const {
+        const std::string full = hugging_face_name(name);
+        return full.starts_with("model.") && files_.contains("norm.weight") ? full.substr(6) : full;
     }
 
    private:
@@ -79,13 +88,15 @@ LongLlama<Real> load_long_llama(const std::filesystem::path& folder, const std::
     const CheckpointFolder files(folder);
     require<FileError>(config.model.layers <= length_of(files.tensors()), folder.string(), ": has ", files.tensors().size(),
                        " tensors, too few for ", config.model.layers, " layers");
-    Transformer<Real> decoder(config.model, FolderWeights<Real>(files, kind, config.model.tied_output));
+    const FolderWeights<Real> weights(files, kind, config.model.tied_output);
+    Transformer<Real> decoder(config.model, weights);
 
     std::set<std::string> unused;
     for (const auto& [name, tensor] : files.tensors())
-        if (!name.ends_with("rotary_emb.inv_freq")) unused.insert(name);  // old files carry the angles; they follow from the base
-    decoder.for_each_weight([&](const std::string& name, Role, const auto&) { unused.erase(hugging_face_name(name)); });
-    if (config.model.tied_output) unused.erase(hugging_face_name("output"));  // a copy of the embedding
+        if (name.find("rotary_emb.") == std::string::npos)
+            unused.insert(name);  // old files carry angles, which follow from the base
+    decoder.for_each_weight([&](const std::string& name, Role, const auto&) { unused.erase(weights.name_in_files(name)); });
+    if (config.model.tied_output) unused.erase(weights.name_in_files("output"));  // a copy of the embedding
     require<FileError>(unused.empty(), folder.string(), ": ", unused.size(), " tensors are unknown, the first is '",
                        unused.empty() ? "" : *unused.begin(), "'");
     return LongLlama<Real>(std::move(config), std::move(decoder));

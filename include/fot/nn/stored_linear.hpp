@@ -37,11 +37,6 @@ inline constexpr Index few_rows = 4;
 /// Rows of a weight that are widened together, and rows of x that they are widened for.
 inline constexpr Index widened_rows = 128, rows_together = 512;
 
-template <class Real, class Stored>
-void widen(const Stored* source, Index count, Real* target) {
-    for (Index i = 0; i < count; ++i) target[i] = widened<Real>(source[i]);
-}
-
 /// sum_j x[j] w[j], w widened: as many sums side by side as keep the processor busy.
 template <class Real, class Stored>
 Real inner_product_of_stored(const Real* x, const Stored* w, Index count) {
@@ -112,7 +107,7 @@ void multiply_rows(const Real* x, Index count, const StoredMatrix& weight, Real*
             parallel_for(blocks * slices, [&](Index unit) {
                 const detail::Part i(out, unit % blocks, blocks), t(count, unit / blocks, slices);
                 Tensor<Real, 2> block = empty<Real, 2>({i.last - i.first, in});
-                detail::widen(numbers + i.first * in, element_count(block), block.data());
+                widen(numbers + i.first * in, element_count(block), block.data());
                 gemm(Real(1), matrix(x + t.first * in, t.last - t.first, in), transpose(as_matrix(std::as_const(block))), Real(0),
                      matrix(y + t.first * out + i.first, t.last - t.first, i.last - i.first, out));
             });
@@ -130,8 +125,8 @@ Tensor<Real, 3> embedding(const Tokens& tokens, const StoredMatrix& table) {
     detail::with_weight_type(table, [&](auto element) {
         using Stored = decltype(element);
         for (Index i = 0; i < batch * length; ++i)
-            detail::widen(static_cast<const Stored*>(table.numbers) + tokens.data()[i] * table.columns, table.columns,
-                          x.data() + i * table.columns);
+            widen(static_cast<const Stored*>(table.numbers) + tokens.data()[i] * table.columns, table.columns,
+                  x.data() + i * table.columns);
     });
     return x;
 }
