@@ -65,7 +65,7 @@ std::vector<IndexKind> index_kinds(const SearchSettings& settings, Index memory,
     if (memory <= settings.graph_largest)
         kinds.push_back({"hnsw", [](MatrixView<const float> keys) { return std::make_unique<KeyGraph>(keys.columns); },
                          [](KeySearch<float>& search, Index breadth) { dynamic_cast<KeyGraph&>(search).set_breadth(breadth); },
-                         doubled(std::min<Index>(16, memory), std::min<Index>(memory, 16384))});
+                         doubled(16, std::max<Index>(memory / 32, 16))});
 #endif
     return kinds;
 }
@@ -191,14 +191,19 @@ Numbers measure_dictionary(const Transformer<float>& model, const std::string& n
     return numbers;
 }
 
-/// The dictionary's trainings: with negatives and without any context, with and without QK-norm.
+/// The dictionary's trainings: with negatives and without any context; with --full without QK-norm as well.
 std::vector<DictionaryTraining> dictionary_trainings(const Example& example) {
     const bool quick = example.scale() == Scale::quick;
     const Index contexts = quick ? 16 : 128, steps = quick ? 2 : 200, standard_steps = quick ? 2 : 600;
-    return {{.name = "uniform", .steps = steps, .contexts = contexts},
-            {.name = "standard", .steps = standard_steps, .contexts = 0, .standard = true},
-            {.name = "uniform_unnormalized", .steps = steps, .contexts = contexts, .unnormalized = true},
-            {.name = "standard_unnormalized", .steps = standard_steps, .contexts = 0, .standard = true, .unnormalized = true}};
+    std::vector<DictionaryTraining> list{{.name = "uniform", .steps = steps, .contexts = contexts},
+                                         {.name = "standard", .steps = standard_steps, .contexts = 0, .standard = true}};
+    for (const DictionaryTraining& training : std::vector(list)) {
+        if (example.scale() != Scale::full) break;
+        list.push_back(training);
+        list.back().name += "_unnormalized";
+        list.back().unnormalized = true;
+    }
+    return list;
 }
 
 }  // namespace
@@ -208,7 +213,6 @@ int main(int argc, char** argv) try {
     TextSettings text;
     MemorySettings memory;
     SearchSettings settings;
-    std::vector<std::string> only_dictionary;
     bool no_dictionary = false;
     add_text_options(example, text, {12, 600, 600}, {8, 16, 16});
     add_comparison_options(example, text);
@@ -217,19 +221,24 @@ int main(int argc, char** argv) try {
     const auto at_scale = [&](std::vector<Index> quick, std::vector<Index> standard, std::vector<Index> full) {
         return Scaled<std::vector<Index>>{quick, standard, full}.at(example.scale());
     };
-    settings.memories = at_scale({4096}, {131072, 524288}, {131072, 524288});
-    settings.dictionary_memories = at_scale({4096}, {262144}, {262144, 1048576});
+    settings.memories = at_scale({4096}, {131072}, {131072, 524288});
+    settings.dictionary_memories = at_scale({4096}, {131072}, {131072, 1048576});
     example.option("--memories", settings.memories, "tokens of the memories of text", 1);
     example.option("--dictionary-memories", settings.dictionary_memories, "tokens of the memories of definitions", 1);
     example.option("--own", settings.own, {1024, 8192, 8192}, "bytes of each test document that are in the memory", 1);
     example.option("--documents", memory.documents, {2, 0, 0}, "test documents that are measured; 0: all");
     example.option("--top-k", memory.top_k, "entries that each query and head reads", 1);
     example.option("--lists", settings.lists, "inverted lists; 0: about the root of the memory's size");
-    example.option("--graph-largest", settings.graph_largest, {4096, 262144, 524288}, "largest memory for which a graph is built");
+    example.option("--graph-largest", settings.graph_largest, {4096, 131072, 524288}, "largest memory for which a graph is built");
     example.option("--stride", settings.stride, "recall is measured for every so many-th query", 1);
-    example.option("--only", memory.only, "train and measure these models of text; none: all");
+    example.option("--only", memory.only,
+                   "train and measure these models of text; none: standard and the crossbatch model with most contexts, with and "
+                   "without QK-norm; all with --full");
     example.flag("--no-dictionary", no_dictionary, "text alone");
     example.parse();
+    const std::string many = message("crossbatch_", text.contexts);
+    if (memory.only.empty() && example.scale() != Scale::full)
+        memory.only = {"standard", many, "standard_unnormalized", many + "_unnormalized"};
 
     const std::vector<MemoryModelPlan> plans = chosen_plans(example, memory, text, memory_model_plans(text));
     const CorpusSplit split = load_split(text);
@@ -241,12 +250,14 @@ int main(int argc, char** argv) try {
     for (const std::uint64_t seed : example.seeds()) {
         for (const MemoryModelPlan& plan : plans) {
             const Transformer<float> model = trained_memory_model(example, text, plan, training, seed);
+            example.out() << "measure " << plan.name << ", seed " << seed << std::endl;
             measured.add(plan.name, measure_text(model, plan.name, test, others, text, memory, settings, table));
         }
         for (const DictionaryTraining& plan : dictionary_trainings(example)) {
             if (no_dictionary) break;
             const Transformer<float> model = trained_dictionary_model(
                 example, text.models.empty() ? example.output() : std::filesystem::path(text.models), plan, seed);
+            example.out() << "measure the dictionary, " << plan.name << ", seed " << seed << std::endl;
             measured.add("dictionary " + plan.name, measure_dictionary(model, plan.name, seed, settings, table));
         }
     }
