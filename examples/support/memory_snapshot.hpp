@@ -9,12 +9,12 @@
 /// Read first: support/memory_models.hpp, fot/model/memory_source.hpp.   Read next: support/search_measures.hpp.
 #pragma once
 
+#include "example.hpp"
 #include "fot/data/evaluation_dictionary.hpp"
 #include "fot/measure/perplexity.hpp"
 #include "fot/model/memory_source.hpp"
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "progress.hpp"
 
 namespace fot::examples {
 
