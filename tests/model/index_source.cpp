@@ -55,6 +55,16 @@ TEST_CASE("an empty memory has no keys: the layer is a local one") {
     CHECK(source.scored() == 0);
 }
 
+TEST_CASE("one entry's memory may be empty while another's is not") {
+    Reader reader({1});
+    reader.state.clear(0);
+    reader.indexes.update();
+    const SampledTail<double> source(reader.state, reader.indexes, 100, 3, 1);
+    CHECK(largest_difference(reader.read(source), reader.read(MemorySource<double>(reader.state, 0))) < 1e-12);
+    CHECK(source.keys(1, 0) == 0);
+    CHECK(source.keys(1, 1) == 40);
+}
+
 TEST_CASE("entries that were appended are seen once the indexes are updated") {
     Reader reader({1});
     const IndexSource<double> source(reader.state, reader.indexes, 100);

@@ -15,6 +15,7 @@
 /// Read first: model/memory_source.hpp, memory/memory_index.hpp, attention/estimated_tail.hpp.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <utility>
@@ -73,11 +74,12 @@ class IndexSource : public Source<Real> {
     Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
         require<ConfigError>(!tape.recording(), "IndexSource: expected an inference tape");
         const Tensor<Real, 4>& q = at.q.value();
-        detail::require_memories(q, state_.memories(at.layer));
-        if (state_.size() == 0) return {};
+        const Memories<Real> memories = state_.memories(at.layer);
+        detail::require_memories(q, memories);
+        if (std::ranges::all_of(memories, [](const auto* each) { return each->size() == 0; })) return {};
         AttentionResult<Real> result = detail::unwritten_result<Real>({q, at.k.value(), at.v.value()});
         for (Index b = 0; b < extent(q, 0); ++b) {
-            const KeyValueMemory<Real>& memory = state_.memory(at.layer, b);
+            const KeyValueMemory<Real>& memory = *element(memories, b);
             const FoundThrough<Real> found = indexes_.index(at.layer, b).search(q, b, top_k_);
             scored_ += found.scored;
             found_attention(memory, found.entries, b, result);
