@@ -13,9 +13,9 @@
 /// 128 best. The values read are a share of the memory's.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
-/// Time:    TIME
+/// Time:    about half an hour on two cores; --quick: seconds; --full: three seeds.
 /// Command: build/release/examples/memory_tail
-/// Expect:  EXPECT
+/// Expect:  paper_notes.md has what was run.
 #include "fot/model/index_source.hpp"
 #include "support/measurements.hpp"
 #include "support/memory_models.hpp"

@@ -8,14 +8,13 @@
 ///     uniform   the dictionary, negatives at random
 ///     mined     the dictionary, negatives found by search among 1024 documents
 ///     random    text, the previous contexts of the batch and windows of other documents at random
-///     hard      text, the same with windows of other documents found by search among 1024
+///     mined     text, the same with windows of other documents found by search among 1024
 ///
 /// As many contexts are encoded in a step with either kind; what the search and its memory cost is in the time of a step.
 ///
 /// Data:    the dictionary, made here, and the libstdc++ headers that come with g++ (--corpus for other text).
-/// Time:    TIME
-/// Command: build/release/examples/more_negatives
-/// Expect:  EXPECT
+/// Time:    about half an hour on two cores, most of it the dictionary with 512 contexts; --quick: seconds; --full: days for d =
+/// 4096. Command: build/release/examples/more_negatives Expect:  paper_notes.md has what was run.
 #include "support/dictionary_evaluation.hpp"
 #include "support/mined_training.hpp"
 #include "support/positive_masses.hpp"
@@ -80,11 +79,11 @@ void run_text(Example& example, TextSettings text, const NegativesSettings& sett
     Table table({"negatives", "contexts", "seed", "seconds a step"});
     for (const std::uint64_t seed : example.seeds())
         for (const Index contexts : settings.text)
-            for (const bool hard : {false, true}) {
-                const std::string kind = hard ? "hard" : "random", name = message(kind, "_", contexts);
+            for (const bool mined : {false, true}) {
+                const std::string kind = mined ? "mined" : "random", name = message(kind, "_", contexts);
                 Random weights(seed);
                 Transformer<float> model = new_text_model(text, weights);
-                const double seconds = train_text(example, text, name, contexts, hard, settings.pool, training, seed, model);
+                const double seconds = train_text(example, text, name, contexts, mined, settings.pool, training, seed, model);
                 masses.add(name, measure_positive_mass(text, split, model));
                 table.add(kind, contexts, seed, fixed(seconds, 3));
             }
@@ -108,9 +107,9 @@ int main(int argc, char** argv) try {
     settings.text = at_scale({32}, {64}, {64, 128});
     example.option("--uniform", settings.uniform, "contexts of dictionary trainings with random negatives; 0: none");
     example.option("--mined", settings.mined, "contexts of dictionary trainings with mined negatives; 0: none");
-    example.option("--text-contexts", settings.text, "contexts of trainings on text, random and hard, powers of two; 0: none");
+    example.option("--text-contexts", settings.text, "contexts of trainings on text, random and mined, powers of two; 0: none");
     example.option("--together", settings.together, {8, 256, 256}, "contexts whose activations are held at a time", 1);
-    example.option("--pool", settings.pool, {448, 1024, 1024}, "contexts that are searched for hard ones", refresh_steps * entries);
+    example.option("--pool", settings.pool, {448, 1024, 1024}, "contexts that are mined", refresh_steps * entries);
     example.option("--dictionary-steps", settings.dictionary_steps, {2, 200, 200}, "steps with negatives, after the curriculum", 1);
     example.option("--largest", settings.largest, {4096, 1048576, 16777216}, "largest memory of definitions", 256);
     example.option("--questions", settings.questions, "questions at each size", 1);

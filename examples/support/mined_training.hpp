@@ -138,7 +138,7 @@ inline ContextTable own_and_others(const std::vector<Index>& of_entries, const s
 
 /// Trains on text with d contexts in the end: the previous ones of the batch, and windows of a pool beyond them, at random or the
 /// hardest. Returns the seconds of a step with all d contexts.
-inline double train_text(const Example& example, const TextSettings& settings, const std::string& name, Index contexts, bool hard,
+inline double train_text(const Example& example, const TextSettings& settings, const std::string& name, Index contexts, bool mined,
                          Index pool, const std::vector<TokenDocument>& training, std::uint64_t seed, Transformer<float>& model) {
     ContextSchedule schedule = doubled_contexts(contexts, settings.steps);
     Random random(seed + 1000);
@@ -167,10 +167,10 @@ inline double train_text(const Example& example, const TextSettings& settings, c
         if (d > entries) {
             if (!windows || step % refresh_steps == 0) {
                 windows.emplace(training, pool, settings.length, random);
-                if (hard) keys.emplace(keys_of_contexts(model, windows->windows));
+                if (mined) keys.emplace(keys_of_contexts(model, windows->windows));
             }
             std::vector<Index> chosen;
-            if (hard) {
+            if (mined) {
                 const Tensor<double, 2> mass = keys->attention_mass(queries_of_windows(model, batch.current, {}), searched_keys);
                 const auto of_others = [&](Index b, Index c) {
                     return element(windows->documents, c) != element(batch.documents, b);
