@@ -49,6 +49,11 @@
 
 #include "fot/memory/exact_search.hpp"      // the k keys of largest inner product
 #include "fot/memory/key_value_memory.hpp"  // the external memory of a layer
+#include "fot/memory/key_search.hpp"        // a search as an object: exact, or one of the next
+#include "fot/memory/k_means.hpp"           // a few means that stand for many keys
+#include "fot/memory/inverted_lists.hpp"    // approximate: only the keys near some means
+#include "fot/memory/key_graph.hpp"         // approximate: a walk from key to key
+#include "fot/memory/memory_index.hpp"      // a memory as such a search finds it
 
 #include "fot/data/index_permutation.hpp"  // a random order that needs no table
 #include "fot/data/dictionary.hpp"    // dictionary lookup
@@ -82,6 +87,7 @@
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
 #include "fot/attention/memory_attention.hpp"      // the best of a memory
 #include "fot/attention/nested_attention.hpp"      // memories of several sizes in one search
+#include "fot/attention/estimated_tail.hpp"        // what the best k leave out, from samples or means
 
 #include "fot/loss/contrastive_loss.hpp"  // what crossbatch does implicitly, as a loss
 
@@ -93,6 +99,7 @@
 #include "fot/model/memory_layer.hpp"    // the layer
 #include "fot/model/contexts_source.hpp" // further keys in training: crossbatch
 #include "fot/model/memory_source.hpp"   // further keys in inference: a memory
+#include "fot/model/index_source.hpp"    // the same through an approximate search, with an estimated tail
 #include "fot/model/transformer.hpp"     // the decoder
 #include "fot/model/transformer_xl.hpp"  // the same with the states of the previous window
 #include "fot/model/inference.hpp"       // reading with memory, window by window
@@ -119,6 +126,8 @@
 #include "fot/train/trainer.hpp"         // the training loop
 #include "fot/train/kept_states.hpp"     // what a model remembers, as numbers of a checkpoint
 #include "fot/train/language_model.hpp"  // one way to train each of the compared language models
+#include "fot/train/recomputed_contexts.hpp"  // thousands of contexts in bounded memory
+#include "fot/train/mined_contexts.hpp"  // hard negatives, found by search
 
 #include "fot/measure/intervals.hpp"              // how sure a number is
 #include "fot/measure/positive_mass.hpp"          // r_d

@@ -114,6 +114,15 @@ TEST_CASE("a memory gives back what was appended, in any portions and across its
     }
     CHECK(memory.document(0) == 1);
     CHECK(memory.document(300) == 1023);
+    for (const Index entry : {0, 1023, 1024, 2499}) {
+        std::vector<float> key(3), value(3);
+        memory.copy_key(entry, 1, key.data());
+        memory.copy_value(entry, 1, value.data());
+        for (Index d = 0; d < 3; ++d) {
+            CHECK(element(key, d) == keys(entry, 1, d));
+            CHECK(element(value, d) == values(entry, 1, d));
+        }
+    }
 }
 
 TEST_CASE("each query head reads the memory head of its group") {

@@ -85,7 +85,8 @@ void require_memories(const Tensor<Real, 4>& q, const Memories<Real>& memories) 
 }  // namespace detail
 
 /// Attention of the queries of batch entry b to what a search found for them in their memory, written into its part of a result.
-/// Values are read from the memory, a query at a time: nothing is gathered for all queries at once.
+/// Values are read from the memory, a query at a time: nothing is gathered for all queries at once. An approximate search may have
+/// found fewer than k, and then has an index of -1 in the places left.
 template <class Real>
 void found_attention(const KeyValueMemory<Real>& memory, const FoundEntries<Real>& found, Index b, AttentionResult<Real>& result) {
     const Index queries = extent(found.scores, 0), heads = extent(found.scores, 1), k = extent(found.scores, 2);
@@ -93,9 +94,11 @@ void found_attention(const KeyValueMemory<Real>& memory, const FoundEntries<Real
         Tensor<Real, 2> values = empty<Real, 2>({k, memory.width()});
         for (Index i = first; i < last; ++i) {
             const Index t = i / heads, h = i % heads;
-            for (Index j = 0; j < k; ++j) memory.copy_value(found.indices(t, h, j), h * memory.heads() / heads, row(values, j));
+            Index there = 0;
+            for (; there < k && found.indices(t, h, there) >= 0; ++there)
+                memory.copy_value(found.indices(t, h, there), h * memory.heads() / heads, row(values, there));
             result.log_sum_exp(b, h, t) =
-                found_attention(row(found.scores, t, h), values.data(), k, memory.width(), row(result.o, b, t, h));
+                found_attention(row(found.scores, t, h), values.data(), there, memory.width(), row(result.o, b, t, h));
         }
     });
 }

@@ -151,7 +151,12 @@ class KeyValueMemory {
         return with_contents(search(queries, entry, k));
     }
 
-    /// Copies the value of an entry of one head, D numbers.
+    /// Copies the key of an entry of one head, D numbers.
+    void copy_key(Index entry, Index head, Real* target) const {
+        const Place place = locate(entry);
+        place.block->keys.read(head, place.slot, target);
+    }
+    /// Copies its value.
     void copy_value(Index entry, Index head, Real* target) const {
         const Place place = locate(entry);
         read(place.block->values, head, place.slot, target);

@@ -7,7 +7,7 @@
 /// changes none of them. A memory belongs to one stream of text: it starts empty, and a cleared memory is a fresh one.
 ///
 /// Source: paper section 3.1; departs from it in: nothing.
-/// Read first: model/source.hpp, attention/memory_attention.hpp.   Read next: model/inference.hpp.
+/// Read first: model/source.hpp, attention/memory_attention.hpp.   Read next: model/inference.hpp, model/index_source.hpp.
 #pragma once
 
 #include <algorithm>

@@ -1,0 +1,281 @@
+/// Does a memory of a crossbatch-trained model work with ordinary indexes where that of a standard model does not?   (claim C17)
+///
+/// The paper searches its memory exactly and asks what an approximate search would do to the model. Attention is a hard case: the
+/// queries do not lie where the keys lie, so that an index, which is made for neighbours of keys, must look at many of them. Two
+/// things could help. With QK-norm all keys have length one, so that none is found by every query; and crossbatch training pulls a
+/// query to the key that it wants. Here are models with both, one or none of them, and two indexes: inverted lists and a graph.
+///
+/// Three things are kept apart: attention to the whole memory, to the exact k best, and to the k best that an index finds at a
+/// recall of 0.95, and within 1 % of the keys scored. The same is done with the dictionary, where it is answers that count.
+///
+/// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and the dictionary, made here.
+/// Time:    about a quarter of an hour on two cores; --quick: seconds; --full: three seeds, eight models, memories to 524288 tokens
+///          and a million of the dictionary (hours).
+/// Command: build/release/examples/exact_or_approximate
+/// Expect:  with QK-norm a few per cent of the keys are enough for either index; without it a graph of the standard model's keys
+///          fails, and lists must score twice as many. Cutting the standard model's memory to k costs much more than approximating.
+#include "fot/model/index_source.hpp"
+#include "support/dictionary_training.hpp"
+#include "support/measurements.hpp"
+#include "support/memory_models.hpp"
+#include "support/memory_options.hpp"
+#include "support/search_measures.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+
+namespace {
+
+constexpr double wanted_recall = 0.95, small_share = 0.01;
+
+/// What is measured, and how.
+struct SearchSettings {
+    std::vector<Index> memories = {}, dictionary_memories = {};
+    Index own = 0, stride = 8, lists = 0, graph_largest = 0;
+};
+
+/// An index whose setting can be changed: lists that are probed, or the breadth of a walk.
+struct IndexKind {
+    std::string name;
+    MakeKeySearch<float> make;
+    std::function<void(KeySearch<float>&, Index)> set;
+    std::vector<Index> settings;  ///< ascending
+};
+
+/// Powers of two from the first to the last.
+std::vector<Index> doubled(Index first, Index last) {
+    std::vector<Index> list;
+    for (Index value = first; value < last; value *= 2) list.push_back(value);
+    list.push_back(last);
+    return list;
+}
+
+/// The indexes for a memory of that size. As many lists as the root of the number of keys, to the next power of two.
+std::vector<IndexKind> index_kinds(const SearchSettings& settings, Index memory, bool unit_keys) {
+    Index lists = settings.lists;
+    if (lists == 0)
+        for (lists = 1; lists * lists < memory;) lists *= 2;
+    std::vector<IndexKind> kinds{
+        {"ivf",
+         [=](MatrixView<const float> keys) {
+             return std::make_unique<InvertedLists<float>>(keys,
+                                                           InvertedListsOptions{.lists = lists, .means = {.spherical = unit_keys}});
+         },
+         [](KeySearch<float>& search, Index probes) { dynamic_cast<InvertedLists<float>&>(search).set_probes(probes); },
+         doubled(1, lists)}};
+#if defined(FOT_WITH_HNSWLIB)
+    if (memory <= settings.graph_largest)
+        kinds.push_back({"hnsw", [](MatrixView<const float> keys) { return std::make_unique<KeyGraph>(keys.columns); },
+                         [](KeySearch<float>& search, Index breadth) { dynamic_cast<KeyGraph&>(search).set_breadth(breadth); },
+                         doubled(16, std::max<Index>(memory / 32, 16))});
+#endif
+    return kinds;
+}
+
+/// What one model has given, by name: numbers with intervals over documents.
+using Numbers = std::map<std::string, Estimate>;
+
+/// A model's memory, and what is asked of it.
+struct Subject {
+    const MemorySnapshot& snapshot;
+    std::string model;
+    Index top_k;
+    bool first;  ///< the smallest memory of a model: where searches are compared with each other
+};
+
+/// Compares searches for the keys of a memory, and calls read(name, source) for each way to read it: whole, exact, and each index
+/// at two settings. Adds to numbers what is found of the searches themselves, and a row for each to the table.
+void compare_searches(const Subject& subject, const SearchSettings& settings, Numbers& numbers, Table& table,
+                      const std::function<void(const std::string&, const Source<float>&)>& read) {
+    const MemorySnapshot& snapshot = subject.snapshot;
+    const Index size = snapshot.memory().size(), k = subject.top_k;
+    read("whole", MemorySource<float>(snapshot.state, 0));
+    read("exact", MemorySource<float>(snapshot.state, k));
+
+    std::vector<Tensor<float, 2>> keys;
+    std::vector<QuerySet> queries, key_queries;
+    std::vector<SearchResult<float>> best, best_of_keys;
+    std::vector<double> query_distances, key_distances, hubs;
+    for (Index h = 0; h < snapshot.memory().heads(); ++h) {
+        keys.push_back(keys_of(snapshot, h));
+        queries.push_back(queries_of(snapshot, h, settings.stride));
+        key_queries.push_back(keys_as_queries(keys.back(), extent(queries.back().rows, 0), 1));
+        best.push_back(exact_search(keys.back(), queries.back().rows, k));
+        best_of_keys.push_back(exact_search(keys.back(), key_queries.back().rows, k));
+        query_distances.push_back(distance_to_keys(keys.back(), queries.back().rows, 0));
+        key_distances.push_back(distance_to_keys(keys.back(), key_queries.back().rows, 1));
+        hubs.push_back(hubness(best.back(), size));
+    }
+    const auto plain = [](double value) { return Estimate{value, {value, value}}; };
+    if (subject.first) {
+        numbers[message("query_distance.", subject.model)] = plain(mean(query_distances));
+        numbers[message("key_distance.", subject.model)] = plain(mean(key_distances));
+        numbers[message("hubness.", subject.model)] = plain(mean(hubs));
+    }
+
+    const bool unit_keys = snapshot.model.config().normalized_heads;
+    for (const IndexKind& kind : index_kinds(settings, size, unit_keys)) {
+        MemoryIndexes<float> indexes(snapshot.model.config(), snapshot.state, kind.make);
+        const auto start = std::chrono::steady_clock::now();
+        indexes.update();
+        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        const auto ladder_for = [&](const std::vector<QuerySet>& asked, const std::vector<SearchResult<float>>& right,
+                                    Index wanted) {
+            std::vector<SearchTask> tasks;
+            for (Index h = 0; h < length_of(asked); ++h) {
+                SearchResult<float> first = element(right, h);
+                first.indices = slice<1>(first.indices, 0, wanted);
+                first.scores = slice<1>(first.scores, 0, wanted);
+                tasks.push_back({indexes.index(snapshot.layer, 0).head(h), element(asked, h), std::move(first)});
+            }
+            return recall_ladder(tasks, kind.set, kind.settings, wanted_recall);
+        };
+        const auto set = [&](Index setting) {
+            for (Index h = 0; h < length_of(keys); ++h) kind.set(indexes.index(snapshot.layer, 0).head(h), setting);
+        };
+        const std::vector<RecallPoint> ladder = ladder_for(queries, best, k);
+        const Estimate share = scored_share_at(ladder, wanted_recall),
+                       share_of_keys = scored_share_at(ladder_for(key_queries, best_of_keys, k), wanted_recall);
+        const auto name = [&](const char* what, Index found) {
+            return message(what, ".", subject.model, ".", kind.name, ".", found);
+        };
+        if (subject.first) {
+            numbers[name("scored_fraction", k)] = share;
+            numbers[name("scored_fraction_of_keys", k)] = share_of_keys;
+            numbers[name("best_recall", k)] = plain(ladder.back().mean_recall());
+            const Index few = std::min<Index>(10, k);
+            if (few < k) numbers[name("scored_fraction", few)] = scored_share_at(ladder_for(queries, best, few), wanted_recall);
+        }
+        const RecallPoint& small = within(ladder, small_share);
+        table.add(subject.model, count_text(size), kind.name, estimate_text(share, 4), estimate_text(share_of_keys, 4),
+                  fixed(small.scored_share, 4), fixed(small.mean_recall()), fixed(ladder.back().mean_recall()), fixed(seconds, 1));
+        const IndexSource<float> source(snapshot.state, indexes, k);
+        set(setting_at(ladder, wanted_recall));
+        read(kind.name, source);
+        set(small.setting);
+        read(kind.name + "_1_percent", source);
+    }
+}
+
+/// Everything of a text model: searches, and bits per byte with intervals over documents.
+Numbers measure_text(const Transformer<float>& model, const std::string& name, const std::vector<TokenDocument>& test,
+                     const std::vector<TokenDocument>& others, const TextSettings& text, const MemorySettings& memory,
+                     const SearchSettings& settings, Table& table) {
+    Numbers numbers;
+    for (const Index tokens : settings.memories) {
+        const MemorySnapshot snapshot = text_snapshot(model, test, others, {tokens, settings.own, text.places, text.length});
+        std::map<std::string, PerplexityMeter> read;
+        compare_searches({snapshot, name, memory.top_k, tokens == settings.memories.front()}, settings, numbers, table,
+                         [&](const std::string& way, const Source<float>& source) { read[way] = prediction(snapshot, source); });
+        read["none"] = prediction(snapshot, NoSource<float>());
+        for (const auto& [way, meter] : read) {
+            numbers[message("bits_per_byte.", name, ".", way, ".", tokens)] = meter.bits_per_byte(1);
+            if (way != "exact" && way != "none")
+                numbers[message("difference.", name, ".", way, "-exact.", tokens)] =
+                    bits_per_byte_difference(meter, read.at("exact"), 1);
+        }
+    }
+    return numbers;
+}
+
+/// Everything of a dictionary model: searches, and answers with intervals over answers.
+Numbers measure_dictionary(const Transformer<float>& model, const std::string& name, std::uint64_t seed,
+                           const SearchSettings& settings, Table& table) {
+    Numbers numbers;
+    const EvaluationDictionary dictionary({}, seed + 5000);
+    for (const Index tokens : settings.dictionary_memories) {
+        const MemorySnapshot snapshot = dictionary_snapshot(model, dictionary, tokens, 400, seed + 6000);
+        compare_searches({snapshot, "dictionary_" + name, 32, tokens == settings.dictionary_memories.front()}, settings, numbers,
+                         table, [&](const std::string& way, const Source<float>& source) {
+                             numbers[message("accuracy.", name, ".", way, ".", tokens)] =
+                                 estimate_of(right_answers(snapshot, source));
+                         });
+    }
+    return numbers;
+}
+
+/// The dictionary's trainings: with negatives and without any context; with --full without QK-norm as well.
+std::vector<DictionaryTraining> dictionary_trainings(const Example& example) {
+    const bool quick = example.scale() == Scale::quick;
+    const Index contexts = quick ? 16 : 128, steps = quick ? 2 : 200, standard_steps = quick ? 2 : 600;
+    std::vector<DictionaryTraining> list{{.name = "uniform", .steps = steps, .contexts = contexts},
+                                         {.name = "standard", .steps = standard_steps, .contexts = 0, .standard = true}};
+    for (const DictionaryTraining& training : std::vector(list)) {
+        if (example.scale() != Scale::full) break;
+        list.push_back(training);
+        list.back().name += "_unnormalized";
+        list.back().unnormalized = true;
+    }
+    return list;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "Does a crossbatch-trained memory work with ordinary indexes where a standard one does not?");
+    TextSettings text;
+    MemorySettings memory;
+    SearchSettings settings;
+    bool no_dictionary = false;
+    add_text_options(example, text, {12, 600, 600}, {8, 16, 16});
+    add_comparison_options(example, text);
+    add_walk_option(example, text);
+    text.places = example.scale() == Scale::quick ? 1 : 8;
+    const auto at_scale = [&](std::vector<Index> quick, std::vector<Index> standard, std::vector<Index> full) {
+        return Scaled<std::vector<Index>>{quick, standard, full}.at(example.scale());
+    };
+    settings.memories = at_scale({4096}, {131072}, {131072, 524288});
+    settings.dictionary_memories = at_scale({4096}, {131072}, {131072, 1048576});
+    example.option("--memories", settings.memories, "tokens of the memories of text", 1);
+    example.option("--dictionary-memories", settings.dictionary_memories, "tokens of the memories of definitions", 1);
+    example.option("--own", settings.own, {1024, 8192, 8192}, "bytes of each test document that are in the memory", 1);
+    example.option("--documents", memory.documents, {2, 0, 0}, "test documents that are measured; 0: all");
+    example.option("--top-k", memory.top_k, "entries that each query and head reads", 1);
+    example.option("--lists", settings.lists, "inverted lists; 0: about the root of the memory's size");
+    example.option("--graph-largest", settings.graph_largest, {4096, 131072, 524288}, "largest memory for which a graph is built");
+    example.option("--stride", settings.stride, "recall is measured for every so many-th query", 1);
+    example.option("--only", memory.only,
+                   "train and measure these models of text; none: standard and the crossbatch model with most contexts, with and "
+                   "without QK-norm; all with --full");
+    example.flag("--no-dictionary", no_dictionary, "text alone");
+    example.parse();
+    const std::string many = message("crossbatch_", text.contexts);
+    if (memory.only.empty() && example.scale() != Scale::full)
+        memory.only = {"standard", many, "standard_unnormalized", many + "_unnormalized"};
+
+    const std::vector<MemoryModelPlan> plans = chosen_plans(example, memory, text, memory_model_plans(text));
+    const CorpusSplit split = load_split(text);
+    const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory),
+                                     others = byte_documents(split.validation);
+    Table table({"model", "memory", "index", "keys scored for recall .95", "the same for keys as queries", "scored within .01",
+                 "its recall", "best recall", "build, s"});
+    Measurements<Numbers> measured;
+    for (const std::uint64_t seed : example.seeds()) {
+        for (const MemoryModelPlan& plan : plans) {
+            const Transformer<float> model = trained_memory_model(example, text, plan, training, seed);
+            example.out() << "measure " << plan.name << ", seed " << seed << std::endl;
+            measured.add(plan.name, measure_text(model, plan.name, test, others, text, memory, settings, table));
+        }
+        for (const DictionaryTraining& plan : dictionary_trainings(example)) {
+            if (no_dictionary) break;
+            const Transformer<float> model = trained_dictionary_model(
+                example, text.models.empty() ? example.output() : std::filesystem::path(text.models), plan, seed);
+            example.out() << "measure the dictionary, " << plan.name << ", seed " << seed << std::endl;
+            measured.add("dictionary " + plan.name, measure_dictionary(model, plan.name, seed, settings, table));
+        }
+    }
+    example.show(message("Searches, ", intervals_over(example)), table);
+    Table csv({"model", "seed", "name", "value", "low", "high"}), all({"what", "value"});
+    for (const std::string& model : measured.models())
+        for (const auto& [name, first] : measured.of_seeds(model).front()) {
+            const std::vector<Estimate> of_seeds = measured.each(model, [&](const Numbers& numbers) { return numbers.at(name); });
+            for (std::size_t s = 0; s < of_seeds.size(); ++s) csv.add(model, example.seed() + s, name, of_seeds[s]);
+            all.add(name, estimate_text(over_seeds(of_seeds), 4));
+            example.result(name, over_seeds(of_seeds));
+        }
+    example.show(message("What the models lose, ", intervals_over(example)), all);
+    example.csv("by_seed", csv);
+    return example.finish();
+} catch (...) {
+    return report_failure();
+}

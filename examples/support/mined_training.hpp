@@ -1,0 +1,202 @@
+/// Trainings whose negatives are found by search in a memory of keys: of the dictionary, and of text.
+///
+/// A memory serves some steps and is then made anew, with the keys of the model as it is by then, of fresh contexts.
+///
+/// Read first: fot/train/mined_contexts.hpp, support/dictionary_training.hpp, support/text_models.hpp.   Read next:
+/// more_negatives.cpp.
+#pragma once
+
+#include "dictionary_training.hpp"
+#include "fot/data/index_permutation.hpp"
+#include "fot/train/mined_contexts.hpp"
+#include "text_models.hpp"
+
+namespace fot::examples {
+
+/// A memory of keys serves so many steps.
+inline constexpr Index refresh_steps = 25;
+/// Keys that are found for each query.
+inline constexpr Index searched_keys = 32;
+/// Documents of a batch, B.
+inline constexpr Index entries = dictionary_batch_size;
+
+/// The exact search of a head.
+inline std::unique_ptr<KeySearch<float>> exact_key_search(Index width) { return std::make_unique<ExactKeySearch<float>>(width); }
+
+/// Keys of contexts (P,S) in the memory layer, computed a few contexts at a time.
+inline ContextKeys<float> keys_of_contexts(const Transformer<float>& model, const Tokens& contexts) {
+    const Index layer = model.config().last_memory_layer(), together = 16;
+    ContextKeys<float> keys(model.config().key_heads_of(layer), model.config().head_width_of(layer), extent(contexts, 1),
+                            exact_key_search);
+    for (Index first = 0; first < extent(contexts, 0); first += together) {
+        Tape tape(Tape::inference);
+        const Tokens part = slice<0>(contexts, first, std::min(together, extent(contexts, 0) - first));
+        keys.add(element(model.keys_and_values(tape, part), layer).k.value());
+    }
+    return keys;
+}
+
+/// What the memory layer asks at some positions of windows (B,T); none: at all.
+inline Tensor<float, 4> queries_of_windows(const Transformer<float>& model, const Tokens& windows,
+                                           const std::vector<Index>& wanted) {
+    const Index layer = model.config().last_memory_layer();
+    const NoSource<float> none;
+    Tape tape(Tape::inference);
+    return model.layer(layer).view(tape, model.layers(tape, model.embed(tape, windows), 0, layer, none), none, wanted).q.value();
+}
+
+/// Rows of tokens by number.
+inline Tokens rows_of(const Tokens& tokens, const std::vector<Index>& numbers) {
+    Tokens rows = empty<std::int32_t, 2>({length_of(numbers), extent(tokens, 1)});
+    for (Index i = 0; i < length_of(numbers); ++i) std::copy_n(row(tokens, element(numbers, i)), extent(tokens, 1), row(rows, i));
+    return rows;
+}
+
+// ---- The dictionary ----
+
+/// Steps of phase 2 whose negatives are mined among the documents of a pool, with a memory of their keys.
+class MinedDictionarySteps {
+   public:
+    explicit MinedDictionarySteps(DictionaryTraining training, Index pool) : training_(std::move(training)), pool_(pool) {}
+
+    StepResult operator()(Transformer<float>& model, Index step, Random& random) {
+        const DictionaryTask task;
+        if (!keys_ || step % refresh_steps == 0) {
+            documents_ = dictionary_batch<float>(task, pool_, pool_, random);
+            keys_ = keys_of_contexts(model, documents_.previous);
+        }
+        // The documents of this step, and those whose definitions their questions would look up wrongly.
+        std::vector<Index> numbers, first_answers;
+        for (Index b = 0; b < entries; ++b) numbers.push_back(step % refresh_steps * entries + b);
+        const std::vector<Index> answers = answer_positions(task);
+        for (Index i = 0; i < length_of(answers); i += task.value_length) first_answers.push_back(element(answers, i));
+        const Tokens questions = rows_of(documents_.current, numbers);
+        const auto of_others = [&](Index, Index context) { return context < numbers.front() || context > numbers.back(); };
+        const Tensor<double, 2> mass = keys_->attention_mass(queries_of_windows(model, questions, first_answers), searched_keys);
+        std::vector<Index> seen = numbers;
+        for (const Index context : hardest_contexts(mass, of_others, training_.contexts - entries)) seen.push_back(context);
+        const DictionaryBatch<float> batch{rows_of(documents_.previous, seen), questions, rows_of(documents_.targets, numbers)};
+        return dictionary_step_on(model, training_, batch,
+                                  previous_contexts(entries, 1, training_.contexts - 1, training_.contexts), answers);
+    }
+
+   private:
+    DictionaryTraining training_;
+    Index pool_;
+    DictionaryBatch<float> documents_;
+    std::optional<ContextKeys<float>> keys_;
+};
+
+/// Mean seconds of the steps that it is told to count.
+class StepClock {
+   public:
+    /// Runs a step, whose time counts or not.
+    template <class Step>
+    StepResult time(bool counts, Step&& step) {
+        const auto start = std::chrono::steady_clock::now();
+        const StepResult result = step();
+        if (counts) seconds_.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+        return result;
+    }
+    /// NaN if none was counted: the training was read from its file.
+    double per_step() const { return seconds_.empty() ? NAN : mean(seconds_); }
+
+   private:
+    std::vector<double> seconds_;
+};
+
+// ---- Text ----
+
+/// Windows of training documents, of which negatives are taken.
+struct WindowPool {
+    Tokens windows = {};
+    std::vector<Index> documents = {};
+
+    WindowPool(const std::vector<TokenDocument>& training, Index count, Index length, Random& random)
+        : windows(empty<std::int32_t, 2>({count, length})) {
+        for (Index first = 0; first < count; first += entries) {
+            const ContextBatch<float> batch = sample_contexts<float>(training, {.entries = entries, .length = length}, random);
+            for (Index i = 0; i < std::min(entries, count - first); ++i) {
+                std::copy_n(row(batch.previous, i), length, row(windows, first + i));
+                documents.push_back(element(batch.documents, i));
+            }
+        }
+    }
+};
+
+/// Who sees whom: every entry its own previous context, then all contexts that are of other documents.
+inline ContextTable own_and_others(const std::vector<Index>& of_entries, const std::vector<Index>& of_contexts) {
+    ContextTable table{.sources = length_of(of_contexts), .contexts = {}, .positives = {}};
+    for (Index b = 0; b < length_of(of_entries); ++b) {
+        std::vector<Index>& seen = table.contexts.emplace_back(std::vector<Index>{b});
+        for (Index c = 0; c < length_of(of_contexts); ++c)
+            if (element(of_contexts, c) != element(of_entries, b)) seen.push_back(c);
+        table.positives.push_back(1);
+    }
+    return table;
+}
+
+/// Trains on text with d contexts in the end: the previous ones of the batch, and windows of a pool beyond them, at random or the
+/// hardest. Returns the seconds of a step with all d contexts.
+inline double train_text(const Example& example, const TextSettings& settings, const std::string& name, Index contexts, bool mined,
+                         Index pool, const std::vector<TokenDocument>& training, std::uint64_t seed, Transformer<float>& model) {
+    ContextSchedule schedule = doubled_contexts(contexts, settings.steps);
+    Random random(seed + 1000);
+    Muon<float> optimizer(model.parameters(), {});
+    const LearningRate rate = LearningRate::linear_decay(settings.learning_rate, 40, settings.steps);
+    TextModelFile file(example, settings, model.config(), seed);
+    file.add_training({.name = name, .kind = LanguageModelKind::crossbatch, .contexts = schedule}, {settings.steps}, training);
+    Progress bar(message("train ", name, ", seed ", seed), settings.steps);
+    Trainer<float> trainer(optimizer,
+                           {.steps = settings.steps,
+                            .learning_rate = [&](Index step) { return rate.at(step); },
+                            .checkpoint = file.path(),
+                            .checkpoint_every_seconds = 60,
+                            .metadata = file.metadata(),
+                            .progress = [&](const TrainingProgress& at) { bar.update(at.steps_done, training_note(at)); }});
+    trainer.keep("batches", random);
+    trainer.keep("contexts", schedule);
+    resume(trainer);
+    std::optional<WindowPool> windows;
+    std::optional<ContextKeys<float>> keys;
+    StepClock clock;
+    const auto step_with = [&](Index step, Index d) {
+        const ContextBatch<float> batch = sample_contexts<float>(training, {.entries = entries, .length = settings.length}, random);
+        Tokens previous = batch.previous;
+        ContextTable table = previous_contexts(entries, 1, std::min(d, entries) - 1);
+        if (d > entries) {
+            if (!windows || step % refresh_steps == 0) {
+                windows.emplace(training, pool, settings.length, random);
+                if (mined) keys.emplace(keys_of_contexts(model, windows->windows));
+            }
+            std::vector<Index> chosen;
+            if (mined) {
+                const Tensor<double, 2> mass = keys->attention_mass(queries_of_windows(model, batch.current, {}), searched_keys);
+                const auto of_others = [&](Index b, Index c) {
+                    return element(windows->documents, c) != element(batch.documents, b);
+                };
+                chosen = hardest_contexts(mass, of_others, d - entries);
+            } else {
+                IndexPermutation order(pool, random.bits());
+                for (Index i = 0; i < d - entries; ++i) chosen.push_back(order(i));
+            }
+            previous = concatenate<0>(batch.previous, rows_of(windows->windows, chosen));
+            std::vector<Index> of_contexts = batch.documents;
+            for (const Index c : chosen) of_contexts.push_back(element(windows->documents, c));
+            table = own_and_others(batch.documents, of_contexts);
+        }
+        Tape tape;
+        const Variable<float, 3> logits = model.crossbatch(tape, {.previous = previous, .current = batch.current, .table = table});
+        const Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
+        tape.backward(loss);
+        return StepResult{.loss = loss.value()(0), .tokens = entries * settings.length};
+    };
+    trainer.run([&](Index step) {
+        const Index d = schedule.next(step, random);
+        return clock.time(d == contexts, [&] { return step_with(step, d); });
+    });
+    stop_if_interrupted(training_is_kept);
+    return clock.per_step();
+}
+
+}  // namespace fot::examples
