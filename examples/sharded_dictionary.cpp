@@ -8,10 +8,11 @@
 /// (--memory-heads 2 --key-heads 0: the model of dictionary_lookup, four times as large.)
 ///
 /// Data:    made here.
-/// Time:    five minutes on two cores; --quick: seconds; --full: 64M tokens, an hour or two.
-/// Memory:  136 bytes a memory token, divided by the ranks, and 100 MiB a rank.
-/// Command: mpiexec -n 4 build/release/examples/sharded_dictionary                              (MPI), or
-///          build/release/examples/sharded_dictionary --ranks 4 --memory-tokens 67108864        (threads)
+/// Time:    four minutes, nearly all of it training; --quick: seconds; --full: twice the steps and 64M tokens, a quarter of an hour
+///          more with four ranks on two cores.
+/// Memory:  136 bytes a memory token, divided by the ranks, and 60 MiB a rank; 170 MiB to train.
+/// Command: mpiexec -n 4 build/release/examples/sharded_dictionary --memory-tokens 67108864      (MPI), or
+///          build/release/examples/sharded_dictionary --ranks 4 --memory-tokens 67108864         (threads)
 /// Expect:  the accuracy of one rank, whatever their number; bytes as the formulas say; paper_notes.md has the figures.
 #include <sys/resource.h>
 
@@ -117,18 +118,50 @@ Table sent_and_predicted(Communicator& ranks, const ShardedMemory<float>& memory
     return table;
 }
 
-double mebibytes(std::size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+/// Where the time and the memory of a rank have gone.
+class Spent {
+   public:
+    explicit Spent(Communicator& ranks) : ranks_(ranks), peak_before_(peak_mebibytes()) {}
 
-/// The most memory that this process has had so far.
-double peak_mebibytes() {
-    rusage usage{};
-    ::getrusage(RUSAGE_SELF, &usage);
-    return static_cast<double>(usage.ru_maxrss) / 1024;
-}
+    /// Filling is over, answering begins. Nothing was sent so far.
+    void filled() {
+        filling_ = seconds();
+        waited_ = ranks_.seconds_waiting();
+        sent_ = ranks_.seconds_sending();
+    }
+    /// Answering is over. All ranks call it, and get a row of each.
+    Table answered(const ShardedMemory<float>& memory) {
+        const double waiting = ranks_.seconds_waiting() - waited_, sending = ranks_.seconds_sending() - sent_,
+                     mebibytes = static_cast<double>(memory.shard().bytes()) / (1 << 20);
+        const std::vector<double> own{mebibytes, peak_before_, peak_mebibytes(), filling_, seconds() - filling_ - waiting - sending,
+                                      waiting,   sending};
+        Table table({"rank", "entries", "memory, MiB", "peak before, MiB", "peak, MiB", "filling, s", "answering: computing, s",
+                     "waiting, s", "sending, s"});
+        for (Index rank = 0; const std::vector<double>& numbers : all_gather(ranks_, "report", own)) {
+            std::vector<std::string> cells{message(rank), message(memory.size_of(rank))};
+            for (const double number : numbers) cells.push_back(fixed(number, 2));
+            table.add_row(cells);
+            highest_peak_ = std::max(highest_peak_, numbers[2]);
+            ++rank;
+        }
+        return table;
+    }
+    /// Of the ranks: in a process of its own each, or of all together.
+    double highest_peak_mebibytes() const { return highest_peak_; }
 
-double seconds_since(std::chrono::steady_clock::time_point begun) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-}
+   private:
+    double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_).count(); }
+    /// The most memory that this process has had so far.
+    static double peak_mebibytes() {
+        rusage usage{};
+        ::getrusage(RUSAGE_SELF, &usage);
+        return static_cast<double>(usage.ru_maxrss) / 1024;
+    }
+
+    Communicator& ranks_;
+    std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+    double peak_before_, filling_ = 0, waited_ = 0, sent_ = 0, highest_peak_ = 0;
+};
 
 }  // namespace
 
@@ -142,56 +175,36 @@ int main(int argc, char** argv) {
         example.option("--k", settings.k, "retrieved keys per query and head", 1);
         example.option("--questions", settings.questions, "questions, four answer tokens each, rounded up to windows of 25", 1);
     };
-    return run_on_ranks(
-        argc, argv, "Can several machines hold a memory that is too large for one?", declare,
-        [&](Example& example, Communicator& ranks) {
-            const EvaluationDictionary dictionary({}, example.seed() + 5000);
-            Random random(example.seed() + 6000);
-            const std::vector<Index> questions =  // a size that cannot be is refused before training
-                dictionary.sample_questions(settings.memory_tokens, settings.questions, random);
-            const Transformer<float> model = model_of_rank_0(example, ranks, settings);
-            const double peak_before = peak_mebibytes();
+    return run_on_ranks(argc, argv, "Can several machines hold a memory that is too large for one?", declare,
+                        [&](Example& example, Communicator& ranks) {
+                            const EvaluationDictionary dictionary({}, example.seed() + 5000);
+                            Random random(example.seed() + 6000);
+                            const std::vector<Index> questions =  // a size that cannot be is refused before training
+                                dictionary.sample_questions(settings.memory_tokens, settings.questions, random);
+                            const Transformer<float> model = model_of_rank_0(example, ranks, settings);
+                            const Index layer = model.config().last_memory_layer();
 
-            const auto begun = std::chrono::steady_clock::now();
-            ShardedMemoryState<float> state(ranks, model.config(), Storage::bfloat16);
-            const Index layer = model.config().last_memory_layer();
-            ShardedMemory<float>& memory = state.memory(layer);
-            fill(ranks, model, dictionary, settings.memory_tokens, memory);
-            const double filled = seconds_since(begun), waited = ranks.seconds_waiting(), sent_for = ranks.seconds_sending();
-            const Answers answers = ask(model, dictionary, questions, state, settings.k);
-            const double answered = seconds_since(begun);
+                            Spent spent(ranks);
+                            ShardedMemoryState<float> state(ranks, model.config(), Storage::bfloat16);
+                            fill(ranks, model, dictionary, settings.memory_tokens, state.memory(layer));
+                            spent.filled();
+                            const Answers answers = ask(model, dictionary, questions, state, settings.k);
+                            const Table held = spent.answered(state.memory(layer)),
+                                        sent = sent_and_predicted(ranks, state.memory(layer), answers.queries,
+                                                                  model.config().heads_of(layer), settings.k);
+                            if (ranks.rank() != 0) return;
 
-            const double waiting = ranks.seconds_waiting() - waited, sending = ranks.seconds_sending() - sent_for;
-
-            const Table sent = sent_and_predicted(ranks, memory, answers.queries, model.config().heads_of(layer), settings.k);
-            const std::vector<double> own{mebibytes(state.bytes()),
-                                          peak_before,
-                                          peak_mebibytes(),
-                                          filled,
-                                          answered - filled - waiting - sending,
-                                          waiting,
-                                          sending};
-            const ByRank<double> of_ranks = all_gather(ranks, "report", own);
-            if (ranks.rank() != 0) return;
-
-            Table table({"rank", "entries", "memory, MiB", "peak before, MiB", "peak, MiB", "filling, s", "answering: computing, s",
-                         "waiting, s", "sending, s"});
-            for (Index rank = 0; rank < ranks.size(); ++rank) {
-                std::vector<std::string> cells{message(rank), message(memory.size_of(rank))};
-                for (const double number : element(of_ranks, rank)) cells.push_back(fixed(number, 2));
-                table.add_row(cells);
-            }
-            example.show("What each rank holds, the most memory that its process has had, and its time", table);
-            example.show("What answering sends", sent);
-            const Estimate tokens = estimate_of(answers.tokens), values = estimate_of(answers.values);
-            example.out() << "\nOf " << count_text(settings.memory_tokens) << " memory tokens: " << estimate_text(tokens, 4)
-                          << " of the answer tokens right, " << estimate_text(values, 4) << " of the whole values\n";
-            const std::string name = message(settings.training, ".", settings.memory_tokens);
-            example.result("accuracy." + name, tokens.value);
-            example.result("value_accuracy." + name, values.value);
-            const auto peak = [](const std::vector<double>& of_rank) { return of_rank[2]; };
-            example.result("highest_peak_mebibytes", peak(*std::ranges::max_element(of_ranks, {}, peak)));
-            example.csv("ranks", table);
-            example.csv("sent", sent);
-        });
+                            example.show("What each rank holds, the most memory that its process has had, and its time", held);
+                            example.show("What answering sends", sent);
+                            const Estimate tokens = estimate_of(answers.tokens), values = estimate_of(answers.values);
+                            example.out() << "\nOf " << count_text(settings.memory_tokens)
+                                          << " memory tokens: " << estimate_text(tokens, 4) << " of the answer tokens right, "
+                                          << estimate_text(values, 4) << " of the whole values\n";
+                            const std::string name = message(settings.training, ".", settings.memory_tokens);
+                            example.result("accuracy." + name, tokens.value);
+                            example.result("value_accuracy." + name, values.value);
+                            example.result("highest_peak_mebibytes", spent.highest_peak_mebibytes());
+                            example.csv("ranks", held);
+                            example.csv("sent", sent);
+                        });
 }

@@ -4,15 +4,16 @@
 ///     parts    no value travels: each rank attends to those of its own entries that are among the k best
 ///     whole    no search: each rank attends to all of its own entries
 ///
-/// In the last two, heads and log-sum-exp of each rank's attention travel, and are merged in the order of ranks: attention to
-/// several sets of keys in one softmax (attention/joining.hpp). To what a search sends (distributed/sharded_search.hpp, but for its
-/// results) this adds, of N queries at home with each rank,
+/// In the last two each rank sends heads and log-sum-exp of its attention, and the parts are merged in the order of ranks, which is
+/// one softmax over all their keys (attention/joining.hpp). This adds to what a search sends, its results excepted
+/// (distributed/sharded_search.hpp), for N queries at home with each rank:
 ///
 ///     values    N H k D b of all ranks together, less what lies at home anyway
 ///     parts     (p-1) N H (D+1) b
 ///     results   (p-1) N H (D+1) b, where all ranks have the same queries
 ///
-/// For M queries that all ranks have, N is M / p, and parts and results are 2 (p-1)/p M H (D+1) b whatever k, p and the memory are.
+/// If all ranks have the same M queries, N is M / p. Parts and results then are 2 (p-1)/p M H (D+1) b, whatever k is and however
+/// large the memory.
 ///
 /// Read first: distributed/sharded_search.hpp, attention/memory_attention.hpp.   Read next: distributed/sharded_memory_source.hpp.
 #pragma once

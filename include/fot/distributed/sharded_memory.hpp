@@ -5,15 +5,15 @@
 ///     block       0   1   2   3   4   5   6 ...        entry n of the stream lies in block n / 1024,
 ///     of 3 ranks  0   1   2   0   1   2   0 ...        which rank (n / 1024) % p holds
 ///
-/// So every rank knows who holds what, although none asks another. In turn, since nobody knows how long a stream will become: at
-/// any time the ranks hold equally much, but for one block, also when the oldest entries leave. Parts of a rank that follow one
-/// another would need the length beforehand. The price is that a memory of a few thousand entries lies on the first ranks alone.
+/// So every rank knows who holds what without asking. Blocks go round because nobody knows how long a stream will become: at any
+/// time the ranks hold equally much but for one block, also when the oldest entries leave. Consecutive parts, one a rank, would
+/// need the length beforehand. The price is that a memory of a few thousand entries lies with the first ranks alone.
 ///
-/// A window is appended by all ranks, if all have computed it; each then keeps what is its own. Or a rank computes only the parts
-/// that it will hold, so that p ranks fill a memory p times as fast: with one memory layer, what is remembered does not depend on
-/// what was remembered before.
+/// All ranks may append a window that all have computed; each then keeps what is its own. Or a rank computes only what it will
+/// hold, so that p ranks fill a memory p times as fast. That is possible with one memory layer, since what it remembers does not
+/// depend on what it remembered before.
 ///
-/// Read first: memory/key_value_memory.hpp, distributed/communicator.hpp.   Read next: distributed/sharded_attention.hpp.
+/// Read first: memory/key_value_memory.hpp, distributed/communicator.hpp.   Read next: distributed/sharded_search.hpp.
 #pragma once
 
 #include <algorithm>
@@ -46,11 +46,12 @@ struct DealtBlocks {
 /// Keys and values of H heads, each of width D, in the order they were appended, on p ranks. Entries are numbered as in one memory:
 /// 0 is the oldest that is still there, wherever it lies.
 ///
-/// Source: paper, conclusions (more than 16M entries "will require a distributed multi-node system"); all of this is ours.
-/// Cost:   a rank holds 2 H D numbers for each of size() / p entries, and at most 1024 entries more.
+/// Source: ours. The paper names memories beyond 16M entries, on several machines, as future work.
+/// Cost:   a rank holds 2 H D numbers for each of size() / p entries, give or take 1024.
+///
 /// Errors: ConfigError on every rank if ranks differ in heads, width, storage or capacity, or these are impossible; ShapeError if
-/// keys
-///         or values do not have the memory's heads and width; DataError if an entry is not below size().
+///         keys or values do not have the memory's heads and width; DataError if an entry is not below size().
+///
 /// Same as: KeyValueMemory on one rank.
 template <class Real>
 class ShardedMemory {

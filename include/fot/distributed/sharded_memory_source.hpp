@@ -4,8 +4,8 @@
 ///     read_document(model, tokens, window, state);                              // all ranks read the same text
 ///     generate(model, prompt, count, window, state, sampling, random);          // and write the same
 ///
-/// Every rank computes the whole model, which is small beside the memory, and gets the same answers from it. So all ranks go on to
-/// the same next window without telling each other what they read.
+/// Every rank computes the whole model, which is small beside the memory, and gets the same answers from the memory. So all ranks
+/// come to the same next token without telling each other.
 ///
 /// Read first: distributed/sharded_attention.hpp, model/inference.hpp.   Read next: examples/sharded_dictionary.cpp.
 #pragma once

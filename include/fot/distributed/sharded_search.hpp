@@ -178,11 +178,12 @@ FoundEntries<Real> sharded_search(const ShardedMemory<Real>& memory, const Tenso
                                   Queries whose = Queries::same) {
     const AskedQueries<Real> asked = ask_all(memory, queries, whose);
     const FoundEntries<Real> best = find_in_shards(memory, asked, k).best;
-    const auto [at_home, heads, found] = shape_of(best.scores);
-    FoundEntries<Real> all{empty<Real, 3>({extent(queries, 0), heads, found}), empty<Index, 3>({extent(queries, 0), heads, found})};
+    const Shape<3> shape{extent(queries, 0), extent(queries, 1), extent(best.scores, 2)};
+    FoundEntries<Real> all{empty<Real, 3>(shape), empty<Index, 3>(shape)};
     const auto tell = [&](const auto& of_home, auto& of_all) {
-        std::ranges::copy(detail::to_askers(memory.ranks(), asked, std::vector(of_home.begin(), of_home.end()), heads * found),
-                          of_all.begin());
+        std::ranges::copy(
+            detail::to_askers(memory.ranks(), asked, std::vector(of_home.begin(), of_home.end()), shape[1] * shape[2]),
+            of_all.begin());
     };
     tell(best.scores, all.scores);
     tell(best.indices, all.indices);
