@@ -24,18 +24,6 @@ using namespace fot::examples;
 
 namespace {
 
-/// The one of that name, or those of the scale.
-std::vector<DictionaryTraining> trainings(const Example& example, const std::string& only) {
-    const auto at = [&](Index quick, Index standard, Index full) {
-        return Scaled<Index>{quick, standard, full}.at(example.scale());
-    };
-    std::vector<DictionaryTraining> list{{"uniform", at(2, 200, 200), at(16, 128, 512), 0}, {"hard", at(2, 200, 400), 16, 8}};
-    if (example.scale() == Scale::full || only == "one_context") list.push_back({"one_context", 600, 1, 0});
-    if (example.scale() == Scale::full || only == "standard") list.push_back({"standard", 600, 0, 0, true});
-    if (!only.empty()) std::erase_if(list, [&](const DictionaryTraining& training) { return training.name != only; });
-    return list;
-}
-
 /// Which sizes of the memory are evaluated; 0: the usual ones.
 struct Sizes {
     Index only = 0, largest = 0;
@@ -67,7 +55,7 @@ int main(int argc, char** argv) try {
     example.option("--questions", questions, "questions at each size, four answer tokens each, rounded up to windows of 25", 1);
     example.flag("--repeat-keys", repeat_keys, "draw evaluation keys independently: some are defined twice");
     example.parse();
-    const std::vector<DictionaryTraining> list = trainings(example, only);
+    const std::vector<DictionaryTraining> list = dictionary_trainings(example, only);
     if (example.scale() == Scale::quick)
         example.out() << "--quick shows that the program runs; its models have learned next to nothing.\n\n";
 

@@ -18,14 +18,28 @@ inline constexpr Index dictionary_batch_size = 16;
 
 /// How a model is trained once it has learned the task on one context (phase 2).
 struct DictionaryTraining {
-    std::string name;
-    Index steps;                ///< of phase 2
-    Index contexts;             ///< contexts that each document sees, the own one included
+    std::string name = {};
+    Index steps = 0;            ///< of phase 2
+    Index contexts = 0;         ///< contexts that each document sees, the own one included
     Index symbols = 0;          ///< each batch spells with so many of the 61 symbols; 0: all of them
     bool standard = false;      ///< whole documents, without any context
     bool unnormalized = false;  ///< scores <q, k> / sqrt(D), without QK-norm and temperature
     Index together = 0;         ///< contexts whose activations are held at a time; 0: all, which is faster
+    Index memory_heads = 2;     ///< of the memory layer
+    Index key_heads = 0;        ///< that they share; 0: each its own
 };
+
+/// The one of that name, or those of the scale.
+inline std::vector<DictionaryTraining> dictionary_trainings(const Example& example, const std::string& only) {
+    const auto at = [&](Index quick, Index standard, Index full) {
+        return Scaled<Index>{quick, standard, full}.at(example.scale());
+    };
+    std::vector<DictionaryTraining> list{{"uniform", at(2, 200, 200), at(16, 128, 512), 0}, {"hard", at(2, 200, 400), 16, 8}};
+    if (example.scale() == Scale::full || only == "one_context") list.push_back({"one_context", 600, 1, 0});
+    if (example.scale() == Scale::full || only == "standard") list.push_back({"standard", 600, 0, 0, true});
+    if (!only.empty()) std::erase_if(list, [&](const DictionaryTraining& training) { return training.name != only; });
+    return list;
+}
 
 /// A new model: its last layer is the memory layer.
 inline Transformer<float> new_dictionary_model(const DictionaryTraining& training, Random& random) {
@@ -34,7 +48,8 @@ inline Transformer<float> new_dictionary_model(const DictionaryTraining& trainin
                                .layers = 3,
                                .memory_layers = {2},
                                .heads = 4,
-                               .memory_heads = 2,
+                               .memory_heads = training.memory_heads,
+                               .key_heads = training.key_heads,
                                .feed_forward = 256,
                                .normalized_heads = !training.unnormalized},
                               random);
@@ -104,8 +119,11 @@ inline Transformer<float> trained_dictionary_model(const Example& example, const
     MuonOptions options;
     options.adam.learning_rate_factors.temperature = 60;  // sharp attention matters more here than anywhere else
     Muon<float> optimizer(model.parameters(), options);
+    const DictionaryTraining usual;
+    const bool usual_heads = training.memory_heads == usual.memory_heads && training.key_heads == usual.key_heads;
+    const std::string heads = usual_heads ? "" : message("_", training.memory_heads, "heads_", training.key_heads, "keyheads");
     const std::string file =
-        message(training.name, "_", training.contexts, "contexts_", training.steps, "steps_seed", seed, ".safetensors");
+        message(training.name, "_", training.contexts, "contexts_", training.steps, "steps", heads, "_seed", seed, ".safetensors");
     Progress bar(message(training.name, ", seed ", seed), most_steps);
     Trainer<float> trainer(
         optimizer,

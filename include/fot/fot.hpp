@@ -146,6 +146,11 @@
 #include "fot/distributed/tree_sum.hpp"             // sums whose bits do not depend on the number of ranks
 #include "fot/distributed/context_exchange.hpp"     // keys and values of contexts, and their gradients back
 #include "fot/distributed/crossbatch.hpp"           // crossbatch training on several ranks
+#include "fot/distributed/sharded_memory.hpp"         // a memory that is spread over ranks
+#include "fot/distributed/sharded_search.hpp"         // the best of all of it
+#include "fot/distributed/sharded_attention.hpp"      // attention to it, with values sent or without
+#include "fot/distributed/sharded_memory_files.hpp"   // saved by p ranks, loaded by q
+#include "fot/distributed/sharded_memory_source.hpp"  // further keys from it in inference
 
 #ifdef FOT_FLOAT
 #include "fot/float.hpp"  // the target fot::float: what float compiles to is in a library

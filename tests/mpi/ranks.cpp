@@ -1,11 +1,16 @@
 // Under mpiexec: messages in parts, training that has the bits of one rank, and a training to be killed (kill_a_rank.sh).
-#define DOCTEST_CONFIG_IMPLEMENT  // headers of tests/support check with it; the main is below
+#define DOCTEST_CONFIG_IMPLEMENT  // what support files need of it; `main` is our own
+#include <doctest/doctest.h>
+
 #include <filesystem>
 
 #include "fot/distributed/mpi_communicator.hpp"
+#include "fot/distributed/sharded_attention.hpp"
 #include "fot/train/model_file.hpp"
 #include "fot/train/trainer.hpp"
+#include "support/difference.hpp"
 #include "support/distributed_training.hpp"
+#include "support/sharded_stream.hpp"
 
 using namespace fot;
 using namespace fot::testing;
@@ -39,6 +44,23 @@ void bits_of_one_rank(Communicator& ranks) {
             require<NumericError>(difference < 1e-12, "weights differ by ", difference, " from those of one tape");
         }
     }
+}
+
+/// A memory that is spread over the ranks must find what one memory finds, bit for bit, and attend to it alike.
+void one_memory(Communicator& ranks) {
+    Stream<float> stream(5200);
+    stream.capacity = 4000;
+    const KeyValueMemory<float> one = stream.one_memory();
+    const ShardedMemory<float> memory = stream.sharded(ranks);
+    Random random(8);
+    const Tensor<float, 4> q = normal_tensor<float, 4>({1, 13, 4, 8}, 0.3, random);
+    const FoundEntries<float> found = sharded_search(memory, reshaped<3>(q, {13, 4, 8}), 40), expected = one.search(q, 0, 40);
+    require<NumericError>(
+        found.scores.storage() == expected.scores.storage() && found.indices.storage() == expected.indices.storage(),
+        "not the best entries of one memory");
+    const Tensor<float, 4> whole = memory_attention(q, Memories<float>{&one}).o;
+    const double difference = largest_difference(sharded_attention(memory, q, {.top_k = 0}).o, whole);
+    require<NumericError>(difference < 1e-6, "attention differs by ", difference, " from that to one memory");
 }
 
 /// Trains with a checkpoint every few milliseconds, goes on from it if there is one, and prints a sum of the weights in the end.
@@ -81,6 +103,7 @@ int main(int argc, char** argv) {
         messages_in_parts();
         bits_of_one_rank<float>(ranks);
         bits_of_one_rank<double>(ranks);
+        one_memory(ranks);
         if (ranks.rank() == 0) std::printf("all is well on %td ranks\n", ranks.size());
         return 0;
     });

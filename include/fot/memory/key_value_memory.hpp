@@ -84,6 +84,12 @@ class KeyValueMemory {
         oldest_ = next_ = first_block_ = 0;
     }
 
+    /// Forgets the oldest entries, as many as `count`.   Errors: DataError unless there are as many.
+    void drop_oldest(Index count) {
+        require<DataError>(count >= 0 && count <= size(), "KeyValueMemory::drop_oldest: ", count, " entries of ", size());
+        oldest_ += count;
+    }
+
     /// Makes room for so many more entries: to append as many cannot fail for want of memory then. If it does here, the memory
     /// still holds what it held.
     void reserve(Index tokens) {

@@ -11,16 +11,16 @@
 
 namespace fot {
 
-/// Continues `prompt` by `count` tokens, of which `each` is told as they come.
+/// Continues `prompt` by `count` tokens, of which `each` is told as they come. `state` is what read_window takes.
 ///
 /// The text is read in windows of `window` tokens. The window that is being written is computed anew for each token (nothing of it
 /// is in memory yet); once full it goes to memory, and a new window begins with the next token. Afterwards the state holds all
 /// windows but the last, full or not, which the last token written ends: to go on, begin the next prompt with that window.
 /// Errors: DataError if the prompt is empty; ConfigError if window < 1 or count < 0; ShapeError unless the state is of one entry;
 ///         as read_window and sample_token.
-template <class Real>
+template <class Real, class State>
 std::vector<std::int32_t> generate(const Transformer<Real>& model, const std::vector<std::int32_t>& prompt, Index count,
-                                   Index window, MemoryState<Real>& state, const SamplingOptions& sampling, Random& random,
+                                   Index window, State& state, const SamplingOptions& sampling, Random& random,
                                    const MemoryOptions& options = {}, const std::function<void(std::int32_t)>& each = {}) {
     require<DataError>(!prompt.empty(), "generate: the prompt is empty, expected at least one token to go on from");
     require<ConfigError>(window >= 1 && count >= 0, "generate: windows of ", window, " tokens and ", count,

@@ -54,10 +54,10 @@ void for_each_window(const char* who, const Tokens& tokens, Index window, Each e
 
 }  // namespace detail
 
-/// Reads tokens (B,N) of any length in windows of `window`, the last one ragged: logits (B,N,V).
+/// Reads tokens (B,N) of any length in windows of `window`, the last one ragged: logits (B,N,V). `state` is what read_window takes.
 /// Errors: ConfigError if window < 1, and those of window_with_memory. The windows before have then been read.
-template <class Real>
-Tensor<Real, 3> read_document(const Transformer<Real>& model, const Tokens& tokens, Index window, MemoryState<Real>& state,
+template <class Real, class State>
+Tensor<Real, 3> read_document(const Transformer<Real>& model, const Tokens& tokens, Index window, State& state,
                               const MemoryOptions& options = {}) {
     const Index entries = extent(tokens, 0), vocabulary = model.config().vocabulary;
     Tensor<Real, 3> logits = empty<Real, 3>({entries, extent(tokens, 1), vocabulary});

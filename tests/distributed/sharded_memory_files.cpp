@@ -1,0 +1,120 @@
+#include "fot/distributed/sharded_memory_files.hpp"
+
+#include <doctest/doctest.h>
+
+#include <atomic>
+
+#include "support/sharded_stream.hpp"
+#include "support/temporary_folder.hpp"
+
+using namespace fot;
+using namespace fot::testing;
+
+namespace {
+
+/// What this rank holds must be what it would hold of a stream, entry by entry; with the documents of all.
+template <class Real>
+void check_holds(const ShardedMemory<Real>& memory, const KeyValueMemory<Real>& one) {
+    REQUIRE(memory.size() == one.size());
+    REQUIRE(memory.shard().size() == memory.size_of(memory.ranks().rank()));
+    for (Index h = 0; h < 2; ++h)
+        memory.shard().for_each_block(h, [&](const auto& keys, const auto& values, Index first) {
+            for (Index i = 0; i < keys.rows; ++i) {
+                const Index entry = memory.entry_of(first + i);
+                one.for_each_block(h, entry, entry + 1, [&](const auto& key, const auto& value, Index) {
+                    REQUIRE(std::equal(key.row(0), key.row(0) + 8, keys.row(i)));
+                    REQUIRE(std::equal(value.row(0), value.row(0) + 8, values.row(i)));
+                });
+            }
+        });
+    for (Index entry = 0; entry < one.size(); ++entry) REQUIRE(memory.document(entry) == one.document(entry));
+}
+
+}  // namespace
+
+TEST_CASE("what p ranks have saved q ranks load") {
+    for (const Index capacity : {0, 1500, 2200})
+        for (const Storage storage : {Storage::full, Storage::bfloat16})
+            for (Stream<float>& stream : streams_of_all_lengths<float>()) {
+                stream.capacity = capacity;
+                stream.storage = storage;
+                const KeyValueMemory<float> one = stream.one_memory();
+                for (const Index p : {1, 3}) {
+                    const TemporaryFolder folder;
+                    run_as_ranks(
+                        p, [&](Communicator& ranks) { save_sharded_memory(stream.sharded(ranks), folder / "memory.safetensors"); });
+                    for (const Index q : {1, 2, 3, 4})
+                        run_as_ranks(q, [&](Communicator& ranks) {
+                            ShardedMemory<float> memory(ranks, 2, 8, storage, capacity);
+                            memory.append(stream.keys, stream.keys, 5);  // which is forgotten
+                            load_sharded_memory(memory, folder / "memory.safetensors");
+                            check_holds(memory, one);
+                        });
+                }
+            }
+}
+
+TEST_CASE("a save replaces an earlier one of more ranks, and leaves nothing of it") {
+    const TemporaryFolder folder;
+    const std::filesystem::path file = folder / "memory.safetensors";
+    const Stream<double> first(5000, 1), second(3000, 2);
+    run_as_ranks(4, [&](Communicator& ranks) { save_sharded_memory(first.sharded(ranks), file); });
+    CHECK(folder.entries() == 5);
+    run_as_ranks(2, [&](Communicator& ranks) { save_sharded_memory(second.sharded(ranks), file); });
+    CHECK(folder.entries() == 3);
+    run_as_ranks(3, [&](Communicator& ranks) {
+        ShardedMemory<double> memory(ranks, 2, 8);
+        load_sharded_memory(memory, file);
+        check_holds(memory, second.one_memory());
+    });
+}
+
+TEST_CASE("a rank that cannot write leaves the earlier save as it was, and all ranks learn of it") {
+    const TemporaryFolder folder;
+    const std::filesystem::path file = folder / "memory.safetensors";
+    const Stream<double> first(5000, 1), second(3000, 2);
+    run_as_ranks(2, [&](Communicator& ranks) { save_sharded_memory(first.sharded(ranks), file); });
+    std::filesystem::create_directory(folder / "memory.part-2-1-of-2.safetensors");  // in the way of rank 1
+    std::atomic<int> refused = 0;
+    run_as_ranks(2, [&](Communicator& ranks) {
+        try {
+            save_sharded_memory(second.sharded(ranks), file);
+        } catch (const FileError&) {
+            refused += ranks.rank() == 1 ? 1 : 0;
+        } catch (const CommunicationError& error) {
+            refused += std::string(error.what()).find("rank 1 failed") != std::string::npos ? 1 : 0;
+        }
+    });
+    CHECK(refused == 2);
+    run_as_ranks(3, [&](Communicator& ranks) {
+        ShardedMemory<double> memory(ranks, 2, 8);
+        load_sharded_memory(memory, file);
+        check_holds(memory, first.one_memory());
+    });
+}
+
+TEST_CASE("files that are not those of this memory are refused on every rank") {
+    const TemporaryFolder folder;
+    const std::filesystem::path file = folder / "memory.safetensors";
+    const Stream<float> stream(3000);
+    run_as_ranks(2, [&](Communicator& ranks) { save_sharded_memory(stream.sharded(ranks), file); });
+    const auto load_fails = [&](Index heads, Index width, const std::filesystem::path& path) {
+        std::atomic<int> refused = 0;
+        run_as_ranks(2, [&](Communicator& ranks) {
+            ShardedMemory<float> memory(ranks, heads, width);
+            try {
+                load_sharded_memory(memory, path);
+            } catch (const Error&) {
+                ++refused;
+            }
+        });
+        return refused == 2;
+    };
+    CHECK_FALSE(load_fails(2, 8, file));
+    CHECK(load_fails(1, 8, file));
+    CHECK(load_fails(2, 4, file));
+    CHECK(load_fails(2, 8, folder / "none.safetensors"));
+    CHECK(load_fails(2, 8, folder / "memory.part-1-0-of-2.safetensors"));
+    std::filesystem::remove(folder / "memory.part-1-1-of-2.safetensors");
+    CHECK(load_fails(2, 8, file));
+}
