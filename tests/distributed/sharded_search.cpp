@@ -67,7 +67,7 @@ TEST_CASE("equal scores on different ranks are taken by their place in the whole
 
 TEST_CASE("memories of 16-bit numbers, and those whose oldest entries have left, are searched likewise") {
     for (const Index capacity : {0, 10, 1500, 3000})
-        for (const Storage storage : {Storage::full, Storage::bfloat16}) {
+        for (const Storage storage : {Storage::full, Storage::bfloat16, Storage::float16}) {
             Stream<float> stream(5200);
             stream.capacity = capacity;
             stream.storage = storage;
