@@ -72,7 +72,7 @@ int main(int argc, char** argv) try {
     Measurements<AccuracyCurve> accuracies;
     for (const DictionaryTraining& training : list) {
         const std::vector<Index> sizes = asked_sizes.of(training, example.scale());
-        std::vector<double> knn_scores, focus_scores;  // at the largest size, of each seed
+        std::vector<Estimate> knn_scores, focus_scores;  // at the largest size, of each seed: a mean over answers, without interval
         Table table({"memory tokens", "seed", "token accuracy", "whole values", "kNN score", "Focus score", "ceiling"});
         for (const std::uint64_t seed : example.seeds()) {
             Transformer<float> model = trained_dictionary_model(example, example.output(), training, seed);
@@ -91,16 +91,21 @@ int main(int argc, char** argv) try {
                         lookup.focus_score, ceiling);
             }
             accuracies.add(training.name, accuracy);
-            knn_scores.push_back(lookups.back().knn_score);
-            focus_scores.push_back(lookups.back().focus_score);
+            knn_scores.push_back({lookups.back().knn_score, {}});
+            focus_scores.push_back({lookups.back().focus_score, {}});
             if (seed == example.seed())
                 example.show(message(training.name, ": what is retrieved at ", count_text(sizes.back()), " memory tokens"),
                              evaluation.retrieved_keys(2));
         }
         example.show(message(training.name, ": ", training.steps, " steps with ", training.contexts, " contexts"), table);
         report_accuracy(example, "accuracy", accuracies, training.name, plot);
-        example.result(message("knn_score.", training.name, ".", sizes.back()), median(knn_scores));
-        example.result(message("focus_score.", training.name, ".", sizes.back()), median(focus_scores));
+        for (const auto& [score, of_seeds] : {std::pair{"knn_score.", knn_scores}, std::pair{"focus_score.", focus_scores}}) {
+            const std::string name = message(score, training.name, ".", sizes.back());
+            if (of_seeds.size() >= 3)
+                example.result(name, over_seeds(of_seeds));
+            else
+                example.result(name, over_seeds(of_seeds).value);
+        }
     }
     Series paper{"the paper at 16M: above 0.92"};
     for (const Index size : asked_sizes.of(list.front(), example.scale())) paper.add(size, 0.92);

@@ -61,7 +61,7 @@ class PositiveMasses : public Measurements<AccuracyCurve> {
     }
 };
 
-/// The table and plot of r_d, the CSV file of each seed, and `result positive_mass.<model>.<d> <value>`.
+/// The table and plot of r_d, the CSV file of each seed, and `result positive_mass.<model>.<d> <value> <low> <high>`.
 inline void report_positive_mass(Example& example, const PositiveMasses& masses, const std::string& title) {
     Table table({"model", "d", "1/d", "r_d"}), csv({"model", "seed", "d", "positive_mass", "low", "high"});
     Plot plot{.name = "positive_mass",
