@@ -107,7 +107,7 @@ void add_distraction_rows(const Results& results, Index seeds, Table& table) {
 
     // A memory that fills with other documents: many contexts in training against one.
     const Result more = at_largest(results, message("difference.crossbatch_", contexts, "-crossbatch_1.(*)"));
-    table.add("C7", message("bits per byte, ", count_text(more.size), " foreign tokens: ", contexts, " contexts - 1"),
+    table.add("C7", message("bits per byte, ", count_text(more.size), " tokens of many documents: ", contexts, " contexts - 1"),
               "Figure 6: below 0", text_of(more, 3), verdict(interval_of(more), lower_than_zero, seeds));
 }
 
