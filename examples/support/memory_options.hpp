@@ -38,8 +38,8 @@ inline std::vector<Index> memory_sizes(const MemorySettings& settings) {
 }
 
 /// The plans (recipes, or anything with a name) of a comparison: all, those of --only, or with --checkpoint that one model,
-/// measured once, and its shape in the settings.   Errors: ConfigError if two plans have the same name, or --only has one that no
-/// plan has.
+/// measured once, and its shape in the settings.
+/// Errors: ConfigError if two plans have the same name, or --only has one that no plan has.
 template <class Plan>
 std::vector<Plan> chosen_plans(Example& example, const MemorySettings& memory, TextSettings& settings, std::vector<Plan> plans) {
     if (!memory.checkpoint.empty()) {

@@ -200,7 +200,8 @@ inline std::pair<std::string, std::string> parse_corpus(const std::string& corpu
 }
 
 /// The documents of a named corpus, or of "DIR[:GLOB]", one file one document; what is passed over is told on the standard log. A
-/// folder with the name of a corpus is "./NAME". Errors: FileError as load_named_corpus and load_directory say.
+/// folder with the name of a corpus is "./NAME".
+/// Errors: FileError as load_named_corpus and load_directory say.
 inline std::vector<Document> load_corpus(const std::string& corpus) {
     for (const NamedCorpus& named : named_corpora())
         if (corpus == named.name) return load_named_corpus(named, corpus_folder(named));

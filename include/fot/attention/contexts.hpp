@@ -1,11 +1,17 @@
 /// Who sees whom: the contexts that each batch entry attends to beside its own local context.
 ///
-/// Crossbatch training lets entry i look at p_i: first the previous context(s) of its own document (positives), then contexts of
-/// other documents (negatives). The paper and the released code build p_i differently (paper_notes.md); both
-/// come out as the same kind of table, and so does a list given by hand.
+/// In crossbatch training entry i sees p_i: first the previous context(s) of its own document (positives), then contexts of other
+/// documents (negatives). Why others at all: without them the layer has no reason to tell its document's keys from foreign ones,
+/// and a full memory distracts it.
 ///
-/// Source: paper section 3.2 and appendix A (previous contexts); released code (packed, stepped form).
-/// Read first: core/check.hpp.   Read next: attention/crossbatch_attention.hpp.
+/// The paper and the released code build p_i differently. Both come out as the same kind of table, and so does a list written by
+/// hand:
+///
+///     previous_contexts   the paper: previous windows of the documents i, i+1, ... (mod pool), from a pass of their own
+///     packed_contexts     the released code: earlier rows of the same batch, in which windows of one document follow one another
+///
+/// Source: paper section 3.2 and appendix B.3 (previous contexts), appendix A.2 and the released code (packed, stepped form).
+/// Read first: core/check.hpp.   Read next: attention/crossbatch_attention.hpp; examples/crossbatch_tour.cpp draws such tables.
 #pragma once
 
 #include <algorithm>
@@ -55,9 +61,9 @@ inline void require_valid(const ContextTable& table, Index entries) {
 /// The paper's form: every batch index holds one document, and previous contexts come from an earlier pass.
 ///
 /// Context `window * pool + j` is the window-th previous context of document j (window 0: the one just before). Entry i sees its
-/// own document's `positives` windows, then those of documents i+1, i+2, ... (mod pool), `negatives` contexts in all. The paper's d
-/// is 1 + negatives (with positives = 1), its w is `positives`. `pool` documents have previous contexts, the first `entries` of
-/// them are also trained on (0: pool = entries).
+/// own document's `positives` windows, then those of documents i+1, i+2, ... (mod pool), `negatives` contexts in all. The paper's w
+/// is `positives`; d documents with w windows each are (d - 1) w negatives. `pool` documents have previous contexts, the first
+/// `entries` of them are also trained on (0: pool = entries).
 /// Errors: ConfigError for entries < 1, other counts below 0, a pool smaller than entries, more contexts than an Index counts, or
 ///         more negatives than other documents have.
 inline ContextTable previous_contexts(Index entries, Index positives, Index negatives, Index pool = 0) {

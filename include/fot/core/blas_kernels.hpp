@@ -1,7 +1,7 @@
-/// Which BLAS products run on, and whether it knows the processor: for the first lines of a program's output.
+/// Which BLAS computes products, and whether it recognises the processor: for the first lines of a program's output.
 ///
-/// An OpenBLAS older than the processor does not know it, and takes SSE kernels of 2004. The environment variable OPENBLAS_CORETYPE
-/// chooses others.
+/// An OpenBLAS that is older than the processor does not recognise it and falls back to SSE kernels of 2004, which are several
+/// times slower. The environment variable OPENBLAS_CORETYPE chooses others.
 ///
 /// Read first: core/blas.hpp.
 #pragma once

@@ -1,14 +1,18 @@
-/// Dictionary lookup: can the model find one definition among millions?   (the paper's synthetic task)
+/// Dictionary lookup: can the model find one definition among millions? The paper's synthetic task.
 ///
 /// A document defines words of four symbols and then asks for them:
 ///
 ///     <k> k1 k2 k3 k4 <v> v1 v2 v3 v4   ...   <q> k1 k2 k3 k4 <v> v1 v2 v3 v4   ...
 ///
-/// The definitions fill the previous context, the questions the current one, and only v1 ... v4 of the questions count. The symbols
-/// are random, so an answer can be had in one way only: attend to its definition. Documents are 256 + 256 tokens.
+/// The definitions fill the previous context, the questions the current one, and only v1 ... v4 of the questions count in the loss.
+/// The symbols are random, so there is one way to an answer: attend to its definition. That makes the task a clean test of a
+/// memory; it says nothing about language.
 ///
-/// A half holds whole records, 25 in 256 tokens; the last 6 tokens are filler, a run of `<q>`, which nothing is asked about.
+/// Documents are 256 + 256 tokens. A half holds whole records, 25 in 256 tokens; the last 6 tokens are filler, a run of `<q>` that
+/// nothing is asked about.
 ///
+/// Source: paper section 5.2, appendix F, Figure 10; departs from it in: whole records, and questions that are a permutation of the
+/// definitions.
 /// Read first: data/index_permutation.hpp.   Read next: data/evaluation_dictionary.hpp, attention/contexts.hpp (who sees whose
 /// definitions).
 #pragma once

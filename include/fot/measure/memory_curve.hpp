@@ -1,14 +1,18 @@
-/// How well a model predicts held-out text with memories of many sizes (the paper's analysis: perplexity against memory).
+/// How well a model predicts held-out text with memories of many sizes.
 ///
-/// Documents are read one after another, window by window, into one memory: a stream, the oldest entries leave first. At some
-/// windows of each document the model is asked to predict the text with the last 0, 512, 2048, ... tokens of the memory:
+/// Documents are read one after another, window by window, into one memory: a stream, whose oldest entries leave first. At some
+/// windows of each document the model predicts the text with the last 0, 512, 2048, ... tokens of the memory:
 ///
 ///     multi-document   the last M tokens of the stream: those of the document being read, then those of the documents read before
 ///     single-document  the same, but nothing from before the document began
 ///
-/// All sizes come from one pass (attention/nested_attention.hpp). That is possible since what a memory layer remembers does not
-/// depend on the memory: all layers below it are local. With two memory layers it would, and the curve is refused.
+/// So a single-document condition is not a memory that was cleared, as in reading (model/inference.hpp), but one whose older part
+/// is not looked at. With one memory layer both give the same numbers.
 ///
+/// All sizes come from one pass (attention/nested_attention.hpp). That needs keys and values that do not depend on the memory: all
+/// layers below the memory layer are local. With two memory layers they would depend on it, and the curve is refused.
+///
+/// Source: paper sections 5.1 (settings), 5.3 and 5.4, Figures 8 and 9. Bits per byte in place of perplexity.
 /// Read first: model/inference.hpp, measure/perplexity.hpp.
 #pragma once
 

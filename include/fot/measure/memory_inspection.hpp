@@ -1,7 +1,7 @@
 /// What a memory layer looks at while it reads a window: for each token and head the entries it found, where they come from, and
-/// how sure it is of them.
+/// how sharply it prefers them.
 ///
-/// Paper: the table of retrieved keys and their kNN and Focus scores, for text instead of a dictionary.
+/// Source: paper appendix B.4, Table 7 (retrieved keys, their kNN and Focus scores), here for any text.
 /// Read first: model/inference.hpp, measure/retrieval.hpp.   Read next: examples/inspect_memory.cpp.
 #pragma once
 

@@ -1,6 +1,11 @@
-/// The shape of a small decoder with memory layers (the small models of the paper's analysis and appendix A).
+/// The shape of a small decoder with memory layers.
 ///
-/// Read next: model/transformer.hpp.
+/// Every default is that of the byte-level toys in examples/; paper_notes.md ("Hyper-parameters") has the paper's numbers beside
+/// them, with reasons. Two defaults are choices worth knowing: the last layer is the memory layer, and 1 / temperature starts at 8,
+/// so that cosines in a head of width 64 begin with the spread of <q, k> / sqrt(D).
+///
+/// Source: paper appendix B.1, appendix E and Table 9.
+/// Read first: nn/feed_forward.hpp, nn/rotary.hpp.   Read next: model/transformer.hpp.
 #pragma once
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 /// The local cache of a layer: keys and values of the last tokens, which generation attends to without computing them again.
 ///
-/// Tokens are added at the end and leave at the beginning, in place: a step costs what is new, not what is there. Keys are kept as
-/// they came, for the memory wants them so, and rotated to their positions beside that. Scores depend on the distance of two
+/// Tokens are added at the end and leave at the beginning, in place: a step costs what is new, not what is there. Keys are kept
+/// without positions, as the memory takes them, and beside that rotated to their positions. Scores depend on the distance of two
 /// positions alone, so positions count from the smallest one in the cache: they then fit a small table, however long the text is.
 /// As long as the smallest stays, only new keys need rotating.
 ///
@@ -55,8 +55,8 @@ class LocalCache {
     /// S, tokens in the cache.
     Index size() const { return size_; }
 
-    /// Makes room for so many more tokens: to append as many cannot fail for want of memory then. If it does here, the cache is as
-    /// before.
+    /// Makes room for `count` more tokens, so that appending them cannot run out of memory. If memory runs out here, the cache is
+    /// as before.
     void reserve(Index count) {
         if (first_ + size_ + count <= shape_[1]) return;
         Shape<4> shape = shape_;
@@ -108,7 +108,8 @@ class LocalCache {
     }
 
     /// Rotates the keys to the positions of all S tokens. If memory runs out, the cache is as before. A cache that never rotates is
-    /// that of a layer without positions. Errors: ShapeError unless there are S positions of each entry.
+    /// that of a layer without positions.
+    /// Errors: ShapeError unless there are S positions of each entry.
     void rotate(const LocalPositions& positions, const RotaryTable<Real>& table) {
         require_shape("LocalCache::rotate: positions", positions.from_there, {shape_[0], size_});
         std::vector<Index> smallest = positions.smallest;

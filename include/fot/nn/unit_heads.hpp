@@ -5,7 +5,7 @@
 /// longest one. With unit vectors a score is a cosine, between -1 and 1, and only the direction of a key counts.
 ///
 /// Why a temperature. The softmax of cosines is nearly flat: the best key gets at most e^2 times the weight of the worst, too
-/// little against thousands of others. So a cosine is divided by a temperature tau before the softmax. A key whose cosine
+/// little against thousands of others. So each cosine is divided by a temperature tau before the softmax. A key whose cosine
 /// exceeds that of M others by c has more weight than all of them if c / tau > log M. How sharp a head should be depends on what it
 /// looks for, so every head learns its own. The parameter is log(1 / tau): tau stays positive, and a step of the
 /// optimiser changes it by a share of what it is. The factor 1 / tau is multiplied into the queries, in the pass that normalises
@@ -13,7 +13,7 @@
 ///
 /// When. The paper's small models have both. LongLLaMA continues a LLaMA, which has neither: its scores are <q, k> / sqrt(D).
 ///
-/// Source: paper appendix A.1; Henry et al. 2020 (QK-norm).
+/// Source: paper appendix B.1; Henry et al. 2020 (QK-norm). LongLLaMA: appendix A.2.
 /// Read first: nn/rms_norm.hpp.   Read next: nn/rotary.hpp.
 #pragma once
 

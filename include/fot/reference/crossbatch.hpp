@@ -11,7 +11,7 @@
 /// keys score above those of other documents. It can bring this about because gradients reach ALL keys and values that were seen,
 /// previous and negative ones too. In inference the same sum runs over entries of a memory in place of the contexts.
 ///
-/// Source: paper section 3.2.
+/// Source: paper section 3.2 and appendix B.3, equation (2). paper_notes.md works an example by hand.
 /// Read first: reference/attention.hpp.   Read next: reference/memory_attention.hpp.
 #pragma once
 
