@@ -1,6 +1,6 @@
 /// Do the paper's central claims come out?
 ///
-/// Runs distraction_issue (claims C1, C7) and dictionary_lookup (C2, C13) as they stand, passes on what they print, reads their
+/// Runs distraction_issue (claims C1, C7) and dictionary_lookup (C2, C13) unchanged, passes on what they print, reads their
 /// `result` lines and ends with a table: the claim, the paper's figure, ours, and a verdict by the one rule (support/verdict.hpp).
 /// One seed can agree with a claim; only three seeds (--full) can reproduce it.
 ///
@@ -37,7 +37,7 @@ struct Result {
 
 using Results = std::map<std::string, Result>;
 
-/// Waits until the command has more to say. After an interrupt it is told, too: Ctrl-C goes to both programs, but `kill` to one.
+/// Waits until the command prints more. An interrupt is passed on to it: Ctrl-C reaches both programs, but `kill` only one.
 void wait_for_line(FILE* pipe, pid_t command) {
     pollfd more{.fd = ::fileno(pipe), .events = POLLIN, .revents = 0};
     bool told = false;

@@ -13,7 +13,7 @@ namespace fot::examples {
 struct MemorySettings {
     Index smallest = 512, largest = 0, top_k = 128;
     std::vector<Index> other_top_ks = {};
-    Index documents = 0, longest = 0;  ///< at most so many test documents, at most so many bytes of each; 0: all
+    Index documents = 0, longest = 0;  ///< most test documents, and most bytes of each; 0: all
     std::string checkpoint = {};
     std::vector<std::string> only = {};  ///< models, by name; empty: all
 };
