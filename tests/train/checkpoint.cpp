@@ -217,7 +217,7 @@ TEST_CASE("a checkpoint of another run is refused, and the run stays as it was")
 
     same.random.state = {};
     save_checkpoint(path, same.state());
-    CHECK(refusal(run.state()) == at + "tensor 'training/random/batches' is all zero, which is no state of a generator");
+    CHECK(refusal(run.state()) == at + "tensor 'training/random/batches' is all zero, which is not a state of a generator");
     CHECK_THROWS_WITH_AS(load_checkpoint(folder / "none", run.state()), doctest::Contains("there is no such file"), FileError);
 }
 

@@ -100,12 +100,12 @@ inline ContextTable no_contexts(Index entries) {
 ///
 /// With `stepping`, row j of a pack sees fewer, so that one batch mixes short and long contexts: itself included,
 /// min(j s + 1, A, i + 1) contexts with A = range + 1 and s = ceil(A / max(packing - 1, 1)).
-/// Errors: ConfigError for entries < 1, a range below 0 or of 2^32 and more, packing < 1, or entries that are no multiple of it.
+/// Errors: ConfigError for entries < 1, a range below 0 or of 2^32 and more, packing < 1, or entries that are not a multiple of it.
 inline ContextTable packed_contexts(Index entries, Index range, Index packing, bool stepping) {
     require<ConfigError>(entries >= 1 && range >= 0 && range < Index(1) << 32, "packed_contexts: ", entries, " entries with range ",
                          range, ", expected 1 or more entries and 0 <= range < 2^32");
     require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries,
-                         " entries are no multiple of a packing of ", packing);
+                         " entries are not a multiple of a packing of ", packing);
     const Index most = range + 1, others = std::max<Index>(packing - 1, 1), step = (most + others - 1) / others;
     ContextTable table{entries, {}, {}};
     for (Index entry = 0; entry < entries; ++entry) {

@@ -95,7 +95,7 @@ inline std::string unpacked_gzip(const std::filesystem::path& path) {
     const bool packed = gzdirect(file.get()) == 0;  // else zlib hands on the bytes as they are
     const int failure = gzclose_r(file.release());  // Z_BUF_ERROR: the file ended within the stream
     require<FileError>(bytes == 0 && failure == Z_OK && (packed || text.empty()), "read_text: '", path.string(),
-                       "' is no whole gzip file");
+                       "' is not a whole gzip file");
     return text;
 #else
     throw FileError(message("read_text: '", path.string(), "' is gzipped; this program was built without zlib, get it with: ",

@@ -136,7 +136,7 @@ struct PackedShape {
 ///
 /// If anything fails, `random` is as before.
 /// Shapes: as ContextBatch with P = B and w = 0: `previous` is (0,T), `documents` has the document of each row.
-/// Errors: ConfigError for counts below 1, or entries that are no multiple of the packing; DataError if too few documents have
+/// Errors: ConfigError for counts below 1, or entries that are not a multiple of the packing; DataError if too few documents have
 ///         packing * T + 1 tokens, or a loss mask is not as long as its document.
 template <class Real>
 ContextBatch<Real> sample_packed(const std::vector<TokenDocument>& documents, const PackedShape& shape, Random& random) {

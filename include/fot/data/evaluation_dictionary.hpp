@@ -45,10 +45,10 @@ class EvaluationDictionary {
     const DictionaryTask& task() const { return task_; }
 
     /// Windows of definitions in a memory of that many tokens.
-    /// Errors: ConfigError if memory_tokens is no positive multiple of half_length, or there are fewer distinct keys than that.
+    /// Errors: ConfigError if memory_tokens is not a positive multiple of half_length, or there are fewer distinct keys than that.
     Index windows_for(Index memory_tokens) const {
         require<ConfigError>(memory_tokens > 0 && memory_tokens % task_.half_length == 0, "EvaluationDictionary: ", memory_tokens,
-                             " memory tokens are no positive multiple of the window of ", task_.half_length);
+                             " memory tokens are not a positive multiple of the window of ", task_.half_length);
         const Index windows = memory_tokens / task_.half_length;
         require<ConfigError>(repeat_keys_ || windows <= key_count_ / task_.records(), "EvaluationDictionary: ", memory_tokens,
                              " memory tokens need ", windows * task_.records(), " distinct keys, there are ", key_count_,

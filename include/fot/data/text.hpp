@@ -56,12 +56,12 @@ inline std::vector<std::int32_t> byte_tokens(std::string_view text) {
 }
 
 /// The text of byte tokens.
-/// Errors: DataError if a token is no byte.
+/// Errors: DataError if a token is not a byte.
 inline std::string text_of(std::span<const std::int32_t> tokens) {
     std::string text(tokens.size(), '\0');
     for (std::size_t t = 0; t < tokens.size(); ++t) {
         require<DataError>(tokens[t] >= 0 && tokens[t] < byte_vocabulary, "text_of: token ", tokens[t], " at position ", t,
-                           " is no byte, expected 0 ... 255");
+                           " is not a byte, expected 0 ... 255");
         text[t] = static_cast<char>(static_cast<unsigned char>(tokens[t]));
     }
     return text;

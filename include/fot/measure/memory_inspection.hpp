@@ -34,7 +34,7 @@ template <class Real>
 std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>& model, Index layer, const Tokens& tokens,
                                                         MemoryState<Real>& state, Index top_k = 32) {
     require<ConfigError>(layer >= 0 && layer < model.config().layers && model.config().is_memory_layer(layer),
-                         "inspect_window: layer ", layer, " of ", model.config().layers, " is no memory layer");
+                         "inspect_window: layer ", layer, " of ", model.config().layers, " is not a memory layer");
     require<ConfigError>(top_k >= 1, "inspect_window: top_k ", top_k, ", expected 1 or more");
     require<ShapeError>(extent(tokens, 0) == 1, "inspect_window: ", extent(tokens, 0), " batch entries, expected 1");
     Tape tape(Tape::inference);

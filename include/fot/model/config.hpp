@@ -85,7 +85,7 @@ struct TransformerConfig {
             require<ConfigError>(width / count % 2 == 0, "TransformerConfig: head width ", width / count,
                                  " is odd, rotary positions need pairs");
             require<ConfigError>(key_heads >= 0 && (key_heads == 0 || count % key_heads == 0), "TransformerConfig: ", count,
-                                 " heads are no multiple of ", key_heads, " key heads");
+                                 " heads are not a multiple of ", key_heads, " key heads");
         }
         for (const Index layer : memory_layers)
             require<ConfigError>(layer >= -layers && layer < layers, "TransformerConfig: memory layer ", layer, " of ", layers,

@@ -109,7 +109,7 @@ class MemoryState {
     const KeyValueMemory<Real>& memory(Index layer, Index entry) const {
         require_entry(entry);
         require<ShapeError>(layer >= 0 && layer < length_of(memories_) && !element(memories_, layer).empty(), "MemoryState: layer ",
-                            layer, " of ", memories_.size(), " is no memory layer");
+                            layer, " of ", memories_.size(), " is not a memory layer");
         return element(element(memories_, layer), entry);
     }
     /// The same, to be written to.

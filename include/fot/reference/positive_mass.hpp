@@ -31,7 +31,7 @@ Tensor<Real, 3> positive_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>& c
     const Index B = extent(q, 0), T = extent(q, 1), H = extent(q, 2), D = extent(q, 3);
     const Index P = extent(context_k, 0), S = extent(context_k, 1), G = extent(context_k, 2);
     require_shape("reference::positive_mass: context_k", context_k, {-1, -1, -1, D});
-    require<ShapeError>(G > 0 && H % G == 0, "reference::positive_mass: q has ", H, " heads, no multiple of the ", G,
+    require<ShapeError>(G > 0 && H % G == 0, "reference::positive_mass: q has ", H, " heads, not a multiple of the ", G,
                         " heads of context_k");
     require<ConfigError>(length_of(contexts) == B, "reference::positive_mass: ", contexts.size(), " lists of contexts for ", B,
                          " entries");
