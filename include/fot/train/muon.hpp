@@ -5,8 +5,8 @@
 /// (Newton-Schulz iteration). Embedding and output have rows that belong to single tokens, and scales, temperatures and gates are
 /// not matrices at all: those keep Adam.
 ///
-/// Not in the paper, whose small models use Adafactor: toys reach the paper's effects in fewer steps with it. Distraction is the
-/// same with both (paper_notes.md, "The paper's own recipe").
+/// Not in the paper, whose small models use Adafactor: toys reach the paper's effects in fewer steps with it. r_64 is close
+/// with both (paper_notes.md, "The paper's own recipe").
 ///
 /// Read first: train/adamw.hpp, core/blas.hpp.   Read next: train/learning_rate.hpp.
 #pragma once
