@@ -97,7 +97,8 @@ int main(int argc, char** argv) try {
     add_text_options(example, settings, {12, 1000, 1000}, {8, 16, 32});
     add_comparison_options(example, settings);
     add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
-    example.option("--contrastive-weight", contrastive_weight, {0, 0, 0.5}, "of InfoNCE in a further model; 0: no such model");
+    example.option("--contrastive-weight", contrastive_weight, {0, 0, 0.5},
+                   "weight of InfoNCE in a further model; 0: none is trained");
     example.parse();
 
     const std::vector<LanguageModelRecipe> plans = chosen_plans(example, memory, settings, recipes(settings, contrastive_weight));

@@ -5,7 +5,7 @@
 /// column remains.
 ///
 /// Source: Zhang and Sennrich 2019; paper appendix A.1 (LongLLaMA). Appendix B.1 says "layer normalization" for the small models;
-/// its code takes no mean and adds no bias either.
+/// their code takes no mean and adds no bias either.
 /// Read first: nn/linear.hpp.   Read next: nn/unit_heads.hpp.
 #pragma once
 
