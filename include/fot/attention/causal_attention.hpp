@@ -55,7 +55,7 @@ Visibility<Real> visibility_of_entry(const std::vector<Index>& last_visible, con
 ///
 /// Shapes: q (B,T,H,D), k (B,U,G,D), v (B,U,G,E), U >= T -> o (B,T,H,E), log_sum_exp (B,H,T). G divides H.
 /// Cost:   B H T^2 D multiply-adds for U = T; a thread holds T E sums, 256 keys and values and 64 x 256 scores.
-/// Errors: ShapeError for wrong shapes; ConfigError for a query position that is none.
+/// Errors: ShapeError for wrong shapes; ConfigError for a query position outside the keys.
 /// Same as: reference::causal_attention.
 template <class Real>
 AttentionResult<Real> causal_attention(const AttentionInput<Real>& in, const LocalOptions<Real>& options = {}) {

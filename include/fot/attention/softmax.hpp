@@ -98,7 +98,7 @@ class RunningSoftmax {
         detail::require_view("RunningSoftmax: q", q, q.rows, q.columns);
     }
 
-    /// Lets the queries see the keys, and the values that belong to them.
+    /// The queries attend to these keys, and to the values that belong to them.
     ///
     /// Shapes: keys (S,D), values (S,E); E = 0: `values` may be left empty. What `visibility` points at has T rows.
     /// Errors: ShapeError if keys or values do not fit.

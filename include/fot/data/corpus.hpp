@@ -126,7 +126,7 @@ inline std::string passed_over_text(const PassedOver& passed_over) {
     return text;
 }
 
-/// Paths of the regular files below a folder, relative to it, with '/' between folders, sorted. Links that lead nowhere are none,
+/// Paths of the regular files below a folder, relative to it, with '/' between folders, sorted. Broken links are left out,
 /// and links to folders are not followed.
 /// Errors: FileError if a folder cannot be read to its end; but one without permission is passed over.
 inline std::vector<std::string> files_below(const std::filesystem::path& folder, PassedOver* passed_over = nullptr) {

@@ -143,8 +143,8 @@ void add_targets(const DictionaryTask& task, DictionaryBatch<Real>& batch) {
 ///
 /// The questions of a document are its definitions in a random order, each once: no answer can be copied from nearby. No key comes
 /// twice in a batch as long as there are enough, within a document never.
-/// `subset` 0 ("uniform") spells with all symbols; above 0 ("hard") each batch spells with so many, drawn anew for it. With 8 of
-/// them keys of other documents differ in few places: hard negatives by construction.
+/// `subset` 0 ("uniform") spells with all symbols; above 0 ("hard") each batch spells with that many, drawn anew. With 8 of
+/// them, keys of other documents differ in few places: hard negatives by construction.
 /// Shapes: previous (contexts,T), current, targets, mask (questions,T) with T = task.half_length.
 /// Errors: ConfigError if contexts < questions, questions < 1, or fewer keys exist than a document defines.
 template <class Real>

@@ -177,7 +177,7 @@ class StreamReader {
 ///
 /// A document is numbered by its place in `documents`; those without a whole window are only remembered. Every condition is
 /// measured at the same places, so that the difference of two is paired by document (bits_per_byte_difference). The memory holds
-/// less than asked for while the stream is young: let `before` have as many tokens as the largest condition.
+/// fewer entries than asked for while the stream is short: let `before` have as many tokens as the largest condition.
 /// Cost:   the layers below the memory layer once per token; per scored window T H M D multiply-adds of search, M the largest
 ///         memory, twice as much again and T H M exponentials with a top_k of 0; 2 H D numbers an entry.
 /// Errors: ConfigError unless the model has exactly one memory layer, for negative sizes, or if nothing is to be measured;

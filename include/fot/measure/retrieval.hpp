@@ -43,7 +43,7 @@ inline constexpr Index focus_reach = 32;
 ///     exp(<query, keys[centre]>) / sum_{|m - centre| <= 32} exp(<query, keys[m]>)
 ///
 /// Shapes: query (D), keys (M,D). A key as good as its neighbours has 1/65.
-/// Errors: ShapeError if the widths differ; DataError if the centre is no key; NumericError for scores of NaN and +inf.
+/// Errors: ShapeError if the widths differ; DataError if the centre is not a key; NumericError for scores of NaN and +inf.
 template <class Real>
 double focus_score(std::span<const Real> query, const Tensor<Real, 2>& keys, Index centre) {
     const Index count = extent(keys, 0);

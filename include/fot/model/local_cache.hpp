@@ -77,7 +77,7 @@ class LocalCache {
         Index first;  ///< the oldest
         Index size;   ///< how many
     };
-    /// What `go_back` wants.
+    /// What `go_back` needs.
     Mark mark() const { return {first_, size_}; }
     /// Makes the cache what it was at a mark, after which no more tokens were added than there was room for.
     void go_back(const Mark& mark) noexcept {
@@ -99,7 +99,7 @@ class LocalCache {
         size_ += count;
     }
 
-    /// Lets the oldest tokens go.   Errors: DataError if there are fewer.
+    /// Drops the oldest tokens.   Errors: DataError if there are fewer.
     void drop(Index count) {
         require<DataError>(count >= 0 && count <= size_, "LocalCache::drop: ", count, " of ", size_, " tokens");
         first_ += count;
@@ -125,7 +125,7 @@ class LocalCache {
     /// Attention of the last T tokens to those up to their own place: q (B,T,H,D), rotated as the keys are. `bias` (B,S), if not
     /// empty, is added to the scores of all queries.
     ///
-    /// It is causal_attention in place: the buffers have more room than tokens, and are no tensors (B,S,G,D).
+    /// It is causal_attention in place: the buffers have more room than tokens, so they are not tensors (B,S,G,D).
     AttentionResult<Real> attend(const Tensor<Real, 4>& q, const Tensor<Real, 2>& bias = {}) const {
         const Index entries = extent(q, 0), queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
         AttentionResult<Real> result{empty_like(q), empty<Real, 3>({entries, heads, queries})};

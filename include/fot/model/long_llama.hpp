@@ -67,7 +67,7 @@ class LongLlama {
     ///
     /// The last `last_context` tokens are one window, those before them windows of `window` tokens, the last of them ragged. From
     /// an empty local cache the latter go to memory: of 1500 tokens with last_context 1024, 476 go to memory and 1024 stay. If
-    /// there is something in the cache they go there too, and to memory when it is full. Logits of padding are of no use.
+    /// there is something in the cache they go there too, and to memory when it is full. Logits of padding mean nothing.
     /// `hidden`, if not null, receives the embeddings, the output of each layer but the last, and the last one's after the final
     /// norm, (B,N,E) each. If memory runs out in a window, the windows before it have been read, and nothing of this one.
     ///
@@ -154,7 +154,7 @@ class LongLlama {
         return x;
     }
 
-    /// How many tokens leave the local cache before so many more come.
+    /// How many tokens leave the local cache before `coming` more come.
     Index leaving_tokens(const LongLlamaState<Real>& state, Index coming) const {
         const Index cached = state.local_size(), too_many = cached + coming - config_.window;
         if (too_many <= 0) return 0;

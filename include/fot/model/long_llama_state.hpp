@@ -40,7 +40,7 @@ enum class Spill {
     oldest_first  ///< only what does not fit leaves
 };
 
-/// How a memory is kept and read; all but the defaults is ours.
+/// How a memory is kept and read. The defaults are the released code's, the other values ours.
 struct LongLlamaMemoryOptions {
     Index top_k = 0;                   ///< only the best entries for each query and head; 0: the whole memory
     Index capacity = 0;                ///< entries, the oldest leave first; 0: unlimited
@@ -130,7 +130,7 @@ class LongLlamaState {
     Visible visible_;
 };
 
-/// Brings a state back to what it was, unless told that what was begun is done: the reading of a window may fail half-way.
+/// Restores a state when it goes out of scope, unless `forget` was called: the reading of a window may fail half-way.
 template <class Real>
 class LongLlamaUndo {
    public:

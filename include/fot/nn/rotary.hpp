@@ -66,7 +66,7 @@ class RotaryTable {
     static constexpr Index usual_positions = 1024;
 
     /// Errors: ConfigError if the head width is odd or below 2, if the base is not a finite number above 0, if `positions` is
-    ///         negative or above most_positions, or if the scaling is none.
+    ///         negative or above most_positions, or if the scaling is not valid.
     RotaryTable(double base, Index width, Index positions = usual_positions, const RotaryScaling& scaling = {})
         : base_(base), width_(width), scaling_(scaling) {
         scaling.check();

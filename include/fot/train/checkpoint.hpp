@@ -49,7 +49,7 @@ struct TrainingState {
     OptimizerState<Real> optimizer;                                ///< moments, and steps taken
     std::map<std::string, std::function<KeptTensor()>> kept = {};  ///< all else, by name: "random/batches"
 
-    /// Adds a generator.   Errors: of all of these, ConfigError if the name is taken.
+    /// Adds a generator.   Errors (all forms of keep): ConfigError if the name is taken.
     void keep(const std::string& name, Random& random) {
         add("random/" + name, [&random] { return KeptTensor{Dtype::u64, {4}, random.state.data()}; });
     }

@@ -56,7 +56,7 @@ struct Stage {
 ///     schedule.observe(accuracy);                        // moves on by the signal, for the next step
 ///
 /// The signal is any number that grows as the stage is learned: the training accuracy, or the memory gain (loss without the
-/// previous window less loss with it). It need not be observed at every step. Its running mean starts at 0 in every stage:
+/// previous window minus loss with it). It need not be observed at every step. Its running mean starts at 0 in every stage:
 ///
 ///     running <- smoothing running + (1 - smoothing) signal
 ///
@@ -71,7 +71,7 @@ class StageSchedule {
         bool operator==(const State&) const = default;  ///< both
     };
 
-    /// One value for good.
+    /// One value throughout.
     static StageSchedule constant(Value value) { return stages({{value}}); }
 
     /// (step, value): the value from that step on. The first step is 0.
