@@ -9,11 +9,11 @@
 ///               data        dictionary lookup, text, documents to batches
 ///               files       safetensors, files of PyTorch, mapped files, files that are replaced as a whole
 ///     floor 2   attention   causal, crossbatch and memory attention
-///               distributed messages between several processes or machines
 ///     floor 3   loss        the contrastive loss
 ///               model       the decoder; LongLLaMA
 ///     floor 4   train       optimisers, schedules, the training loop, checkpoints
 ///               measure     positive attention mass, perplexity, retrieval
+///               distributed crossbatch training on several processes or machines
 ///
 /// To learn the method and not the machinery, read `reference`, `attention` and `model`, and take `core` on trust.
 ///
