@@ -6,8 +6,8 @@
 ///
 /// Time:    about 10 minutes on two cores; seconds with --quick, where the models are too small to show anything.
 /// Command: cmake --workflow --preset reproduce      (or this program, beside the other two)
-/// Expect:  "agrees" for C1 and C7, "agrees up to 1M" for C2, whose 16M tokens --full measures; "no interval" for C13, of which one
-///          seed has none. paper_notes.md has a run.
+/// Expect:  "agrees" for C1 and C7, "agrees up to 1M" for C2, whose 16M tokens --full measures; "no interval" for C13, because one
+///          seed gives no interval. measurements.md has a run.
 #include <poll.h>
 #include <sys/wait.h>
 

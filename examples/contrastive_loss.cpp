@@ -12,7 +12,7 @@
 /// Time:    about five minutes and half a gigabyte on two cores; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/contrastive_loss
 /// Expect:  crossbatch raises r_d more than InfoNCE does beside a standard transformer's loss. InfoNCE of the default weight adds
-///          next to nothing to crossbatch. A larger --weight raises r_d and costs bits per byte (paper_notes.md, C1).
+///          next to nothing to crossbatch. A larger --weight raises r_d and costs bits per byte (examples/measurements.md, C1).
 #include "support/positive_masses.hpp"
 #include "support/prediction.hpp"
 #include "support/text_models.hpp"

@@ -1,4 +1,4 @@
-/// Who sees whom in crossbatch training, and where do the gradients go?   A tour, to be read aloud.
+/// Who sees whom in crossbatch training, and where do the gradients go?   A commented walk-through.
 ///
 /// Time: below a second. Command: build/release/examples/crossbatch_tour
 /// Expect: attention patterns as pictures; r_d = 1/d for random keys; gradients in the keys of every context that is seen.

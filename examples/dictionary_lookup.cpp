@@ -2,7 +2,8 @@
 ///
 /// A document defines words of four symbols in its first half and asks for them in the second. The model is trained by crossbatch
 /// on 256 + 256 tokens, with the definitions of other documents as negatives. Then its memory is filled with up to 16 million
-/// tokens of definitions, and it is asked for 400 of them. Every memory key is computed and searched exactly; none is stored.
+/// tokens of definitions, and it is asked for 400 of them. Every memory key is computed and searched exactly; keys are recomputed
+/// block by block during the search, so none is kept.
 ///
 /// Trainings, always named:
 ///
@@ -14,7 +15,7 @@
 ///
 /// Source: paper section 5.2, appendix F, Figure 10 (accuracy); appendix B.4, Table 7 (kNN and Focus score).
 /// Data:    made here.
-/// Time:    about four minutes on two cores; --quick: seconds; --full: three seeds to 16M tokens (hours).
+/// Time:    about five minutes on two cores; --quick: seconds; --full: three seeds to 16M tokens (hours).
 /// Memory:  below 1 GiB whatever the number of memory tokens; 3.3 GiB to train with the 512 contexts of --full.
 /// Command: build/release/examples/dictionary_lookup          (one point of it: --memory-tokens 16777216 --training hard)
 /// Expect:  accuracy near 1 up to a million tokens for `uniform` and `hard`; paper_notes.md has the figures.

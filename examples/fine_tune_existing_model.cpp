@@ -18,7 +18,8 @@
 ///          here that was trained on another corpus (on the same one it has seen some of what is measured).
 /// Time:    below ten minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/fine_tune_existing_model
-/// Expect:  crossbatch gains up to 16 contexts everywhere, to 64 on books and proofs. At 64 it is below mt_merged on all corpora.
+/// Expect:  crossbatch gains up to 4 contexts everywhere, to 16 on all but its own corpus, to 64 on books and proofs. At 64 it is
+///          below mt_merged on all corpora.
 ///          At 2 it lies near xl, below it on some corpora and above it on its own. On short inputs it is close to the standard
 ///          model. With --further-steps 400 it gains up to 4 contexts only.
 #include "fot/measure/recurrence_perplexity.hpp"

@@ -4,8 +4,8 @@
 /// bytes, and a hash of its name and text. The split is the same for every seed. Documents below 20000 bytes are in no part; the
 /// last line counts them.
 ///
-/// Why: the headers of g++ change with its version, so a table about them needs the documents that it is of. `result train` is the
-/// hash of all training documents together, which a kept model names too (support/held_out_text.hpp).
+/// Why: the headers of g++ change with its version, so a table about them must say which documents it was measured on. `result
+/// train` is the hash of all training documents together, which a kept model names too (support/held_out_text.hpp).
 ///
 /// Time:    below a second. Command: build/release/examples/list_documents --corpus libstdcxx
 /// Expect:  documents.csv, and `result train`, `validation`, `test`: hashes that are equal where the documents are.

@@ -16,8 +16,8 @@
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
 /// Time:    about six minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/memorizing_transformer          (--memory-heads 4: a gate per head can specialise)
-/// Expect:  the tuned models below mt and mt_merged; mt_merged below mt with a small memory and above it with a large one; after
-///          crossbatch one softmax is better than a gate at this size.
+/// Expect:  the tuned models below mt and mt_merged; mt_merged below mt with a small memory; with a large one and one head not
+///          resolved (C9); after crossbatch one softmax better than a gate at this size.
 #include "support/memory_reports.hpp"
 
 using namespace fot;

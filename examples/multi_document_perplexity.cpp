@@ -8,8 +8,8 @@
 ///     standard              local context alone in training; with memory 0 it is the model without memory to be beaten
 ///     crossbatch_<n>        trained with n contexts in the end, 1, 2, 4, ... before; crossbatch_1 never met another document
 ///     crossbatch_<n>_late   2 contexts, and n for the last tenth of the training alone, as the paper's 2 -> 64
-///     mt                    the Memorizing Transformer. With a memory that is cleared at each document it is the soft bound:
-///                           nothing can distract it there
+///     mt                    the Memorizing Transformer. With a memory that is cleared at each document it is a rough
+///                           upper bound on quality: nothing can distract it there
 ///
 /// Source: paper section 5.3, Figure 8 (C3); appendix C.2, Figure 6 (C7). Bits per byte here.
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document). 64 contexts need

@@ -13,13 +13,14 @@
 /// With --packed-contexts `fot` is trained as LongLLaMA was: the three windows of a document are entries of one batch, each sees
 /// those before it and the last ones of the document before, and all are trained on. A step costs about a fifth more then.
 ///
-/// Reading is exact, but not wasteful: the layers below the memory layer see one window alone, so windows of the same bytes
-/// (the filler comes again and again) leave the same keys and values, which are computed once.
+/// Reading is exact, but not wasteful: the layers below the memory layer see one window alone, so windows of the same bytes (the
+/// filler comes again and again) leave the same keys and values, which are computed once.
 ///
 /// Source: paper section 4.2, Figure 1. The paper counts tokens, this program bytes.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and passkey prompts made here.
 /// Time:    18 minutes on two cores; --quick: seconds; --full: three seeds, up to 16M bytes.
-/// Memory:  1 GiB a million bytes of prompt, half of that for prompts above 4M bytes, whose numbers have 16 bits: 8 GiB with
+/// Memory:  1 GiB per million bytes of prompt; above 4M bytes half of that, since keys and values are then stored as bfloat16: 8
+///          GiB with
 ///          --full. At most 1 GiB more for windows that may come again.
 /// Command: build/release/examples/passkey
 /// Expect:  fot near 1 at every length, base and long only in their own windows. base_memory comes close: the pre-trained model

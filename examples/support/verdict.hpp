@@ -4,7 +4,7 @@
 ///
 ///     "a is lower than b"      below 0                                          lower_than_zero
 ///     "a is higher than b"     above 0                                          higher_than_zero
-///     "a is as good as b"      within a margin that was fixed before looking    equal_bits: 0.02 bits per byte on either side
+///     "a is as good as b"      within a margin                                  equal_bits: 0.02 bits per byte on either side
 ///     "a reaches a number"     above the number
 ///
 /// The measured interval is the 95 % interval over seeds where there are three or more (fot/measure/intervals.hpp). If it lies

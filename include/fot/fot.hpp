@@ -1,6 +1,6 @@
 /// The whole library, in reading order; and how a program uses it.
 ///
-/// A header includes only from its own folder and from floors below, so any of them can be taken out and used alone:
+/// A header includes only from its own folder and from floors below, so a part can be used with nothing but the floors below it:
 ///
 ///     floor 0   core        tensors, matrix products, random numbers, parallel loops, the tape
 ///     floor 1   reference   the paper's equations as plain loops, with their gradients: read these first

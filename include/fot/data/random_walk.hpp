@@ -5,7 +5,7 @@
 /// some windows at each place, and says when it moves on, so that what was kept can be dropped. Entries move on at different times.
 ///
 /// Departures from sample_contexts: a walk begins at a multiple of T tokens, where sample_contexts begins at any token; and it
-/// takes documents from two tokens on.
+/// accepts documents of two tokens or more.
 ///
 /// Source: paper section 5.1 and Wu et al. 2022 (a memory filled in order).
 /// Read first: data/documents.hpp.   Read next: train/language_model.hpp.

@@ -1,4 +1,4 @@
-/// JSON files as the tools of checkpoints write them, and a name for a file that is something else (a web page, a Git LFS pointer).
+/// JSON files as the tools of checkpoints write them, and a diagnosis when a file is not JSON (a web page, a Git LFS pointer).
 ///
 /// Python's json also writes NaN and Infinity, which JSON does not have, and some editors put a byte order mark first. Both are
 /// read. Such a number becomes text: it does no harm in a field that nobody reads, and is refused in one that is read as a number.

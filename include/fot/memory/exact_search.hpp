@@ -11,8 +11,8 @@
 ///                      what reaches a bar is looked at one by one
 ///     exact_search     threads share the keys, each with a search of its own, and their findings are joined
 ///
-/// Keys are ordered by score, and by index where scores are equal, so there are no ties. The best k therefore do not depend on how
-/// keys are cut into blocks, on the order in which they come, or on the number of threads.
+/// Keys are ordered by score, and ties go to the lower index, so the order is total. The best k therefore do not depend on how keys
+/// are cut into blocks, on the order in which they come, or on the number of threads.
 ///
 /// Why exact: there is one right answer, and many queries at once cost what a matrix product costs (paper_notes.md, "What exact
 /// search costs").

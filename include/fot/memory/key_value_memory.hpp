@@ -8,7 +8,10 @@
 /// move, and within a block by head, so that appending copies nothing that is stored and a head of a block is one
 /// matrix. Dropping the oldest moves the beginning; blocks that are no longer used are freed when the next entries are appended.
 ///
-/// Source: paper sections 3.1 and 5.1, appendix B.2.
+/// A capacity bounds the memory: the oldest entries are dropped so that no more than `capacity` remain. 0 keeps all.
+/// (Tested by "beyond its capacity a memory drops the oldest entries".)
+///
+/// Source: paper sections 3.1 and 5.1, appendix B.2. Capacity and 16-bit storage are ours.
 /// Read first: memory/exact_search.hpp.   Read next: attention/memory_attention.hpp.
 #pragma once
 

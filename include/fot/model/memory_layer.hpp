@@ -21,7 +21,7 @@
 /// When there are several memory layers. In training the previous contexts pass the lower memory layers locally: their keys in an
 /// upper memory layer have not seen any memory. In inference an earlier window has attended to the memory of its time in the lower
 /// layer, so that its keys in the upper one differ from what training has shown. With one memory layer, or one earlier window,
-/// training and inference agree.
+/// training and inference agree, if k covers the memory.
 ///
 /// Source: paper sections 3.1 and 3.2, appendices B.2 and B.3, equations (1) and (2).
 /// Read first: model/config.hpp, model/source.hpp, model/joining.hpp, model/weights.hpp.   Read next: model/transformer.hpp.

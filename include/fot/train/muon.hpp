@@ -6,7 +6,7 @@
 /// not matrices at all: those keep Adam.
 ///
 /// Not in the paper, whose small models use Adafactor: toys reach the paper's effects in fewer steps with it. r_64 is close
-/// with both (paper_notes.md, "The paper's own recipe").
+/// with both (examples/measurements.md, C1).
 ///
 /// Read first: train/adamw.hpp, core/blas.hpp.   Read next: train/learning_rate.hpp.
 #pragma once
