@@ -18,7 +18,7 @@
 /// Time:    about five minutes on two cores; --quick: seconds; --full: three seeds to 16M tokens (hours).
 /// Memory:  below 1 GiB whatever the number of memory tokens; 3.3 GiB to train with the 512 contexts of --full.
 /// Command: build/release/examples/dictionary_lookup          (one point of it: --memory-tokens 16777216 --training hard)
-/// Expect:  accuracy near 1 up to a million tokens for `uniform` and `hard`; paper_notes.md has the figures.
+/// Expect:  accuracy near 1 up to a million tokens for `uniform` and `hard`; measurements.md has the figures.
 #include "fot/measure/intervals.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_evaluation.hpp"

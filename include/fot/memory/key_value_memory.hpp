@@ -94,7 +94,7 @@ class KeyValueMemory {
         oldest_ += count;
     }
 
-    /// Makes room for so many more entries: to append as many cannot fail for want of memory then. If it does here, the memory
+    /// Makes room for `tokens` more entries, so that appending them cannot run out of memory. If memory runs out here, the memory
     /// still holds what it held.
     void reserve(Index tokens) {
         for (; first_block_ < oldest_ / block_entries; ++first_block_) blocks_.pop_front();

@@ -6,7 +6,7 @@
 /// A window is appended to the memories AFTER its own attention: when its pass is over (model/inference.hpp). So a pass that fails
 /// changes none of them. A memory belongs to one stream of text: it starts empty, and a cleared memory is a fresh one.
 ///
-/// Source: paper section 3.1; departs from it in: nothing.
+/// Source: paper section 3.1, appendix B.2; departs from it in: nothing.
 /// Read first: model/source.hpp, attention/memory_attention.hpp.   Read next: model/inference.hpp, model/index_source.hpp.
 #pragma once
 
