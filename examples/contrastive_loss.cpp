@@ -1,18 +1,18 @@
-/// What does an explicit contrastive loss add to crossbatch training?   (beyond the paper: its section on future work)
+/// What does an explicit contrastive loss add to crossbatch training?   (beyond the paper: its section 6 names it as future work)
 ///
 /// Crossbatch contrasts implicitly: positives and negatives compete in one softmax, and the next-token loss decides how sharply.
-/// InfoNCE says so outright: its value is -log of the share of a query's own document of attention. Three models, equal steps, data
-/// and optimiser:
+/// InfoNCE does so explicitly: its value is -log of the share of attention that stays with the query's own document. Three models,
+/// equal steps, data and optimiser:
 ///
 ///     crossbatch   next-token loss with 16 contexts (the model of distraction_issue)
 ///     infonce      next-token loss of a standard transformer, plus InfoNCE on the memory layer's queries and keys
 ///     both         next-token loss of crossbatch, plus InfoNCE
 ///
+/// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
 /// Time:    about five minutes and half a gigabyte on two cores; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/contrastive_loss
-/// Expect:  crossbatch raises r_d more than InfoNCE does beside a standard transformer's loss. To crossbatch, InfoNCE of the
-///          default weight adds next to nothing; a larger --weight raises r_d and costs bits per byte. paper_notes.md has the
-///          figures.
+/// Expect:  crossbatch raises r_d more than InfoNCE does beside a standard transformer's loss. InfoNCE of the default weight adds
+///          next to nothing to crossbatch. A larger --weight raises r_d and costs bits per byte (examples/measurements.md, C1).
 #include "support/positive_masses.hpp"
 #include "support/prediction.hpp"
 #include "support/text_models.hpp"

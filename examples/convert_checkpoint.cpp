@@ -2,9 +2,9 @@
 ///
 /// Reads any folder that the library reads, pytorch_model.bin in one file or several among them, and writes its tensors to
 /// --output in the form of Hugging Face: model.safetensors, or files of --shard-gigabytes each with an index. The numbers stay as
-/// they are, unless --dtype asks for others. What is not weights (config.json, the tokenizer) is copied. At the end both folders
-/// are compared. Matrices that lie transposed in the source, as those of some converters do, are then used in place of being copied
-/// at every start.
+/// they are, unless --dtype asks for others. Other files (config.json, the tokenizer) are copied. At the end both folders are
+/// compared. Why convert: matrices that lie transposed in the source, as some converters write them, would be copied at every
+/// start; afterwards they are used where they lie.
 ///
 /// Time:    as long as the disk takes to read the weights twice and write them once; --quick: a toy that it makes, in a moment.
 /// Command: build/release/examples/convert_checkpoint --folder long_llama_3b --dtype bfloat16 --output long_llama_3b_bfloat16

@@ -1,7 +1,8 @@
-/// Who holds what, and what is sent, when crossbatch training runs on several ranks?   A tour, to be read aloud.
+/// Who holds what, and what is sent, when crossbatch training runs on several ranks?   A commented walk-through.
 ///
 /// Time: below a second. Command: build/release/examples/crossbatch_ranks_tour
-/// Expect: the halo as a picture; bytes equal to the formulas; one loss, to the last bit, for every number of ranks.
+/// Expect: the halo, the contexts that a rank gets from others, as a picture; bytes equal to the formulas; one loss, to the last
+///         bit, for every number of ranks.
 #include "fot/distributed/crossbatch.hpp"
 #include "fot/distributed/thread_communicator.hpp"
 #include "fot/files/replacing_file.hpp"

@@ -1,4 +1,4 @@
-/// Who sees whom in crossbatch training, and where do the gradients go?   A tour, to be read aloud.
+/// Who sees whom in crossbatch training, and where do the gradients go?   A commented walk-through.
 ///
 /// Time: below a second. Command: build/release/examples/crossbatch_tour
 /// Expect: attention patterns as pictures; r_d = 1/d for random keys; gradients in the keys of every context that is seen.
@@ -52,9 +52,9 @@ int main(int argc, char** argv) try {
     Table shares({"d", "r_d", "1/d"});
     for (std::size_t i = 0; i < 3; ++i)
         shares.add(mass.contexts()[i], fixed(mass.mean(i)), fixed(1.0 / static_cast<double>(mass.contexts()[i])));
-    out << "Share of the own context among d, before training\n" << shares << "\n";
+    out << "Share of its own context among d, before training\n" << shares << "\n";
 
-    // 5. One softmax over local keys and all contexts: with values of one the output is one, whoever is seen.
+    // 5. One softmax over local keys and all contexts: if all values are one the output is one, whatever is seen.
     const auto attend = [&](Tape& tape, const Variable<double, 4>& keys, const Tensor<double, 4>& local_v,
                             const Tensor<double, 4>& v_of_contexts) {
         using Constant = Variable<double, 4>;

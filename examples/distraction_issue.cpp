@@ -1,12 +1,17 @@
-/// Does attention get distracted by unrelated documents, and does crossbatch training cure it?   (claim C1)
+/// Do unrelated documents distract attention, and does crossbatch training cure it?   (claims C1 and C7)
 ///
-/// Three models of the same shape, data, steps and optimiser learn the same text byte by byte: a standard transformer, crossbatch
-/// with one context (the own previous one), and crossbatch in which documents of the batch are added as negatives. Then each looks
-/// at the previous context of a held-out document beside contexts of other held-out documents, and we measure which share of the
-/// memory layer's attention stays with its own document, r_d among d contexts. Attention that is spread evenly gives 1/d. What it
-/// is good for is measured beside it: bits per byte with a memory that fills with other documents (claim C7, at length in
-/// multi_document_perplexity). --full has a fourth model: crossbatch and, beside the next-token loss, an explicit contrastive one.
+/// Three models of the same shape, data, steps and optimiser learn the same text byte by byte:
 ///
+///     standard        a standard transformer
+///     crossbatch_1    crossbatch with one context, that of its own document
+///     crossbatch_<n>  crossbatch in which contexts of other documents of the batch are added as negatives
+///
+/// Then each sees the previous context of a held-out document beside contexts of other held-out documents. We measure which share
+/// of the memory layer's attention to contexts stays with its own document: r_d among d contexts. Even attention gives 1/d. Beside
+/// it stands what the share is good for: bits per byte with a memory that fills with other documents (C7; multi_document_perplexity
+/// has more). --full adds a fourth model, crossbatch with an explicit contrastive loss beside the next-token loss.
+///
+/// Source: paper section 3.3, Figure 3 (C1); appendix C.2, Figure 6 (C7, in bits per byte here).
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
 /// Time:    about five minutes on two cores, about half a gigabyte; --quick: seconds; --full: three seeds, 32 contexts.
 /// Command: build/release/examples/distraction_issue
@@ -92,7 +97,8 @@ int main(int argc, char** argv) try {
     add_text_options(example, settings, {12, 1000, 1000}, {8, 16, 32});
     add_comparison_options(example, settings);
     add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
-    example.option("--contrastive-weight", contrastive_weight, {0, 0, 0.5}, "of InfoNCE in a further model; 0: no such model");
+    example.option("--contrastive-weight", contrastive_weight, {0, 0, 0.5},
+                   "weight of InfoNCE in a further model; 0: none is trained");
     example.parse();
 
     const std::vector<LanguageModelRecipe> plans = chosen_plans(example, memory, settings, recipes(settings, contrastive_weight));

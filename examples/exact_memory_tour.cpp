@@ -1,4 +1,4 @@
-/// What can the memory do on its own?   A tour, to be read aloud.
+/// What can the memory do on its own?   A commented walk-through.
 ///
 /// Time: below a second. Command: build/release/examples/exact_memory_tour
 /// Expect: exact top-k with ties to the lower index, the same from a stream of blocks; what the top k leave out; bytes in bfloat16.

@@ -1,19 +1,22 @@
 /// Do more demonstrations help, beyond the length a model was trained on?   (claim C11)
 ///
 /// A byte-level LLaMA learns to classify in context: its windows hold demonstrations of an episode, whose classes and labels are
-/// new (support/few_shot_task.hpp). Then it is continued by crossbatch, the previous window of the own episode beside windows of
-/// others, and asked after ever more demonstrations:
+/// new (support/few_shot_task.hpp). Then it is continued by crossbatch, with the previous window of its own episode beside windows
+/// of other episodes. It is asked after more and more demonstrations:
 ///
 ///     base         sees the last of them, as many as its window holds
-///     base_memory  the same model, which was never told of a memory, with the earlier ones in the memory of its last layer
+///     base_memory  the same model, never trained with a memory, with the earlier ones in the memory of its last layer
 ///     fot          the continued model, with the same memory
 ///
-/// The memory holds the own episode alone, and then, with four windows of demonstrations, ever more of other episodes beside it.
+/// First the memory holds its own episode alone. Then, with four windows of demonstrations, it also holds more and more of other
+/// episodes.
 ///
-/// A label cannot be known before its class was shown. `known` is the share of questions where it was: what a perfect reader gets.
+/// A label cannot be known before its class was shown. `known` is the share of questions whose class was shown: the accuracy of a
+/// perfect reader.
 ///
+/// Source: paper section 4.4, Table 1 (TREC); the task is ours, because TREC needs a model that knows English.
 /// Data:    made-up words.
-/// Time:    not timed alone at default size; --quick: seconds; --full: three seeds, to 128 windows of demonstrations.
+/// Time:    not measured alone at default size; --quick: seconds; --full: three seeds, to 128 windows of demonstrations.
 /// Command: build/release/examples/few_shot
 /// Expect:  base stays at what its window holds, fot rises with the number of demonstrations, near `known`; among other episodes
 ///          base_memory falls first.
@@ -75,7 +78,7 @@ void train(Example& example, const FewShotSettings& settings, bool crossbatch, s
         .settings = {{"classes", message(settings.classes)}, {"contexts", message(crossbatch ? settings.contexts : 0)}}};
     train_in_stages(example, training, 0.9, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
         const Index classes = element(classes_of_stages(settings.classes), stage);
-        // A first stage without other episodes: first the own previous window must be found worth a look.
+        // A first stage without other episodes: the model must first learn that its own previous window is worth attention.
         StagedBatch batch;
         if (crossbatch) batch.table = previous_contexts(at.batch, 1, stage == 0 ? 0 : settings.contexts - 1);
         for (Index b = 0; b < at.batch; ++b)

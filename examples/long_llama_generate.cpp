@@ -9,8 +9,8 @@
 /// LongLLaMA-3B or of the 7B code model, to see how much memory and time it takes.
 ///
 /// Command: build/release/examples/long_llama_generate --folder long_llama_3b --prompt-file book.txt --prompt "In short, "
-///          with --score-file TEXT its first --tokens tokens are not written but read, one by one, and what they cost is told
-///          with --shape 3b --random-prompt 2048 --tokens 32 it takes a minute, and 6.9 GB of disk
+///          --score-file TEXT: its first --tokens tokens are read one by one, and their cost in bits is printed
+///          --shape 3b --random-prompt 2048 --tokens 32: takes a minute, and 6.9 GB of disk
 /// Expect:  text as it is written, then the memory's size, tokens per second, prompt and generation apart, and the most memory that
 ///          was resident.
 #include <sys/resource.h>
@@ -117,7 +117,7 @@ int main(int argc, char** argv) try {
     CLI::Option* prompt_file = example.option("--prompt-file", settings.prompt_file, "a file that comes before the prompt");
     CLI::Option* ids = example.sequence("--ids", settings.ids, "token numbers in place of text, as 1,2,3");
     ids->excludes(prompt_text)->excludes(prompt_file);
-    example.option("--random-prompt", settings.random_prompt, "so many random tokens in place of text: to measure time and memory")
+    example.option("--random-prompt", settings.random_prompt, "random tokens in place of a text: to measure time and memory")
         ->excludes(prompt_text)
         ->excludes(prompt_file)
         ->excludes(ids);

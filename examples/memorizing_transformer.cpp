@@ -1,21 +1,23 @@
 /// Is it better to train on a memory, or by crossbatch and then shortly on a memory?   (claims C8 and C9)
 ///
-/// A Memorizing Transformer fills a memory as it reads and attends to it from the start, but nothing is learned through the
-/// memory: it takes keys and values as it finds them. FoT trains without any memory, and can be tuned on one at the end, since it
-/// has no parameter more than a plain model. With the same steps in all, under one schedule of the learning rate:
+/// A Memorizing Transformer fills a memory as it reads and attends to it from the start, but no gradient passes through the memory:
+/// it takes keys and values as it finds them. FoT trains without any memory. It can be tuned on one at the end, because it has the
+/// parameters of a plain model. With the same steps in all, under one schedule of the learning rate:
 ///
 ///     mt, mt_merged              the memory throughout; joined to the local context by a learned gate, or by one softmax
 ///     crossbatch_<n>             by crossbatch alone, one softmax
-///     crossbatch_<n>_tuned       and the last twentieth of the steps on a memory as mt_merged has it               (C8)
-///     crossbatch_<n>_gated_tuned the same with a gate                                                              (C9)
+///     crossbatch_<n>_tuned       the last twentieth of the steps on a memory, one softmax, as mt_merged              (C8)
+///     crossbatch_<n>_gated_tuned the same with a gate                                                                (C9)
 ///
-/// C9 says that two curves coincide: reproduced if the interval of their difference lies within 0.02 bits per byte on either side.
+/// C9 says that two curves coincide. It is reproduced if the interval of their difference lies within 0.02 bits per byte on either
+/// side (the rule of verdicts, paper_notes.md).
 ///
+/// Source: paper appendix C.3, Figure 7 (C8); appendix B.2, Figure 4 (C9). Bits per byte here.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
 /// Time:    about six minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
-/// Command: build/release/examples/memorizing_transformer          --memory-heads 4   where a gate per head can specialise
-/// Expect:  the tuned models below mt and mt_merged; mt_merged below mt with a small memory and above it with a large one; after
-///          crossbatch one softmax is better than a gate at this size.
+/// Command: build/release/examples/memorizing_transformer          (--memory-heads 4: a gate per head can specialise)
+/// Expect:  the tuned models below mt and mt_merged; mt_merged below mt with a small memory; with a large one and one head not
+///          resolved (C9); after crossbatch one softmax better than a gate at this size.
 #include "support/memory_reports.hpp"
 
 using namespace fot;

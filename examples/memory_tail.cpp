@@ -15,7 +15,7 @@
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
 /// Time:    about half an hour on two cores; --quick: seconds; --full: three seeds.
 /// Command: build/release/examples/memory_tail
-/// Expect:  paper_notes.md has what was run.
+/// Expect:  measurements.md has what was run.
 #include "fot/model/index_source.hpp"
 #include "support/measurements.hpp"
 #include "support/memory_models.hpp"

@@ -13,8 +13,10 @@
 /// As many contexts are encoded in a step with either kind; what the search and its memory cost is in the time of a step.
 ///
 /// Data:    the dictionary, made here, and the libstdc++ headers that come with g++ (--corpus for other text).
-/// Time:    about half an hour on two cores, most of it the dictionary with 512 contexts; --quick: seconds; --full: days for d =
-/// 4096. Command: build/release/examples/more_negatives Expect:  paper_notes.md has what was run.
+/// Time:    about half an hour on two cores, most of it the dictionary with 512 contexts; --quick: seconds; --full: days for
+///          d = 4096.
+/// Command: build/release/examples/more_negatives
+/// Expect:  measurements.md has what was run.
 #include "support/dictionary_evaluation.hpp"
 #include "support/mined_training.hpp"
 #include "support/positive_masses.hpp"

@@ -1,21 +1,23 @@
 /// What happens to a language model when its memory fills with other documents?   (claims C3 and C7)
 ///
-/// Models of the same shape, data, steps and optimiser read a stream of held-out documents into one memory, the oldest entries
-/// leave first, and predict some windows of each document with the last 0 ... 524288 tokens of the stream. The own document comes
-/// first, then more and more of others, which can only distract. A model that keeps its attention on its own document loses little.
+/// Models of the same shape, data, steps and optimiser read a stream of held-out documents into one memory, whose oldest entries
+/// leave first. They predict some windows of each document with the last 0 ... 524288 tokens of the stream. First the memory holds
+/// their own document, then more and more of others, which can only distract. A model that keeps its attention on its own document
+/// loses little.
 ///
 ///     standard              local context alone in training; with memory 0 it is the model without memory to be beaten
-///     crossbatch_<n>        trained with n contexts in the end, 1, 2, 4, ... before: crossbatch_1 never met another document
+///     crossbatch_<n>        trained with n contexts in the end, 1, 2, 4, ... before; crossbatch_1 never met another document
 ///     crossbatch_<n>_late   2 contexts, and n for the last tenth of the training alone, as the paper's 2 -> 64
-///     mt                    the Memorizing Transformer. With a memory that is cleared at each document it is the soft bound:
-///                           nothing can distract it there
+///     mt                    the Memorizing Transformer. With a memory that is cleared at each document it is a rough
+///                           upper bound on quality: nothing can distract it there
 ///
-/// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document). 64 contexts take
+/// Source: paper section 5.3, Figure 8 (C3); appendix C.2, Figure 6 (C7). Bits per byte here.
+/// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document). 64 contexts need
 ///          64 documents at a time; libstdc++ has 49 for training, so the default is 32.
-/// Time:    about 12 minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured. Of memory the stream
-///          takes 0.5 GiB: 512K keys and values of 128 numbers, a kilobyte a token.
+/// Time:    about 12 minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
+/// Memory:  0.5 GiB for the stream: 512K keys and values of 128 numbers, a kilobyte a token.
 /// Command: build/release/examples/multi_document_perplexity
-/// Expect:  below the model without memory at first; crossbatch_1 turns up as the memory grows, more contexts later and less.
+/// Expect:  below the model without memory at first; crossbatch_1 rises again as the memory grows, the others later and less.
 #include <set>
 
 #include "support/memory_reports.hpp"

@@ -1,4 +1,4 @@
-/// Does the paper's own recipe of training come to the same as ours?   (claim C1 by the letter of the paper)
+/// Does the paper's own training recipe give the same result as ours?   (claim C1 with the paper's optimiser and schedules)
 ///
 /// Two models of one shape learn the same text by crossbatch, in as many steps on batches of one size; they differ in
 ///
@@ -15,6 +15,7 @@
 /// Measured are r_d, the share of attention that stays with its own document among d, and bits per byte with the document so far in
 /// memory. `--memory-layers -2 -1` gives the models a second memory layer: what it brings, and what a step costs then.
 ///
+/// Source: paper appendix B.1, appendix E and E.1, Table 9.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text): 49 documents, so d = 32 in the last tenth.
 /// Time:    four and a half minutes on one core; --quick: seconds; --full: three seeds.
 /// Command: build/release/examples/paper_recipe
@@ -88,7 +89,7 @@ int main(int argc, char** argv) try {
     add_text_options(example, settings, {12, 1000, 1000}, {8, 16, 16});
     add_comparison_options(example, settings);
     example.option("--memory-layers", memory_layers, "layers with a memory, below 0 from the last", -99);
-    example.option("--factors", factors, "on the learning rates; of several the best on validation documents is taken");
+    example.option("--factors", factors, "factors on the learning rates; the best on validation documents is taken");
     example.option("--top-k", own.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.option("--largest", largest, {2048, 8192, 8192}, "largest memory, tokens", 512)->check(CLI::Range(512, 16384));
     example.parse();

@@ -1,4 +1,4 @@
-/// Does a model find a pass key far beyond the length it was trained on?   (claim C10)
+/// Does a model find a passkey far beyond the length it was trained on?   (claim C10)
 ///
 /// A byte-level LLaMA learns to find keys in prompts that fit its window, the short ones first, and then is pre-trained on short
 /// windows of text with such prompts among them. It is continued in two ways, in as many steps of the same cost:
@@ -7,18 +7,20 @@
 ///     long   on local contexts of twice the length
 ///
 /// and asked for keys in prompts of up to a million bytes. `fot` reads them window by window into the memory of its one memory
-/// layer, and so does `base_memory`, the pre-trained model, which was never told to. `base` and `long` see the end of the prompt,
-/// as much of it as they were trained on. Scores are strict: every digit right under greedy decoding, and then a full stop.
+/// layer, and so does `base_memory`, the pre-trained model, which was never trained to. `base` and `long` see the end of the
+/// prompt, as much of it as they were trained on. Scores are strict: every digit right under greedy decoding, and then a full stop.
 ///
 /// With --packed-contexts `fot` is trained as LongLLaMA was: the three windows of a document are entries of one batch, each sees
 /// those before it and the last ones of the document before, and all are trained on. A step costs about a fifth more then.
 ///
-/// Reading is exact, but not wasteful: the layers below the memory layer see one window alone, so windows of the same bytes
-/// (the filler comes again and again) leave the same keys and values, which are computed once.
+/// Reading is exact, but not wasteful: the layers below the memory layer see one window alone, so windows of the same bytes (the
+/// filler comes again and again) leave the same keys and values, which are computed once.
 ///
+/// Source: paper section 4.2, Figure 1. The paper counts tokens, this program bytes.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and passkey prompts made here.
 /// Time:    18 minutes on two cores; --quick: seconds; --full: three seeds, up to 16M bytes.
-/// Memory:  1 GiB a million bytes of prompt, half of that for prompts above 4M bytes, whose numbers have 16 bits: 8 GiB with
+/// Memory:  1 GiB per million bytes of prompt; above 4M bytes half of that, since keys and values are then stored as bfloat16: 8
+///          GiB with
 ///          --full. At most 1 GiB more for windows that may come again.
 /// Command: build/release/examples/passkey
 /// Expect:  fot near 1 at every length, base and long only in their own windows. base_memory comes close: the pre-trained model

@@ -1,4 +1,4 @@
-// A synthetic task of one's own: the previous context hides a symbol behind a mark, the current one asks for it.
+// A synthetic task of one's own: the previous context hides a symbol after a mark, the current one asks for it.
 //
 //     previous   n n n MARK s n n n        n: noise, s: the symbol of this document
 //     current    n n n ASK                 -> s

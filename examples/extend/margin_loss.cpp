@@ -8,7 +8,7 @@ using namespace fot;
 
 Variable<double, 1> margin_loss(Tape& tape, const Variable<double, 4>& q, const Variable<double, 4>& context_k,
                                 const ContextTable& table, double margin) {
-    const Tensor<double, 4> mass = context_log_mass(q.value(), context_k.value(), table);  // (B,T,H,C), the own context first
+    const Tensor<double, 4> mass = context_log_mass(q.value(), context_k.value(), table);  // (B,T,H,C), its own context first
     Tensor<double, 4> d_mass = zeros_like(mass);
     const Index contexts = extent(mass, 3), rows = element_count(mass) / contexts;
     double loss = 0;

@@ -25,13 +25,13 @@ inline AccuracyCurve shares_over_seeds(const Measurements<AccuracyCurve>& curves
     return shares;
 }
 
-/// Adds a model's line to the plot, and `result <what>.<model>.<size> <value>`.
+/// Adds a model's line to the plot, and `result <what>.<model>.<size> <value> <low> <high>`.
 inline void report_accuracy(Example& example, const std::string& what, const Measurements<AccuracyCurve>& curves,
                             const std::string& model, Plot& plot) {
     Series series{model};
     for (const auto& [size, share] : shares_over_seeds(curves, model)) {
         series.add(size, share);
-        example.result(message(what, ".", model, ".", size), share.value);
+        example.result(message(what, ".", model, ".", size), share);
     }
     plot.series.push_back(series);
 }

@@ -20,7 +20,7 @@ inline constexpr Index dictionary_batch_size = 16;
 struct DictionaryTraining {
     std::string name = {};
     Index steps = 0;            ///< of phase 2
-    Index contexts = 0;         ///< contexts that each document sees, the own one included
+    Index contexts = 0;         ///< contexts that each document sees, its own included
     Index symbols = 0;          ///< each batch spells with so many of the 61 symbols; 0: all of them
     bool standard = false;      ///< whole documents, without any context
     bool unnormalized = false;  ///< scores <q, k> / sqrt(D), without QK-norm and temperature
@@ -97,7 +97,7 @@ using DictionaryStep = std::function<StepResult(Transformer<float>& model, Index
 
 /// A trained model, which is kept in a folder.
 ///
-/// It is trained in one run of two phases: a curriculum of lengths with the own context alone, until the model has learned to look
+/// It is trained in one run of two phases: a curriculum of lengths with its own context alone, until the model has learned to look
 /// definitions up; then the contexts and data of the training. (The paper raises the number of contexts at an accuracy of 98 %
 /// as well.) The optimiser goes on from phase to phase. Phase 2 may have a step of its own.
 inline Transformer<float> trained_dictionary_model(const Example& example, const std::filesystem::path& folder,

@@ -68,9 +68,9 @@ struct Exit {
 
 /// Some libraries read the environment before `main`. Where something is missing there, the program begins again with it:
 ///
-/// - OpenMP's threads wait busily for the next loop, for milliseconds unless told otherwise, and take the processors from what else
-///   runs on the machine. Some microseconds are enough between the loops of a step.
-/// - Under a limit of memory (ulimit -v) each of OpenBLAS's threads asks for 128 MiB, for ever if there is not so much.
+/// - OpenMP's threads wait busily for the next loop, by default for milliseconds, and take the processors from other programs.
+///   Some microseconds are enough between the loops of a step.
+/// - Under a limit of memory (ulimit -v) each of OpenBLAS's threads asks for 128 MiB, again and again if it does not get them.
 inline void complete_environment([[maybe_unused]] const char* const* argv) {
 #ifdef __GLIBC__
     if (argv[0] != program_invocation_name) return;  // not the words of `main`: a test

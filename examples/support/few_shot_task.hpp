@@ -1,11 +1,11 @@
 /// Few-shot classification in context: demonstrations one after another, then an input whose label is asked.
 ///
-///     qhkwBO      an episode: classes, and a label of two letters for each. The last three letters of an input tell its class, the
-///     amfdTU      first says nothing. Labels are drawn anew for every episode: nothing but demonstrations can tell them, and the
+///     qhkwBO      an episode: classes, and a label of two letters for each. The last three letters of an input give its class, the
+///     amfdTU      first has no meaning. Labels are drawn anew for every episode: only demonstrations can teach them, and the
 ///     ehkwBO      label of a class that has not been shown yet cannot be known.
 ///     smfd
 ///
-/// Source: the paper's few-shot experiment (TREC: questions, 50 classes); the task here is ours.
+/// Source: paper section 4.4, Table 1 (TREC: questions, 50 classes); the task here is ours.
 /// Read next: few_shot.cpp.
 #pragma once
 

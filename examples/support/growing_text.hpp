@@ -1,4 +1,4 @@
-/// Text that is decoded from ever more tokens, for printing as it grows.
+/// Text that is decoded from a growing list of tokens, for printing while it grows.
 ///
 /// Read next: long_llama_generate.cpp.
 #pragma once

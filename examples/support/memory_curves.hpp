@@ -15,7 +15,7 @@ struct Reading {
     MemoryScope scope = MemoryScope::multi_document;
     Index top_k = 128;
     bool bare = false;                               ///< no memory, whatever the size that others have
-    Index most = std::numeric_limits<Index>::max();  ///< no more than so many tokens, likewise
+    Index most = std::numeric_limits<Index>::max();  ///< the most tokens, likewise
 
     MemoryCondition with(Index tokens) const { return {scope, bare ? 0 : std::min(tokens, most), top_k}; }
     bool operator==(const Reading&) const = default;

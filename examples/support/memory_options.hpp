@@ -13,7 +13,7 @@ namespace fot::examples {
 struct MemorySettings {
     Index smallest = 512, largest = 0, top_k = 128;
     std::vector<Index> other_top_ks = {};
-    Index documents = 0, longest = 0;  ///< at most so many test documents, at most so many bytes of each; 0: all
+    Index documents = 0, longest = 0;  ///< most test documents, and most bytes of each; 0: all
     std::string checkpoint = {};
     std::vector<std::string> only = {};  ///< models, by name; empty: all
 };
@@ -38,8 +38,8 @@ inline std::vector<Index> memory_sizes(const MemorySettings& settings) {
 }
 
 /// The plans (recipes, or anything with a name) of a comparison: all, those of --only, or with --checkpoint that one model,
-/// measured once, and its shape in the settings.   Errors: ConfigError if two plans have the same name, or --only has one that no
-/// plan has.
+/// measured once, and its shape in the settings.
+/// Errors: ConfigError if two plans have the same name, or --only has one that no plan has.
 template <class Plan>
 std::vector<Plan> chosen_plans(Example& example, const MemorySettings& memory, TextSettings& settings, std::vector<Plan> plans) {
     if (!memory.checkpoint.empty()) {

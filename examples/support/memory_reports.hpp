@@ -1,4 +1,4 @@
-/// What is read off curves over memory sizes: tables, plots, files and results.
+/// What is reported about curves over memory sizes: tables, plots, files and results.
 ///
 /// Read first: support/memory_curves.hpp.   Read next: context_extrapolation.cpp, multi_document_perplexity.cpp.
 #pragma once

@@ -9,7 +9,7 @@
 /// Near-copies within a corpus (old editions, generated variants, translations) are left out by name; fot/data/split.hpp looks for
 /// the rest. Downloads are looked for in a folder `data` of the current folder.
 ///
-/// Source: paper appendix A names the kinds of text in brackets; these are small ones of the same kind.
+/// Source: paper section 5.1 and appendix H use the kinds of text in brackets; these are small ones of the same kind.
 /// Read first: fot/data/corpus.hpp.   Read next: fot/data/split.hpp.
 #pragma once
 
@@ -199,8 +199,10 @@ inline std::pair<std::string, std::string> parse_corpus(const std::string& corpu
     return {corpus.substr(0, colon), colon + 1 < corpus.size() ? corpus.substr(colon + 1) : "*"};
 }
 
-/// The documents of a named corpus, or of "DIR[:GLOB]", one file one document; what is passed over is told on the standard log. A
-/// folder with the name of a corpus is "./NAME". Errors: FileError as load_named_corpus and load_directory say.
+/// The documents of a named corpus, or of "DIR[:GLOB]", one file one document; what is passed over is reported on the standard log.
+/// A folder with the name of a corpus is "./NAME".
+///
+/// Errors: FileError as load_named_corpus and load_directory say.
 inline std::vector<Document> load_corpus(const std::string& corpus) {
     for (const NamedCorpus& named : named_corpora())
         if (corpus == named.name) return load_named_corpus(named, corpus_folder(named));

@@ -1,6 +1,6 @@
 /// What `passkey` trains on: prompts that hide a key, their filler, and text; and which of them see each other.
 ///
-/// In the mixture every other entry is a prompt; of those between, one is filler of such prompts, the next text.
+/// In the mixture every second entry is a prompt. The entries between are alternately filler of such prompts and text.
 ///
 /// Read first: fot/data/passkey.hpp, fot/attention/contexts.hpp.   Read next: passkey.cpp.
 #pragma once

@@ -61,7 +61,7 @@ class PositiveMasses : public Measurements<AccuracyCurve> {
     }
 };
 
-/// The table and plot of r_d, the CSV file of each seed, and `result positive_mass.<model>.<d> <value>`.
+/// The table and plot of r_d, the CSV file of each seed, and `result positive_mass.<model>.<d> <value> <low> <high>`.
 inline void report_positive_mass(Example& example, const PositiveMasses& masses, const std::string& title) {
     Table table({"model", "d", "1/d", "r_d"}), csv({"model", "seed", "d", "positive_mass", "low", "high"});
     Plot plot{.name = "positive_mass",
@@ -69,7 +69,7 @@ inline void report_positive_mass(Example& example, const PositiveMasses& masses,
               .x_label = "contexts d",
               .y_label = "positive attention mass r_d",
               .logarithmic = "xy"};
-    Series guide{"1/d: attention does not care"};
+    Series guide{"1/d: even attention"};
     for (const auto& [d, of_first] : masses.of_seeds(masses.models().front()).front()) guide.add(d, 1 / static_cast<double>(d));
     for (const std::string& model : masses.models()) {
         for (std::size_t s = 0; s < masses.of_seeds(model).size(); ++s)

@@ -6,8 +6,8 @@
 ///         progress.update(step + 1, "loss " + fixed(loss));
 ///     }
 ///
-/// It writes to the standard error, so that results can be piped while the bar stays visible. A loop that is not entered shows
-/// none.
+/// It writes to the standard error, so that results can be piped while the bar stays visible. A loop that is never
+/// entered shows nothing.
 #pragma once
 
 #include <unistd.h>

@@ -1,4 +1,4 @@
-/// What a program leaves behind: tables on the screen, CSV files and plots in its output folder, and lines `result <name> <value>`
+/// What a program leaves: tables on the screen, CSV files and plots in its output folder, and lines `result <name> <value>`
 /// at its end.
 ///
 /// Read first: support/plot.hpp, support/report_page.hpp.   Read next: support/example.hpp.

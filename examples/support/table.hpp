@@ -1,6 +1,6 @@
 /// Tables: aligned on the screen, tidy comma-separated values in a file; and numbers as their cells.
 ///
-/// Tidy: one observation a row, one variable a column, numbers in full; what a spreadsheet, pandas or R reads without help.
+/// Tidy: one observation a row, one variable a column, numbers in full. A spreadsheet, pandas or R reads it as it is.
 ///
 /// Read next: support/report.hpp.
 #pragma once

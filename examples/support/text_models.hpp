@@ -1,4 +1,4 @@
-/// The byte-level models of the text programs: new, kept in a file, trained further.
+/// The byte-level models of the text programs: made new, saved in a file, or trained further.
 ///
 /// Read first: support/held_out_text.hpp, support/training.hpp, fot/train/language_model.hpp.   Read next: distraction_issue.cpp.
 #pragma once

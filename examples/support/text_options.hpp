@@ -45,13 +45,12 @@ inline void add_comparison_options(Example& example, TextSettings& settings) {
 
 /// That of programs with models that read documents in order.
 inline void add_walk_option(Example& example, TextSettings& settings) {
-    example.option("--walk-windows", settings.walk_windows, "windows that mt and xl read of a document before they go elsewhere",
-                   1);
+    example.option("--walk-windows", settings.walk_windows, "windows that mt and xl read of a document before they move on", 1);
 }
 
 /// What the intervals of a comparison are over.
 inline const char* intervals_over(const Example& example) {
-    return example.seeds().size() >= 3 ? "median and 95 % interval over seeds" : "95 % interval over documents";
+    return example.seeds().size() >= 3 ? "median, and 95 % interval of the mean over seeds" : "95 % interval over documents";
 }
 
 }  // namespace fot::examples

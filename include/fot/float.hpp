@@ -1,8 +1,8 @@
-/// What training and reading in float compile to, compiled once: the target fot::float.
+/// Training and reading in float, compiled once: the target fot::float.
 ///
 /// Templates are compiled again in every source file that uses them, which takes some ten seconds where a whole model is trained.
 /// A program that links the CMake target fot::float in place of fot::fot finds the functions below compiled in a library. Only
-/// float is listed: who computes in double, or with types of their own, compiles those as before. The program and the library must
+/// float is listed; code in double or with other types is compiled as before. The program and the library must
 /// be compiled with the same flags.
 ///
 /// Read first: fot.hpp, which includes this header where the target says so (FOT_FLOAT).

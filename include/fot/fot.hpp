@@ -1,4 +1,40 @@
-/// The whole library, in reading order.
+/// The whole library, in reading order; and how a program uses it.
+///
+/// A header includes only from its own folder and from floors below, so a part can be used with nothing but the floors below it:
+///
+///     floor 0   core        tensors, matrix products, random numbers, parallel loops, the tape
+///     floor 1   reference   the paper's equations as plain loops, with their gradients: read these first
+///               nn          the parts that every transformer has
+///               memory      exact search, the key/value memory
+///               data        dictionary lookup, text, documents to batches
+///               files       safetensors, files of PyTorch, mapped files, files that are replaced as a whole
+///     floor 2   attention   causal, crossbatch and memory attention
+///     floor 3   loss        the contrastive loss
+///               model       the decoder; LongLLaMA
+///     floor 4   train       optimisers, schedules, the training loop, checkpoints
+///               measure     positive attention mass, perplexity, retrieval
+///               distributed crossbatch training on several processes or machines
+///
+/// To learn the method and not the machinery, read `reference`, `attention` and `model`, and take `core` on trust.
+///
+/// **With CMake.** `find_package(fot 0.1 REQUIRED)` after `cmake --install build/release --prefix PLACE`, or
+/// `add_subdirectory(fot)`, or FetchContent with this folder as SOURCE_DIR; then `target_link_libraries(my_program PRIVATE
+/// fot::fot)`. The target brings include folders, C++20, BLAS and, where the compiler has it, OpenMP. It sets no optimisation: a
+/// program that trains wants `-O3 -march=native`. `fot::float` in place of `fot::fot` compiles faster (fot/float.hpp).
+///
+/// **Without CMake.** `g++ program.cpp $(pkg-config --cflags --libs fot) -O3 -march=native -fopenmp`, with `share/pkgconfig` of the
+/// installation in `PKG_CONFIG_PATH`.
+///
+/// **Threads.** Loops run on `OMP_NUM_THREADS` threads of OpenMP, or on one for each processor; `set_threads` overrides both.
+/// Results are bitwise equal for one number of threads; where BLAS computes a product, another number may change last bits. If
+/// other programs run on the machine, set `OMP_WAIT_POLICY=passive`, or `GOMP_SPINCOUNT=1000` with g++. Otherwise threads that wait
+/// for the next loop take the processors from those that work.
+///
+/// **Memory.** A program that trains calls `keep_freed_memory()` first, or a step takes a third longer. Under a limit (`ulimit -v`)
+/// set `OPENBLAS_NUM_THREADS=1`: each thread of OpenBLAS takes 128 MiB before `main` begins, and hangs where it does not get them.
+/// The programs in examples/ do both by themselves.
+///
+/// **Ctrl-C** is up to the program; an `InterruptGuard` makes a `Trainer` finish its step and leave a checkpoint.
 #pragma once
 
 // The reading order is not the alphabet.

@@ -106,7 +106,7 @@ TEST_CASE("two implementations disagree where one has NaN, or infinity where the
     CHECK(std::isnan(difference({undefined, 1}, {-infinity, 1})));
 }
 
-TEST_CASE("the numbers of cases and seeds come from the environment, and what is no number is refused") {
+TEST_CASE("the numbers of cases and seeds come from the environment, and what is not a number is refused") {
     const char* name = "FOT_AGREEMENT_TEST";
     CHECK(number_from_environment(name, 7) == 7);
     ::setenv(name, "20261125", 1);

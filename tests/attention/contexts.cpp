@@ -108,9 +108,9 @@ TEST_CASE("numbers of contexts that do not exist are refused") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(previous_contexts(4, 1, 4),
                          "previous_contexts: 4 negatives wanted, 3 other documents with 1 previous contexts each", ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(6, 3, 4, true), "packed_contexts: 6 entries are no multiple of a packing of 4",
+    CHECK_THROWS_WITH_AS(packed_contexts(6, 3, 4, true), "packed_contexts: 6 entries are not a multiple of a packing of 4",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(packed_contexts(4, 3, 0, true), "packed_contexts: 4 entries are no multiple of a packing of 0",
+    CHECK_THROWS_WITH_AS(packed_contexts(4, 3, 0, true), "packed_contexts: 4 entries are not a multiple of a packing of 0",
                          ConfigError);
     CHECK_THROWS_WITH_AS(packed_contexts(4, -1, 4, true),
                          "packed_contexts: 4 entries with range -1, expected 1 or more entries and 0 <= range < 2^32", ConfigError);

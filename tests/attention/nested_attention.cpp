@@ -111,7 +111,7 @@ TEST_CASE("parts that a memory does not have are refused") {
     CHECK_THROWS_WITH_AS(nested_attention(q, memory, {{-1, 2}}), doctest::Contains("the best 2 of -1 tokens"), ConfigError);
     CHECK_THROWS_WITH_AS(nested_attention(q, memory, {{4, -1}}), doctest::Contains("the best -1 of 4 tokens"), ConfigError);
     CHECK_THROWS_WITH_AS(nested_attention(random_queries(3), memory, {{4, 2}}),
-                         "nested_attention: q has 3 heads, no multiple of the 2 of the memory", ShapeError);
+                         "nested_attention: q has 3 heads, not a multiple of the 2 of the memory", ShapeError);
     CHECK_THROWS_WITH_AS(nested_attention(zeros<double, 4>({1, 5, 2, 3}), memory, {{4, 2}}),
                          "nested_attention: q has shape (1, 5, 2, 3), expected (1, -1, -1, 4) (-1: any)", ShapeError);
 }

@@ -47,7 +47,7 @@ TEST_CASE("log-sum-exp: hand numbers, without overflow, of masked scores and of 
     CHECK(log_sum_exp(scores, 0) == -infinity);
 }
 
-TEST_CASE("log-sum-exp names a score that is no number or infinite") {
+TEST_CASE("log-sum-exp names a score that is not a number or infinite") {
     const double nan[] = {1, std::nan("")};
     const float infinite[] = {std::numeric_limits<float>::infinity(), 1};
     CHECK_THROWS_WITH_AS(log_sum_exp(nan, 2), "log_sum_exp: score 1 is nan", NumericError);

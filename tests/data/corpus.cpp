@@ -106,10 +106,10 @@ TEST_CASE("a gzipped file is read unpacked, a damaged one is refused") {
     CHECK(read_text(folder / "b.GZ") == text);
 
     std::filesystem::resize_file(packed_name, std::filesystem::file_size(packed_name) - 9);
-    CHECK_THROWS_WITH_AS(read_text(packed_name), doctest::Contains("a.txt.gz' is no whole gzip file"), FileError);
+    CHECK_THROWS_WITH_AS(read_text(packed_name), doctest::Contains("a.txt.gz' is not a whole gzip file"), FileError);
     CHECK_THROWS_WITH_AS(read_text(folder / "none.gz"), doctest::Contains("none.gz'"), FileError);
     folder.write("plain.gz", "text that was never packed");
-    CHECK_THROWS_WITH_AS(read_text(folder / "plain.gz"), doctest::Contains("plain.gz' is no whole gzip file"), FileError);
+    CHECK_THROWS_WITH_AS(read_text(folder / "plain.gz"), doctest::Contains("plain.gz' is not a whole gzip file"), FileError);
     folder.write("empty.gz", "");
     CHECK(read_text(folder / "empty.gz").empty());
 }

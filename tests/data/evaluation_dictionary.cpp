@@ -107,7 +107,7 @@ TEST_CASE("impossible memories and questions are refused with the numbers") {
     const DictionaryTask task;
     const EvaluationDictionary dictionary(task, 1);
     CHECK_THROWS_WITH_AS(dictionary.windows_for(300),
-                         "EvaluationDictionary: 300 memory tokens are no positive multiple of the window of 256", ConfigError);
+                         "EvaluationDictionary: 300 memory tokens are not a positive multiple of the window of 256", ConfigError);
     CHECK_THROWS_WITH_AS(dictionary.windows_for(256 * 600000), doctest::Contains("need 15000000 distinct keys, there are 13845841"),
                          ConfigError);
     CHECK(EvaluationDictionary(task, 1, true).windows_for(256 * 600000) == 600000);

@@ -16,9 +16,9 @@ TEST_CASE("bytes become tokens 0 ... 255 and come back") {
     CHECK(byte_tokens("\xC3\xA9") == std::vector<std::int32_t>{0xC3, 0xA9});
 }
 
-TEST_CASE("a token that is no byte is named") {
+TEST_CASE("a token that is not a byte is named") {
     CHECK_THROWS_WITH_AS(text_of(std::vector<std::int32_t>{65, 256}),
-                         "text_of: token 256 at position 1 is no byte, expected 0 ... 255", DataError);
+                         "text_of: token 256 at position 1 is not a byte, expected 0 ... 255", DataError);
     CHECK_THROWS_AS(text_of(std::vector<std::int32_t>{-1}), DataError);
 }
 

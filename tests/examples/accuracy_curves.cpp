@@ -28,7 +28,7 @@ TEST_CASE("accuracies go into the plot and into result lines, in the order of th
     CHECK(plot.series[0].points[1].first == 4);
     CHECK(plot.series[0].points[1].second.interval.low == 0.25);
     in.example.finish();
-    CHECK(in.out.str().ends_with("result accuracy.a.2 1\nresult accuracy.a.4 0.5\n"));
+    CHECK(in.out.str().ends_with("result accuracy.a.2 1.00000 0.50000 1.00000\nresult accuracy.a.4 0.50000 0.25000 0.75000\n"));
 }
 
 TEST_CASE("measurements keep the order in which models were added first, and the seeds of each") {

@@ -35,7 +35,9 @@ TEST_CASE("r_d goes into a plot, a file with each seed, and result lines") {
         in.out.str().ends_with("model  d     1/d                      r_d\n-----  -  ------  -----------------------\n"
                                "a      1  1.0000  1.0000 [1.0000, 1.0000]\na      2  0.5000  0.3750 [0.2500, 0.5000]\n"));
     in.example.finish();
-    CHECK(in.out.str().find("result positive_mass.a.1 1\nresult positive_mass.a.2 0.375\n") != std::string::npos);
+    CHECK(
+        in.out.str().find("result positive_mass.a.1 1.00000 1.00000 1.00000\nresult positive_mass.a.2 0.37500 0.25000 0.50000\n") !=
+        std::string::npos);
     const std::string csv = read_text(folder / "positive_mass_by_seed.csv");
     CHECK(csv.starts_with("model,seed,d,positive_mass,low,high\na,1,1,"));
     CHECK(csv.find("\na,2,2,0.5") != std::string::npos);

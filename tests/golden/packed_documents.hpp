@@ -143,7 +143,7 @@ class LinearPipeline {
 ///
 /// A document's end may lie within a row; with `pad` it never does: documents are filled up with zeros that do not count, to a
 /// multiple of k T, and no first token is a target that counts.
-/// Errors: ConfigError for B, T or k below 1, B that is no multiple of k, or no stream.
+/// Errors: ConfigError for B, T or k below 1, B that is not a multiple of k, or no stream.
 class DocumentAwarePipeline {
    public:
     /// B entries of T = `length` tokens a batch.
@@ -151,8 +151,8 @@ class DocumentAwarePipeline {
         : stream_(std::move(stream)), entries_(entries), length_(length), packing_(packing), pad_(pad) {
         require<ConfigError>(entries >= 1 && length >= 1 && packing >= 1, "DocumentAwarePipeline: ", entries, " entries of ",
                              length, " tokens with packing ", packing, ", expected 1 or more of each");
-        require<ConfigError>(entries % packing == 0, "DocumentAwarePipeline: ", entries, " entries are no multiple of the packing ",
-                             packing);
+        require<ConfigError>(entries % packing == 0, "DocumentAwarePipeline: ", entries,
+                             " entries are not a multiple of the packing ", packing);
         require<ConfigError>(stream_ != nullptr, "DocumentAwarePipeline: there is no stream of documents");
         slots_.resize(static_cast<std::size_t>(entries / packing));
     }

@@ -100,9 +100,9 @@ TEST_CASE("with nothing remembered nothing is found") {
 TEST_CASE("a layer without memory, and a top_k of zero, are refused") {
     Transformer<double> model = small_model();
     MemoryState<double> state(model.config(), 1);
-    CHECK_THROWS_WITH_AS(inspect_window(model, 0, tokens_of(3, 4), state), "inspect_window: layer 0 of 3 is no memory layer",
+    CHECK_THROWS_WITH_AS(inspect_window(model, 0, tokens_of(3, 4), state), "inspect_window: layer 0 of 3 is not a memory layer",
                          ConfigError);
-    CHECK_THROWS_WITH_AS(inspect_window(model, 3, tokens_of(3, 4), state), "inspect_window: layer 3 of 3 is no memory layer",
+    CHECK_THROWS_WITH_AS(inspect_window(model, 3, tokens_of(3, 4), state), "inspect_window: layer 3 of 3 is not a memory layer",
                          ConfigError);
     CHECK_THROWS_WITH_AS(inspect_window(model, 1, tokens_of(3, 4), state, 0), "inspect_window: top_k 0, expected 1 or more",
                          ConfigError);

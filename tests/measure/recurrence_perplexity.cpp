@@ -76,7 +76,7 @@ TEST_CASE("documents that are too short, and sizes that make no sense, are refus
     Transformer<double> model = small_model(1);
     CHECK_THROWS_WITH_AS(
         recurrence_perplexity(model, random_documents({20, 30}, 2), 5, 8, 40),
-        "recurrence_perplexity: none of the 2 documents has a window of 5 tokens and a target behind it at token 40 or "
+        "recurrence_perplexity: none of the 2 documents has a window of 5 tokens and a token after it at token 40 or "
         "later",
         DataError);
     CHECK_THROWS_WITH_AS(recurrence_perplexity(model, random_documents({20}, 2), 0), doctest::Contains("windows of 0 tokens"),

@@ -74,7 +74,7 @@ TEST_CASE("configurations that do not fit together are refused") {
     CHECK_THROWS_WITH_AS(with([](auto& config) { config.width = 12; }).check(),
                          "TransformerConfig: head width 3 is odd, rotary positions need pairs", ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& config) { config.key_heads = 3; }).check(),
-                         "TransformerConfig: 4 heads are no multiple of 3 key heads", ConfigError);
+                         "TransformerConfig: 4 heads are not a multiple of 3 key heads", ConfigError);
     CHECK_THROWS_WITH_AS(with([](auto& config) {
                              config.memory_layers = {1, 3};
                          }).check(),

@@ -56,6 +56,24 @@ TEST_CASE("a window sees the one before as crossbatch sees its only positive") {
             }
 }
 
+TEST_CASE("two earlier windows are those of crossbatch with one memory layer; with two the lower one's memory makes a difference") {
+    const auto difference = [](std::vector<Index> memory_layers) {
+        TransformerConfig config = small_config();
+        config.memory_layers = std::move(memory_layers);
+        Random random(3);
+        const Transformer<double> model(config, random);
+        const Tokens oldest = random_tokens(2, 6, 11, 4), before = random_tokens(2, 6, 11, 5), current = random_tokens(2, 5, 11, 6);
+        MemoryState<double> state(config, 2);
+        for (const Tokens& window : {oldest, before}) read_window(model, window, state, {.top_k = 0});
+        const Tensor<double, 3> logits = read_window(model, current, state, {.top_k = 0});
+        Tape tape(Tape::inference);
+        const Tokens previous = concatenate<0>(before, oldest);  // the window just before comes first
+        return largest_difference(logits, model.crossbatch(tape, {previous, current, previous_contexts(2, 2, 0)}).value());
+    };
+    CHECK(difference({2}) < 1e-10);
+    CHECK(difference({1, 2}) > 1e-6);
+}
+
 TEST_CASE("grouped queries read the memory of their key head") {
     TransformerConfig config = small_config();
     config.key_heads = 1;

@@ -3,8 +3,11 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <fstream>
 #include <limits>
+#include <sstream>
 
+#include "fot/model/transformer.hpp"
 #include "fot/train/adamw.hpp"
 #include "fot/train/muon.hpp"
 #include "support/allocations.hpp"
@@ -121,6 +124,37 @@ TEST_CASE("a checkpoint is a safetensors file with the weights under their own n
     CHECK(read_metadata(path) == Metadata{{"model", "tiny"}});
 }
 
+TEST_CASE("the names and types that the header of checkpoints lists are those of a file") {
+    Random random(1), batches(2);
+    const Transformer<float> model({}, random);
+    AdamW<float> optimizer(model.parameters());
+    Index step = 0;
+    double accuracy = 0;
+    std::vector<Index> starts{1};
+    std::vector<float> memory{1};
+    TrainingState<float> state{model.parameters(), optimizer.state()};
+    state.keep("batches", batches);
+    state.keep("step", step);
+    state.keep("accuracy", accuracy);
+    state.keep("starts", starts);
+    state.keep("memory", memory);
+    save_checkpoint(path, state);
+    const SafetensorsFile file(path);
+    std::ifstream header(FOT_TESTS_FOLDER "/../include/fot/train/checkpoint.hpp");
+    Index listed = 0;
+    for (std::string line; std::getline(header, line) && line.starts_with("///");) {
+        std::istringstream words(line.substr(3));
+        std::string name, type;
+        if (!(words >> name >> type) || (name != "layers.0.q" && !name.starts_with("training/"))) continue;
+        if (type.size() != 3) continue;  // prose
+        CAPTURE(name);
+        REQUIRE(file.contains(name));
+        CHECK(dtype_name(file.dtype(name)) == type);
+        ++listed;
+    }
+    CHECK(listed == 8);
+}
+
 TEST_CASE("weights go out and come in, from a finished model or a checkpoint, in float or double") {
     Run<float> run;
     run.train(4);
@@ -183,7 +217,7 @@ TEST_CASE("a checkpoint of another run is refused, and the run stays as it was")
 
     same.random.state = {};
     save_checkpoint(path, same.state());
-    CHECK(refusal(run.state()) == at + "tensor 'training/random/batches' is all zero, which is no state of a generator");
+    CHECK(refusal(run.state()) == at + "tensor 'training/random/batches' is all zero, which is not a state of a generator");
     CHECK_THROWS_WITH_AS(load_checkpoint(folder / "none", run.state()), doctest::Contains("there is no such file"), FileError);
 }
 

@@ -2,14 +2,15 @@
 ///
 ///     o_t = sum_s p_ts v_s      p_ts = exp(<q_t, k_s> - L_t)      L_t = log sum_s exp(<q_t, k_s>)
 ///
-/// L, the log-sum-exp, is given back beside o. It is all that the gradient needs to compute the probabilities again, and all that
-/// is needed to join two attentions to different keys into one softmax (attention/joining.hpp).
+/// L, the log-sum-exp, is returned beside o, because two things need it and nothing else: the gradient, to compute the
+/// probabilities again; and the join of two attentions to different keys into one softmax (attention/joining.hpp).
 ///
-/// A score is <q, k> and nothing else. A temperature, or 1 / sqrt(D), multiplies q once, before attention: what a query attends to
-/// in several places must be scaled alike in all of them, and so it cannot be forgotten in one.
+/// A score is <q, k> and nothing else. A temperature, or 1 / sqrt(D), multiplies q once, before attention. A query that attends in
+/// several places is then scaled alike in all of them, and no place can forget it.
 ///
-/// Heads of keys and values may be fewer than those of queries (grouped-query attention): query head h reads key head h / (H / G).
+/// Keys and values may have fewer heads than queries (grouped-query attention): query head h reads key head h / (H / G).
 ///
+/// Source: paper appendix B, equations (1) and (2), where tau is the temperature.
 /// Read first: reference/attention.hpp.   Read next: attention/softmax.hpp, attention/causal_attention.hpp.
 #pragma once
 
@@ -95,8 +96,8 @@ AttentionResult<Real> unwritten_result(const AttentionInput<Real>& in) {
 /// More queries a head use a key often enough by themselves.
 inline Index heads_together(Index queries, Index group) { return queries == 1 ? group : 1; }
 
-/// The queries, or what is written for them, of `together` heads from h on as rows of one matrix. Shapes: (B,T,H,D) -> (T,D) of one
-/// head, or (together,D) of one query a head.
+/// The queries, or what is written for them, of `together` heads from h on as rows of one matrix.
+/// Shapes: (B,T,H,D) -> (T,D) of one head, or (together,D) of one query a head.
 template <class T>
 auto rows_of_heads(T& x, Index b, Index h, Index together) {
     return together == 1 ? head(x, b, h) : matrix(row(x, b, 0, h), together, extent(x, 3));

@@ -1,10 +1,11 @@
-/// Local attention: each query sees the key at its own position and those before it. What every layer does.
+/// Local attention: each query sees the key at its own position and those before it. Every layer does this.
 ///
 ///     o[b,t,h] = sum_{s <= t} softmax_s(<q[b,t,h], k[b,s,h]>) v[b,s,h]
 ///
-/// There may be more keys than queries: the queries then are the last of them, or stand where `query_positions` says. So a few
+/// There may be more keys than queries. The queries then stand at the last places, or where `query_positions` says. So a few
 /// positions of a window can be asked alone, and a cache of earlier tokens can lie before the window.
 ///
+/// Source: paper appendix B, the local part C_{<q} of equations (1) and (2). Here a query also sees its own key, as in Listing 2.
 /// Read first: attention/softmax.hpp.   Read next: attention/crossbatch_attention.hpp.
 #pragma once
 
@@ -54,7 +55,7 @@ Visibility<Real> visibility_of_entry(const std::vector<Index>& last_visible, con
 ///
 /// Shapes: q (B,T,H,D), k (B,U,G,D), v (B,U,G,E), U >= T -> o (B,T,H,E), log_sum_exp (B,H,T). G divides H.
 /// Cost:   B H T^2 D multiply-adds for U = T; a thread holds T E sums, 256 keys and values and 64 x 256 scores.
-/// Errors: ShapeError for wrong shapes; ConfigError for a query position that is none.
+/// Errors: ShapeError for wrong shapes; ConfigError for a query position outside the keys.
 /// Same as: reference::causal_attention.
 template <class Real>
 AttentionResult<Real> causal_attention(const AttentionInput<Real>& in, const LocalOptions<Real>& options = {}) {

@@ -1,10 +1,12 @@
-/// How much each context weighs: the log-sum-exp of a query's scores, context by context.
+/// How much attention each context gets: the log-sum-exp of a query's scores, context by context.
 ///
 ///     L[b,t,h,c] = log sum_s exp(<q[b,t,h], k[context c of b, s, h]>)
 ///
-/// From these numbers follow the positive attention mass r_d (measure/positive_mass.hpp: for every d at once, since r_d needs the
-/// first d contexts only) and the explicit contrastive loss (loss/contrastive_loss.hpp), without a score ever being stored.
+/// Two things follow from these numbers without a score ever being stored: the positive attention mass r_d, for every d at once,
+/// since r_d needs the first d contexts only (measure/positive_mass.hpp); and the explicit contrastive loss
+/// (loss/contrastive_loss.hpp).
 ///
+/// Source: paper section 3.3; the inner sums of r_d.
 /// Read first: attention/crossbatch_attention.hpp.   Read next: measure/positive_mass.hpp, loss/contrastive_loss.hpp.
 #pragma once
 

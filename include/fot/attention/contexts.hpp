@@ -1,11 +1,17 @@
 /// Who sees whom: the contexts that each batch entry attends to beside its own local context.
 ///
-/// Crossbatch training lets entry i look at p_i: first the previous context(s) of its own document (positives), then contexts of
-/// other documents (negatives). The paper and the released code build p_i differently (paper_notes.md); both
-/// come out as the same kind of table, and so does a list given by hand.
+/// In crossbatch training entry i sees p_i: first the previous context(s) of its own document (positives), then contexts of other
+/// documents (negatives). Why others at all: without them the layer has no reason to tell its document's keys from foreign ones,
+/// and a full memory distracts it.
 ///
-/// Source: paper section 3.2 and appendix A (previous contexts); released code (packed, stepped form).
-/// Read first: core/check.hpp.   Read next: attention/crossbatch_attention.hpp.
+/// The paper and the released code build p_i differently. Both come out as the same kind of table, and so does a list written by
+/// hand:
+///
+///     previous_contexts   the paper: previous windows of the documents i, i+1, ... (mod pool), from a pass of their own
+///     packed_contexts     the released code: earlier rows of the same batch, in which windows of one document follow one another
+///
+/// Source: paper section 3.2 and appendix B.3 (previous contexts), appendix A.2 and the released code (packed, stepped form).
+/// Read first: core/check.hpp.   Read next: attention/crossbatch_attention.hpp; examples/crossbatch_tour.cpp draws such tables.
 #pragma once
 
 #include <algorithm>
@@ -55,9 +61,9 @@ inline void require_valid(const ContextTable& table, Index entries) {
 /// The paper's form: every batch index holds one document, and previous contexts come from an earlier pass.
 ///
 /// Context `window * pool + j` is the window-th previous context of document j (window 0: the one just before). Entry i sees its
-/// own document's `positives` windows, then those of documents i+1, i+2, ... (mod pool), `negatives` contexts in all. The paper's d
-/// is 1 + negatives (with positives = 1), its w is `positives`. `pool` documents have previous contexts, the first `entries` of
-/// them are also trained on (0: pool = entries).
+/// own document's `positives` windows, then those of documents i+1, i+2, ... (mod pool), `negatives` contexts in all. The paper's w
+/// is `positives`; d documents with w windows each are (d - 1) w negatives. `pool` documents have previous contexts, the first
+/// `entries` of them are also trained on (0: pool = entries).
 /// Errors: ConfigError for entries < 1, other counts below 0, a pool smaller than entries, more contexts than an Index counts, or
 ///         more negatives than other documents have.
 inline ContextTable previous_contexts(Index entries, Index positives, Index negatives, Index pool = 0) {
@@ -94,12 +100,12 @@ inline ContextTable no_contexts(Index entries) {
 ///
 /// With `stepping`, row j of a pack sees fewer, so that one batch mixes short and long contexts: itself included,
 /// min(j s + 1, A, i + 1) contexts with A = range + 1 and s = ceil(A / max(packing - 1, 1)).
-/// Errors: ConfigError for entries < 1, a range below 0 or of 2^32 and more, packing < 1, or entries that are no multiple of it.
+/// Errors: ConfigError for entries < 1, a range below 0 or of 2^32 and more, packing < 1, or entries that are not a multiple of it.
 inline ContextTable packed_contexts(Index entries, Index range, Index packing, bool stepping) {
     require<ConfigError>(entries >= 1 && range >= 0 && range < Index(1) << 32, "packed_contexts: ", entries, " entries with range ",
                          range, ", expected 1 or more entries and 0 <= range < 2^32");
     require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries,
-                         " entries are no multiple of a packing of ", packing);
+                         " entries are not a multiple of a packing of ", packing);
     const Index most = range + 1, others = std::max<Index>(packing - 1, 1), step = (most + others - 1) / others;
     ContextTable table{entries, {}, {}};
     for (Index entry = 0; entry < entries; ++entry) {

@@ -1,4 +1,4 @@
-/// Crossbatch attention: the training side of the Focused Transformer (paper section 3.2).
+/// Crossbatch attention: the training side of the Focused Transformer.
 ///
 ///     o[b,t,h] = sum over x in local(b, <= t) and contexts(b) of softmax_x(<q[b,t,h], k_x>) v_x
 ///
@@ -9,13 +9,13 @@
 ///
 /// `context_attention` is attention to the contexts alone, which the table gives to each batch entry. Joined with local attention
 /// through their log-sum-exp it is the equation above. The paper's form, the released code's packed form and lists by hand differ
-/// in the table only (attention/contexts.hpp).
+/// only in the table (attention/contexts.hpp).
 ///
 /// Positions are the caller's: rotate q and the local keys, and hand over context keys as they are, at position 0; or rotate
 /// nothing.
 ///
-/// Read first: reference/crossbatch.hpp, attention/contexts.hpp, attention/causal_attention.hpp.   Read next:
-/// attention/joining.hpp.
+/// Source: paper section 3.2 and appendix B.3, equation (2).
+/// Read first: reference/crossbatch.hpp, attention/contexts.hpp.   Read next: attention/joining.hpp.
 #pragma once
 
 #include <vector>

@@ -8,9 +8,9 @@
 ///     gate:          g = sigmoid(logit), learned: one number per head, or one per query
 ///
 /// The first line IS softmax over both sets together. So the two ways differ only in where the gate comes from: from the scores, or
-/// from elsewhere. A query that found nothing in the memory keeps its local attention, in both.
+/// from a parameter. A query that found nothing in the memory keeps its local attention, in both.
 ///
-/// Source: paper section 3.1 (one softmax); Memorizing Transformers, Wu et al. 2022 (gate).
+/// Source: paper appendix B.2, equation (1) for one softmax, the unnumbered equation after it for the gate (Wu et al. 2022).
 /// Read first: attention/causal_attention.hpp.   Read next: attention/crossbatch_attention.hpp, attention/memory_attention.hpp.
 #pragma once
 

@@ -1,14 +1,14 @@
-/// Memory attention: each query attends to the k entries of a memory that look most like it (paper section 3.1).
+/// Memory attention: each query attends to the k entries of a memory whose keys have the largest inner product with it.
 ///
 ///     M_top = the k entries of M with the largest <q, key>                 (exact, for each query and head)
 ///     o     = sum over (key, value) in M_top of softmax(<q, key>) value
 ///
-/// Or, as LongLLaMA does, to the whole memory. Joining the result with the local attention is left to attention/joining.hpp.
+/// Or to the whole memory, as LongLLaMA does. The result is joined with local attention by attention/joining.hpp.
 ///
-/// What is remembered is constant. Gradients reach the queries: it is how the Memorizing Transformer trains, and why crossbatch
-/// training does not use a memory.
+/// Keys and values in a memory are constants; gradients reach only the queries. A Memorizing Transformer trains this way.
+/// Crossbatch training uses no memory, precisely because it needs gradients in keys and values.
 ///
-/// Source: paper section 3.1; departs from it in: nothing.
+/// Source: paper section 3.1, appendix B.2; departs from it in: nothing.
 /// Read first: attention/joining.hpp, memory/key_value_memory.hpp.   Read next: model/memory_layer.hpp.
 #pragma once
 
@@ -105,7 +105,7 @@ void found_attention(const KeyValueMemory<Real>& memory, const FoundEntries<Real
 
 namespace detail {
 
-/// Into how many parts a memory of `entries` is cut for attention by `rows` of queries in each of so many `units`. There is work
+/// Into how many parts a memory of `entries` is cut for attention by `rows` of queries in each of `units` units. There is work
 /// for 64 threads where a memory is long; and what the parts give takes no more room than the memory, however many queries there
 /// are. The number of threads has no say, so that it does not change the results.
 inline Index memory_parts(Index entries, Index units, Index rows) {

@@ -1,11 +1,14 @@
-/// Attention to the newest entries of one memory, for several memory sizes at once (the paper's perplexity against memory size).
+/// Attention to the newest entries of one memory, for several memory sizes at once.
 ///
 ///     memory of M tokens:  the newest M entries of a larger memory
 ///
-/// A larger memory contains the smaller ones. So the memory is walked once, from its newest entries to its oldest: what was found
-/// in one size is where the search of the next one goes on, and the softmax over a whole memory does the same.
+/// The paper plots perplexity against memory size. Reading the text again for each size would cost a pass each. But a larger memory
+/// contains the smaller ones, so the memory is walked once, from its newest entries to its oldest. The search for one size
+/// continues where the search for the next smaller one ended, and so does the softmax over a whole memory.
 ///
-/// Source: paper section 3.1 (memory attention); its analysis of perplexity against memory size asks for many sizes.
+/// It holds where the stored keys do not depend on the memory: with one memory layer.
+///
+/// Source: paper sections 3.1 and 5.3, Figure 8.
 /// Read first: attention/memory_attention.hpp, memory/exact_search.hpp.   Read next: measure/memory_curve.hpp.
 #pragma once
 
@@ -39,7 +42,7 @@ AttentionResult<Real> nested_attention(const Tensor<Real, 4>& q, const KeyValueM
                                        const std::vector<MemoryReading>& readings) {
     require_shape("nested_attention: q", q, Shape<4>{1, -1, -1, memory.width()});
     const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3), group = heads / memory.heads();
-    require<ShapeError>(heads % memory.heads() == 0, "nested_attention: q has ", heads, " heads, no multiple of the ",
+    require<ShapeError>(heads % memory.heads() == 0, "nested_attention: q has ", heads, " heads, not a multiple of the ",
                         memory.heads(), " of the memory");
     std::vector<Index> ascending;  // the readings, in the order of their tokens
     Index most = 0;                // of all top_k

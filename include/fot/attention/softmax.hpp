@@ -1,10 +1,10 @@
-/// Softmax over keys that arrive in blocks: the inner loops that all attention of the library shares.
+/// Softmax over keys that arrive in blocks: the inner loops that all attention in the library shares.
 ///
 ///     m_t = max over keys seen so far of s_ts          s_ts = <q_t, k_s> (+ bias)
 ///     l_t = sum of exp(s_ts - m_t)                     a_t = sum of exp(s_ts - m_t) v_s
 ///
 /// When a block raises the maximum, l and a are multiplied by exp(old m - new m). At the end o_t = a_t / l_t, and the log-sum-exp
-/// m_t + log l_t is all that the gradient needs to make the same probabilities again: exp(s_ts - log_sum_exp_t).
+/// m_t + log l_t is all that the gradient needs to compute the same probabilities again: exp(s_ts - log_sum_exp_t).
 /// So scores exist only as tiles of query_tile x key_block numbers, however many keys there are.
 ///
 /// Source: the recurrence of Milakov and Gimelshein 2018 ("online normalizer").
@@ -25,8 +25,8 @@
 
 namespace fot {
 
-inline constexpr Index query_tile = 64;  ///< so many queries
-inline constexpr Index key_block = 256;  ///< meet so many keys at a time: the tile of scores stays in the cache
+inline constexpr Index query_tile = 64;  ///< queries of a tile
+inline constexpr Index key_block = 256;  ///< keys of a tile: its scores stay in the cache
 
 /// Which keys of a block the rows of a tile may see, and what is added to their scores.
 template <class Real>
@@ -98,7 +98,7 @@ class RunningSoftmax {
         detail::require_view("RunningSoftmax: q", q, q.rows, q.columns);
     }
 
-    /// Lets the queries see the keys, and the values that belong to them.
+    /// The queries attend to these keys, and to the values that belong to them.
     ///
     /// Shapes: keys (S,D), values (S,E); E = 0: `values` may be left empty. What `visibility` points at has T rows.
     /// Errors: ShapeError if keys or values do not fit.

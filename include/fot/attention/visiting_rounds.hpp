@@ -1,8 +1,8 @@
-/// In which order gradients are added up: the visits of entries to contexts, in rounds that can run in parallel.
+/// The order in which gradients are added up: visits of entries to contexts, in rounds that can run in parallel.
 ///
-/// The gradients of a context's keys are sums over the entries that see it, and those of an entry's queries over the contexts it
-/// sees. Within a round no entry and no context occurs twice: so no two visits add to the same numbers, and each sum has the same
-/// order whatever the number of threads. In the paper's form round r is simply "entry i visits document i + r".
+/// The gradient of a context's keys is a sum over the entries that see it; that of an entry's queries is a sum over the contexts it
+/// sees. Within a round no entry and no context occurs twice. So no two visits add to the same numbers, and each sum has the same
+/// order for any number of threads. In the paper's form round r is simply "entry i visits document i + r".
 ///
 /// Read first: attention/contexts.hpp.   Read next: attention/crossbatch_attention.hpp.
 #pragma once

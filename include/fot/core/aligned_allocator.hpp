@@ -1,4 +1,4 @@
-/// Memory that begins where a line of the cache does, for tensors: else every second vector would lie in two lines.
+/// Memory for tensors that begins at the start of a cache line. Otherwise every second vector would straddle two lines.
 ///
 /// Read next: core/tensor.hpp.
 #pragma once
@@ -24,7 +24,7 @@ struct AlignedAllocator {
     template <class U>
     AlignedAllocator(const AlignedAllocator<U>&) noexcept {}
 
-    /// Room for so many T.   Errors: std::bad_array_new_length if their bytes cannot be counted; std::bad_alloc.
+    /// Room for `count` numbers of type T.   Errors: std::bad_array_new_length if their bytes cannot be counted; std::bad_alloc.
     T* allocate(std::size_t count) {
         if (count > (std::numeric_limits<std::size_t>::max() - cache_line) / sizeof(T)) throw std::bad_array_new_length();
         auto* const memory = static_cast<unsigned char*>(::operator new(count * sizeof(T) + cache_line));

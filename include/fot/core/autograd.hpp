@@ -6,15 +6,15 @@
 ///    `rms_norm_vjp`). They know nothing of this file and are tested alone.
 /// 2. Tape operations: a short overload that runs the forward kernel and records a call of the other one.
 ///
-/// What works number by number, takes parts of tensors or gates needs no kernel of its own: its gradient stands in the tape
-/// operation.
+/// An operation that works number by number, takes parts of tensors or gates has no kernel of its own: its gradient is written in
+/// the tape operation.
 ///
 /// A step of training is then: run the model on a tape, `tape.backward(loss)`, read the gradients of the parameters. The recorded
 /// steps are replayed backwards by a loop, and each is freed as soon as it is replayed, and with it the tensors that only it
 /// still held. With `Tape tape(Tape::inference)` nothing is recorded and nothing kept.
 ///
-/// A tape holds one computation, from the parameters to the loss. A result whose step is on another tape, or was replayed
-/// already, would get a gradient that nobody passes on, so it is refused. Parameters and constants may be used on any
+/// A tape holds one computation, from the parameters to the loss. A result whose step is on another tape, or was already
+/// replayed, would get a gradient that is never passed on, so it is refused. Parameters and constants may be used on any
 /// tape, and so may what an inference tape computed.
 ///
 /// Read first: core/tensor.hpp.   Read next: nn/linear.hpp, the simplest operation.
@@ -142,8 +142,8 @@ class Tape {
     /// Adds d(loss)/d(parameter) to every parameter's gradient, and empties the tape.
     ///
     /// Errors: ShapeError unless the loss is one number; ConfigError if it depends on no parameter, was recorded on another tape,
-    /// or was replayed before, perhaps together with another loss; NumericError if it is not finite. If memory runs out, as
-    /// `replay`.
+    ///         or was replayed before, perhaps together with another loss; NumericError if it is not finite. If memory runs out, as
+    ///         `replay`.
     template <class Real>
     void backward(const Variable<Real, 1>& loss) {
         require_shape("Tape::backward: loss", loss.value(), Shape<1>{1});
@@ -162,8 +162,8 @@ class Tape {
     /// The replay alone, for gradients of results that were set by hand (several results, or one of another shape than a loss):
     /// passes them down to the parameters, and empties the tape.
     ///
-    /// If it fails, for want of memory say, the values are as before, the gradients are of no use (zero_gradients), and the results
-    /// on the tape are refused from then on.
+    /// If it fails, for example when memory runs out, the values are as before, the gradients are of no use (zero_gradients), and
+    /// the results on the tape are refused from then on.
     void replay() {
         try {
             for (; !steps_.empty(); steps_.pop_back()) steps_.back()();

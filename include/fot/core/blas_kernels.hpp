@@ -1,7 +1,8 @@
-/// Which BLAS products run on, and whether it knows the processor: for the first lines of a program's output.
+/// Which BLAS computes products, and whether it recognises the processor: for the first lines of a program's output.
 ///
-/// An OpenBLAS older than the processor does not know it, and takes SSE kernels of 2004. The environment variable OPENBLAS_CORETYPE
-/// chooses others.
+/// An OpenBLAS that is older than the processor may not recognise it. Debian 12's falls back to SSE kernels of 2004 on Intel
+/// processors of 2023, which is several times slower, and to AVX2 kernels on AMD processors with AVX-512, which is half as fast.
+/// The environment variable OPENBLAS_CORETYPE chooses others.
 ///
 /// Read first: core/blas.hpp.
 #pragma once

@@ -1,8 +1,8 @@
 /// e^x of vectors, and the two loops over rows of scores that softmax is made of.
 ///
 /// xsimd has the exponential of a vector. One thing is added: what is below e^-44.7, about 2^-64, becomes 0. Beside a largest term
-/// of 1 it is lost to rounding anyway; but its products with gradients are denormal numbers, and an Intel processor takes a hundred
-/// cycles for each. A model whose attention has become sharp trains three times as fast without them.
+/// of 1 it is lost to rounding anyway. But its products with gradients would be denormal numbers, and an Intel processor takes a
+/// hundred cycles for each of those. A model whose attention has become sharp trains three times as fast without them.
 ///
 /// Read first: core/simd.hpp.   Read next: core/largest.hpp, attention/softmax.hpp.
 #pragma once

@@ -1,4 +1,5 @@
-/// Is every number of a row finite? What is not must not reach weights, memories or a mean, where it could no longer be traced.
+/// Is every number of a row finite? A number that is not must not reach weights, memories or a mean, where it could no longer be
+/// traced to its origin.
 ///
 /// Read first: core/simd.hpp.   Read next: nn/cross_entropy.hpp, model/inference.hpp.
 #pragma once

@@ -5,11 +5,11 @@
 ///     const double error = gradient_error([&](Tape& tape) { return my_operation(tape, x); }, x);     // expected below 1e-6
 ///
 /// Run the check in double. A wrong formula gives an error of about 1, a right one of 1e-9 or less; in float a right one may show
-/// 1e-3, because the difference of two values of a loss has few right digits left. Away from kinks, that is: no number should lie
+/// 1e-3, because the difference of two values of a loss has few right digits left. This holds away from kinks: no number should lie
 /// within two steps of a place where the operation has no derivative, such as the 0 of ReLU.
 ///
-/// Each number is checked at its own scale, so that a small one that is wholly wrong is not lost beside a large one. Only what
-/// rounding explains is no error: a derivative that is 0 has differences of about 1e-13 of the loss.
+/// Each number is checked at its own scale, so that a small one that is wholly wrong is not lost beside a large one. Differences
+/// within rounding are ignored: a derivative that is 0 has differences of about 1e-13 of the loss.
 ///
 /// Read first: core/autograd.hpp.   Read next: nn/linear.hpp.
 #pragma once

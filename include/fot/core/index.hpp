@@ -1,6 +1,7 @@
 /// Signed positions and counts, and what lets standard containers be used with them without a cast at every bracket.
 ///
-/// Sizes are signed because differences of them are taken all the time, and `a - b` of unsigned numbers is never below zero.
+/// Sizes are signed because differences of them are taken all the time, and `a - b` of unsigned numbers is never below zero. The
+/// type is called Index and not index, because <strings.h> has a function of that name.
 ///
 /// Read first: nothing.   Read next: core/tensor.hpp.
 #pragma once

@@ -1,8 +1,8 @@
 /// Freed memory is kept for the next tensor: called once at the start of a program that trains or searches.
 ///
 /// Training allocates the same sizes at every step. The C library of Linux gives large blocks back to the system when they are
-/// freed, and the next tensor pays a page fault for every 4 KiB: a training step takes a third longer. What is kept comes out of
-/// the same memory, so a program needs as much as at its highest point, to its end.
+/// freed, and the next tensor pays a page fault for every 4 KiB: a training step takes a third longer. The program therefore keeps
+/// its peak memory until it ends.
 ///
 /// Read next: core/tensor.hpp.
 #pragma once

@@ -1,4 +1,4 @@
-/// What optimisers and checkpoints see of a model: a list of named arrays of numbers, whatever their rank.
+/// What optimisers and checkpoints see of a model: a list of named arrays of numbers of any rank.
 ///
 /// A parameter reads through the variable that it was made of, at every use. So `x.value() = ...` and `x.gradient() = ...` may
 /// be written at any time, also after the list was made, and the list may outlive the model.

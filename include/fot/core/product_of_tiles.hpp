@@ -1,8 +1,8 @@
-/// A whole matrix product made of the tiles of core/tile_product.hpp, on the calling thread: what `gemm` takes where it is faster
-/// than BLAS.
+/// A whole matrix product made of the tiles of core/tile_product.hpp, on the calling thread. `gemm` uses it where it is faster than
+/// BLAS.
 ///
-/// OpenBLAS takes AVX2 kernels on processors that are newer than itself. The tiles are twice as fast there, and as fast as its own
-/// best kernels elsewhere (tests/benchmark/benchmark_gemm). And they add up every result in one order, whatever part of the product
+/// An OpenBLAS that is older than the processor uses AVX2 kernels on it. The tiles are twice as fast there, and as fast as its best
+/// kernels elsewhere (tests/benchmark/benchmark_gemm). They also add up every result in one order, whatever part of the product
 /// it is computed in, so that a product does not depend on how it is shared among threads.
 ///
 /// Read first: core/matrix_view.hpp, core/tile_product.hpp.   Read next: core/blas.hpp.

@@ -79,7 +79,8 @@ class Random {
     State state{};  ///< all there is to a generator: what a checkpoint keeps
 };
 
-/// Fills a tensor with independent normal numbers of mean 0. Errors: ConfigError unless the deviation is finite.
+/// Fills a tensor with independent normal numbers of mean 0.
+/// Errors: ConfigError unless the deviation is finite.
 template <class Real, std::size_t N>
 void fill_normal(Tensor<Real, N>& tensor, double standard_deviation, Random& random) {
     require<ConfigError>(std::isfinite(standard_deviation), "fill_normal: standard deviation ", standard_deviation,

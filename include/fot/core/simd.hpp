@@ -74,7 +74,7 @@ struct WholeVector {
     void store(const V& x, Real* numbers) const { x.store_unaligned(numbers + first); }
 };
 
-/// The last vector of rows whose length is no multiple of the vector's: `count` numbers from `first` on.
+/// The last vector of rows whose length is not a multiple of the vector's: `count` numbers from `first` on.
 template <class V>
 struct PartOfVector {
     using Real = typename V::value_type;  ///< of the rows

@@ -1,6 +1,9 @@
-/// A folder of text as documents, one a file.
+/// A folder of text as documents, one document a file.
 ///
 ///     std::vector<Document> documents = load_directory("essays", "**/*.{txt,txt.gz}");
+///
+/// Files that are not text are passed over and counted, so that one stray archive does not stop a training run and does not go
+/// unnoticed either.
 ///
 /// Read first: data/text.hpp.   Read next: data/split.hpp.
 #pragma once
@@ -79,7 +82,8 @@ inline bool glob_matches(std::string_view pattern, std::string_view path) {
 
 namespace detail {
 
-/// The unpacked bytes of a gzip file. Errors: FileError if it cannot be read, is damaged or ends too early.
+/// The unpacked bytes of a gzip file.
+/// Errors: FileError if it cannot be read, is damaged or ends too early.
 inline std::string unpacked_gzip(const std::filesystem::path& path) {
 #ifdef FOT_WITH_ZLIB
     std::unique_ptr<gzFile_s, decltype(&gzclose_r)> file(gzopen(path.c_str(), "rb"), gzclose_r);
@@ -91,7 +95,7 @@ inline std::string unpacked_gzip(const std::filesystem::path& path) {
     const bool packed = gzdirect(file.get()) == 0;  // else zlib hands on the bytes as they are
     const int failure = gzclose_r(file.release());  // Z_BUF_ERROR: the file ended within the stream
     require<FileError>(bytes == 0 && failure == Z_OK && (packed || text.empty()), "read_text: '", path.string(),
-                       "' is no whole gzip file");
+                       "' is not a whole gzip file");
     return text;
 #else
     throw FileError(message("read_text: '", path.string(), "' is gzipped; this program was built without zlib, get it with: ",
@@ -101,8 +105,8 @@ inline std::string unpacked_gzip(const std::filesystem::path& path) {
 
 }  // namespace detail
 
-/// All bytes of a file; those in a file whose name ends in .gz or .GZ, unpacked. Errors: FileError if it cannot be read or
-/// unpacked.
+/// All bytes of a file; those in a file whose name ends in .gz or .GZ, unpacked.
+/// Errors: FileError if it cannot be read or unpacked.
 inline std::string read_text(const std::filesystem::path& path) {
     if (path.extension() == ".gz" || path.extension() == ".GZ") return detail::unpacked_gzip(path);
     std::ifstream file(path, std::ios::binary);
@@ -122,9 +126,9 @@ inline std::string passed_over_text(const PassedOver& passed_over) {
     return text;
 }
 
-/// Paths of the regular files below a folder, relative to it, with '/' between folders, sorted. Links that lead nowhere are none,
-/// and links to folders are not followed. Errors: FileError if a folder cannot be read to its end; but one without permission is
-/// passed over.
+/// Paths of the regular files below a folder, relative to it, with '/' between folders, sorted. Broken links are left out,
+/// and links to folders are not followed.
+/// Errors: FileError if a folder cannot be read to its end; but one without permission is passed over.
 inline std::vector<std::string> files_below(const std::filesystem::path& folder, PassedOver* passed_over = nullptr) {
     std::vector<std::string> paths;
     std::error_code failure, no_file;
@@ -163,8 +167,8 @@ inline std::string reason_to_pass_over(const std::filesystem::path& path, std::s
 ///
 /// A pattern without '/' is held against base names, one with '/' against relative paths. Gzipped files, *.gz, are unpacked. Passed
 /// over, and counted in `passed_over`, are files that are empty, binary (with a zero byte), in UTF-16, archives or without
-/// permission. Errors: FileError if there is no such folder, nothing in it matches, all that matches is passed over, or cannot be
-/// read.
+/// permission.
+/// Errors: FileError if there is no such folder, nothing in it matches, all that matches is passed over, or cannot be read.
 inline std::vector<Document> load_directory(const std::string& folder, const std::string& pattern = "*",
                                             PassedOver* passed_over = nullptr) {
     std::error_code no_folder;

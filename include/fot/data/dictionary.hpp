@@ -1,14 +1,18 @@
-/// Dictionary lookup: can the model find one definition among millions?   (the paper's synthetic task)
+/// Dictionary lookup: can the model find one definition among millions? The paper's synthetic task.
 ///
 /// A document defines words of four symbols and then asks for them:
 ///
 ///     <k> k1 k2 k3 k4 <v> v1 v2 v3 v4   ...   <q> k1 k2 k3 k4 <v> v1 v2 v3 v4   ...
 ///
-/// The definitions fill the previous context, the questions the current one, and only v1 ... v4 of the questions count. The symbols
-/// are random, so an answer can be had in one way only: attend to its definition. Documents are 256 + 256 tokens.
+/// The definitions fill the previous context, the questions the current one, and only v1 ... v4 of the questions count in the loss.
+/// The symbols are random, so there is one way to an answer: attend to its definition. That makes the task a clean test of a
+/// memory; it says nothing about language.
 ///
-/// A half holds whole records, 25 in 256 tokens; the last 6 tokens are filler, a run of `<q>`, which nothing is asked about.
+/// Documents are 256 + 256 tokens. A half holds whole records, 25 in 256 tokens; the last 6 tokens are filler, a run of `<q>` that
+/// nothing is asked about.
 ///
+/// Source: paper section 5.2, appendix F, Figure 10; departs from it in: whole records, and questions that are a permutation of the
+/// definitions.
 /// Read first: data/index_permutation.hpp.   Read next: data/evaluation_dictionary.hpp, attention/contexts.hpp (who sees whose
 /// definitions).
 #pragma once
@@ -139,8 +143,8 @@ void add_targets(const DictionaryTask& task, DictionaryBatch<Real>& batch) {
 ///
 /// The questions of a document are its definitions in a random order, each once: no answer can be copied from nearby. No key comes
 /// twice in a batch as long as there are enough, within a document never.
-/// `subset` 0 ("uniform") spells with all symbols; above 0 ("hard") each batch spells with so many, drawn anew for it. With 8 of
-/// them keys of other documents differ in few places: hard negatives by construction.
+/// `subset` 0 ("uniform") spells with all symbols; above 0 ("hard") each batch spells with that many, drawn anew. With 8 of
+/// them, keys of other documents differ in few places: hard negatives by construction.
 /// Shapes: previous (contexts,T), current, targets, mask (questions,T) with T = task.half_length.
 /// Errors: ConfigError if contexts < questions, questions < 1, or fewer keys exist than a document defines.
 template <class Real>

@@ -1,11 +1,13 @@
-/// Documents -> batches: what is current, what is previous, and where a document ends.
+/// Documents to batches: what is current, what is previous, and where a document ends.
 ///
-/// Crossbatch training (paper section 3.2) keeps one document at each batch index, so that the previous context of an entry is
-/// of its own document and those of all other entries are not. `sample_contexts` cuts random pieces of documents.
+/// Crossbatch training needs to know which text belongs to one document: the previous context of an entry is its own, and those of
+/// all other entries are not. So the paper keeps one document at each batch index. `sample_contexts` cuts random pieces of
+/// documents that way.
 ///
 /// The released code has no previous contexts: consecutive windows of a document are consecutive entries of one batch.
-/// `sample_packed` cuts random pieces of documents for it.
+/// `sample_packed` cuts random pieces for it.
 ///
+/// Source: paper section 3.2, appendix B.3 (previous contexts); appendix A.2 and the released code (packed).
 /// Read first: data/text.hpp.   Read next: attention/contexts.hpp (who sees whom), data/random_walk.hpp.
 #pragma once
 
@@ -124,7 +126,7 @@ ContextBatch<Real> sample_contexts(const std::vector<TokenDocument>& documents, 
 /// How a batch of the packed form is cut.
 struct PackedShape {
     Index entries = 16;  ///< B, rows of the batch
-    Index packing = 2;   ///< rows of a pack: so many consecutive windows of one document
+    Index packing = 2;   ///< rows of a pack: consecutive windows of one document
     Index length = 128;  ///< T, tokens of a window
 };
 
@@ -134,7 +136,7 @@ struct PackedShape {
 ///
 /// If anything fails, `random` is as before.
 /// Shapes: as ContextBatch with P = B and w = 0: `previous` is (0,T), `documents` has the document of each row.
-/// Errors: ConfigError for counts below 1, or entries that are no multiple of the packing; DataError if too few documents have
+/// Errors: ConfigError for counts below 1, or entries that are not a multiple of the packing; DataError if too few documents have
 ///         packing * T + 1 tokens, or a loss mask is not as long as its document.
 template <class Real>
 ContextBatch<Real> sample_packed(const std::vector<TokenDocument>& documents, const PackedShape& shape, Random& random) {

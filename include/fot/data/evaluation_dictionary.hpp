@@ -1,5 +1,9 @@
 /// A dictionary of any size for evaluation: computed record by record, never stored.
 ///
+/// Sixteen million tokens of definitions need not exist at once: record r is a function of r and the seed. Keys never repeat unless
+/// that is asked for, so that every question has one answer.
+///
+/// Source: paper appendix F: the number of definitions grows, that of questions stays.
 /// Read first: data/dictionary.hpp.   Read next: examples/dictionary_lookup.cpp.
 #pragma once
 
@@ -41,10 +45,10 @@ class EvaluationDictionary {
     const DictionaryTask& task() const { return task_; }
 
     /// Windows of definitions in a memory of that many tokens.
-    /// Errors: ConfigError if memory_tokens is no positive multiple of half_length, or there are not so many distinct keys.
+    /// Errors: ConfigError if memory_tokens is not a positive multiple of half_length, or there are fewer distinct keys than that.
     Index windows_for(Index memory_tokens) const {
         require<ConfigError>(memory_tokens > 0 && memory_tokens % task_.half_length == 0, "EvaluationDictionary: ", memory_tokens,
-                             " memory tokens are no positive multiple of the window of ", task_.half_length);
+                             " memory tokens are not a positive multiple of the window of ", task_.half_length);
         const Index windows = memory_tokens / task_.half_length;
         require<ConfigError>(repeat_keys_ || windows <= key_count_ / task_.records(), "EvaluationDictionary: ", memory_tokens,
                              " memory tokens need ", windows * task_.records(), " distinct keys, there are ", key_count_,
@@ -55,7 +59,7 @@ class EvaluationDictionary {
     /// Definitions in a memory of that many tokens.
     Index records_for(Index memory_tokens) const { return windows_for(memory_tokens) * task_.records(); }
 
-    /// Key and value of record r.   Errors: DataError if r is negative, or there are not so many distinct keys.
+    /// Key and value of record r.   Errors: DataError if r is negative, or there are fewer distinct keys than that.
     DictionaryRecord record(Index r) const {
         std::vector<std::int32_t> tokens(static_cast<std::size_t>(task_.record_length()));
         write(task_.key_mark(), r, tokens.data());
@@ -71,7 +75,7 @@ class EvaluationDictionary {
     }
 
     /// Windows first ... first+count-1 of the memory, (count,T): to be fed as a batch, in this order.
-    /// Errors: DataError if `first` is negative, or there are not so many distinct keys; ShapeError if `count` is negative.
+    /// Errors: DataError if `first` is negative, or there are fewer distinct keys than that; ShapeError if `count` is negative.
     Tokens windows(Index first, Index count) const {
         Tokens tokens = detail::empty_halves(task_, count);
         for (Index i = 0; i < count * task_.records(); ++i)

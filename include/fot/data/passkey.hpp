@@ -1,4 +1,4 @@
-/// Passkey: a number is hidden somewhere in a long text that says nothing, and asked for at its end.   (the paper on LongLLaMA)
+/// Passkey: a number is hidden somewhere in a long text without content, and asked for at its end.
 ///
 ///     <task> <filler> ... The pass key is 31415. Remember it. 31415 is the pass key. <filler> ... What is the pass key? The pass
 ///     key is
@@ -6,7 +6,9 @@
 /// The filler is the same few sentences again and again, the key is uniform in 1 ... 49999, and its place is uniform among the
 /// sentences of filler. An answer counts if every digit is right under greedy decoding.
 ///
-/// Source: Landmark Attention, Mohtashami and Jaggi 2023 (the form of the prompt); the task sentence is ours.
+/// The task measures how far a model can reach back. It is easy in another respect: filler that repeats hardly distracts.
+///
+/// Source: paper section 4.2, Figure 1; Mohtashami and Jaggi 2023 (the form of the prompt). The task sentence is ours.
 /// Read first: data/text.hpp.   Read next: examples/passkey.cpp.
 #pragma once
 

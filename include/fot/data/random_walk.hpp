@@ -1,10 +1,13 @@
 /// Reading on from random places: for models whose state belongs to the text just before.
 ///
-/// sample_contexts draws a new place for every window. A Memorizing Transformer and a Transformer-XL cannot train on that: what
-/// they keep is of the window before. RandomWalk prefers long documents as much, but stays for some windows at each place, and says
-/// when it moves on, so that what was kept can be dropped. Entries move on at different times. It begins at a multiple of T tokens,
-/// where sample_contexts begins at any token, and takes documents from two tokens on.
+/// sample_contexts draws a new place for every window. A Memorizing Transformer and a Transformer-XL cannot train on that, because
+/// what they keep comes from the window before. RandomWalk draws documents with the same preference for long ones, but stays for
+/// some windows at each place, and says when it moves on, so that what was kept can be dropped. Entries move on at different times.
 ///
+/// Departures from sample_contexts: a walk begins at a multiple of T tokens, where sample_contexts begins at any token; and it
+/// accepts documents of two tokens or more.
+///
+/// Source: paper section 5.1 and Wu et al. 2022 (a memory filled in order).
 /// Read first: data/documents.hpp.   Read next: train/language_model.hpp.
 #pragma once
 

@@ -1,7 +1,9 @@
-/// A corpus in three parts, by document: a document is trained on or measured on, never both, and one that is nearly a copy of a
-/// training document is not measured on.
+/// A corpus in three parts, by document.
 ///
 ///     CorpusSplit split = split_documents(load_directory("essays"), 20'000, 0.15, 0.15, seed);
+///
+/// A document is trained on or measured on, never both. A document that is nearly a copy of a training document is not measured on:
+/// a memory or a model that has seen the original would find the answer there.
 ///
 /// Read first: data/text.hpp.   Read next: data/documents.hpp.
 #pragma once

@@ -1,8 +1,11 @@
-/// Text as tokens: every byte is one, so the vocabulary is 256 and nothing has to be learned first.
+/// Text as tokens: every byte is a token, so the vocabulary is 256 and nothing has to be learned first.
 ///
-/// Also the two forms of a document that the rest of this floor works with: its text, and its tokens.
+/// The header also defines the two forms of a document that this folder works with: its text, and its tokens.
 ///
-/// Read first: core/tensor.hpp.   Read next: data/corpus.hpp (where documents come from), data/documents.hpp (documents ->
+/// Departs from the paper, which uses SentencePiece vocabularies of 32K and 64K (appendix B.1). A byte is about a quarter of such a
+/// token.
+///
+/// Read first: core/tensor.hpp.   Read next: data/corpus.hpp (where documents come from), data/documents.hpp (documents to
 /// batches).
 #pragma once
 
@@ -52,12 +55,13 @@ inline std::vector<std::int32_t> byte_tokens(std::string_view text) {
     return tokens;
 }
 
-/// The text of byte tokens. Errors: DataError if a token is no byte.
+/// The text of byte tokens.
+/// Errors: DataError if a token is not a byte.
 inline std::string text_of(std::span<const std::int32_t> tokens) {
     std::string text(tokens.size(), '\0');
     for (std::size_t t = 0; t < tokens.size(); ++t) {
         require<DataError>(tokens[t] >= 0 && tokens[t] < byte_vocabulary, "text_of: token ", tokens[t], " at position ", t,
-                           " is no byte, expected 0 ... 255");
+                           " is not a byte, expected 0 ... 255");
         text[t] = static_cast<char>(static_cast<unsigned char>(tokens[t]));
     }
     return text;

@@ -1,7 +1,7 @@
 /// Text to tokens and back, for models that are not trained here: bytes, or the SentencePiece model of a LLaMA checkpoint with the
 /// special tokens that the files beside it add.
 ///
-/// SentencePiece is used through its own library, if the program is compiled with FOT_WITH_SENTENCEPIECE and linked with it.
+/// SentencePiece's own library does the work, if the program is compiled with FOT_WITH_SENTENCEPIECE and linked with it.
 ///
 /// Read first: data/text.hpp.   Read next: examples/long_llama_generate.cpp.
 #pragma once

@@ -7,9 +7,9 @@
 ///     ThreadCommunicator   threads of one process, for tests without MPI           (distributed/thread_communicator.hpp)
 ///     SingleProcess        one rank, which is alone                                (below)
 ///
-/// An engine has collective operations of its own, which may be faster on a large network. But it chooses their order of sums, so
-/// that bits change with the number of ranks and from one engine to the next; and what they send cannot be counted. Those here send
-/// what their formulas say. None of them adds numbers: sums are the business of distributed/tree_sum.hpp.
+/// An engine's own collectives may be faster on a large network. But they choose their order of summation, so that bits change with
+/// the number of ranks and the engine, and what they send cannot be counted. The operations here send exactly the bytes that their
+/// formulas state. None of them adds numbers: sums are the business of distributed/tree_sum.hpp.
 ///
 /// Every rank must call the same operations in the same order. Ranks that may differ in what they were told compare it first
 /// (`require_same`).

@@ -7,8 +7,8 @@
 ///
 /// It uses the C interface of MPI 3 and later, and of it only what begins, sends, receives, tests and ends.
 ///
-/// While a rank waits it looks again and again whether its message is there, soon with short pauses: MPI's own waiting would take
-/// the processor from ranks that still compute where there are more ranks than processors.
+/// A rank that waits polls for its message, at first without pause and then with short sleeps. MPI's own waiting would take the
+/// processor from ranks that still compute where there are more ranks than processors.
 ///
 /// A rank that fails ends the program: `run` says why and calls MPI_Abort. One that is killed is seen by mpiexec, which names it
 /// and ends the others.

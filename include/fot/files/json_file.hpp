@@ -1,7 +1,7 @@
-/// JSON files as the tools of checkpoints write them, and what a file is that is not what it should be.
+/// JSON files as the tools of checkpoints write them, and a diagnosis when a file is not JSON (a web page, a Git LFS pointer).
 ///
-/// Python's json also writes NaN and Infinity, which are no JSON, and some editors put a byte order mark first. Both are read: such
-/// a number is text then, so that a field that nobody reads does no harm, and one that is read is no number.
+/// Python's json also writes NaN and Infinity, which JSON does not have, and some editors put a byte order mark first. Both are
+/// read. Such a number becomes text: it does no harm in a field that nobody reads, and is refused in one that is read as a number.
 ///
 /// A value of nlohmann's library allocates in its destructor, and ends the program if there is no memory, although running out of
 /// it is an error elsewhere. So what is read here is emptied from the inside first, after which its destructor needs nothing.

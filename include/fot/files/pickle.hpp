@@ -53,9 +53,9 @@ struct PickleValue {
 /// A pickle that has been read. The bytes must outlive it.
 class Pickle {
    public:
-    /// Beyond so many bytes, a pickle is none of a dictionary of tensors.
+    /// A larger pickle, in bytes, is not one of a dictionary of tensors.
     static constexpr std::size_t most_bytes = 32 << 20;
-    /// Beyond so many values likewise.
+    /// One of more values is not either.
     static constexpr std::size_t most_values = 1'000'000;
 
     /// Reads from the start of `bytes` up to the end of the pickle. `globals` are the names that may occur, "module name"; `where`

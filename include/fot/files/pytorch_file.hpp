@@ -1,10 +1,10 @@
-/// The tensors of a file by torch.save: pytorch_model.bin.
+/// The tensors of a file that torch.save has written: pytorch_model.bin.
 ///
 ///     since torch 1.6   a zip archive: NAME/data.pkl, the pickle; NAME/data/KEY, the numbers of storage KEY; NAME/byteorder
 ///     before            pickles: magic number, protocol, facts of the machine, the object, list of keys; then the storages in
 ///                       the order of their keys, each after its number of elements (8 bytes)
 ///
-/// The numbers stay in the mapped file. Nothing in a pickle is run: what is no dictionary of tensors is an error.
+/// The numbers stay in the mapped file. Nothing in a pickle is run: anything but a dictionary of tensors is an error.
 ///
 /// Source: torch/serialization.py of PyTorch.
 /// Read first: files/zip_file.hpp, files/state_dict.hpp, files/mapped_file.hpp.   Read next: files/checkpoint_folder.hpp.

@@ -1,11 +1,11 @@
-/// The safetensors format: named tensors in one file that nothing can be smuggled into.
+/// The safetensors format: named tensors in one file, which holds numbers and nothing that could be run.
 ///
 ///     8 bytes   length of the header, little-endian
 ///     header    JSON: {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, ...,
 ///                      "__metadata__": {"key": "text"}}
 ///     data      the tensors' numbers, row-major, little-endian, one tensor after another without a gap
 ///
-/// The reader believes nothing: every extent and offset is checked before a byte of data is read, and the offsets must cover the
+/// The reader trusts nothing: every extent and offset is checked before a byte of data is read, and the offsets must cover the
 /// data exactly. Tensors are read on demand, and numbers converted while they are read. The writer replaces a file as a whole or
 /// not at all. This header alone includes nlohmann/json.hpp.
 ///

@@ -1,4 +1,4 @@
-/// What the pickle of a state_dict means: a dictionary from names to tensors.
+/// How the pickle of a state_dict is read: as a dictionary from names to tensors.
 ///
 /// A tensor is a call of torch._utils._rebuild_tensor_v2 with a storage, an offset, a shape and strides. The storage is a
 /// persistent id, ("storage", torch.HalfStorage, key, device, number of elements). A parameter is a call of _rebuild_parameter with
@@ -61,7 +61,7 @@ class StateDict {
         for (const PickleValue* id : pickle_.persistent()) add_storage(id->items.front());
     }
 
-    /// By key; whoever reads the container gives them their bytes.
+    /// By key. The reader of the container fills in their bytes.
     std::map<std::string, TorchStorage, std::less<>> storages;
 
     std::size_t size() const { return pickle_.size(); }

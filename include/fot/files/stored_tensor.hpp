@@ -1,7 +1,7 @@
-/// A tensor where a file has it: its type, its shape, and how far its numbers lie apart.
+/// A tensor as it lies in a file: its type, its shape, and its strides, the distances between its numbers.
 ///
 /// Safetensors files hold tensors row by row. Those of PyTorch may hold a transposed view of a matrix, one piece of a larger one,
-/// or the same numbers under two names; strides say all of it.
+/// or the same numbers under two names; strides describe all three.
 ///
 /// Read first: core/dtype.hpp.   Read next: files/checkpoint_folder.hpp.
 #pragma once

@@ -4,9 +4,9 @@
 ///     directory   for each entry: method, sizes, name, place of its local header
 ///     end         zip64 end record and its locator, where sizes or places need more than 32 bits; end record, comment
 ///
-/// torch.save stores the numbers without compression, so that they can be used in the mapped file. The reader believes the
-/// directory and nothing else, once it has seen that the entries lie in front of it and do not overlap: an archive in which they do
-/// can unpack to any size. Checksums are not computed: that would read the whole file before a model starts.
+/// torch.save stores the numbers without compression, so that they can be used in the mapped file. The reader trusts the
+/// directory alone, after it has checked that the entries lie before it and do not overlap. (An archive whose entries overlap can
+/// unpack to any size.) Checksums are not computed: that would read the whole file before a model starts.
 ///
 /// Source: APPNOTE.TXT of PKWARE, sections 4.3 and 4.5.3.
 /// Read first: core/check.hpp.   Read next: files/pickle.hpp.

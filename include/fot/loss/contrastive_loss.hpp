@@ -6,13 +6,15 @@
 /// attention mass: exp(-loss) is the geometric mean of r_d. Every key of a positive context is a positive, every key of another
 /// document in the batch is an in-batch negative.
 ///
-/// Crossbatch is the implicit form of the same contrast. There the softmax over positives and negatives stands inside the model,
-/// and the next-token loss decides how sharply to contrast: attention to a negative is only punished where it makes the prediction
-/// worse, and a positive key is only favoured where its value helps. Here the contrast is the loss itself, whether it helps or not.
+/// Crossbatch is the implicit form of the same contrast. There the softmax over positives and negatives is part of the model, and
+/// the next-token loss decides how sharply to contrast: attention to a negative is punished only where it makes the prediction
+/// worse, and a positive key is favoured only where its value helps. Here the contrast is the loss, whether it helps or not. So
+/// this loss reaches any r_d, and pays for it in bits per byte (examples/measurements.md, C1).
 ///
-/// Local keys take no part in it; in crossbatch attention they stand in the softmax beside the contexts.
+/// Local keys take no part in it; in crossbatch attention they share the softmax with the contexts.
 ///
-/// Source: InfoNCE, van den Oord et al. 2018. The paper has no such loss: its training is crossbatch alone.
+/// Source: InfoNCE, van den Oord et al. 2018. The paper trains by crossbatch alone, and names other contrastive objectives as
+/// future work (section 6).
 /// Read first: attention/context_mass.hpp.   Read next: examples/contrastive_loss.cpp.
 #pragma once
 

@@ -1,7 +1,7 @@
 /// What every token of a document costs a model that reads it with a memory, without the logits of the whole document.
 ///
-/// The logits of a megabyte of bytes are a gigabyte, and all that perplexity needs of them is one number a token. Here the
-/// logits of one window live at a time.
+/// The logits of a megabyte of text take a gigabyte, and perplexity needs one number a token. So only the logits of one window
+/// exist at a time.
 ///
 /// Read first: model/inference.hpp, nn/cross_entropy.hpp.   Read next: measure/perplexity.hpp.
 #pragma once

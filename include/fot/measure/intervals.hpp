@@ -1,15 +1,20 @@
 /// How sure a number is: 95 % intervals for accuracies, for means over documents and for means over seeds.
 ///
-/// A claim counts as reproduced when a comparison comes out the same way with intervals that do not overlap, so every number the
-/// library measures can carry one. Three sources of chance, three methods:
+/// A verdict on a claim compares an interval with the range that the claim states (paper_notes.md, "The rule of verdicts"), so
+/// every measured number can carry one. Three sources of chance, three methods:
 ///
 ///     right or wrong answers          Wilson's score interval             Proportion
 ///     which documents were held out   percentile bootstrap on documents   bootstrap_ratio, bootstrap_mean, ..._difference
 ///     the seed of the training run    Student's t on the seeds' results   over_seeds
 ///
-/// Tokens of one document depend on each other, documents hardly do: documents are what the bootstrap draws. Two models that read
-/// the same documents are compared by the bootstrap of their difference, which is far narrower than the two intervals look.
+/// Tokens of one document depend on each other, documents hardly do, so the bootstrap draws documents. Two models that read the
+/// same documents are compared by the bootstrap of their difference. It is far narrower than the two models' own intervals suggest,
+/// because a hard document is hard for both.
 ///
+/// When: an interval over documents says nothing about another training run, and one over seeds says nothing about other documents.
+///
+/// Source: Wilson 1927; Efron 1979; Student 1908. The paper gives minimum and maximum over 10 seeds in Figure 10, one run elsewhere
+/// (appendix J).
 /// Read first: core/random.hpp.   Read next: measure/perplexity.hpp, measure/retrieval.hpp.
 #pragma once
 
@@ -121,7 +126,7 @@ Estimate bootstrap(Index documents, Statistic&& statistic, std::uint64_t seed) {
 ///     value = scale * sum_i numerators[i] / sum_i denominators[i]       i: documents
 ///
 /// Errors: as `bootstrap`; ShapeError if the lengths differ; NumericError if a numerator is not finite or a denominator not above
-/// 0.
+///         0.
 inline Estimate bootstrap_ratio(const std::vector<double>& numerators, const std::vector<double>& denominators, std::uint64_t seed,
                                 double scale = 1) {
     require<ShapeError>(numerators.size() == denominators.size(), "bootstrap_ratio: ", numerators.size(), " numerators, ",
@@ -175,13 +180,13 @@ inline double student_quantile(Index degrees) {
            (3 * z7 + 19 * z5 + 17 * z3 - 15 * z) / (384 * n * n * n);
 }
 
-/// Results of the same experiment with several seeds: their median, and the 95 % interval of their MEAN, for of so few seeds there
-/// is none of a median, which the interval need not hold.
+/// Results of the same experiment with several seeds: their median, and the 95 % interval of their MEAN. A few seeds give no
+/// interval of a median. The printed median need not lie within the interval.
 ///
 ///     mean -+ t(n-1) * sqrt(sum_i (x_i - mean)^2 / (n-1)) / sqrt(n)       n seeds
 ///
-/// Of two seeds t is too wide to say anything: below three the interval is what the seeds' own cover together (over documents, over
-/// answers).
+/// With two seeds t is 12.7, too wide to say anything. Below three seeds the interval is therefore the smallest that covers the
+/// seeds' own intervals (over documents or over answers). It says nothing about other seeds.
 /// Errors: DataError without seeds; NumericError if a value is not finite.
 inline Estimate over_seeds(const std::vector<Estimate>& of_each) {
     require<DataError>(!of_each.empty(), "over_seeds: no seeds");

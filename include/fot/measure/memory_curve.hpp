@@ -1,14 +1,19 @@
-/// How well a model predicts held-out text with memories of many sizes (the paper's analysis: perplexity against memory).
+/// How well a model predicts held-out text with memories of many sizes.
 ///
-/// Documents are read one after another, window by window, into one memory: a stream, the oldest entries leave first. At some
-/// windows of each document the model is asked to predict the text with the last 0, 512, 2048, ... tokens of the memory:
+/// Documents are read one after another, window by window, into one memory: a stream, whose oldest entries leave first. At some
+/// windows of each document the model predicts the text with the last 0, 512, 2048, ... tokens of the memory:
 ///
 ///     multi-document   the last M tokens of the stream: those of the document being read, then those of the documents read before
 ///     single-document  the same, but nothing from before the document began
 ///
-/// All sizes come from one pass (attention/nested_attention.hpp). That is possible since what a memory layer remembers does not
-/// depend on the memory: all layers below it are local. With two memory layers it would, and the curve is refused.
+/// So a single-document condition is not a memory that was cleared, as in reading (model/inference.hpp), but one whose older part
+/// is not looked at. With one memory
+/// layer both give the same numbers, if M covers the document so far.
 ///
+/// All sizes come from one pass (attention/nested_attention.hpp). That needs keys and values that do not depend on the memory: all
+/// layers below the memory layer are local. With two memory layers they would depend on it, and the curve is refused.
+///
+/// Source: paper sections 5.1 (settings), 5.3 and 5.4, Figures 8 and 9. Bits per byte in place of perplexity.
 /// Read first: model/inference.hpp, measure/perplexity.hpp.
 #pragma once
 
@@ -173,7 +178,7 @@ class StreamReader {
 ///
 /// A document is numbered by its place in `documents`; those without a whole window are only remembered. Every condition is
 /// measured at the same places, so that the difference of two is paired by document (bits_per_byte_difference). The memory holds
-/// less than asked for while the stream is young: let `before` have as many tokens as the largest condition.
+/// fewer entries than asked for while the stream is short: let `before` have as many tokens as the largest condition.
 /// Cost:   the layers below the memory layer once per token; per scored window T H M D multiply-adds of search, M the largest
 ///         memory, twice as much again and T H M exponentials with a top_k of 0; 2 H D numbers an entry.
 /// Errors: ConfigError unless the model has exactly one memory layer, for negative sizes, or if nothing is to be measured;

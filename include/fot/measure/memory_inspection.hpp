@@ -1,7 +1,7 @@
 /// What a memory layer looks at while it reads a window: for each token and head the entries it found, where they come from, and
-/// how sure it is of them.
+/// how sharply it prefers them.
 ///
-/// Paper: the table of retrieved keys and their kNN and Focus scores, for text instead of a dictionary.
+/// Source: paper appendix B.4, Table 7 (retrieved keys, their kNN and Focus scores), here for any text.
 /// Read first: model/inference.hpp, measure/retrieval.hpp.   Read next: examples/inspect_memory.cpp.
 #pragma once
 
@@ -34,7 +34,7 @@ template <class Real>
 std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>& model, Index layer, const Tokens& tokens,
                                                         MemoryState<Real>& state, Index top_k = 32) {
     require<ConfigError>(layer >= 0 && layer < model.config().layers && model.config().is_memory_layer(layer),
-                         "inspect_window: layer ", layer, " of ", model.config().layers, " is no memory layer");
+                         "inspect_window: layer ", layer, " of ", model.config().layers, " is not a memory layer");
     require<ConfigError>(top_k >= 1, "inspect_window: top_k ", top_k, ", expected 1 or more");
     require<ShapeError>(extent(tokens, 0) == 1, "inspect_window: ", extent(tokens, 0), " batch entries, expected 1");
     Tape tape(Tape::inference);

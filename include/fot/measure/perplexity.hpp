@@ -1,10 +1,14 @@
 /// Perplexity and bits per byte on held-out documents, with bootstrap intervals over documents.
 ///
-/// Paper: every language-model table. A model's loss is summed per document, in nats, beside the number of tokens
-/// it predicted and of bytes they stand for. Perplexity depends on the vocabulary; bits per byte compare models across
-/// vocabularies. One meter per condition: single-doc or multi-doc, one memory size, one model.
+///     perplexity    = exp(sum of nats / sum of tokens)              depends on the vocabulary
+///     bits per byte = sum of nats / (ln 2 * sum of bytes)           compares models of different vocabularies
 ///
-/// Read first: measure/intervals.hpp.
+/// A model's loss is summed per document, in nats, beside the number of tokens it predicted and of the bytes they stand for. One
+/// meter per condition: one model, one memory size, single-document or multi-document.
+///
+/// Source: paper Tables 3, 8, 10, 11 and Figures 4 to 9 (perplexity). Bits per byte are ours; for bytes as tokens they are log2 of
+/// the perplexity.
+/// Read first: measure/intervals.hpp.   Read next: measure/memory_curve.hpp.
 #pragma once
 
 #include <algorithm>
@@ -80,8 +84,8 @@ class PerplexityMeter {
 };
 
 /// The numbers of the windows of a document that are predicted: `count` of the whole ones that begin at token `from` or later,
-/// evenly spread, the last one among them. (A target needs a token behind it, so the very last token of a document is in none of
-/// them.)
+/// evenly spread, the last one among them. (A prediction needs the token after it, so the last token of a document is in no
+/// window.)
 inline std::vector<Index> scored_windows(Index length, Index window, Index count, Index from = 0) {
     require<ConfigError>(window >= 1 && count >= 1 && from >= 0, "scored_windows: ", count, " windows of ", window,
                          " tokens from token ", from, " on, expected 1 or more of the first two and 0 or more of the last");

@@ -1,14 +1,18 @@
-/// Positive attention mass r_d: how much of a query's attention stays with its own document.
+/// Positive attention mass r_d: how much of a query's attention to contexts stays with its own document.
 ///
-/// With L_i the log-sum-exp of the query's scores with its i-th context (i = 1 the own previous one),
+/// With L_i the log-sum-exp of the query's scores with its i-th context, where i = 1 is its document's previous context,
 ///
 ///     r_d = exp(L_1) / sum_{i=1..d} exp(L_i)            averaged over queries, heads and documents
 ///
-/// If attention is spread evenly over documents, r_d = 1/d: the distraction issue. The local context is left out.
-/// With w previous contexts of its own document, the first w are summed in the numerator, and d counts those beyond the w-th as
-/// well.
+/// If attention is spread evenly over documents, r_d = 1/d: that is the distraction issue. The local context is left out of both
+/// sums.
 ///
-/// Source: paper section 3.3 and appendix (distraction issue).
+/// With w > 1 previous contexts of its own document the numerator sums those w. The denominator sums all contexts that are asked
+/// for; their number counts contexts here, w of them its own. (In a recipe, `LanguageModelRecipe::contexts` counts documents.)
+///
+/// A high r_d is not an aim by itself: a model can pay for it in prediction (loss/contrastive_loss.hpp).
+///
+/// Source: paper section 3.3, Figure 3.
 /// Read first: attention/context_mass.hpp.   Read next: examples/distraction_issue.cpp.
 #pragma once
 
@@ -65,7 +69,8 @@ Tensor<double, 3> positive_mass_per_query(const Tensor<Real, 4>& log_mass, Index
 /// Collects r_d over batches, for several d at once: per head, per document and in the mean.
 class PositiveMass {
    public:
-    /// `contexts`: the d to measure. Errors: ConfigError if one is below 1.
+    /// `contexts`: the d to measure.
+    /// Errors: ConfigError if one is below 1.
     explicit PositiveMass(std::vector<Index> contexts)
         : contexts_(std::move(contexts)), per_document_(contexts_.size()), per_head_(contexts_.size()) {
         for (const Index d : contexts_) require<ConfigError>(d >= 1, "PositiveMass: cannot measure r_d for d = ", d);
@@ -74,8 +79,7 @@ class PositiveMass {
     /// Takes in the log masses (B,T,H,C) of one batch; each entry counts as one document. Every entry must have exactly `positives`
     /// contexts of its own, before the others, and at least d in all: a context that is not there has no mass and raises r_d.
     /// Errors: ConfigError unless 1 <= positives <= d <= C for every d, ShapeError if H changes, NumericError as positive_share.
-    /// Then,
-    ///         and if memory runs out, nothing is taken in.
+    ///         Then, and if memory runs out, nothing is taken in.
     template <class Real>
     void add(const Tensor<Real, 4>& log_mass, Index positives = 1) {
         const Index entries = extent(log_mass, 0), queries = extent(log_mass, 1), heads = extent(log_mass, 2);

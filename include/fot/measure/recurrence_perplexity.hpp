@@ -1,6 +1,6 @@
 /// How well a Transformer-XL predicts held-out text: documents in windows, each with the states of the window before it.
 ///
-/// Source: the paper's fine-tuning experiments, the rows of Transformer-XL.
+/// Source: paper section 5.2, Table 3, the row of Transformer-XL.
 /// Read first: model/transformer_xl.hpp, measure/perplexity.hpp (scored_windows).
 #pragma once
 
@@ -42,7 +42,7 @@ PerplexityMeter recurrence_perplexity(const Transformer<Real>& model, const std:
             meter.add(static_cast<Index>(d), std::accumulate(nats.data(), nats.data() + nats.size(), 0.0), window);
         }
     require<DataError>(meter.documents() > 0, "recurrence_perplexity: none of the ", documents.size(),
-                       " documents has a window of ", window, " tokens and a target behind it at token ", from, " or later");
+                       " documents has a window of ", window, " tokens and a token after it at token ", from, " or later");
     return meter;
 }
 

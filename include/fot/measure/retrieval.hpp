@@ -1,15 +1,14 @@
 /// Is the right key retrieved, how sharply, and what does the top k leave out?
 ///
-/// Paper: the table of retrieved keys on dictionary lookup (kNN score, Focus score), and the question that a limited k raises.
-///
 ///     kNN score     softmax weight of a key among the K retrieved ones: does the query decide between them?
 ///     Focus score   softmax weight of a key among itself, its 32 predecessors and its 32 successors: does it stand out there?
 ///     kept mass     share of the attention mass over the whole memory that the top k hold: what using k instead of all costs
 ///
-/// Scores are <q, k>; -inf marks a place where there is no key. Everything is per query, so that it can be averaged, or printed
-/// beside the query.
+/// Scores are <q, k>; -infinity marks a place where there is no key. Everything is per query, so that it can be averaged, or
+/// printed beside the query.
 ///
-/// Read first: memory/exact_search.hpp, measure/intervals.hpp.
+/// Source: paper appendix B.4, Table 7 (kNN score, Focus score). Kept mass is ours.
+/// Read first: memory/exact_search.hpp, measure/intervals.hpp.   Read next: measure/memory_inspection.hpp.
 #pragma once
 
 #include <algorithm>
@@ -44,7 +43,7 @@ inline constexpr Index focus_reach = 32;
 ///     exp(<query, keys[centre]>) / sum_{|m - centre| <= 32} exp(<query, keys[m]>)
 ///
 /// Shapes: query (D), keys (M,D). A key as good as its neighbours has 1/65.
-/// Errors: ShapeError if the widths differ; DataError if the centre is no key; NumericError for scores of NaN and +inf.
+/// Errors: ShapeError if the widths differ; DataError if the centre is not a key; NumericError for scores of NaN and +inf.
 template <class Real>
 double focus_score(std::span<const Real> query, const Tensor<Real, 2>& keys, Index centre) {
     const Index count = extent(keys, 0);
@@ -63,8 +62,8 @@ double focus_score(std::span<const Real> query, const Tensor<Real, 2>& keys, Ind
 ///     kept[n] = sum_{j < k} exp(scores[n,j]) / sum_{m < M} exp(score of key m) = exp(log_sum_exp_j(scores[n,j]) - log_sum_exp[n])
 ///
 /// Shapes: scores (N,K), best first; log_sum_exp over all M keys (N); k = -1 stands for all K -> N numbers in [0, 1].
-/// Errors: ShapeError if they do not fit; ConfigError if k > K; NumericError if the part exceeds the whole (by more than
-/// rounding: then scores and log-sum-exp differ in temperature or head).
+/// Errors: ShapeError if they do not fit; ConfigError if k > K; NumericError if the part exceeds the whole (by more than rounding:
+///         then scores and log-sum-exp differ in temperature or head).
 template <class Real, class Total>
 std::vector<double> kept_mass(const Tensor<Real, 2>& scores, const Tensor<Total, 1>& log_sum_exp_all, Index k = -1) {
     const Index N = extent(scores, 0), K = extent(scores, 1);

@@ -1,4 +1,4 @@
-/// Exact top-k inner product search: the memory lookup, without an index (paper section 3.1).
+/// Exact top-k inner product search: the memory lookup, without an index.
 ///
 ///     M_top = the k keys of largest <q, key>, best first, equal scores by ascending index
 ///
@@ -11,9 +11,13 @@
 ///                      what reaches a bar is looked at one by one
 ///     exact_search     threads share the keys, each with a search of its own, and their findings are joined
 ///
-/// By score and index together all keys are ordered, without ties. So the best k do not depend on how keys are cut into blocks, on
-/// the order in which they come, or on the number of threads.
+/// Keys are ordered by score, and ties go to the lower index, so the order is total. The best k therefore do not depend on how keys
+/// are cut into blocks, on the order in which they come, or on the number of threads.
 ///
+/// Why exact: there is one right answer, and many queries at once cost what a matrix product costs (paper_notes.md, "What exact
+/// search costs").
+///
+/// Source: paper section 3.1, appendix B.2.
 /// Read first: reference/exact_search.hpp, core/tile_product.hpp, core/row_products.hpp.   Read next: memory/key_value_memory.hpp.
 #pragma once
 

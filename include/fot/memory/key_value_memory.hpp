@@ -1,13 +1,17 @@
-/// The external memory of one attention layer: keys and values of earlier text, looked up by exact search (paper section 3.1).
+/// The external memory of one attention layer: keys and values of earlier text, looked up by exact search.
 ///
 /// The layer appends the (key, value) pairs that it computed, in order, each window after its own attention. A query then
-/// finds the k entries of its head with the largest inner product. One memory serves one stream of text (one batch entry): cleared
-/// at each document it is the paper's single-document setting, kept across documents the multi-document one.
+/// finds the k entries of its head with the largest inner product. One memory serves one stream of text (one batch entry).
+/// Cleared at each document it gives the paper's single-document setting, kept across documents the multi-document one.
 ///
 /// Entries are numbered from the oldest that is still there: index 0 ... size() - 1. They lie in blocks of fixed size that never
 /// move, and within a block by head, so that appending copies nothing that is stored and a head of a block is one
-/// matrix. Dropping the oldest moves the beginning; blocks that nobody uses any more are freed when the next entries are appended.
+/// matrix. Dropping the oldest moves the beginning; blocks that are no longer used are freed when the next entries are appended.
 ///
+/// A capacity bounds the memory: the oldest entries are dropped so that no more than `capacity` remain. 0 keeps all.
+/// (Tested by "beyond its capacity a memory drops the oldest entries".)
+///
+/// Source: paper sections 3.1 and 5.1, appendix B.2. Capacity and 16-bit storage are ours.
 /// Read first: memory/exact_search.hpp.   Read next: attention/memory_attention.hpp.
 #pragma once
 
@@ -90,7 +94,7 @@ class KeyValueMemory {
         oldest_ += count;
     }
 
-    /// Makes room for so many more entries: to append as many cannot fail for want of memory then. If it does here, the memory
+    /// Makes room for `tokens` more entries, so that appending them cannot run out of memory. If memory runs out here, the memory
     /// still holds what it held.
     void reserve(Index tokens) {
         for (; first_block_ < oldest_ / block_entries; ++first_block_) blocks_.pop_front();

@@ -1,6 +1,11 @@
-/// The shape of a small decoder with memory layers (the small models of the paper's analysis and appendix A).
+/// The shape of a small decoder with memory layers.
 ///
-/// Read next: model/transformer.hpp.
+/// Every default is that of the byte-level toys in examples/; paper_notes.md ("Hyper-parameters") has the paper's numbers beside
+/// them, with reasons. Two defaults are choices worth knowing: the last layer is the memory layer, and 1 / temperature starts at 8,
+/// so that cosines in a head of width 64 begin with the spread of <q, k> / sqrt(D).
+///
+/// Source: paper appendix B.1, appendix E and Table 9.
+/// Read first: nn/feed_forward.hpp, nn/rotary.hpp.   Read next: model/transformer.hpp.
 #pragma once
 
 #include <algorithm>
@@ -80,7 +85,7 @@ struct TransformerConfig {
             require<ConfigError>(width / count % 2 == 0, "TransformerConfig: head width ", width / count,
                                  " is odd, rotary positions need pairs");
             require<ConfigError>(key_heads >= 0 && (key_heads == 0 || count % key_heads == 0), "TransformerConfig: ", count,
-                                 " heads are no multiple of ", key_heads, " key heads");
+                                 " heads are not a multiple of ", key_heads, " key heads");
         }
         for (const Index layer : memory_layers)
             require<ConfigError>(layer >= -layers && layer < layers, "TransformerConfig: memory layer ", layer, " of ", layers,

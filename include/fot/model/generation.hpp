@@ -1,6 +1,8 @@
 /// Generation: one token after another, greedy or sampled, with a memory of what was read and written before.
 ///
-/// Read first: model/inference.hpp, model/sampling.hpp.
+/// What is written enters the memory like what is read, a window at a time, so a long answer can look back at its own beginning.
+///
+/// Read first: model/inference.hpp, model/sampling.hpp.   Read next: model/long_llama_generation.hpp.
 #pragma once
 
 #include <functional>

@@ -1,8 +1,12 @@
 /// Inference with memory: text is read window by window, and what the memory layers computed is kept for later windows.
 ///
-/// Layers without memory see nothing beyond their window.
+/// A window is appended to the memories after its own pass. So a query never finds its own window in the memory, and a pass that
+/// fails changes nothing. Layers without memory see nothing beyond their window.
 ///
-/// Source: paper section 3.1; departs from it in: nothing.
+/// When the state is cleared is the caller's choice: at each new document (the paper's single-document setting) or never
+/// (multi-document).
+///
+/// Source: paper sections 3.1 and 5.1, appendix B.2; departs from it in: nothing.
 /// Read first: model/transformer.hpp, model/memory_source.hpp.   Read next: model/generation.hpp.
 #pragma once
 

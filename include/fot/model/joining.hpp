@@ -3,8 +3,12 @@
 ///     one softmax   both compete for the same mass: the Focused Transformer
 ///     gate          a learned number per head divides it: the Memorizing Transformer
 ///
-/// Whoever wants another way derives from Joining and says what the gate is, with parameters of its own if it needs them.
+/// One softmax needs no parameter, so an existing model can be continued without a change of shape. The paper found both equally
+/// good; our runs do not settle it (examples/measurements.md, C9).
 ///
+/// To join in another way, derive from Joining and compute the gate, with parameters of its own if it needs them.
+///
+/// Source: paper appendix B.2 and C.3, Figure 4.
 /// Read first: attention/joining.hpp, model/source.hpp.   Read next: model/memory_layer.hpp.
 #pragma once
 

@@ -1,7 +1,7 @@
 /// The local cache of a layer: keys and values of the last tokens, which generation attends to without computing them again.
 ///
-/// Tokens are added at the end and leave at the beginning, in place: a step costs what is new, not what is there. Keys are kept as
-/// they came, for the memory wants them so, and rotated to their positions beside that. Scores depend on the distance of two
+/// Tokens are added at the end and leave at the beginning, in place: a step costs what is new, not what is there. Keys are kept
+/// without positions, as the memory takes them, and beside that rotated to their positions. Scores depend on the distance of two
 /// positions alone, so positions count from the smallest one in the cache: they then fit a small table, however long the text is.
 /// As long as the smallest stays, only new keys need rotating.
 ///
@@ -55,8 +55,8 @@ class LocalCache {
     /// S, tokens in the cache.
     Index size() const { return size_; }
 
-    /// Makes room for so many more tokens: to append as many cannot fail for want of memory then. If it does here, the cache is as
-    /// before.
+    /// Makes room for `count` more tokens, so that appending them cannot run out of memory. If memory runs out here, the cache is
+    /// as before.
     void reserve(Index count) {
         if (first_ + size_ + count <= shape_[1]) return;
         Shape<4> shape = shape_;
@@ -77,7 +77,7 @@ class LocalCache {
         Index first;  ///< the oldest
         Index size;   ///< how many
     };
-    /// What `go_back` wants.
+    /// What `go_back` needs.
     Mark mark() const { return {first_, size_}; }
     /// Makes the cache what it was at a mark, after which no more tokens were added than there was room for.
     void go_back(const Mark& mark) noexcept {
@@ -99,7 +99,7 @@ class LocalCache {
         size_ += count;
     }
 
-    /// Lets the oldest tokens go.   Errors: DataError if there are fewer.
+    /// Drops the oldest tokens.   Errors: DataError if there are fewer.
     void drop(Index count) {
         require<DataError>(count >= 0 && count <= size_, "LocalCache::drop: ", count, " of ", size_, " tokens");
         first_ += count;
@@ -108,7 +108,8 @@ class LocalCache {
     }
 
     /// Rotates the keys to the positions of all S tokens. If memory runs out, the cache is as before. A cache that never rotates is
-    /// that of a layer without positions. Errors: ShapeError unless there are S positions of each entry.
+    /// that of a layer without positions.
+    /// Errors: ShapeError unless there are S positions of each entry.
     void rotate(const LocalPositions& positions, const RotaryTable<Real>& table) {
         require_shape("LocalCache::rotate: positions", positions.from_there, {shape_[0], size_});
         std::vector<Index> smallest = positions.smallest;
@@ -124,7 +125,7 @@ class LocalCache {
     /// Attention of the last T tokens to those up to their own place: q (B,T,H,D), rotated as the keys are. `bias` (B,S), if not
     /// empty, is added to the scores of all queries.
     ///
-    /// It is causal_attention in place: the buffers have more room than tokens, and are no tensors (B,S,G,D).
+    /// It is causal_attention in place: the buffers have more room than tokens, so they are not tensors (B,S,G,D).
     AttentionResult<Real> attend(const Tensor<Real, 4>& q, const Tensor<Real, 2>& bias = {}) const {
         const Index entries = extent(q, 0), queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
         AttentionResult<Real> result{empty_like(q), empty<Real, 3>({entries, heads, queries})};

@@ -1,19 +1,18 @@
 /// LongLLaMA inference: a LLaMA decoder some of whose layers remember what was read before.
 ///
-/// Text is read in windows. A prefix window is attended locally and then goes to memory as a whole; the last tokens stay in the
-/// local cache, where generation goes on from. Before the cache would outgrow the window it is emptied into memory at once. A
-/// memory layer attends to local keys and memory in one softmax; keys in memory stand at position 0, the first of the window.
-/// Layers without memory forget what has left the cache.
+/// Text is read in windows. A prefix window is attended to locally and then goes to memory as a whole. The last tokens stay in the
+/// local cache, from which generation continues. Before the cache would outgrow the window it is emptied into memory at once. A
+/// memory layer attends to local keys and memory in one softmax. Keys in memory stand at position 0, the first of the window.
+/// Layers without memory forget what has left the cache: just after it was emptied they see almost nothing.
 ///
-/// The decoder is a Transformer (model/transformer.hpp), whose layers do all but local attention. Its maps are trained, or left in
-/// the format of their file (model/long_llama_files.hpp). What this file adds is when a token leaves for the memory, and local
-/// attention to a cache. The cache is no source of further keys (model/source.hpp): its keys have positions, which depend on what
-/// else is in it, and each query sees those before it. So it takes the place of the window's own keys in local attention; the
-/// memory is a source here as elsewhere.
+/// The decoder is a Transformer (model/transformer.hpp), whose layers do everything but local attention. Its maps are trained, or
+/// left in the format of their file (model/long_llama_files.hpp). This file adds two things: when a token leaves for the memory,
+/// and local attention to a cache. The cache is not a source of further keys (model/source.hpp), because its keys have positions
+/// and each query sees only those before it. It takes the place of the window's own keys; the memory is a source here as elsewhere.
 ///
-/// Source: the released code (inference); paper section 3.1 and appendix A. Departs from it in: padding is not put into memory, and
-/// as options of ours the memory can be searched for its top_k entries only, be limited in capacity, and take the oldest keys from
-/// the cache one by one.
+/// Source: the released code (inference); paper section 4.1, appendix A.2. Departs from it in: padding is not put into memory. As
+/// options of ours the memory can be searched for its top_k entries, be limited in capacity, and take the oldest keys from the
+/// cache one by one.
 /// Read first: model/transformer.hpp, model/long_llama_state.hpp.   Read next: model/long_llama_generation.hpp.
 #pragma once
 
@@ -68,7 +67,7 @@ class LongLlama {
     ///
     /// The last `last_context` tokens are one window, those before them windows of `window` tokens, the last of them ragged. From
     /// an empty local cache the latter go to memory: of 1500 tokens with last_context 1024, 476 go to memory and 1024 stay. If
-    /// there is something in the cache they go there too, and to memory when it is full. Logits of padding are of no use.
+    /// there is something in the cache they go there too, and to memory when it is full. Logits of padding mean nothing.
     /// `hidden`, if not null, receives the embeddings, the output of each layer but the last, and the last one's after the final
     /// norm, (B,N,E) each. If memory runs out in a window, the windows before it have been read, and nothing of this one.
     ///
@@ -155,7 +154,7 @@ class LongLlama {
         return x;
     }
 
-    /// How many tokens leave the local cache before so many more come.
+    /// How many tokens leave the local cache before `coming` more come.
     Index leaving_tokens(const LongLlamaState<Real>& state, Index coming) const {
         const Index cached = state.local_size(), too_many = cached + coming - config_.window;
         if (too_many <= 0) return 0;

@@ -1,7 +1,7 @@
 /// What LongLLaMA remembers of the inputs it reads: local caches and memories.
 ///
-/// The local cache holds the last tokens, keys not rotated, with their positions; all layers have one. Memory layers have a memory
-/// beside it, in which everything stands at position 0.
+/// The local cache holds the last tokens, keys not rotated, with their positions; all layers have one. Memory layers also have
+/// a memory, in which everything stands at position 0.
 ///
 /// Prompts of different lengths are filled up on the left. No token attends to this padding: in the local cache its scores are
 /// masked, and it does not go to the memory.
@@ -40,7 +40,7 @@ enum class Spill {
     oldest_first  ///< only what does not fit leaves
 };
 
-/// How a memory is kept and read; all but the defaults is ours.
+/// How a memory is kept and read. The defaults are the released code's, the other values ours.
 struct LongLlamaMemoryOptions {
     Index top_k = 0;                   ///< only the best entries for each query and head; 0: the whole memory
     Index capacity = 0;                ///< entries, the oldest leave first; 0: unlimited
@@ -130,7 +130,7 @@ class LongLlamaState {
     Visible visible_;
 };
 
-/// Brings a state back to what it was, unless told that what was begun is done: the reading of a window may fail half-way.
+/// Restores a state when it goes out of scope, unless `forget` was called: the reading of a window may fail half-way.
 template <class Real>
 class LongLlamaUndo {
    public:

@@ -10,19 +10,20 @@
 /// What can be exchanged without touching this file: the source (model/source.hpp), how queries and keys become scores
 /// (model/scoring.hpp), and how the two attentions are joined (model/joining.hpp).
 ///
-/// Its linear maps are parameters, or weights of a finished model that stay in their file (nn/linear_map.hpp): the layer is the
-/// same.
+/// Its linear maps are parameters, or weights of a finished model that stay in their file (nn/linear_map.hpp). The layer is the
+/// same for both.
 ///
-/// No positions in memory layers. Rotary positions tell a query how far a key is; a memory holds keys from any distance, of which
-/// training has seen a few only, and those of other documents have no distance at all. LongLLaMA, which was trained with positions
-/// in every layer, keeps them for the local keys and lets all others stand at position 0 (`memory_positions`).
+/// Why no positions in memory layers. Rotary positions tell a query how far away a key is. A memory holds keys from any distance,
+/// of which training has seen only a few, and keys of other documents have no distance at all. LongLLaMA continues a model that was
+/// trained with positions in every layer. It keeps them for the local keys and lets all others stand at position 0
+/// (`memory_positions`).
 ///
-/// Several memory layers. In training the previous contexts pass the lower memory layers locally: their keys in an upper memory
-/// layer have not seen any memory. In inference an earlier window has attended to the memory of its time in the lower layer, so
-/// that its keys in the upper one differ from what training has shown. With one memory layer, or one earlier window, training and
-/// inference agree.
+/// When there are several memory layers. In training the previous contexts pass the lower memory layers locally: their keys in an
+/// upper memory layer have not seen any memory. In inference an earlier window has attended to the memory of its time in the lower
+/// layer, so that its keys in the upper one differ from what training has shown. With one memory layer, or one earlier window,
+/// training and inference agree, if k covers the memory.
 ///
-/// Source: paper sections 3.1 and 3.2, appendix A.
+/// Source: paper sections 3.1 and 3.2, appendices B.2 and B.3, equations (1) and (2).
 /// Read first: model/config.hpp, model/source.hpp, model/joining.hpp, model/weights.hpp.   Read next: model/transformer.hpp.
 #pragma once
 

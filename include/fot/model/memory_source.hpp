@@ -6,7 +6,7 @@
 /// A window is appended to the memories AFTER its own attention: when its pass is over (model/inference.hpp). So a pass that fails
 /// changes none of them. A memory belongs to one stream of text: it starts empty, and a cleared memory is a fresh one.
 ///
-/// Source: paper section 3.1; departs from it in: nothing.
+/// Source: paper section 3.1, appendix B.2; departs from it in: nothing.
 /// Read first: model/source.hpp, attention/memory_attention.hpp.   Read next: model/inference.hpp, model/index_source.hpp.
 #pragma once
 
@@ -109,7 +109,7 @@ class MemoryState {
     const KeyValueMemory<Real>& memory(Index layer, Index entry) const {
         require_entry(entry);
         require<ShapeError>(layer >= 0 && layer < length_of(memories_) && !element(memories_, layer).empty(), "MemoryState: layer ",
-                            layer, " of ", memories_.size(), " is no memory layer");
+                            layer, " of ", memories_.size(), " is not a memory layer");
         return element(element(memories_, layer), entry);
     }
     /// The same, to be written to.

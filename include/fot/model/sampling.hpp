@@ -1,5 +1,7 @@
 /// From logits to a token: the likeliest one, or one drawn from the likely ones.
 ///
+/// Greedy decoding has one answer and is what accuracies are measured with; drawing gives text that does not repeat itself.
+///
 /// Read first: core/random.hpp.   Read next: model/generation.hpp, model/long_llama_generation.hpp.
 #pragma once
 

@@ -7,8 +7,10 @@
 /// the best key must stand out among the others. Softmax over n keys of which one has a cosine larger by c gives it more than half
 /// of the attention while log n < c / tau; so tau is learned (paper_notes.md, QK-norm).
 ///
-/// A rule may depend on how many keys a query sees, as those do that fight the dilution of a growing memory. Whoever wants another
-/// rule derives from one of these, and gives it parameters of its own if it needs them: optimisers and checkpoints see them.
+/// A rule may depend on how many keys a query sees, as remedies against the dilution of a growing memory do. For another rule,
+/// derive from one of these and give it parameters of its own if it needs them: optimisers and checkpoints see them.
+///
+/// Source: paper appendix B.1 (unit length, temperature) and A.2 (LongLLaMA has neither).
 ///
 /// Read first: nn/unit_heads.hpp.   Read next: model/joining.hpp.
 #pragma once
@@ -51,8 +53,8 @@ class Scoring {
 template <class Real>
 class UnitScoring : public Scoring<Real> {
    public:
-    /// 1 / temperature at the start; epsilon is added to squared lengths.   Errors: ConfigError unless the former, as a Real, is
-    /// finite and above 0.
+    /// 1 / temperature at the start; epsilon is added to squared lengths.
+    /// Errors: ConfigError unless the former, as a Real, is finite and above 0.
     UnitScoring(Index heads, double inverse_temperature, double epsilon)
         : log_inverse_temperature(full<Real, 1>({heads}, static_cast<Real>(std::log(inverse_temperature))), true),
           epsilon_(epsilon) {

@@ -4,8 +4,10 @@
 ///     inference   the k best keys of a memory, or all of it                            (MemorySource, model/memory_source.hpp)
 ///     neither     no further keys: the layer is a local one                            (NoSource)
 ///
-/// A memory layer asks its source to attend, and joins the result with its local attention (model/memory_layer.hpp). Whoever wants
-/// keys from elsewhere writes a source: a class with two functions.
+/// A memory layer asks its source to attend, and joins the result with its local attention (model/memory_layer.hpp). Keys from
+/// elsewhere need a source of their own: a class with two functions, as those of examples/support/dictionary_evaluation.hpp.
+///
+/// Source: paper appendix B.3: equations (1) and (2) differ only in where the additional pairs come from.
 ///
 /// Read first: attention/attention.hpp.   Read next: model/memory_layer.hpp.
 #pragma once

@@ -1,7 +1,7 @@
 /// The small Focused Transformer: a decoder in which some layers attend to more than their local context.
 ///
-/// Pre-normalisation, rotary positions (none in memory layers), queries and keys of length one with a learned temperature per head;
-/// or, if the configuration says so, all of it as LLaMA has it. Layers are in model/memory_layer.hpp.
+/// Pre-normalisation, rotary positions (none in memory layers), queries and keys of length one with a learned temperature per head.
+/// If the configuration says so, all of it is as in LLaMA instead. Layers are in model/memory_layer.hpp.
 ///
 /// No parameter belongs to the memory: the same weights run as a standard transformer, by crossbatch in training, and with a memory
 /// in inference. Callers name a source, and nothing else changes:
@@ -12,7 +12,7 @@
 ///
 /// Forward passes do not change the model: several threads may read with one model, each on a tape of its own.
 ///
-/// Source: paper section 3.2, the small models of its analysis, appendix A.
+/// Source: paper sections 3 and 5.1, appendix B; appendix A.1 for a LLaMA.
 /// Read first: model/memory_layer.hpp, model/contexts_source.hpp.   Read next: model/inference.hpp.
 #pragma once
 

@@ -3,6 +3,8 @@
 /// A model asks for each of its weights by name: "embedding", "layers.0.attention_norm", "layers.0.q", "k", "v", "o", "up",
 /// "gate_map", "down", "feed_forward_norm", "final_norm", "output". A source answers with weights to be trained or with constants.
 ///
+/// So a model that is made new and one that is read from a checkpoint are built by the same code.
+///
 /// Read first: nn/linear_map.hpp.   Read next: model/memory_layer.hpp, model/long_llama_files.hpp.
 #pragma once
 
@@ -21,7 +23,7 @@ class WeightSource {
 
     /// A linear map (rows, columns) = (out, in). If it is drawn, its numbers have this standard deviation.
     virtual LinearMap<Real> matrix(const std::string& name, Index rows, Index columns, double deviation) const = 0;
-    /// The scales of a norm, so many numbers.
+    /// The scales of a norm, `count` numbers.
     virtual Variable<Real, 1> scales(const std::string& name, Index count) const = 0;
 
     /// `matrix`, of the shape that was asked for.   Errors: ShapeError if it has another.

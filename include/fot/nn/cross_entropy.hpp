@@ -5,7 +5,7 @@
 /// over all tokens that count (`token_mean`), or over the tokens of a row first and then over the rows (`row_mean`, the
 /// released training code, where a row without any counted token still counts as a row of loss 0).
 ///
-/// Source: paper section 3.2 (crossbatch trains on the ordinary loss), dictionary lookup (loss on the answers only).
+/// Source: paper section 3.2 (crossbatch trains on the ordinary loss), appendix F (loss on the answers only).
 /// Read first: core/autograd.hpp.   Read next: loss/contrastive_loss.hpp.
 #pragma once
 

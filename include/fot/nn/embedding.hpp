@@ -3,7 +3,7 @@
 /// The same table may serve as the weight of the output map (nn/linear.hpp: it has one row per token), and then both
 /// gradients add up in it.
 ///
-/// Source: paper appendix A.1.
+/// Source: Vaswani et al. 2017; paper appendix B.1.
 /// Read first: core/autograd.hpp.   Read next: nn/linear.hpp.
 #pragma once
 

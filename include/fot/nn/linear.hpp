@@ -4,7 +4,7 @@
 /// after another, so (B,T,H*D) and (B,T,H,D) are the same numbers in the same order: the map into the heads writes its
 /// product straight into the tensor with four axes, and the map out of them reads it there.
 ///
-/// Source: Vaswani et al. 2017 (the projections of an attention layer); paper appendix A.1 (no biases).
+/// Source: Vaswani et al. 2017 (the projections of an attention layer). Biases are left out, as in LLaMA.
 /// Read first: core/autograd.hpp.   Read next: nn/rms_norm.hpp.
 #pragma once
 
@@ -26,7 +26,7 @@ template <class Real>
 void require_columns(const char* who, const Tensor<Real, 2>& weight, Index columns) {
     require_shape(message(who, ": weight").c_str(), weight, {-1, columns});
 }
-/// y = x W^T for so many rows of x.
+/// y = x W^T for `rows` rows of x.
 template <class Real>
 void multiply_rows(const Real* x, Index rows, const Tensor<Real, 2>& weight, Real* y) {
     gemm(Real(1), matrix(x, rows, extent(weight, 1)), transpose(as_matrix(weight)), Real(0), matrix(y, rows, extent(weight, 0)));

@@ -1,4 +1,4 @@
-/// A linear map whose matrix is trained, or is left as a file has it: a model is written once, for both.
+/// A linear map whose matrix is trained, or stays as it lies in a file. So a model is written once, for both.
 ///
 /// A trained matrix is a parameter on the tape (nn/linear.hpp). A stored one is part of a finished model and stays in the numbers
 /// of its file (nn/stored_linear.hpp): what it computes is a constant. No gradient passes a stored map, so an operation that would

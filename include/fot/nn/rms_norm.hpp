@@ -1,10 +1,11 @@
 /// Root-mean-square normalisation: every token's numbers are brought to a common size before a sub-layer reads them.
 ///
 /// The residual stream grows from layer to layer, as each adds to it. A sub-layer that reads it normalised sees numbers of the same
-/// size at every depth, which keeps its gradients in range. Neither a mean is taken off nor a bias added; a learned scale
-/// for each column remains.
+/// size at every depth, which keeps its gradients in range. Neither a mean is taken off nor a bias added; a learned scale for each
+/// column remains.
 ///
-/// Source: paper appendix A.1; Zhang and Sennrich 2019.
+/// Source: Zhang and Sennrich 2019; paper appendix A.1 (LongLLaMA). Appendix B.1 says "layer normalization" for the small models;
+/// their code takes no mean and adds no bias either.
 /// Read first: nn/linear.hpp.   Read next: nn/unit_heads.hpp.
 #pragma once
 

@@ -5,11 +5,11 @@
 /// rotated by p / base^(2 j / D).
 ///
 /// A memory attention layer of the paper's small models uses no positions at all. LongLLaMA rotates the local context as usual, and
-/// lets what comes from memory or from other contexts stand at position 0: a rotation by no angle, so it takes those keys as they
-/// are.
+/// lets keys of the memory and of other contexts stand at position 0. A rotation to position 0 changes nothing, so those keys are
+/// used as they are.
 ///
-/// Source: paper section 3.1 (positions in the memory layer), appendix A.1. RotaryScaling: modeling_rope_utils.py of Hugging Face's
-/// transformers ("linear" and "llama3").
+/// Source: Su et al. 2021; paper section 3.1 (positions in the memory layer), appendices A.2 and B.1. RotaryScaling:
+/// modeling_rope_utils.py of Hugging Face's transformers ("linear" and "llama3").
 /// Read first: core/autograd.hpp.   Read next: attention/causal_attention.hpp.
 #pragma once
 
@@ -31,7 +31,7 @@ namespace fot {
 ///     a' = a (keep + (1 - keep) / factor),    keep = 0 ("linear"), or ("llama3")
 ///     keep = (r - low) / (high - low) between 0 and 1,  r = a window / (2 pi), the rotations within the first training's window
 struct RotaryScaling {
-    double factor = 1;          ///< so many times slower; 1: as they are
+    double factor = 1;          ///< angles are divided by it; 1: unscaled
     double window = 0;          ///< tokens of the first training's window; 0: all pairs are alike
     double low_rotations = 1;   ///< pairs of no more rotations within the window are slowed by the factor
     double high_rotations = 4;  ///< pairs of as many or more are left as they are
@@ -66,7 +66,7 @@ class RotaryTable {
     static constexpr Index usual_positions = 1024;
 
     /// Errors: ConfigError if the head width is odd or below 2, if the base is not a finite number above 0, if `positions` is
-    ///         negative or above most_positions, or if the scaling is none.
+    ///         negative or above most_positions, or if the scaling is not valid.
     RotaryTable(double base, Index width, Index positions = usual_positions, const RotaryScaling& scaling = {})
         : base_(base), width_(width), scaling_(scaling) {
         scaling.check();

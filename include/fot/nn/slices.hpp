@@ -4,7 +4,8 @@
 /// some positions only (`take_positions`), a window is a piece of a text (`slice<1>`), and each batch entry has a memory of its own
 /// (`slice<0>`). The others are there to put together a layer of one's own.
 ///
-/// All copy. A tensor that is only read is cheaper addressed in place: `row`, `as_matrix` (core/tensor.hpp, core/matrix_view.hpp).
+/// All of these functions copy. A tensor that is only read is cheaper addressed in place: `row`, `as_matrix` (core/tensor.hpp,
+/// core/matrix_view.hpp).
 ///
 /// Read first: nn/arithmetic.hpp.   Read next: attention/crossbatch_attention.hpp.
 #pragma once

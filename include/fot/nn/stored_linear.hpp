@@ -1,7 +1,7 @@
-/// Linear maps whose weights stay as a file has them: float, half precision or bfloat16, perhaps mapped from the disk.
+/// Linear maps whose weights stay as they lie in a file: float, half precision or bfloat16, perhaps mapped from the disk.
 ///
-/// The weights of a large model are most of what it takes of memory, and of the time of generation: for one token every weight is
-/// read once and used once. So they are kept as stored, and widened within the product. For a few rows of x each row of the weight
+/// The weights of a large model take most of its memory and of the time of generation, because for one token every weight is read
+/// once and used once. So they are kept as stored, and widened within the product. For a few rows of x each row of the weight
 /// is widened on the way into the registers; for many, a block of rows at a time, which then goes through the matrix product.
 ///
 /// There is no gradient: these are the weights of a finished model.
@@ -49,7 +49,8 @@ Real inner_product_of_stored(const Real* x, const Stored* w, Index count) {
     return std::accumulate(sums.begin(), sums.end(), Real(0));
 }
 
-/// Calls body with a value of the type that stores the weight's numbers. Errors: ConfigError unless they are floating-point.
+/// Calls body with a value of the type that stores the weight's numbers.
+/// Errors: ConfigError unless they are floating-point.
 template <class Body>
 void with_weight_type(const StoredMatrix& weight, Body&& body) {
     const bool floating =
@@ -85,8 +86,9 @@ inline void require_columns(const char* who, const StoredMatrix& weight, Index c
 /// y = x W^T for `count` rows of x.
 ///
 /// Cost:   count * in * out multiply-adds; reads every stored number once for 512 rows of x. Scratch: 128 widened rows of the
-/// weight for each thread. Errors: ConfigError for a weight of integers, or without numbers. Same as: multiply_rows, of the widened
-/// weight.
+///         weight for each thread.
+/// Errors: ConfigError for a weight of integers, or without numbers.
+/// Same as: multiply_rows, of the widened weight.
 template <class Real>
 void multiply_rows(const Real* x, Index count, const StoredMatrix& weight, Real* y) {
     const Index in = weight.columns, out = weight.rows;

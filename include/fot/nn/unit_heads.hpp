@@ -1,19 +1,19 @@
 /// Queries and keys of length one, with a temperature (QK-norm): what makes scores comparable among millions of keys.
 ///
-/// Why length one. A score is <q, k>, so a long key wins against every query, whatever it stands for. In a local context of a few
-/// hundred keys that does little harm. Among the keys of a large memory, most of which training never saw, there is always a
+/// Why length one. A score is <q, k>, so a long key gets a large score from every query that points its way. In a local context of
+/// a few hundred keys that does little harm. Among the keys of a large memory, most of which training never saw, there is always a
 /// longest one. With unit vectors a score is a cosine, between -1 and 1, and only the direction of a key counts.
 ///
 /// Why a temperature. The softmax of cosines is nearly flat: the best key gets at most e^2 times the weight of the worst, too
-/// little against thousands of others. So a cosine is divided by a temperature tau before the softmax. A key whose cosine
+/// little against thousands of others. So each cosine is divided by a temperature tau before the softmax. A key whose cosine
 /// exceeds that of M others by c has more weight than all of them if c / tau > log M. How sharp a head should be depends on what it
-/// looks for, so every head learns its own. The parameter is log(1 / tau): tau stays positive, and a step of the
-/// optimiser changes it by a share of what it is. The factor 1 / tau is multiplied into the queries, in the pass that normalises
-/// them, so that attention has no scale of its own.
+/// looks for, so every head learns its own. The parameter is log(1 / tau): tau stays positive, and a step of the optimiser changes
+/// it by a share of what it is. The factor 1 / tau is multiplied into the queries, in the pass that normalises them, so that
+/// attention has no scale of its own.
 ///
 /// When. The paper's small models have both. LongLLaMA continues a LLaMA, which has neither: its scores are <q, k> / sqrt(D).
 ///
-/// Source: paper appendix A.1; Henry et al. 2020 (QK-norm).
+/// Source: paper appendix B.1; Henry et al. 2020 (QK-norm). LongLLaMA: appendix A.2.
 /// Read first: nn/rms_norm.hpp.   Read next: nn/rotary.hpp.
 #pragma once
 

@@ -5,7 +5,7 @@
 ///     p_s      = exp(score_s - L[b,h,t])         softmax: the p_s of a query sum to one
 ///     o[b,t,h] = sum_s p_s v[b,s,g]
 ///
-/// U is the number of local keys, of which the T queries stand at the last; G that of key heads; E the width of a value.
+/// U is the number of local keys (the T queries stand at the last of them), G the number of key heads, E the width of a value.
 ///
 /// The headers of this folder say what the library computes: the paper's sums as loops over their indices, and nothing for speed.
 /// The fast functions compute the same numbers, and the tests compare the two.
@@ -13,7 +13,7 @@
 /// A score is <q, k> and nothing else. What scales scores in a model, 1/sqrt(D) or one over a learned temperature, is multiplied
 /// into q before, since <c q, k> = c <q, k>. So there is one place for a scale, and its gradient follows from that of q.
 ///
-/// Source: paper section 3.1, the local part of its sum.
+/// Source: paper appendix B, the local part C_{<q} of equations (1) and (2).
 /// Read first: core/tensor.hpp.   Read next: reference/crossbatch.hpp.
 #pragma once
 

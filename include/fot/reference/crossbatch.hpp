@@ -11,7 +11,7 @@
 /// keys score above those of other documents. It can bring this about because gradients reach ALL keys and values that were seen,
 /// previous and negative ones too. In inference the same sum runs over entries of a memory in place of the contexts.
 ///
-/// Source: paper section 3.2.
+/// Source: paper section 3.2 and appendix B.3, equation (2). paper_notes.md works an example by hand.
 /// Read first: reference/attention.hpp.   Read next: reference/memory_attention.hpp.
 #pragma once
 
@@ -168,7 +168,7 @@ void require_valid(const CrossbatchInput<Real>& in) {
     const Index P = extent(in.context_k, 0), S = extent(in.context_k, 1);
     require_shape("reference::crossbatch_attention: k", in.k, {B, -1, -1, D});
     require_shape("reference::crossbatch_attention: v", in.v, {B, U, G, -1});
-    require<ShapeError>(G > 0 && H % G == 0, "reference::crossbatch_attention: q has ", H, " heads, no multiple of the ", G,
+    require<ShapeError>(G > 0 && H % G == 0, "reference::crossbatch_attention: q has ", H, " heads, not a multiple of the ", G,
                         " heads of k");
     if (P > 0) {
         require_shape("reference::crossbatch_attention: context_k", in.context_k, {-1, -1, G, D});

@@ -6,7 +6,7 @@
 /// needs a rule for equal scores: the lower index comes first. A score that is NaN counts as -infinity, since nothing can be said
 /// of it.
 ///
-/// Source: paper section 3.1 (M_top, the k best entries of a memory).
+/// Source: paper section 3.1, appendix B.2 (M_top, the k best entries of a memory).
 /// Read first: core/tensor.hpp.   Read next: reference/memory_attention.hpp, memory/exact_search.hpp.
 #pragma once
 

@@ -9,7 +9,7 @@
 /// It is the sum of crossbatch training with other keys beside the local ones: there all keys of a few contexts, here the best few
 /// of all that was read before. That is why a layer can be trained on contexts and then used with a memory, with nothing added.
 ///
-/// Source: paper section 3.1.
+/// Source: paper section 3.1 and appendix B.2, equation (1).
 /// Read first: reference/crossbatch.hpp, reference/exact_search.hpp.   Read next: reference/positive_mass.hpp.
 #pragma once
 

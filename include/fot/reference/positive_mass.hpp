@@ -1,13 +1,13 @@
 /// The positive attention mass r_d as an equation: how much of a query's attention to C contexts stays with its own document.
 ///
 ///     w_cs = exp(<q[b,t,h], context_k[contexts[b][c], s, g]>)     key s of the c-th context that entry b sees
-///     r_d  = sum_s w_0s / sum_{c<C} sum_s w_cs                    c = 0 is the own previous context; the paper's d is C
+///     r_d  = sum_s w_0s / sum_{c<C} sum_s w_cs                    c = 0 is its document's previous context; the paper's d is C
 ///
 /// In the paper w is the weight that the softmax of the memory layer gives. The denominator of that softmax is the same for all
 /// keys of a query, so it cancels, and the exponential of the score will do. Where attention cannot tell documents apart, r_d is
 /// 1/d: the distraction issue.
 ///
-/// Source: paper section 3.3.
+/// Source: paper section 3.3, Figure 3.
 /// Read first: reference/crossbatch.hpp.   Read next: measure/positive_mass.hpp.
 #pragma once
 
@@ -31,7 +31,7 @@ Tensor<Real, 3> positive_mass(const Tensor<Real, 4>& q, const Tensor<Real, 4>& c
     const Index B = extent(q, 0), T = extent(q, 1), H = extent(q, 2), D = extent(q, 3);
     const Index P = extent(context_k, 0), S = extent(context_k, 1), G = extent(context_k, 2);
     require_shape("reference::positive_mass: context_k", context_k, {-1, -1, -1, D});
-    require<ShapeError>(G > 0 && H % G == 0, "reference::positive_mass: q has ", H, " heads, no multiple of the ", G,
+    require<ShapeError>(G > 0 && H % G == 0, "reference::positive_mass: q has ", H, " heads, not a multiple of the ", G,
                         " heads of context_k");
     require<ConfigError>(length_of(contexts) == B, "reference::positive_mass: ", contexts.size(), " lists of contexts for ", B,
                          " entries");

@@ -2,10 +2,11 @@
 ///
 /// Each number of a parameter gets a step of about the learning rate, whatever the size of its gradient: a running mean of the
 /// gradient is divided by the root of a running mean of its square. Both means start at 0 and are corrected for it. The decay acts
-/// on the parameter directly, not through the gradient, so that it is the same for all.
+/// on the parameter directly, not through the gradient, so that its strength does not depend on the gradient's size.
 ///
-/// The paper fine-tunes LongLLaMA this way (released code: beta 0.9 and 0.95, decay 0.1, global norm clipped to 1, warm-up and
-/// cosine schedule).
+/// LongLLaMA is fine-tuned with OpenLLaMA's optimiser (AdamW in the released code): a constant learning rate of 2e-5 and a decay of
+/// 0.01 (paper appendix A.2). The released training code has other defaults: beta 0.9 and 0.95, decay 0.1, norm clipped to 1, a
+/// cosine schedule.
 ///
 /// Read first: train/optimizer.hpp.   Read next: train/muon.hpp, which uses it for all that is not a hidden matrix.
 #pragma once

@@ -49,7 +49,7 @@ struct TrainingState {
     OptimizerState<Real> optimizer;                                ///< moments, and steps taken
     std::map<std::string, std::function<KeptTensor()>> kept = {};  ///< all else, by name: "random/batches"
 
-    /// Adds a generator.   Errors: of all of these, ConfigError if the name is taken.
+    /// Adds a generator.   Errors (all forms of keep): ConfigError if the name is taken.
     void keep(const std::string& name, Random& random) {
         add("random/" + name, [&random] { return KeptTensor{Dtype::u64, {4}, random.state.data()}; });
     }
@@ -124,7 +124,7 @@ void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real
         require<FileError>(tensor.numbers != state.optimizer.step_count || file.read<Index>(name).at(0) >= 0, file.at(name),
                            "is negative, expected a number of steps");
         require<FileError>(tensor.dtype != Dtype::u64 || file.read<std::uint64_t>(name) != std::vector<std::uint64_t>(4, 0),
-                           file.at(name), "is all zero, which is no state of a generator");
+                           file.at(name), "is all zero, which is not a state of a generator");
     }
     for (const std::string& name : file.names()) require<FileError>(known.contains(name), file.at(name), "is unknown here");
 

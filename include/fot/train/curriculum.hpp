@@ -1,18 +1,19 @@
 /// Curricula: which number of contexts, or which length and batch, comes at which step of training.
 ///
-/// A model that starts with many contexts learns to ignore its previous window, for most of what it sees beyond its local context
-/// is noise. So the number of contexts d begins small and rises once the window is used. A `StageSchedule` goes through stages
-/// that end at a step, or when a signal such as the training accuracy is high enough; or it draws one of its values for every
-/// step. Its state is two numbers, which a checkpoint keeps.
+/// A model that starts with many contexts learns to ignore its previous window, because most of what it sees beyond its local
+/// context is noise. So the number of contexts d begins small and rises once the window is used. A `StageSchedule` goes through
+/// stages that end at a step, or when a signal such as the training accuracy is high enough; or it draws one of its values for
+/// every step. Its state is two numbers, which a checkpoint keeps.
 ///
-/// Paper: its analysis and appendix A have d constant; 2, then 64 for the last tenth; drawn from {2, 128}; 1, then 128 once
-/// the accuracy reaches 98 %. Each is one line:
+/// The paper has d constant; 2, then 64 for the last tenth; drawn from {2, 128}; 1, then 128 once the accuracy reaches 98 %. Each
+/// is one line:
 ///
 ///     ContextSchedule::constant(64)
 ///     ContextSchedule::at_steps({{0, 2}, {steps * 9 / 10, 64}})
 ///     ContextSchedule::drawn({2, 128})
 ///     ContextSchedule::stages({{.value = 1, .until_signal = 0.98}, {.value = 128}})
 ///
+/// Source: paper section 3.2 (start with a small d), appendix E.1. `doubled_contexts` is ours.
 /// Read first: core/random.hpp.   Read next: train/trainer.hpp.
 #pragma once
 
@@ -55,7 +56,7 @@ struct Stage {
 ///     schedule.observe(accuracy);                        // moves on by the signal, for the next step
 ///
 /// The signal is any number that grows as the stage is learned: the training accuracy, or the memory gain (loss without the
-/// previous window less loss with it). It need not be observed at every step. Its running mean starts at 0 in every stage:
+/// previous window minus loss with it). It need not be observed at every step. Its running mean starts at 0 in every stage:
 ///
 ///     running <- smoothing running + (1 - smoothing) signal
 ///
@@ -70,7 +71,7 @@ class StageSchedule {
         bool operator==(const State&) const = default;  ///< both
     };
 
-    /// One value for good.
+    /// One value throughout.
     static StageSchedule constant(Value value) { return stages({{value}}); }
 
     /// (step, value): the value from that step on. The first step is 0.
@@ -120,7 +121,8 @@ class StageSchedule {
         return current();
     }
 
-    /// Takes in one measurement of the signal. Errors: NumericError if it is not finite.
+    /// Takes in one measurement of the signal.
+    /// Errors: NumericError if it is not finite.
     void observe(double signal) {
         require<NumericError>(std::isfinite(signal), "StageSchedule::observe: the signal is not finite");
         if (drawn_ || finished()) return;

@@ -1,7 +1,8 @@
-/// Gradient clipping: the norm of all gradients together, and its limit.
+/// Gradient clipping: the norm of all gradients together, and the largest value it may have.
 ///
 /// One bad batch can throw a model far off. Clipping shortens the whole gradient and keeps its direction. The norm is also the
-/// cheapest watch on a training run: it goes bad before the loss does.
+/// cheapest sign that a training run is in trouble: it rises before the loss does. A `Trainer` clips if `largest_gradient_norm` is
+/// set; optimisers do not clip by themselves.
 ///
 /// Read first: core/parameter.hpp.   Read next: train/adamw.hpp.
 #pragma once

@@ -33,7 +33,7 @@ void write_states(const RecurrentState<Real>& state, KeptStates<Real>& kept) {
 }
 
 /// The same back, for a model of this configuration with `entries` batch entries. S is as long as the numbers suffice for.
-/// Errors: DataError, with the state as it was, if the numbers are not those of so many entries, layers and this width.
+/// Errors: DataError, with the state as it was, if the numbers do not belong to this number of entries and layers and this width.
 template <class Real>
 void read_states(const KeptStates<Real>& kept, const TransformerConfig& config, Index entries, RecurrentState<Real>& state) {
     const Index numbers = length_of(kept.numbers), each_token = config.layers * entries * config.width,

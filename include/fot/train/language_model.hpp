@@ -1,17 +1,18 @@
-/// The models that the paper compares as language models: one way to train for each, on the same parameters and the same text.
+/// The language models that the paper compares: one way to train each, on the same parameters and the same text.
 ///
-///     standard         the local context alone
-///     transformer_xl   and, in every layer, the states of the window before; documents are read in order
-///     memorizing       and, in the memory layer, a memory that the training fills as it reads; nothing learns through it
-///     crossbatch       and, in the memory layer, previous contexts of the own and of other documents, differentiably
+///     standard         each query sees the local context alone
+///     transformer_xl   every layer also sees its states in the window before; documents are read in order
+///     memorizing       the memory layer also sees a memory that training fills as it reads; no gradient passes through it
+///     crossbatch       the memory layer also sees previous contexts of its own and of other documents, differentiably
 ///
 /// standard and crossbatch can have a contrastive loss on the memory layer's queries and keys beside the next-token loss.
 ///
-/// A model of one kind can be continued as any other: no kind has parameters of its own (the gate of `Integration::gated`
-/// excepted).
+/// A model of one kind can be continued as any other, since no kind has parameters of its own (except the gate of
+/// `Integration::gated`). A comparison of two kinds is therefore one of training alone.
 ///
-/// Source: the paper's analysis of small models, and appendix A.
-/// Read first: data/random_walk.hpp, model/transformer.hpp, model/transformer_xl.hpp, model/inference.hpp.   Read next: an example.
+/// Source: paper sections 5.2 to 5.4, appendices B.5, C and E.
+/// Read first: data/random_walk.hpp, model/transformer.hpp, model/transformer_xl.hpp, model/inference.hpp.
+/// Read next: examples/multi_document_perplexity.cpp.
 #pragma once
 
 #include "fot/data/random_walk.hpp"
@@ -38,7 +39,7 @@ struct LanguageModelRecipe {
     Index positives = 1;                                      ///< w, previous contexts of its own document
     ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and (d - 1) w negatives
     bool differentiable = true;                               ///< false: keys and values of previous contexts are constants
-    Index local_entries = 0;  ///< so many entries of a batch see no context: the model must stay good without a memory
+    Index local_entries = 0;  ///< entries of a batch that see no context, so that the model stays good without a memory
     Index packing = 0;        ///< the released code's form: windows of a document in a batch, d the range; 0: the paper's form
 
     // standard and crossbatch
@@ -49,12 +50,12 @@ struct LanguageModelRecipe {
     Index top_k = 32;            ///< retrieved per query and head
 
     // transformer_xl and memorizing
-    Index walk_windows = 32;  ///< an entry reads so many windows of a document, then goes on elsewhere without what it kept
+    Index walk_windows = 32;  ///< windows that an entry reads of a document before it moves on and drops what it kept
 
     /// Whether it reads documents in order.
     bool walks() const { return kind == LanguageModelKind::transformer_xl || kind == LanguageModelKind::memorizing; }
 
-    /// A training of so many steps in words: all that matters to its kind, but for the integration, which is the model's.
+    /// A training of `steps` steps in words: all that matters to its kind except the integration, which is the model's.
     std::string text(Index steps) const {
         const char* kinds[] = {"standard", "transformer_xl", "memorizing", "crossbatch"};
         std::string words = message(name, ": ", kinds[static_cast<int>(kind)], ", ", steps, " steps");
@@ -82,8 +83,7 @@ struct LanguageModelBatch {
 /// before: they draw a place in the same way, read on from there for `walk_windows` windows, and then draw another. All see
 /// entries * length tokens a step.
 /// Errors: ConfigError if the model's integration is not that of the recipe, or the recipe has impossible sizes; DataError if there
-/// are
-///         too few documents for any step to come.
+///         are too few documents for any step to come.
 template <class Real>
 class LanguageModelTraining {
    public:
@@ -237,8 +237,9 @@ class LanguageModelTraining {
     KeptStates<Real> kept_;  // memory_ or recurrent_ as a checkpoint holds them
 };
 
-/// Trains for a number of steps with Muon, its learning rates falling linearly to 0 after 40 steps of warm-up: for experiments that
-/// keep no checkpoints. Those that do write the loop with a Trainer. Errors: as LanguageModelTraining.
+/// Trains for a number of steps with Muon: 40 steps of warm-up, and over the second half learning rates that fall linearly to 2 %.
+/// For experiments that keep no checkpoints; those that do write the loop with a Trainer.
+/// Errors: as LanguageModelTraining.
 template <class Real>
 void train_language_model(Transformer<Real>& model, const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents,
                           const LanguageModelBatch& batch, Index steps, std::uint64_t seed = 1) {

@@ -49,7 +49,7 @@ inline Metadata config_metadata(const TransformerConfig& config) {
 
 /// The configuration that config_metadata wrote. `file` opens messages.
 ///
-/// Errors: FileError if an entry is missing or is no value of its field; ConfigError if the fields do not fit each other.
+/// Errors: FileError if an entry is missing or is not a value of its field; ConfigError if the fields do not fit each other.
 inline TransformerConfig config_from(const Metadata& metadata, const std::string& file) {
     TransformerConfig config;
     const nlohmann::json examples = config;

@@ -1,11 +1,12 @@
 /// Muon (Keller Jordan 2024): momentum, made orthogonal, for hidden matrices; Adam for everything else.
 ///
 /// The update of a weight matrix is usually of low rank: a few directions hold nearly all of it. Muon gives every direction the
-/// same length: it replaces the momentum U S V^T by about U V^T, without a singular value decomposition, by a few
-/// matrix products (Newton-Schulz iteration). Embedding and output have rows that belong to single tokens, and scales,
-/// temperatures and gates are not matrices at all: those keep Adam.
+/// same length: it replaces the momentum U S V^T by about U V^T, without a singular value decomposition, by a few matrix products
+/// (Newton-Schulz iteration). Embedding and output have rows that belong to single tokens, and scales, temperatures and gates are
+/// not matrices at all: those keep Adam.
 ///
-/// Not in the paper (its small models use Adafactor): toy models reach the paper's effects in fewer steps with it.
+/// Not in the paper, whose small models use Adafactor: toys reach the paper's effects in fewer steps with it. r_64 is close
+/// with both (examples/measurements.md, C1).
 ///
 /// Read first: train/adamw.hpp, core/blas.hpp.   Read next: train/learning_rate.hpp.
 #pragma once

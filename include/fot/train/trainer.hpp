@@ -1,4 +1,4 @@
-/// The training loop: loss and gradients, limit of their norm, step of the optimiser; with checkpoints on the way.
+/// The training loop: loss and gradients, clipping, a step of the optimiser, and checkpoints on the way.
 ///
 ///     InterruptGuard guard;
 ///     Trainer<float> trainer(model, optimizer, {.steps = 5000,
@@ -15,11 +15,11 @@
 ///         return StepResult{.loss = loss.value()(0)};
 ///     });
 ///
-/// What happens within a step is the program's: of a model the trainer knows parameters, their gradients and the configuration, of
-/// data nothing.
+/// What happens within a step is the program's. Of a model the trainer knows parameters, their gradients and the configuration, of
+/// data nothing. A loss or gradient that is not finite stops it with an error, before any weight changes.
 ///
 /// Read first: train/optimizer.hpp, train/learning_rate.hpp, train/curriculum.hpp, train/checkpoint.hpp, train/interrupt.hpp.
-/// Read next: an example.
+/// Read next: examples/distraction_issue.cpp.
 #pragma once
 
 #include <chrono>
@@ -76,9 +76,8 @@ struct TrainerOptions {
 /// Runs the steps of a training of the optimiser's parameters. The optimiser must live as long as the trainer.
 ///
 /// Errors: ConfigError if an option is out of its range; NumericError if a loss or gradient is not finite; FileError if a
-/// checkpoint
-///         cannot be written or read. A step that fails, for want of memory too, leaves weights, optimiser and step count as they
-///         were.
+///         checkpoint cannot be written or read. A step that fails, also when memory runs out, leaves weights, optimiser and step
+///         count as they were.
 /// Same as: n steps, a checkpoint, new objects, `resume` and m steps end bitwise like n + m steps.
 template <class Real>
 class Trainer {
