@@ -160,7 +160,7 @@ class KeyValueMemory {
     /// Copies the key of an entry of one head, D numbers.
     void copy_key(Index entry, Index head, Real* target) const {
         const Place place = locate(entry);
-        place.block->keys.read(head, place.slot, target);
+        read(place.block->keys, head, place.slot, target);
     }
     /// Copies its value.
     void copy_value(Index entry, Index head, Real* target) const {
