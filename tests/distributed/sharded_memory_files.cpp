@@ -34,7 +34,7 @@ void check_holds(const ShardedMemory<Real>& memory, const KeyValueMemory<Real>& 
 
 TEST_CASE("what p ranks have saved q ranks load") {
     for (const Index capacity : {0, 1500, 2200})
-        for (const Storage storage : {Storage::full, Storage::bfloat16})
+        for (const Storage storage : {Storage::full, Storage::bfloat16, Storage::float16})
             for (Stream<float>& stream : streams_of_all_lengths<float>()) {
                 stream.capacity = capacity;
                 stream.storage = storage;

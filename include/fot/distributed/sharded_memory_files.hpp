@@ -86,7 +86,7 @@ inline std::string saved_tensor(const char* what, Index entry, Index head) { ret
 
 /// Saves a memory, all or nothing. All ranks call it.
 ///
-/// Cost:   nothing is copied: the files have the memory's own numbers, and half of them with bfloat16.
+/// Cost:   nothing is copied: the files have the memory's own numbers, and half of the bytes with 16 bits.
 /// Errors: FileError of the rank that cannot write, CommunicationError on the others; an earlier save of that name is then still
 /// there.
 template <class Real>
@@ -113,7 +113,7 @@ void save_sharded_memory(const ShardedMemory<Real>& memory, const std::filesyste
     const KeyValueMemory<Real>& shard = memory.shard();
     for (Index head = 0; head < shard.heads(); ++head)
         shard.for_each_stored_block(head, 0, shard.size(), [&](const auto& keys, const auto& values, Index in_shard) {
-            const Dtype dtype = shard.storage() == Storage::full ? dtype_of<Real>() : Dtype::bf16;
+            constexpr Dtype dtype = dtype_of<std::remove_cvref_t<decltype(*keys.data)>>();
             const std::vector<Index> shape{keys.rows, keys.columns};
             const Index entry = memory.entry_of(in_shard);
             writer.add_bytes(detail::saved_tensor("keys", entry, head), dtype, shape, keys.data);
