@@ -17,6 +17,8 @@ TEST_CASE("each C++ number has the element type of its width and sign") {
     CHECK(dtype_of<std::uint32_t>() == Dtype::u32);
     CHECK(dtype_of<std::uint16_t>() == Dtype::u16);
     CHECK(dtype_of<std::uint8_t>() == Dtype::u8);
+    CHECK(dtype_of<BFloat16>() == Dtype::bf16);
+    CHECK(dtype_of<detail::StoredHalf>() == Dtype::f16);
 }
 
 TEST_CASE("the table of facts is in the order of the enumeration") {

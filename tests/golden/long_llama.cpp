@@ -157,9 +157,11 @@ class Calls {
                         for (Index d = 0; d < width; ++d) {
                             const float expected = stored(b, h, visible[static_cast<std::size_t>(first + m)], d),
                                         got = ours.data[m * ours.leading + d];
-                            const bool rounded = model_.config().memory_storage == Storage::bfloat16;  // may round the other way
-                            const double allowed =
-                                caches_tolerance_ + (rounded ? std::abs(static_cast<double>(expected)) / 128 : 0);
+                            const Storage storage = model_.config().memory_storage;  // 16 bits may be rounded the other way
+                            const double step = storage == Storage::full       ? 0
+                                                : storage == Storage::bfloat16 ? 0x1p-7
+                                                                               : 0x1p-10,
+                                         allowed = caches_tolerance_ + step * std::abs(static_cast<double>(expected));
                             if (!(std::abs(static_cast<double>(got - expected)) <= allowed)) {
                                 golden_.fail(message("'", name, "' entry ", first + m, ": got ", got, ", stored ", expected));
                                 return;

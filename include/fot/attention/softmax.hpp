@@ -17,6 +17,7 @@
 #include <type_traits>
 
 #include "fot/attention/attention.hpp"
+#include "fot/core/dtype.hpp"
 #include "fot/core/exponential.hpp"
 #include "fot/core/largest.hpp"
 #include "fot/core/matrix_view.hpp"
@@ -107,6 +108,11 @@ class RunningSoftmax {
     }
     /// The same of stored 16-bit numbers.
     void attend(MatrixView<const BFloat16> keys, MatrixView<const BFloat16> values, const Visibility<Real>& visibility = {}) {
+        attend_stored(keys, values, visibility);
+    }
+    /// Likewise.
+    void attend(MatrixView<const detail::StoredHalf> keys, MatrixView<const detail::StoredHalf> values,
+                const Visibility<Real>& visibility = {}) {
         attend_stored(keys, values, visibility);
     }
 

@@ -123,14 +123,20 @@ inline const char* dtype_name(Dtype dtype) { return detail::dtype_facts[static_c
 /// Bytes of one element.
 inline Index dtype_bytes(Dtype dtype) { return detail::dtype_facts[static_cast<std::size_t>(dtype)].bytes; }
 
-/// The element type that stores a C++ number exactly.
+/// The element type that stores a C++ number, or one of a 16-bit format, exactly.
 template <class T>
 constexpr Dtype dtype_of() {
-    static_assert(std::is_same_v<T, double> || std::is_same_v<T, float> || (std::is_integral_v<T> && !std::is_same_v<T, bool>));
-    if (std::is_floating_point_v<T>) return sizeof(T) == 8 ? Dtype::f64 : Dtype::f32;
-    constexpr std::array<Dtype, 4> with_sign{Dtype::i8, Dtype::i16, Dtype::i32, Dtype::i64};
-    constexpr std::array<Dtype, 4> without{Dtype::u8, Dtype::u16, Dtype::u32, Dtype::u64};
-    return (std::is_signed_v<T> ? with_sign : without)[static_cast<std::size_t>(std::countr_zero(sizeof(T)))];
+    if constexpr (std::is_same_v<T, BFloat16>) {
+        return Dtype::bf16;
+    } else if constexpr (std::is_same_v<T, detail::StoredHalf>) {
+        return Dtype::f16;
+    } else {
+        static_assert(std::is_same_v<T, double> || std::is_same_v<T, float> || (std::is_integral_v<T> && !std::is_same_v<T, bool>));
+        if (std::is_floating_point_v<T>) return sizeof(T) == 8 ? Dtype::f64 : Dtype::f32;
+        constexpr std::array<Dtype, 4> with_sign{Dtype::i8, Dtype::i16, Dtype::i32, Dtype::i64};
+        constexpr std::array<Dtype, 4> without{Dtype::u8, Dtype::u16, Dtype::u32, Dtype::u64};
+        return (std::is_signed_v<T> ? with_sign : without)[static_cast<std::size_t>(std::countr_zero(sizeof(T)))];
+    }
 }
 
 }  // namespace fot

@@ -61,8 +61,8 @@ class ShardedMemory {
         : ranks_(&ranks), blocks_{ranks.size()}, capacity_(capacity), shard_(heads, width, storage) {
         require<ConfigError>(capacity >= 0, "ShardedMemory: capacity ", capacity, " is negative");
         require_same(ranks, "ShardedMemory: the memory",
-                     message(heads, " heads of width ", width, ", ", sizeof(Real), " bytes a number, storage ",
-                             static_cast<int>(storage), ", capacity ", capacity));
+                     message(heads, " heads of width ", width, ", storage ", static_cast<int>(storage), " of numbers of ",
+                             sizeof(Real), " bytes, capacity ", capacity));
     }
 
     /// The ranks that hold it.

@@ -29,6 +29,7 @@
 #include <utility>
 #include <vector>
 
+#include "fot/core/dtype.hpp"
 #include "fot/core/largest.hpp"
 #include "fot/core/matrix_view.hpp"
 #include "fot/core/parallel.hpp"
@@ -143,6 +144,8 @@ class StreamingSearch {
     void add(MatrixView<const Real> keys, Index first_index) { add_stored(keys, first_index); }
     /// The same of stored 16-bit numbers.
     void add(MatrixView<const BFloat16> keys, Index first_index) { add_stored(keys, first_index); }
+    /// Likewise.
+    void add(MatrixView<const detail::StoredHalf> keys, Index first_index) { add_stored(keys, first_index); }
 
     /// The best keys of query n so far.
     const TopK<Real>& best(Index n) const { return element(best_, n); }

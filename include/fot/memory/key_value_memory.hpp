@@ -27,7 +27,7 @@ namespace fot {
 enum class Storage {
     full,
     bfloat16,  ///< read where it lies: no slower than full
-    float16    ///< half precision, for models whose released code keeps it so: widened at every use
+    float16    ///< half precision, for models whose released code keeps it so
 };
 
 /// Best entries of a memory per token and query head: scores descending, equal scores by ascending index. K = min(k, size).
@@ -173,25 +173,20 @@ class KeyValueMemory {
     }
 
     /// Calls f(keys, values, entry) for the entries first ... last-1 of one head, oldest first: views (m, D) of as many entries,
-    /// from number `entry` on, valid during the call only. Their numbers are of type Real, or BFloat16 where these are stored.
-    /// Errors: ShapeError if there is no such head; DataError unless 0 <= first <= last <= size().
+    /// from number `entry` on. Their numbers are as stored, of type Real or a 16-bit format. Errors: ShapeError if there is no such
+    /// head; DataError unless 0 <= first <= last <= size().
     template <class F>
     void for_each_stored_block(Index head, Index first, Index last, F&& f) const {
         require<ShapeError>(head >= 0 && head < heads_, "KeyValueMemory::for_each_block: head ", head, " of ", heads_);
         require<DataError>(first >= 0 && first <= last && last <= size(), "KeyValueMemory::for_each_block: entries ", first, " to ",
                            last, " of ", size());
-        Tensor<Real, 2> wide_keys, wide_values;
         for (Index entry = first, count = 0; entry < last; entry += count) {
             const auto [block, slot] = locate(entry);
             count = std::min(block_entries - slot, last - entry);
             std::visit(
                 [&, &values = block->values, from = slot]<class Format>(const Format& keys) {
                     const auto rows = [&](const Format& numbers) { return matrix(row(numbers, head, from), count, width_); };
-                    if constexpr (std::is_same_v<Format, Tensor<detail::StoredHalf, 3>>)
-                        f(widened_rows<Real>(rows(keys), wide_keys),
-                          widened_rows<Real>(rows(std::get<Format>(values)), wide_values), entry);
-                    else
-                        f(rows(keys), rows(std::get<Format>(values)), entry);
+                    f(rows(keys), rows(std::get<Format>(values)), entry);
                 },
                 block->keys);
         }
