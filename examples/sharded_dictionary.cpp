@@ -13,7 +13,7 @@
 /// Memory:  136 bytes a memory token, divided by the ranks, and 60 MiB a rank; 170 MiB to train.
 /// Command: mpiexec -n 4 build/release/examples/sharded_dictionary --memory-tokens 67108864      (MPI), or
 ///          build/release/examples/sharded_dictionary --ranks 4 --memory-tokens 67108864         (threads)
-/// Expect:  the accuracy of one rank, whatever their number; bytes as the formulas say; paper_notes.md has the figures.
+/// Expect:  the accuracy of one rank, whatever their number; bytes as the formulas say; examples/measurements.md has the figures.
 #include <sys/resource.h>
 
 #include "fot/data/evaluation_dictionary.hpp"
