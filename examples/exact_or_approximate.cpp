@@ -6,7 +6,8 @@
 /// query to the key that it wants. Here are models with both, one or none of them, and two indexes: inverted lists and a graph.
 ///
 /// Three things are kept apart: attention to the whole memory, to the exact k best, and to the k best that an index finds at a
-/// recall of 0.95, and within 1 % of the keys scored. The same is done with the dictionary, where it is answers that count.
+/// recall of 0.95, and when it may score at most 1 % of the keys. The same is done with the dictionary, where it is answers that
+/// count.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and the dictionary, made here.
 /// Time:    about a quarter of an hour on two cores; --quick: seconds; --full: three seeds, eight models, memories to 524288 tokens

@@ -1,4 +1,4 @@
-/// Is it better to train on a memory, or by crossbatch and then shortly on a memory?   (claims C8 and C9)
+/// Is it better to train on a memory, or by crossbatch and then briefly on a memory?   (claims C8 and C9)
 ///
 /// A Memorizing Transformer fills a memory as it reads and attends to it from the start, but no gradient passes through the memory:
 /// it takes keys and values as it finds them. FoT trains without any memory. It can be tuned on one at the end, because it has the
@@ -71,7 +71,7 @@ Transformer<float> trained_model(const Example& example, const TextSettings& set
 }  // namespace
 
 int main(int argc, char** argv) try {
-    Example example(argc, argv, "Is it better to train on a memory, or by crossbatch and then shortly on a memory?");
+    Example example(argc, argv, "Is it better to train on a memory, or by crossbatch and then briefly on a memory?");
     TextSettings settings;
     MemorySettings memory{.smallest = 128};
     add_text_options(example, settings, {12, 600, 600}, {2, 8, 8});

@@ -9,7 +9,7 @@
 //     o = sum_x p(x) v(x)      where p(x) = exp(<q, k(x)> / temperature) / (the same, summed over all x)
 //
 // and the loss of the next token has gradients in all these keys and values. No parameter and no loss is new.
-// We measure the POSITIVE ATTENTION MASS r_d: of the attention to d previous windows, its own window's share.
+// We measure the POSITIVE ATTENTION MASS r_d: of the attention to d previous windows, its own previous window's share.
 //
 //     r_d = sum_{x in own previous window} p(x) / sum_{x in all d previous windows} p(x)      (1/d by chance)
 //

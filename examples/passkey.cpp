@@ -20,8 +20,7 @@
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and passkey prompts made here.
 /// Time:    18 minutes on two cores; --quick: seconds; --full: three seeds, up to 16M bytes.
 /// Memory:  1 GiB per million bytes of prompt; above 4M bytes half of that, since keys and values are then stored as bfloat16: 8
-///          GiB with
-///          --full. At most 1 GiB more for windows that may come again.
+///          GiB with --full. At most 1 GiB more for windows that may come again.
 /// Command: build/release/examples/passkey
 /// Expect:  fot near 1 at every length, base and long only in their own windows. base_memory comes close: the pre-trained model
 ///          copies in its last layer, which is the memory layer, and filler hardly distracts it.

@@ -1,6 +1,6 @@
 /// Attention to a whole memory at the price of a few entries: the k best exactly, and an estimate of the rest.
 ///
-/// The k best keys of a query leave out a tail: M - k keys, each of little weight, all together often of more than the k. With the
+/// The k best keys of a query leave out a tail: M - k keys, each of little weight but together often outweighing the k. With the
 /// scores s_j the softmax over all M entries has the denominator
 ///
 ///     Z  =  sum_{j among the k best} e^(s_j)  +  sum_{j in the tail} e^(s_j)
@@ -11,7 +11,7 @@
 ///     means     sum_l n_l e^(<q, mean key of list l>)    every key stands at the mean of its list's tail, every value as well
 ///
 /// Sampling is unbiased, its error falls as 1 / sqrt(m), and it suffers where few keys of the tail carry most of it. Means have no
-/// noise, but a mean of exponentials is more than the exponential of the mean, so that they see too little of lists whose keys
+/// noise, but a mean of exponentials is more than the exponential of the mean, so they underestimate lists whose keys
 /// score differently. If the keys of a list lie around their mean as a ball of squared radius r_l^2 = mean |key - mean|^2 in D
 /// dimensions, what is missing is a factor e^(|q|^2 r_l^2 / (2 D)), which `spread` adds.
 ///

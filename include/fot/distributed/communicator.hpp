@@ -1,7 +1,7 @@
 /// Several processes that compute one thing together: what they need of each other.
 ///
 /// A process is a rank, 0 ... p-1. All that ranks do with each other is here built on one operation, `exchange`: send to one rank
-/// and receive from another at the same time. What an engine has to bring is therefore short, and there are three:
+/// and receive from another at the same time. So an engine has little to provide. There are three:
 ///
 ///     MpiCommunicator      the ranks of an MPI program, on one machine or many     (distributed/mpi_communicator.hpp)
 ///     ThreadCommunicator   threads of one process, for tests without MPI           (distributed/thread_communicator.hpp)

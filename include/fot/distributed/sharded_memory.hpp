@@ -6,7 +6,7 @@
 ///     of 3 ranks  0   1   2   0   1   2   0 ...        which rank (n / 1024) % p holds
 ///
 /// So every rank knows who holds what without asking. Blocks go round because nobody knows how long a stream will become: at any
-/// time the ranks hold equally much but for one block, also when the oldest entries leave. Consecutive parts, one a rank, would
+/// time the ranks hold the same amount to within one block, even as the oldest entries leave. One contiguous part per rank would
 /// need the length beforehand. The price is that a memory of a few thousand entries lies with the first ranks alone.
 ///
 /// All ranks may append a window that all have computed; each then keeps what is its own. Or a rank computes only what it will

@@ -10,9 +10,9 @@
 /// These are bytes that a rank sends, counted by the communicator under these names. N: queries at home with each rank; b: bytes of
 /// a number; k: of candidates at most as many as the rank has entries.
 ///
-/// By score and number together all entries are ordered without ties, so the k best of all are among the k bests of ranks, and no
-/// cut into shards changes them. A rank has its candidates in this order. Those that are among the best of all are the first of
-/// them, so that their number says which.
+/// By score and number together all entries are ordered without ties, so the k best of all are among the ranks' own k best, and no
+/// cut into shards changes them. A rank sorts its candidates in this order. Those among the best of all are a prefix of that list,
+/// so their count identifies them.
 ///
 /// Read first: distributed/sharded_memory.hpp, memory/exact_search.hpp.   Read next: distributed/sharded_attention.hpp.
 #pragma once

@@ -7,8 +7,7 @@
 ///     single-document  the same, but nothing from before the document began
 ///
 /// So a single-document condition is not a memory that was cleared, as in reading (model/inference.hpp), but one whose older part
-/// is not looked at. With one memory
-/// layer both give the same numbers, if M covers the document so far.
+/// is not looked at. With one memory layer both give the same numbers, if M covers the document so far.
 ///
 /// All sizes come from one pass (attention/nested_attention.hpp). That needs keys and values that do not depend on the memory: all
 /// layers below the memory layer are local. With two memory layers they would depend on it, and the curve is refused.

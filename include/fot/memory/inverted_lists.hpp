@@ -4,8 +4,8 @@
 ///     build    means of the keys by k-means; each key goes to the list of its nearest mean
 ///     find     the `probes` means of largest <q, mean>; all keys of their lists are scored, the k best are kept
 ///
-/// With as many probes as lists it is exact. With fewer it misses a key whose mean looks worse to the query than it does itself.
-/// That happens seldom where queries lie among the keys, as keys themselves do, and often where they lie apart from them.
+/// With as many probes as lists it is exact. With fewer it can miss a good key because the mean of its list scores badly.
+/// That is rare if queries are distributed like the keys, and common if they are not.
 ///
 /// A list is searched for up to four queries at a time, each key being read once for all of them. With many queries that probe the
 /// same lists this is what makes it fast; with one query it is a scan of a few lists.

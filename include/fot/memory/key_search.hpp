@@ -3,8 +3,8 @@
 ///     search.add(keys);                                      // (m,D): they get the next m numbers
 ///     KeysFound<float> found = search.find(queries, 32);     // (N,D) -> scores and indices (N,K), and what it cost
 ///
-/// The exact search fulfils it, and is what the approximate ones are measured by: how many of its K keys do they find (recall), and
-/// for how large a share of its inner products? That share does not depend on the machine, as a time does.
+/// The exact search has this interface and is the yardstick for the approximate ones: how many of its K keys do they find (recall),
+/// and for how large a share of its inner products? That share does not depend on the machine, as a time does.
 ///
 ///     ExactKeySearch   scores every key                                                         (this file)
 ///     InvertedLists    scores the keys of the lists whose means lie nearest to the query        (memory/inverted_lists.hpp)

@@ -1,8 +1,8 @@
 /// LongLLaMA inference: a LLaMA decoder some of whose layers remember what was read before.
 ///
 /// Text is read in windows. A prefix window is attended to locally and then goes to memory as a whole. The last tokens stay in the
-/// local cache, from which generation continues. Before the cache would outgrow the window it is emptied into memory at once. A
-/// memory layer attends to local keys and memory in one softmax. Keys in memory stand at position 0, the first of the window.
+/// local cache, from which generation continues. When the cache would outgrow the window, all of it moves to the memory in one go.
+/// A memory layer attends to local keys and memory in one softmax. Keys in memory stand at position 0, the first of the window.
 /// Layers without memory forget what has left the cache: just after it was emptied they see almost nothing.
 ///
 /// The decoder is a Transformer (model/transformer.hpp), whose layers do everything but local attention. Its maps are trained, or

@@ -1,4 +1,5 @@
-/// Checkpoints: a run that is interrupted and resumed ends with bitwise the weights of one that ran through.
+/// Checkpoints: a run that is interrupted and resumed ends with bitwise the weights of one that ran through, if binary, number of
+/// threads and kind of processor are the same.
 ///
 /// For that a checkpoint holds all that the next step depends on: the weights, the optimiser's state, the state of every random
 /// generator, the step, and whatever counters and running averages the schedules keep. All of it is in one safetensors file, bit by

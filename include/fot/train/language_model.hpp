@@ -1,7 +1,7 @@
 /// The language models that the paper compares: one way to train each, on the same parameters and the same text.
 ///
 ///     standard         each query sees the local context alone
-///     transformer_xl   every layer also sees its states in the window before; documents are read in order
+///     transformer_xl   every layer also sees its states in the window before; read on from a random place
 ///     memorizing       the memory layer also sees a memory that training fills as it reads; no gradient passes through it
 ///     crossbatch       the memory layer also sees previous contexts of its own and of other documents, differentiably
 ///

@@ -15,7 +15,7 @@
 ///         return StepResult{.loss = loss.value()(0)};
 ///     });
 ///
-/// What happens within a step is the program's. Of a model the trainer knows parameters, their gradients and the configuration, of
+/// What happens within a step is the program's. The trainer knows a model's parameters, gradients and configuration; of the
 /// data nothing. A loss or gradient that is not finite stops it with an error, before any weight changes.
 ///
 /// Read first: train/optimizer.hpp, train/learning_rate.hpp, train/curriculum.hpp, train/checkpoint.hpp, train/interrupt.hpp.
