@@ -20,7 +20,8 @@
 /// **With CMake.** `find_package(fot 0.1 REQUIRED)` after `cmake --install build/release --prefix PLACE`, or
 /// `add_subdirectory(fot)`, or FetchContent with this folder as SOURCE_DIR; then `target_link_libraries(my_program PRIVATE
 /// fot::fot)`. The target brings include folders, C++20, BLAS and, where the compiler has it, OpenMP. It sets no optimisation: a
-/// program that trains wants `-O3 -march=native`. `fot::float` in place of `fot::fot` compiles faster (fot/float.hpp).
+/// program that trains wants `-O3 -march=native`. `fot::float` in place of `fot::fot` compiles faster (fot/float.hpp). A
+/// program for several processes asks for `find_package(fot 0.1 COMPONENTS mpi)` and links `fot::mpi`.
 ///
 /// **Without CMake.** `g++ program.cpp $(pkg-config --cflags --libs fot) -O3 -march=native -fopenmp`, with `share/pkgconfig` of the
 /// installation in `PKG_CONFIG_PATH`.
