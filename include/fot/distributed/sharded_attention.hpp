@@ -87,9 +87,9 @@ AttentionResult<Real> merged_at_homes(Communicator& ranks, const AskedQueries<Re
 template <class Real>
 AttentionResult<Real> attend_to_chosen(const KeyValueMemory<Real>& shard, const AskedQueries<Real>& asked,
                                        const ShardedFinding<Real>& finding) {
-    const auto [one, queries, heads, width] = shape_of(asked.q);
+    const Index queries = extent(asked.q, 1), heads = extent(asked.q, 2), width = extent(asked.q, 3);
     AttentionResult<Real> result = unwritten_result<Real>({asked.q, asked.q, asked.q});
-    parallel_slices(queries * heads, 16, [&, heads = heads, width = width](Index first, Index last) {
+    parallel_slices(queries * heads, 16, [&](Index first, Index last) {
         Tensor<Real, 2> values = empty<Real, 2>({extent(finding.here.indices, 2), width});
         for (Index i = first; i < last; ++i) {
             const Index t = i / heads, h = i % heads, chosen = element(finding.chosen, i);

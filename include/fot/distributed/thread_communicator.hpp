@@ -91,20 +91,24 @@ void run_as_ranks(Index ranks, const Work& work) {
         thrown = std::current_exception();
         boxes.changed.notify_all();
     };
-    {
-        std::vector<std::jthread> threads;
-        for (Index rank = 0; rank < ranks; ++rank)
-            threads.emplace_back([&, rank] {
-                ThreadCommunicator communicator(boxes, rank);
-                try {
-                    work(static_cast<Communicator&>(communicator));
-                } catch (const std::exception& error) {
-                    fail(rank, error.what());
-                } catch (...) {
-                    fail(rank, "an error without a text");
-                }
-            });
-    }
+    const auto run = [&](Index rank) {
+        ThreadCommunicator communicator(boxes, rank);
+        try {
+            work(static_cast<Communicator&>(communicator));
+        } catch (const std::exception& error) {
+            fail(rank, error.what());
+        } catch (...) {
+            fail(rank, "an error without a text");
+        }
+    };
+    std::vector<std::thread> threads;
+    threads.reserve(static_cast<std::size_t>(ranks));
+    for (Index rank = 0; rank < ranks; ++rank) try {
+            threads.emplace_back(run, rank);
+        } catch (const std::exception& error) {  // there are no more threads to be had
+            fail(rank, error.what());
+        }
+    for (std::thread& each : threads) each.join();
     if (thrown) std::rethrow_exception(thrown);
 }
 
