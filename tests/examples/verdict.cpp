@@ -1,4 +1,4 @@
-#include "support/verdict.hpp"
+#include "../../examples/support/verdict.hpp"
 
 #include <doctest/doctest.h>
 
