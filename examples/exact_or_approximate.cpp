@@ -76,86 +76,108 @@ std::vector<IndexKind> index_kinds(const SearchSettings& settings, Index memory,
 /// What one model has given, by name: numbers with intervals over documents.
 using Numbers = std::map<std::string, Estimate>;
 
-/// A model's memory, and what is asked of it.
+/// A number without an interval of its own.
+Estimate plain(double value) { return {value, {value, value}}; }
+
+/// One head of a memory: its keys, what is asked, and the k best keys of each query.
+struct AskedHead {
+    Tensor<float, 2> keys;
+    QuerySet queries, keys_as_queries;
+    SearchResult<float> best, best_of_keys;
+
+    AskedHead(const MemorySnapshot& snapshot, Index h, Index stride, Index k)
+        : keys(keys_of(snapshot, h)),
+          queries(queries_of(snapshot, h, stride)),
+          keys_as_queries(examples::keys_as_queries(keys, extent(queries.rows, 0), 1)),
+          best(exact_search(keys, queries.rows, k)),
+          best_of_keys(exact_search(keys, keys_as_queries.rows, k)) {}
+};
+
+/// A model's memory, by its name in results.
 struct Subject {
     const MemorySnapshot& snapshot;
     std::string model;
     Index top_k;
-    bool first;  ///< the smallest memory of a model: where searches are compared with each other
+    bool smallest;  ///< of the model's memories: only of this one are numbers of the searches themselves kept
+
+    Index size() const { return snapshot.memory().size(); }
 };
 
-/// Compares searches for the keys of a memory, and calls read(name, source) for each way to read it: whole, exact, and each index
-/// at two settings. Adds to numbers what is found of the searches themselves, and a row for each to the table.
-void compare_searches(const Subject& subject, const SearchSettings& settings, Numbers& numbers, Table& table,
-                      const std::function<void(const std::string&, const Source<float>&)>& read) {
+/// Where queries lie, and whether a few keys are found by all: mean over heads.
+void measure_queries(const Subject& subject, const std::vector<AskedHead>& heads, Numbers& numbers) {
+    std::vector<double> of_queries, of_keys, hubs;
+    for (const AskedHead& head : heads) {
+        of_queries.push_back(distance_to_keys(head.keys, head.queries.rows, 0));
+        of_keys.push_back(distance_to_keys(head.keys, head.keys_as_queries.rows, 1));
+        hubs.push_back(hubness(head.best, subject.size()));
+    }
+    numbers[message("query_distance.", subject.model)] = plain(mean(of_queries));
+    numbers[message("key_distance.", subject.model)] = plain(mean(of_keys));
+    numbers[message("hubness.", subject.model)] = plain(mean(hubs));
+}
+
+/// Recall of an index of all heads, setting by setting: of their queries, or of keys as queries, for the first `found` of the best.
+std::vector<RecallPoint> ladder_of(const MemoryIndex<float>& index, const IndexKind& kind, const std::vector<AskedHead>& heads,
+                                   bool keys_ask, Index found) {
+    std::vector<SearchTask> tasks;
+    for (Index h = 0; h < length_of(heads); ++h) {
+        const AskedHead& head = element(heads, h);
+        const SearchResult<float>& best = keys_ask ? head.best_of_keys : head.best;
+        tasks.push_back({index.head(h),
+                         keys_ask ? head.keys_as_queries : head.queries,
+                         {slice<1>(best.scores, 0, found), slice<1>(best.indices, 0, found)}});
+    }
+    return recall_ladder(tasks, kind.set, kind.settings, wanted_recall);
+}
+
+/// How many keys an index scores for its recall, and what is read through it at two settings.
+void measure_index(const Subject& subject, const IndexKind& kind, const std::vector<AskedHead>& heads, Numbers& numbers,
+                   Table& table, const std::function<void(const std::string&, const Source<float>&)>& read) {
     const MemorySnapshot& snapshot = subject.snapshot;
-    const Index size = snapshot.memory().size(), k = subject.top_k;
-    read("whole", MemorySource<float>(snapshot.state, 0));
-    read("exact", MemorySource<float>(snapshot.state, k));
+    MemoryIndexes<float> indexes(snapshot.model.config(), snapshot.state, kind.make);
+    const auto start = std::chrono::steady_clock::now();
+    indexes.update();
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 
-    std::vector<Tensor<float, 2>> keys;
-    std::vector<QuerySet> queries, key_queries;
-    std::vector<SearchResult<float>> best, best_of_keys;
-    std::vector<double> query_distances, key_distances, hubs;
-    for (Index h = 0; h < snapshot.memory().heads(); ++h) {
-        keys.push_back(keys_of(snapshot, h));
-        queries.push_back(queries_of(snapshot, h, settings.stride));
-        key_queries.push_back(keys_as_queries(keys.back(), extent(queries.back().rows, 0), 1));
-        best.push_back(exact_search(keys.back(), queries.back().rows, k));
-        best_of_keys.push_back(exact_search(keys.back(), key_queries.back().rows, k));
-        query_distances.push_back(distance_to_keys(keys.back(), queries.back().rows, 0));
-        key_distances.push_back(distance_to_keys(keys.back(), key_queries.back().rows, 1));
-        hubs.push_back(hubness(best.back(), size));
-    }
-    const auto plain = [](double value) { return Estimate{value, {value, value}}; };
-    if (subject.first) {
-        numbers[message("query_distance.", subject.model)] = plain(mean(query_distances));
-        numbers[message("key_distance.", subject.model)] = plain(mean(key_distances));
-        numbers[message("hubness.", subject.model)] = plain(mean(hubs));
-    }
-
-    const bool unit_keys = snapshot.model.config().normalized_heads;
-    for (const IndexKind& kind : index_kinds(settings, size, unit_keys)) {
-        MemoryIndexes<float> indexes(snapshot.model.config(), snapshot.state, kind.make);
-        const auto start = std::chrono::steady_clock::now();
-        indexes.update();
-        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        const auto ladder_for = [&](const std::vector<QuerySet>& asked, const std::vector<SearchResult<float>>& right,
-                                    Index wanted) {
-            std::vector<SearchTask> tasks;
-            for (Index h = 0; h < length_of(asked); ++h) {
-                SearchResult<float> first = element(right, h);
-                first.indices = slice<1>(first.indices, 0, wanted);
-                first.scores = slice<1>(first.scores, 0, wanted);
-                tasks.push_back({indexes.index(snapshot.layer, 0).head(h), element(asked, h), std::move(first)});
-            }
-            return recall_ladder(tasks, kind.set, kind.settings, wanted_recall);
-        };
-        const auto set = [&](Index setting) {
-            for (Index h = 0; h < length_of(keys); ++h) kind.set(indexes.index(snapshot.layer, 0).head(h), setting);
-        };
-        const std::vector<RecallPoint> ladder = ladder_for(queries, best, k);
-        const Estimate share = scored_share_at(ladder, wanted_recall),
-                       share_of_keys = scored_share_at(ladder_for(key_queries, best_of_keys, k), wanted_recall);
+    const MemoryIndex<float>& index = indexes.index(snapshot.layer, 0);
+    const Index k = subject.top_k, few = std::min<Index>(10, k);
+    const std::vector<RecallPoint> ladder = ladder_of(index, kind, heads, false, k);
+    const RecallPoint& small = within(ladder, small_share);
+    const Estimate share = scored_share_at(ladder, wanted_recall),
+                   share_of_keys = scored_share_at(ladder_of(index, kind, heads, true, k), wanted_recall);
+    table.add(subject.model, count_text(subject.size()), kind.name, estimate_text(share, 4), estimate_text(share_of_keys, 4),
+              fixed(ladder.back().mean_recall()), fixed(small.scored_share, 4), fixed(small.mean_recall()), fixed(seconds, 1));
+    if (subject.smallest) {
         const auto name = [&](const char* what, Index found) {
             return message(what, ".", subject.model, ".", kind.name, ".", found);
         };
-        if (subject.first) {
-            numbers[name("scored_fraction", k)] = share;
-            numbers[name("scored_fraction_of_keys", k)] = share_of_keys;
-            numbers[name("best_recall", k)] = plain(ladder.back().mean_recall());
-            const Index few = std::min<Index>(10, k);
-            if (few < k) numbers[name("scored_fraction", few)] = scored_share_at(ladder_for(queries, best, few), wanted_recall);
-        }
-        const RecallPoint& small = within(ladder, small_share);
-        table.add(subject.model, count_text(size), kind.name, estimate_text(share, 4), estimate_text(share_of_keys, 4),
-                  fixed(small.scored_share, 4), fixed(small.mean_recall()), fixed(ladder.back().mean_recall()), fixed(seconds, 1));
-        const IndexSource<float> source(snapshot.state, indexes, k);
-        set(setting_at(ladder, wanted_recall));
-        read(kind.name, source);
-        set(small.setting);
-        read(kind.name + "_1_percent", source);
+        numbers[name("scored_fraction", k)] = share;
+        numbers[name("scored_fraction_of_keys", k)] = share_of_keys;
+        numbers[name("best_recall", k)] = plain(ladder.back().mean_recall());
+        if (few < k)
+            numbers[name("scored_fraction", few)] = scored_share_at(ladder_of(index, kind, heads, false, few), wanted_recall);
     }
+    const IndexSource<float> source(snapshot.state, indexes, k);
+    const auto read_at = [&](Index setting, const std::string& name) {
+        for (Index h = 0; h < length_of(heads); ++h) kind.set(index.head(h), setting);
+        read(name, source);
+    };
+    read_at(setting_at(ladder, wanted_recall), kind.name);
+    read_at(small.setting, kind.name + "_1_percent");
+}
+
+/// Compares searches for the keys of a memory, and calls read(name, source) for each way to read it: whole, the exact k best, and
+/// each index at two settings.
+void compare_searches(const Subject& subject, const SearchSettings& settings, Numbers& numbers, Table& table,
+                      const std::function<void(const std::string&, const Source<float>&)>& read) {
+    const MemorySnapshot& snapshot = subject.snapshot;
+    read("whole", MemorySource<float>(snapshot.state, 0));
+    read("exact", MemorySource<float>(snapshot.state, subject.top_k));
+    std::vector<AskedHead> heads;
+    for (Index h = 0; h < snapshot.memory().heads(); ++h) heads.emplace_back(snapshot, h, settings.stride, subject.top_k);
+    if (subject.smallest) measure_queries(subject, heads, numbers);
+    for (const IndexKind& kind : index_kinds(settings, subject.size(), snapshot.model.config().normalized_heads))
+        measure_index(subject, kind, heads, numbers, table, read);
 }
 
 /// Everything of a text model: searches, and bits per byte with intervals over documents.
@@ -219,9 +241,9 @@ int main(int argc, char** argv) try {
     SearchSettings settings;
     bool no_dictionary = false;
     add_text_options(example, text, {12, 600, 600}, {8, 16, 16});
-    add_comparison_options(example, text);
+    example.add_seeds_option();
+    example.option("--places", text.places, {1, 8, 8}, "windows of each test document that are predicted", 1);
     add_walk_option(example, text);
-    text.places = example.scale() == Scale::quick ? 1 : 8;
     const auto at_scale = [&](std::vector<Index> quick, std::vector<Index> standard, std::vector<Index> full) {
         return Scaled<std::vector<Index>>{quick, standard, full}.at(example.scale());
     };
@@ -248,8 +270,8 @@ int main(int argc, char** argv) try {
     const CorpusSplit split = load_split(text);
     const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory),
                                      others = byte_documents(split.validation);
-    Table table({"model", "memory", "index", "keys scored for recall .95", "the same for keys as queries", "scored within .01",
-                 "its recall", "best recall", "build, s"});
+    Table table({"model", "memory", "index", "keys scored for recall .95", "the same for keys as queries", "best recall",
+                 "scored within .01", "its recall", "build, s"});
     Measurements<Numbers> measured;
     for (const std::uint64_t seed : example.seeds()) {
         for (const MemoryModelPlan& plan : plans) {

@@ -101,9 +101,9 @@ int main(int argc, char** argv) try {
     TailSettings settings;
     const bool quick = example.scale() == Scale::quick;
     add_text_options(example, text, {12, 600, 600}, {8, 16, 16});
-    add_comparison_options(example, text);
+    example.add_seeds_option();
+    example.option("--places", text.places, {1, 8, 8}, "windows of each test document that are predicted", 1);
     add_walk_option(example, text);
-    text.places = quick ? 1 : 8;
     settings.top_ks = quick ? std::vector<Index>{256} : std::vector<Index>{512, 1310, 5242};
     settings.samples = quick ? std::vector<Index>{64} : std::vector<Index>{384, 1182, 5114};
     settings.lists = quick ? std::vector<Index>{16} : std::vector<Index>{256, 1024, 4096};
