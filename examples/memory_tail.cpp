@@ -8,6 +8,7 @@
 ///     sampled_<m>         the 128 best, and m random ones of the others, weighted (M - 128) / m
 ///     means_<l>           the 128 best, and all others at the means of their inverted list, of l
 ///     means_<l>_spread    and corrected for the spread of the keys of a list around their mean
+///     means_<l>_found     the 128 best that are found in the best 1/32 of these lists, in place of an exact search
 ///
 /// Recovered is the share of the bits between the 128 best and the whole memory: 1 is the whole memory, below 0 is worse than the
 /// 128 best. The values read are a share of the memory's.
@@ -62,17 +63,22 @@ TailReadings read_in_all_ways(const MemorySnapshot& snapshot, Index k, const Tai
         read(message("sampled_", samples), k + samples, SampledTail<float>(state, exact, k, samples, 1));
 
     for (const Index count : settings.lists) {
+        MemoryIndexes<float> lists(config, state, [&](MatrixView<const float> keys) {
+            return std::make_unique<InvertedLists<float>>(
+                keys, InvertedListsOptions{.lists = count,
+                                           .probes = std::max<Index>(count / 32, 1),
+                                           .means = {.keys_per_mean = 64, .spherical = config.normalized_heads}});
+        });
+        lists.update();
         std::vector<ListMeans<float>> means;
         for (Index h = 0; h < snapshot.memory().heads(); ++h) {
-            const Tensor<float, 2> keys = keys_of(snapshot, h);
-            InvertedLists<float> lists(as_matrix(keys),
-                                       {.lists = count, .means = {.keys_per_mean = 64, .spherical = config.normalized_heads}});
-            lists.add(as_matrix(keys));
-            means.emplace_back(snapshot.memory(), h, lists);
+            const KeySearch<float>& of_head = lists.index(snapshot.layer, 0).head(h);
+            means.emplace_back(snapshot.memory(), h, dynamic_cast<const InvertedLists<float>&>(of_head));
         }
-        for (const bool spread : {false, true})
-            read(message("means_", count, spread ? "_spread" : ""), k + count,
-                 ListMeansTail<float>(state, exact, k, means, spread));
+        const Index values = k + count;
+        read(message("means_", count), values, ListMeansTail<float>(state, exact, k, means, false));
+        read(message("means_", count, "_spread"), values, ListMeansTail<float>(state, exact, k, means, true));
+        read(message("means_", count, "_found"), values, ListMeansTail<float>(state, lists, k, means, false));
     }
     return readings;
 }
