@@ -11,7 +11,7 @@
 ///     means_<l>_found     the 128 best that are found in the best 1/32 of these lists, in place of an exact search
 ///
 /// Recovered is the share of the bits between the 128 best and the whole memory: 1 is the whole memory, below 0 is worse than the
-/// 128 best. The values read are a share of the memory's.
+/// 128 best. The values read are a share of the memory's. Beside them stands the model without a memory.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
 /// Time:    about half an hour on two cores; --quick: seconds; --full: three seeds.
@@ -52,6 +52,7 @@ TailReadings read_in_all_ways(const MemorySnapshot& snapshot, Index k, const Tai
     const auto read = [&](const std::string& name, Index values, const Source<float>& source) {
         readings.emplace(name, TailReading{prediction(snapshot, source), static_cast<double>(values) / all});
     };
+    read("none", 0, NoSource<float>());
     read("whole", snapshot.memory().size(), MemorySource<float>(state, 0));
     read("exact", k, MemorySource<float>(state, k));
     for (const Index more : settings.top_ks) read(message("top_", more), more, MemorySource<float>(state, more));
