@@ -20,11 +20,10 @@ namespace fot {
 
 /// Keys and values of previous contexts (P,S) by layer, as Transformer::keys_and_values gives them, `together` contexts at a time.
 ///
-/// The tape records one operation, whose backward pass runs the layers below again and adds to the gradients of the model's
-/// parameters. The model must outlive the backward pass, and its weights must not change before.
-/// Shapes: (P,S) -> k, v (P,S,G,D) of each memory layer.
-/// Errors: ConfigError if together < 1; DataError for a token outside the vocabulary.
-/// Same as: model.keys_and_values(tape, previous)
+/// The tape records a step for the keys and one for the values of each memory layer; the last of them to be replayed runs the
+/// layers below again and adds to the gradients of the model's parameters. The model must outlive the backward pass, and its
+/// weights must not change before. Shapes: (P,S) -> k, v (P,S,G,D) of each memory layer. Errors: ConfigError if together < 1;
+/// DataError for a token outside the vocabulary. Same as: model.keys_and_values(tape, previous)
 template <class Real>
 std::vector<KeysAndValues<Real>> recomputed_keys_and_values(Tape& tape, const Transformer<Real>& model, const Tokens& previous,
                                                             Index together) {
@@ -65,7 +64,6 @@ std::vector<KeysAndValues<Real>> recomputed_keys_and_values(Tape& tape, const Tr
             }
             again.replay();
         });
-        result->clear();  // the step holds the result, and the result the step
     };
     // Steps are replayed in reverse: the first one recorded comes when all gradients are known. The others see to it that it comes.
     const Variable<Real, 1>& trained = model.layer(0).attention_norm;
