@@ -239,7 +239,7 @@ int main(int argc, char** argv) try {
     TextSettings text;
     MemorySettings memory;
     SearchSettings settings;
-    bool no_dictionary = false;
+    bool no_text = false, no_dictionary = false;
     add_text_options(example, text, {12, 600, 600}, {8, 16, 16});
     example.add_seeds_option();
     example.option("--places", text.places, {1, 8, 8}, "windows of each test document that are predicted", 1);
@@ -260,6 +260,7 @@ int main(int argc, char** argv) try {
     example.option("--only", memory.only,
                    "train and measure these models of text; none: standard and the crossbatch model with most contexts, with and "
                    "without QK-norm; all with --full");
+    example.flag("--no-text", no_text, "the dictionary alone");
     example.flag("--no-dictionary", no_dictionary, "text alone");
     example.parse();
     const std::string many = message("crossbatch_", text.contexts);
@@ -275,6 +276,7 @@ int main(int argc, char** argv) try {
     Measurements<Numbers> measured;
     for (const std::uint64_t seed : example.seeds()) {
         for (const MemoryModelPlan& plan : plans) {
+            if (no_text) break;
             const Transformer<float> model = trained_memory_model(example, text, plan, training, seed);
             example.out() << "measure " << plan.name << ", seed " << seed << std::endl;
             measured.add(plan.name, measure_text(model, plan.name, test, others, text, memory, settings, table));
