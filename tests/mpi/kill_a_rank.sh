@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Kills a rank at a random moment, of lookups in a sharded memory and then of a training, again and again. The others must end within ten
-# seconds with an error that names the rank, or (MPICH) one of the processes that ended; no half-written file is left; and the training goes on with
-# another number of ranks to the same bits.
+# seconds with an error that names the rank, or (MPICH) one of the processes that ended; no half-written file is left; and the training
+# goes on with another number of ranks to the same bits.
 # kill_a_rank.sh MPIEXEC PROGRAM FOLDER [TIMES]
 set -uo pipefail
 mpiexec=$1 program=$2 folder=$3 times=${4:-4} steps=60
