@@ -6,8 +6,7 @@
 /// are trained once more on one rank alone, for comparison.
 ///
 /// Data:    as distraction_issue.
-/// Time:    a step takes .2 s on one core, .12 s with two ranks on two: two or three minutes for all, and a minute to measure;
-///          --quick: seconds.
+/// Time:    two minutes with two ranks on two cores, four with one; --quick: seconds.
 /// Command: mpiexec -n 2 build/release/examples/distributed_distraction   (MPI), or
 ///          build/release/examples/distributed_distraction --ranks 2      (threads)
 ///          A checkpoint is left by rank 0; any number of ranks goes on from it.

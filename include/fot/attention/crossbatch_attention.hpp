@@ -2,8 +2,8 @@
 ///
 ///     o[b,t,h] = sum over x in local(b, <= t) and contexts(b) of softmax_x(<q[b,t,h], k_x>) v_x
 ///
-/// In inference a memory layer attends to keys of many documents at once. Here it learns to do so from the batch: a query competes
-/// for the previous context of its own document (positive) and for contexts of other documents (negatives) in one softmax with its
+/// In inference a memory layer attends to keys of many documents at once. Here it learns to do so from the batch: a query attends
+/// to the previous context of its own document (positive) and to contexts of other documents (negatives) in one softmax with its
 /// local context, and gradients flow into all of these keys and values. There is no new parameter and no extra loss: softmax under
 /// the next-token loss is itself the contrast.
 ///

@@ -8,7 +8,7 @@
 ///     results      to all ranks, where all have the same queries                         (p-1) N H k (b + 8)
 ///
 /// These are bytes that a rank sends, counted by the communicator under these names. N: queries at home with each rank; b: bytes of
-/// a number; k: of candidates at most as many as the rank has entries.
+/// a number; k: for candidates, never more than the rank has entries.
 ///
 /// By score and number together all entries are ordered without ties, so the k best of all are among the ranks' own k best, and no
 /// cut into shards changes them. A rank sorts its candidates in this order. Those among the best of all are a prefix of that list,

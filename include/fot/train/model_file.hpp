@@ -13,7 +13,8 @@
 ///     config.activation     "squared_relu"
 ///
 /// Most fields leave no trace in the shapes of the weights: the base of the rotary angles, which layers have a memory, the
-/// activation. Weights read under another configuration give a worse model, not an error, unless the file is asked.
+/// activation. Weights read under another configuration give a worse model, not an error, unless the configuration in the file is
+/// checked.
 ///
 /// Read first: train/checkpoint.hpp, model/config.hpp.   Read next: train/trainer.hpp.
 #pragma once

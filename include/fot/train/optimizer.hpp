@@ -9,7 +9,7 @@
 ///     ...                                                  // copy into state.slots[i].data, set *state.step_count
 ///     optimizer.step(factor);                              // bitwise the step that the interrupted run would have taken
 ///
-/// The learning rates stand in the options of an optimiser, because their sizes are its own: 0.02 for Muon's matrices, 0.001
+/// The learning rates stand in the options of an optimiser, because their sizes are specific to it: 0.02 for Muon's matrices, 0.001
 /// for AdamW. What changes in the course of training is a factor on all of them, the argument of `step`, which means the
 /// same for every optimiser: 1 is the rates as configured. Schedules (train/learning_rate.hpp) give that factor.
 ///

@@ -1,7 +1,8 @@
 /// Crossbatch with thousands of contexts in bounded memory: their keys and values are computed twice, a few contexts at a time.
 ///
 ///     forward    keys and values of all previous contexts, of which nothing else is kept
-///     backward   once their gradients are known, each few contexts pass the layers below again, on a tape of their own
+///     backward   once their gradients are known, the contexts pass the layers below again, a few at a time, each group on its own
+///     tape
 ///
 /// Plain training keeps all activations of all contexts until the backward pass. Here those of `together` contexts are kept at a
 /// time, and of all others keys, values and their gradients: 4 H D numbers a token. The price is one forward pass more over the
