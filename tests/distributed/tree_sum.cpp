@@ -16,10 +16,6 @@ std::vector<double> list_of(Index i) {
     return list;
 }
 
-void add(std::vector<double>& sum, const std::vector<double>& other) {
-    for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += other[i];
-}
-
 }  // namespace
 
 TEST_CASE("a tree adds halves of halves") {
@@ -40,12 +36,12 @@ TEST_CASE("the nodes of a share cover it, and none can be larger") {
 
 TEST_CASE("a sum over ranks has the bits of the tree, whatever the number of ranks") {
     for (const Index count : {1, 2, 7, 16}) {
-        const std::vector<double> expected = tree_sum({0, count}, list_of, add);
+        const std::vector<double> expected = tree_sum({0, count}, list_of, add_list<double>);
         for (Index p = 1; p <= std::min<Index>(count, 5); ++p)
             run_as_ranks(p, [&](Communicator& ranks) {
                 std::vector<std::vector<double>> own;
                 for (const TreeNode& node : nodes_within(count, share_of(count, ranks.rank(), p)))
-                    own.push_back(tree_sum(node, list_of, add));
+                    own.push_back(tree_sum(node, list_of, add_list<double>));
                 const auto whole = sum_over_ranks<double>(ranks, "sum", {{count, own}}, 5);
                 require<NumericError>(whole == expected, "other bits with ", p, " ranks");
             });

@@ -28,15 +28,6 @@ namespace fot {
 template <class Real>
 using ContextLists = std::map<Index, std::vector<Real>>;
 
-/// Adds number by number. An empty list is nothing at all: the sum is then the other.
-template <class Real>
-void add_list(std::vector<Real>& sum, const std::vector<Real>& other) {
-    if (sum.empty())
-        sum = other;
-    else
-        for (std::size_t i = 0; i < other.size(); ++i) sum[i] += other[i];
-}
-
 /// Who has what of a batch: documents 0 ... pool-1 with all their previous contexts, and entries 0 ... B-1, both in equal blocks.
 struct BatchShares {
     ContextTable table;  ///< who sees which contexts; context w * pool + j is the w-th previous one of document j

@@ -24,6 +24,7 @@
 #include "fot/distributed/context_exchange.hpp"
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
+#include "fot/nn/slices.hpp"
 
 namespace fot {
 
@@ -108,7 +109,7 @@ class DistributedCrossbatch {
         for (Index context = 0; context < shares.table.sources; ++context) {
             if (!shares.documents_of(ranks_.rank()).contains(context % shares.pool)) continue;
             Tape tape(Tape::inference);
-            const std::vector<KeysAndValues<Real>> of_layers = model_.keys_and_values(tape, one_row(batch.previous, context));
+            const std::vector<KeysAndValues<Real>> of_layers = model_.keys_and_values(tape, slice<0>(batch.previous, context, 1));
             for_each_tensor(of_layers, [&](const Variable<Real, 4>& each) {
                 lists[context].insert(lists[context].end(), each.value().begin(), each.value().end());
             });
@@ -122,14 +123,14 @@ class DistributedCrossbatch {
         const std::vector<Index>& seen = element(table.contexts, entry);
         const std::vector<KeysAndValues<Real>> of_layers = as_leaves(contexts, seen, extent(batch.previous, 1));
         const ContextTable of_one{length_of(seen), {consecutive(0, length_of(seen))}, {element(table.positives, entry)}};
-        const Tensor<Real, 2> mask = one_row(batch.mask, entry);
+        const Tensor<Real, 2> mask = slice<0>(batch.mask, entry, 1);
         double share = 0;
         for (const Real weight : mask.storage()) share += static_cast<double>(weight) / std::max(counted, 1e-10);
 
         zero_gradients(model_.parameters());
         Tape tape;
-        const Variable<Real, 3> logits = model_.forward(tape, one_row(batch.current, entry), Contexts<Real>(of_layers, of_one));
-        const Variable<Real, 1> loss = cross_entropy(tape, logits, one_row(batch.targets, entry), mask);
+        const Variable<Real, 3> logits = model_.forward(tape, slice<0>(batch.current, entry, 1), Contexts<Real>(of_layers, of_one));
+        const Variable<Real, 1> loss = cross_entropy(tape, logits, slice<0>(batch.targets, entry, 1), mask);
         losses.push_back(share * static_cast<double>(loss.value()(0)));
         tape.backward(multiply(tape, loss, static_cast<Real>(share)));
 
@@ -152,7 +153,7 @@ class DistributedCrossbatch {
             const auto list = context_gradients.find(context);
             if (list == context_gradients.end()) continue;  // nobody sees it
             Tape tape;
-            const std::vector<KeysAndValues<Real>> of_layers = model_.keys_and_values(tape, one_row(batch.previous, context));
+            const std::vector<KeysAndValues<Real>> of_layers = model_.keys_and_values(tape, slice<0>(batch.previous, context, 1));
             for_each_tensor(of_layers, [at = list->second.begin()](const Variable<Real, 4>& each) mutable {
                 std::copy_n(at, element_count(each.value()), each.gradient().begin());
                 at += element_count(each.value());
@@ -221,13 +222,6 @@ class DistributedCrossbatch {
         for (const std::vector<double>& of_rank : all_gather(ranks_, "losses", losses, counts))
             for (const double loss : of_rank) sum += loss;
         return sum;
-    }
-
-    template <class Number>
-    static Tensor<Number, 2> one_row(const Tensor<Number, 2>& rows, Index i) {
-        Tensor<Number, 2> one = empty<Number, 2>({1, extent(rows, 1)});
-        std::copy_n(row(rows, i), extent(rows, 1), one.data());
-        return one;
     }
 
     Communicator& ranks_;

@@ -8,10 +8,8 @@
 #pragma once
 
 #include <condition_variable>
-#include <cstring>
 #include <deque>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <thread>
 

@@ -72,6 +72,15 @@ auto tree_sum_of_nodes(TreeNode node, const Of& of, const Add& add) {
     return sum;
 }
 
+/// Adds number by number. An empty list is nothing at all: the sum is then the other.
+template <class Real>
+void add_list(std::vector<Real>& sum, const std::vector<Real>& other) {
+    if (sum.empty())
+        sum = other;
+    else
+        for (std::size_t i = 0; i < other.size(); ++i) sum[i] += other[i];
+}
+
 /// A rank's part of a sum of `count` lists of numbers, which lie with the ranks by their shares.
 template <class Real>
 struct PartOfSum {
@@ -106,9 +115,6 @@ std::vector<Real> sum_over_ranks(Communicator& ranks, const char* operation, con
     }
     exchange_all(ranks, operation, sent, received);
 
-    const auto add = [](std::vector<Real>& sum, const std::vector<Real>& other) {
-        for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += other[i];
-    };
     std::vector<Real> part(static_cast<std::size_t>(positions.size()), Real(0));
     std::vector<Index> at(static_cast<std::size_t>(p), 0);  // how much of what each rank sent is used
     for (const auto& [count, of_nodes] : sums) {
@@ -119,13 +125,13 @@ std::vector<Real> sum_over_ranks(Communicator& ranks, const char* operation, con
                 known[node].assign(begin, begin + positions.size());
                 element(at, other) += positions.size();
             }
-        add(part, tree_sum_of_nodes(
-                      {0, count},
-                      [&](const TreeNode& node) {
-                          const auto found = known.find(node);
-                          return found == known.end() ? nullptr : &found->second;
-                      },
-                      add));
+        add_list(part, tree_sum_of_nodes(
+                           {0, count},
+                           [&](const TreeNode& node) {
+                               const auto found = known.find(node);
+                               return found == known.end() ? nullptr : &found->second;
+                           },
+                           add_list<Real>));
     }
 
     std::vector<Index> lengths;

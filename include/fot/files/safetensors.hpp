@@ -7,7 +7,7 @@
 ///
 /// The reader trusts nothing: every extent and offset is checked before a byte of data is read, and the offsets must cover the
 /// data exactly. Tensors are read on demand, and numbers converted while they are read. The writer replaces a file as a whole or
-/// not at all. This header alone includes nlohmann/json.hpp.
+/// not at all.
 ///
 /// Read first: core/dtype.hpp, files/replacing_file.hpp.   Read next: train/checkpoint.hpp.
 #pragma once

@@ -1,8 +1,7 @@
 /// Crossbatch with thousands of contexts in bounded memory: their keys and values are computed twice, a few contexts at a time.
 ///
 ///     forward    keys and values of all previous contexts, of which nothing else is kept
-///     backward   once their gradients are known, the contexts pass the layers below again, a few at a time, each group on its own
-///     tape
+///     backward   once their gradients are known, the contexts pass the layers below again, a few at a time, on a tape for each few
 ///
 /// Plain training keeps all activations of all contexts until the backward pass. Here those of `together` contexts are kept at a
 /// time, and of all others keys, values and their gradients: 4 H D numbers a token. The price is one forward pass more over the
@@ -23,8 +22,11 @@ namespace fot {
 ///
 /// The tape records a step for the keys and one for the values of each memory layer; the last of them to be replayed runs the
 /// layers below again and adds to the gradients of the model's parameters. The model must outlive the backward pass, and its
-/// weights must not change before. Shapes: (P,S) -> k, v (P,S,G,D) of each memory layer. Errors: ConfigError if together < 1;
-/// DataError for a token outside the vocabulary. Same as: model.keys_and_values(tape, previous)
+/// weights must not change before.
+///
+/// Shapes: (P,S) -> k, v (P,S,G,D) of each memory layer.
+/// Errors: ConfigError if together < 1; DataError for a token outside the vocabulary.
+/// Same as: Transformer::keys_and_values.
 template <class Real>
 std::vector<KeysAndValues<Real>> recomputed_keys_and_values(Tape& tape, const Transformer<Real>& model, const Tokens& previous,
                                                             Index together) {
