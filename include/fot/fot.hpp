@@ -107,6 +107,7 @@
 #include "fot/files/replacing_file.hpp"    // files written all or nothing
 #include "fot/files/stored_tensor.hpp"     // a tensor where a file has it
 #include "fot/files/safetensors.hpp"       // named tensors in a file
+#include "fot/files/safetensors_writer.hpp" // such a file written
 #include "fot/files/mapped_file.hpp"       // a file as memory
 #include "fot/files/zip_file.hpp"          // the entries of an archive
 #include "fot/files/pickle.hpp"            // Python's pickles, read without running them

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "fot/files/safetensors_writer.hpp"
 #include "support/temporary_folder.hpp"
 #include "support/torch_writer.hpp"
 

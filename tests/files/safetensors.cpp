@@ -1,5 +1,3 @@
-#include "fot/files/safetensors.hpp"
-
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -8,6 +6,7 @@
 #include <iterator>
 
 #include "fot/core/random.hpp"
+#include "fot/files/safetensors_writer.hpp"
 #include "support/allocations.hpp"
 #include "support/temporary_folder.hpp"
 

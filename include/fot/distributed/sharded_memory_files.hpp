@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "fot/distributed/sharded_memory.hpp"
-#include "fot/files/safetensors.hpp"
+#include "fot/files/safetensors_writer.hpp"
 
 namespace fot {
 

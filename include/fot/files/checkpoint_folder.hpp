@@ -19,6 +19,7 @@
 #include "fot/files/json_file.hpp"
 #include "fot/files/mapped_file.hpp"
 #include "fot/files/pytorch_file.hpp"
+#include "fot/files/replacing_file.hpp"
 #include "fot/files/safetensors.hpp"
 #include "fot/files/stored_tensor.hpp"
 #include "fot/nn/stored_linear.hpp"

@@ -15,6 +15,7 @@
 #include <set>
 
 #include "fot/files/checkpoint_folder.hpp"
+#include "fot/files/safetensors_writer.hpp"
 #include "fot/model/llama_config_file.hpp"
 #include "fot/model/long_llama.hpp"
 

@@ -29,7 +29,7 @@
 
 #include "fot/core/parameter.hpp"
 #include "fot/core/random.hpp"
-#include "fot/files/safetensors.hpp"
+#include "fot/files/safetensors_writer.hpp"
 #include "fot/train/optimizer.hpp"
 
 namespace fot {
