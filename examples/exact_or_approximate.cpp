@@ -218,7 +218,7 @@ Numbers measure_dictionary(const Transformer<float>& model, const std::string& n
 }
 
 /// The dictionary's trainings: with negatives and without any context; with --full without QK-norm as well.
-std::vector<DictionaryTraining> dictionary_trainings(const Example& example) {
+std::vector<DictionaryTraining> compared_dictionaries(const Example& example) {
     const bool quick = example.scale() == Scale::quick;
     const Index contexts = quick ? 16 : 128, steps = quick ? 2 : 200, standard_steps = quick ? 2 : 600;
     std::vector<DictionaryTraining> list{{.name = "uniform", .steps = steps, .contexts = contexts},
@@ -281,7 +281,7 @@ int main(int argc, char** argv) try {
             example.out() << "measure " << plan.name << ", seed " << seed << std::endl;
             measured.add(plan.name, measure_text(model, plan.name, test, others, text, memory, settings, table));
         }
-        for (const DictionaryTraining& plan : dictionary_trainings(example)) {
+        for (const DictionaryTraining& plan : compared_dictionaries(example)) {
             if (no_dictionary) break;
             const Transformer<float> model = trained_dictionary_model(
                 example, text.models.empty() ? example.output() : std::filesystem::path(text.models), plan, seed);
