@@ -79,6 +79,7 @@
 #include "fot/nn/rotary.hpp"         // positions as rotations
 #include "fot/nn/arithmetic.hpp"     // sums, products, the sigmoid
 #include "fot/nn/slices.hpp"         // parts of tensors, joined tensors, other orders of axes
+#include "fot/nn/scaled_heads.hpp"   // a factor for each head
 #include "fot/nn/feed_forward.hpp"   // up, activation, down
 #include "fot/nn/stored_linear.hpp"  // linear maps whose weights stay as a file has them
 #include "fot/nn/linear_map.hpp"     // linear maps that are trained or stored

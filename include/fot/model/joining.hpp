@@ -38,6 +38,15 @@ class Joining {
         return gate(tape, further, local.o, logits(tape, at, local, further));
     }
 
+    /// The heads' outputs (B,T,H,D) of queries without a source of further keys: what `join` gives if no query saw one.
+    virtual Variable<Real, 4> alone(Tape&, const LayerView<Real>&, const Attention<Real>& local) const { return local.o; }
+
+    /// One or the other, as there are further keys or not (empty handles).
+    Variable<Real, 4> heads(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
+                            const Attention<Real>& further) const {
+        return further.o ? join(tape, at, local, further) : alone(tape, at, local);
+    }
+
     /// Adds what is trained, names after the prefix.
     virtual void add_parameters(const std::string& /*prefix*/, std::vector<Parameter<Real>>& /*list*/) {}
 };

@@ -146,7 +146,7 @@ class LongLlama {
             const Attention<Real> local{Variable<Real, 4>(std::move(of_cache.o)),
                                         Variable<Real, 3>(std::move(of_cache.log_sum_exp))},
                 further = source.attend(tape, at);
-            x = layer.finish(tape, x, further.o ? layer.joining->join(tape, at, local, further) : local.o);
+            x = layer.finish(tape, x, layer.joining->heads(tape, at, local, further));
             if (!keep) state.remember(i, at.k.value(), at.v.value(), visible);
         }
         if (keep) state.set_local(all_positions, all_visible);

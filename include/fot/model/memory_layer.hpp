@@ -58,8 +58,7 @@ class TransformerLayer {
         const LayerView<Real> at = view(tape, x, source, wanted);
         const Attention<Real> local = causal_attention(tape, at.q, at.local_k, at.v, {.query_positions = wanted}),
                               further = source.attend(tape, at);
-        const Variable<Real, 4> heads = further.o ? joining->join(tape, at, local, further) : local.o;
-        return finish(tape, at_wanted(tape, x, wanted), heads);
+        return finish(tape, at_wanted(tape, x, wanted), joining->heads(tape, at, local, further));
     }
 
     /// The rest of the layer after attention: x + O heads, then the feed-forward part. x (B,T,E), heads (B,T,H,D) -> (B,T,E).

@@ -15,6 +15,7 @@
 /// Read first: nn/unit_heads.hpp.   Read next: model/joining.hpp.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -35,6 +36,16 @@ struct KeysSeen {
     /// Of query t of batch entry b.
     Index of(Index b, Index t) const { return element(further, b) + element(positions, t) + 1; }
 };
+
+/// The logarithm of how many keys each query sees, (B,T,H): alike in all heads.
+template <class Real>
+Tensor<Real, 3> log_keys_seen(const KeysSeen& seen, Index heads) {
+    Tensor<Real, 3> log_keys = empty<Real, 3>({length_of(seen.further), length_of(seen.positions), heads});
+    for (Index b = 0; b < extent(log_keys, 0); ++b)
+        for (Index t = 0; t < extent(log_keys, 1); ++t)
+            std::fill_n(row(log_keys, b, t), heads, std::log(static_cast<Real>(seen.of(b, t))));
+    return log_keys;
+}
 
 /// A rule that makes scores.
 template <class Real>
