@@ -152,6 +152,8 @@
 #include "fot/model/llama_config_file.hpp"      // what their config.json means
 #include "fot/model/long_llama_files.hpp"       // LongLLaMA checkpoints as Hugging Face has them
 
+#include "fot/remedies/length_temperature.hpp"           // scores that grow with the logarithm of the memory
+
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW
 #include "fot/train/adafactor.hpp"       // Adafactor

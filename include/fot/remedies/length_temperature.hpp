@@ -1,0 +1,77 @@
+/// Scores that grow with the logarithm of the number of keys, so that a memory may grow without diluting its best key.
+///
+///     learned         score = a_h log(n) cos(q, k)                          SSMax: trained so, a_h one number per head
+///     inference only  score = max(1, log n / log n_trained) score_trained   LogN: any model, as it was trained
+///
+/// Among n keys of which one has the cosine c and all others 0, the weight of the one is e^s / (e^s + n - 1) with its score s. At a
+/// fixed temperature s = c / tau, and it falls below one half once log n > c / tau: every temperature has a largest memory. With
+/// s = a c log n the weight is n^(a c) / (n^(a c) + n - 1), which tends to one if a c > 1, and to zero if a c < 1. So the
+/// logarithm cures *dilution* by unrelated keys, provided that the key asked for stands out. It does not cure *overlap*: where
+/// other documents' keys have the same cosine, all of their scores grow alike.
+///
+/// The number n of keys is what a query sees: local keys up to its own and all of the source's, also if only the best are read.
+///
+/// Source: Nakanishi 2025, arXiv 2501.19399 (SSMax); Su 2021 and the Qwen models (LogN). The paper of the Focused Transformer has a
+/// learned temperature that does not depend on n. Departs from SSMax in: scores are cosines, so that a_h stands for 1 / tau_h.
+/// Cost:   a pass over the queries. Parameters: a_h in place of 1 / tau_h; LogN has none.
+///
+/// Read first: model/scoring.hpp.   Read next: remedies/learned_sink.hpp.
+#pragma once
+
+#include <memory>
+#include <utility>
+
+#include "fot/model/scoring.hpp"
+#include "fot/nn/scaled_heads.hpp"
+
+namespace fot {
+
+/// SSMax on unit vectors: `model.layer(i).scoring = std::make_unique<ScalableSoftmax<float>>(heads, scale, epsilon)`.
+template <class Real>
+class ScalableSoftmax : public UnitScoring<Real> {
+   public:
+    /// a_h at the start. With 1 / (tau log n) scores begin as those of temperature tau among n keys.
+    /// Errors: ConfigError unless it is finite and above 0.
+    ScalableSoftmax(Index heads, double scale, double epsilon) : UnitScoring<Real>(heads, scale, epsilon) {}
+
+    Variable<Real, 4> queries(Tape& tape, const Variable<Real, 4>& projected, const KeysSeen& seen) const override {
+        const Tensor<Real, 3> log_keys = log_keys_seen<Real>(seen, extent(projected.value(), 2));
+        return scaled_heads(tape, UnitScoring<Real>::queries(tape, projected, seen), Variable<Real, 3>(log_keys));
+    }
+    /// log a_h has a name of its own: weights of another rule are refused.
+    void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) override {
+        list.push_back(parameter(prefix + "log_length_scale", Role::temperature, this->log_inverse_temperature));
+    }
+};
+
+/// LogN: the scores of another rule, made larger where a query sees more keys than in training. Its parameters are the rule's.
+template <class Real>
+class LogLength : public Scoring<Real> {
+   public:
+    /// The rule that a model was trained with, and how many keys its queries saw then.
+    /// Errors: ConfigError if there is no rule, or fewer than 2 keys.
+    LogLength(std::unique_ptr<Scoring<Real>> trained, Index trained_keys)
+        : trained_(std::move(trained)), log_trained_keys_(std::log(static_cast<Real>(trained_keys))) {
+        require<ConfigError>(trained_ != nullptr, "LogLength: no scoring, expected the one of training");
+        require<ConfigError>(trained_keys >= 2, "LogLength: ", trained_keys, " keys in training, expected 2 or more");
+    }
+
+    Variable<Real, 4> queries(Tape& tape, const Variable<Real, 4>& projected, const KeysSeen& seen) const override {
+        const Variable<Real, 4> q = trained_->queries(tape, projected, seen);
+        Tensor<Real, 3> factors = log_keys_seen<Real>(seen, extent(q.value(), 2));
+        for (Real& factor : factors.storage()) factor = std::max(Real(1), factor / log_trained_keys_);
+        return scaled_heads(tape, q, Variable<Real, 3>(factors));
+    }
+    Variable<Real, 4> keys(Tape& tape, const Variable<Real, 4>& projected) const override {
+        return trained_->keys(tape, projected);
+    }
+    void add_parameters(const std::string& prefix, std::vector<Parameter<Real>>& list) override {
+        trained_->add_parameters(prefix, list);
+    }
+
+   private:
+    std::unique_ptr<Scoring<Real>> trained_;
+    Real log_trained_keys_;
+};
+
+}  // namespace fot
