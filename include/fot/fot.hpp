@@ -153,6 +153,7 @@
 #include "fot/model/long_llama_files.hpp"       // LongLLaMA checkpoints as Hugging Face has them
 
 #include "fot/remedies/length_temperature.hpp"           // scores that grow with the logarithm of the memory
+#include "fot/remedies/learned_sink.hpp"                 // attention that may stay away from all keys
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW
