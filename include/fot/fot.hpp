@@ -155,6 +155,7 @@
 #include "fot/remedies/length_temperature.hpp"           // scores that grow with the logarithm of the memory
 #include "fot/remedies/learned_sink.hpp"                 // attention that may stay away from all keys
 #include "fot/remedies/output_gate.hpp"                  // a head may give nothing
+#include "fot/remedies/differential_attention.hpp"       // what two queries find alike is noise
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW
