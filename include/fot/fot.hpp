@@ -156,6 +156,7 @@
 #include "fot/remedies/learned_sink.hpp"                 // attention that may stay away from all keys
 #include "fot/remedies/output_gate.hpp"                  // a head may give nothing
 #include "fot/remedies/differential_attention.hpp"       // what two queries find alike is noise
+#include "fot/remedies/annealed_contrast.hpp"            // a contrastive loss that leads at first
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW
