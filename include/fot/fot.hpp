@@ -157,6 +157,8 @@
 #include "fot/remedies/output_gate.hpp"                  // a head may give nothing
 #include "fot/remedies/differential_attention.hpp"       // what two queries find alike is noise
 #include "fot/remedies/annealed_contrast.hpp"            // a contrastive loss that leads at first
+#include "fot/remedies/untied_contexts.hpp"              // a learned choice among contexts: training
+#include "fot/remedies/untied_memory.hpp"                // the same in inference
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW
