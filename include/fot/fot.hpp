@@ -11,7 +11,8 @@
 ///     floor 2   attention   causal, crossbatch and memory attention
 ///     floor 3   loss        the contrastive loss
 ///               model       the decoder; LongLLaMA
-///     floor 4   train       optimisers, schedules, the training loop, checkpoints
+///     floor 4   remedies    against distraction: what came after the paper, as options of the layer
+///               train       optimisers, schedules, the training loop, checkpoints
 ///               measure     positive attention mass, perplexity, retrieval
 ///               distributed crossbatch training on several processes or machines
 ///
