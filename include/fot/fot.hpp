@@ -160,6 +160,10 @@
 #include "fot/remedies/annealed_contrast.hpp"            // a contrastive loss that leads at first
 #include "fot/remedies/untied_contexts.hpp"              // a learned choice among contexts: training
 #include "fot/remedies/untied_memory.hpp"                // the same in inference
+#include "fot/remedies/entmax.hpp"                       // weights that end at zero, and when the k best suffice
+#include "fot/remedies/entmax_attention.hpp"             // attention with them to contexts
+#include "fot/remedies/entmax_sources.hpp"               // in training, and in inference
+#include "fot/remedies/entmax_scoring.hpp"               // scores for them that grow with the memory
 
 #include "fot/train/optimizer.hpp"       // what optimisers share
 #include "fot/train/adamw.hpp"           // AdamW

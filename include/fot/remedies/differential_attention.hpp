@@ -14,7 +14,7 @@
 ///         queries and keys have length one, and each of the 2 H queries a temperature of its own.
 /// Cost:   attention and search for twice as many queries. Parameters: H D E more in the map of queries, W (H,E), H temperatures.
 ///
-/// Read first: model/joining.hpp, model/scoring.hpp.   Read next: remedies/entmax.hpp.
+/// Read first: model/joining.hpp, model/scoring.hpp.   Read next: remedies/annealed_contrast.hpp.
 #pragma once
 
 #include "fot/core/random.hpp"
