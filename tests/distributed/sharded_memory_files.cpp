@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include <atomic>
+#include <set>
 
 #include "support/sharded_stream.hpp"
 #include "support/temporary_folder.hpp"
@@ -52,6 +53,22 @@ TEST_CASE("what p ranks have saved q ranks load") {
                         });
                 }
             }
+}
+
+TEST_CASE("a save removes what killed ranks have left, and no file of the user's") {
+    const TemporaryFolder folder;
+    const Stream<float> stream(1500);
+    const std::set<std::string> users{"memory.part-1-notes.txt", "memory.part-1-0-of-2.safetensors.bak",
+                                      "memory.part-two.safetensors", "other.part-9-0-of-2.safetensors"};
+    for (const std::string& name : users) folder.write(name, "x");
+    folder.write("memory.part-1-3-of-4.safetensors", "x");  // a save by four ranks, killed before it was one
+    folder.write("memory.part-1-2-of-4.safetensors.partial-123-4", "x");
+    folder.write("memory.part-1-0-of-2.safetensors.partial-123-5", "x");
+    run_as_ranks(2, [&](Communicator& ranks) { save_sharded_memory(stream.sharded(ranks), folder / "memory.safetensors"); });
+    std::set<std::string> expected = users, names;
+    expected.insert({"memory.safetensors", "memory.part-1-0-of-2.safetensors", "memory.part-1-1-of-2.safetensors"});
+    for (const auto& each : std::filesystem::directory_iterator(folder / "")) names.insert(each.path().filename().string());
+    CHECK(names == expected);
 }
 
 TEST_CASE("a save replaces an earlier one of more ranks, and leaves nothing of it") {

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Kills a rank at a random moment, of lookups in a sharded memory and then of a training, again and again. The others must end within ten
-# seconds with an error that names the rank, or (MPICH) one of the processes that ended; no half-written file is left; and the training
-# goes on with another number of ranks to the same bits.
+# Kills a rank at a random moment, of lookups in a sharded memory, of saves of one, and of a training, again and again. The others must
+# end within ten seconds with an error that names the rank, or (MPICH) one of the processes that ended. After each kill the memory that
+# was saved is loaded whole by another number of ranks. No half-written file is left in the end, and the training goes on with another
+# number of ranks to the same bits.
 # kill_a_rank.sh MPIEXEC PROGRAM FOLDER [TIMES]
 set -uo pipefail
-mpiexec=$1 program=$2 folder=$3 times=${4:-4} steps=60
+mpiexec=$1 program=$2 folder=$3 times=${4:-4}
+steps=$((40 * times))
 RANDOM=${FOT_SEED:-1}
-rm -rf "$folder" && mkdir -p "$folder" || exit 1
+rm -rf "$folder" && mkdir -p "$folder/whole" || exit 1
 fail() { echo "FAILED: $*"; cat "$folder/log"; exit 1; }
 
 # kill_one RANKS WHAT COUNT: false if the work was done before.
@@ -25,14 +27,25 @@ kill_one() {
   grep -Eiq "rank [0-9]+|PID [0-9]+" "$folder/log" || fail "nothing names a rank or process"
 }
 
-for ((i = 0; i < times; ++i)); do kill_one $((2 + i % 3)) lookup 100000 || fail "lookups ended"; done
-whole=$("$mpiexec" -n 2 "$program" "$folder/whole" $steps | grep '^sum') || { echo "FAILED: no training at all"; exit 1; }
+run() { "$mpiexec" -n "$1" "$program" "$folder/$2" "$3"; }
+
+for ((i = 0; i < times; ++i)); do kill_one $((2 + i % 3)) lookups 100000 || fail "lookups ended"; done
+
+run 2 memory 3 >"$folder/log" 2>&1 || fail "a memory is not saved"
+for ((i = 0; i < times; ++i)); do
+  kill_one $((2 + i % 3)) memory 100000 || fail "saves ended"
+  run $((1 + i % 4)) memory 0 >"$folder/log" 2>&1 && grep -q '^whole' "$folder/log" || fail "what was saved is not whole"
+done
+run 3 memory 1 >"$folder/log" 2>&1 || fail "the next save fails"  # which removes what killed ones have left
+[ "$(ls "$folder" | grep -c '^memory')" = 4 ] || fail "not one file and the parts of three ranks: $(ls "$folder")"
+
+whole=$(run 2 whole/training $steps | grep '^sum') || { echo "FAILED: no training at all"; exit 1; }
 kills=0
 for ((i = 0; i < times; ++i)); do
-  kill_one $((2 + i % 3)) killed $steps || break
+  kill_one $((2 + i % 3)) training $steps || break
   kills=$((kills + 1))
 done
-sum=$("$mpiexec" -n 3 "$program" "$folder/killed" $steps | grep '^sum') || fail "does not go on"
-ls "$folder" | grep -v -E '^(whole|killed|log)$' && fail "a half-written file is left"
+sum=$(run 3 training $steps | grep '^sum') || fail "does not go on"
+ls "$folder" "$folder/whole" | grep -v -E ':|^$|^(whole|training|memory.*|log)$' && fail "a half-written file is left"
 [ "$sum" = "$whole" ] || fail "$sum after $kills kills, $whole without any"
-echo "$times kills of lookups, $kills of a training, which has the same bits"
+echo "$times kills of lookups and of saves, all of which could be loaded, $kills of a training, which has the same bits"

@@ -1,5 +1,5 @@
-// Under mpiexec: messages in parts, training that has the bits of one rank, a memory spread over ranks; and a training and lookups
-// to be killed (kill_a_rank.sh).
+// Under mpiexec: messages in parts, training that has the bits of one rank, a memory spread over ranks; and lookups, saves of a
+// memory and a training to be killed (kill_a_rank.sh).
 #define DOCTEST_CONFIG_IMPLEMENT  // what support files need of it; `main` is our own
 #include <doctest/doctest.h>
 
@@ -7,6 +7,7 @@
 
 #include "fot/distributed/mpi_communicator.hpp"
 #include "fot/distributed/sharded_attention.hpp"
+#include "fot/distributed/sharded_memory_files.hpp"
 #include "fot/train/model_file.hpp"
 #include "fot/train/trainer.hpp"
 #include "support/difference.hpp"
@@ -48,11 +49,7 @@ void bits_of_one_rank(Communicator& ranks) {
 }
 
 /// A memory that is spread over the ranks must find what one memory finds, bit for bit, and attend to it alike.
-void one_memory(Communicator& ranks) {
-    Stream<float> stream(5200);
-    stream.capacity = 4000;
-    const KeyValueMemory<float> one = stream.one_memory();
-    const ShardedMemory<float> memory = stream.sharded(ranks);
+void require_alike(const ShardedMemory<float>& memory, const KeyValueMemory<float>& one) {
     Random random(8);
     const Tensor<float, 4> q = normal_tensor<float, 4>({1, 13, 4, 8}, 0.3, random);
     const FoundEntries<float> found = sharded_search(memory, reshaped<3>(q, {13, 4, 8}), 40), expected = one.search(q, 0, 40);
@@ -62,6 +59,32 @@ void one_memory(Communicator& ranks) {
     const Tensor<float, 4> whole = memory_attention(q, Memories<float>{&one}).o;
     const double difference = largest_difference(sharded_attention(memory, q, {.top_k = 0}).o, whole);
     require<NumericError>(difference < 1e-6, "attention differs by ", difference, " from that to one memory");
+}
+
+void one_memory(Communicator& ranks) {
+    Stream<float> stream(5200);
+    stream.capacity = 4000;
+    require_alike(stream.sharded(ranks), stream.one_memory());
+}
+
+/// Saves a memory that grows, as often as asked; 0 times: what was saved must be as much of the stream as it says, bit for bit.
+void save_memories(Communicator& ranks, const std::filesystem::path& file, Index times) {
+    const Stream<float> stream(5200);
+    const auto append = [&](auto& memory, Index entries) {
+        memory.append(slice<0>(stream.keys, 0, entries), slice<0>(stream.values, 0, entries), 7);
+    };
+    for (Index i = 0; i < times; ++i) {
+        ShardedMemory<float> memory(ranks, 2, 8);
+        append(memory, 1 + 37 * i % 5200);
+        save_sharded_memory(memory, file);
+    }
+    if (times > 0) return;
+    ShardedMemory<float> memory(ranks, 2, 8);
+    load_sharded_memory(memory, file);
+    KeyValueMemory<float> one(2, 8);
+    append(one, memory.size());
+    require_alike(memory, one);
+    if (ranks.rank() == 0) std::printf("whole: %td entries\n", memory.size());
 }
 
 /// Trains with a checkpoint every few milliseconds, goes on from it if there is one, and prints a sum of the weights in the end.
@@ -97,14 +120,17 @@ void train_with_checkpoints(Communicator& ranks, const std::filesystem::path& ch
 int main(int argc, char** argv) {
     MpiProgram mpi(argc, argv);
     return mpi.run([&](Communicator& ranks) {
-        if (argc == 3 && std::string(argv[1]).ends_with("lookup")) {  // kill_a_rank.sh finds the ranks by this word
-            std::printf("goes on\n");
+        if (argc == 3) {  // kill_a_rank.sh finds the ranks by the name of the file
+            const std::filesystem::path file = argv[1];
+            const Index times = std::stol(argv[2]);
+            if (file.stem() == "training") {
+                train_with_checkpoints(ranks, file, times);
+                return 0;
+            }
+            if (ranks.rank() == 0) std::printf("goes on\n");
             std::fflush(stdout);
-            for (long i = 0; i < std::stol(argv[2]); ++i) one_memory(ranks);
-            return 0;
-        }
-        if (argc == 3) {
-            train_with_checkpoints(ranks, argv[1], std::stol(argv[2]));
+            if (file.stem() == "memory") save_memories(ranks, file, times);
+            for (Index i = 0; file.stem() == "lookups" && i < times; ++i) one_memory(ranks);
             return 0;
         }
         messages_in_parts();

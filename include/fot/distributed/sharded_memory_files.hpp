@@ -5,8 +5,8 @@
 ///     memory.part-5-1-of-2.safetensors   what rank 1 held
 ///
 /// Each rank writes its own part, so that none needs room for more. When all parts are on disk rank 0 replaces the first file, and
-/// only then are the parts of an earlier save removed: whenever a rank is killed, the first file names parts of one save that are
-/// all there.
+/// only then are other parts removed, those of an earlier save and what killed ranks have left: whenever a rank is killed, the
+/// first file names parts of one save that are all there.
 ///
 /// On loading, entries are numbered from the beginning of a new stream and dealt out anew. A rank reads what it will hold. So all
 /// parts must lie where all ranks can read them, in a folder that machines share.
@@ -14,9 +14,11 @@
 /// Read first: distributed/sharded_memory.hpp, files/safetensors.hpp.   Read next: distributed/sharded_memory_source.hpp.
 #pragma once
 
+#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "fot/distributed/sharded_memory.hpp"
@@ -70,12 +72,20 @@ struct SavedShards {
     void remove_other_parts() const {
         std::error_code ignored;
         std::filesystem::directory_iterator each(path.has_parent_path() ? path.parent_path() : ".", ignored), end;
-        for (; !ignored && each != end; each.increment(ignored)) {
-            const std::string name = each->path().filename().string();
-            if (name.starts_with(part_prefix()) && name.ends_with(".safetensors") &&
-                !name.starts_with(message(part_prefix(), save, "-")))
-                std::filesystem::remove(each->path(), ignored);
-        }
+        for (; !ignored && each != end; each.increment(ignored))
+            if (is_other_part(each->path().filename().string())) std::filesystem::remove(each->path(), ignored);
+    }
+    /// Is this a part that does not belong to this save, whole, or half-written by a rank that was killed? Any other name is the
+    /// user's.
+    bool is_other_part(const std::string& name) const {
+        if (!name.starts_with(part_prefix())) return false;
+        const std::string rest = name.substr(part_prefix().size());
+        long of_save = 0, of_rank = 0, of_ranks = 0;
+        int length = 0;
+        std::sscanf(rest.c_str(), "%ld-%ld-of-%ld.safetensors%n", &of_save, &of_rank, &of_ranks, &length);
+        if (length == 0) return false;
+        const std::string_view ending = std::string_view(rest).substr(static_cast<std::size_t>(length));
+        return ending.empty() ? of_save != save || of_ranks != ranks : ending.starts_with(".partial-");
     }
 };
 
