@@ -5,8 +5,8 @@
 /// L, the log-sum-exp, is returned beside o, because two things need no more than it: the gradient, to compute the
 /// probabilities again; and the join of two attentions to different keys into one softmax (attention/joining.hpp).
 ///
-/// A score is <q, k> and nothing else. A temperature, or 1 / sqrt(D), multiplies q once, before attention. A query that attends in
-/// several places is then scaled alike in all of them, and no place can forget it.
+/// A score is <q, k> and nothing else. A temperature, or 1 / sqrt(D), multiplies q once, before attention. A query used in several
+/// places is then scaled in the same way everywhere, and no place can omit the scale.
 ///
 /// Keys and values may have fewer heads than queries (grouped-query attention): query head h reads key head h / (H / G).
 ///
@@ -93,11 +93,11 @@ AttentionResult<Real> unwritten_result(const AttentionInput<Real>& in) {
 }
 
 /// How many heads of a group read their keys together: all of them if each has one query, so that a key is read once for them all.
-/// More queries a head use a key often enough by themselves.
+/// With more queries per head a key is used often enough without that.
 inline Index heads_together(Index queries, Index group) { return queries == 1 ? group : 1; }
 
 /// The queries, or what is written for them, of `together` heads from h on as rows of one matrix.
-/// Shapes: (B,T,H,D) -> (T,D) of one head, or (together,D) of one query a head.
+/// Shapes: (B,T,H,D) -> (T,D) of one head, or (together,D) of one query per head.
 template <class T>
 auto rows_of_heads(T& x, Index b, Index h, Index together) {
     return together == 1 ? head(x, b, h) : matrix(row(x, b, 0, h), together, extent(x, 3));

@@ -2,8 +2,8 @@
 ///
 ///     o[b,t,h] = sum_{s <= t} softmax_s(<q[b,t,h], k[b,s,h]>) v[b,s,h]
 ///
-/// There may be more keys than queries. The queries then stand at the last places, or where `query_positions` says. So a few
-/// positions of a window can be asked alone, and a cache of earlier tokens can lie before the window.
+/// There may be more keys than queries. The queries then have the last positions, or those that `query_positions` names. This makes
+/// it possible to attend from a few positions of a window only, and to put a cache of earlier tokens before the window.
 ///
 /// Source: paper appendix B, the local part C_{<q} of equations (1) and (2). Here a query also sees its own key, as in Listing 2.
 /// Read first: attention/softmax.hpp.   Read next: attention/crossbatch_attention.hpp.

@@ -11,8 +11,8 @@
 /// through their log-sum-exp it is the equation above. The paper's form, the released code's packed form and lists by hand differ
 /// only in the table (attention/contexts.hpp).
 ///
-/// Positions are the caller's: rotate q and the local keys, and hand over context keys as they are, at position 0; or rotate
-/// nothing.
+/// Positions are the caller's responsibility: rotate q and the local keys, and pass context keys as they are, at position 0; or
+/// rotate nothing.
 ///
 /// Source: paper section 3.2 and appendix B.3, equation (2).
 /// Read first: reference/crossbatch.hpp, attention/contexts.hpp.   Read next: attention/joining.hpp.

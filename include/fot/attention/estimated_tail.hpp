@@ -8,7 +8,7 @@
 /// and the same two sums with values are its numerator. The second sum can be estimated in two ways:
 ///
 ///     sampled   (M-k)/m  sum_{i=1..m} e^(s_(j_i))        j_i drawn at random from the tail: right on average, with any keys
-///     means     sum_l n_l e^(<q, mean key of list l>)    every key stands at the mean of its list's tail, every value as well
+///     means     sum_l n_l e^(<q, mean key of list l>)    each key and value of the tail replaced by the means of its list
 ///
 /// Sampling is unbiased, its error falls as 1 / sqrt(m), and it suffers where few keys of the tail carry most of it. Means have no
 /// noise, but a mean of exponentials is more than the exponential of the mean, so they underestimate lists whose keys
@@ -98,7 +98,7 @@ AttentionResult<Real> sampled_tail(const Tensor<Real, 4>& q, Index b, const KeyV
 
 /// The entries of a memory's head, summed up list by list: how many, their mean key, their mean value and how far they lie apart.
 ///
-/// Cost:   one pass over keys and values; 2 D + 2 numbers a list, and one an entry.
+/// Cost:   one pass over keys and values; 2 D + 2 numbers per list, and one per entry.
 template <class Real>
 class ListMeans {
    public:

@@ -8,7 +8,7 @@
 /// Keys and values in a memory are constants; gradients reach only the queries. A Memorizing Transformer trains this way.
 /// Crossbatch training uses no memory, precisely because it needs gradients in keys and values.
 ///
-/// Source: paper section 3.1, appendix B.2; departs from it in: nothing.
+/// Source: paper section 3.1, appendix B.2. No departures.
 /// Read first: attention/joining.hpp, memory/key_value_memory.hpp.   Read next: model/memory_layer.hpp.
 #pragma once
 

@@ -6,7 +6,7 @@
 /// contains the smaller ones, so the memory is walked once, from its newest entries to its oldest. The search for one size
 /// continues where the search for the next smaller one ended, and so does the softmax over a whole memory.
 ///
-/// It holds where the stored keys do not depend on the memory: with one memory layer.
+/// This is valid only if the stored keys do not depend on the memory, which is so with one memory layer.
 ///
 /// Source: paper sections 3.1 and 5.3, Figure 8.
 /// Read first: attention/memory_attention.hpp, memory/exact_search.hpp.   Read next: measure/memory_curve.hpp.

@@ -6,8 +6,7 @@
 ///    `rms_norm_vjp`). They know nothing of this file and are tested alone.
 /// 2. Tape operations: a short overload that runs the forward kernel and records a call of the other one.
 ///
-/// An operation that works number by number, takes parts of tensors or gates has no kernel of its own: its gradient is written in
-/// the tape operation.
+/// Elementwise operations, slices and gates have no kernel of their own: their gradients are written in the tape operations.
 ///
 /// A step of training is then: run the model on a tape, `tape.backward(loss)`, read the gradients of the parameters. The recorded
 /// steps are replayed backwards by a loop, and each is freed as soon as it is replayed, and with it the tensors that only it

@@ -1,8 +1,8 @@
 /// Which BLAS computes products, and whether it recognises the processor: for the first lines of a program's output.
 ///
-/// An OpenBLAS that is older than the processor may not recognise it. Debian 12's falls back to SSE kernels of 2004 on Intel
-/// processors of 2023, which is several times slower, and to AVX2 kernels on AMD processors with AVX-512, which is half as fast.
-/// The environment variable OPENBLAS_CORETYPE chooses others.
+/// An OpenBLAS that is older than the processor may not recognise it. Debian 12's OpenBLAS falls back to SSE kernels from 2004 on
+/// Intel processors of 2023, which is several times slower, and to AVX2 kernels on AMD processors with AVX-512, which is half as
+/// fast. The environment variable OPENBLAS_CORETYPE chooses different kernels.
 ///
 /// Read first: core/blas.hpp.
 #pragma once

@@ -1,4 +1,4 @@
-/// Errors: every wrong input gets a named exception that says what was got and what was expected.
+/// Errors: every wrong input gets a named exception that says what was received and what was expected.
 ///
 /// Read first: nothing.   Read next: core/tensor.hpp.
 #pragma once

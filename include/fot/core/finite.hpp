@@ -1,5 +1,5 @@
-/// Is every number of a row finite? A number that is not must not reach weights, memories or a mean, where it could no longer be
-/// traced to its origin.
+/// Is every number of a row finite? A number that is not finite must not reach weights, memories or a mean, where it could no
+/// longer be traced to its origin.
 ///
 /// Read first: core/simd.hpp.   Read next: nn/cross_entropy.hpp, model/inference.hpp.
 #pragma once

@@ -1,4 +1,4 @@
-/// Is a gradient right? What an operation adds to the gradients of its inputs, against finite differences of its value.
+/// Checks a gradient: compares what an operation adds to the gradients of its inputs with finite differences of its value.
 ///
 ///     Random random(1);
 ///     Variable<double, 2> x(normal_tensor<double, 2>({3, 4}, 1, random), true);
@@ -26,8 +26,9 @@
 
 namespace fot {
 
-/// Largest relative deviation of a number of `d_x` from the numerical derivative of `loss()` by that number of `x`, beyond what
-/// rounding explains. NaN if one of them is NaN. `loss` is called four times a number and reads x where it is; x ends as it began.
+/// Largest relative deviation of a number of `d_x` from the numerical derivative of `loss()` with respect to that number of `x`,
+/// beyond what rounding explains. NaN if one of them is NaN. `loss` is called four times a number and reads x where it is; x ends
+/// as it began.
 ///
 ///     numerical = (8 (loss(x[i] + step) - loss(x[i] - step)) - (loss(x[i] + 2 step) - loss(x[i] - 2 step))) / (12 step)
 ///     error     = (|numerical - d_x[i]| - rounding) / max(|numerical|, |d_x[i]|),   rounding = 100 epsilon max |loss| / step

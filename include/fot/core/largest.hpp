@@ -1,4 +1,4 @@
-/// The largest of a row of numbers, and the logarithm of the sum of their exponentials, which begins with it.
+/// The largest of a row of numbers, and the log-sum-exp of the row, whose computation starts from the largest.
 ///
 /// Read first: core/simd.hpp.   Read next: attention/softmax.hpp, nn/cross_entropy.hpp.
 #pragma once

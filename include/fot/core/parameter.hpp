@@ -1,7 +1,7 @@
 /// What optimisers and checkpoints see of a model: a list of named arrays of numbers of any rank.
 ///
-/// A parameter reads through the variable that it was made of, at every use. So `x.value() = ...` and `x.gradient() = ...` may
-/// be written at any time, also after the list was made, and the list may outlive the model.
+/// A parameter reads through the variable that it was constructed from, at every use. So `x.value() = ...` and `x.gradient() = ...`
+/// may be written at any time, even after the list was made, and the list may outlive the model.
 ///
 /// Read first: core/autograd.hpp.   Read next: train/adamw.hpp.
 #pragma once
@@ -48,7 +48,7 @@ Parameter<Real> parameter(std::string name, Role role, Variable<Real, N> variabl
 }
 
 /// Numbers seen as a tensor of this shape, in place: for expressions such as `viewed(p.value(), shape) -= rate * g`.
-/// Errors: ShapeError if the shape has another number of elements.
+/// Errors: ShapeError if the shape has a different number of elements.
 template <class Real, std::size_t N>
 auto viewed(std::span<Real> numbers, const Shape<N>& shape) {
     Index count = 1;

@@ -2,8 +2,9 @@
 /// BLAS.
 ///
 /// An OpenBLAS that is older than the processor uses AVX2 kernels on it. The tiles are twice as fast there, and as fast as its best
-/// kernels elsewhere (tests/benchmark/benchmark_gemm). They also add up every result in one order, whatever part of the product
-/// it is computed in, so that a product does not depend on how it is shared among threads.
+/// kernels elsewhere (tests/benchmark/benchmark_gemm). They also add up every result in one order, whatever part of the product it
+/// is computed in, so that a product is bitwise the same for any number of threads (paper_notes.md, "When results are bitwise the
+/// same").
 ///
 /// Read first: core/matrix_view.hpp, core/tile_product.hpp.   Read next: core/blas.hpp.
 #pragma once

@@ -1,9 +1,9 @@
 /// Seeded random numbers that are the same on every platform and compiler.
 ///
-/// The generator is xoshiro256** (Blackman and Vigna 2018), seeded through splitmix64. The standard library's engines are
-/// portable, its distributions are not: `std::normal_distribution` gives other numbers with another compiler. (Normal numbers
-/// pass through the logarithm of the C library, so their last bit may still differ between two of those.)
-/// The four words of state are public so that a checkpoint can keep them.
+/// The generator is xoshiro256** (Blackman and Vigna 2018), seeded through splitmix64. The standard library's engines are portable,
+/// its distributions are not: `std::normal_distribution` gives different numbers with a different compiler. (Normal numbers are
+/// computed with the logarithm of the C library, so their last bit may still differ between two C libraries.) The four words of
+/// state are public so that a checkpoint can keep them.
 ///
 /// Read next: core/parallel.hpp.
 #pragma once
@@ -25,7 +25,7 @@ inline std::uint64_t mixed_bits(std::uint64_t x) {
     return x ^ (x >> 31);
 }
 
-/// xoshiro256**: 2^256 - 1 period, 64 random bits a call.
+/// xoshiro256**: 2^256 - 1 period, 64 random bits per call.
 class Random {
    public:
     using State = std::array<std::uint64_t, 4>;  ///< four words, not all zero

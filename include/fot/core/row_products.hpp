@@ -3,8 +3,8 @@
 ///     row_products(queries, keys, scores, ...);            // scores_nm  = <query_n, key_m>
 ///     add_weighted_rows(weights, ..., values, o);          // o_n       += sum_m weight_nm value_m
 ///
-/// `tile_product` packs its right factor first, which pays when many rows are multiplied with it. One query uses each key once,
-/// so its speed is that of memory, and packing would move each key twice more. So the right factor is read here where it lies,
+/// `tile_product` packs its right factor first, which pays when many rows are multiplied with it. One query uses each key once, so
+/// memory bandwidth limits the speed, and packing would move each key twice more. So the right factor is read here where it lies,
 /// one row after the other, the order in which memory is fastest.
 ///
 /// Read first: core/tile_product.hpp.   Read next: memory/exact_search.hpp, attention/softmax.hpp.

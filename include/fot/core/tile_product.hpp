@@ -1,7 +1,7 @@
 /// Products of tiles that fit into the cache, for the inner loops of attention and exact search.
 ///
 /// Attention and search never write their score matrix to memory: a tile of scores is made, used while it is in the cache, and
-/// overwritten by the next. A library call cannot be fused that way, and its set-up shows on tiles this small. Everything
+/// overwritten by the next. A library call cannot be fused that way, and its set-up cost matters for tiles this small. Everything
 /// else in the library uses `gemm`.
 ///
 /// The right factor is packed once into panels of `panel_width` columns (rows of a panel lie one after another), then any number
@@ -13,7 +13,8 @@
 /// The kernel keeps a block of results in registers, `register_rows` rows by two vectors, and walks down the inner dimension:
 /// two vectors of the panel are loaded, and each of the left factor's numbers is multiplied with both.
 ///
-/// Panels are as wide on every processor, so that parts of a program compiled for different ones agree on what a packed factor is.
+/// Panels are equally wide on every processor, so that parts of a program compiled for different ones agree on what a packed factor
+/// is.
 ///
 /// Read first: core/simd.hpp, core/bfloat16.hpp.   Read next: core/row_products.hpp, core/blas.hpp.
 #pragma once
@@ -89,7 +90,7 @@ namespace detail {
 template <class Real>
 using ShortVector = xsimd::make_sized_batch_t<Real, 16 / sizeof(Real)>;
 
-/// Transposes a square of numbers, as many a row as a short vector holds. Interleaving row i with row i + side / 2, again and
+/// Transposes a square of numbers, as many per row as a short vector holds. Interleaving row i with row i + side / 2, again and
 /// again, brings the numbers of a column together: after log2(side) times every vector is a column.
 template <class Real>
 void transpose_square(const Real* source, Index leading, Real* target, Index target_leading) {

@@ -1,4 +1,5 @@
-/// The version of the library: the one place where it stands. CMakeLists.txt reads it here; CHANGELOG.md says what it promises.
+/// The version of the library, which is written here and nowhere else. CMakeLists.txt reads it here; CHANGELOG.md says what it
+/// promises.
 #pragma once
 
 #define FOT_VERSION_MAJOR 0

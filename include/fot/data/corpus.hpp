@@ -1,4 +1,4 @@
-/// A folder of text as documents, one document a file.
+/// A folder of text as documents, one document per file.
 ///
 ///     std::vector<Document> documents = load_directory("essays", "**/*.{txt,txt.gz}");
 ///

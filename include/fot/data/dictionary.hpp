@@ -8,10 +8,10 @@
 /// The symbols are random, so there is one way to an answer: attend to its definition. That makes the task a clean test of a
 /// memory; it says nothing about language.
 ///
-/// Documents are 256 + 256 tokens. A half holds whole records, 25 in 256 tokens; the last 6 tokens are filler, a run of `<q>` that
-/// nothing is asked about.
+/// Documents are 256 + 256 tokens. Each half holds 25 whole records, and its last 6 tokens are filler: a run of `<q>` without a
+/// question.
 ///
-/// Source: paper section 5.2, appendix F, Figure 10; departs from it in: whole records, and questions that are a permutation of the
+/// Source: paper section 5.2, appendix F, Figure 10; Departures: whole records, and questions that are a permutation of the
 /// definitions.
 /// Read first: data/index_permutation.hpp.   Read next: data/evaluation_dictionary.hpp, attention/contexts.hpp (who sees whose
 /// definitions).

@@ -1,6 +1,6 @@
 /// A random order of any number of things that is computed, not stored.
 ///
-/// Why: 13.8 million possible keys need no table to be drawn without repetition.
+/// Why: with it, keys can be drawn without repetition from 13.8 million, and no table is needed.
 ///
 /// Read first: core/random.hpp.   Read next: data/dictionary.hpp (keys that never repeat, questions that never repeat).
 #pragma once

@@ -1,18 +1,19 @@
 /// Several processes that compute one thing together: what they need of each other.
 ///
 /// A process is a rank, 0 ... p-1. All that ranks do with each other is here built on one operation, `exchange`: send to one rank
-/// and receive from another at the same time. So an engine has little to provide. There are three:
+/// and receive from another at the same time. So an engine of message passing (MPI, threads) needs to provide little. There are
+/// three:
 ///
 ///     MpiCommunicator      the ranks of an MPI program, on one machine or many     (distributed/mpi_communicator.hpp)
 ///     ThreadCommunicator   threads of one process, for tests without MPI           (distributed/thread_communicator.hpp)
 ///     SingleProcess        one rank, which is alone                                (below)
 ///
-/// An engine's own collectives may be faster on a large network. But they choose their order of summation, so that bits change with
-/// the number of ranks and the engine, and what they send cannot be counted. The operations here send exactly the bytes that their
-/// formulas state. None of them adds numbers: sums are the business of distributed/tree_sum.hpp.
+/// An engine's own collectives may be faster on a large network. But they choose their order of summation, so that the last bits of
+/// a result change with the number of ranks and the engine, and what they send cannot be counted. The operations here send exactly
+/// the bytes that their formulas state. None of them adds numbers: sums are the business of distributed/tree_sum.hpp.
 ///
-/// Every rank must call the same operations in the same order. Ranks that may differ in what they were told compare it first
-/// (`require_same`).
+/// Every rank must call the same operations in the same order. Where ranks could have been given different options, they compare
+/// them first (`require_same`).
 ///
 /// Read first: core/index.hpp.   Read next: distributed/tree_sum.hpp.
 #pragma once

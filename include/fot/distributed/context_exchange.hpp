@@ -1,7 +1,7 @@
 /// What ranks send each other in a step of crossbatch training: keys and values of previous contexts, and their gradients back.
 ///
-/// Documents of a batch lie with the ranks in blocks, and so do its entries. A rank's entries see contexts of other ranks'
-/// documents.
+/// Each rank holds a block of the batch's documents, and the same block of its entries. A rank's entries see contexts of other
+/// ranks' documents.
 ///
 ///     fetch         each rank gets the contexts that its entries see: all of them, or (d of C) the d - 1 that follow its own
 ///     give_back     each rank gets the gradients of the contexts that it has, added up over all entries that see them

@@ -10,9 +10,9 @@
 ///     6  add up the gradients of the parameters, on every rank
 ///
 /// Each entry and each previous context is a pass of its own. So no product depends on how many of them a rank has, and all
-/// gradients are added up in the order of a tree over entries (distributed/tree_sum.hpp): loss and gradients have the same bits for
-/// any number of ranks. A run that goes on with another number of ranks is then the same run, and a fault in an exchange shows at
-/// once. Step 5 computes the contexts again, as GradCache does, so that a rank holds the record of one pass at a time.
+/// gradients are added up in the order of a tree over entries (distributed/tree_sum.hpp): loss and gradients are bitwise identical
+/// for any number of ranks. A run that continues with a different number of ranks is then the same run, and a fault in an exchange
+/// shows at once. Step 5 computes the contexts again, as GradCache does, so that a rank holds the record of one pass at a time.
 ///
 /// Source: paper section 3.2 (crossbatch), on one machine; the distribution is ours.
 /// Read first: distributed/context_exchange.hpp, model/contexts_source.hpp.   Read next: examples/distributed_distraction.cpp.
@@ -48,7 +48,7 @@ class DistributedCrossbatch {
         require_same(ranks, "DistributedCrossbatch: the hash of the weights", std::to_string(hash));
     }
 
-    /// Loss of the whole batch, in nats a token. The gradients of the model's parameters are set to its gradients, on every rank.
+    /// Loss of the whole batch, in nats per token. The gradients of the model's parameters are set to its gradients, on every rank.
     ///
     /// Bytes:  keys, values and their gradients: as `fetch` and `give_back`. Parameters: as sum_over_ranks of two sums, over
     /// entries

@@ -5,7 +5,7 @@
 ///         return mpi.run([&](Communicator& ranks) { ... });
 ///     }
 ///
-/// It uses the C interface of MPI 3 and later, and of it only what begins, sends, receives, tests and ends.
+/// It uses the C interface of MPI 3 and later, and only its functions for starting, sending, receiving, testing and ending.
 ///
 /// A rank that waits polls for its message, at first without pause and then with short sleeps. MPI's own waiting would take the
 /// processor from ranks that still compute where there are more ranks than processors.

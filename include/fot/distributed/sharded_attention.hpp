@@ -5,10 +5,10 @@
 ///     whole    no search: each rank attends to all of its own entries
 ///
 /// In the last two each rank sends heads and log-sum-exp of its attention, and the parts are merged in the order of ranks, which is
-/// one softmax over all their keys (attention/joining.hpp). This adds to what a search sends, its results excepted
-/// (distributed/sharded_search.hpp), for N queries at home with each rank:
+/// one softmax over all their keys (attention/joining.hpp). Beside what a search sends, without its results
+/// (distributed/sharded_search.hpp), this sends, for N queries whose home is this rank:
 ///
-///     values    N H k D b of all ranks together, less what lies at home anyway
+///     values    N H k D b of all ranks together, minus what the homes already have
 ///     parts     (p-1) N H (D+1) b
 ///     results   (p-1) N H (D+1) b, where all ranks have the same queries
 ///

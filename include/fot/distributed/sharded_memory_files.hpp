@@ -4,9 +4,9 @@
 ///     memory.part-5-0-of-2.safetensors   what rank 0 of 2 held at save number 5, a tensor for each block and head
 ///     memory.part-5-1-of-2.safetensors   what rank 1 held
 ///
-/// Each rank writes its own part, so that none needs room for more. When all parts are on disk rank 0 replaces the first file, and
-/// only then are other parts removed, those of an earlier save and what killed ranks have left: whenever a rank is killed, the
-/// first file names parts of one save that are all there.
+/// Each rank writes its own part, so that none needs room for more. When all parts are on disk, rank 0 replaces the first file.
+/// Only then are other parts removed: those of an earlier save and of killed ranks. So at any moment the first file names a
+/// complete set of parts from one save.
 ///
 /// On loading, entries are numbered from the beginning of a new stream and dealt out anew. A rank reads what it will hold. So all
 /// parts must lie where all ranks can read them, in a folder that machines share.

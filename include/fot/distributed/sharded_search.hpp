@@ -3,16 +3,16 @@
 /// For each query one rank is the home, where its answer is put together. What is sent goes to homes and back:
 ///
 ///     queries      to all ranks, where each rank has its own                             (p-1) N H D b
-///     candidates   the k best of a rank, to the home: scores and numbers of entries      (p-1) N H k (b + 8)
+///     candidates   the k best of a rank, to the home: scores and indices of entries      (p-1) N H k (b + 8)
 ///     chosen       to each rank: how many of these are among the k best of all           (p-1) N H 8
 ///     results      to all ranks, where all have the same queries                         (p-1) N H k (b + 8)
 ///
-/// These are bytes that a rank sends, counted by the communicator under these names. N: queries at home with each rank; b: bytes of
-/// a number; k: for candidates, never more than the rank has entries.
+/// These are bytes that a rank sends, counted by the communicator under these names. N: queries whose home is this rank; b: bytes
+/// of a number; k: for candidates, never more than the rank has entries.
 ///
-/// By score and number together all entries are ordered without ties, so the k best of all are among the ranks' own k best, and no
-/// cut into shards changes them. A rank sorts its candidates in this order. Those among the best of all are a prefix of that list,
-/// so their count identifies them.
+/// Score and index together order all entries without ties. So the k best of all are among the ranks' own k best, however the
+/// memory is sharded. A rank sorts its candidates in this order. Those among the best of all are a prefix of that list, so their
+/// count identifies them.
 ///
 /// Read first: distributed/sharded_memory.hpp, memory/exact_search.hpp.   Read next: distributed/sharded_attention.hpp.
 #pragma once
@@ -35,7 +35,7 @@ enum class Queries {
 template <class Real>
 struct AskedQueries {
     Tensor<Real, 4> q;         ///< (1,M,H,D)
-    std::vector<Share> homes;  ///< which of the M are at home with each rank
+    std::vector<Share> homes;  ///< which of the M have each rank as their home
     Queries whose;             ///< and who is to know the answers
 };
 

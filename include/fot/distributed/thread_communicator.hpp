@@ -2,7 +2,7 @@
 ///
 ///     run_as_ranks(4, [](Communicator& ranks) { ... });       // four threads, each with a communicator
 ///
-/// A rank that throws ends the others too: they wait for it in vain otherwise.
+/// A rank that throws ends the others too: they would otherwise wait for it in vain.
 ///
 /// Read first: distributed/communicator.hpp.   Read next: distributed/tree_sum.hpp.
 #pragma once

@@ -1,4 +1,4 @@
-/// A sum of many things on several ranks, whose bits do not depend on how many ranks there are.
+/// A sum of many things on several ranks, bitwise identical for any number of ranks.
 ///
 /// Additions of floating-point numbers are rounded, so that a sum depends on the order in which it is taken. Here the order is a
 /// tree over the things 0 ... n-1, halved again and again:
@@ -72,7 +72,7 @@ auto tree_sum_of_nodes(TreeNode node, const Of& of, const Add& add) {
     return sum;
 }
 
-/// Adds number by number. An empty list is nothing at all: the sum is then the other.
+/// Adds elementwise. An empty list is nothing at all: the sum is then the other.
 template <class Real>
 void add_list(std::vector<Real>& sum, const std::vector<Real>& other) {
     if (sum.empty())
@@ -81,14 +81,14 @@ void add_list(std::vector<Real>& sum, const std::vector<Real>& other) {
         for (std::size_t i = 0; i < other.size(); ++i) sum[i] += other[i];
 }
 
-/// A rank's part of a sum of `count` lists of numbers, which lie with the ranks by their shares.
+/// A rank's part of a sum of `count` lists of numbers, of which each rank holds those of its share.
 template <class Real>
 struct PartOfSum {
     Index count;                              ///< of lists on all ranks; 1 or more
     std::vector<std::vector<Real>> of_nodes;  ///< sums of lists of this rank: for each of its nodes (nodes_within), in order
 };
 
-/// A sum of lists of numbers, or several such sums added up: on every rank, with the same bits for any number of ranks.
+/// A sum of lists of numbers, or several such sums added up: on every rank, bitwise identical for any number of ranks.
 ///
 /// Each rank adds up a part of the positions, and then all gather these parts, as in any all-reduce.
 /// Shapes: each list of `length` numbers -> one such list.

@@ -3,8 +3,9 @@
 /// Python's json also writes NaN and Infinity, which JSON does not have, and some editors put a byte order mark first. Both are
 /// read. Such a number becomes text: it does no harm in a field that nobody reads, and is refused in one that is read as a number.
 ///
-/// A value of nlohmann's library allocates in its destructor, and ends the program if there is no memory, although running out of
-/// it is an error elsewhere. So what is read here is emptied from the inside first, after which its destructor needs nothing.
+/// The destructor of a value of nlohmann's library allocates memory and ends the program if there is none; elsewhere running out of
+/// memory is an ordinary error. Therefore values read here are emptied from the inside first, after which their destructors need
+/// nothing.
 ///
 /// Read next: files/checkpoint_folder.hpp, model/llama_config_file.hpp.
 #pragma once

@@ -1,6 +1,6 @@
 /// What every token of a document costs a model that reads it with a memory, without the logits of the whole document.
 ///
-/// The logits of a megabyte of text take a gigabyte, and perplexity needs one number a token. So only the logits of one window
+/// The logits of a megabyte of text take a gigabyte, and perplexity needs one number per token. So only the logits of one window
 /// exist at a time.
 ///
 /// Read first: model/inference.hpp, nn/cross_entropy.hpp.   Read next: measure/perplexity.hpp.

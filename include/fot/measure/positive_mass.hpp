@@ -1,16 +1,18 @@
-/// Positive attention mass r_d: how much of a query's attention to contexts stays with its own document.
+/// Positive attention mass r_d: the share of a query's attention to contexts that falls on the query's own document.
 ///
-/// With L_i the log-sum-exp of the query's scores with its i-th context, where i = 1 is its document's previous context,
+/// With L_i the log-sum-exp of the query's scores with its i-th context, where context 1 is the previous one of the query's
+/// document,
 ///
 ///     r_d = exp(L_1) / sum_{i=1..d} exp(L_i)            averaged over queries, heads and documents
 ///
 /// If attention is spread evenly over documents, r_d = 1/d: that is the distraction issue. The local context is left out of both
 /// sums.
 ///
-/// With w > 1 previous contexts of its own document the numerator sums those w. The denominator sums all contexts that are asked
-/// for; their number counts contexts here, w of them its own. (In a recipe, `LanguageModelRecipe::contexts` counts documents.)
+/// With w > 1 the numerator sums the w previous contexts of the query's own document. The denominator sums d contexts, of which w
+/// are its own: here d counts contexts, not documents, so even attention gives w/d. (In a recipe, `LanguageModelRecipe::contexts`
+/// counts documents.)
 ///
-/// A high r_d is not an aim by itself: a model can pay for it in prediction (loss/contrastive_loss.hpp).
+/// A high r_d is not an aim in itself: a model can pay for it in prediction (loss/contrastive_loss.hpp).
 ///
 /// Source: paper section 3.3, Figure 3.
 /// Read first: attention/context_mass.hpp.   Read next: examples/distraction_issue.cpp.

@@ -31,7 +31,7 @@ struct InvertedListsOptions {
     KMeansOptions means = {};  ///< spherical for keys of length one, Euclidean for others
 };
 
-/// Keys in lists, one list a mean.
+/// Keys in lists, one list per mean.
 ///
 /// Cost:   to add, m C D multiply-adds; a query: C D, and D for each key of the lists it looks into. Holds M D numbers.
 /// Errors: ConfigError unless there are at least as many keys to learn from as lists, and 1 <= probes.

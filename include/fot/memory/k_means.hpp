@@ -1,4 +1,4 @@
-/// k-means: a few means that stand for many keys; each key is represented by its nearest mean (Lloyd 1957).
+/// k-means: a few means that represent many keys; each key is represented by its nearest mean (Lloyd 1957).
 ///
 ///     assign   mean(i) = the mean nearest to key i              an exact search of the means, with the keys as queries
 ///     update   mean_j  = average of the keys that chose j       and both are repeated a few times
@@ -6,7 +6,7 @@
 /// Nearest is meant in one of two ways:
 ///
 ///     spherical   largest <key, mean>, means of length one: for keys of length one, where it is the smallest angle
-///     Euclidean   smallest |key - mean|, which is the largest <key, mean> - |mean|^2 / 2: an inner product with one number more
+///     Euclidean   smallest |key - mean|, which is the largest <key, mean> - |mean|^2 / 2: an inner product with one component more
 ///
 /// A mean that no key has chosen takes the place of the key that is worst served: it has the lowest score with its mean, or the
 /// largest distance from it.

@@ -1,6 +1,6 @@
 /// Approximate search in a graph of keys: a walk from key to key, always towards better ones (HNSW: Malkov and Yashunin 2018).
 ///
-///     build    each key is joined with some of the best keys found for it; a few of them also stand on sparser levels above
+///     build    each key is joined with some of the best keys found for it; a few of them are also on sparser levels above
 ///     find     from the top level down, go to the best neighbour; at the bottom keep the `breadth` best keys seen, and
 ///              look at the neighbours of the best one not yet looked at, until none of them is better than the worst kept
 ///

@@ -92,7 +92,7 @@ class MemoryIndex {
 
     const KeyValueMemory<Real>& memory_;
     MakeKeySearch<Real> make_;
-    std::vector<std::unique_ptr<KeySearch<Real>>> searches_;  // one a head of the memory
+    std::vector<std::unique_ptr<KeySearch<Real>>> searches_;  // one per head of the memory
 };
 
 }  // namespace fot
