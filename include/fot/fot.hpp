@@ -1,6 +1,6 @@
 /// The whole library, in reading order; and how a program uses it.
 ///
-/// A header includes only from its own floor and from floors below, so a part can be used without what stands above it:
+/// A header includes only from its own floor and from floors below, so a part can be used without what is above it:
 ///
 ///     floor 0   core        tensors, matrix products, random numbers, parallel loops, the tape
 ///     floor 1   reference   the paper's equations as plain loops, with their gradients: read these first
@@ -28,9 +28,9 @@
 /// installation in `PKG_CONFIG_PATH`.
 ///
 /// **Threads.** Loops run on `OMP_NUM_THREADS` threads of OpenMP, or on one for each processor; `set_threads` overrides both.
-/// Results are bitwise reproducible with a fixed number of threads; where BLAS computes a product, another number may change last
-/// bits. If other programs run on the machine, set `OMP_WAIT_POLICY=passive`, or `GOMP_SPINCOUNT=1000` with g++. Otherwise threads
-/// that wait for the next loop take the processors from those that work.
+/// Results are bitwise reproducible with a fixed number of threads; paper_notes.md ("When results are bitwise the same") says which
+/// are with any number. If other programs run on the machine, set `OMP_WAIT_POLICY=passive`, or `GOMP_SPINCOUNT=1000` with g++.
+/// Otherwise threads that wait for the next loop take the processors from those that work.
 ///
 /// **Memory.** A program that trains calls `keep_freed_memory()` first, or a step takes a third longer. Under a limit (`ulimit -v`)
 /// set `OPENBLAS_NUM_THREADS=1`: each thread of OpenBLAS takes 128 MiB before `main` begins, and hangs where it does not get them.
@@ -53,7 +53,7 @@
 #include "fot/reference/crossbatch.hpp"        // training: the keys of several documents' contexts beside them
 #include "fot/reference/exact_search.hpp"      // the best entries of a memory
 #include "fot/reference/memory_attention.hpp"  // inference: these entries beside the local keys
-#include "fot/reference/positive_mass.hpp"     // r_d, the share of its own document
+#include "fot/reference/positive_mass.hpp"     // r_d, the share of the query's own document
 
 #include "fot/core/parallel.hpp"      // parallel loops
 #include "fot/core/matrix_view.hpp"   // a matrix addressed in place

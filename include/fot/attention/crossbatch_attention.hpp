@@ -39,7 +39,7 @@ void require_contexts(const char* what, const AttentionInput<Real>& in, const Co
 
 /// Attention of each batch entry to all keys of the contexts that the table gives it.
 ///
-/// Source: paper section 3.2 (crossbatch); departs from it in: nothing.
+/// Source: paper section 3.2 (crossbatch). No departures.
 /// Shapes: q (B,T,H,D), k (P,S,G,D), v (P,S,G,E) of the P contexts -> o (B,T,H,E), log_sum_exp (B,H,T). G divides H.
 ///         An entry without contexts gets zeros and -infinity.
 /// Cost:   2 B H T C S D multiply-adds for C contexts an entry; a thread holds as much as in causal_attention, whatever C is.

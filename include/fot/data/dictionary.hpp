@@ -11,7 +11,7 @@
 /// Documents are 256 + 256 tokens. Each half holds 25 whole records, and its last 6 tokens are filler: a run of `<q>` without a
 /// question.
 ///
-/// Source: paper section 5.2, appendix F, Figure 10; Departures: whole records, and questions that are a permutation of the
+/// Source: paper section 5.2, appendix F, Figure 10. Departures: whole records, and questions that are a permutation of the
 /// definitions.
 /// Read first: data/index_permutation.hpp.   Read next: data/evaluation_dictionary.hpp, attention/contexts.hpp (who sees whose
 /// definitions).

@@ -6,7 +6,8 @@
 /// The filler is the same few sentences again and again, the key is uniform in 1 ... 49999, and its place is uniform among the
 /// sentences of filler. An answer counts if every digit is right under greedy decoding.
 ///
-/// The task measures how far a model can reach back. It is easy in another respect: filler that repeats hardly distracts.
+/// The task measures how far a model can reach back. It is easy in another respect: filler that repeats hardly distracts. So a
+/// passkey that is found says little about crossbatch (paper_notes.md, C10).
 ///
 /// Source: paper section 4.2, Figure 1; Mohtashami and Jaggi 2023 (the form of the prompt). The task sentence is ours.
 /// Read first: data/text.hpp.   Read next: examples/passkey.cpp.
@@ -26,7 +27,7 @@ struct PasskeyPrompt {
     std::string answer;  ///< " 31415": what greedy decoding must begin with; a "." follows
     Index key_at = 0;    ///< where in the text the sentences with the key begin
     Index key_size = 0;  ///< their bytes
-    Index again_at = 0;  ///< where in the text " 31415" stands for the second time
+    Index again_at = 0;  ///< where in the text " 31415" comes for the second time
 };
 
 namespace detail {

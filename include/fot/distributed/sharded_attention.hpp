@@ -6,7 +6,7 @@
 ///
 /// In the last two each rank sends heads and log-sum-exp of its attention, and the parts are merged in the order of ranks, which is
 /// one softmax over all their keys (attention/joining.hpp). Beside what a search sends, without its results
-/// (distributed/sharded_search.hpp), this sends, for N queries whose home is this rank:
+/// (distributed/sharded_search.hpp), this sends, for N queries per home rank:
 ///
 ///     values    N H k D b of all ranks together, minus what the homes already have
 ///     parts     (p-1) N H (D+1) b

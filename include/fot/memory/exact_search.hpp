@@ -315,7 +315,7 @@ std::vector<SearchResult<Real>> exact_search_in_parts(Index key_count, const std
 ///
 ///     scores[n,:], indices[n,:] = the k largest of <queries[n], keys[i]> over i
 ///
-/// Source: paper section 3.1 (exact search); no departures.
+/// Source: paper section 3.1 (exact search). No departures.
 /// Shapes: keys (M,D), queries (N,D) -> scores and indices (N,K), K = min(k, M). Any extent may be 0; with D = 0 all scores are 0.
 ///         The views may be strided: a head of a (M,H,D) block is matrix(row(block, 0, h), M, D, H * D).
 /// Cost:   M N D multiply-adds; scratch 2 N K candidates per thread.

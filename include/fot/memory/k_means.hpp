@@ -1,4 +1,4 @@
-/// k-means: a few means that represent many keys; each key is represented by its nearest mean (Lloyd 1957).
+/// k-means: a few means that stand for many keys; each key is represented by its nearest mean (Lloyd 1957).
 ///
 ///     assign   mean(i) = the mean nearest to key i              an exact search of the means, with the keys as queries
 ///     update   mean_j  = average of the keys that chose j       and both are repeated a few times

@@ -39,11 +39,11 @@ struct TransformerConfig {
     Integration integration = Integration::merged;     ///< of memory and local context
     double rotary_base = 100;                          ///< of the rotary angles: small, for short local contexts
     RotaryScaling rotary_scaling = {};                 ///< of a model that was prepared for longer texts
-    bool memory_positions = false;           ///< rotate local queries and keys in memory layers too (others stand at position 0)
+    bool memory_positions = false;           ///< rotate local queries and keys in memory layers too (others have position 0)
     bool normalized_heads = true;            ///< queries and keys of length one, and a temperature; false: <q, k> / sqrt(D)
     double initial_inverse_temperature = 8;  ///< 1 / temperature at the start, one learned per head
     double norm_epsilon = 1e-6;              ///< added to mean squares before the root
-    bool tied_output = false;                ///< the output map is the embedding, not a weight of its own
+    bool tied_output = false;                ///< the output matrix is the embedding, not a weight of its own
 
     bool operator==(const TransformerConfig&) const = default;  ///< field by field
 

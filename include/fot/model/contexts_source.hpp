@@ -1,6 +1,6 @@
 /// Further keys in training: contexts of the batch, differentiably. This is crossbatch.
 ///
-///     Contexts         previous contexts, of its own document and of others, computed by a pass of their own: the paper
+///     Contexts         previous contexts, of the query's own document and of others, from a pass of their own: the paper
 ///     PackedContexts   other entries of the same pass: the released code, which packs several windows of a document into one batch
 ///
 /// Who sees which contexts is a table (attention/contexts.hpp). Why a pass of its own: previous contexts only have to give keys and

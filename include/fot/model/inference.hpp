@@ -6,7 +6,7 @@
 /// When the state is cleared is the caller's choice: at each new document (the paper's single-document setting) or never
 /// (multi-document).
 ///
-/// Source: paper sections 3.1 and 5.1, appendix B.2; departs from it in: nothing.
+/// Source: paper sections 3.1 and 5.1, appendix B.2. No departures.
 /// Read first: model/transformer.hpp, model/memory_source.hpp.   Read next: model/generation.hpp.
 #pragma once
 

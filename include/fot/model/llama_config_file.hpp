@@ -1,9 +1,9 @@
 /// What a config.json of LLaMA or LongLLaMA means: the shape of the model, and how it reads.
 ///
-/// The same tensors give other numbers under another configuration, and a field that is passed over is an error that nobody sees.
-/// Therefore a folder of another architecture is refused, although its tensors may have the same names. So is a field that is not
-/// understood here and whose name says that it changes the numbers (a bias, a scale, a sliding window), unless its value changes
-/// nothing.
+/// The same tensors give different numbers under a different configuration, and a field that is passed over is an error that nobody
+/// sees. Therefore a folder of another architecture is refused, although its tensors may have the same names. So is a field that is
+/// not understood here and whose name says that it changes the numbers (a bias, a scale, a sliding window), unless its value
+/// changes nothing.
 ///
 /// Source: config.json of the released LongLLaMA; configuration_llama.py and modeling_rope_utils.py of Hugging Face's transformers.
 /// Read first: model/long_llama_config.hpp, files/json_file.hpp.   Read next: model/long_llama_files.hpp.

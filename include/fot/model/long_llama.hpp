@@ -2,17 +2,18 @@
 ///
 /// Text is read in windows. A prefix window is attended to locally and then goes to memory as a whole. The last tokens stay in the
 /// local cache, from which generation continues. When the cache would outgrow the window, all of it moves to the memory in one go.
-/// A memory layer attends to local keys and memory in one softmax. Keys in memory stand at position 0, the first of the window.
-/// Layers without memory forget what has left the cache: just after it was emptied they see almost nothing.
+/// A memory layer attends to local keys and memory in one softmax. Keys in memory have position 0, the first of the window. Layers
+/// without memory forget what has left the cache: just after it was emptied they see almost nothing.
 ///
-/// The decoder is a Transformer (model/transformer.hpp), whose layers do everything but local attention. Its maps are trained, or
-/// left in the format of their file (model/long_llama_files.hpp). This file adds two things: when a token leaves for the memory,
-/// and local attention to a cache. The cache is not a source of further keys (model/source.hpp), because its keys have positions
-/// and each query sees only those before it. It takes the place of the window's own keys; the memory is a source here as elsewhere.
+/// The decoder is a Transformer (model/transformer.hpp), whose layers do everything but local attention. Its projections are
+/// trained, or left in the format of their file (model/long_llama_files.hpp). This file adds two things: when a token leaves for
+/// the memory, and local attention to a cache. The cache is not a source of further keys (model/source.hpp), because its keys have
+/// positions and each query sees only those before it. It takes the place of the window's own keys; the memory is a source here as
+/// elsewhere.
 ///
-/// Source: the released code (inference); paper section 4.1, appendix A.2. Departs from it in: padding is not put into memory. As
-/// options of ours the memory can be searched for its top_k entries, be limited in capacity, and take the oldest keys from the
-/// cache one by one.
+/// Source: the released code (inference); paper section 4.1, appendix A.2. Departures: padding is not put into memory. We add three
+/// options: the memory can be searched for its top_k entries, be limited in capacity, and take the oldest keys from the cache one
+/// by one.
 /// Read first: model/transformer.hpp, model/long_llama_state.hpp.   Read next: model/long_llama_generation.hpp.
 #pragma once
 

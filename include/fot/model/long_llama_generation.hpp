@@ -51,9 +51,9 @@ void read_and_write(const char* who, const LongLlama<Real>& model, const Tokens&
 /// Continues prompts (B,P) by `count` tokens: (B,count), or as many as there are when all have ended or `each` stops. `each`, if
 /// given, is told the tokens (B) of every step and the logits (B,1,V) they were drawn from, and returns whether to go on.
 ///
-/// Positions count the visible tokens, and a token before the first stands at -1, as in the released code. A prompt that has ended
-/// before the others is given its end token again. The state then is that of the prompts and all written tokens but the last, which
-/// is not read: to go on, begin the next prompt with it.
+/// Positions count the visible tokens, and a token before the first has position -1, as in the released code. A prompt that has
+/// ended before the others is given its end token again. The state then is that of the prompts and all written tokens but the last,
+/// which is not read: to go on, begin the next prompt with it.
 /// Errors: ConfigError if count < 0; as LongLlama::read and sample_token.
 template <class Real>
 Tokens generate(const LongLlama<Real>& model, const Tokens& prompt, Index count, LongLlamaState<Real>& state,

@@ -1,11 +1,11 @@
 /// The layer: attention and a feed-forward part, each added to the residual stream. A memory layer also attends to further keys.
 ///
-///     h = norm(x);   q, k, v = maps of h
+///     h = norm(x);   q, k, v = linear projections of h
 ///     x = x + O join( attention of q to the local k, v up to its position,  attention of q to a source's keys )
 ///     x = x + feed_forward(norm(x))
 ///
-/// The paper's idea is one sentence: training and inference differ only in where a memory layer's further keys come from. Here the
-/// sentence is an argument, the source. With no source the layer is that of a standard transformer.
+/// The paper's idea is one sentence: training and inference differ only in where a memory layer's further keys come from. In code,
+/// this is one argument of `forward`: the source. With no source the layer is that of a standard transformer.
 ///
 /// What can be exchanged without touching this file: the source (model/source.hpp), how queries and keys become scores
 /// (model/scoring.hpp), and how the two attentions are joined (model/joining.hpp).
@@ -14,14 +14,14 @@
 /// same for both.
 ///
 /// Why no positions in memory layers. Rotary positions tell a query how far away a key is. A memory holds keys from any distance,
-/// of which training has seen only a few, and keys of other documents have no distance at all. LongLLaMA continues a model that was
-/// trained with positions in every layer. It keeps them for the local keys and lets all others stand at position 0
-/// (`memory_positions`).
+/// and training has seen only a few of these distances. Keys of other documents have no distance at all. LongLLaMA continues a
+/// model that was trained with positions in every layer. It keeps them for the local keys; all other keys have position 0
+/// (`memory_positions`). When this is wrong: paper_notes.md, "Conditions".
 ///
-/// When there are several memory layers. In training the previous contexts pass the lower memory layers locally: their keys in an
-/// upper memory layer have not seen any memory. In inference an earlier window has attended to the memory of its time in the lower
-/// layer, so that its keys in the upper one differ from what training has shown. With one memory layer, or one earlier window,
-/// training and inference agree, if k covers the memory.
+/// When there are several memory layers. In training the previous contexts go through the lower memory layers with local attention
+/// only: their keys in an upper memory layer have not seen any memory. In inference an earlier window has attended, in the lower
+/// layer, to the memory as it was then, so that its keys in the upper one differ from what training has shown. With one memory
+/// layer, or one earlier window, training and inference agree, if k covers the memory.
 ///
 /// Source: paper sections 3.1 and 3.2, appendices B.2 and B.3, equations (1) and (2).
 /// Read first: model/config.hpp, model/source.hpp, model/joining.hpp, model/weights.hpp.   Read next: model/transformer.hpp.
@@ -78,8 +78,8 @@ class TransformerLayer {
         return at;
     }
 
-    /// The same before positions come in: nothing is rotated, and `local_k` is left empty. Query t stands at places[t] among the
-    /// local keys.
+    /// The same before positions come in: nothing is rotated, and `local_k` is left empty. Query t has the place places[t] among
+    /// the local keys.
     LayerView<Real> project(Tape& tape, const Variable<Real, 3>& x, const Source<Real>& source, const std::vector<Index>& places,
                             const std::vector<Index>& wanted = {}) const {
         KeysSeen seen{{}, places};
@@ -94,7 +94,7 @@ class TransformerLayer {
         return keys_and_values_of(tape, rms_norm(tape, x, attention_norm, norm_epsilon_));
     }
 
-    /// Queries or keys (B,T,.,D) rotated to one position a token, for local attention; as they are in a layer without positions.
+    /// Queries or keys (B,T,.,D) rotated to one position per token, for local attention; as they are in a layer without positions.
     /// Errors: ShapeError unless there are T positions; ConfigError beyond RotaryTable::most_positions.
     Variable<Real, 4> rotated(Tape& tape, const Variable<Real, 4>& x, const std::vector<Index>& positions) const {
         return has_positions_ ? rotate(tape, x, positions, rotary_.covering(positions)) : x;

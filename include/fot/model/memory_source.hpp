@@ -6,7 +6,7 @@
 /// A window is appended to the memories AFTER its own attention: when its pass is over (model/inference.hpp). So a pass that fails
 /// changes none of them. A memory belongs to one stream of text: it starts empty, and a cleared memory is a fresh one.
 ///
-/// Source: paper section 3.1, appendix B.2; departs from it in: nothing.
+/// Source: paper section 3.1, appendix B.2. No departures.
 /// Read first: model/source.hpp, attention/memory_attention.hpp.   Read next: model/inference.hpp, model/index_source.hpp.
 #pragma once
 
@@ -25,7 +25,7 @@ namespace fot {
 template <class Real>
 class MemoryState {
    public:
-    /// `capacity` entries at most, the oldest leave first; 0: unlimited.   Errors: ConfigError if there are no entries.
+    /// `capacity` entries at most, the oldest are dropped first; 0: unlimited.   Errors: ConfigError if there are no entries.
     MemoryState(const TransformerConfig& config, Index entries, Storage storage = Storage::full, Index capacity = 0)
         : entries_((config.check(), entries)) {
         require<ConfigError>(entries >= 1, "MemoryState: ", entries, " batch entries, expected 1 or more");

@@ -1,11 +1,12 @@
 /// Where a memory layer's further keys come from: the only thing in which training and inference differ.
 ///
-///     training    keys of previous contexts, of its own document and of others       (Contexts, model/contexts_source.hpp)
+///     training    keys of previous contexts, of the query's own document and others  (Contexts, model/contexts_source.hpp)
 ///     inference   the k best keys of a memory, or all of it                            (MemorySource, model/memory_source.hpp)
 ///     neither     no further keys: the layer is a local one                            (NoSource)
 ///
 /// A memory layer asks its source to attend, and joins the result with its local attention (model/memory_layer.hpp). Keys from
-/// elsewhere need a source of their own: a class with two functions, as those of examples/support/dictionary_evaluation.hpp.
+/// elsewhere need a source of their own: a class with two functions, `attend` and `keys`. `MemorySource` is a short one that uses
+/// the layer's queries; `FoundBefore` in examples/support/dictionary_evaluation.hpp returns attention that was found beforehand.
 ///
 /// Source: paper appendix B.3: equations (1) and (2) differ only in where the additional pairs come from.
 ///

@@ -134,7 +134,7 @@ class Transformer {
     }
 
     /// Calls visit(name, role, weight) for all linear maps and norms, trained or not, in the same order: a LinearMap or a
-    /// Variable<Real, 1>. A tied output map is not visited again.
+    /// Variable<Real, 1>. A tied output matrix is not visited again.
     template <class Visit>
     void for_each_weight(const Visit& visit) const {
         visit("embedding", Role::embedding, embedding_);

@@ -1,14 +1,13 @@
 /// Transformer-XL: every layer also sees the states that it had in the previous window of the same document.
 ///
-///     x'   = [SG(previous x), x]             SG: no gradient into the states; the maps to keys and values do get theirs
+///     x'   = [SG(previous x), x]             SG: no gradient into the states; the projections to keys and values do get theirs
 ///     x    = x + O attention(q of norm(x), k and v of norm(x'))        each query sees the whole previous window and its past
 ///
 /// The paper compares with it at two windows (Table 3), because it reaches one window back in every layer, where FoT does so in
 /// one. The parameters are those of the standard model, so that one can be continued as the other. Rotary positions run on from the
-/// previous window to the current one (only distances matter), layers without positions stay without.
+/// previous window to the current one (only distances matter); layers without positions keep none.
 ///
-/// Source: Dai et al. 2019; paper section 5.2, Table 3. Departs from it in: rotary positions instead of relative position
-/// embeddings.
+/// Source: Dai et al. 2019; paper section 5.2, Table 3. Departures: rotary positions instead of relative position embeddings.
 /// Read first: model/transformer.hpp.   Read next: model/inference.hpp (the same idea with a memory that grows).
 #pragma once
 
@@ -31,7 +30,7 @@ struct RecurrentState {
     }
 };
 
-/// The previous window as further keys of every layer: its states through the layer's maps to keys and values.
+/// The previous window as further keys of every layer: its states through the layer's projections to keys and values.
 template <class Real>
 class PreviousWindow : public Source<Real> {
    public:
@@ -71,7 +70,7 @@ class PreviousWindow : public Source<Real> {
 /// Logits (B,T,V) of a window of tokens (B,T); the state then is that of this window. If memory runs out, it is as before.
 ///
 /// Cost:   as Transformer::local, and B T S more scores and sums per head and layer, S the length of the previous window.
-/// Errors: ShapeError if the state is of another number of entries or layers; DataError for a token outside the vocabulary;
+/// Errors: ShapeError if the state is of a different number of entries or layers; DataError for a token outside the vocabulary;
 ///         NumericError for logits that are not finite.
 /// Same as: Transformer::local for an empty state.
 template <class Real>

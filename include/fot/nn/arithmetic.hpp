@@ -1,4 +1,4 @@
-/// Arithmetic of whole tensors, number by number: sum of two, difference, product, a factor, the sigmoid, and the sum of all.
+/// Elementwise arithmetic of whole tensors: sum of two, difference, product, a factor, the sigmoid, and the sum of all.
 ///
 /// A decoder needs two of them: `add` for its residual stream, and `multiply` for the scale of scores. The others are there to
 /// put together a layer or a loss of one's own. Both tensors must have the same shape: nothing is repeated to fit. Each function is
@@ -26,7 +26,7 @@ void elementwise(F f, Tensor<Real, N>& y, const Tensors&... x) {
     parallel_slices(element_count(y), 1 << 15, [&](Index first, Index last) { run(first, last, y.data(), x.data()...); });
 }
 
-/// y = f(y, x...) vector by vector: for an f with an exponential in it, which the compiler would call number by number.
+/// y = f(y, x...) vector by vector: for an f with an exponential in it, which the compiler would call for one number after another.
 template <class F, class Real, std::size_t N, class... Tensors>
 void elementwise_in_vectors(F f, Tensor<Real, N>& y, const Tensors&... x) {
     parallel_slices(element_count(y), 1 << 15, [&](Index first, Index last) {

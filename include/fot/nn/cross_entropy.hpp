@@ -78,7 +78,7 @@ Tensor<double, 2> loss_weights(const Tensor<Real, 2>& mask, Reduction reduction)
     return weights;
 }
 
-/// The loss of each token by itself, where the mask is not 0.
+/// The loss of each token separately, where the mask is not 0.
 template <class Real>
 TokenLosses<Real> token_losses(const Tensor<Real, 3>& logits, const Tokens& targets, const Tensor<Real, 2>& mask) {
     const Index batch = extent(logits, 0), length = extent(logits, 1), vocabulary = extent(logits, 2);
@@ -173,7 +173,7 @@ Tensor<std::uint8_t, 2> correct_predictions(const Tensor<Real, 3>& logits, const
 ///     loss = mean over (b,t) of nats[b,t] = log sum_v exp(logits[b,t,v]) - logits[b,t,targets[b,t]]
 ///
 /// Shapes: logits (B,T,V), targets and mask (B,T).
-/// Cost:   one exponential a logit, where the mask is not 0.
+/// Cost:   one exponential per logit, where the mask is not 0.
 /// Errors: ShapeError if the shapes differ; DataError if a target that counts is outside 0 ... V-1, or a number of the mask is
 ///         negative or not finite; NumericError, which says where, if a logit of a token that counts is NaN or +infinity.
 template <class Real>

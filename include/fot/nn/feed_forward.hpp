@@ -1,6 +1,6 @@
 /// The feed-forward layer: a linear map up to a wider hidden layer, an activation, a linear map down.
 ///
-/// It works on each token by itself, between two attention layers. The small models of the paper use ReLU, LongLLaMA uses SwiGLU,
+/// It works on each token separately, between two attention layers. The small models of the paper use ReLU, LongLLaMA uses SwiGLU,
 /// where a second linear map of the input, through silu(g) = g / (1 + e^-g), is multiplied into the hidden numbers. The squared
 /// ReLU learned faster in our toys.
 ///
@@ -44,7 +44,7 @@ Variable<Real, N> activation(Tape& tape, const Variable<Real, N>& x, Activation 
     return tape.record(activation(x.value(), kind), backward, x);
 }
 
-/// The gated activation: a = silu(gate) up, number by number.   Errors: ShapeError if the two shapes differ.
+/// The gated activation: a = silu(gate) up, elementwise.   Errors: ShapeError if the two shapes differ.
 template <class Real, std::size_t N>
 Tensor<Real, N> swiglu(const Tensor<Real, N>& gate, const Tensor<Real, N>& up) {
     require_shape("swiglu: gate", gate, shape_of(up));

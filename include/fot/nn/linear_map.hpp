@@ -1,8 +1,8 @@
 /// A linear map whose matrix is trained, or stays as it lies in a file. So a model is written once, for both.
 ///
 /// A trained matrix is a parameter on the tape (nn/linear.hpp). A stored one is part of a finished model and stays in the numbers
-/// of its file (nn/stored_linear.hpp): what it computes is a constant. No gradient passes a stored map, so an operation that would
-/// need one is refused.
+/// of its file (nn/stored_linear.hpp): what it computes is a constant. No gradient flows through a stored map, so an operation that
+/// would need one is refused.
 ///
 /// Read first: nn/linear.hpp, nn/stored_linear.hpp.   Read next: model/weights.hpp, model/memory_layer.hpp.
 #pragma once
@@ -43,7 +43,7 @@ class LinearMap {
                              stored_ ? stored_->columns : 0, " is not trained: load the model with weights to be trained");
         return trained_;
     }
-    /// The numbers of either, where they lie. One path for both: what is trained gives the same bits once it is stored.
+    /// The numbers of either, where they lie. One path for both: what is trained gives bitwise the same once it is stored.
     StoredMatrix numbers() const {
         if (stored_) return *stored_;
         const auto owner = std::make_shared<const Variable<Real, 2>>(trained_);
@@ -75,7 +75,7 @@ StoredMatrix numbers_of(const LinearMap<Real>& map) {
     return map.numbers();
 }
 
-/// Puts y, made of x, on the tape.   Errors: ConfigError if a gradient would have to pass a stored matrix.
+/// Puts y, made of x, on the tape.   Errors: ConfigError if a gradient would have to flow through a stored matrix.
 template <class Real, std::size_t N, std::size_t M>
 Variable<Real, M> record_linear(Tape& tape, Tensor<Real, M> y, const Variable<Real, N>& x, const LinearMap<Real>& map) {
     if (!map.stored()) return record_linear(tape, std::move(y), x, map.trained());

@@ -5,8 +5,8 @@
 /// rotated by p / base^(2 j / D).
 ///
 /// A memory attention layer of the paper's small models uses no positions at all. LongLLaMA rotates the local context as usual, and
-/// lets keys of the memory and of other contexts stand at position 0. A rotation to position 0 changes nothing, so those keys are
-/// used as they are.
+/// gives position 0 to keys of the memory and of other contexts. A rotation to position 0 changes nothing, so those keys are used
+/// as they are.
 ///
 /// Source: Su et al. 2021; paper section 3.1 (positions in the memory layer), appendices A.2 and B.1. RotaryScaling:
 /// modeling_rope_utils.py of Hugging Face's transformers ("linear" and "llama3").

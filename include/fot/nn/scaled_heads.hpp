@@ -12,7 +12,7 @@ namespace fot {
 
 /// Every head vector times its factor.
 ///
-/// Shapes: x (B,T,H,D), factors (B,T,H) -> (B,T,H,D).   Cost: one pass.   Errors: ShapeError if there is not one factor a head.
+/// Shapes: x (B,T,H,D), factors (B,T,H) -> (B,T,H,D).   Cost: one pass.   Errors: ShapeError if there is not one factor per head.
 template <class Real>
 Tensor<Real, 4> scaled_heads(const Tensor<Real, 4>& x, const Tensor<Real, 3>& factors) {
     require_shape("scaled_heads: factors", factors, {extent(x, 0), extent(x, 1), extent(x, 2)});

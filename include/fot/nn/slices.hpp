@@ -4,7 +4,7 @@
 /// some positions only (`take_positions`), a window is a piece of a text (`slice<1>`), and each batch entry has a memory of its own
 /// (`slice<0>`). The others are there to put together a layer of one's own.
 ///
-/// All of these functions copy. A tensor that is only read is cheaper addressed in place: `row`, `as_matrix` (core/tensor.hpp,
+/// All of these functions copy. If a tensor is only read, addressing it in place is cheaper: `row`, `as_matrix` (core/tensor.hpp,
 /// core/matrix_view.hpp).
 ///
 /// Read first: nn/arithmetic.hpp.   Read next: attention/crossbatch_attention.hpp.
@@ -144,7 +144,7 @@ Variable<Real, N> take_positions(Tape& tape, const Variable<Real, N>& x, const s
 
 namespace detail {
 
-/// The shape with its axes in another order.   Errors: ConfigError unless every axis is named once.
+/// The shape with its axes in a different order.   Errors: ConfigError unless every axis is named once.
 template <std::size_t N>
 Shape<N> permuted_shape(const Shape<N>& shape, const Shape<N>& axes) {
     Shape<N> other{};
@@ -174,7 +174,7 @@ void for_each_permuted(const Shape<N>& x_shape, const Shape<N>& axes, F f) {
 
 }  // namespace detail
 
-/// The axes in another order: axis i of the result is axis `axes[i]` of x.
+/// The axes in a different order: axis i of the result is axis `axes[i]` of x.
 ///
 ///     permuted(x, {0, 2, 1, 3}):   y[b,h,t,d] = x[b,t,h,d]
 ///
@@ -201,7 +201,7 @@ Variable<Real, N> permuted(Tape& tape, const Variable<Real, N>& x, const std::ty
 ///
 ///     reshaped<4>(tape, x, {B, T, H, D})
 ///
-/// Errors: ShapeError if the shape has another number of elements.
+/// Errors: ShapeError if the shape has a different number of elements.
 template <std::size_t M, class Real, std::size_t N>
 Variable<Real, M> reshaped(Tape& tape, const Variable<Real, N>& x, const Shape<M>& shape) {
     const auto backward = [x](const Tensor<Real, M>& d_y) { x.gradient() += reshaped<N>(d_y, shape_of(x.value())); };

@@ -32,7 +32,7 @@ struct StoredMatrix {
 
 namespace detail {
 
-/// The rows of x up to which a weight is widened number by number.
+/// The rows of x up to which a weight is widened one number at a time.
 inline constexpr Index few_rows = 4;
 /// Rows of a weight that are widened together, and rows of x that they are widened for.
 inline constexpr Index widened_rows = 128, rows_together = 512;

@@ -7,8 +7,8 @@
 /// Why a temperature. The softmax of cosines is nearly flat: the best key gets at most e^2 times the weight of the worst, too
 /// little against thousands of others. So each cosine is divided by a temperature tau before the softmax. A key whose cosine
 /// exceeds that of M others by c has more weight than all of them if c / tau > log M. How sharp a head should be depends on what it
-/// looks for, so every head learns its own. The parameter is log(1 / tau): tau stays positive, and a step of the optimiser changes
-/// it by a share of what it is. The factor 1 / tau is multiplied into the queries, in the pass that normalises them, so that
+/// looks for, so every head learns its own. The parameter is log(1 / tau): tau stays positive, and an optimiser step changes tau by
+/// a fraction of its current value. The factor 1 / tau is multiplied into the queries, in the pass that normalises them, so that
 /// attention has no scale of its own.
 ///
 /// When. The paper's small models have both. LongLLaMA continues a LLaMA, which has neither: its scores are <q, k> / sqrt(D).

@@ -5,7 +5,7 @@
 ///     p_s      = exp(score_s - L[b,h,t])         softmax: the p_s of a query sum to one
 ///     o[b,t,h] = sum_s p_s v[b,s,g]
 ///
-/// U is the number of local keys (the T queries stand at the last of them), G the number of key heads, E the width of a value.
+/// U is the number of local keys (the T queries have the last T positions), G the number of key heads, E the width of a value.
 ///
 /// The headers of this folder say what the library computes: the paper's sums as loops over their indices, and nothing for speed.
 /// The fast functions compute the same numbers, and the tests compare the two.
@@ -55,9 +55,10 @@ Real log_sum_exp(const Tensor<Real, N>& scores) {
 ///
 ///     o[b,t,h] = sum_{s <= U-T+t} softmax_s(<q[b,t,h], k[b,s,g]>) v[b,s,g]
 ///
-/// Source: paper section 3.1; departs from it in: nothing.
+/// Source: paper section 3.1. No departures.
 /// Shapes: q (B,T,H,D), k (B,U,G,D), v (B,U,G,E) -> o (B,T,H,E), log_sum_exp (B,H,T).
-///         The T queries stand at the last T of the U local keys. G divides H: H/G query heads share a key head (grouped queries).
+///         The T queries have the last T positions of the U local keys. G divides H: H/G query heads share a key head (grouped
+///         queries).
 /// Errors: ShapeError if k and v do not fit q, or there are fewer keys than queries.
 /// Same as: causal_attention of attention/; crossbatch_attention without contexts.
 template <class Real>

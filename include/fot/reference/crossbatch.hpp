@@ -7,9 +7,10 @@
 ///
 /// The list contexts[b] has the previous context of entry b's own document, the positive, and previous contexts of other documents
 /// in the batch, the negatives. The equation does not tell them apart: all keys share one softmax, under the ordinary next-token
-/// loss. That is the contrast. Weight that goes to one key is taken from all others, so the loss falls where its own document's
-/// keys score above those of other documents. It can bring this about because gradients reach ALL keys and values that were seen,
-/// previous and negative ones too. In inference the same sum runs over entries of a memory in place of the contexts.
+/// loss. That is the contrast. Weight that goes to one key is taken from all others, so the loss falls where the keys of the
+/// query's own document score above those of other documents. It can bring this about because gradients reach ALL keys and values
+/// that were seen, previous and negative ones too. In inference the same sum runs over entries of a memory in place of the
+/// contexts.
 ///
 /// Source: paper section 3.2 and appendix B.3, equation (2). paper_notes.md works an example by hand.
 /// Read first: reference/attention.hpp.   Read next: reference/memory_attention.hpp.
@@ -91,7 +92,7 @@ void attend(const CrossbatchInput<Real>& in, const std::vector<SeenKey>& seen, I
 ///
 ///     o[b,t,h] = sum_x softmax_x(<q[b,t,h], key_x>) value_x,   x in local keys up to the query and contexts[b]
 ///
-/// Source: paper section 3.2; departs from it in: nothing.
+/// Source: paper section 3.2. No departures.
 /// Shapes: those of CrossbatchInput -> o (B,T,H,E), log_sum_exp (B,H,T).
 ///         U = 0 is attention to contexts alone. A query that sees no key gets o = 0 and log_sum_exp = -infinity.
 /// Errors: ShapeError if the tensors do not fit together; ConfigError if a context or a last visible key does not exist.

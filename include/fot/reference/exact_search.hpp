@@ -41,7 +41,7 @@ std::vector<Index> largest_first(const Tensor<Real, 1>& scores, Index k) {
 
 /// The k keys of largest inner product with each query.
 ///
-/// Source: paper section 3.1; departs from it in: nothing.
+/// Source: paper section 3.1. No departures.
 /// Shapes: keys (M,D), queries (N,D) -> scores and indices (N,K), K = min(k, M).
 /// Errors: ShapeError if the widths differ; ConfigError if k is negative.
 /// Same as: exact_search of memory/.

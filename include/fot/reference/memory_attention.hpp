@@ -6,8 +6,9 @@
 ///     where x runs over   the local keys k[b,s],  s = 0 ... U-T+t
 ///                  and    the entries of M_top
 ///
-/// It is the sum of crossbatch training with other keys beside the local ones: there all keys of a few contexts, here the best few
-/// of all that was read before. That is why a layer can be trained on contexts and then used with a memory, with nothing added.
+/// This is the sum of crossbatch training with different keys beside the local ones: there all keys of a few contexts, here the
+/// best few of all that was read before. That is why a layer can be trained on contexts and then used with a memory, with nothing
+/// added.
 ///
 /// Source: paper section 3.1 and appendix B.2, equation (1).
 /// Read first: reference/crossbatch.hpp, reference/exact_search.hpp.   Read next: reference/positive_mass.hpp.
@@ -20,7 +21,7 @@ namespace fot::reference {
 
 /// Attention of each query to the local keys up to its own position and to its top_k best entries of a memory, in one softmax.
 ///
-/// Source: paper section 3.1 (merged softmax); departs from it in: nothing.
+/// Source: paper section 3.1 (merged softmax). No departures.
 /// Shapes: q (B,T,H,D), k (B,U,G,D), v (B,U,G,E), memory_k (B,M,G,D), memory_v (B,M,G,E) -> o (B,T,H,E), log_sum_exp (B,H,T).
 ///         Each batch entry has a memory of its own. U = 0 is attention to the memory alone.
 /// Errors: ShapeError if the tensors do not fit together; ConfigError if top_k is negative.

@@ -1,7 +1,8 @@
-/// The positive attention mass r_d as an equation: how much of a query's attention to C contexts stays with its own document.
+/// The positive attention mass r_d as an equation: the share of a query's attention to C contexts that falls on the query's own
+/// document.
 ///
 ///     w_cs = exp(<q[b,t,h], context_k[contexts[b][c], s, g]>)     key s of the c-th context that entry b sees
-///     r_d  = sum_s w_0s / sum_{c<C} sum_s w_cs                    c = 0 is its document's previous context; the paper's d is C
+///     r_d  = sum_s w_0s / sum_{c<C} sum_s w_cs                    c = 0: its document's previous context; the paper's d is C
 ///
 /// In the paper w is the weight that the softmax of the memory layer gives. The denominator of that softmax is the same for all
 /// keys of a query, so it cancels, and the exponential of the score will do. Where attention cannot tell documents apart, r_d is
@@ -20,7 +21,7 @@ namespace fot::reference {
 
 /// r_d of every query: the share of the first of C contexts.
 ///
-/// Source: paper section 3.3, where r_d is the mean over queries, heads and documents; departs from it in: nothing.
+/// Source: paper section 3.3, where r_d is the mean over queries, heads and documents. No departures.
 /// Shapes: q (B,T,H,D), context_k (P,S,G,D), for each of B entries a list of C or more contexts -> (B,T,H).
 /// Errors: ShapeError if context_k does not fit q; ConfigError if there are not B lists, C is below 1 or beyond the end of a list,
 ///         or a context does not exist.

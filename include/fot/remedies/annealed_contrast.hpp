@@ -10,8 +10,8 @@
 /// Why on one head. Retrieval in trained models is the work of a few heads. A contrast on one of them leaves the others free to
 /// attend to whatever predicts well.
 ///
-/// Source: MSA, arXiv 2603.23516 (the two phases; there without them 31 % worse at 100 million tokens); MuDAF, 2025 (contrast on
-///         chosen heads). Departs from them in: positives are the contexts of a query's own document, not labelled passages.
+/// Source: MSA, arXiv 2603.23516 (the two phases; in that paper, leaving them out is 31 % worse at 100 million tokens); MuDAF, 2025
+///         (contrast on chosen heads). Departures: positives are the contexts of a query's own document, not labelled passages.
 /// Cost:   that of contrastive_loss, on one head 1/H of it. Parameters: none.
 ///
 /// Read first: loss/contrastive_loss.hpp.   Read next: remedies/untied_contexts.hpp.

@@ -1,18 +1,19 @@
-/// Differential attention: what two queries find alike is noise, and is taken away.
+/// Differential attention: what two queries find in common is noise, and is subtracted.
 ///
 ///     o_h = A(q_2h) - sigmoid(<w_h, h>) A(q_2h+1)        both queries read the same keys and values
 ///
-/// The second query of a head learns what the first finds besides the key it asks for: unrelated keys that have some weight for any
-/// query. Their difference is attention whose weights may be negative and sum to 1 - sigmoid(...). If both queries are equal, the
-/// head gives 1 - sigmoid(...) of ordinary attention; where the sigmoid is 0, all of it.
+/// The second query of a head learns what the first finds besides the key that it looks for: unrelated keys that have some weight
+/// for any query. Their difference is attention whose weights may be negative and sum to 1 - sigmoid(...). If both queries are
+/// equal, the head gives 1 - sigmoid(...) of ordinary attention; where the sigmoid is 0, all of it.
 ///
-/// Two query heads on one key head are grouped queries, which all attention here knows. So keys, values, the memory and the output
-/// map stay as they were: the scoring rule makes 2 H query heads of a map with twice as many rows, and the joining leaves H of
-/// them.
+/// Two query heads on one key head are grouped queries, which all attention here supports. So keys, values, the memory and the
+/// output projection stay as they were: the scoring rule makes 2 H query heads of a projection with twice as many rows, and the
+/// joining leaves H of them.
 ///
-/// Source: the second version of the Differential Transformer, Microsoft 2026 (its first: Ye et al. 2024). Departs from it in:
-///         queries and keys have length one, and each of the 2 H queries a temperature of its own.
-/// Cost:   attention and search for twice as many queries. Parameters: H D E more in the map of queries, W (H,E), H temperatures.
+/// Source: the second version of the Differential Transformer, Microsoft 2026 (its first: Ye et al. 2024). Departures: queries and
+///         keys have length one, and each of the 2 H queries a temperature of its own.
+/// Cost:   attention and search for twice as many queries. Parameters: H D E more in the projection to queries, W (H,E), H
+///         temperatures.
 ///
 /// Read first: model/joining.hpp, model/scoring.hpp.   Read next: remedies/annealed_contrast.hpp.
 #pragma once
@@ -43,7 +44,7 @@ class PairedScoring : public UnitScoring<Real> {
 template <class Real>
 class DifferentialAttention : public OneSoftmax<Real> {
    public:
-    /// For H heads of a layer of width E. The map begins with zeros: half of the second attention is taken away.
+    /// For H heads of a layer of width E. The projection begins with zeros: half of the second attention is subtracted.
     DifferentialAttention(Index heads, Index width) : map(zeros<Real, 2>({heads, width}), true) {}
 
     Variable<Real, 4> join(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,

@@ -4,10 +4,10 @@
 ///
 /// Unrelated keys are random, and the largest of n random scores grows with n, however slowly. Entmax cuts off what lies 2 below
 /// the best; where the noise comes nearer than that, scores must grow with n as well. How fast depends on how the scores of
-/// unrelated keys are spread, so the power of the logarithm is learned: 1/2 for the largest of n normal numbers, 1 to hold a
-/// softmax.
+/// unrelated keys are spread, so the power of the logarithm is learned: 1/2 keeps up with the largest of n normal numbers, 1 with
+/// the dilution of a softmax.
 ///
-/// Source: ASEntmax, Vasylenko et al. 2025, arXiv 2506.16640. Departs from it in: a and c are numbers of a head, not maps of the
+/// Source: ASEntmax, Vasylenko et al. 2025, arXiv 2506.16640. Departures: a and c are numbers of a head, not projections of the
 ///         token, since a scoring rule sees queries alone; scores are cosines over a temperature.
 /// Cost:   a pass over the queries. Parameters: a_h, c_h.
 ///

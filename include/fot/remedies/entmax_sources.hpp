@@ -2,11 +2,12 @@
 ///
 ///     o = g sum_j p_j v_j + (1 - g) o_local       p: 1.5-entmax over all further keys, g: the layer's gate
 ///
-/// Entmax of two sets of keys does not follow from entmax of each, as softmax does from two log-sum-exp: there is no threshold of
-/// both in the thresholds of the parts. So local attention stays a softmax, and a gate joins the two (`Integration::gated`). In
-/// place of a log-sum-exp this attention returns NaN: one softmax over both would give NaN, and not a number that means nothing.
+/// Entmax of two sets of keys does not follow from entmax of each, as softmax does from two log-sum-exps: the threshold of the
+/// union cannot be computed from the thresholds of the parts. So local attention stays a softmax, and a gate joins the two
+/// (`Integration::gated`). In place of a log-sum-exp this attention returns NaN: one softmax over both would give NaN, and not a
+/// number that means nothing.
 ///
-/// Source: remedies/entmax.hpp. Departs from it in: entmax reads the memory alone.
+/// Source: remedies/entmax.hpp. Departures: entmax reads the memory alone.
 /// Read first: remedies/entmax_attention.hpp, model/memory_source.hpp.   Read next: remedies/entmax_scoring.hpp.
 #pragma once
 

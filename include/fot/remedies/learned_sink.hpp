@@ -3,14 +3,13 @@
 ///     p_j = e^(s_j) / (e^(b_h) + sum_i e^(s_i))              b_h: one number per head
 ///     o   = sum_j p_j v_j  =  sigmoid(L - b_h) A             A, L: softmax attention to all keys, and its log-sum-exp
 ///
-/// Softmax must place a weight of one somewhere, also where no key is worth reading. Models learn to put it on the first token,
+/// Softmax must place a weight of one somewhere, even where no key is worth reading. Models learn to put it on the first token,
 /// whose value they make small. A memory has no first token: the weight goes to whatever keys are there. The sink is a key of score
-/// b_h and value 0. Because local keys and the memory share it, it is computed once, from what both have joined to.
+/// b_h and value 0. Because local keys and the memory share it, it is computed once, from the joined result.
 ///
-/// A sink does not make scores sharper. A growing memory of unrelated keys raises L, and so attends more and not less.
+/// A sink does not make scores sharper. As unrelated keys are added, L grows, and the sink takes less of the attention, not more.
 ///
-/// Source: gpt-oss, OpenAI 2025 (a learned bias in the softmax's denominator); attention sinks: Xiao et al. 2023. Departs from it
-///         in: nothing.
+/// Source: gpt-oss, OpenAI 2025 (a learned bias in the softmax's denominator); attention sinks: Xiao et al. 2023. No departures.
 /// Cost:   a pass over the heads. Parameters: b_h.
 ///
 /// Read first: model/joining.hpp.   Read next: remedies/output_gate.hpp.

@@ -4,15 +4,15 @@
 ///     inference only  score = max(1, log n / log n_trained) score_trained   LogN: any model, as it was trained
 ///
 /// Among n keys of which one has the cosine c and all others 0, the weight of the one is e^s / (e^s + n - 1) with its score s. At a
-/// fixed temperature s = c / tau, and it falls below one half once log n > c / tau: every temperature has a largest memory. With
-/// s = a c log n the weight is n^(a c) / (n^(a c) + n - 1), which tends to one if a c > 1, and to zero if a c < 1. So the
-/// logarithm cures *dilution* by unrelated keys, provided that the key asked for stands out. It does not cure *overlap*: where
-/// other documents' keys have the same cosine, all of their scores grow alike.
+/// fixed temperature s = c / tau, and the weight falls below one half once log n > c / tau: with a fixed temperature a memory can
+/// only grow to a certain size. With s = a c log n the weight is n^(a c) / (n^(a c) + n - 1), which tends to one if a c > 1, and to
+/// zero if a c < 1. So the logarithm cures *dilution* by unrelated keys, provided that the key that the query looks for stands out.
+/// It does not cure *overlap*: where other documents' keys have the same cosine, all of their scores grow alike.
 ///
-/// The number n of keys is what a query sees: local keys up to its own and all of the source's, also if only the best are read.
+/// The number n of keys is what a query sees: local keys up to its own and all of the source's, even if only the best are read.
 ///
 /// Source: Nakanishi 2025, arXiv 2501.19399 (SSMax); Su 2021 and the Qwen models (LogN). The paper of the Focused Transformer has a
-/// learned temperature that does not depend on n. Departs from SSMax in: scores are cosines, so that a_h stands for 1 / tau_h.
+/// learned temperature that does not depend on n. Departures from SSMax: scores are cosines, so that a_h replaces 1 / tau_h.
 /// Cost:   a pass over the queries. Parameters: a_h in place of 1 / tau_h; LogN has none.
 ///
 /// Read first: model/scoring.hpp.   Read next: remedies/learned_sink.hpp.

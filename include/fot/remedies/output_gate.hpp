@@ -2,15 +2,15 @@
 ///
 ///     o_h = sigmoid(<w_h, h>) A_h                  h: the normalised input of the layer, A_h: softmax attention to all keys
 ///
-/// Why: the weights of a softmax sum to one, so that a head always adds something to the residual stream, be it a mean of
-/// distractors. The gate depends on the token and not on the scores: it can shut a head before the memory is large enough to do
+/// Why: the weights of a softmax sum to one, so that a head always adds something to the residual stream, even if it is only a mean
+/// of distractors. The gate depends on the token and not on the scores: it can shut a head before the memory is large enough to do
 /// harm. In the language models of its source the first token's share of attention falls (.467 to .073), and long texts are read
 /// better without further training.
 ///
-/// A gate acts on all keys of a query alike. It does not move attention from distractors to the key asked for.
+/// A gate acts on all keys of a query alike. It does not move attention from distractors to the key that the query looks for.
 ///
-/// Source: Qiu et al. 2025, arXiv 2505.06708 (gate after attention, one number per head). Departs from it in: nothing.
-/// Cost:   H E multiply-adds a token. Parameters: W (H,E), zeros at the start, so that gates begin half open.
+/// Source: Qiu et al. 2025, arXiv 2505.06708 (gate after attention, one number per head). No departures.
+/// Cost:   H E multiply-adds per token. Parameters: W (H,E), zeros at the start, so that gates begin half open.
 ///
 /// Read first: model/joining.hpp.   Read next: remedies/differential_attention.hpp.
 #pragma once

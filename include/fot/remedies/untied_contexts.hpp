@@ -5,14 +5,14 @@
 ///     untied    u_c = log S + <W q, mean_s k_cs>                     W learned
 ///
 /// So ordinary attention already chooses a context first, and r_d is the weight of that choice. But the choice is tied to the sums
-/// of the scores: many keys of small score outvote one good key, the more of them the longer a memory is. Untied, a context is
-/// chosen by what it is about. With W = I, where training begins, u_c is the lower bound that Jensen's inequality gives of L_c, and
-/// equals it if all keys of the context are alike.
+/// of the scores: many keys of small score outvote one good key, and a longer memory has more of them. Untied, a context is chosen
+/// by what it is about. With W = I, where training begins, u_c is the lower bound that Jensen's inequality gives of L_c, and equals
+/// it if all keys of the context are alike.
 ///
 /// The result joins local attention in one softmax, with log sum_c e^(u_c) as its log-sum-exp. W is a parameter of the joining.
 ///
-/// Source: the first levels of GCA (Hu et al. 2024) and HSA (Hu et al. 2025). Departs from them in: contexts are windows, their
-///         summary is the mean key, all of them are read.
+/// Source: the first levels of GCA (Hu et al. 2024) and HSA (Hu et al. 2025). Departures: contexts are windows, their summary is
+///         the mean key, all of them are read.
 /// Cost:   as context_attention, and T H C D multiply-adds; C results of attention are kept. Parameters: W (D,D).
 ///
 /// Read first: model/contexts_source.hpp, attention/joining.hpp.   Read next: remedies/untied_memory.hpp.
@@ -29,7 +29,7 @@
 
 namespace fot {
 
-/// One softmax, and the map that sources of the first level read:
+/// One softmax, and the projection that sources of the first level read:
 /// `model.layer(i).joining = std::make_unique<FirstLevel<float>>(head_width)`.
 template <class Real>
 class FirstLevel : public OneSoftmax<Real> {
@@ -57,7 +57,7 @@ Variable<Real, 4> mean_keys(Tape& tape, const Variable<Real, 4>& k) {
 template <class Real>
 class UntiedContexts : public Source<Real> {
    public:
-    /// As Contexts, and the map of the layer's FirstLevel.
+    /// As Contexts, and the projection of the layer's FirstLevel.
     UntiedContexts(Contexts<Real> contexts, Variable<Real, 2> map) : contexts_(std::move(contexts)), map_(std::move(map)) {}
 
     Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {

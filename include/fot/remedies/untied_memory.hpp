@@ -2,8 +2,8 @@
 ///
 ///     o = sum_c softmax_c(u_c) A(q; c)       u_c = log S_c + <W q, mean key of chunk c>
 ///
-/// S_c is the length of training's contexts, less in the last chunk. Chunks count from the memory's oldest entry, so they are the
-/// windows that were read, if those were as long and none has left the memory.
+/// S_c is the context length of training; the last chunk may be shorter. Chunks count from the memory's oldest entry, so they are
+/// the windows that were read, if the windows were of this length and none has left the memory.
 ///
 /// Cost: as attention to the whole memory, a chunk at a time.
 /// Read first: remedies/untied_contexts.hpp, model/memory_source.hpp.   Read next: remedies/entmax.hpp.
@@ -24,7 +24,7 @@ namespace fot {
 template <class Real>
 class UntiedMemory : public Source<Real> {
    public:
-    /// The state must outlive the source. `map` is that of the layer's FirstLevel, `chunk` the length of training's contexts.
+    /// The state must outlive the source. `map` is that of the layer's FirstLevel, `chunk` the context length of training.
     UntiedMemory(const MemoryState<Real>& state, Variable<Real, 2> map, Index chunk)
         : state_(state), map_(std::move(map)), chunk_(chunk) {
         require<ConfigError>(chunk >= 1, "UntiedMemory: chunks of ", chunk, " entries, expected 1 or more");

@@ -1,11 +1,11 @@
-/// Adafactor (Shazeer and Stern 2018): the mean of squared gradients of a matrix is kept as one number a row and one a column.
+/// Adafactor (Shazeer and Stern 2018): the mean of squared gradients of a matrix is kept as one number per row and one per column.
 ///
 /// The paper trains its small models this way (appendix E, Table 9: momentum 0.9). Adam remembers a squared gradient for every
 /// number; Adafactor remembers the means R over each row and S over each column, and takes R_i S_j / mean(R) for the mean square of
 /// element (i, j): exact when the squares have rank one. The learning rate is relative: an update has about that share of the
 /// parameter's own root mean square (rms).
 ///
-/// The parts below stand in the order of the optax library, which the released training code uses. The order matters: for instance,
+/// The parts below are in the order of the optax library, which the released training code uses. The order matters: for instance,
 /// the weight decay is not multiplied by the learning rate. The decay of 0.8 and the scaling by the parameter's rms are optax's
 /// defaults.
 ///

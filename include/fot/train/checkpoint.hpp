@@ -1,5 +1,5 @@
 /// Checkpoints: a run that is interrupted and resumed ends with bitwise the weights of one that ran through, if binary, number of
-/// threads and kind of processor are the same.
+/// threads and kind of processor are the same (paper_notes.md, "When results are bitwise the same").
 ///
 /// For that a checkpoint holds all that the next step depends on: the weights, the optimiser's state, the state of every random
 /// generator, the step, and whatever counters and running averages the schedules keep. All of it is in one safetensors file, bit by
@@ -153,7 +153,7 @@ void load_checkpoint(const std::filesystem::path& path, const TrainingState<Real
     }
 }
 
-/// Writes the weights of a finished model: one tensor a parameter, under its name. The configuration is not in a list of
+/// Writes the weights of a finished model: one tensor per parameter, under its name. The configuration is not in a list of
 /// parameters: save_model (train/model_file.hpp) writes it too.
 ///
 /// Errors: as save_checkpoint.

@@ -203,7 +203,7 @@ inline ContextSchedule doubled_contexts(Index contexts, Index steps) {
     const Index begin = 3 * steps / 10, end = steps / 2;
     for (Index i = 1; i <= doublings; ++i) {
         const Index step = begin + (doublings > 1 ? (end - begin) * (i - 1) / (doublings - 1) : 0);
-        if (step <= switches.back().first) switches.pop_back();  // a very short training skips some
+        if (step <= switches.back().first) switches.pop_back();  // a very short run skips some
         switches.emplace_back(step, Index(1) << i);
     }
     return ContextSchedule::at_steps(switches);

@@ -3,7 +3,7 @@
 ///     standard         each query sees the local context alone
 ///     transformer_xl   every layer also sees its states in the window before; read on from a random place
 ///     memorizing       the memory layer also sees a memory that training fills as it reads; no gradient passes through it
-///     crossbatch       the memory layer also sees previous contexts of its own and of other documents, differentiably
+///     crossbatch       the memory layer also sees previous contexts of the query's own and of other documents, differentiably
 ///
 /// standard and crossbatch can have a contrastive loss on the memory layer's queries and keys beside the next-token loss.
 ///
@@ -36,7 +36,7 @@ struct LanguageModelRecipe {
     Integration integration = Integration::merged;         ///< of the memory layer: part of the model's configuration
 
     // crossbatch
-    Index positives = 1;                                      ///< w, previous contexts of its own document
+    Index positives = 1;                                      ///< w, previous contexts of the query's own document
     ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and (d - 1) w negatives
     bool differentiable = true;                               ///< false: keys and values of previous contexts are constants
     Index local_entries = 0;  ///< entries of a batch that see no context, so that the model stays good without a memory

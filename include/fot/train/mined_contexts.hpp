@@ -73,7 +73,7 @@ class ContextKeys {
 
    private:
     Index width_, length_;
-    std::vector<std::unique_ptr<KeySearch<Real>>> searches_;  // one a head
+    std::vector<std::unique_ptr<KeySearch<Real>>> searches_;  // one per head
 };
 
 /// The `count` contexts that draw most attention from a batch as a whole, the most first, equal ones by ascending number.

@@ -1,20 +1,20 @@
-/// A finished model in one file: its weights, and the configuration that they are weights of.
+/// A finished model in one file: its weights, and the configuration that they belong to.
 ///
 ///     save_model("model.safetensors", model);
 ///     Transformer<float> again = load_model<float>("model.safetensors");
 ///
-/// `load_weights(path, model)` reads into a model that there is already, one with parts of its own perhaps, and refuses a file of
-/// another configuration. A checkpoint of a Trainer that was made for a model can be read in both ways too.
+/// `load_weights(path, model)` reads into an existing model, which may have parts of its own, and refuses a file of a different
+/// configuration. A checkpoint of a Trainer that was made for a model can be read in both ways too.
 ///
-/// The configuration is metadata of the file, one entry a field:
+/// The configuration is metadata of the file, one entry per field:
 ///
 ///     config.width          128
 ///     config.memory_layers  [2]
 ///     config.activation     "squared_relu"
 ///
 /// Most fields leave no trace in the shapes of the weights: the base of the rotary angles, which layers have a memory, the
-/// activation. Weights read under another configuration give a worse model, not an error, unless the configuration in the file is
-/// checked.
+/// activation. Weights read under a different configuration give a worse model, not an error, unless the configuration in the file
+/// is checked.
 ///
 /// Read first: train/checkpoint.hpp, model/config.hpp.   Read next: train/trainer.hpp.
 #pragma once

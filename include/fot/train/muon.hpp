@@ -5,8 +5,8 @@
 /// (Newton-Schulz iteration). Embedding and output have rows that belong to single tokens, and scales, temperatures and gates are
 /// not matrices at all: those keep Adam.
 ///
-/// Not in the paper, whose small models use Adafactor: toys reach the paper's effects in fewer steps with it. r_64 is close
-/// with both (examples/measurements.md, C1).
+/// Muon is not in the paper, whose small models use Adafactor. Toys reach the paper's effects in fewer steps with Muon. r_64 is
+/// similar with both (examples/measurements.md, C1).
 ///
 /// Read first: train/adamw.hpp, core/blas.hpp.   Read next: train/learning_rate.hpp.
 #pragma once

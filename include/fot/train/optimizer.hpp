@@ -1,17 +1,17 @@
 /// What every optimiser has in common: a step, and a state that a checkpoint can keep.
 ///
-/// An optimiser is made of the parameters that it changes. It lays out its state (moments, momenta) there and then, one named slot
-/// of numbers each, all zero; so the slots exist before the first step, and to go on from a checkpoint is to make the optimiser of
-/// the same parameters and to copy the kept numbers into the slots:
+/// An optimiser is constructed from the parameters that it changes. It lays out its state (moments, momenta) there and then, one
+/// named slot of numbers each, all zero. So the slots exist before the first step. To continue from a checkpoint, construct the
+/// optimiser from the same parameters and copy the stored numbers into its slots:
 ///
 ///     AdamW<float> optimizer(parameters, options);
 ///     OptimizerState<float> state = optimizer.state();     // views: slots and step count are written in place
 ///     ...                                                  // copy into state.slots[i].data, set *state.step_count
 ///     optimizer.step(factor);                              // bitwise the step that the interrupted run would have taken
 ///
-/// The learning rates stand in the options of an optimiser, because their sizes are specific to it: 0.02 for Muon's matrices, 0.001
-/// for AdamW. What changes in the course of training is a factor on all of them, the argument of `step`, which means the
-/// same for every optimiser: 1 is the rates as configured. Schedules (train/learning_rate.hpp) give that factor.
+/// The learning rates are among the options of an optimiser, because their sizes are specific to it: 0.02 for Muon's matrices,
+/// 0.001 for AdamW. What changes in the course of training is a factor on all of them, the argument of `step`, which means the same
+/// for every optimiser: 1 is the rates as configured. Schedules (train/learning_rate.hpp) give that factor.
 ///
 /// Read first: core/parameter.hpp.   Read next: train/adamw.hpp, adafactor.hpp, muon.hpp; train/learning_rate.hpp.
 #pragma once

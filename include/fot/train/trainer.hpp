@@ -15,8 +15,8 @@
 ///         return StepResult{.loss = loss.value()(0)};
 ///     });
 ///
-/// What happens within a step is the program's. The trainer knows a model's parameters, gradients and configuration; of the
-/// data nothing. A loss or gradient that is not finite stops it with an error, before any weight changes.
+/// What happens within a step is the program's. The trainer knows a model's parameters, gradients and configuration, and nothing
+/// about the data. A loss or gradient that is not finite stops it with an error, before any weight changes.
 ///
 /// Read first: train/optimizer.hpp, train/learning_rate.hpp, train/curriculum.hpp, train/checkpoint.hpp, train/interrupt.hpp.
 /// Read next: examples/distraction_issue.cpp.
@@ -76,13 +76,13 @@ struct TrainerOptions {
 /// Runs the steps of a training of the optimiser's parameters. The optimiser must live as long as the trainer.
 ///
 /// Errors: ConfigError if an option is out of its range; NumericError if a loss or gradient is not finite; FileError if a
-///         checkpoint cannot be written or read. A step that fails, also when memory runs out, leaves weights, optimiser and step
+///         checkpoint cannot be written or read. A step that fails, even when memory runs out, leaves weights, optimiser and step
 ///         count as they were.
 /// Same as: n steps, a checkpoint, new objects, `resume` and m steps end bitwise like n + m steps.
 template <class Real>
 class Trainer {
    public:
-    /// Trains what the optimiser was made of.
+    /// Trains the parameters that the optimiser was constructed from.
     Trainer(Optimizer<Real>& optimizer, TrainerOptions options)
         : optimizer_(optimizer), options_(std::move(options)), state_{optimizer.parameters(), optimizer.state()} {
         const auto require_option = [](bool good, const char* name, auto value, const char* what) {
@@ -98,7 +98,7 @@ class Trainer {
         keep("aim_reached", aim_reached_);
     }
     /// Trains a model by an optimiser of its parameters. Its configuration (train/model_file.hpp) is kept in the checkpoints, and
-    /// `resume` refuses one of another configuration.
+    /// `resume` refuses one of a different configuration.
     template <class Model>
     Trainer(const Model& model, Optimizer<Real>& optimizer, TrainerOptions options) : Trainer(optimizer, std::move(options)) {
         options_.metadata.merge(config_metadata(model.config()));
