@@ -1,14 +1,15 @@
 /// Who sees whom: the contexts that each batch entry attends to beside its own local context.
 ///
-/// In crossbatch training entry i sees p_i: first the previous context(s) of its own document (positives), then contexts of other
-/// documents (negatives). Why others at all: without them the layer has no reason to tell its document's keys from foreign ones,
-/// and a full memory distracts it.
+/// In crossbatch training entry i sees p_i: first the previous context(s) of the entry's own document (positives), the newest
+/// first, then contexts of other documents (negatives). Why others at all: without them the layer has no reason to tell its
+/// document's keys from foreign ones, and a full memory distracts it.
 ///
 /// The paper and the released code build p_i differently. Both come out as the same kind of table, and so does a list written by
 /// hand:
 ///
 ///     previous_contexts   the paper: previous windows of the documents i, i+1, ... (mod pool), from a pass of their own
-///     packed_contexts     the released code: earlier rows of the same batch, in which windows of one document follow one another
+///     packed_contexts     the released code: rows i-1, i-2, ... of the same batch, in which windows of one document follow one
+///     another
 ///
 /// Source: paper section 3.2 and appendix B.3 (previous contexts), appendix A.2 and the released code (packed, stepped form).
 /// Read first: core/check.hpp.   Read next: attention/crossbatch_attention.hpp; examples/crossbatch_tour.cpp draws such tables.
@@ -25,7 +26,7 @@ namespace fot {
 /// For each batch entry the list of contexts it sees. A context is a row of the tensor of context keys (P,S,H,D).
 struct ContextTable {
     Index sources = 0;                         ///< P, how many contexts there are to point at
-    std::vector<std::vector<Index>> contexts;  ///< (B) lists of distinct numbers in 0 ... sources-1, positives first
+    std::vector<std::vector<Index>> contexts;  ///< (B) lists of distinct indices in 0 ... sources-1, positives first
     std::vector<Index> positives;              ///< (B) how many of each list belong to the entry's own document
 
     Index entries() const { return length_of(contexts); }  ///< B, the number of batch entries

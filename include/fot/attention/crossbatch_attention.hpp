@@ -3,9 +3,9 @@
 ///     o[b,t,h] = sum over x in local(b, <= t) and contexts(b) of softmax_x(<q[b,t,h], k_x>) v_x
 ///
 /// In inference a memory layer attends to keys of many documents at once. Here it learns to do so from the batch: a query attends
-/// to the previous context of its own document (positive) and to contexts of other documents (negatives) in one softmax with its
-/// local context, and gradients flow into all of these keys and values. There is no new parameter and no extra loss: softmax under
-/// the next-token loss is itself the contrast.
+/// to the previous context of the query's own document (positive) and to contexts of other documents (negatives) in one softmax
+/// with its local context, and gradients flow into all of these keys and values. There is no new parameter and no extra loss:
+/// softmax under the next-token loss is itself the contrast.
 ///
 /// `context_attention` is attention to the contexts alone, which the table gives to each batch entry. Joined with local attention
 /// through their log-sum-exp it is the equation above. The paper's form, the released code's packed form and lists by hand differ

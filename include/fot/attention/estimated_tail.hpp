@@ -34,7 +34,7 @@ namespace fot {
 
 namespace detail {
 
-/// The numbers of the entries that were found for a query and head, ascending.
+/// The indices of the entries that were found for a query and head, ascending.
 template <class Real>
 std::vector<Index> found_numbers(const FoundEntries<Real>& found, Index t, Index h) {
     const Index* indices = row(found.indices, t, h);

@@ -1,4 +1,4 @@
-/// e^x of vectors, and the two loops over rows of scores that softmax is made of.
+/// e^x of vectors, and the two loops over rows of scores of which softmax consists.
 ///
 /// xsimd has the exponential of a vector. One thing is added: what is below e^-44.7, about 2^-64, becomes 0. Beside a largest term
 /// of 1 it is lost to rounding anyway. But its products with gradients would be denormal numbers, and an Intel processor takes a
@@ -19,7 +19,7 @@
 
 namespace fot {
 
-/// e^x of every number of a vector: relative error below 2e-7 in float, 4e-16 in double. Below -44.7 it is 0, also for -infinity;
+/// e^x of every number of a vector: relative error below 2e-7 in float, 4e-16 in double. Below -44.7 it is 0, even for -infinity;
 /// what is too large gives infinity; NaN stays NaN.
 template <class Real, class Architecture>
 xsimd::batch<Real, Architecture> exponential(const xsimd::batch<Real, Architecture>& x) {

@@ -27,7 +27,7 @@
 namespace fot {
 
 /// Largest relative deviation of a number of `d_x` from the numerical derivative of `loss()` with respect to that number of `x`,
-/// beyond what rounding explains. NaN if one of them is NaN. `loss` is called four times a number and reads x where it is; x ends
+/// beyond what rounding explains. NaN if one of them is NaN. `loss` is called four times per number and reads x where it is; x ends
 /// as it began.
 ///
 ///     numerical = (8 (loss(x[i] + step) - loss(x[i] - step)) - (loss(x[i] + 2 step) - loss(x[i] - 2 step))) / (12 step)

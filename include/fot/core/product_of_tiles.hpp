@@ -1,5 +1,5 @@
-/// A whole matrix product made of the tiles of core/tile_product.hpp, on the calling thread. `gemm` uses it where it is faster than
-/// BLAS.
+/// A whole matrix product computed in the tiles of core/tile_product.hpp, on the calling thread. `gemm` uses it where it is faster
+/// than BLAS.
 ///
 /// An OpenBLAS that is older than the processor uses AVX2 kernels on it. The tiles are twice as fast there, and as fast as its best
 /// kernels elsewhere (tests/benchmark/benchmark_gemm). They also add up every result in one order, whatever part of the product it

@@ -163,7 +163,7 @@ inline std::string reason_to_pass_over(const std::filesystem::path& path, std::s
 
 }  // namespace detail
 
-/// The files of a folder and its subfolders as documents, one a file, named and sorted by their relative paths.
+/// The files of a folder and its subfolders as documents, one per file, named and sorted by their relative paths.
 ///
 /// A pattern without '/' is held against base names, one with '/' against relative paths. Gzipped files, *.gz, are unpacked. Passed
 /// over, and counted in `passed_over`, are files that are empty, binary (with a zero byte), in UTF-16, archives or without

@@ -28,11 +28,11 @@ struct Document {
     std::string text;  ///< its bytes
 };
 
-/// A document as tokens. `loss_mask` has one number a token, what predicting that token counts; empty: every token counts 1.
+/// A document as tokens. `loss_mask` has one number per token, what predicting that token counts; empty: every token counts 1.
 struct TokenDocument {
     std::string source;                 ///< where it comes from, for statistics: its name, or the name of its corpus
     std::vector<std::int32_t> tokens;   ///< from the first to the last
-    std::vector<float> loss_mask = {};  ///< empty, or one number a token
+    std::vector<float> loss_mask = {};  ///< empty, or one number per token
 
     /// Number of tokens.
     Index length() const { return length_of(tokens); }

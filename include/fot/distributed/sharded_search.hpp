@@ -69,7 +69,7 @@ AskedQueries<Real> ask_all(const ShardedMemory<Real>& memory, const Tensor<Real,
 
 namespace detail {
 
-/// What each rank has for all queries, `each[rank]` numbers a query, at their homes: from each rank those of this home.
+/// What each rank has for all queries, `each[rank]` numbers per query, at their homes: from each rank those of this home.
 template <class Real, class Number>
 ByRank<Number> to_homes(Communicator& ranks, const char* operation, const AskedQueries<Real>& asked, const Number* own,
                         const std::vector<Index>& each) {
@@ -83,7 +83,7 @@ ByRank<Number> to_homes(Communicator& ranks, const char* operation, const AskedQ
     return received;
 }
 
-/// What the homes have found out, `each` numbers a query, for those who asked: all ranks, or the home alone.
+/// What the homes have found out, `each` numbers per query, for those who asked: all ranks, or the home alone.
 template <class Real, class Number>
 std::vector<Number> to_askers(Communicator& ranks, const AskedQueries<Real>& asked, const std::vector<Number>& at_home,
                               Index each) {

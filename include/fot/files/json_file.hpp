@@ -123,7 +123,7 @@ inline OwnedJson read_json_object(const std::filesystem::path& path) {
     }
 }
 
-/// A value for an error message: as it stands in the file, but a long list or object by its kind alone.
+/// A value for an error message: as it is written in the file, but a long list or object by its kind alone.
 inline std::string shown(const nlohmann::json& value) {
     const std::string text = value.dump();
     return value.is_structured() && text.size() > 60 ? std::string("an ") + value.type_name() : text;

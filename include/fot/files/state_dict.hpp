@@ -27,7 +27,7 @@ inline constexpr std::array<std::string_view, 24> torch_globals{
     "torch DoubleStorage", "torch FloatStorage", "torch HalfStorage", "torch BFloat16Storage", "torch LongStorage",
     "torch IntStorage", "torch ShortStorage", "torch CharStorage", "torch ByteStorage", "torch BoolStorage",
     "collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter", "torch Size",
-    // The types of numbers, which may stand beside the tensors.
+    // The types of numbers, which may be there beside the tensors.
     "torch float64", "torch float32", "torch float16", "torch bfloat16", "torch int64", "torch int32", "torch int16", "torch int8",
     "torch uint8", "torch bool"};
 inline constexpr std::array<Dtype, 10> torch_storages{Dtype::f64, Dtype::f32, Dtype::f16, Dtype::bf16, Dtype::i64,

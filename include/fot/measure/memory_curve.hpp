@@ -179,7 +179,7 @@ class StreamReader {
 /// measured at the same places, so that the difference of two is paired by document (bits_per_byte_difference). The memory holds
 /// fewer entries than asked for while the stream is short: let `before` have as many tokens as the largest condition.
 /// Cost:   the layers below the memory layer once per token; per scored window T H M D multiply-adds of search, M the largest
-///         memory, twice as much again and T H M exponentials with a top_k of 0; 2 H D numbers an entry.
+///         memory, twice as much again and T H M exponentials with a top_k of 0; 2 H D numbers per entry.
 /// Errors: ConfigError unless the model has exactly one memory layer, for negative sizes, or if nothing is to be measured;
 ///         DataError if no document has a whole window, or a token is outside the vocabulary.
 /// Same as: read_document over the stream with a memory of capacity M, cleared or not at each document.

@@ -83,7 +83,7 @@ class PerplexityMeter {
     std::map<Index, DocumentLoss> losses_;
 };
 
-/// The numbers of the windows of a document that are predicted: `count` of the whole ones that begin at token `from` or later,
+/// The indices of the windows of a document that are predicted: `count` of the whole ones that begin at token `from` or later,
 /// evenly spread, the last one among them. (A prediction needs the token after it, so the last token of a document is in no
 /// window.)
 inline std::vector<Index> scored_windows(Index length, Index window, Index count, Index from = 0) {

@@ -57,7 +57,7 @@ class InvertedLists : public KeySearch<Real> {
     Index lists() const { return length_of(lists_); }
     /// (C, D)
     const Tensor<Real, 2>& means() const { return means_; }
-    /// The numbers of the keys of a list, ascending.
+    /// The indices of the keys of a list, ascending.
     const std::vector<Index>& list(Index i) const { return element(lists_, i).numbers; }
 
     Index size() const override { return size_; }

@@ -49,7 +49,7 @@ struct RetrievedEntries {
 /// Keys and values of H heads, each of width D, in the order they were appended.
 ///
 /// Source: paper section 3.1. No departures. A capacity and 16-bit storage are ours.
-/// Cost:   2 H D numbers an entry, plus its document; the newest block may be partly empty.
+/// Cost:   2 H D numbers per entry, plus its document; the newest block may be partly empty.
 /// Errors: ConfigError if heads or width are below 1 or the capacity is negative; ShapeError if keys, values or queries do not have
 ///         the memory's heads and width; DataError if an index is not below size().
 template <class Real>

@@ -49,7 +49,8 @@ enum class Weights {
 template <class Real>
 class FolderWeights : public WeightSource<Real> {
    public:
-    /// The folder must outlive this, but not the weights. Of tied maps, the embedding may lie under the name of the output's.
+    /// The folder must outlive this, but not the weights. Of tied embeddings, the input embedding may lie under the name of the
+    /// output's.
     FolderWeights(const CheckpointFolder& files, Weights kind, bool tied_output)
         : files_(files), trained_(kind == Weights::trained), tied_(tied_output) {}
     LinearMap<Real> matrix(const std::string& name, Index rows, Index columns, double) const override {

@@ -51,7 +51,7 @@ class TransformerLayer {
     /// The layer with a source of further keys: x (B,U,E) -> (B,U,E), or (B,T,E) if only the outputs at T `wanted` positions of the
     /// window are asked for.
     ///
-    /// Cost:   the maps, local attention, and what the source's attention costs.
+    /// Cost:   the projections, local attention, and what the source's attention costs.
     /// Errors: ConfigError for a wanted position outside the window; those of the source.
     Variable<Real, 3> forward(Tape& tape, const Variable<Real, 3>& x, const Source<Real>& source,
                               const std::vector<Index>& wanted = {}) const {
@@ -163,7 +163,7 @@ TransformerLayer<Real>::TransformerLayer(const TransformerConfig& config, Index 
       rotary_(config.rotary_base, config.head_width_of(layer), RotaryTable<Real>::usual_positions, config.rotary_scaling) {
     const Index width = config.width, inner = config.feed_forward, head_width = config.head_width_of(layer);
     const std::string prefix = message("layers.", layer, ".");
-    // Deviation of the maps into a layer: fan_in^-1/2; of those back to the residual stream: half of that.
+    // Deviation of the projections into a layer: fan_in^-1/2; of those back to the residual stream: half of that.
     const auto matrix_of = [&](const char* name, Index out, Index in, double factor) {
         return weights.checked_matrix(prefix + name, out, in, factor / std::sqrt(static_cast<double>(in)));
     };

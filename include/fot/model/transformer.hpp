@@ -49,8 +49,8 @@ class Transformer {
     /// Logits of a window of tokens: (B,T) -> (B,T,V), or (B,wanted positions,V). Memory layers get further keys from the source.
     ///
     /// Wanted positions are cheaper than all: the last layer computes no others.
-    /// Cost:   in multiply-adds B T times the numbers in the layers' matrices and the output map, per layer B T^2 E of attention,
-    ///         and the attention of the source.
+    /// Cost:   in multiply-adds B T times the numbers in the layers' matrices and the output matrix, per layer B T^2 E of
+    ///         attention, and the attention of the source.
     /// Errors: DataError for a token outside the vocabulary; ConfigError for more than RotaryTable::most_positions tokens, or for a
     ///         wanted position outside the window; those of the source.
     Variable<Real, 3> forward(Tape& tape, const Tokens& tokens, const Source<Real>& source,
@@ -88,7 +88,7 @@ class Transformer {
         return x;
     }
 
-    /// Last normalisation and output map: (B,T,E) to logits (B,T,V).
+    /// Last normalisation and output projection: (B,T,E) to logits (B,T,V).
     Variable<Real, 3> head(Tape& tape, const Variable<Real, 3>& x) const { return linear(tape, normalized(tape, x), output_); }
     /// Last normalisation alone: (B,T,E) -> (B,T,E).
     Variable<Real, 3> normalized(Tape& tape, const Variable<Real, 3>& x) const {

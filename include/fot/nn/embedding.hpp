@@ -1,6 +1,6 @@
 /// Token embedding: a row of a table for each token.
 ///
-/// The same table may serve as the weight of the output map (nn/linear.hpp: it has one row per token), and then both
+/// The same table may serve as the weight of the output projection (nn/linear.hpp: it has one row per token), and then both
 /// gradients add up in it.
 ///
 /// Source: Vaswani et al. 2017; paper appendix B.1.

@@ -98,7 +98,7 @@ AttentionResult<Real> causal_attention(const Tensor<Real, 4>& q, const Tensor<Re
 ///     d_k[b,s,g] += d_score_s q[b,t,h]
 ///     d_v[b,s,g] += p_s d_o[b,t,h]
 ///
-/// The sum over x is <d_o, o>, one number a query: this is why a fast backward pass has to keep o and L, but no p.
+/// The sum over x is <d_o, o>, one number per query: this is why a fast backward pass has to keep o and L, but no p.
 ///
 /// Shapes: q, k, v as above, d_o (B,T,H,E), d_log_sum_exp (B,H,T), or empty if the loss does not depend on L.
 /// Errors: as causal_attention; ShapeError if d_o or d_log_sum_exp does not fit.

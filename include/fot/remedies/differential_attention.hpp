@@ -65,7 +65,7 @@ class DifferentialAttention : public OneSoftmax<Real> {
     Variable<Real, 2> map;  ///< (H,E) W
 };
 
-/// Gives a layer differential attention: its scoring, its joining, and a map of queries with twice as many rows.
+/// Gives a layer differential attention: its scoring, its joining, and a projection to queries with twice as many rows.
 /// Errors: ConfigError unless the configuration has normalised heads.
 template <class Real>
 void make_differential(TransformerLayer<Real>& layer, const TransformerConfig& config, Index number, Random& random) {

@@ -81,7 +81,7 @@ struct LanguageModelBatch {
 ///
 /// standard and crossbatch draw random pieces of random documents in each step. transformer_xl and memorizing need the text just
 /// before: they draw a place in the same way, read on from there for `walk_windows` windows, and then draw another. All see
-/// entries * length tokens a step.
+/// entries * length tokens per step.
 /// Errors: ConfigError if the model's integration is not that of the recipe, or the recipe has impossible sizes; DataError if there
 ///         are too few documents for any step to come.
 template <class Real>

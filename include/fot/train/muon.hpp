@@ -48,7 +48,7 @@ Tensor<Real, 2> orthogonalised(const Tensor<Real, 2>& g, Index steps = 5) {
     Tensor<Real, 2> x = scale * g, next, gram = empty<Real, 2>({shorter, shorter}), polynomial;
     for (Index step = 0; step < steps; ++step) {
         const auto view = as_matrix(x), transposed = transpose(view);
-        // Of a tall matrix X^T X is the smaller product; the polynomial then stands on the right.
+        // Of a tall matrix X^T X is the smaller product; the polynomial is then on the right.
         gemm(Real(1), tall ? transposed : view, tall ? view : transposed, Real(0), as_matrix(gram));
         polynomial = gram;
         gemm(c, as_matrix(gram), as_matrix(gram), b, as_matrix(polynomial));  // b A + c A^2

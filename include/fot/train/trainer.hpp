@@ -127,8 +127,8 @@ class Trainer {
     /// Goes on from the checkpoint if there is one; says whether there was. Call it after `keep`. If it fails, weights, optimiser
     /// and all that is kept are as before.
     ///
-    /// Errors: ConfigError if the checkpoint was made under other metadata, by a run of other settings or of a model of another
-    ///         configuration that is; FileError if it cannot be read, or counts steps below 0.
+    /// Errors: ConfigError if the checkpoint was made under different metadata, by a run with different settings, or of a model
+    ///         with a different configuration; FileError if it cannot be read, or counts steps below 0.
     bool resume() {
         if (options_.checkpoint.empty() || !file_exists(options_.checkpoint)) return false;
         require_metadata(options_.checkpoint, options_.metadata);
