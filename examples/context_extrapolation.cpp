@@ -4,7 +4,7 @@
 /// Then they read long held-out documents with a memory of the document so far, up to many times the length of training. Predicted
 /// windows lie so deep in their document that every memory size can be filled.
 ///
-///     crossbatch_<d>[_w2]     w = 1 (or 2) previous contexts of its own document and of d - 1 others          (C5)
+///     crossbatch_<d>[_w2]     w = 1 (or 2) previous contexts of the query's own document and d - 1 others     (C5)
 ///     crossbatch_1_detached   as crossbatch_1, but previous keys and values are constants: a Memorizing
 ///                             Transformer whose memory is the previous context                                (C6)
 ///     mt_merged               the Memorizing Transformer with the memory that it fills as it reads            (C6)

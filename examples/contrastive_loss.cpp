@@ -1,7 +1,7 @@
 /// What does an explicit contrastive loss add to crossbatch training?   (beyond the paper: its section 6 names it as future work)
 ///
 /// Crossbatch contrasts implicitly: positives and negatives compete in one softmax, and the next-token loss decides how sharply.
-/// InfoNCE does so explicitly: its value is -log of the share of attention that stays with the query's own document. Three models,
+/// InfoNCE does so explicitly: its value is -log of the share of attention that falls on the query's own document. Three models,
 /// equal steps, data and optimiser:
 ///
 ///     crossbatch   next-token loss with 16 contexts (the model of distraction_issue)

@@ -1,6 +1,6 @@
 /// Who holds what, and what is sent, when crossbatch training runs on several ranks?   A commented walk-through.
 ///
-/// Time: below a second. Command: build/release/examples/crossbatch_ranks_tour
+/// Time: under a second. Command: build/release/examples/crossbatch_ranks_tour
 /// Expect: the halo, the contexts that a rank gets from others, as a picture; bytes equal to the formulas; one loss, to the last
 ///         bit, for every number of ranks.
 #include "fot/distributed/crossbatch.hpp"

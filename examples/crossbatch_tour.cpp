@@ -1,6 +1,6 @@
 /// Who sees whom in crossbatch training, and where do the gradients go?   A commented walk-through.
 ///
-/// Time: below a second. Command: build/release/examples/crossbatch_tour
+/// Time: under a second. Command: build/release/examples/crossbatch_tour
 /// Expect: attention patterns as pictures; r_d = 1/d for random keys; gradients in the keys of every context that is seen.
 #include "fot/attention/crossbatch_attention.hpp"
 #include "fot/core/random.hpp"
@@ -25,7 +25,7 @@ int main(int argc, char** argv) try {
     out << "The paper's form: previous contexts of documents i, i+1, i+2 (mod 4)\n" << attention_pattern(table) << "\n";
 
     // 2. The released code has no previous contexts: rows of one batch see earlier rows. Four rows hold one document, and with
-    //    stepping each of them sees another number of contexts, so one batch mixes short and long memories.
+    //    stepping each of them sees a different number of contexts, so one batch mixes short and long memories.
     out << "The released code's form: range 3, packing 4, stepping\n" << attention_pattern(packed_contexts(8, 3, 4, true)) << "\n";
 
     // The same as pictures.

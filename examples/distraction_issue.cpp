@@ -3,13 +3,14 @@
 /// Three models of the same shape, data, steps and optimiser learn the same text byte by byte:
 ///
 ///     standard        a standard transformer
-///     crossbatch_1    crossbatch with one context, that of its own document
+///     crossbatch_1    crossbatch with one context, that of the query's own document
 ///     crossbatch_<n>  crossbatch in which contexts of other documents of the batch are added as negatives
 ///
-/// Then each sees the previous context of a held-out document beside contexts of other held-out documents. We measure which share
-/// of the memory layer's attention to contexts stays with its own document: r_d among d contexts. Even attention gives 1/d. Beside
-/// it stands what the share is good for: bits per byte with a memory that fills with other documents (C7; multi_document_perplexity
-/// has more). --full adds a fourth model, crossbatch with an explicit contrastive loss beside the next-token loss.
+/// Then each sees the previous context of a held-out document beside contexts of other held-out documents. We measure r_d, the
+/// share of a query's attention to d contexts in the memory layer that falls on the query's own document. Even attention gives 1/d.
+/// Beside it we measure what the share is good for: bits per byte with a memory that fills with other documents (C7;
+/// multi_document_perplexity has more). --full adds a fourth model, crossbatch with an explicit contrastive loss beside the
+/// next-token loss.
 ///
 /// Source: paper section 3.3, Figure 3 (C1); appendix C.2, Figure 6 (C7, in bits per byte here).
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).

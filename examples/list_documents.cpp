@@ -7,7 +7,7 @@
 /// Why: the headers of g++ change with its version, so a table about them must say which documents it was measured on. `result
 /// train` is the hash of all training documents together, which a kept model names too (support/held_out_text.hpp).
 ///
-/// Time:    below a second. Command: build/release/examples/list_documents --corpus libstdcxx
+/// Time:    under a second. Command: build/release/examples/list_documents --corpus libstdcxx
 /// Expect:  documents.csv, and `result train`, `validation`, `test`: hashes that are equal where the documents are.
 #include "support/held_out_text.hpp"
 

@@ -2,7 +2,7 @@
 //
 // A transformer remembers more than its window of text if one of its layers, the memory layer, also attends
 // to keys and values of earlier windows. But a memory of many documents distracts it: trained on single
-// windows, it had no reason to tell its own document's keys from others. This is the DISTRACTION ISSUE.
+// windows, it had no reason to tell a document's own keys from others. This is the DISTRACTION ISSUE.
 // CROSSBATCH training is such a reason. A query of a document sees, in one softmax over all their keys x,
 //
 //     its own window, up to itself;  the window before it;  the windows before those of d - 1 other documents

@@ -72,7 +72,7 @@ void run_dictionary(Example& example, const NegativesSettings& settings, const s
     if (!trainings.empty()) example.show("The dictionary: more negatives, and mined ones", table);
 }
 
-/// The same of text: how much attention stays with its own document.
+/// The same of text: the share of attention that falls on the query's own document.
 void run_text(Example& example, TextSettings text, const NegativesSettings& settings) {
     if (settings.text.empty()) return;
     const CorpusSplit split = load_split(text);

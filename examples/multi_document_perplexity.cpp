@@ -2,7 +2,7 @@
 ///
 /// Models of the same shape, data, steps and optimiser read a stream of held-out documents into one memory, whose oldest entries
 /// leave first. They predict some windows of each document with the last 0 ... 524288 tokens of the stream. First the memory holds
-/// their own document, then more and more of others, which can only distract. A model that keeps its attention on its own document
+/// their own document, then more and more of others, which can only distract. A model whose queries attend to their own document
 /// loses little.
 ///
 ///     standard              local context alone in training; with memory 0 it is the model without memory to be beaten
@@ -15,7 +15,7 @@
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document). 64 contexts need
 ///          64 documents at a time; libstdc++ has 49 for training, so the default is 32.
 /// Time:    about 12 minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
-/// Memory:  0.5 GiB for the stream: 512K keys and values of 128 numbers, a kilobyte a token.
+/// Memory:  0.5 GiB for the stream: 512K keys and values of 128 numbers, a kilobyte per token.
 /// Command: build/release/examples/multi_document_perplexity
 /// Expect:  below the model without memory at first; crossbatch_1 rises again as the memory grows, the others later and less.
 #include <set>

@@ -12,8 +12,9 @@
 /// Both learning rates are tuned alike: of `--factors 0.25 0.5 1 2 4`, on a first guess (0.03 for Adafactor, Muon's defaults), 2
 /// was the best for both on the validation documents (seed 1, 1000 steps). With several factors the program chooses so itself.
 ///
-/// Measured are r_d, the share of attention that stays with its own document among d, and bits per byte with the document so far in
-/// memory. `--memory-layers -2 -1` gives the models a second memory layer: what it brings, and what a step costs then.
+/// Measured are r_d, the share of a query's attention that falls on the query's own document among d, and bits per byte with the
+/// document so far in memory. `--memory-layers -2 -1` gives the models a second memory layer: what it brings, and what a step costs
+/// then.
 ///
 /// Source: paper appendix B.1, appendix E and E.1, Table 9.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text): 49 documents, so d = 32 in the last tenth.

@@ -10,7 +10,7 @@
 /// Data:    made here.
 /// Time:    four minutes, nearly all of it training; --quick: seconds; --full: twice the steps and 64M tokens, a quarter of an hour
 ///          more with four ranks on two cores.
-/// Memory:  136 bytes a memory token, divided by the ranks, and 60 MiB a rank; 170 MiB to train.
+/// Memory:  136 bytes per memory token, divided by the ranks, and 60 MiB per rank; 170 MiB to train.
 /// Command: mpiexec -n 4 build/release/examples/sharded_dictionary --memory-tokens 67108864      (MPI), or
 ///          build/release/examples/sharded_dictionary --ranks 4 --memory-tokens 67108864         (threads)
 /// Expect:  the accuracy of one rank, whatever their number; bytes as the formulas say; examples/measurements.md has the figures.

@@ -1,7 +1,7 @@
 /// Text that every machine can have: five corpora by name, each with the one command that gets it.
 ///
-///     libstdcxx   code: the headers of g++'s standard library, no download; one document an idea (the paper's GitHub data)
-///     boost       code: one document a library, much larger
+///     libstdcxx   code: the headers of g++'s standard library, no download; one document per idea (the paper's GitHub data)
+///     boost       code: one document per library, much larger
 ///     books       works that are out of copyright (PG-19)
 ///     latex       manuals of scientific packages, as sources (arXiv)
 ///     proofs      theories of the HOL Light proof assistant (Isabelle)
