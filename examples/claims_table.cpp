@@ -1,7 +1,7 @@
 /// Do the paper's central claims come out?
 ///
 /// Runs distraction_issue (claims C1, C7) and dictionary_lookup (C2, C13) unchanged, passes on what they print, reads their
-/// `result` lines and ends with a table: the claim, the paper's figure, ours, and a verdict by the one rule (support/verdict.hpp).
+/// `result` lines and ends with a table: the claim, the paper's figure, ours, and a verdict by the one rule (support/claims.hpp).
 /// One seed can agree with a claim; only three seeds (--full) can reproduce it.
 ///
 /// Time:    about 10 minutes on two cores; seconds with --quick, where the models are too small to show anything.
@@ -14,28 +14,15 @@
 #include <array>
 #include <csignal>
 #include <cstdio>
-#include <map>
-#include <regex>
 #include <utility>
 
+#include "support/claims.hpp"
 #include "support/example.hpp"
-#include "support/sizes.hpp"
-#include "support/verdict.hpp"
 
 using namespace fot;
 using namespace fot::examples;
 
 namespace {
-
-constexpr double nothing = std::numeric_limits<double>::quiet_NaN();
-
-/// What a line `result <name> <value>` or `result <name> <value> <low> <high>` says; NaN where it says nothing.
-struct Result {
-    double value = nothing, low = nothing, high = nothing;
-    Index size = 0;  ///< the number in its name that was looked for
-};
-
-using Results = std::map<std::string, Result>;
 
 /// Waits until the command prints more. An interrupt is passed on to it: Ctrl-C reaches both programs, but `kill` only one.
 void wait_for_line(FILE* pipe, pid_t command) {
@@ -59,10 +46,7 @@ void run(const std::string& command, Results& results, std::ostream& out) {
         out << buffer.data() << std::flush;
         std::istringstream line(buffer.data());
         std::string word, name;
-        Result result;
-        if (!(line >> word >> name >> result.value) || word != "result") continue;
-        if (double low = 0, high = 0; line >> low >> high) result.low = low, result.high = high;
-        results[name] = result;
+        if (line >> word >> name && word == "result") std::getline(line, results[name]);
     }
     const int status = ::pclose(pipe);
     if (interrupted() || (WIFEXITED(status) && WEXITSTATUS(status) == 130))
@@ -71,69 +55,13 @@ void run(const std::string& command, Results& results, std::ostream& out) {
     out << std::endl;
 }
 
-/// Of the results with such a name, in which (*) stands for a whole number, that of the largest number; NaN if there is none.
-Result at_largest(const Results& results, const std::string& name) {
-    const std::regex pattern(std::regex_replace(name, std::regex(R"(\(\*\))"), "([0-9]{1,15})"));
-    Result largest;
-    for (const auto& [known, result] : results)
-        if (std::smatch match; std::regex_match(known, match, pattern) && std::stoll(match[1]) > largest.size) {
-            largest = result;
-            largest.size = std::stoll(match[1]);
-        }
-    return largest;
-}
-
-/// Of a result that is not among them: NaN.
-Result named(const Results& results, const std::string& name) {
-    const auto found = results.find(name);
-    return found == results.end() ? Result{} : found->second;
-}
-
-Interval interval_of(const Result& result) { return {result.low, result.high}; }
-std::string text_of(const Result& result, int digits) { return estimate_text({result.value, interval_of(result)}, digits); }
-
-void add_distraction_rows(const Results& results, Index seeds, Table& table) {
-    const std::string largest = "positive_mass.crossbatch_(*).64";
-    const Result standard = named(results, "positive_mass.standard.64"), one = named(results, "positive_mass.crossbatch_1.64"),
-                 many = at_largest(results, largest);
-    const Index contexts = many.size;
-    constexpr Interval near_chance{0.5 / 64, 2.0 / 64};
-    table.add("C1", "standard model: own share of attention, 64 documents", "Figure 3: near 1/64 = 0.0156", text_of(standard, 4),
-              verdict(interval_of(standard), near_chance, seeds));
-    for (const auto& [model, number] : {std::pair{one, Index(1)}, std::pair{many, contexts}})
-        table.add("C1", message("the same: crossbatch with ", number, number == 1 ? " context" : " contexts"),
-                  "Figure 3: above standard", text_of(model, 4),
-                  verdict(difference_of(interval_of(model), interval_of(standard)), higher_than_zero, seeds));
-
-    // A memory that fills with other documents: many contexts in training against one.
-    const Result more = at_largest(results, message("difference.crossbatch_", contexts, "-crossbatch_1.(*)"));
-    table.add("C7", message("bits per byte, ", count_text(more.size), " tokens of many documents: ", contexts, " contexts - 1"),
-              "Figure 6: below 0", text_of(more, 3), verdict(interval_of(more), lower_than_zero, seeds));
-}
-
-/// What the paper shows at 16M tokens: fewer do not reproduce it, only show how far it holds here.
-void add_dictionary_rows(const Results& results, Index seeds, Table& table) {
-    const auto add = [&](const char* claim, const std::string& what, const char* figure, const char* name, int digits, double bar) {
-        const Result found = at_largest(results, name);
-        const bool smaller = found.size < 16777216;
-        const std::string said = verdict(interval_of(found), {bar, unlimited}, smaller ? std::min<Index>(seeds, 1) : seeds);
-        table.add(
-            claim, what, figure,
-            message(std::isnan(found.low) ? fixed(found.value, digits) : text_of(found, digits), " at ", count_text(found.size)),
-            smaller && said == "agrees" ? "agrees up to " + count_text(found.size) : said);
-    };
-    add("C2", "dictionary lookup, the paper's data", "Figure 10: above 0.92 at 16M", "accuracy.uniform.(*)", 4, 0.92);
-    add("C2", "dictionary lookup, our harder data", "Figure 10: above 0.92 at 16M", "accuracy.hard.(*)", 4, 0.92);
-    add("C13", "kNN score of the best key", "Table 7: 0.90 at 16M", "knn_score.uniform.(*)", 3, 0.9);
-    add("C13", "its Focus score", "Table 7: 0.99 at 16M", "focus_score.uniform.(*)", 3, 0.99);
-}
-
 }  // namespace
 
 int main(int argc, char** argv) try {
     Example example(argc, argv, "Do the paper's central claims come out?");
     example.parse();
-    Results results;
+    const Index seeds = example.scale() == Scale::full ? 3 : 1;
+    Table table({"claim", "what", "paper", "ours [95 % interval]", "verdict"});
     for (const std::string program : {"distraction_issue", "dictionary_lookup"}) {
         const std::filesystem::path path = std::filesystem::absolute(argv[0]).lexically_normal().parent_path() / program;
         const std::string kernels = faster_blas_kernels();
@@ -142,7 +70,10 @@ int main(int argc, char** argv) try {
                               std::to_string(example.seed()) + " --threads " + std::to_string(threads());
         if (example.scale() == Scale::quick) command += " --quick";
         if (example.scale() == Scale::full) command += " --full";
+        Results results;
         run(command, results, example.out());
+        const Table of_program = verdicts(program, results, seeds);
+        for (std::size_t row = 1; row < of_program.rows().size(); ++row) table.add_row(of_program.rows()[row]);
     }
 
     example.out() << "Plots and numbers: " << std::filesystem::absolute(example.output()).string() << "\n";
@@ -152,19 +83,9 @@ int main(int argc, char** argv) try {
             example.page().add_figure(entry.path());
         }
 
-    const Index seeds = example.scale() == Scale::full ? 3 : 1;
-    Table table({"claim", "what", "paper", "ours [95 % interval]", "verdict"});
-    add_distraction_rows(results, seeds, table);
-    add_dictionary_rows(results, seeds, table);
-    example.out() << "\n" << table;
-    example.page().add("Verdicts", table);
-    if (seeds == 1)
-        example.out()
-            << "\nOne seed: it agrees with a claim or it does not, and reproduces none (--full: three seeds). Intervals are over "
-               "documents or answers.\n";
-    else
-        example.out() << "\nMedians of " << seeds << " seeds; intervals are over seeds.\n";
-    example.out() << "The rule of verdicts is in paper_notes.md.\n";
+    example.show("Verdicts by the rule in paper_notes.md, " + what_seeds_can(seeds), table);
+    example.out() << (seeds == 1 ? "\nIntervals are over documents or answers; --full runs three seeds.\n"
+                                 : "\nMedians of three seeds; intervals are over seeds.\n");
     return example.finish();
 } catch (...) {
     return report_failure();

@@ -181,9 +181,10 @@ class Example : public Report {
         out_ << std::endl;
     }
 
-    /// Writes report.html, prints files and results, and returns the exit code.
+    /// Judges the claims that there are results of, writes report.html, prints files and results, and returns the exit code.
     /// Errors: FileError if the page cannot be written, or what was printed went nowhere.
     int finish() {
+        show_verdicts(name(), seed_count_);
         write_page(app_.get_description(), command(), settings_);
         print_results();
         require_written();

@@ -1,11 +1,12 @@
 /// What a program leaves: tables on the screen, CSV files and plots in its output folder, and lines `result <name> <value>`
 /// at its end.
 ///
-/// Read first: support/plot.hpp, support/report_page.hpp.   Read next: support/example.hpp.
+/// Read first: support/claims.hpp, support/plot.hpp, support/report_page.hpp.   Read next: support/example.hpp.
 #pragma once
 
 #include <mutex>
 
+#include "claims.hpp"
 #include "plot.hpp"
 #include "report_page.hpp"
 
@@ -64,6 +65,12 @@ class Report {
 
     /// The page report.html, for tables and figures that come from elsewhere.
     ReportPage& page() { return page_; }
+
+    /// Shows what the results so far say about the paper's claims, if they say something.
+    void show_verdicts(const std::string& program, Index seeds) {
+        const Table table = verdicts(program, Results(results_.begin(), results_.end()), seeds);
+        if (table.rows().size() > 1) show("Verdicts by the rule in paper_notes.md, " + what_seeds_can(seeds), table);
+    }
 
     /// Writes report.html, if there is a table or a figure.   Errors: FileError.
     void write_page(const std::string& question, const std::string& command, const std::string& settings) {

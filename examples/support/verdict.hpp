@@ -12,7 +12,7 @@
 /// "not resolved". One or two seeds say nothing about other seeds: their interval is over documents or answers, and the most
 /// that they can do is to agree or disagree with a claim.
 ///
-/// Read first: fot/measure/intervals.hpp.   Read next: claims_table.cpp.
+/// Read first: fot/measure/intervals.hpp.   Read next: support/claims.hpp.
 #pragma once
 
 #include <cmath>
@@ -35,6 +35,11 @@ inline std::string verdict(const Interval& measured, const Interval& claimed, In
     if (measured.low > claimed.low && measured.high < claimed.high) return seeds >= 3 ? "reproduced" : "agrees";
     if (measured.high <= claimed.low || measured.low >= claimed.high) return seeds >= 3 ? "not reproduced" : "disagrees";
     return "not resolved";
+}
+
+/// What the verdicts of a run are worth, in the title of their table.
+inline std::string what_seeds_can(Index seeds) {
+    return seeds >= 3 ? "over seeds" : "one or two seeds: they agree or disagree, and reproduce nothing";
 }
 
 /// A difference of two numbers that were measured apart, whose own intervals are all that is known: it lies above 0 if the first
