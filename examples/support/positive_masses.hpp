@@ -11,9 +11,16 @@
 
 namespace fot::examples {
 
+/// The log mass of each context in a query's attention, (B,T,H,C).
+using LogMasses = std::function<Tensor<float, 4>(const Transformer<float>&, const CrossbatchInput&)>;
+
 /// r_d on held-out text. Queries come from test documents; the other contexts are random windows of all other held-out documents,
 /// which come again where those are fewer than 63: another window each time.
-inline PositiveMass measure_positive_mass(const TextSettings& settings, const CorpusSplit& split, Transformer<float>& model) {
+///
+/// `log_masses` is for models whose attention is not one softmax over all keys.
+inline PositiveMass measure_positive_mass(
+    const TextSettings& settings, const CorpusSplit& split, const Transformer<float>& model,
+    const LogMasses& log_masses = [](const auto& of, const auto& input) { return context_log_mass(of, input); }) {
     const std::vector<TokenDocument> test = byte_documents(split.test);
     std::vector<TokenDocument> held_out = test;
     for (TokenDocument& document : byte_documents(split.validation)) held_out.push_back(std::move(document));
@@ -41,7 +48,7 @@ inline PositiveMass measure_positive_mass(const TextSettings& settings, const Co
                 const TokenDocument& unrelated = element(held_out, other);
                 copy_window(unrelated, random.below(unrelated.length() - length + 1), row(contexts, i));
             }
-            const Tensor<float, 4> log_mass = context_log_mass(model, {contexts, current, table});
+            const Tensor<float, 4> log_mass = log_masses(model, {contexts, current, table});
             std::copy_n(log_mass.data(), log_mass.size(), row(of_document, Index(0), place * length));
         }
         mass.add(of_document);

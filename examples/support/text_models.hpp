@@ -97,17 +97,15 @@ class TextModelFile {
     Metadata metadata_;
 };
 
-/// Trains a model on from the weights as they are, and adds that to what its file tells. Once it is done, the same training reads
-/// the file. Returns the seconds that a step took: NaN if none was left.
+/// Runs a training of which the file tells, from the weights as they are: `training(step)` gives a StepResult, and
+/// `training.keep(trainer)` makes all that it draws from part of the checkpoints. Returns the seconds that a step took: NaN if none
+/// was left.
 /// Errors: ConfigError if the file is of another training; Interrupted after Ctrl-C.
-inline double train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
-                               const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model,
-                               Optimizer<float>& optimizer, const LearningRate& rate) {
-    file.add_training(recipe, part, documents);
-    LanguageModelTraining<float> training(model, recipe, documents, {.entries = settings.batch, .length = settings.length},
-                                          file.seed() + 1000);
+template <class Training>
+double run_text_training(const TextSettings& settings, const std::string& name, const ScheduledSteps& part,
+                         const TextModelFile& file, Training& training, Optimizer<float>& optimizer, const LearningRate& rate) {
     double seconds_per_step = NAN;
-    Progress bar(message("train ", recipe.name, ", seed ", file.seed()), part.steps);
+    Progress bar(message("train ", name, ", seed ", file.seed()), part.steps);
     Trainer<float> trainer(optimizer,
                            {.steps = part.steps,
                             .learning_rate = [&](Index step) { return settings.learning_rate * rate.at(part.first + step); },
@@ -124,6 +122,17 @@ inline double train_text_model(const TextSettings& settings, const LanguageModel
     trainer.run(training);
     stop_if_interrupted(training_is_kept);
     return seconds_per_step;
+}
+
+/// Trains a model by a recipe, and adds that to what its file tells. Once it is done, the same training reads the file. Returns and
+/// errors: as run_text_training.
+inline double train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
+                               const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model,
+                               Optimizer<float>& optimizer, const LearningRate& rate) {
+    file.add_training(recipe, part, documents);
+    LanguageModelTraining<float> training(model, recipe, documents, {.entries = settings.batch, .length = settings.length},
+                                          file.seed() + 1000);
+    return run_text_training(settings, recipe.name, part, file, training, optimizer, rate);
 }
 
 /// The same with an optimiser of its own, Muon, its learning rates falling linearly.

@@ -28,7 +28,7 @@ TEST_CASE("read by entmax, windows as contexts and a memory agree, also with few
     Tape tape(Tape::inference);
     const auto windows = model.keys_and_values(tape, concatenate<0>(second, first));
     const ContextTable table = previous_contexts(2, 2, 0);
-    const Tensor<double, 3> whole = model.forward(tape, current, EntmaxContexts<double>(windows, table)).value();
+    const Tensor<double, 3> whole = model.forward(tape, current, EntmaxContexts<double>(Contexts<double>(windows, table))).value();
     CHECK(largest_difference(whole, model.forward(tape, current, Contexts<double>(windows, table)).value()) > 1e-4);
     Index most_exact = 0;
     for (Index k = 1; k <= 10; ++k) {
@@ -48,7 +48,7 @@ TEST_CASE("a model that is read by entmax has the gradient of finite differences
     const ContextTable table{2, {{0, 1}, {}, {1}}, {1, 0, 1}};
     const Tokens previous = random_tokens(2, 2, 11, 4), asking = random_tokens(3, 3, 11, 5);
     const auto logits = [&](Tape& on) {
-        return model.forward(on, asking, EntmaxContexts<double>(model.keys_and_values(on, previous), table));
+        return model.forward(on, asking, EntmaxContexts<double>(Contexts<double>(model.keys_and_values(on, previous), table)));
     };
     parameter_gradient_error(model.parameters(), [&](Tape& on) { return weighted_logits(on, logits(on)); });
     Tape tape(Tape::inference);

@@ -1,6 +1,6 @@
 /// Differential attention: what two queries find in common is noise, and is subtracted.
 ///
-///     o_h = A(q_2h) - sigmoid(<w_h, h>) A(q_2h+1)        both queries read the same keys and values
+///     o_h = A(q_2h) - sigmoid(<w_h, x>) A(q_2h+1)        both queries read the same keys and values; x: the normalised input
 ///
 /// The second query of a head learns what the first finds besides the key that it looks for: unrelated keys that have some weight
 /// for any query. Their difference is attention whose weights may be negative and sum to 1 - sigmoid(...). If both queries are
@@ -51,7 +51,7 @@ class DifferentialAttention : public OneSoftmax<Real> {
                            const Attention<Real>& further) const override {
         return alone(tape, at, merge(tape, further, local));
     }
-    /// A(q_2h) - sigmoid(W h) A(q_2h+1): (B,T,2H,D) -> (B,T,H,D)
+    /// A(q_2h) - sigmoid(W x) A(q_2h+1): (B,T,2H,D) -> (B,T,H,D)
     Variable<Real, 4> alone(Tape& tape, const LayerView<Real>& at, const Attention<Real>& whole) const override {
         const auto [entries, length, queries, width] = shape_of(whole.o.value());
         const Variable<Real, 4> pairs = reshaped<4>(tape, whole.o, Shape<4>{entries, length, queries / 2, 2 * width}),

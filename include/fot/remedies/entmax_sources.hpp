@@ -26,9 +26,8 @@ namespace fot {
 template <class Real>
 class EntmaxContexts : public Source<Real> {
    public:
-    /// As Contexts, in the order of its constructor.
-    EntmaxContexts(std::vector<KeysAndValues<Real>> of_layers, ContextTable table)
-        : contexts_(std::move(of_layers), std::move(table)) {}
+    /// As Contexts.
+    explicit EntmaxContexts(Contexts<Real> contexts) : contexts_(std::move(contexts)) {}
 
     Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
         if (contexts_.table().most_contexts() == 0) return {};

@@ -18,8 +18,12 @@
 /// Read first: model/scoring.hpp.   Read next: remedies/learned_sink.hpp.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "fot/model/scoring.hpp"
 #include "fot/nn/scaled_heads.hpp"

@@ -1,6 +1,6 @@
 /// A gate on what attention found: a head may give nothing.
 ///
-///     o_h = sigmoid(<w_h, h>) A_h                  h: the normalised input of the layer, A_h: softmax attention to all keys
+///     o_h = sigmoid(<w_h, x>) A_h        x: the layer's normalised input (`at.h`), A_h: softmax attention of head h to all keys
 ///
 /// Why: the weights of a softmax sum to one, so that a head always adds something to the residual stream, even if it is only a mean
 /// of distractors. The gate depends on the token and not on the scores: it can shut a head before the memory is large enough to do
@@ -32,7 +32,7 @@ class OutputGate : public OneSoftmax<Real> {
                            const Attention<Real>& further) const override {
         return alone(tape, at, merge(tape, further, local));
     }
-    /// sigmoid(W h) A
+    /// sigmoid(W x) A
     Variable<Real, 4> alone(Tape& tape, const LayerView<Real>& at, const Attention<Real>& whole) const override {
         return scaled_heads(tape, whole.o, sigmoid(tape, linear(tape, at.h, map)));
     }

@@ -1,0 +1,253 @@
+/// Which remedy for distraction replaces crossbatch training, and which adds to it?   (beyond the paper: what was proposed after
+/// it)
+///
+/// A growing memory distracts: many keys of other documents take the attention from those of its own. Crossbatch training is one
+/// cure. Here are seven more (fot/remedies), each in a standard model and in one that is trained by crossbatch, on the same text,
+/// in as many steps, with the parameters of the plain model and those that the remedy adds. Measured are the share of attention
+/// that stays with its own document among 64, r_64, and bits per byte with memories of up to 524288 tokens. In these, documents
+/// come one after another, or a window of each by turns ("interleaved"): then being new says nothing about whose a key is, and the
+/// smallest memory holds nothing of its own document.
+///
+///     standard, crossbatch_<n>   no remedy; n contexts in the end                                                   (control)
+///     infonce                    next-token loss + 0.1 InfoNCE over n contexts, all the time                        (control)
+///     whole_memory               no remedy, but the whole memory is read and not its k best                         (control)
+///     ssmax                      scores that grow with the logarithm of the number of keys, trained so
+///     log_length                 the same in inference alone
+///     sink                       a learned score of no key at all
+///     output_gate                each head is gated by the token
+///     differential               the difference of two attentions
+///     annealed_infonce           0.1 next-token loss + InfoNCE for a fifth of the steps, then the reverse
+///     entmax                     scores far below the best have no weight; a gate joins local context and memory
+///     untied                     which context: by a learned map of its mean key; then which key in it
+///     <remedy>_crossbatch        the remedy and crossbatch together
+///
+/// What cannot be measured alike. r_64 is of the weights that a layer gives to contexts, whatever made them; differential attention
+/// has negative ones, which count by their absolute value. `untied` reads the whole memory in chunks of a window, so its control is
+/// whole_memory. Without crossbatch, the gate of `entmax` and the map of `untied` get no gradient: they stay as they began. With
+/// one head in the memory layer InfoNCE on one head is InfoNCE.
+///
+/// To try a remedy of your own, add an entry to the table below.
+///
+/// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
+/// Time:    TIME on two cores for four remedies, seed 1; --quick: seconds; --full: all, three seeds (hours).
+/// Memory:  0.7 GiB for the memories of all sizes.
+/// Command: build/release/examples/distraction_remedies
+/// Expect:  EXPECT
+#include "fot/remedies/differential_attention.hpp"
+#include "fot/remedies/entmax_scoring.hpp"
+#include "fot/remedies/entmax_sources.hpp"
+#include "fot/remedies/learned_sink.hpp"
+#include "fot/remedies/length_temperature.hpp"
+#include "fot/remedies/output_gate.hpp"
+#include "fot/remedies/untied_contexts.hpp"
+#include "fot/remedies/untied_memory.hpp"
+#include "support/positive_masses.hpp"
+#include "support/remedy_models.hpp"
+#include "support/stream_reading.hpp"
+#include "support/verdict.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+
+namespace {
+
+/// The remedies: what each changes in the memory layer and, if need be, its loss and where its keys come from.
+std::vector<Remedy> remedies() {
+    using At = const RemedyView&;
+    const auto first_level = [](At at) { return dynamic_cast<const FirstLevel<float>&>(*at.layer.joining).map; };
+    return {
+        {.name = "infonce",
+         .losses =
+             [](Index, Index) {
+                 return LossWeights{1, 0.1};
+             }},
+        {.name = "whole_memory",
+         .change_trained = [](At) {},
+         .memory = [](At, const auto& state) { return std::make_unique<MemorySource<float>>(state, 0); }},
+        {.name = "ssmax",
+         .change =
+             [](At at) {  // scores begin as those of the plain model among so many keys
+                 const double scale = at.config.initial_inverse_temperature / std::log(static_cast<double>(at.keys));
+                 at.layer.scoring = std::make_unique<ScalableSoftmax<float>>(at.heads, scale, at.config.norm_epsilon);
+             }},
+        {.name = "log_length",
+         .change_trained =
+             [](At at) { at.layer.scoring = std::make_unique<LogLength<float>>(std::move(at.layer.scoring), at.keys); }},
+        {.name = "sink", .change = [](At at) { at.layer.joining = std::make_unique<LearnedSink<float>>(at.heads); }},
+        {.name = "output_gate",
+         .change = [](At at) { at.layer.joining = std::make_unique<OutputGate<float>>(at.heads, at.config.width); }},
+        {.name = "differential",
+         .change =
+             [](At at) {
+                 Random random(at.seed + 2000);
+                 make_differential(at.layer, at.config, at.config.last_memory_layer(), random);
+             }},
+        {.name = "annealed_infonce",
+         .losses = [](Index step, Index steps) { return AnnealedContrast{.leading_steps = steps / 5}.at(step); }},
+        {.name = "entmax",
+         .change =
+             [](At at) {
+                 at.layer.scoring = std::make_unique<EntmaxScoring<float>>(at.heads, at.config.initial_inverse_temperature,
+                                                                           at.config.norm_epsilon);
+                 at.layer.joining = std::make_unique<HeadGate<float>>(at.heads);
+             },
+         .contexts = [](At, const auto& seen) { return std::make_unique<EntmaxContexts<float>>(seen); },
+         .memory = [](At at, const auto& state) { return std::make_unique<EntmaxMemory<float>>(state, at.top_k); }},
+        {.name = "untied",
+         .change = [](At at) { at.layer.joining = std::make_unique<FirstLevel<float>>(at.config.width / at.heads); },
+         .contexts = [=](At at, const auto& seen) { return std::make_unique<UntiedContexts<float>>(seen, first_level(at)); },
+         .memory = [=](At at,
+                       const auto& state) { return std::make_unique<UntiedMemory<float>>(state, first_level(at), at.window); }}};
+}
+
+/// Every remedy in a standard model and in one trained by crossbatch, after the models without any.
+std::vector<RemedyPlan> all_plans(const TextSettings& settings) {
+    const LanguageModelRecipe standard{.name = "standard"},
+        crossbatch{.name = message("crossbatch_", settings.contexts),
+                   .kind = LanguageModelKind::crossbatch,
+                   .contexts = doubled_contexts(settings.contexts, settings.steps)};
+    std::vector<RemedyPlan> plans{{standard.name, standard}, {crossbatch.name, crossbatch}};
+    for (const Remedy& remedy : remedies())
+        for (const bool crossbatched : {false, true}) {
+            RemedyPlan plan{remedy.name + (crossbatched ? "_crossbatch" : ""), crossbatched ? crossbatch : standard, remedy};
+            if (!remedy.change_trained) plan.recipe.name = plan.name;  // otherwise the model without the remedy is the trained one
+            plans.push_back(plan);
+        }
+    return plans;
+}
+
+/// Those that are trained unless more are asked for: four remedies and the controls.
+std::vector<std::string> usual_models(const TextSettings& settings) {
+    std::vector<std::string> names{"standard", message("crossbatch_", settings.contexts)};
+    for (const char* remedy : {"infonce", "ssmax", "sink", "output_gate", "annealed_infonce"})
+        for (const char* with : {"", "_crossbatch"}) names.push_back(std::string(remedy) + with);
+    return names;
+}
+
+/// A model's name where documents come by turns.
+std::string interleaved(const std::string& model) { return model + "_interleaved"; }
+
+/// Everything that is measured, by model.
+struct Measured {
+    PositiveMasses masses = {};
+    MemoryCurves curves = {};
+    Measurements<double> seconds = {};  ///< of a step
+};
+
+/// Trains a model, or reads it, and measures it.
+void measure(const Example& example, const TextSettings& settings, const RemedyPlan& plan, const CorpusSplit& split,
+             const MemorySettings& memory, const Reading& reading, std::uint64_t seed, Measured& measured) {
+    const RemediedModel model(example, settings, plan, memory.top_k, byte_documents(split.train), seed);
+    measured.seconds.add(plan.name, model.seconds_per_step);
+    measured.masses.add(plan.name, measure_positive_mass(settings, split, model.model, [&](const auto&, const auto& input) {
+                            return log_context_weights(model, input);
+                        }));
+    for (const bool by_turns : {false, true}) {
+        const std::string name = by_turns ? interleaved(plan.name) : plan.name, what = message(name, ", seed ", seed);
+        StreamReader reader(model.model, settings, memory_sizes(memory), [&](const auto& state) { return model.memory(state); });
+        reader.read(documents_before(split, memory), false, false, message("fill ", what));
+        reader.read(measured_documents(split, memory), by_turns, true, message("measure ", what));
+        measured.curves.add(name, reader.curve(reading));
+    }
+}
+
+/// A row a model: r_64, bits per byte without a memory and with some, and what a step takes.
+void report_models(Example& example, const Measured& measured, const std::vector<Index>& sizes, const Reading& reading) {
+    std::vector<std::string> head{"model", "r_64", "no memory"};
+    for (const char* order : {"", ", interleaved"})
+        for (const Index size : sizes) head.push_back(count_text(size) + order);
+    head.push_back("seconds a step");
+    Table table(head);
+    for (const std::string& model : measured.masses.models()) {
+        const auto bits = [&](const std::string& name, Index size) {
+            const Estimate estimate = measured.curves.bits_per_byte(name, reading.with(size));
+            example.result(message("bits_per_byte.", name, ".", size), estimate);
+            return fixed(estimate.value);
+        };
+        const Estimate r_64 = shares_over_seeds(measured.masses, model).at(64);
+        example.result(message("positive_mass.", model, ".64"), r_64);
+        std::vector<std::string> cells{model, fixed(r_64.value, 4), bits(model, 0)};
+        for (const std::string& name : {model, interleaved(model)})
+            for (const Index size : sizes) cells.push_back(bits(name, size));
+        std::vector<double> seconds = measured.seconds.of_seeds(model);
+        std::erase_if(seconds, [](double each) { return std::isnan(each); });  // of a model that was read from its file
+        cells.push_back(seconds.empty() ? "-" : fixed(median(seconds)));
+        if (!seconds.empty()) example.result(message("seconds_per_step.", model), median(seconds));
+        table.add_row(cells);
+    }
+    example.show("r_64, and bits per byte by tokens of memory; medians over seeds", table);
+    example.csv("bits_per_byte_by_seed", measured.curves.csv(example.seed()));
+}
+
+/// What each model gains or loses beside the one that is trained by crossbatch alone.
+void report_differences(Example& example, const Measured& measured, const std::vector<Index>& sizes, const Reading& reading,
+                        const std::string& control) {
+    if (!measured.curves.has(control)) return;
+    Table table({"model", "documents", "memory tokens", message("model - ", control), "lower?"});
+    for (const std::string& model : measured.masses.models())
+        for (const bool by_turns : {false, true})
+            for (const Index size : sizes) {
+                if (model == control) continue;
+                const std::string a = by_turns ? interleaved(model) : model, b = by_turns ? interleaved(control) : control;
+                const Estimate difference = measured.curves.difference(a, reading.with(size), b, reading.with(size));
+                example.result(message("difference.", a, "-", b, ".", size), difference);
+                table.add(model, by_turns ? "interleaved" : "one after another", count_text(size), estimate_text(difference),
+                          verdict(difference.interval, lower_than_zero, length_of(example.seeds())));
+            }
+    example.show(
+        message("Differences on the same documents, bits per byte (below 0: the model is better), ", intervals_over(example)),
+        table);
+}
+
+/// Bits per byte over memory sizes of the models with crossbatch, or of those without.
+void plot_models(Example& example, const Measured& measured, const std::vector<Index>& sizes, const Reading& reading,
+                 bool crossbatch) {
+    Plot plot{.name = crossbatch ? "with_crossbatch" : "without_crossbatch",
+              .title = crossbatch ? "Remedies with crossbatch training" : "Remedies in place of crossbatch training",
+              .x_label = "memory tokens, of many documents",
+              .y_label = "bits per byte"};
+    for (const std::string& model : measured.masses.models()) {
+        if ((model.find("crossbatch") != std::string::npos) != crossbatch) continue;
+        Series series{model};
+        for (const Index size : sizes) series.add(size, measured.curves.bits_per_byte(model, reading.with(size)));
+        plot.series.push_back(series);
+    }
+    if (!plot.series.empty()) example.plot(plot);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "Which remedy for distraction replaces crossbatch training, and which adds to it?");
+    TextSettings settings;
+    MemorySettings memory;
+    add_text_options(example, settings, {4, 1000, 1000}, {8, 16, 16});
+    add_comparison_options(example, settings);
+    example.option("--smallest", memory.smallest, "smallest memory, tokens; each further one is four times as large", 1);
+    example.option("--largest", memory.largest, {8192, 524288, 524288}, "largest memory, tokens", 1);
+    example.option("--top-k", memory.top_k, "retrieved entries per query and head", 1);
+    example.option("--documents", memory.documents, {2, 0, 0}, "test documents that are measured; 0: all");
+    example.option("--longest", memory.longest, {8192, 32768, 32768}, "bytes of each that are read; 0: all");
+    example.option("--only", memory.only, "train and measure these models; none: those of the usual ones, or all with --full");
+    example.parse();
+    if (memory.only.empty() && example.scale() == Scale::standard) memory.only = usual_models(settings);
+
+    const std::vector<RemedyPlan> plans = chosen_plans(example, memory, settings, all_plans(settings));
+    const CorpusSplit split = load_split(settings);
+    const Reading reading{MemoryScope::multi_document, memory.top_k};
+    std::vector<Index> sizes = memory_sizes(memory);
+    require_measurable(settings.corpus, measured_documents(split, memory), curve_options(settings, sizes, {reading}));
+    documents_before(split, memory);
+    Measured measured;
+    for (const std::uint64_t seed : example.seeds())
+        for (const RemedyPlan& plan : plans) measure(example, settings, plan, split, memory, reading, seed, measured);
+
+    sizes.erase(sizes.begin());  // no memory
+    for (const bool crossbatch : {true, false}) plot_models(example, measured, sizes, reading, crossbatch);
+    if (sizes.size() > 3) sizes.erase(sizes.begin() + 1, sizes.end() - 2);
+    report_models(example, measured, sizes, reading);
+    report_differences(example, measured, sizes, reading, message("crossbatch_", settings.contexts));
+    return example.finish();
+} catch (...) {
+    return report_failure();
+}

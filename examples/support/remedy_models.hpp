@@ -1,0 +1,174 @@
+/// Remedies for distraction as entries of a table: what one changes in a model, where its further keys come from, and its loss.
+///
+/// Everything else is that of the other text programs. A model without a remedy is theirs bit for bit, and is kept in the same
+/// file.
+///
+/// Read first: fot/model/memory_layer.hpp, fot/remedies/length_temperature.hpp, support/text_models.hpp.
+/// Read next: support/stream_reading.hpp, distraction_remedies.cpp.
+#pragma once
+
+#include <limits>
+
+#include "fot/remedies/annealed_contrast.hpp"
+#include "text_models.hpp"
+
+namespace fot::examples {
+
+/// What a remedy is told: the layer that it changes, and how its model is trained and read.
+struct RemedyView {
+    TransformerLayer<float>& layer;   ///< the memory layer, the last one
+    const TransformerConfig& config;  ///< of the model
+    Index heads;                      ///< of the layer
+    Index window;                     ///< tokens of the local context, and of each further context
+    Index keys;                       ///< that a query sees at the end of training: all contexts, and half a window
+    Index top_k;                      ///< entries of a memory that a query reads; 0: all
+    std::uint64_t seed;               ///< for first weights of its own
+};
+
+/// A remedy: what is not given is as in every other model.
+struct Remedy {
+    using MadeSource = std::unique_ptr<Source<float>>;
+
+    std::string name = {};
+    std::function<void(const RemedyView&)> change = {};          ///< of a new model
+    std::function<void(const RemedyView&)> change_trained = {};  ///< of one that was trained without the remedy: inference only
+    std::function<LossWeights(Index step, Index steps)> losses = {};  ///< beside InfoNCE; none: the next-token loss alone
+    /// Further keys in training, given what crossbatch would attend to.
+    std::function<MadeSource(const RemedyView&, const Contexts<float>&)> contexts = [](const auto&, const auto& seen) {
+        return std::make_unique<Contexts<float>>(seen);
+    };
+    /// Further keys in inference.
+    std::function<MadeSource(const RemedyView&, const MemoryState<float>&)> memory = [](const auto& at, const auto& state) {
+        return std::make_unique<MemorySource<float>>(state, at.top_k);
+    };
+};
+
+/// A remedy in training with or without crossbatch.
+struct RemedyPlan {
+    std::string name = {};
+    LanguageModelRecipe recipe = {};  ///< under the name of the model that is trained
+    Remedy remedy = {};
+};
+
+/// Loss and gradients of a model's steps: as LanguageModelTraining, but with the sources and the losses of a remedy.
+class RemedyTraining {
+   public:
+    /// All must outlive the training.
+    RemedyTraining(const TextSettings& settings, const RemedyPlan& plan, const RemedyView& at,
+                   const std::vector<TokenDocument>& documents, Transformer<float>& model)
+        : settings_(settings), remedy_(plan.remedy), recipe_(plan.recipe), at_(at), documents_(documents), model_(model) {}
+
+    StepResult operator()(Index step) {
+        const bool crossbatch = recipe_.kind == LanguageModelKind::crossbatch, contrast = remedy_.losses != nullptr;
+        const Index d = recipe_.contexts.next(step, random_), pool = std::max(settings_.batch, contrast ? settings_.contexts : d);
+        const ContextBatch<float> batch =
+            sample_contexts<float>(documents_, {.entries = settings_.batch, .pool = pool, .length = settings_.length}, random_);
+        Tape tape;
+        const auto previous = model_.keys_and_values(tape, crossbatch || contrast ? batch.previous : Tokens{});
+        const Contexts<float> seen(previous, previous_contexts(settings_.batch, 1, d - 1, pool));
+        const Remedy::MadeSource source = crossbatch ? remedy_.contexts(at_, seen) : std::make_unique<NoSource<float>>();
+        std::vector<LayerView<float>> asked;  // what the memory layer asks
+        const Variable<float, 3> logits = model_.forward(tape, batch.current, ObservedSource<float>(*source, asked));
+        Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
+        if (contrast) {  // with all documents from the first step on
+            const ContextTable own_and_others = previous_contexts(settings_.batch, 1, settings_.contexts - 1, pool);
+            const Variable<float, 4>& keys = seen.of_layer(asked[0].layer).k;
+            loss = weighted_losses(tape, loss, contrastive_loss(tape, asked[0].q, keys, own_and_others),
+                                   remedy_.losses(step, settings_.steps));
+        }
+        tape.backward(loss);
+        return {.loss = loss.value()(0), .tokens = settings_.batch * settings_.length};
+    }
+
+    /// Makes all that the next step depends on part of the trainer's checkpoints.
+    void keep(Trainer<float>& trainer) {
+        trainer.keep("batches", random_);
+        trainer.keep("contexts", recipe_.contexts);
+    }
+
+   private:
+    const TextSettings& settings_;
+    const Remedy& remedy_;
+    LanguageModelRecipe recipe_;
+    const RemedyView& at_;
+    const std::vector<TokenDocument>& documents_;
+    Transformer<float>& model_;
+    Random random_{at_.seed + 1000};
+};
+
+/// A model with its remedy, trained, or read from its file if it is there.
+struct RemediedModel {
+    const RemedyPlan& plan;
+    Transformer<float> model;
+    RemedyView at;
+    double seconds_per_step = NAN;
+
+    /// The plan, settings and documents must outlive the model.   Errors: as run_text_training.
+    RemediedModel(const Example& example, const TextSettings& settings, const RemedyPlan& of, Index top_k,
+                  const std::vector<TokenDocument>& documents, std::uint64_t seed)
+        : plan(of),
+          model(first_model(settings, seed)),
+          at{.layer = model.layer(model.config().last_memory_layer()),
+             .config = model.config(),
+             .heads = settings.memory_heads,
+             .window = settings.length,
+             .keys = keys_seen(settings, of.recipe),
+             .top_k = top_k,
+             .seed = seed} {
+        if (plan.remedy.change) plan.remedy.change(at);
+        TextModelFile file(example, settings, model.config(), seed);
+        file.add_training(plan.recipe, {settings.steps}, documents);
+        RemedyTraining training(settings, plan, at, documents, model);
+        Muon<float> optimizer(model.parameters(), {});
+        seconds_per_step = run_text_training(settings, plan.recipe.name, {settings.steps}, file, training, optimizer,
+                                             LearningRate::linear_decay(1, 40, settings.steps));
+        if (plan.remedy.change_trained) plan.remedy.change_trained(at);
+    }
+
+    RemediedModel(const RemediedModel&) = delete;  // the view refers to the model
+    RemediedModel& operator=(const RemediedModel&) = delete;
+
+    /// What the model reads a memory with.
+    Remedy::MadeSource memory(const MemoryState<float>& state) const { return plan.remedy.memory(at, state); }
+
+   private:
+    static Transformer<float> first_model(const TextSettings& settings, std::uint64_t seed) {
+        Random weights(seed);
+        return new_text_model(settings, weights);
+    }
+    static Index keys_seen(const TextSettings& settings, const LanguageModelRecipe& recipe) {
+        const Index contexts = recipe.kind == LanguageModelKind::crossbatch ? settings.contexts : 0;
+        return contexts * settings.length + settings.length / 2;
+    }
+};
+
+/// log |w_c| of the weight w_c that each context has in what the memory layer makes of the contexts, (1,T,H,C). Values that say
+/// which context they are of show it, whatever the attention is. Where it is one softmax, this is context_log_mass, but for a
+/// number of each query.
+inline Tensor<float, 4> log_context_weights(const RemediedModel& of, const CrossbatchInput& input) {
+    const Index number = of.model.config().last_memory_layer(), contexts = extent(input.previous, 0);
+    Tape tape(Tape::inference);
+    std::vector<KeysAndValues<float>> seen = of.model.keys_and_values(tape, input.previous);
+    const Variable<float, 3> x = of.model.layers(tape, of.model.embed(tape, input.current), 0, number, NoSource<float>());
+    const auto [windows, length, key_heads, width] = shape_of(element(seen, number).v.value());
+    Tensor<float, 4> log_weights = empty<float, 4>({1, extent(input.current, 1), of.model.config().memory_heads, contexts});
+    for (Index first = 0; first < contexts; first += width) {  // as many as a value has numbers
+        Tensor<float, 4> marks = zeros<float, 4>({windows, length, key_heads, width});
+        const Index last = std::min(first + width, contexts);
+        for (Index c = first; c < last; ++c)
+            for (Index s = 0; s < length; ++s)
+                for (Index g = 0; g < key_heads; ++g) marks(c, s, g, c - first) = 1;
+        element(seen, number).v = Variable<float, 4>(std::move(marks));
+        const Remedy::MadeSource source = of.plan.remedy.contexts(of.at, Contexts<float>(seen, input.table));
+        const LayerView<float> view = of.at.layer.view(tape, x, *source);
+        const Tensor<float, 4> weights = of.at.layer.joining->alone(tape, view, source->attend(tape, view)).value();
+        for (Index t = 0; t < extent(weights, 1); ++t)
+            for (Index h = 0; h < extent(weights, 2); ++h)
+                for (Index c = first; c < last; ++c)  // a weight of 0: far below all others, but a number
+                    log_weights(0, t, h, c) =
+                        std::log(std::max(std::abs(weights(0, t, h, c - first)), std::numeric_limits<float>::min()));
+    }
+    return log_weights;
+}
+
+}  // namespace fot::examples
