@@ -1,5 +1,4 @@
-/// Which remedy for distraction replaces crossbatch training, and which adds to it?   (beyond the paper: what was proposed after
-/// it)
+/// Which remedy for distraction replaces crossbatch training, and which adds to it?   (beyond the paper)
 ///
 /// A growing memory distracts: many keys of other documents take the attention from those of its own. Crossbatch training is one
 /// cure. Here are seven more (fot/remedies), each in a standard model and in one that is trained by crossbatch, on the same text,
@@ -41,10 +40,9 @@
 #include "fot/remedies/output_gate.hpp"
 #include "fot/remedies/untied_contexts.hpp"
 #include "fot/remedies/untied_memory.hpp"
-#include "support/positive_masses.hpp"
 #include "support/remedy_models.hpp"
+#include "support/remedy_reports.hpp"
 #include "support/stream_reading.hpp"
-#include "support/verdict.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -56,13 +54,9 @@ std::vector<Remedy> remedies() {
     using At = const RemedyView&;
     const auto first_level = [](At at) { return dynamic_cast<const FirstLevel<float>&>(*at.layer.joining).map; };
     return {
-        {.name = "infonce",
-         .losses =
-             [](Index, Index) {
-                 return LossWeights{1, 0.1};
-             }},
+        {.name = "infonce", .loss_weights = [](Index, Index) { return LossWeights{.language = 1, .contrast = 0.1}; }},
         {.name = "whole_memory",
-         .change_trained = [](At) {},
+         .inference_only = true,
          .memory = [](At, const auto& state) { return std::make_unique<MemorySource<float>>(state, 0); }},
         {.name = "ssmax",
          .change =
@@ -71,8 +65,8 @@ std::vector<Remedy> remedies() {
                  at.layer.scoring = std::make_unique<ScalableSoftmax<float>>(at.heads, scale, at.config.norm_epsilon);
              }},
         {.name = "log_length",
-         .change_trained =
-             [](At at) { at.layer.scoring = std::make_unique<LogLength<float>>(std::move(at.layer.scoring), at.keys); }},
+         .inference_only = true,
+         .change = [](At at) { at.layer.scoring = std::make_unique<LogLength<float>>(std::move(at.layer.scoring), at.keys); }},
         {.name = "sink", .change = [](At at) { at.layer.joining = std::make_unique<LearnedSink<float>>(at.heads); }},
         {.name = "output_gate",
          .change = [](At at) { at.layer.joining = std::make_unique<OutputGate<float>>(at.heads, at.config.width); }},
@@ -83,7 +77,7 @@ std::vector<Remedy> remedies() {
                  make_differential(at.layer, at.config, at.config.last_memory_layer(), random);
              }},
         {.name = "annealed_infonce",
-         .losses = [](Index step, Index steps) { return AnnealedContrast{.leading_steps = steps / 5}.at(step); }},
+         .loss_weights = [](Index step, Index steps) { return AnnealedContrast{.leading_steps = steps / 5}.at(step); }},
         {.name = "entmax",
          .change =
              [](At at) {
@@ -100,7 +94,7 @@ std::vector<Remedy> remedies() {
                        const auto& state) { return std::make_unique<UntiedMemory<float>>(state, first_level(at), at.window); }}};
 }
 
-/// Every remedy in a standard model and in one trained by crossbatch, after the models without any.
+/// The models without a remedy, then every remedy in a standard model and in one trained by crossbatch.
 std::vector<RemedyPlan> all_plans(const TextSettings& settings) {
     const LanguageModelRecipe standard{.name = "standard"},
         crossbatch{.name = message("crossbatch_", settings.contexts),
@@ -108,35 +102,24 @@ std::vector<RemedyPlan> all_plans(const TextSettings& settings) {
                    .contexts = doubled_contexts(settings.contexts, settings.steps)};
     std::vector<RemedyPlan> plans{{standard.name, standard}, {crossbatch.name, crossbatch}};
     for (const Remedy& remedy : remedies())
-        for (const bool crossbatched : {false, true}) {
-            RemedyPlan plan{remedy.name + (crossbatched ? "_crossbatch" : ""), crossbatched ? crossbatch : standard, remedy};
-            if (!remedy.change_trained) plan.recipe.name = plan.name;  // otherwise the model without the remedy is the trained one
-            plans.push_back(plan);
+        for (const auto& [suffix, recipe] : {std::pair{"", standard}, std::pair{"_crossbatch", crossbatch}}) {
+            plans.push_back({remedy.name + suffix, recipe, remedy});
+            if (!remedy.inference_only) plans.back().recipe.name = plans.back().name;
         }
     return plans;
 }
 
-/// Those that are trained unless more are asked for: four remedies and the controls.
+/// What is trained without --only and --full: four remedies beside the models without one.
 std::vector<std::string> usual_models(const TextSettings& settings) {
     std::vector<std::string> names{"standard", message("crossbatch_", settings.contexts)};
-    for (const char* remedy : {"infonce", "ssmax", "sink", "output_gate", "annealed_infonce"})
-        for (const char* with : {"", "_crossbatch"}) names.push_back(std::string(remedy) + with);
+    for (const char* remedy : {"ssmax", "sink", "output_gate", "annealed_infonce"})
+        for (const char* suffix : {"", "_crossbatch"}) names.push_back(std::string(remedy) + suffix);
     return names;
 }
 
-/// A model's name where documents come by turns.
-std::string interleaved(const std::string& model) { return model + "_interleaved"; }
-
-/// Everything that is measured, by model.
-struct Measured {
-    PositiveMasses masses = {};
-    MemoryCurves curves = {};
-    Measurements<double> seconds = {};  ///< of a step
-};
-
-/// Trains a model, or reads it, and measures it.
-void measure(const Example& example, const TextSettings& settings, const RemedyPlan& plan, const CorpusSplit& split,
-             const MemorySettings& memory, const Reading& reading, std::uint64_t seed, Measured& measured) {
+/// Trains a model, or reads it from its file, and measures it.
+void measure(Example& example, const TextSettings& settings, const MemorySettings& memory, const RemedyPlan& plan,
+             const CorpusSplit& split, const Reading& reading, std::uint64_t seed, RemedyMeasurements& measured) {
     const RemediedModel model(example, settings, plan, memory.top_k, byte_documents(split.train), seed);
     measured.seconds.add(plan.name, model.seconds_per_step);
     measured.masses.add(plan.name, measure_positive_mass(settings, split, model.model, [&](const auto&, const auto& input) {
@@ -145,74 +128,13 @@ void measure(const Example& example, const TextSettings& settings, const RemedyP
     for (const bool by_turns : {false, true}) {
         const std::string name = by_turns ? interleaved(plan.name) : plan.name, what = message(name, ", seed ", seed);
         StreamReader reader(model.model, settings, memory_sizes(memory), [&](const auto& state) { return model.memory(state); });
-        reader.read(documents_before(split, memory), false, false, message("fill ", what));
+        reader.read(documents_before(split, memory), false, false, message("fill the memory of ", what));
         reader.read(measured_documents(split, memory), by_turns, true, message("measure ", what));
         measured.curves.add(name, reader.curve(reading));
+        if (const auto* sparse = dynamic_cast<const EntmaxMemory<float>*>(&reader.source(memory.largest)))
+            example.out() << what << ": " << sparse->inexact()
+                          << " queries of the largest memory would need more than its k best\n";
     }
-}
-
-/// A row a model: r_64, bits per byte without a memory and with some, and what a step takes.
-void report_models(Example& example, const Measured& measured, const std::vector<Index>& sizes, const Reading& reading) {
-    std::vector<std::string> head{"model", "r_64", "no memory"};
-    for (const char* order : {"", ", interleaved"})
-        for (const Index size : sizes) head.push_back(count_text(size) + order);
-    head.push_back("seconds a step");
-    Table table(head);
-    for (const std::string& model : measured.masses.models()) {
-        const auto bits = [&](const std::string& name, Index size) {
-            const Estimate estimate = measured.curves.bits_per_byte(name, reading.with(size));
-            example.result(message("bits_per_byte.", name, ".", size), estimate);
-            return fixed(estimate.value);
-        };
-        const Estimate r_64 = shares_over_seeds(measured.masses, model).at(64);
-        example.result(message("positive_mass.", model, ".64"), r_64);
-        std::vector<std::string> cells{model, fixed(r_64.value, 4), bits(model, 0)};
-        for (const std::string& name : {model, interleaved(model)})
-            for (const Index size : sizes) cells.push_back(bits(name, size));
-        std::vector<double> seconds = measured.seconds.of_seeds(model);
-        std::erase_if(seconds, [](double each) { return std::isnan(each); });  // of a model that was read from its file
-        cells.push_back(seconds.empty() ? "-" : fixed(median(seconds)));
-        if (!seconds.empty()) example.result(message("seconds_per_step.", model), median(seconds));
-        table.add_row(cells);
-    }
-    example.show("r_64, and bits per byte by tokens of memory; medians over seeds", table);
-    example.csv("bits_per_byte_by_seed", measured.curves.csv(example.seed()));
-}
-
-/// What each model gains or loses beside the one that is trained by crossbatch alone.
-void report_differences(Example& example, const Measured& measured, const std::vector<Index>& sizes, const Reading& reading,
-                        const std::string& control) {
-    if (!measured.curves.has(control)) return;
-    Table table({"model", "documents", "memory tokens", message("model - ", control), "lower?"});
-    for (const std::string& model : measured.masses.models())
-        for (const bool by_turns : {false, true})
-            for (const Index size : sizes) {
-                if (model == control) continue;
-                const std::string a = by_turns ? interleaved(model) : model, b = by_turns ? interleaved(control) : control;
-                const Estimate difference = measured.curves.difference(a, reading.with(size), b, reading.with(size));
-                example.result(message("difference.", a, "-", b, ".", size), difference);
-                table.add(model, by_turns ? "interleaved" : "one after another", count_text(size), estimate_text(difference),
-                          verdict(difference.interval, lower_than_zero, length_of(example.seeds())));
-            }
-    example.show(
-        message("Differences on the same documents, bits per byte (below 0: the model is better), ", intervals_over(example)),
-        table);
-}
-
-/// Bits per byte over memory sizes of the models with crossbatch, or of those without.
-void plot_models(Example& example, const Measured& measured, const std::vector<Index>& sizes, const Reading& reading,
-                 bool crossbatch) {
-    Plot plot{.name = crossbatch ? "with_crossbatch" : "without_crossbatch",
-              .title = crossbatch ? "Remedies with crossbatch training" : "Remedies in place of crossbatch training",
-              .x_label = "memory tokens, of many documents",
-              .y_label = "bits per byte"};
-    for (const std::string& model : measured.masses.models()) {
-        if ((model.find("crossbatch") != std::string::npos) != crossbatch) continue;
-        Series series{model};
-        for (const Index size : sizes) series.add(size, measured.curves.bits_per_byte(model, reading.with(size)));
-        plot.series.push_back(series);
-    }
-    if (!plot.series.empty()) example.plot(plot);
 }
 
 }  // namespace
@@ -221,32 +143,34 @@ int main(int argc, char** argv) try {
     Example example(argc, argv, "Which remedy for distraction replaces crossbatch training, and which adds to it?");
     TextSettings settings;
     MemorySettings memory;
-    add_text_options(example, settings, {4, 1000, 1000}, {8, 16, 16});
+    add_text_options(example, settings, {4, 600, 1000}, {8, 16, 16});
     add_comparison_options(example, settings);
     example.option("--smallest", memory.smallest, "smallest memory, tokens; each further one is four times as large", 1);
     example.option("--largest", memory.largest, {8192, 524288, 524288}, "largest memory, tokens", 1);
     example.option("--top-k", memory.top_k, "retrieved entries per query and head", 1);
     example.option("--documents", memory.documents, {2, 0, 0}, "test documents that are measured; 0: all");
     example.option("--longest", memory.longest, {8192, 32768, 32768}, "bytes of each that are read; 0: all");
-    example.option("--only", memory.only, "train and measure these models; none: those of the usual ones, or all with --full");
+    example.option("--only", memory.only, "train and measure these models; none: four remedies, all with --quick and --full");
     example.parse();
+    require<ConfigError>(!settings.unnormalized_heads, "--unnormalized-heads: the remedies are for scores that are cosines");
     if (memory.only.empty() && example.scale() == Scale::standard) memory.only = usual_models(settings);
 
     const std::vector<RemedyPlan> plans = chosen_plans(example, memory, settings, all_plans(settings));
     const CorpusSplit split = load_split(settings);
     const Reading reading{MemoryScope::multi_document, memory.top_k};
     std::vector<Index> sizes = memory_sizes(memory);
+    documents_before(split, memory);  // too little text is refused before anything is trained
     require_measurable(settings.corpus, measured_documents(split, memory), curve_options(settings, sizes, {reading}));
-    documents_before(split, memory);
-    Measured measured;
+    RemedyMeasurements measured;
     for (const std::uint64_t seed : example.seeds())
-        for (const RemedyPlan& plan : plans) measure(example, settings, plan, split, memory, reading, seed, measured);
+        for (const RemedyPlan& plan : plans) measure(example, settings, memory, plan, split, reading, seed, measured);
 
     sizes.erase(sizes.begin());  // no memory
-    for (const bool crossbatch : {true, false}) plot_models(example, measured, sizes, reading, crossbatch);
-    if (sizes.size() > 3) sizes.erase(sizes.begin() + 1, sizes.end() - 2);
-    report_models(example, measured, sizes, reading);
-    report_differences(example, measured, sizes, reading, message("crossbatch_", settings.contexts));
+    const std::string control = message("crossbatch_", settings.contexts);
+    for (const bool crossbatch : {true, false}) plot_differences(example, measured, sizes, reading, control, crossbatch);
+    if (sizes.size() > 3) sizes.erase(sizes.begin() + 1, sizes.end() - 2);  // tables show the smallest and the two largest
+    report_remedies(example, measured, sizes, reading);
+    report_differences(example, measured, sizes, reading, control);
     return example.finish();
 } catch (...) {
     return report_failure();

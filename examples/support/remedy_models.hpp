@@ -30,9 +30,10 @@ struct Remedy {
     using MadeSource = std::unique_ptr<Source<float>>;
 
     std::string name = {};
-    std::function<void(const RemedyView&)> change = {};          ///< of a new model
-    std::function<void(const RemedyView&)> change_trained = {};  ///< of one that was trained without the remedy: inference only
-    std::function<LossWeights(Index step, Index steps)> losses = {};  ///< beside InfoNCE; none: the next-token loss alone
+    bool inference_only = false;  ///< the model is trained without the remedy and changed afterwards
+    std::function<void(const RemedyView&)> change = [](const auto&) {};  ///< of the memory layer
+    /// Weights of the next-token loss and of InfoNCE in a step; none: no InfoNCE.
+    std::function<LossWeights(Index step, Index steps)> loss_weights = {};
     /// Further keys in training, given what crossbatch would attend to.
     std::function<MadeSource(const RemedyView&, const Contexts<float>&)> contexts = [](const auto&, const auto& seen) {
         return std::make_unique<Contexts<float>>(seen);
@@ -53,28 +54,29 @@ struct RemedyPlan {
 /// Loss and gradients of a model's steps: as LanguageModelTraining, but with the sources and the losses of a remedy.
 class RemedyTraining {
    public:
-    /// All must outlive the training.
+    /// All must outlive the training.   Errors: DataError if there are too few documents for any step to come.
     RemedyTraining(const TextSettings& settings, const RemedyPlan& plan, const RemedyView& at,
                    const std::vector<TokenDocument>& documents, Transformer<float>& model)
-        : settings_(settings), remedy_(plan.remedy), recipe_(plan.recipe), at_(at), documents_(documents), model_(model) {}
+        : settings_(settings), remedy_(plan.remedy), recipe_(plan.recipe), at_(at), documents_(documents), model_(model) {
+        Random trial(0);
+        draw(std::max(settings_.batch, settings_.contexts), trial);
+    }
 
     StepResult operator()(Index step) {
-        const bool crossbatch = recipe_.kind == LanguageModelKind::crossbatch, contrast = remedy_.losses != nullptr;
+        const bool crossbatch = recipe_.kind == LanguageModelKind::crossbatch, contrast = remedy_.loss_weights != nullptr;
         const Index d = recipe_.contexts.next(step, random_), pool = std::max(settings_.batch, contrast ? settings_.contexts : d);
-        const ContextBatch<float> batch =
-            sample_contexts<float>(documents_, {.entries = settings_.batch, .pool = pool, .length = settings_.length}, random_);
+        const ContextBatch<float> batch = draw(pool, random_);
         Tape tape;
-        const auto previous = model_.keys_and_values(tape, crossbatch || contrast ? batch.previous : Tokens{});
-        const Contexts<float> seen(previous, previous_contexts(settings_.batch, 1, d - 1, pool));
+        const Contexts<float> seen(model_.keys_and_values(tape, crossbatch || contrast ? batch.previous : Tokens{}),
+                                   previous_contexts(settings_.batch, 1, d - 1, pool));
         const Remedy::MadeSource source = crossbatch ? remedy_.contexts(at_, seen) : std::make_unique<NoSource<float>>();
         std::vector<LayerView<float>> asked;  // what the memory layer asks
         const Variable<float, 3> logits = model_.forward(tape, batch.current, ObservedSource<float>(*source, asked));
         Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
-        if (contrast) {  // with all documents from the first step on
-            const ContextTable own_and_others = previous_contexts(settings_.batch, 1, settings_.contexts - 1, pool);
-            const Variable<float, 4>& keys = seen.of_layer(asked[0].layer).k;
-            loss = weighted_losses(tape, loss, contrastive_loss(tape, asked[0].q, keys, own_and_others),
-                                   remedy_.losses(step, settings_.steps));
+        if (contrast) {  // over all contexts from the first step on
+            const ContextTable all = previous_contexts(settings_.batch, 1, settings_.contexts - 1, pool);
+            const Variable<float, 1> infonce = contrastive_loss(tape, asked[0].q, seen.of_layer(asked[0].layer).k, all);
+            loss = weighted_losses(tape, loss, infonce, remedy_.loss_weights(step, settings_.steps));
         }
         tape.backward(loss);
         return {.loss = loss.value()(0), .tokens = settings_.batch * settings_.length};
@@ -87,6 +89,10 @@ class RemedyTraining {
     }
 
    private:
+    ContextBatch<float> draw(Index pool, Random& random) const {
+        return sample_contexts<float>(documents_, {.entries = settings_.batch, .pool = pool, .length = settings_.length}, random);
+    }
+
     const TextSettings& settings_;
     const Remedy& remedy_;
     LanguageModelRecipe recipe_;
@@ -115,14 +121,14 @@ struct RemediedModel {
              .keys = keys_seen(settings, of.recipe),
              .top_k = top_k,
              .seed = seed} {
-        if (plan.remedy.change) plan.remedy.change(at);
+        if (!plan.remedy.inference_only) plan.remedy.change(at);
         TextModelFile file(example, settings, model.config(), seed);
         file.add_training(plan.recipe, {settings.steps}, documents);
         RemedyTraining training(settings, plan, at, documents, model);
         Muon<float> optimizer(model.parameters(), {});
         seconds_per_step = run_text_training(settings, plan.recipe.name, {settings.steps}, file, training, optimizer,
                                              LearningRate::linear_decay(1, 40, settings.steps));
-        if (plan.remedy.change_trained) plan.remedy.change_trained(at);
+        if (plan.remedy.inference_only) plan.remedy.change(at);
     }
 
     RemediedModel(const RemediedModel&) = delete;  // the view refers to the model

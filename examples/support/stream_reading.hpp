@@ -77,6 +77,13 @@ class StreamReader {
         }
     }
 
+    /// What reads the memory of a size.   Errors: ConfigError if there is none of that size.
+    const Source<float>& source(Index size) const {
+        const auto found = std::ranges::find(sizes_, size);
+        require<ConfigError>(found != sizes_.end(), "StreamReader: no memory of ", size, " tokens");
+        return *element(sources_, found - sizes_.begin());
+    }
+
     /// By memory size, in the conditions of a reading.
     MemoryCurve curve(const Reading& reading) const {
         MemoryCurve curve;

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include "../../examples/support/positive_masses.hpp"
 #include "fot/remedies/entmax_sources.hpp"
 #include "fot/remedies/learned_sink.hpp"
 #include "fot/remedies/length_temperature.hpp"
@@ -65,7 +66,7 @@ TEST_CASE("a remedy changes the model before it is trained, or after") {
     Remedy sink{.name = "sink", .change = [](const RemedyView& at) { at.layer.joining = std::make_unique<LearnedSink<float>>(1); }};
     CHECK(trained_numbers({"sink", standard, sink}).size() == trained_numbers({"standard", standard}).size() + 1);
     CHECK(trained_numbers({"sink", standard, sink}).size() == trained_numbers({"sink", crossbatch, sink}).size());
-    const Remedy late{.name = "late", .change_trained = [](const RemedyView& at) {
+    const Remedy late{.name = "late", .inference_only = true, .change = [](const RemedyView& at) {
                           at.layer.scoring = std::make_unique<LogLength<float>>(std::move(at.layer.scoring), at.keys);
                       }};
     CHECK(trained_numbers({"late", crossbatch, late}) == trained_numbers({"crossbatch_2", crossbatch}));
@@ -76,9 +77,9 @@ TEST_CASE("a remedy's sources and losses take part in the training") {
     Remedy none{.name = "none", .contexts = [](const auto&, const auto&) { return std::make_unique<NoSource<float>>(); }};
     CHECK(trained_numbers({"none", crossbatch, none}) == trained_numbers({"standard", standard}));
     for (const LanguageModelRecipe& recipe : {standard, crossbatch}) {
-        Remedy contrast{.name = "contrast", .losses = [](Index, Index) { return LossWeights{1, 0}; }};
+        Remedy contrast{.name = "contrast", .loss_weights = [](Index, Index) { return LossWeights{1, 0}; }};
         CHECK(trained_numbers({"contrast", recipe, contrast}) == trained_numbers({recipe.name, recipe}));
-        contrast.losses = [](Index step, Index steps) { return LossWeights{1, step + 1 == steps ? 0.5 : 0}; };
+        contrast.loss_weights = [](Index step, Index steps) { return LossWeights{1, step + 1 == steps ? 0.5 : 0}; };
         CHECK(trained_numbers({"contrast", recipe, contrast}) != trained_numbers({recipe.name, recipe}));
     }
 }
@@ -89,6 +90,27 @@ TEST_CASE("a query knows how many keys training has shown") {
     const RemedyPlan alone{"standard", standard}, together{"crossbatch_2", crossbatch};
     CHECK(RemediedModel(in.example, settings, alone, 4, documents, 1).at.keys == 4);
     CHECK(RemediedModel(in.example, settings, together, 4, documents, 1).at.keys == 20);
+}
+
+TEST_CASE("of one softmax r_d is the same from the weights of contexts and from the scores") {
+    const TemporaryFolder folder;
+    ExampleIn in(folder);
+    const RemedyPlan plain{"standard", standard};
+    const RemediedModel model(in.example, settings, plain, 4, documents, 1);
+    TextSettings places = settings;
+    places.places = 2;
+    CorpusSplit split;
+    split.test = two_documents;
+    split.validation = {{"third", "another one that nobody asks about"}};
+    const PositiveMass from_scores = measure_positive_mass(places, split, model.model),
+                       from_weights =
+                           measure_positive_mass(places, split, model.model, [&](const auto&of, const CrossbatchInput&input) {
+                               CHECK(&of == &model.model);
+                               return log_context_weights(model, input);
+                           });
+    for (std::size_t i = 0; i < from_scores.contexts().size(); ++i)
+        CHECK(from_weights.mean(i) == doctest::Approx(from_scores.mean(i)).epsilon(1e-4));
+    CHECK(from_scores.mean(1) != doctest::Approx(0.5).epsilon(1e-3));
 }
 
 TEST_CASE("weights of contexts are their log masses but for a number of each query, and sum to one for any attention") {

@@ -71,9 +71,9 @@ TEST_CASE("a stream that is read for its k best predicts as memory_curve says") 
     }
 }
 
-TEST_CASE("by turns the same windows are predicted, with other memories unless these hold all that is read") {
-    const std::vector<TokenDocument> documents = documents_of({40, 40});
-    const MemoryCurve after = curve_of(documents, {}, false, {0, 8, 1000}), turns = curve_of(documents, {}, true, {0, 8, 1000});
+TEST_CASE("by turns the same windows are predicted as one after another, with other memories") {
+    const std::vector<TokenDocument> documents = documents_of({40, 41});
+    const MemoryCurve after = curve_of(documents, {}, false, {0, 8}), turns = curve_of(documents, {}, true, {0, 8});
     const auto nats = [](const MemoryCurve& curve, Index tokens, Index document) {
         return element(curve.at({MemoryScope::multi_document, tokens, 4}).nats(), document);
     };
