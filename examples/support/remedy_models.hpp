@@ -20,7 +20,7 @@ struct RemedyView {
     const TransformerConfig& config;  ///< of the model
     Index heads;                      ///< of the layer
     Index window;                     ///< tokens of the local context, and of each further context
-    Index keys;                       ///< that a query sees at the end of training: all contexts, and half a window
+    Index keys;                       ///< that a query sees at the end of training: its contexts, and half a window
     Index top_k;                      ///< entries of a memory that a query reads; 0: all
     std::uint64_t seed;               ///< for first weights of its own
 };
