@@ -14,14 +14,14 @@ using namespace fot::testing;
 
 namespace {
 
-const std::vector<TokenDocument> documents = byte_documents(two_documents);
+const std::vector<TokenDocument> training_documents = byte_documents(two_documents);
 
 TextSettings settings_of_two() {
     TextSettings settings = small_settings();
     settings.contexts = 2;
     return settings;
 }
-const TextSettings settings = settings_of_two();
+const TextSettings two_contexts = settings_of_two();
 const LanguageModelRecipe crossbatch{
     .name = "crossbatch_2", .kind = LanguageModelKind::crossbatch, .contexts = ContextSchedule::constant(2)};
 
@@ -36,14 +36,14 @@ std::vector<float> numbers(const Transformer<float>& model) {
 std::vector<float> trained_numbers(const RemedyPlan& plan) {
     const TemporaryFolder folder;
     ExampleIn in(folder);
-    return numbers(RemediedModel(in.example, settings, plan, 4, documents, 1).model);
+    return numbers(RemediedModel(in.example, two_contexts, plan, 4, training_documents, 1).model);
 }
 
 /// Windows of two documents, and the first one's next.
 CrossbatchInput two_windows() {
     Tokens previous = empty<std::int32_t, 2>({2, 8}), current = empty<std::int32_t, 2>({1, 8});
-    for (Index c = 0; c < 2; ++c) std::copy_n(element(documents, c).tokens.begin(), 8, row(previous, c));
-    std::copy_n(documents[0].tokens.begin() + 8, 8, row(current, 0));
+    for (Index c = 0; c < 2; ++c) std::copy_n(element(training_documents, c).tokens.begin(), 8, row(previous, c));
+    std::copy_n(training_documents[0].tokens.begin() + 8, 8, row(current, 0));
     return {previous, current, previous_contexts(1, 1, 1, 2)};
 }
 
@@ -52,11 +52,11 @@ CrossbatchInput two_windows() {
 TEST_CASE("without a remedy a model is that of the other text programs, bit for bit, and is kept in the same file") {
     for (const LanguageModelRecipe& recipe : {standard, crossbatch}) {
         const TemporaryFolder folder, other;
-        const std::vector<float> expected = numbers(trained(folder, recipe, two_documents, settings));
+        const std::vector<float> expected = numbers(trained(folder, recipe, two_documents, two_contexts));
         CHECK(trained_numbers({recipe.name, recipe}) == expected);
         ExampleIn in(folder);  // what is there is read and not trained
         const RemedyPlan plan{recipe.name, recipe};
-        const RemediedModel again(in.example, settings, plan, 4, documents, 1);
+        const RemediedModel again(in.example, two_contexts, plan, 4, training_documents, 1);
         CHECK(numbers(again.model) == expected);
         CHECK(std::isnan(again.seconds_per_step));
     }
@@ -88,16 +88,16 @@ TEST_CASE("a query knows how many keys training has shown") {
     const TemporaryFolder folder;
     ExampleIn in(folder);
     const RemedyPlan alone{"standard", standard}, together{"crossbatch_2", crossbatch};
-    CHECK(RemediedModel(in.example, settings, alone, 4, documents, 1).at.keys == 4);
-    CHECK(RemediedModel(in.example, settings, together, 4, documents, 1).at.keys == 20);
+    CHECK(RemediedModel(in.example, two_contexts, alone, 4, training_documents, 1).at.keys == 4);
+    CHECK(RemediedModel(in.example, two_contexts, together, 4, training_documents, 1).at.keys == 20);
 }
 
 TEST_CASE("of one softmax r_d is the same from the weights of contexts and from the scores") {
     const TemporaryFolder folder;
     ExampleIn in(folder);
     const RemedyPlan plain{"standard", standard};
-    const RemediedModel model(in.example, settings, plain, 4, documents, 1);
-    TextSettings places = settings;
+    const RemediedModel model(in.example, two_contexts, plain, 4, training_documents, 1);
+    TextSettings places = two_contexts;
     places.places = 2;
     CorpusSplit split;
     split.test = two_documents;
@@ -118,7 +118,7 @@ TEST_CASE("weights of contexts are their log masses but for a number of each que
     ExampleIn in(folder);
     const CrossbatchInput input = two_windows();
     const RemedyPlan plain{"standard", standard};
-    const RemediedModel model(in.example, settings, plain, 4, documents, 1);
+    const RemediedModel model(in.example, two_contexts, plain, 4, training_documents, 1);
     const Tensor<float, 4> weights = log_context_weights(model, input), mass = context_log_mass(model.model, input);
     for (Index t = 0; t < 8; ++t)
         CHECK(weights(0, t, 0, 0) - weights(0, t, 0, 1) == doctest::Approx(mass(0, t, 0, 0) - mass(0, t, 0, 1)).epsilon(1e-4));
@@ -129,9 +129,9 @@ TEST_CASE("weights of contexts are their log masses but for a number of each que
         {.name = "entmax",
          .change = [](const RemedyView& at) { at.layer.joining = std::make_unique<HeadGate<float>>(1); },
          .contexts = [](const auto&, const auto& seen) { return std::make_unique<EntmaxContexts<float>>(seen); }}};
-    TextSettings again = settings;
+    TextSettings again = two_contexts;
     again.models = (folder / "entmax").string();
-    const RemediedModel other(in.example, again, sparse, 4, documents, 1);
+    const RemediedModel other(in.example, again, sparse, 4, training_documents, 1);
     const Tensor<float, 4> of_entmax = log_context_weights(other, input);
     for (Index t = 0; t < 8; ++t)
         CHECK(std::exp(of_entmax(0, t, 0, 0)) + std::exp(of_entmax(0, t, 0, 1)) == doctest::Approx(1).epsilon(1e-5));

@@ -12,7 +12,7 @@ using fot::testing::TemporaryFolder;
 namespace {
 
 constexpr Reading reading{MemoryScope::multi_document, 2};
-const double bit = 1 / (10 * std::log(2.0));  // of a nat in ten bytes
+const double nat_in_ten_bytes = 1 / (10 * std::log(2.0));  // bits per byte
 
 /// A control and a remedy with crossbatch: the remedy is a nat better with a memory of 4, and as good where documents come by
 /// turns.
@@ -60,10 +60,10 @@ TEST_CASE("differences to the control come with the verdict whether they lie bel
     ExampleIn in(folder);
     report_differences(in.example, two_models(), {4}, reading, "crossbatch_2");
     in.example.finish();
-    const std::string out = in.out.str(), lower = fixed(-bit, 3);
+    const std::string out = in.out.str(), lower = fixed(-nat_in_ten_bytes, 3);
     CHECK(out.find(message("one after another  ", lower, " [", lower, ", ", lower, "] agrees")) != std::string::npos);
     CHECK(out.find("interleaved        0.000 [0.000, 0.000] disagrees") != std::string::npos);
-    CHECK(out.find(message("result difference.sink_crossbatch-crossbatch_2.4 ", fixed(-bit, 5))) != std::string::npos);
+    CHECK(out.find(message("result difference.sink_crossbatch-crossbatch_2.4 ", fixed(-nat_in_ten_bytes, 5))) != std::string::npos);
     CHECK(out.find("result difference.sink_crossbatch_interleaved-crossbatch_2_interleaved.4 0.00000") != std::string::npos);
 
     ExampleIn without(folder);
