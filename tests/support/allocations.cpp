@@ -4,6 +4,10 @@
 #include <cstdlib>
 #include <new>
 
+namespace fot::testing {
+std::atomic<Index> bytes_now{0}, most_bytes{0}, allocations_until_failure{-1};
+}
+
 namespace {
 
 using fot::Index;

@@ -12,7 +12,7 @@
 
 namespace fot::testing {
 
-inline std::atomic<Index> bytes_now{0}, most_bytes{0};
+extern std::atomic<Index> bytes_now, most_bytes;  // defined beside the operators, so that these are linked before a sanitizer's
 
 /// Bytes allocated and not yet freed.
 inline Index bytes_in_use() { return bytes_now; }
@@ -26,7 +26,7 @@ Index peak_bytes(Work&& work) {
     return most_bytes - before;
 }
 
-inline std::atomic<Index> allocations_until_failure{-1};  ///< so many succeed, the next one fails; below 0: none fails
+extern std::atomic<Index> allocations_until_failure;  ///< so many succeed, the next one fails; below 0: none fails
 
 /// Lets one allocation fail while it lives: the one after so many.
 class FailingAllocation {
