@@ -23,6 +23,8 @@ struct DictionaryTraining {
     Index contexts = 0;         ///< contexts that each document sees, its own included
     Index symbols = 0;          ///< each batch spells with so many of the 61 symbols; 0: all of them
     bool standard = false;      ///< whole documents, without any context
+    bool memorizing = false;    ///< as the Memorizing Transformer: a gate, and contexts whose keys and values are constants;
+                                ///< phase 1 as a standard transformer, where keys are learned
     bool unnormalized = false;  ///< scores <q, k> / sqrt(D), without QK-norm and temperature
     Index together = 0;         ///< contexts whose activations are held at a time; 0: all, which is faster
     Index memory_heads = 2;     ///< of the memory layer
@@ -51,6 +53,7 @@ inline Transformer<float> new_dictionary_model(const DictionaryTraining& trainin
                                .memory_heads = training.memory_heads,
                                .key_heads = training.key_heads,
                                .feed_forward = 256,
+                               .integration = training.memorizing ? Integration::gated : Integration::merged,
                                .normalized_heads = !training.unnormalized},
                               random);
 }
@@ -61,10 +64,10 @@ inline StepResult dictionary_step_on(Transformer<float>& model, const Dictionary
                                      const DictionaryBatch<float>& batch, const ContextTable& table,
                                      const std::vector<Index>& answers) {
     const Tokens targets = take_positions(batch.targets, answers);
-    Tape tape;
+    Tape tape, constant(Tape::inference);
     const Contexts<float> contexts(training.together > 0
                                        ? recomputed_keys_and_values(tape, model, batch.previous, training.together)
-                                       : model.keys_and_values(tape, batch.previous),
+                                       : model.keys_and_values(training.memorizing ? constant : tape, batch.previous),
                                    table);
     const Variable<float, 3> logits = model.forward(tape, batch.current, contexts, answers);
     const Variable<float, 1> loss =
@@ -146,6 +149,7 @@ inline Transformer<float> trained_dictionary_model(const Example& example, const
         if (step < curriculum) {
             DictionaryTraining one_context = training;
             one_context.symbols = 0;
+            one_context.standard = training.standard || training.memorizing;
             result = dictionary_step(model, one_context, lengths.next(step, random), 1, random);
             lengths.observe(*result.accuracy);
             if (lengths.finished()) curriculum = step + 1;

@@ -174,3 +174,21 @@ TEST_CASE("impossible dictionaries are refused with the numbers") {
     CHECK_THROWS_WITH_AS(require_valid(DictionaryTask{.symbols = Index(1) << 33}), doctest::Contains("8589934592 symbols"),
                          ConfigError);
 }
+
+TEST_CASE("given records become definitions and questions in their order") {
+    const DictionaryTask task{64, 2, 2, 20};  // 3 records of 6 tokens in a window
+    const std::vector<NumberedRecord> records{{0, 61}, {62, 1}, {61 * 61 - 1, 0}};
+    const Tokens definitions = definition_windows(task, {records[0], records[1], records[2], records[1]});
+    CHECK(shape_of(definitions) == Shape<2>{2, 20});
+    const std::vector<std::pair<Word, Word>> words{{{0, 0}, {1, 0}}, {{1, 1}, {0, 1}}, {{60, 60}, {0, 0}}};
+    CHECK(records_of(task, definitions, 0, 61) == words);
+    CHECK(definitions(1, 1) == 1);
+    for (Index t = 6; t < 20; ++t) CHECK(definitions(1, t) == task.filler());
+
+    const DictionaryBatch<float> asked = dictionary_questions<float>(task, records);
+    CHECK(extent(asked.previous, 0) == 0);
+    CHECK(records_of(task, asked.current, 0, 63) == words);
+    for (Index t = 0; t < 20; ++t) CHECK(asked.mask(0, t) == (t < 18 && (t % 6 == 3 || t % 6 == 4) ? 1.f : 0.f));
+    CHECK_THROWS_WITH_AS(dictionary_questions<float>(task, {}), "dictionary_questions: 0 questions do not fill whole windows of 3",
+                         ConfigError);
+}

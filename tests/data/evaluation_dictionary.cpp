@@ -111,7 +111,7 @@ TEST_CASE("impossible memories and questions are refused with the numbers") {
     CHECK_THROWS_WITH_AS(dictionary.windows_for(256 * 600000), doctest::Contains("need 15000000 distinct keys, there are 13845841"),
                          ConfigError);
     CHECK(EvaluationDictionary(task, 1, true).windows_for(256 * 600000) == 600000);
-    CHECK_THROWS_WITH_AS(dictionary.questions<float>({1, 2}), "EvaluationDictionary: 2 questions do not fill whole windows of 25",
+    CHECK_THROWS_WITH_AS(dictionary.questions<float>({1, 2}), "dictionary_questions: 2 questions do not fill whole windows of 25",
                          ConfigError);
     CHECK_THROWS_WITH_AS(dictionary.questions<float>(std::vector<Index>(25, -1)), "EvaluationDictionary: record -1 is negative",
                          DataError);

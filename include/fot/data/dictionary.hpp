@@ -91,6 +91,12 @@ struct DictionaryBatch {
     Tensor<Real, 2> mask{};  ///< (B,T) 1 where the target belongs to an answer
 };
 
+/// Key and value of a record as numbers of words: their symbols are the digits, the first one counts most.
+struct NumberedRecord {
+    Index key;    ///< below word_count(ordinary symbols, key_length)
+    Index value;  ///< below word_count(ordinary symbols, value_length)
+};
+
 namespace detail {
 
 /// Writes word number `number` in the given alphabet, first symbol first, and returns the place after it.
@@ -100,18 +106,6 @@ inline std::int32_t* write_word(Index number, Index length, const std::vector<st
     return target + length;
 }
 
-/// Key and value of a record as numbers of words.
-using NumberedRecord = std::pair<Index, Index>;
-
-/// Writes a definition (after `<k>`) or the question for it (after `<q>`); returns the place after.
-inline std::int32_t* write_record(const DictionaryTask& task, std::int32_t mark, NumberedRecord record,
-                                  const std::vector<std::int32_t>& alphabet, std::int32_t* target) {
-    *target++ = mark;
-    target = write_word(record.first, task.key_length, alphabet, target);
-    *target++ = task.value_mark();
-    return write_word(record.second, task.value_length, alphabet, target);
-}
-
 /// All ordinary symbols, in order.
 inline std::vector<std::int32_t> ordinary_alphabet(const DictionaryTask& task) {
     std::vector<std::int32_t> alphabet(static_cast<std::size_t>(task.ordinary_symbols()));
@@ -119,16 +113,26 @@ inline std::vector<std::int32_t> ordinary_alphabet(const DictionaryTask& task) {
     return alphabet;
 }
 
-/// Halves that are nothing but filler.
-inline Tokens empty_halves(const DictionaryTask& task, Index count) {
-    return full<std::int32_t, 2>({count, task.half_length}, task.filler());
+/// Records in windows, in the given alphabet.
+inline Tokens record_windows(const DictionaryTask& task, std::int32_t mark, const std::vector<NumberedRecord>& records,
+                             const std::vector<std::int32_t>& alphabet) {
+    const Index a_window = task.records(), windows = (length_of(records) + a_window - 1) / a_window;
+    Tokens tokens = full<std::int32_t, 2>({windows, task.half_length}, task.filler());
+    for (Index i = 0; i < length_of(records); ++i) {
+        std::int32_t* target = row(tokens, i / a_window) + i % a_window * task.record_length();
+        *target++ = mark;
+        target = write_word(element(records, i).key, task.key_length, alphabet, target);
+        *target++ = task.value_mark();
+        write_word(element(records, i).value, task.value_length, alphabet, target);
+    }
+    return tokens;
 }
 
 /// Targets and mask of a batch whose `current` is written.
 template <class Real>
 void add_targets(const DictionaryTask& task, DictionaryBatch<Real>& batch) {
     const Index entries = extent(batch.current, 0);
-    batch.targets = empty_halves(task, entries);
+    batch.targets = full<std::int32_t, 2>({entries, task.half_length}, task.filler());
     batch.mask = zeros<Real, 2>({entries, task.half_length});
     const std::vector<Index> answers = answer_positions(task);
     for (Index b = 0; b < entries; ++b) {
@@ -138,6 +142,28 @@ void add_targets(const DictionaryTask& task, DictionaryBatch<Real>& batch) {
 }
 
 }  // namespace detail
+
+/// Definitions as a memory reads them: in their order, as many in a window as it holds, the last one filled up.
+/// Shapes: (windows, half_length).   Errors: as require_valid.
+inline Tokens definition_windows(const DictionaryTask& task, const std::vector<NumberedRecord>& definitions) {
+    require_valid(task);
+    return detail::record_windows(task, task.key_mark(), definitions, detail::ordinary_alphabet(task));
+}
+
+/// Questions about records, in their order, with their answers: windows as of definitions; no `previous`.
+/// Errors: as require_valid; ConfigError unless the records fill whole windows.
+template <class Real>
+DictionaryBatch<Real> dictionary_questions(const DictionaryTask& task, const std::vector<NumberedRecord>& asked) {
+    require_valid(task);
+    require<ConfigError>(!asked.empty() && length_of(asked) % task.records() == 0, "dictionary_questions: ", asked.size(),
+                         " questions do not fill whole windows of ", task.records());
+    const std::vector<std::int32_t> alphabet = detail::ordinary_alphabet(task);
+    DictionaryBatch<Real> batch{empty<std::int32_t, 2>({0, task.half_length}),
+                                detail::record_windows(task, task.question_mark(), asked, alphabet),
+                                {}};
+    detail::add_targets(task, batch);
+    return batch;
+}
 
 /// A training batch: definitions of `contexts` documents and questions about the first `questions` of them.
 ///
@@ -165,23 +191,22 @@ DictionaryBatch<Real> dictionary_batch(const DictionaryTask& task, Index questio
     require<ConfigError>(keys >= records, "dictionary_batch: ", symbols, " symbols spell ", keys, " keys, a document defines ",
                          records);
 
-    DictionaryBatch<Real> batch{detail::empty_halves(task, contexts), detail::empty_halves(task, questions), {}};
     const bool one_permutation = contexts <= keys / records;
     IndexPermutation permutation(keys, random.bits());
-    std::vector<detail::NumberedRecord> definitions(static_cast<std::size_t>(records));
+    std::vector<NumberedRecord> definitions, asked;
     for (Index context = 0; context < contexts; ++context) {
         if (context > 0 && !one_permutation) permutation = IndexPermutation(keys, random.bits());
-        std::int32_t* target = row(batch.previous, context);
-        for (Index record = 0; record < records; ++record) {
-            const Index key = permutation((one_permutation ? context * records : 0) + record);
-            element(definitions, record) = {key, random.below(values)};
-            target = detail::write_record(task, task.key_mark(), element(definitions, record), alphabet, target);
-        }
+        std::vector<NumberedRecord> document;
+        for (Index record = 0; record < records; ++record)
+            document.push_back({permutation((one_permutation ? context * records : 0) + record), random.below(values)});
+        definitions.insert(definitions.end(), document.begin(), document.end());
         if (context >= questions) continue;
-        random.shuffle(definitions);
-        target = row(batch.current, context);
-        for (const auto& record : definitions) target = detail::write_record(task, task.question_mark(), record, alphabet, target);
+        random.shuffle(document);
+        asked.insert(asked.end(), document.begin(), document.end());
     }
+    DictionaryBatch<Real> batch{detail::record_windows(task, task.key_mark(), definitions, alphabet),
+                                detail::record_windows(task, task.question_mark(), asked, alphabet),
+                                {}};
     detail::add_targets(task, batch);
     return batch;
 }

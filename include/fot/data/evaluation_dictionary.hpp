@@ -33,7 +33,6 @@ class EvaluationDictionary {
           repeat_keys_(repeat_keys),
           key_count_(word_count(task.ordinary_symbols(), task.key_length)),
           value_count_(word_count(task.ordinary_symbols(), task.value_length)),
-          alphabet_(detail::ordinary_alphabet(task)),
           permutation_(key_count_, seed) {
         Random random(seed);
         random.bits();  // stays unused: recorded results belong to the dictionaries that seeds have given so far
@@ -59,12 +58,17 @@ class EvaluationDictionary {
     /// Definitions in a memory of that many tokens.
     Index records_for(Index memory_tokens) const { return windows_for(memory_tokens) * task_.records(); }
 
-    /// Key and value of record r.   Errors: DataError if r is negative, or there are fewer distinct keys than that.
+    /// Record r as numbers of words.   Errors: DataError if r is negative, or there are fewer distinct keys than that.
+    NumberedRecord numbered(Index r) const {
+        require<DataError>(r >= 0, "EvaluationDictionary: record ", r, " is negative");
+        return {key(r), hashed(value_seed_, r, value_count_)};
+    }
+
+    /// Key and value of record r.   Errors: as numbered.
     DictionaryRecord record(Index r) const {
-        std::vector<std::int32_t> tokens(static_cast<std::size_t>(task_.record_length()));
-        write(task_.key_mark(), r, tokens.data());
-        const auto key = tokens.begin() + 1, value = key + task_.key_length + 1;
-        return {{key, key + task_.key_length}, {value, tokens.end()}};
+        const Tokens tokens = definition_windows(task_, {numbered(r)});
+        const std::int32_t *key = row(tokens, Index(0)) + 1, *value = key + task_.key_length + 1;
+        return {{key, key + task_.key_length}, {value, value + task_.value_length}};
     }
 
     /// The record that a place in memory belongs to, -1 for filler.   Errors: DataError if the position is negative.
@@ -77,24 +81,19 @@ class EvaluationDictionary {
     /// Windows first ... first+count-1 of the memory, (count,T): to be fed as a batch, in this order.
     /// Errors: DataError if `first` is negative, or there are fewer distinct keys than that; ShapeError if `count` is negative.
     Tokens windows(Index first, Index count) const {
-        Tokens tokens = detail::empty_halves(task_, count);
-        for (Index i = 0; i < count * task_.records(); ++i)
-            write(task_.key_mark(), first * task_.records() + i, row(tokens, i / task_.records()) + place_of(i));
-        return tokens;
+        require<ShapeError>(count >= 0, "EvaluationDictionary: ", count, " windows, expected 0 or more");
+        std::vector<NumberedRecord> definitions;
+        for (Index i = 0; i < count * task_.records(); ++i) definitions.push_back(numbered(first * task_.records() + i));
+        return definition_windows(task_, definitions);
     }
 
     /// Questions about the given records, in their order, one window a row; no `previous`.
     /// Errors: ConfigError unless the records fill whole windows.
     template <class Real>
     DictionaryBatch<Real> questions(const std::vector<Index>& records) const {
-        const Index count = length_of(records), a_window = task_.records();
-        require<ConfigError>(count > 0 && count % a_window == 0, "EvaluationDictionary: ", count,
-                             " questions do not fill whole windows of ", a_window);
-        DictionaryBatch<Real> batch{detail::empty_halves(task_, 0), detail::empty_halves(task_, count / a_window), {}};
-        for (Index i = 0; i < count; ++i)
-            write(task_.question_mark(), element(records, i), row(batch.current, i / a_window) + place_of(i));
-        detail::add_targets(task_, batch);
-        return batch;
+        std::vector<NumberedRecord> asked;
+        for (const Index r : records) asked.push_back(numbered(r));
+        return dictionary_questions<Real>(task_, asked);
     }
 
     /// At least `count` records to ask about, rounded up to whole windows, uniform over the memory. None comes twice before
@@ -125,12 +124,6 @@ class EvaluationDictionary {
     }
 
    private:
-    /// Where the i-th record of a memory begins in its window.
-    Index place_of(Index i) const { return i % task_.records() * task_.record_length(); }
-    void write(std::int32_t mark, Index r, std::int32_t* target) const {
-        require<DataError>(r >= 0, "EvaluationDictionary: record ", r, " is negative");
-        detail::write_record(task_, mark, {key(r), hashed(value_seed_, r, value_count_)}, alphabet_, target);
-    }
     Index key(Index r) const { return repeat_keys_ ? hashed(key_seed_, r, key_count_) : permutation_(r); }
     static Index hashed(std::uint64_t seed, Index r, Index count) {
         const std::uint64_t bits = mixed_bits(seed + static_cast<std::uint64_t>(r) * 0x9e3779b97f4a7c15u);
@@ -140,7 +133,6 @@ class EvaluationDictionary {
     DictionaryTask task_;
     bool repeat_keys_;
     Index key_count_, value_count_;
-    std::vector<std::int32_t> alphabet_;
     IndexPermutation permutation_;
     std::uint64_t key_seed_ = 0, value_seed_ = 0;
 };

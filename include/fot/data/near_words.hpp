@@ -1,0 +1,63 @@
+/// Words at a Hamming distance of another: the same symbols but in so many places.
+///
+/// Why: a key that shares three of four symbols with the one that is asked for is the hardest to tell from it. A word of the
+/// paper's dictionary has 240 neighbours at distance 1, 21600 at distance 2 and 864000 at distance 3, which need no table.
+///
+/// Words are numbers, as in data/dictionary.hpp: their symbols are the digits, the first one counts most.
+///
+/// Read first: data/dictionary.hpp.   Read next: examples/distractor_ladder.cpp.
+#pragma once
+
+#include "fot/data/dictionary.hpp"
+
+namespace fot {
+
+/// All words that differ from a word in exactly `distance` of its `length` places, in a fixed order.
+///
+///     count = (length choose distance) (symbols - 1)^distance
+///
+/// Errors: ConfigError unless 0 <= distance <= length, there are two symbols or more, and the words can be counted.
+class NearWords {
+   public:
+    /// Words of `length` of the symbols 0 ... symbols-1.
+    NearWords(Index symbols, Index length, Index distance) : symbols_(symbols), length_(length), distance_(distance) {
+        require<ConfigError>(symbols >= 2 && distance >= 0 && distance <= length, "NearWords: words of ", length, " of ", symbols,
+                             " symbols at distance ", distance, ", expected two symbols or more and a distance of 0 ... ", length);
+        word_count(symbols, length);
+    }
+
+    /// How many there are of each word.
+    Index count() const { return count(length_, distance_); }
+
+    /// The i-th of them. From the last place to the first: the words that keep the symbol come before those that change it.
+    /// Errors: DataError unless 0 <= i < count().
+    Index operator()(Index word, Index i) const {
+        require<DataError>(i >= 0 && i < count(), "NearWords: number ", i, " of ", count());
+        Index near = 0, left = distance_;
+        for (Index places = length_ - 1, unit = 1; places >= 0; --places, unit *= symbols_, word /= symbols_) {
+            Index symbol = word % symbols_;
+            if (const Index keeping = count(places, left); i >= keeping) {
+                const Index changing = count(places, --left);
+                symbol = (symbol + 1 + (i - keeping) / changing) % symbols_;
+                i = (i - keeping) % changing;
+            }
+            near += symbol * unit;
+        }
+        return near;
+    }
+
+   private:
+    /// Words of so many places that differ in `changes` of them; 0 if there are more changes than places.
+    Index count(Index places, Index changes) const {
+        Index choices = 1, shifts = 1;
+        for (Index i = 0; i < changes; ++i) {
+            choices = choices * (places - i) / (i + 1);
+            shifts *= symbols_ - 1;
+        }
+        return choices * shifts;
+    }
+
+    Index symbols_, length_, distance_;
+};
+
+}  // namespace fot
