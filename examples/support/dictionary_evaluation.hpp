@@ -31,6 +31,14 @@ class FoundBefore : public Source<float> {
     Index keys_;
 };
 
+/// Counts the answers of which every token is right: `right` says it of answer tokens, each answer's one after another.
+inline Proportion right_values(const Tensor<std::uint8_t, 2>& right, Index value_length) {
+    Proportion values;
+    for (Index first = 0; first < element_count(right); first += value_length)
+        values.add(std::count(right.data() + first, right.data() + first + value_length, 0) == 0);
+    return values;
+}
+
 /// What one memory size gives.
 struct Lookup {
     Index memory_tokens;
@@ -194,14 +202,9 @@ class DictionaryEvaluation {
         const Variable<float, 3> logits =
             model_.head(tape, model_.layers(tape, questions.x, layer_, model_.config().layers, memory, answers_));
 
-        Lookup lookup{.memory_tokens = questions.memory_tokens};
         const Tensor<std::uint8_t, 2> right = correct_predictions(logits.value(), questions.targets);
-        const Index value_length = dictionary_.task().value_length;
-        for (Index n = 0; n < queries; n += value_length) {
-            const auto right_tokens = std::count(right.data() + n, right.data() + n + value_length, 1);
-            for (Index i = 0; i < value_length; ++i) lookup.tokens.add(right.data()[n + i] != 0);
-            lookup.values.add(right_tokens == value_length);
-        }
+        Lookup lookup{.memory_tokens = questions.memory_tokens, .values = right_values(right, dictionary_.task().value_length)};
+        for (const auto each : right.storage()) lookup.tokens.add(each != 0);
         const Index sampled = std::min<Index>(queries, 100);
         for (Index h = 0; h < heads; ++h) {
             double knn = 0, focus = 0;

@@ -38,28 +38,31 @@ inline std::string shell_word(const std::string& text) {
     return word + "'";
 }
 
-/// Writes NAME.csv into the folder and has gnuplot draw NAME.svg. Returns an empty text, or why there is no SVG.
-/// Errors: FileError if the CSV file cannot be written.
-inline std::string draw(const Plot& plot, const std::filesystem::path& folder, const std::string& gnuplot = "gnuplot") {
-    const std::string base = (folder / plot.name).string(), figure = base + ".svg";
-    Table numbers({"series", "x", "y", "low", "high"});  // one point a row
-    for (const Series& series : plot.series)
-        for (const auto& [x, y] : series.points) numbers.add(series.name, x, y);
-    write_text_file(base + ".csv", numbers.csv());
-    std::vector<std::string> words{std::filesystem::path(__FILE__).replace_filename("curves.gp").string(),
-                                   base + ".csv",
-                                   plot.title,
-                                   plot.x_label,
-                                   plot.y_label,
-                                   plot.logarithmic};
-    if (plot.y_range) words.insert(words.end(), {number_text(plot.y_range->low), number_text(plot.y_range->high)});
-    std::string command = gnuplot + " -d -c";
+/// Has gnuplot draw BASE.svg from BASE.csv by a script that lies beside this file and takes further words. Returns an empty text,
+/// or why there is no SVG.
+inline std::string draw_by(const std::string& script, const std::filesystem::path& base, const std::vector<std::string>& words,
+                           const std::string& gnuplot) {
+    const std::string numbers = base.string() + ".csv", figure = base.string() + ".svg", name = base.filename().string();
+    std::string command = gnuplot + " -d -c " + shell_word(std::filesystem::path(__FILE__).replace_filename(script).string()) +
+                          " " + shell_word(numbers);
     for (const std::string& word : words) command += " " + shell_word(word);
     FILE* const gnuplot_input = ::popen((command + " > " + shell_word(figure)).c_str(), "w");  // std::system would ignore Ctrl-C
     if (gnuplot_input != nullptr && ::pclose(gnuplot_input) == 0) return "";
     std::filesystem::remove(figure);  // one of an earlier run would not show these numbers
-    return message(plot.name, ".svg is not drawn: ", gnuplot, " failed or is not installed; the numbers are in ", plot.name,
-                   ".csv");
+    return message(name, ".svg is not drawn: ", gnuplot, " failed or is not installed; the numbers are in ", name, ".csv");
+}
+
+/// Writes NAME.csv into the folder and has gnuplot draw NAME.svg. Returns an empty text, or why there is no SVG.
+/// Errors: FileError if the CSV file cannot be written.
+inline std::string draw(const Plot& plot, const std::filesystem::path& folder, const std::string& gnuplot = "gnuplot") {
+    const std::filesystem::path base = folder / plot.name;
+    Table numbers({"series", "x", "y", "low", "high"});  // one point a row
+    for (const Series& series : plot.series)
+        for (const auto& [x, y] : series.points) numbers.add(series.name, x, y);
+    write_text_file(base.string() + ".csv", numbers.csv());
+    std::vector<std::string> words{plot.title, plot.x_label, plot.y_label, plot.logarithmic};
+    if (plot.y_range) words.insert(words.end(), {number_text(plot.y_range->low), number_text(plot.y_range->high)});
+    return draw_by("curves.gp", base, words, gnuplot);
 }
 
 }  // namespace fot::examples

@@ -1,13 +1,14 @@
 /// What a program leaves: tables on the screen, CSV files and plots in its output folder, and lines `result <name> <value>`
 /// at its end.
 ///
-/// Read first: support/claims.hpp, support/plot.hpp, support/report_page.hpp.   Read next: support/example.hpp.
+/// Read first: support/claims.hpp, support/plot.hpp, support/heat_maps.hpp, support/report_page.hpp.
+/// Read next: support/example.hpp.
 #pragma once
 
 #include <mutex>
 
 #include "claims.hpp"
-#include "plot.hpp"
+#include "heat_maps.hpp"
 #include "report_page.hpp"
 
 namespace fot::examples {
@@ -49,8 +50,10 @@ class Report {
         file(name + ".csv");
     }
 
-    /// Writes NAME.csv and, if gnuplot is there, NAME.svg; says so and goes on if it is not.   Errors: FileError.
-    void plot(const Plot& figure) {
+    /// Writes NAME.csv and, if gnuplot is there, NAME.svg of a Plot or HeatMaps; says so and goes on if it is not.
+    /// Errors: FileError.
+    template <class Figure>
+    void plot(const Figure& figure) {
         const std::string problem = draw(figure, folder_);
         file(figure.name + (problem.empty() ? ".svg" : ".csv"));
         if (!problem.empty()) out_ << "note: " << problem << "\n";

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
 #include <set>
 
 using namespace fot;
@@ -43,10 +44,32 @@ TEST_CASE("a key of the paper's dictionary has 240, 21600 and 864000 neighbours 
     CHECK(NearWords(61, 4, 1)(7, 0) != NearWords(61, 4, 1)(7, 1));
 }
 
+TEST_CASE("distractors are definitions of all near keys before one comes again, and random ones fill the last window") {
+    const DictionaryTask task{8, 3, 2, 40};  // 5 symbols; 5 records of 7 tokens in a window; 12 keys at distance 1
+    const NumberedRecord asked{31, 7};
+    Random random(1);
+    const std::vector<NumberedRecord> definitions = near_definitions(task, asked, 1, 27, random);
+    REQUIRE(definitions.size() == 30);
+    std::map<Index, Index> times;
+    for (Index i = 0; i < 27; ++i) {
+        const NumberedRecord& each = element(definitions, i);
+        CHECK(hamming_distance(each.key, asked.key, 5, 3) == 1);
+        CHECK((each.value >= 0 && each.value < 25));
+        ++times[each.key];
+        if (i == 11 || i == 23) CHECK(times.size() == 12);
+        CHECK(times[each.key] == i / 12 + 1);
+    }
+    for (Index i = 27; i < 30; ++i) CHECK(element(definitions, i).key != asked.key);
+    CHECK(near_definitions(task, asked, 1, 0, random).empty());
+    Random other(2);
+    CHECK(near_definitions(task, asked, 1, 27, other)[0].value + near_definitions(task, asked, 1, 27, other)[1].value * 25 !=
+          definitions[0].value + definitions[1].value * 25);
+}
+
 TEST_CASE("impossible neighbours are refused with the numbers") {
-    CHECK_THROWS_WITH_AS(NearWords(61, 4, 5),
-                         "NearWords: words of 4 of 61 symbols at distance 5, expected two symbols or more and a distance of 0 ... 4",
-                         ConfigError);
+    CHECK_THROWS_WITH_AS(
+        NearWords(61, 4, 5),
+        "NearWords: words of 4 of 61 symbols at distance 5, expected two symbols or more and a distance of 0 ... 4", ConfigError);
     CHECK_THROWS_AS(NearWords(61, 4, -1), ConfigError);
     CHECK_THROWS_AS(NearWords(1, 4, 1), ConfigError);
     CHECK_THROWS_AS(NearWords(61, 40, 1), ConfigError);

@@ -39,3 +39,22 @@ TEST_CASE("measurements keep the order in which models were added first, and the
     CHECK(numbers.each("b", [](int number) { return 0.5 * number; }) == std::vector<double>{0, 1});
     CHECK_FALSE(numbers.has("c"));
 }
+
+TEST_CASE("half the answers are right where the curve first crosses 1/2, on a logarithmic axis") {
+    const auto at = [](double value) { return Estimate{value, {value - 0.125, value + 0.125}}; };
+    const Estimate half = half_accuracy_size({{4, at(1)}, {16, at(0.75)}, {64, at(0.25)}, {256, at(0.75)}});
+    CHECK(half.value == doctest::Approx(32));
+    CHECK(half.interval.low == doctest::Approx(16 * std::pow(4, 0.25)));
+    CHECK(half.interval.high == doctest::Approx(16 * std::pow(4, 0.75)));
+}
+
+TEST_CASE("a curve that starts below 1/2 or stays above it says on which side the half lies") {
+    const AccuracyCurve below{{4, {0.25, {0.1, 0.4}}}, {16, {0.1, {0, 0.2}}}}, above{{4, {1, {0.9, 1}}}, {16, {0.6, {0.4, 0.8}}}};
+    CHECK(half_accuracy_size(below).value == 4);
+    CHECK(half_accuracy_size(below).interval.low == 0);
+    CHECK(half_accuracy_size(below).interval.high == 4);
+    CHECK(half_accuracy_size(above).value == 16);
+    CHECK(half_accuracy_size(above).interval.low == doctest::Approx(4 * std::pow(4, 0.8)));
+    CHECK(std::isinf(half_accuracy_size(above).interval.high));
+    CHECK_THROWS_AS(half_accuracy_size({}), ConfigError);
+}

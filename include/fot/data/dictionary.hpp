@@ -158,9 +158,8 @@ DictionaryBatch<Real> dictionary_questions(const DictionaryTask& task, const std
     require<ConfigError>(!asked.empty() && length_of(asked) % task.records() == 0, "dictionary_questions: ", asked.size(),
                          " questions do not fill whole windows of ", task.records());
     const std::vector<std::int32_t> alphabet = detail::ordinary_alphabet(task);
-    DictionaryBatch<Real> batch{empty<std::int32_t, 2>({0, task.half_length}),
-                                detail::record_windows(task, task.question_mark(), asked, alphabet),
-                                {}};
+    DictionaryBatch<Real> batch{
+        empty<std::int32_t, 2>({0, task.half_length}), detail::record_windows(task, task.question_mark(), asked, alphabet), {}};
     detail::add_targets(task, batch);
     return batch;
 }

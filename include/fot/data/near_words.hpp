@@ -1,4 +1,4 @@
-/// Words at a Hamming distance of another: the same symbols but in so many places.
+/// Words at a Hamming distance of another, the same symbols but in so many places, and definitions of them.
 ///
 /// Why: a key that shares three of four symbols with the one that is asked for is the hardest to tell from it. A word of the
 /// paper's dictionary has 240 neighbours at distance 1, 21600 at distance 2 and 864000 at distance 3, which need no table.
@@ -59,5 +59,24 @@ class NearWords {
 
     Index symbols_, length_, distance_;
 };
+
+/// Distractors of a record that is asked for: `count` definitions of keys at a distance of its own, with random values. In the last
+/// window others follow, of random keys but the asked one, so that it is as full as any.
+///
+/// No key comes twice before all at that distance have come.
+/// Errors: as require_valid and NearWords.
+inline std::vector<NumberedRecord> near_definitions(const DictionaryTask& task, const NumberedRecord& asked, Index distance,
+                                                    Index count, Random& random) {
+    require_valid(task);
+    const Index symbols = task.ordinary_symbols(), keys = word_count(symbols, task.key_length),
+                values = word_count(symbols, task.value_length);
+    const NearWords near(symbols, task.key_length, distance);
+    const IndexPermutation order(near.count(), random.bits());
+    std::vector<NumberedRecord> definitions;
+    for (Index i = 0; i < count; ++i) definitions.push_back({near(asked.key, order(i % near.count())), random.below(values)});
+    while (length_of(definitions) % task.records() > 0)
+        if (const Index key = random.below(keys); key != asked.key) definitions.push_back({key, random.below(values)});
+    return definitions;
+}
 
 }  // namespace fot
