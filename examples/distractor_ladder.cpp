@@ -117,9 +117,7 @@ class Ladder {
             const FoundBefore source({Variable<float, 4>(std::move(both.o)), Variable<float, 3>(std::move(both.log_sum_exp))},
                                      snapshot_.memory().size());
             const SnapshotWindow& window = element(snapshot_.windows, w);
-            const Proportion of_window =
-                right_values(correct_predictions(snapshot_.logits(window, source), window.targets), task_.value_length);
-            all = {all.successes + of_window.successes, all.trials + of_window.trials};
+            all += right_values(correct_predictions(snapshot_.logits(window, source), window.targets), task_.value_length);
         }
         return all;
     }
@@ -154,8 +152,7 @@ int main(int argc, char** argv) try {
     example.add_seeds_option();
     settings.distractors =
         Scaled<std::vector<Index>>{{0, 10, 100}, {0, 10, 100, 1000}, {0, 10, 100, 1000, 10000}}.at(example.scale());
-    example.option("--distances", settings.distances, "symbols in which distractors' keys differ from the asked one", 1)
-        ->check(CLI::Range(1, 4));
+    example.option("--distances", settings.distances, "symbols in which distractors' keys differ from the asked one");
     example.option("--distractors", settings.distractors, "distractors of each question");
     example.option("--at", settings.at, "distractors at which the half-accuracy memory is reported");
     example.option("--largest", settings.largest, {4096, 1048576, 1048576}, "largest memory, tokens", 1024);

@@ -98,6 +98,7 @@
 #include "fot/data/dictionary.hpp"    // dictionary lookup
 #include "fot/data/evaluation_dictionary.hpp"  // the same of any size
 #include "fot/data/near_words.hpp"    // keys that share most symbols with another
+#include "fot/data/overwritten_dictionary.hpp"  // keys that are defined again and again
 #include "fot/data/passkey.hpp"       // a number hidden in a long text
 #include "fot/data/text.hpp"          // bytes as tokens
 #include "fot/data/tokenizer.hpp"     // for models that are not trained here

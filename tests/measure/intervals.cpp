@@ -16,6 +16,14 @@ void check_wilson_equation(Index successes, Index trials) {
 
 }  // namespace
 
+TEST_CASE("proportions add up: successes and trials") {
+    Proportion all{1, 4};
+    all += {2, 3};
+    CHECK(all.successes == 3);
+    CHECK(all.trials == 7);
+    CHECK((all += Proportion{}).value() == doctest::Approx(3.0 / 7));
+}
+
 TEST_CASE("the binomial interval has known values and solves its equation") {
     const Interval half = Proportion{5, 10}.interval();
     CHECK(half.low == doctest::Approx(0.236593));

@@ -56,6 +56,12 @@ struct Proportion {
         successes += success ? 1 : 0;
         ++trials;
     }
+    /// Counts the answers of another as well.
+    Proportion& operator+=(const Proportion& other) {
+        successes += other.successes;
+        trials += other.trials;
+        return *this;
+    }
     /// The share of successes; NaN without trials.
     double value() const { return static_cast<double>(successes) / static_cast<double>(trials); }
 

@@ -1,0 +1,243 @@
+/// Does it matter where in the memory a definition stands, and can the model know which of several is the last?
+///
+/// A memory layer has no positions: nothing in its keys says when a window was read. Two consequences, shown on the dictionary:
+///
+///     depth          a key that is defined once is found as well at the beginning of the memory as at its end
+///     overwritten    a key that is defined m times, the last value being right, is answered rightly once in m
+///
+/// The law of 1/m. Windows are read one by one, and what a window leaves in the memory depends on its own tokens alone. Attention
+/// is a sum over the memory's entries, whose order does not matter. Now take a memory in which m windows define a key, and put
+/// these windows into another order. The memory holds the same entries, so the answer is the same; but another value is the last.
+/// In 1/m of all orders it is the one that is answered, if any of the m values is. Since windows come in any order alike,
+///
+///     P(the last value) = P(any of the m values) / m  <=  1/m
+///
+/// whatever the weights are, and however they were trained. It holds for every rule that treats a memory as a set: the k best, a
+/// temperature that grows with the memory, a sink, a gate, entmax. It holds if each definition has a window of its own, and if
+/// there is one memory layer. (With two, a later window could see in the lower one that its key was defined before.)
+///
+/// What breaks it is a score that knows the age of an entry. Here, at inference alone, the weight of each retrieved entry falls as
+/// a power of its age (support/aging_memory.hpp). What is old may then be lost: beside the last of eight values the table has keys
+/// that were defined once, anywhere.
+///
+/// Data:    made here.
+/// Time:    not measured alone at default size; --quick: seconds; --full: three seeds.
+/// Command: build/release/examples/overwritten_keys
+/// Expect:  depth is flat but for chance (depth_variance_ratio near 1); last_value is any_value / m. With strength 1 most last
+/// values
+///          are found, at the price of many that were defined once. any_value falls with m: an average of many values may be none.
+#include "fot/data/overwritten_dictionary.hpp"
+#include "support/accuracy_curves.hpp"
+#include "support/aging_memory.hpp"
+#include "support/dictionary_evaluation.hpp"
+#include "support/dictionary_models.hpp"
+#include "support/memory_snapshot.hpp"
+#include "support/sizes.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+
+namespace {
+
+struct OrderSettings {
+    Index places = 20, depth_tokens = 0, depth_questions = 0;
+    Index tokens = 0, asked = 0, top_k = 32, aged_times = 8;
+    std::vector<Index> times = {}, strengths{0, 1, 2, 4};
+};
+
+/// An empty memory of a model that is asked for whole values of the dictionary.
+MemorySnapshot empty_snapshot(const Transformer<float>& model, const DictionaryTask& task) {
+    return {.model = model, .wanted = answer_positions(task), .state = {model.config(), 1, Storage::bfloat16}};
+}
+
+void remember(MemorySnapshot& snapshot, const DictionaryTask& task, const std::vector<NumberedRecord>& definitions) {
+    const Tokens windows = definition_windows(task, definitions);
+    for (Index first = 0; first < extent(windows, 0); first += 16) {
+        stop_if_interrupted("trained models are kept; the same command asks again");
+        snapshot.remember(slice<0>(windows, first, std::min<Index>(16, extent(windows, 0) - first)), 0);
+    }
+}
+
+/// Whole values that are right, by the part of the memory that defines them, the oldest first.
+std::vector<Proportion> right_by_place(const Transformer<float>& model, const EvaluationDictionary& dictionary,
+                                       const OrderSettings& settings, Random& random) {
+    const DictionaryTask& task = dictionary.task();
+    MemorySnapshot snapshot = empty_snapshot(model, task);
+    std::vector<NumberedRecord> definitions;
+    const Index records = dictionary.records_for(settings.depth_tokens);
+    for (Index r = 0; r < records; ++r) definitions.push_back(dictionary.numbered(r));
+    remember(snapshot, task, definitions);
+    std::vector<Proportion> right(static_cast<std::size_t>(settings.places));
+    for (Index place = 0; place < settings.places; ++place) {
+        const Index first = records * place / settings.places, last = records * (place + 1) / settings.places;
+        const IndexPermutation order(last - first, random.bits());
+        for (Index asked = 0; asked < settings.depth_questions; asked += task.records()) {
+            std::vector<Index> of_window;
+            for (Index i = 0; i < task.records(); ++i) of_window.push_back(first + order(asked + i));
+            const DictionaryBatch<float> batch = dictionary.questions<float>(of_window);
+            snapshot.ask(batch.current, take_positions(batch.targets, snapshot.wanted), place);
+        }
+    }
+    for (const SnapshotWindow& window : snapshot.windows) {
+        stop_if_interrupted("trained models are kept; the same command asks again");
+        const Tensor<float, 3> logits = snapshot.logits(window, MemorySource<float>(snapshot.state, settings.top_k));
+        element(right, window.document) += right_values(correct_predictions(logits, window.targets), task.value_length);
+    }
+    return right;
+}
+
+/// How often each definition of the asked keys is the answer, the oldest first: by the first symbol of its value. The last is
+/// right.
+std::vector<Proportion> answered_by_time(const MemorySnapshot& snapshot, const DictionaryTask& task,
+                                         const OverwrittenDictionary& overwritten, const Source<float>& source) {
+    const Index endings = word_count(task.ordinary_symbols(), task.value_length - 1);
+    std::vector<Proportion> answered(overwritten.asked.front().size());
+    for (Index w = 0; w < length_of(snapshot.windows); ++w) {
+        stop_if_interrupted("trained models are kept; the same command asks again");
+        const Tensor<float, 3> logits = snapshot.logits(element(snapshot.windows, w), source);
+        for (Index time = 0; time < length_of(answered); ++time) {
+            Tokens first_symbols = empty<std::int32_t, 2>({1, task.records()});
+            for (Index i = 0; i < task.records(); ++i) {
+                const std::vector<NumberedRecord>& of_key = element(overwritten.asked, w * task.records() + i);
+                first_symbols(0, i) = static_cast<std::int32_t>(element(of_key, time).value / endings);
+            }
+            element(answered, time) += right_values(correct_predictions(logits, first_symbols), 1);
+        }
+    }
+    return answered;
+}
+
+/// A memory in which keys are defined `times` times, and its questions, of which only the first symbol is asked.
+MemorySnapshot overwritten_snapshot(const Transformer<float>& model, const DictionaryTask& task,
+                                    const OverwrittenDictionary& overwritten) {
+    MemorySnapshot snapshot = empty_snapshot(model, task);
+    std::erase_if(snapshot.wanted, [&](Index position) { return position % task.record_length() != task.key_length + 1; });
+    remember(snapshot, task, overwritten.definitions);
+    std::vector<NumberedRecord> last;
+    for (const std::vector<NumberedRecord>& of_key : overwritten.asked) last.push_back(of_key.back());
+    const DictionaryBatch<float> batch = dictionary_questions<float>(task, last);
+    const Tokens targets = take_positions(batch.targets, snapshot.wanted);
+    for (Index w = 0; w < extent(batch.current, 0); ++w) snapshot.ask(slice<0>(batch.current, w, 1), slice<0>(targets, w, 1), w);
+    return snapshot;
+}
+
+Proportion sum(const std::vector<Proportion>& parts) {
+    Proportion all;
+    for (const Proportion& part : parts) all += part;
+    return all;
+}
+
+/// The variance between places over that of chance alone: about 1, give or take sqrt(2 / (places - 1)), if the place does not
+/// matter.
+double variance_ratio(const std::vector<Proportion>& places) {
+    const double mean = sum(places).value();
+    double squares = 0;
+    for (const Proportion& place : places)
+        squares += std::pow(place.value() - mean, 2) * static_cast<double>(place.trials) / (mean * (1 - mean));
+    return squares / static_cast<double>(length_of(places) - 1);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "Does it matter where in the memory a definition stands, and which of several is the last?");
+    OrderSettings settings;
+    DictionaryModelSettings models;
+    add_dictionary_model_options(
+        example, models,
+        {{"crossbatch_16"}, {"crossbatch_16", "crossbatch_128"}, {"standard", "crossbatch_1", "crossbatch_16", "crossbatch_128"}});
+    example.add_seeds_option();
+    settings.times = Scaled<std::vector<Index>>{{1, 2, 8}, {1, 2, 4, 8, 16}, {1, 2, 4, 8, 16, 32}}.at(example.scale());
+    example.option("--places", settings.places, "parts of the memory that are asked about", 2);
+    example.option("--depth-tokens", settings.depth_tokens, {20480, 1048576, 1048576}, "memory in which keys are defined once",
+                   256);
+    example.option("--depth-questions", settings.depth_questions, {25, 100, 400}, "questions about each part", 25);
+    example.option("--times", settings.times, "how often a key is defined, 1 among them", 1);
+    example.option("--tokens", settings.tokens, {16384, 262144, 262144}, "memory in which keys are overwritten", 256);
+    example.option("--asked", settings.asked, {25, 400, 400}, "overwritten keys", 25);
+    example.option("--strengths", settings.strengths, "strengths with which old entries lose weight, 0 among them: as trained");
+    example.option("--aged-times", settings.aged_times, "definitions of a key for which they are tried, beside 1", 1);
+    example.option("--top-k", settings.top_k, "retrieved entries per query and head", 1);
+    example.parse();
+    const DictionaryTask task;
+    require<ConfigError>(settings.asked % task.records() == 0 && settings.depth_questions % task.records() == 0, "--asked ",
+                         settings.asked, ", --depth-questions ", settings.depth_questions, ": expected whole windows of ",
+                         task.records());
+
+    require<ConfigError>(std::ranges::count(settings.strengths, 0) == 1, "--strengths: expected 0 among them");
+    const std::vector<DictionaryModelPlan> plans = chosen_plans(example, models);
+    Measurements<AccuracyCurve> depths, any_values, last_values, aged;
+    Measurements<double> ratios;
+    Table csv({"model", "seed", "times", "strength", "definition", "answered", "low", "high"});
+    for (const std::uint64_t seed : example.seeds())
+        for (const DictionaryModelPlan& plan : plans) {
+            const Transformer<float> model = trained_dictionary_model(example, models, plan, seed);
+            const EvaluationDictionary dictionary({}, seed + 5000);
+            Random random(seed + 6000);
+            const std::vector<Proportion> places = right_by_place(model, dictionary, settings, random);
+            AccuracyCurve depth, any, last;
+            for (Index place = 0; place < settings.places; ++place) depth[place + 1] = estimate_of(element(places, place));
+            for (const Index times : settings.times) {
+                const OverwrittenDictionary overwritten =
+                    overwritten_dictionary(dictionary, settings.tokens, settings.asked, times, random);
+                const MemorySnapshot snapshot = overwritten_snapshot(model, task, overwritten);
+                const bool aging = times == 1 || times == settings.aged_times;
+                AccuracyCurve by_strength;
+                for (const Index strength : aging ? settings.strengths : std::vector<Index>{0}) {
+                    const AgingMemory memory(snapshot.state, settings.top_k, static_cast<double>(strength), task.half_length);
+                    const std::vector<Proportion> answered = answered_by_time(snapshot, task, overwritten, memory);
+                    by_strength[strength] = estimate_of(answered.back());
+                    if (strength == 0) any[times] = estimate_of({sum(answered).successes, settings.asked});
+                    for (Index time = 0; time < times; ++time)
+                        csv.add(plan.name, seed, times, strength, time + 1, estimate_of(element(answered, time)));
+                }
+                last[times] = by_strength[0];
+                if (aging) aged.add(message(plan.name, times == 1 ? ".once" : ".last"), by_strength);
+            }
+            depths.add(plan.name, depth);
+            ratios.add(plan.name, variance_ratio(places));
+            any_values.add(plan.name, any);
+            last_values.add(plan.name, last);
+        }
+
+    Plot by_place{.name = "depth",
+                  .title = message("Keys defined once, in ", count_text(settings.depth_tokens), " tokens"),
+                  .x_label = "part of the memory, 1 is the oldest",
+                  .y_label = "whole values that are right",
+                  .logarithmic = "none",
+                  .y_range = Interval{0, 1.05}};
+    Plot by_times{.name = "last_value",
+                  .title = message("Keys defined again and again, in ", count_text(settings.tokens), " tokens"),
+                  .x_label = "definitions of a key",
+                  .y_label = "answers with the last value",
+                  .y_range = Interval{0, 1.05}};
+    Plot by_strength{.name = "aging",
+                     .title = message("A memory that ages: keys defined once, and the last of ", settings.aged_times, " values"),
+                     .x_label = "strength",
+                     .y_label = "right answers",
+                     .logarithmic = "none",
+                     .y_range = Interval{0, 1.05}};
+    Table law({"model", "definitions", "any value", "the last", "any / definitions"});
+    for (const DictionaryModelPlan& plan : plans) {
+        report_accuracy(example, "depth", depths, plan.name, by_place);
+        example.result(message("depth_variance_ratio.", plan.name), median(ratios.of_seeds(plan.name)));
+        report_accuracy(example, "last_value", last_values, plan.name, by_times);
+        const AccuracyCurve any = shares_over_seeds(any_values, plan.name), last = shares_over_seeds(last_values, plan.name);
+        for (const auto& [times, share] : any) {
+            example.result(message("any_value.", plan.name, ".", times), share);
+            law.add(plan.name, times, estimate_text(share), estimate_text(last.at(times)),
+                    fixed(share.value / static_cast<double>(times)));
+        }
+        for (const char* which : {".once", ".last"})
+            if (aged.has(plan.name + which)) report_accuracy(example, "aging", aged, plan.name + which, by_strength);
+    }
+    Series one_in{"1/m"};
+    for (const Index times : settings.times) one_in.add(times, 1 / static_cast<double>(times));
+    by_times.series.push_back(one_in);
+    example.show(message("Overwritten keys: which value is answered, of ", settings.asked, " keys"), law);
+    example.csv("answers_by_definition", csv);
+    for (const Plot& plot : {by_place, by_times, by_strength}) example.plot(plot);
+    return example.finish();
+} catch (...) {
+    return report_failure();
+}
