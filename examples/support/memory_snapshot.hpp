@@ -70,7 +70,7 @@ struct TextSnapshotOptions {
 /// Errors: DataError if no test document is long enough, the others are too short to fill the memory, or the beginnings do not fit.
 inline MemorySnapshot text_snapshot(const Transformer<float>& model, const std::vector<TokenDocument>& test,
                                     const std::vector<TokenDocument>& others, const TextSnapshotOptions& options) {
-    const auto [tokens, own, places, window] = options;
+    const Index tokens = options.tokens, own = options.own, places = options.places, window = options.window;
     const auto long_enough = [&](const TokenDocument& each) { return each.length() > own + places * window; };
     const Index measured = std::ranges::count_if(test, long_enough);
     require<DataError>(measured > 0 && own % window == 0, "text_snapshot: ", measured, " of ", test.size(),
