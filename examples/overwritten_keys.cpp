@@ -23,9 +23,9 @@
 /// Data:    made here.
 /// Time:    not measured alone at default size; --quick: seconds; --full: three seeds.
 /// Command: build/release/examples/overwritten_keys
-/// Expect:  depth is flat but for chance (depth_variance_ratio near 1); last_value is any_value / m. With strength 1 most last
-/// values
-///          are found, at the price of many that were defined once. any_value falls with m: an average of many values may be none.
+/// Expect:  depth is flat but for chance (depth_variance_ratio near 1); last_value is any_value / m. With strength 1 most of the
+/// last
+///          values are found, but fewer of those that were defined once. any_value falls with m: an average of many may be none.
 #include "fot/data/overwritten_dictionary.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/aging_memory.hpp"
@@ -128,13 +128,86 @@ Proportion sum(const std::vector<Proportion>& parts) {
 }
 
 /// The variance between places over that of chance alone: about 1, give or take sqrt(2 / (places - 1)), if the place does not
-/// matter.
+/// matter. 0 if all answers are right, or none.
 double variance_ratio(const std::vector<Proportion>& places) {
     const double mean = sum(places).value();
     double squares = 0;
-    for (const Proportion& place : places)
-        squares += std::pow(place.value() - mean, 2) * static_cast<double>(place.trials) / (mean * (1 - mean));
-    return squares / static_cast<double>(length_of(places) - 1);
+    for (const Proportion& place : places) squares += std::pow(place.value() - mean, 2) * static_cast<double>(place.trials);
+    return squares == 0 ? 0 : squares / (mean * (1 - mean)) / static_cast<double>(length_of(places) - 1);
+}
+
+/// What is measured of a model.
+struct OrderMeasures {
+    AccuracyCurve depth = {};               ///< by part of the memory, 1 is the oldest
+    double variance_ratio = 0;              ///< of depth
+    AccuracyCurve any = {}, last = {};      ///< by number of definitions: answers with one of the values, with the right one
+    AccuracyCurve once = {}, of_many = {};  ///< by strength of aging: keys defined once, and the last of several values
+};
+
+OrderMeasures measure(const Transformer<float>& model, const OrderSettings& settings, std::uint64_t seed) {
+    const EvaluationDictionary dictionary({}, seed + 5000);
+    const DictionaryTask& task = dictionary.task();
+    Random random(seed + 6000);
+    const std::vector<Proportion> places = right_by_place(model, dictionary, settings, random);
+    OrderMeasures measured{.variance_ratio = variance_ratio(places)};
+    for (Index place = 0; place < settings.places; ++place) measured.depth[place + 1] = estimate_of(element(places, place));
+    for (const Index times : settings.times) {
+        const OverwrittenDictionary overwritten =
+            overwritten_dictionary(dictionary, settings.tokens, settings.asked, times, random);
+        const MemorySnapshot snapshot = overwritten_snapshot(model, task, overwritten);
+        const auto answered_with = [&](Index strength) {
+            return answered_by_time(snapshot, task, overwritten,
+                                    AgingMemory(snapshot.state, settings.top_k, static_cast<double>(strength), task.half_length));
+        };
+        const std::vector<Proportion> answered = answered_with(0);
+        measured.any[times] = estimate_of({sum(answered).successes, settings.asked});
+        measured.last[times] = estimate_of(answered.back());
+        for (const Index strength : settings.strengths) {
+            if (times == 1) measured.once[strength] = estimate_of(answered_with(strength).back());
+            if (times == settings.aged_times) measured.of_many[strength] = estimate_of(answered_with(strength).back());
+        }
+    }
+    return measured;
+}
+
+/// Tables, plots and results.
+void report(Example& example, const Measurements<OrderMeasures>& measured, const OrderSettings& settings) {
+    const auto plot = [](const char* name, std::string title, const char* x_label, const char* y_label, const char* logarithmic) {
+        return Plot{name, std::move(title), x_label, y_label, logarithmic, {}, Interval{0, 1.05}};
+    };
+    Plot by_place = plot("depth", message("Keys defined once, in ", count_text(settings.depth_tokens), " tokens"),
+                         "part of the memory, 1 is the oldest", "whole values that are right", "none"),
+         by_times = plot("last_value", message("Keys defined again and again, in ", count_text(settings.tokens), " tokens"),
+                         "definitions of a key", "answers with the last value", "x"),
+         by_strength =
+             plot("aging", message("A memory that ages: keys defined once, and the last of ", settings.aged_times, " values"),
+                  "strength", "right answers", "none");
+    Table law({"model", "definitions", "any value", "the last", "any / definitions"});
+    for (const std::string& model : measured.models()) {
+        const auto curves = [&](const std::string& name, AccuracyCurve OrderMeasures::*curve) {
+            Measurements<AccuracyCurve> list;
+            for (const OrderMeasures& of_seed : measured.of_seeds(model)) list.add(name, of_seed.*curve);
+            return list;
+        };
+        report_accuracy(example, "depth", curves(model, &OrderMeasures::depth), model, by_place);
+        example.result(message("depth_variance_ratio.", model),
+                       median(measured.each(model, [](const OrderMeasures& each) { return each.variance_ratio; })));
+        report_accuracy(example, "last_value", curves(model, &OrderMeasures::last), model, by_times);
+        const AccuracyCurve any = shares_over_seeds(curves(model, &OrderMeasures::any), model),
+                            last = shares_over_seeds(curves(model, &OrderMeasures::last), model);
+        for (const auto& [times, share] : any) {
+            example.result(message("any_value.", model, ".", times), share);
+            law.add(model, times, estimate_text(share), estimate_text(last.at(times)),
+                    fixed(share.value / static_cast<double>(times)));
+        }
+        report_accuracy(example, "aging", curves(model + ".once", &OrderMeasures::once), model + ".once", by_strength);
+        report_accuracy(example, "aging", curves(model + ".last", &OrderMeasures::of_many), model + ".last", by_strength);
+    }
+    Series one_in{"1/m"};
+    for (const Index times : settings.times) one_in.add(times, 1 / static_cast<double>(times));
+    by_times.series.push_back(one_in);
+    example.show(message("Overwritten keys: which value is answered, of ", settings.asked, " keys"), law);
+    for (const Plot& figure : {by_place, by_times, by_strength}) example.plot(figure);
 }
 
 }  // namespace
@@ -152,10 +225,10 @@ int main(int argc, char** argv) try {
     example.option("--depth-tokens", settings.depth_tokens, {20480, 1048576, 1048576}, "memory in which keys are defined once",
                    256);
     example.option("--depth-questions", settings.depth_questions, {25, 100, 400}, "questions about each part", 25);
-    example.option("--times", settings.times, "how often a key is defined, 1 among them", 1);
+    example.option("--times", settings.times, "how often a key is defined", 1);
     example.option("--tokens", settings.tokens, {16384, 262144, 262144}, "memory in which keys are overwritten", 256);
     example.option("--asked", settings.asked, {25, 400, 400}, "overwritten keys", 25);
-    example.option("--strengths", settings.strengths, "strengths with which old entries lose weight, 0 among them: as trained");
+    example.option("--strengths", settings.strengths, "strengths with which old entries lose weight; 0: the model as trained");
     example.option("--aged-times", settings.aged_times, "definitions of a key for which they are tried, beside 1", 1);
     example.option("--top-k", settings.top_k, "retrieved entries per query and head", 1);
     example.parse();
@@ -164,79 +237,14 @@ int main(int argc, char** argv) try {
                          settings.asked, ", --depth-questions ", settings.depth_questions, ": expected whole windows of ",
                          task.records());
 
-    require<ConfigError>(std::ranges::count(settings.strengths, 0) == 1, "--strengths: expected 0 among them");
-    const std::vector<DictionaryModelPlan> plans = chosen_plans(example, models);
-    Measurements<AccuracyCurve> depths, any_values, last_values, aged;
-    Measurements<double> ratios;
-    Table csv({"model", "seed", "times", "strength", "definition", "answered", "low", "high"});
+    Measurements<OrderMeasures> measured;
     for (const std::uint64_t seed : example.seeds())
-        for (const DictionaryModelPlan& plan : plans) {
+        for (const DictionaryModelPlan& plan : chosen_plans(example, models)) {
             const Transformer<float> model = trained_dictionary_model(example, models, plan, seed);
-            const EvaluationDictionary dictionary({}, seed + 5000);
-            Random random(seed + 6000);
-            const std::vector<Proportion> places = right_by_place(model, dictionary, settings, random);
-            AccuracyCurve depth, any, last;
-            for (Index place = 0; place < settings.places; ++place) depth[place + 1] = estimate_of(element(places, place));
-            for (const Index times : settings.times) {
-                const OverwrittenDictionary overwritten =
-                    overwritten_dictionary(dictionary, settings.tokens, settings.asked, times, random);
-                const MemorySnapshot snapshot = overwritten_snapshot(model, task, overwritten);
-                const bool aging = times == 1 || times == settings.aged_times;
-                AccuracyCurve by_strength;
-                for (const Index strength : aging ? settings.strengths : std::vector<Index>{0}) {
-                    const AgingMemory memory(snapshot.state, settings.top_k, static_cast<double>(strength), task.half_length);
-                    const std::vector<Proportion> answered = answered_by_time(snapshot, task, overwritten, memory);
-                    by_strength[strength] = estimate_of(answered.back());
-                    if (strength == 0) any[times] = estimate_of({sum(answered).successes, settings.asked});
-                    for (Index time = 0; time < times; ++time)
-                        csv.add(plan.name, seed, times, strength, time + 1, estimate_of(element(answered, time)));
-                }
-                last[times] = by_strength[0];
-                if (aging) aged.add(message(plan.name, times == 1 ? ".once" : ".last"), by_strength);
-            }
-            depths.add(plan.name, depth);
-            ratios.add(plan.name, variance_ratio(places));
-            any_values.add(plan.name, any);
-            last_values.add(plan.name, last);
+            measured.add(plan.name, measure(model, settings, seed));
+            example.out() << plan.name << ", seed " << seed << ": measured" << std::endl;
         }
-
-    Plot by_place{.name = "depth",
-                  .title = message("Keys defined once, in ", count_text(settings.depth_tokens), " tokens"),
-                  .x_label = "part of the memory, 1 is the oldest",
-                  .y_label = "whole values that are right",
-                  .logarithmic = "none",
-                  .y_range = Interval{0, 1.05}};
-    Plot by_times{.name = "last_value",
-                  .title = message("Keys defined again and again, in ", count_text(settings.tokens), " tokens"),
-                  .x_label = "definitions of a key",
-                  .y_label = "answers with the last value",
-                  .y_range = Interval{0, 1.05}};
-    Plot by_strength{.name = "aging",
-                     .title = message("A memory that ages: keys defined once, and the last of ", settings.aged_times, " values"),
-                     .x_label = "strength",
-                     .y_label = "right answers",
-                     .logarithmic = "none",
-                     .y_range = Interval{0, 1.05}};
-    Table law({"model", "definitions", "any value", "the last", "any / definitions"});
-    for (const DictionaryModelPlan& plan : plans) {
-        report_accuracy(example, "depth", depths, plan.name, by_place);
-        example.result(message("depth_variance_ratio.", plan.name), median(ratios.of_seeds(plan.name)));
-        report_accuracy(example, "last_value", last_values, plan.name, by_times);
-        const AccuracyCurve any = shares_over_seeds(any_values, plan.name), last = shares_over_seeds(last_values, plan.name);
-        for (const auto& [times, share] : any) {
-            example.result(message("any_value.", plan.name, ".", times), share);
-            law.add(plan.name, times, estimate_text(share), estimate_text(last.at(times)),
-                    fixed(share.value / static_cast<double>(times)));
-        }
-        for (const char* which : {".once", ".last"})
-            if (aged.has(plan.name + which)) report_accuracy(example, "aging", aged, plan.name + which, by_strength);
-    }
-    Series one_in{"1/m"};
-    for (const Index times : settings.times) one_in.add(times, 1 / static_cast<double>(times));
-    by_times.series.push_back(one_in);
-    example.show(message("Overwritten keys: which value is answered, of ", settings.asked, " keys"), law);
-    example.csv("answers_by_definition", csv);
-    for (const Plot& plot : {by_place, by_times, by_strength}) example.plot(plot);
+    report(example, measured, settings);
     return example.finish();
 } catch (...) {
     return report_failure();
