@@ -86,8 +86,7 @@ std::vector<Proportion> right_by_place(const Transformer<float>& model, const Ev
     return right;
 }
 
-/// How often each definition of the asked keys is the answer, the oldest first: by the first symbol of its value. The last is
-/// right.
+/// How often each definition of the asked keys is the answer, the oldest first: by the first symbol of its value.
 std::vector<Proportion> answered_by_time(const MemorySnapshot& snapshot, const DictionaryTask& task,
                                          const OverwrittenDictionary& overwritten, const Source<float>& source) {
     const Index endings = word_count(task.ordinary_symbols(), task.value_length - 1);
