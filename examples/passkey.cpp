@@ -24,8 +24,6 @@
 /// Command: build/release/examples/passkey
 /// Expect:  fot near 1 at every length, base and long only in their own windows. base_memory comes close: the pre-trained model
 ///          copies in its last layer, which is the memory layer, and filler hardly distracts it.
-#include <unordered_map>
-
 #include "fot/model/generation.hpp"
 #include "fot/model/long_llama_files.hpp"
 #include "support/accuracy_curves.hpp"
@@ -33,6 +31,7 @@
 #include "support/prediction.hpp"
 #include "support/sizes.hpp"
 #include "support/staged_training.hpp"
+#include "support/window_memory.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -44,7 +43,7 @@ struct PasskeySettings {
     Index length = 256, batch = 16, contexts = 4, trials = 0, longest = 0, top_k = 32, overlap = 64;
     Index curriculum_steps = 0, steps = 0, further_curriculum_steps = 0, further_steps = 0;
     double accuracy = 0.99;
-    bool packed = false;
+    bool packed = false, counted = false;
     std::vector<std::string> models{"base", "base_memory", "long", "fot"};
 };
 
@@ -95,53 +94,18 @@ void train(Example& example, const PasskeySettings& settings, const std::string&
     });
 }
 
-/// What a window leaves in memory, by its bytes. Each is read with the last `overlap` bytes before it, which are in memory already:
-/// a key that two windows share is whole in the later one.
-class WindowMemory {
-   public:
-    WindowMemory(Transformer<float>& model, Index window, Index overlap) : model_(model), window_(window), overlap_(overlap) {}
-
-    /// Appends what the bytes leave in the memory layer, window by window.
-    void read(std::string_view text, MemoryState<float>& state) {
-        const Index size = length_of(text), layer = model_.config().last_memory_layer();
-        for (Index end = 0, first = 0; end < size; first = end - overlap_) {
-            const Index known_before = end - first;
-            end = std::min(size, first + window_);
-            const std::string bytes(text.begin() + first, text.begin() + end);
-            auto known = known_.find(bytes);
-            if (known == known_.end()) {
-                if (known_.size() >= 4096) known_.clear();
-                Tape tape(Tape::inference);
-                known = known_.emplace(bytes, element(model_.keys_and_values(tape, token_row(byte_tokens(bytes))), layer)).first;
-            }
-            const auto unread = [&](const Variable<float, 4>& of) {  // (1,T,G,D): the rows that are not in memory yet
-                const Shape<4> shape = shape_of(of.value());
-                const auto rows = reshaped<3>(of.value(), {shape[1], shape[2], shape[3]});
-                return slice<0>(rows, known_before, shape[1] - known_before);
-            };
-            state.memory(layer, 0).append(unread(known->second.k), unread(known->second.v), 0);
-        }
-    }
-
-   private:
-    Transformer<float>& model_;
-    Index window_, overlap_;
-    std::unordered_map<std::string, KeysAndValues<float>> known_;
-};
-
-/// Whether the model answers right. With a memory, all but the last bytes of the prompt lie there; without, it sees the last
-/// `seen`.
-bool answers(Transformer<float>& model, const PasskeyPrompt& prompt, const PasskeySettings& settings, WindowMemory* memory,
-             Index seen, Storage storage) {
+/// What the model answers. With `windows`, all but the last bytes of the prompt are read into the memory of `state`; without, it
+/// sees the last `seen`.
+template <class State>
+std::string answer(const Transformer<float>& model, const PasskeyPrompt& prompt, const PasskeySettings& settings,
+                   WindowMemory* windows, Index seen, State state) {
     const Index size = length_of(prompt.text), wanted = length_of(prompt.answer) + 1,
-                local = std::min(size, memory ? small_llama(settings.length).last_context : seen - wanted);
+                local = std::min(size, windows ? small_llama(settings.length).last_context : seen - wanted);
     const std::string_view far(prompt.text.begin(), prompt.text.end() - local), near(prompt.text.end() - local, prompt.text.end());
-    MemoryState<float> state(model.config(), 1, storage);
-    if (memory) memory->read(far, state);
+    if (windows) windows->read(far, state);
     Random unused(0);
-    const std::vector<std::int32_t> written = generate(model, byte_tokens(near), wanted, std::max(settings.length, seen), state,
-                                                       {.temperature = 0}, unused, {.top_k = settings.top_k});
-    return text_of(written) == prompt.answer + ".";
+    return text_of(generate(model, byte_tokens(near), wanted, std::max(settings.length, seen), state, {.temperature = 0}, unused,
+                            {.top_k = settings.top_k}));
 }
 
 }  // namespace
@@ -166,6 +130,8 @@ int main(int argc, char** argv) try {
     example.option("--trials", settings.trials, {2, 100, 100}, "prompts of each length", 1);
     example.option("--longest", settings.longest, {4096, 1048576, 16777216}, "bytes of the longest prompt", 256);
     example.option("--overlap", settings.overlap, "bytes before a window that are read with it, on the way to memory");
+    example.flag("--counted", settings.counted,
+                 "memories hold equal entries once, with their number: the same answers in less room");
     example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.parse();
     require<ConfigError>(
@@ -176,13 +142,13 @@ int main(int argc, char** argv) try {
     const CorpusSplit split = load_split({.corpus = settings.corpus});
     const std::vector<TokenDocument> documents = byte_documents(split.train);
     const TextSettings windows{.length = settings.length, .places = 64};  // of held-out text
-    std::vector<Index> sizes{256, 2048, 16384, 102400, 262144, 1048576, 4194304, 16777216};
+    std::vector<Index> sizes{256, 2048, 16384, 102400, 262144, 1048576, 4194304, 16777216, 67108864, 1073741824};
     std::erase_if(sizes, [&](Index size) { return size > settings.longest; });
 
     Measurements<AccuracyCurve> accuracies;
     std::map<std::string, std::vector<double>> losses;  // by model: of each seed
     Table table({"model", "seed", "prompt, bytes", "accuracy"});
-    Table csv({"model", "seed", "bytes", "accuracy", "low", "high"});
+    Table csv({"model", "seed", "bytes", "accuracy", "low", "high"}), answers({"model", "seed", "bytes", "trial", "key", "answer"});
     for (const std::uint64_t seed : example.seeds())
         for (const std::string& name : settings.models) {
             Random weights(seed);
@@ -193,7 +159,9 @@ int main(int argc, char** argv) try {
                 save_long_llama(example.output() / message("long_llama_seed", seed), small_llama(settings.length), model);
             if (name != "base_memory")
                 losses[name].push_back(measure_predictions(windows, {{}, {}, split.validation, {}}, model).local.bits_per_byte);
-            WindowMemory memory(model, settings.length, settings.overlap);
+            WindowMemory windows_of_model(model, settings.length, settings.overlap);
+            WindowMemory* memory = name == "fot" || name == "base_memory" ? &windows_of_model : nullptr;
+            const Index seen = name == "long" ? 2 * settings.length : settings.length;
             AccuracyCurve accuracy;
             for (const Index size : sizes) {
                 Random random(seed * 1000003 + static_cast<std::uint64_t>(size));  // the same prompts for every model
@@ -202,9 +170,13 @@ int main(int argc, char** argv) try {
                 for (Index trial = 0; trial < settings.trials; ++trial) {
                     stop_if_interrupted("trained models are kept; the same command asks again");
                     const PasskeyPrompt prompt = passkey_prompt(size, random);
-                    right.add(answers(model, prompt, settings, name == "fot" || name == "base_memory" ? &memory : nullptr,
-                                      name == "long" ? 2 * settings.length : settings.length,
-                                      size > 4194304 ? Storage::bfloat16 : Storage::full));
+                    const auto ask = [&](auto state) { return answer(model, prompt, settings, memory, seen, std::move(state)); };
+                    const Storage storage = size > 4194304 ? Storage::bfloat16 : Storage::full;
+                    const std::string written =
+                        settings.counted ? ask(CountedMemoryState<float>(model.config(), std::max<Index>(settings.top_k, 1)))
+                                         : ask(MemoryState<float>(model.config(), 1, storage));
+                    right.add(written == prompt.answer + ".");
+                    answers.add(name, seed, size, trial, prompt.answer, written);
                     bar.update(trial + 1, message("accuracy ", fixed(right.value(), 2)));
                 }
                 const Estimate share = estimate_of(right);
@@ -226,6 +198,7 @@ int main(int argc, char** argv) try {
     Plot plot{.name = "accuracy", .title = "Passkey", .x_label = "prompt, bytes", .y_label = "accuracy"};
     for (const std::string& name : settings.models) report_accuracy(example, "accuracy", accuracies, name, plot);
     example.csv("accuracy_by_seed", csv);
+    example.csv("answers", answers);
     example.plot(plot);
     return example.finish();
 } catch (...) {

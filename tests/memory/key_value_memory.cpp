@@ -277,6 +277,29 @@ TEST_CASE("a memory that runs out of room while it appends stays as it was") {
     CHECK(memory.retrieve(some, 5).values == expected.retrieve(some, 5).values);
 }
 
+TEST_CASE("entries that are written over are found as if they had been appended so, across blocks and after others have left") {
+    Random random(9);
+    for (const Storage storage : {Storage::full, Storage::bfloat16, Storage::float16}) {
+        Tensor<float, 3> keys = normal_tensor<float, 3>({3000, 2, 4}, 1, random),
+                         values = normal_tensor<float, 3>({3000, 2, 4}, 1, random);
+        const Tensor<float, 3> new_keys = normal_tensor<float, 3>({1500, 2, 4}, 1, random),
+                               new_values = normal_tensor<float, 3>({1500, 2, 4}, 1, random),
+                               queries = normal_tensor<float, 3>({5, 2, 4}, 1, random);
+        KeyValueMemory<float> memory(2, 4, storage, 2500);
+        memory.append(keys, values, 3);
+        memory.replace(700, new_keys, new_values);
+        std::copy_n(new_keys.data(), new_keys.size(), row(keys, Index(1200)));
+        std::copy_n(new_values.data(), new_values.size(), row(values, Index(1200)));
+        const bool full = storage == Storage::full;
+        check_holds(memory, full ? keys : rounded(keys, storage), full ? values : rounded(values, storage), 500, 3000, queries, 40);
+        CHECK(memory.document(700) == 3);
+        CHECK_THROWS_WITH_AS(memory.replace(1001, new_keys, new_values), doctest::Contains("1500 entries from 1001 on, of 2500"),
+                             DataError);
+        CHECK_THROWS_AS(memory.replace(-1, new_keys, new_values), DataError);
+        CHECK_THROWS_AS(memory.replace(0, new_keys, zeros<float, 3>({1500, 2, 3})), ShapeError);
+    }
+}
+
 TEST_CASE("the number of threads does not change what is found") {
     Random random(6);
     const Tensor<float, 3> keys = normal_tensor<float, 3>({3000, 3, 8}, 1.0, random),

@@ -62,6 +62,7 @@ inline PasskeyPrompt passkey_prompt(Index length, Random& random) {
     while (length_of(sentence(sentences)) <= room) room -= length_of(sentence(sentences++));
     const Index place = random.below(sentences + 1);
     PasskeyPrompt prompt{.text = detail::passkey_task, .answer = " " + key, .key_size = length_of(hidden)};
+    prompt.text.reserve(static_cast<std::size_t>(length));
     for (Index i = 0; i <= sentences; ++i) {
         if (i == place) {
             prompt.key_at = length_of(prompt.text);

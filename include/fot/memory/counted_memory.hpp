@@ -15,8 +15,9 @@
 /// among the k best distinct entries. To put copies in order their places are needed, but only the first k of each entry: of copies
 /// that differ in nothing but the place, the earlier ones are taken first, and no more than k are taken.
 ///
-/// Equal means bitwise equal, in the keys and values of all heads. So nothing is approximate: a search finds scores and entries that
-/// are, bit for bit, those of the memory of all copies. (Tested by "the k best copies are those of a memory that holds them all".)
+/// Equal means bitwise equal, in the keys and values of all heads. So nothing is approximate: a search finds scores and entries
+/// that are, bit for bit, those of the memory of all copies. (Tested by "the k best copies are those of a memory that holds them
+/// all".)
 ///
 /// Source: ours.
 /// Read first: memory/key_value_memory.hpp.   Read next: attention/counted_attention.hpp.
@@ -87,18 +88,18 @@ class CountedMemory {
     /// Cost:   `length` times the smaller of times and most_k, however many entries that makes.
     /// Errors: DataError unless as many entries were appended since the last call, or repeated by it, and times is 0 or more.
     void repeat(Index length, Index times) {
-        require<DataError>(length >= 0 && length <= length_of(latest_) && times >= 0, "CountedMemory::repeat: ", length, " entries ",
-                           times, " times, expected 0 to ", latest_.size(), " entries, and 0 times or more");
+        require<DataError>(length >= 0 && length <= length_of(latest_) && times >= 0, "CountedMemory::repeat: ", length,
+                           " entries ", times, " times, expected 0 to ", latest_.size(), " entries, and 0 times or more");
         if (times == 0) return;
-        latest_.erase(latest_.begin(), latest_.end() - length);  // before these it is no longer the end of the stream
+        latest_.erase(latest_.begin(), latest_.end() - length);        // before these it is no longer the end of the stream
         for (Index time = 0; time < std::min(times, most_k_); ++time)  // then every entry has as many places as are kept
             for (Index i = 0; i < length; ++i) add_place(element(latest_, i), size_ + time * length + i);
         for (const Index number : latest_) element(counts_, number) += times;
         size_ += length * times;
     }
 
-    /// The k best copies for each query of batch entry `entry` of (B,T,H,D); an index is the number of a distinct entry, as often as
-    /// copies of it are among the k best.
+    /// The k best copies for each query of batch entry `entry` of (B,T,H,D); an index is the number of a distinct entry, as often
+    /// as copies of it are among the k best.
     ///
     /// Shapes: -> (T,H,K), K = min(k, size()).   Cost: a search of the distinct entries, and k copies a query.
     /// Errors: ConfigError if k is negative or above most_k.

@@ -129,6 +129,24 @@ class KeyValueMemory {
         append_rows(row(keys, entry), row(values, entry), extent(keys, 1), document);
     }
 
+    /// Writes T entries over those from number `first` on: keys and values (T,H,D). Places and documents stay.
+    /// Errors: and DataError unless there are as many.
+    void replace(Index first, const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values) {
+        require_shape("KeyValueMemory::replace: keys", keys, Shape<3>{-1, heads_, width_});
+        require_shape("KeyValueMemory::replace: values", values, shape_of(keys));
+        const Index count = extent(keys, 0);
+        require<DataError>(first >= 0 && first + count <= size(), "KeyValueMemory::replace: ", count, " entries from ", first,
+                           " on, of ", size());
+        for (Index t = 0; t < count; ++t) {
+            const Index position = oldest_ + first + t;
+            Block& block = element(blocks_, position / block_entries - first_block_);
+            for (Index h = 0; h < heads_; ++h) {
+                write(row(keys, t, h), h, position % block_entries, block.keys);
+                write(row(values, t, h), h, position % block_entries, block.values);
+            }
+        }
+    }
+
     /// The document that an entry came from.
     Index document(Index entry) const {
         const Place place = locate(entry);
@@ -229,6 +247,9 @@ class KeyValueMemory {
     }
     void read(const Numbers& source, Index head, Index slot, Real* target) const {
         std::visit([&](const auto& numbers) { widen(row(numbers, head, slot), width_, target); }, source);
+    }
+    void write(const Real* source, Index head, Index slot, Numbers& target) {
+        std::visit([&](auto& numbers) { round_numbers(source, width_, row(numbers, head, slot)); }, target);
     }
 
     struct Place {

@@ -1,0 +1,82 @@
+/// Passkeys in running text: many keys that have names, one of which is asked for.
+///
+///     <text> The pass key of kuz is 31415. <text> The pass key of bim is 92653. <text> ... What is the pass key of bim? The pass
+///     key of bim is
+///
+/// The known task (data/passkey.hpp) hides one key among a few sentences that come again and again, which hardly distract. Here the
+/// text is that of documents and does not repeat as long as they last; and the keys of other names, in the same words, are decoys:
+/// a model that only looks for a key finds one, but the wrong one.
+///
+/// Sentences are written over the text, which keeps its length. So texts with other keys differ nowhere else, and of a memory of
+/// one of them only the windows with a sentence have to be read again to make it that of another.
+///
+/// Source: ours.
+/// Read first: data/passkey.hpp.   Read next: examples/passkey_in_text.cpp.
+#pragma once
+
+#include "fot/data/index_permutation.hpp"
+#include "fot/data/text.hpp"
+
+namespace fot {
+
+/// A key of five digits, and its name of three letters.
+struct NamedKey {
+    std::string name;  ///< "bim"
+    std::string key;   ///< "92653"
+
+    /// What hides it in a text.
+    std::string sentence() const { return " The pass key of " + name + " is " + key + "."; }
+    /// What asks for it. " 92653." follows.
+    std::string question() const { return " What is the pass key of " + name + "? The pass key of " + name + " is"; }
+};
+
+/// Bytes of a sentence.
+inline Index named_key_bytes() { return length_of(NamedKey{"bim", "92653"}.sentence()); }
+
+/// Keys with distinct names. Keys are uniform in 10000 ... 99999 and need not be distinct.
+/// Errors: ConfigError unless there are 1 to 17576 of them, as many as there are names.
+inline std::vector<NamedKey> named_keys(Index count, Random& random) {
+    constexpr Index letters = 26, names = letters * letters * letters;
+    require<ConfigError>(count >= 1 && count <= names, "named_keys: ", count, ", expected 1 to ", names);
+    const IndexPermutation order(names, random.bits());
+    const auto letter = [](Index number) { return static_cast<char>('a' + number % letters); };
+    std::vector<NamedKey> keys;
+    for (Index i = 0; i < count; ++i) {
+        const Index name = order(i);
+        keys.push_back({{letter(name), letter(name / letters), letter(name / letters / letters)},
+                        std::to_string(10000 + random.below(90000))});
+    }
+    return keys;
+}
+
+/// Writes the sentences of keys over a text, in their order, each at a uniform place in its part of as many equal parts. Returns
+/// the places.
+/// Errors: ConfigError if a part is shorter than a sentence.
+inline std::vector<Index> hide_keys(const std::vector<NamedKey>& keys, std::string& text, Random& random) {
+    const Index count = length_of(keys), bytes = named_key_bytes();
+    require<ConfigError>(length_of(text) / std::max<Index>(count, 1) >= bytes, "hide_keys: ", count, " keys in ", text.size(),
+                         " bytes, expected ", bytes, " bytes or more for each");
+    std::vector<Index> places;
+    for (Index i = 0; i < count; ++i) {
+        const Index begin = length_of(text) * i / count, end = length_of(text) * (i + 1) / count;
+        places.push_back(begin + random.below(end - begin - bytes + 1));
+        std::ranges::copy(element(keys, i).sentence(), text.begin() + places.back());
+    }
+    return places;
+}
+
+/// The first `bytes` of documents one after another. If they have not as many, they come again in the same order: the text then
+/// repeats, with all their bytes as its period.
+/// Errors: DataError if there is no text.
+inline std::string running_text(const std::vector<Document>& documents, Index bytes) {
+    std::string text;
+    text.reserve(static_cast<std::size_t>(bytes));
+    while (length_of(text) < bytes) {
+        const std::size_t before = text.size();
+        for (const Document& document : documents) text.append(document.text, 0, static_cast<std::size_t>(bytes) - text.size());
+        require<DataError>(text.size() > before, "running_text: ", documents.size(), " documents without text");
+    }
+    return text;
+}
+
+}  // namespace fot
