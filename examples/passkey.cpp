@@ -14,23 +14,26 @@
 /// those before it and the last ones of the document before, and all are trained on. A step costs about a fifth more then.
 ///
 /// Reading is exact, but not wasteful: the layers below the memory layer see one window alone, so windows of the same bytes (the
-/// filler comes again and again) leave the same keys and values, which are computed once.
+/// filler comes again and again) leave the same keys and values, which are computed once. With --counted the memory holds them once
+/// too, with their number, and whole periods of filler are counted without being read. The answers are the same, bit for bit, and
+/// a prompt of a billion bytes takes the room of a short one.
 ///
 /// Source: paper section 4.2, Figure 1. The paper counts tokens, this program bytes.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and passkey prompts made here.
 /// Time:    18 minutes on two cores; --quick: seconds; --full: three seeds, up to 16M bytes.
 /// Memory:  1 GiB per million bytes of prompt; above 4M bytes half of that, since keys and values are then stored as bfloat16: 8
-///          GiB with --full. At most 1 GiB more for windows that may come again.
+///          GiB with --full. At most 1 GiB more for windows that may come again. With --counted there is only that, and the prompt.
 /// Command: build/release/examples/passkey
+///          build/release/examples/passkey --counted --longest 1073741824 --measure base_memory fot
 /// Expect:  fot near 1 at every length, base and long only in their own windows. base_memory comes close: the pre-trained model
 ///          copies in its last layer, which is the memory layer, and filler hardly distracts it.
 #include "fot/model/generation.hpp"
 #include "fot/model/long_llama_files.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/passkey_documents.hpp"
+#include "support/passkey_training.hpp"
 #include "support/prediction.hpp"
 #include "support/sizes.hpp"
-#include "support/staged_training.hpp"
 #include "support/window_memory.hpp"
 
 using namespace fot;
@@ -38,61 +41,12 @@ using namespace fot::examples;
 
 namespace {
 
-struct PasskeySettings {
-    std::string corpus = "libstdcxx";
-    Index length = 256, batch = 16, contexts = 4, trials = 0, longest = 0, top_k = 32, overlap = 64;
-    Index curriculum_steps = 0, steps = 0, further_curriculum_steps = 0, further_steps = 0;
-    double accuracy = 0.99;
-    bool packed = false, counted = false;
+/// What is trained, and asked.
+struct PasskeySettings : PasskeyTraining {
+    Index trials = 0, longest = 0, top_k = 32, overlap = 64;
+    bool counted = false;
     std::vector<std::string> models{"base", "base_memory", "long", "fot"};
 };
-
-/// Windows of a document that `fot` is trained on at a time: the last ones of three see two before them.
-constexpr Index fot_windows = 3;
-
-/// The three trainings: prompts alone, the short ones first, then text with prompts among it.
-StagedTraining training_of(const std::string& name, const PasskeySettings& settings, const std::vector<TokenDocument>& text) {
-    const Index length = settings.length, batch = settings.batch;
-    StagedTraining training{.name = name,
-                            .stages = {{112, 2 * batch}, {150, 3 * batch / 2}, {200, 5 * batch / 4}, {length, batch}},
-                            .curriculum_steps = settings.curriculum_steps,
-                            .steps = settings.curriculum_steps + settings.steps,
-                            .rate = 0.5,
-                            .settings = {{"corpus", settings.corpus}, {"text", fingerprint(text)}}};
-    if (name == "base") return training;
-    training.steps_before = training.steps;
-    training.settings["steps before"] = message(training.curriculum_steps, " + ", settings.steps);
-    training.curriculum_steps = settings.further_curriculum_steps;
-    training.steps = settings.further_curriculum_steps + settings.further_steps;
-    training.rate = 0.4;
-    if (name == "fot") {
-        if (settings.packed)
-            training.name += "_packed";
-        else
-            training.windows = fot_windows;
-        training.settings["contexts"] = message(settings.contexts);
-        training.stages = {{96, 2 * batch}, {128, 2 * batch}, {192, batch}, {length, batch}};
-    } else {
-        // A step costs what one of fot's does: that reads two previous windows through three of four layers, and a current one.
-        training.stages = {
-            {192, 5 * batch / 2}, {256, 5 * batch / 2}, {3 * length / 2, 5 * batch / 4}, {2 * length, 5 * batch / 4}};
-    }
-    return training;
-}
-
-void train(Example& example, const PasskeySettings& settings, const std::string& name, const std::vector<TokenDocument>& text,
-           std::uint64_t seed, Transformer<float>& model) {
-    const StagedTraining training = training_of(name, settings, text);
-    const Index mixture = name == "base" ? length_of(training.stages) - 1 : 0;  // the first stage that is one
-    const Index windows = name == "fot" ? fot_windows : 1;
-    train_in_stages(example, training, settings.accuracy, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
-        StagedBatch batch{passkey_documents(text, at.batch, at.length, windows, stage < mixture, random)};
-        if (windows == 1) return batch;
-        if (!settings.packed) return StagedBatch{batch.documents, passkey_contexts(at.batch, windows - 1, settings.contexts)};
-        return StagedBatch{windows_of(batch.documents, at.length),
-                           packed_contexts(windows * at.batch, settings.contexts, windows, /*stepping=*/true)};
-    });
-}
 
 /// What the model answers. With `windows`, all but the last bytes of the prompt are read into the memory of `state`; without, it
 /// sees the last `seen`.
@@ -113,16 +67,7 @@ std::string answer(const Transformer<float>& model, const PasskeyPrompt& prompt,
 int main(int argc, char** argv) try {
     Example example(argc, argv, "Does a model find a pass key far beyond the length it was trained on?");
     PasskeySettings settings;
-    example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
-    example.option("--steps", settings.steps, {12, 600, 600}, "steps of pre-training", 1);
-    example.option("--curriculum-steps", settings.curriculum_steps, {8, 1000, 1000}, "most steps on prompts alone, before that", 3);
-    example.option("--further-curriculum-steps", settings.further_curriculum_steps, {8, 600, 600},
-                   "most steps of each continuation in shorter windows, before that", 3);
-    example.option("--further-steps", settings.further_steps, {8, 700, 700}, "steps of each continuation", 1);
-    example.option("--accuracy", settings.accuracy, "share of predicted answer bytes that ends a stage of a curriculum");
-    example.add_seeds_option();
-    example.option("--length", settings.length, "local context of training, bytes", 1);
-    example.option("--batch", settings.batch, "documents in a batch", 1);
+    add_passkey_options(example, settings);
     example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch")->check(CLI::Range(1, 4));
     example.flag("--packed-contexts", settings.packed, "train fot in the released form: contexts are other windows of the batch");
     example.option("--measure", settings.models, "models that are measured")
@@ -153,8 +98,16 @@ int main(int argc, char** argv) try {
         for (const std::string& name : settings.models) {
             Random weights(seed);
             Transformer<float> model(small_llama(settings.length).model, weights);
-            train(example, settings, "base", documents, seed, model);
-            if (name == "fot" || name == "long") train(example, settings, name, documents, seed, model);
+            const auto train = [&](const std::string& which) {
+                train_on_passkeys(
+                    example, settings, which, documents, seed, model,
+                    [&](Index entries, Index length, Index of_document, bool only_prompts, Random& random) {
+                        return passkey_documents(documents, entries, length, of_document, only_prompts, random);
+                    },
+                    [&](Index entries) { return passkey_contexts(entries, fot_windows - 1, settings.contexts); });
+            };
+            train("base");
+            if (name == "fot" || name == "long") train(name);
             if (name == "fot")
                 save_long_llama(example.output() / message("long_llama_seed", seed), small_llama(settings.length), model);
             if (name != "base_memory")

@@ -1,11 +1,14 @@
-/// What `passkey` trains on: prompts that hide a key, their filler, and text; and which of them see each other.
+/// What `passkey` and `passkey_in_text` train on: prompts that hide keys, their filler, and text; and which of them see each other.
 ///
-/// In the mixture every second entry is a prompt. The entries between are alternately filler of such prompts and text.
+/// In the mixtures every second entry is a prompt. Of `passkey` the entries between are alternately filler of such prompts and
+/// text, of `passkey_in_text` they are text.
 ///
-/// Read first: fot/data/passkey.hpp, fot/attention/contexts.hpp.   Read next: passkey.cpp.
+/// Read first: fot/data/passkey.hpp, fot/data/named_passkeys.hpp, fot/attention/contexts.hpp.   Read next:
+/// support/passkey_training.hpp.
 #pragma once
 
 #include "fot/attention/contexts.hpp"
+#include "fot/data/named_passkeys.hpp"
 #include "fot/data/passkey.hpp"
 #include "fot/data/text.hpp"
 
@@ -64,6 +67,39 @@ inline std::vector<TokenDocument> passkey_documents(const std::vector<TokenDocum
     for (Index b = 0; b < entries; ++b)
         documents.push_back(only_prompts || is_prompt(b) ? prompt_document(length, windows, random)
                             : is_filler(b)               ? filler_document(windows * length + 1, random)
+                                                         : piece_of_text(text, windows * length + 1, random));
+    return documents;
+}
+
+/// A piece of text in which named keys are hidden, and then questions about one or two of them with their answers, which end in the
+/// last window. What is asked for is the answers.
+inline TokenDocument named_prompt_document(const std::vector<TokenDocument>& text, Index length, Index windows, Random& random) {
+    const Index of_question = length_of(NamedKey{"bim", "92653"}.question() + " 92653."),
+                least = of_question + (windows == 1 ? named_key_bytes() : 0), bytes = least + random.below(length - least + 1);
+    const Index most_asked = std::min<Index>(bytes / (2 * of_question), 2), asked = 1 + (most_asked > 1 ? random.below(2) : 0);
+    const Index of_text = (windows - 1) * length + bytes - asked * of_question, most = of_text / named_key_bytes();
+    std::vector<NamedKey> keys = named_keys(asked + random.below(most - asked + 1), random);
+    std::string prompt = text_of(piece_of_text(text, of_text, random).tokens);
+    hide_keys(keys, prompt, random);
+    TokenDocument document{"prompt", {}};
+    document.loss_mask.assign(prompt.size(), 0.02f);
+    random.shuffle(keys);
+    for (const NamedKey& key : std::span(keys).first(static_cast<std::size_t>(asked))) {
+        prompt += key.question();
+        document.loss_mask.resize(prompt.size(), 0.02f);
+        prompt += " " + key.key + ".";
+        document.loss_mask.resize(prompt.size(), 1);
+    }
+    document.tokens = byte_tokens(prompt);
+    return document;
+}
+
+/// Documents of `windows` windows, one an entry: named prompts and, but for `only_prompts`, text between them.
+inline std::vector<TokenDocument> named_passkey_documents(const std::vector<TokenDocument>& text, Index entries, Index length,
+                                                          Index windows, bool only_prompts, Random& random) {
+    std::vector<TokenDocument> documents;
+    for (Index b = 0; b < entries; ++b)
+        documents.push_back(only_prompts || is_prompt(b) ? named_prompt_document(text, length, windows, random)
                                                          : piece_of_text(text, windows * length + 1, random));
     return documents;
 }

@@ -1,0 +1,201 @@
+/// Does a model find one passkey among others, in text that does not repeat?   (claim C10)
+///
+/// The known task, that of `passkey`, repeats a few sentences and hides one key. Here the filler is the text of a corpus, which
+/// comes once as far as it reaches, and the keys have names: "The pass key of kuz is 31415." One of them is asked for, the others
+/// are decoys. A model that knows what a key looks like but not whose it is answers right once in decoys + 1 times.
+///
+///     base_memory   pre-trained on windows that hold all keys they ask for; it never met a memory before it is asked here
+///     fot           continued by crossbatch in the memory layer, where it sees windows of other prompts, with their keys
+///
+/// The memory is that of the whole prompt, read window by window, each with the 64 bytes before it. But a prompt is not read as a
+/// whole. Keys are written over the text without moving it, so that a window without a key in it sees the same bytes in all prompts
+/// of a length, and leaves the same entries. The text is read once. For each set of keys the windows that see one of them are read
+/// again, written over what they have left, and afterwards put back. The memory is bitwise that of the prompt (a test compares).
+///
+/// Questions about one set of keys are answered together: each byte of all answers takes one search. Only the question is the local
+/// context. Scores are strict: all five digits under greedy decoding, and then a full stop.
+///
+/// Source: paper section 4.2, Figure 1, made harder. The paper counts tokens, this program bytes.
+/// Data:    the libstdc++ headers that come with g++ (--corpus for other text), held-out documents first. A corpus that is smaller
+///          than the prompt comes again from its beginning; the program says how often. libstdc++ reaches to 8M bytes or so.
+/// Time:    not measured; --quick: seconds; --full: three seeds, up to 16M bytes.
+/// Memory:  1 GiB per million bytes of the longest prompt; half of that above 4M bytes, since keys and values are then stored as
+///          bfloat16.
+/// Command: build/release/examples/passkey_in_text
+/// Expect:  measurements.md has what was run.
+#include "fot/model/long_llama_files.hpp"
+#include "support/accuracy_curves.hpp"
+#include "support/passkey_training.hpp"
+#include "support/sizes.hpp"
+#include "support/window_memory.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+
+namespace {
+
+/// What is trained, and asked.
+struct TextPasskeySettings : PasskeyTraining {
+    Index trials = 0, top_k = 32, overlap = 64;
+    std::vector<Index> sizes = {}, decoys = {};
+    std::vector<std::string> models{"base_memory", "fot"};
+};
+
+/// One memory as further keys for all batch entries: questions about the same text, for all of which it is searched at a time.
+class OneMemory : public Source<float> {
+   public:
+    OneMemory(const KeyValueMemory<float>& memory, Index top_k) : memory_(memory), top_k_(top_k) {}
+
+    Attention<float> attend(Tape& tape, const LayerView<float>& at) const override {
+        const auto [entries, tokens, heads, width] = shape_of(at.q.value());
+        const Attention<float> found = memory_attention(
+            tape, Variable<float, 4>(reshaped<4>(at.q.value(), {1, entries * tokens, heads, width})), {&memory_}, top_k_);
+        const Variable<float, 3> by_entry(reshaped<3>(found.log_sum_exp.value(), {heads, entries, tokens}));
+        return {Variable<float, 4>(reshaped<4>(found.o.value(), shape_of(at.q.value()))), permuted(tape, by_entry, {1, 0, 2})};
+    }
+    Index keys(Index, Index) const override { return memory_.size(); }
+
+   private:
+    const KeyValueMemory<float>& memory_;
+    Index top_k_;
+};
+
+/// What a model answers to questions of the same length: its likeliest bytes, one after another, as many as an answer has.
+std::vector<std::string> answers(const Transformer<float>& model, std::span<const NamedKey> asked, const OneMemory& memory) {
+    Tokens tokens = zeros<std::int32_t, 2>({length_of(asked), length_of(asked[0].question())});
+    for (Index i = 0; i < length_of(asked); ++i) std::ranges::copy(byte_tokens(element(asked, i).question()), row(tokens, i));
+    std::vector<std::string> written(asked.size());
+    for (Index byte = 0; byte < length_of(asked[0].key) + 2; ++byte) {  // a space, the digits, a full stop
+        Tape tape(Tape::inference);
+        const Tensor<float, 3> logits = model.forward(tape, tokens, memory, {extent(tokens, 1) - 1}).value();
+        Tokens next = zeros<std::int32_t, 2>({length_of(asked), 1});
+        for (Index i = 0; i < length_of(asked); ++i) {
+            const float* of_question = row(logits, i);
+            next(i, 0) = static_cast<std::int32_t>(std::max_element(of_question, of_question + byte_vocabulary) - of_question);
+            element(written, i) += static_cast<char>(next(i, 0));
+        }
+        tokens = concatenate<1>(tokens, next);
+    }
+    return written;
+}
+
+/// How often the answer is right, and how often it is the key of a decoy.
+struct Answered {
+    Proportion right, decoy;
+};
+
+/// Asks for `trials` keys hidden in a text whose memory `state` holds, each among `decoys` others. Keys are drawn anew as soon as
+/// all of a set have been asked for.
+Answered ask(const Transformer<float>& model, const TextPasskeySettings& settings, std::string_view text, Index decoys,
+             WindowMemory& windows, MemoryState<float>& state, Random& random, Progress& bar) {
+    Answered answered;
+    const OneMemory memory(state.memory(model.config().last_memory_layer(), 0), settings.top_k);
+    while (answered.right.trials < settings.trials) {
+        stop_if_interrupted("trained models are kept; the same command asks again");
+        std::vector<NamedKey> keys = named_keys(decoys + 1, random);
+        std::string prompt(text);
+        const std::vector<Index> places = hide_keys(keys, prompt, random);
+        const auto read_again = [&](std::string_view of) {
+            for (const Index place : places) windows.reread(of, place, place + named_key_bytes(), state);
+        };
+        read_again(prompt);
+        random.shuffle(keys);
+        const auto count = static_cast<std::size_t>(std::min(settings.trials - answered.right.trials, decoys + 1));
+        const std::span<const NamedKey> asked = std::span(keys).first(count);
+        const std::vector<std::string> written = answers(model, asked, memory);
+        for (std::size_t i = 0; i < count; ++i) {
+            const bool right = written[i] == " " + asked[i].key + ".";
+            answered.right.add(right);
+            answered.decoy.add(!right &&
+                               std::ranges::any_of(keys, [&](const NamedKey& key) { return written[i] == " " + key.key + "."; }));
+        }
+        read_again(text);
+        bar.update(answered.right.trials, message("accuracy ", fixed(answered.right.value(), 2)));
+    }
+    return answered;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "Does a model find one pass key among others, in text that does not repeat?");
+    TextPasskeySettings settings;
+    settings.contexts = 8;
+    const bool quick = example.scale() == Scale::quick, full = example.scale() == Scale::full;
+    settings.sizes = quick  ? std::vector<Index>{4096}
+                     : full ? std::vector<Index>{16384, 1048576, 16777216}
+                            : std::vector<Index>{16384, 1048576};
+    settings.decoys = quick ? std::vector<Index>{1, 10} : std::vector<Index>{1, 10, 100, 1000};
+    add_passkey_options(example, settings);
+    example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch beside its own", 1);
+    example.option("--measure", settings.models, "models that are measured")->check(CLI::IsMember({"base_memory", "fot"}));
+    example.option("--trials", settings.trials, {2, 100, 100}, "questions for each length and number of decoys", 1);
+    example.option("--sizes", settings.sizes, "bytes of prompts, the shortest first", 1024);
+    example.option("--decoys", settings.decoys, "other keys in a prompt; left out where they would be a quarter of it");
+    example.option("--overlap", settings.overlap, "bytes before a window that are read with it, on the way to memory");
+    example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
+    example.parse();
+    require<ConfigError>(settings.length >= 200 && settings.batch >= 2 && settings.overlap < settings.length &&
+                             std::ranges::is_sorted(settings.sizes),
+                         "--length ", settings.length, ", --batch ", settings.batch, ", --overlap ", settings.overlap,
+                         ", --sizes: expected 200 or more, 2 or more, less than --length, and in rising order");
+
+    const CorpusSplit split = load_split({.corpus = settings.corpus});
+    const std::vector<TokenDocument> training = byte_documents(split.train);
+    std::vector<Document> filler = split.test;
+    for (const std::vector<Document>* part : {&split.validation, &split.train})
+        filler.insert(filler.end(), part->begin(), part->end());
+    Index corpus_bytes = 0;
+    for (const Document& document : filler) corpus_bytes += length_of(document.text);
+    const Index longest = settings.sizes.back();
+    const std::string text = running_text(filler, longest);
+    example.out() << "Filler of the longest prompt: " << longest << " bytes of a corpus of " << corpus_bytes << ", which comes "
+                  << (longest + corpus_bytes - 1) / corpus_bytes << " times\n";
+
+    Measurements<AccuracyCurve> accuracies;  // by model and bytes: over decoys
+    Table table({"model", "seed", "prompt, bytes", "decoys", "accuracy", "answers a decoy"});
+    Table csv({"model", "seed", "bytes", "decoys", "accuracy", "low", "high", "decoy"});
+    for (const std::uint64_t seed : example.seeds())
+        for (const std::string& name : settings.models) {
+            Random weights(seed);
+            Transformer<float> model(small_llama(settings.length).model, weights);
+            for (const char* which : {"base", "fot"})
+                if (which == std::string("base") || name == which)
+                    train_on_passkeys(
+                        example, settings, which, training, seed, model,
+                        [&](Index entries, Index length, Index windows, bool only_prompts, Random& random) {
+                            return named_passkey_documents(training, entries, length, windows, only_prompts, random);
+                        },
+                        [&](Index entries) { return previous_contexts(entries, fot_windows - 1, settings.contexts); });
+            WindowMemory windows(model, settings.length, settings.overlap, /*kept=*/1);
+            MemoryState<float> state(model.config(), 1, longest > 4194304 ? Storage::bfloat16 : Storage::full);
+            for (const Index size : settings.sizes) {
+                // Whole windows, so that a longer prompt begins with the windows of this one.
+                const Index step = settings.length - settings.overlap,
+                            read = settings.overlap +
+                                   (size - settings.overlap - length_of(NamedKey{"bim", "92653"}.question())) / step * step;
+                const std::string_view prompt(text.begin(), text.begin() + read);
+                windows.read(prompt, state);
+                AccuracyCurve accuracy;
+                for (const Index decoys : settings.decoys) {
+                    if ((decoys + 1) * named_key_bytes() > read / 4) continue;
+                    Random random(seed * 1000003 + static_cast<std::uint64_t>(size + decoys));  // the same keys for every model
+                    Progress bar(message(name, ", seed ", seed, ", ", count_text(size), ", ", decoys, " decoys"), settings.trials);
+                    const Answered answered = ask(model, settings, prompt, decoys, windows, state, random, bar);
+                    accuracy[decoys] = estimate_of(answered.right);
+                    table.add(name, seed, count_text(size), decoys, estimate_text(accuracy[decoys]),
+                              fixed(answered.decoy.value(), 2));
+                    csv.add(name, seed, size, decoys, accuracy[decoys], answered.decoy.value());
+                }
+                accuracies.add(message(name, ".", size), accuracy);
+            }
+        }
+    example.show(message("All digits right, ", settings.trials, " questions each, 95 % binomial intervals"), table);
+    Plot plot{.name = "accuracy", .title = "Passkey in text", .x_label = "decoys", .y_label = "accuracy"};
+    for (const std::string& name : accuracies.models()) report_accuracy(example, "accuracy", accuracies, name, plot);
+    example.csv("accuracy_by_seed", csv);
+    example.plot(plot);
+    return example.finish();
+} catch (...) {
+    return report_failure();
+}
