@@ -74,11 +74,11 @@ inline std::vector<TokenDocument> passkey_documents(const std::vector<TokenDocum
 /// A piece of text in which named keys are hidden, and then questions about one or two of them with their answers, which end in the
 /// last window. What is asked for is the answers.
 inline TokenDocument named_prompt_document(const std::vector<TokenDocument>& text, Index length, Index windows, Random& random) {
-    const Index of_question = length_of(NamedKey{"bim", "92653"}.question() + " 92653."),
-                least = of_question + (windows == 1 ? named_key_bytes() : 0), bytes = least + random.below(length - least + 1);
-    const Index most_asked = std::min<Index>(bytes / (2 * of_question), 2), asked = 1 + (most_asked > 1 ? random.below(2) : 0);
-    const Index of_text = (windows - 1) * length + bytes - asked * of_question, most = of_text / named_key_bytes();
-    std::vector<NamedKey> keys = named_keys(asked + random.below(most - asked + 1), random);
+    const Index of_question = length_of(NamedKey{"bim", "92653"}.question() + " 92653.");
+    const Index least = of_question + (windows == 1 ? named_key_bytes() : 0);  // a single window has the key too
+    const Index in_last = least + random.below(length - least + 1), asked = 1 + random.below(std::min<Index>(in_last / least, 2));
+    const Index of_text = (windows - 1) * length + in_last - asked * of_question, most_keys = of_text / named_key_bytes();
+    std::vector<NamedKey> keys = named_keys(asked + random.below(most_keys - asked + 1), random);
     std::string prompt = text_of(piece_of_text(text, of_text, random).tokens);
     hide_keys(keys, prompt, random);
     TokenDocument document{"prompt", {}};

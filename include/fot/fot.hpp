@@ -88,6 +88,7 @@
 
 #include "fot/memory/exact_search.hpp"      // the k keys of largest inner product
 #include "fot/memory/key_value_memory.hpp"  // the external memory of a layer
+#include "fot/memory/counted_memory.hpp"    // the same with equal entries held once
 #include "fot/memory/key_search.hpp"        // a search as an object: exact, or one of the next
 #include "fot/memory/k_means.hpp"           // a few means that stand for many keys
 #include "fot/memory/inverted_lists.hpp"    // approximate: only the keys near some means
@@ -101,6 +102,7 @@
 #include "fot/data/overwritten_dictionary.hpp"  // keys that are defined again and again
 #include "fot/data/passkey.hpp"       // a number hidden in a long text
 #include "fot/data/text.hpp"          // bytes as tokens
+#include "fot/data/named_passkeys.hpp"  // one of many numbers, in text that does not repeat
 #include "fot/data/tokenizer.hpp"     // for models that are not trained here
 #include "fot/data/corpus.hpp"        // a folder of text
 #include "fot/data/split.hpp"         // for training, validation and test, by document
@@ -128,6 +130,7 @@
 #include "fot/attention/crossbatch_attention.hpp"  // own and other documents in one softmax
 #include "fot/attention/context_mass.hpp"          // how much each context weighs
 #include "fot/attention/memory_attention.hpp"      // the best of a memory
+#include "fot/attention/counted_attention.hpp"     // the same where equal entries are held once
 #include "fot/attention/nested_attention.hpp"      // memories of several sizes in one search
 #include "fot/attention/estimated_tail.hpp"        // what the best k leave out, from samples or means
 
@@ -145,6 +148,7 @@
 #include "fot/model/transformer.hpp"     // the decoder
 #include "fot/model/transformer_xl.hpp"  // the same with the states of the previous window
 #include "fot/model/inference.hpp"       // reading with memory, window by window
+#include "fot/model/counted_memory_source.hpp"  // with a memory that holds equal entries once
 #include "fot/model/sampling.hpp"        // from logits to a token
 #include "fot/model/generation.hpp"      // writing, token by token
 #include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape
