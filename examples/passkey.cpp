@@ -15,8 +15,8 @@
 ///
 /// Reading is exact, but not wasteful: the layers below the memory layer see one window alone, so windows of the same bytes (the
 /// filler comes again and again) leave the same keys and values, which are computed once. With --counted the memory holds them once
-/// too, with their number, and whole periods of filler are counted without being read. The answers are the same, bit for bit, and
-/// a prompt of a billion bytes takes the room of a short one.
+/// too, with their number, and whole periods of filler are counted without being read. The answers are the same up to 4M bytes,
+/// above which only the memory of all entries is rounded; a prompt of a billion bytes takes the room of a short one.
 ///
 /// Source: paper section 4.2, Figure 1. The paper counts tokens, this program bytes.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and passkey prompts made here.
@@ -75,8 +75,7 @@ int main(int argc, char** argv) try {
     example.option("--trials", settings.trials, {2, 100, 100}, "prompts of each length", 1);
     example.option("--longest", settings.longest, {4096, 1048576, 16777216}, "bytes of the longest prompt", 256);
     example.option("--overlap", settings.overlap, "bytes before a window that are read with it, on the way to memory");
-    example.flag("--counted", settings.counted,
-                 "memories hold equal entries once, with their number: the same answers in less room");
+    example.flag("--counted", settings.counted, "memories hold equal entries once, with their number: prompts of any length");
     example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.parse();
     require<ConfigError>(

@@ -17,8 +17,8 @@ namespace fot::examples {
 /// Reads for one model, whose weights do not change.
 class WindowMemory {
    public:
-    /// Windows of `window` bytes, more than `overlap`. Keys and values of the last `kept` different windows are kept, a quarter of
-    /// a megabyte each for a small_llama and windows of 256 bytes. The model must outlive this.
+    /// Windows of `window` bytes, more than `overlap`. Keys and values of up to `kept` windows that may come again are kept, a
+    /// quarter of a megabyte each for a small_llama and windows of 256 bytes. The model must outlive this.
     WindowMemory(const Transformer<float>& model, Index window, Index overlap, Index kept = 4096)
         : model_(model), window_(window), overlap_(overlap), kept_(kept) {}
 

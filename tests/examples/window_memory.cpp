@@ -56,6 +56,29 @@ TEST_CASE("a counted memory of a prompt is that of all its entries, though most 
     }
 }
 
+TEST_CASE("filler leaves bitwise equal entries although every window is computed anew: as many kinds of them as of windows") {
+    const Transformer<float> model = small_model(64);
+    Random random(5);
+    const std::string text = passkey_prompt(6000, random).text;
+    WindowMemory windows(model, 64, 16, /*kept=*/1), counting(model, 64, 16);
+    MemoryState<float> plain(model.config(), 1);
+    CountedMemoryState<float> counted(model.config());
+    windows.read(text, plain);
+    counting.read(text, counted);
+    CountedMemory<float> of_plain(2, 64);
+    Tensor<float, 3> key = empty<float, 3>({1, 2, 64}), value = key;
+    for (Index i = 0; i < plain.size(); ++i) {
+        for (Index h = 0; h < 2; ++h) {
+            plain.memory(3, 0).copy_key(i, h, row(key, Index(0), h));
+            plain.memory(3, 0).copy_value(i, h, row(value, Index(0), h));
+        }
+        of_plain.append(key, value);
+    }
+    const CountedMemory<float>& read = counted.memory(3);
+    REQUIRE(of_plain.distinct().size() == read.distinct().size());
+    for (Index j = 0; j < read.distinct().size(); ++j) CHECK(of_plain.count(j) == read.count(j));
+}
+
 TEST_CASE("text that repeats for a while, then goes on in another way, is read as it is") {
     const Transformer<float> model = small_model(64);
     Random random(3);

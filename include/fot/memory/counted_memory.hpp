@@ -51,14 +51,6 @@ class CountedMemory {
     /// How many copies there are of a distinct entry.
     Index count(Index number) const { return element(counts_, number); }
 
-    /// Bytes of the distinct entries, held a second time to be compared with, and of what is known about copies.
-    std::size_t bytes() const {
-        std::size_t places = 0;
-        for (const std::vector<Index>& of_entry : first_places_) places += of_entry.size();
-        const std::size_t compared = known_.size() * 2 * bytes_of_entry();
-        return distinct_.bytes() + compared + (places + counts_.size() + latest_.size()) * sizeof(Index);
-    }
-
     /// Forgets everything.
     void clear() { *this = CountedMemory(distinct_.heads(), distinct_.width(), most_k_); }
 
