@@ -17,7 +17,7 @@
 ///
 /// Source: paper section 4.2, Figure 1, made harder. The paper counts tokens, this program bytes.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), held-out documents first. A corpus that is smaller
-///          than the prompt comes again from its beginning; the program says how often. libstdc++ reaches to 8M bytes or so.
+///          than the prompt comes again from its beginning; the program says how often. libstdc++ has 7 million bytes.
 /// Time:    not measured; --quick: seconds; --full: three seeds, up to 16M bytes.
 /// Memory:  1 GiB per million bytes of the longest prompt; half of that above 4M bytes, since keys and values are then stored as
 ///          bfloat16.
@@ -77,6 +77,12 @@ std::vector<std::string> answers(const Transformer<float>& model, std::span<cons
         tokens = concatenate<1>(tokens, next);
     }
     return written;
+}
+
+/// The most bytes, no more than `bytes`, that end with a whole window, so that a longer text begins with the same windows.
+Index whole_windows(const TextPasskeySettings& settings, Index bytes) {
+    const Index step = settings.length - settings.overlap;
+    return settings.overlap + (bytes - settings.overlap) / step * step;
 }
 
 /// How often the answer is right, and how often it is the key of a decoy.
@@ -159,23 +165,27 @@ int main(int argc, char** argv) try {
         for (const std::string& name : settings.models) {
             Random weights(seed);
             Transformer<float> model(small_llama(settings.length).model, weights);
-            for (const char* which : {"base", "fot"})
-                if (which == std::string("base") || name == which)
-                    train_on_passkeys(
-                        example, settings, which, training, seed, model,
-                        [&](Index entries, Index length, Index windows, bool only_prompts, Random& random) {
-                            return named_passkey_documents(training, entries, length, windows, only_prompts, random);
-                        },
-                        [&](Index entries) { return previous_contexts(entries, fot_windows - 1, settings.contexts); });
+            const auto train = [&](const std::string& which) {
+                train_on_passkeys(
+                    example, settings, which, training, seed, model,
+                    [&](Index entries, Index length, Index of_document, bool only_prompts, Random& random) {
+                        return named_passkey_documents(training, entries, length, of_document, only_prompts, random);
+                    },
+                    [&](Index entries) { return previous_contexts(entries, fot_windows - 1, settings.contexts); });
+            };
+            train("base");
+            if (name == "fot") train(name);
             WindowMemory windows(model, settings.length, settings.overlap, /*kept=*/1);
             MemoryState<float> state(model.config(), 1, longest > 4194304 ? Storage::bfloat16 : Storage::full);
             for (const Index size : settings.sizes) {
-                // Whole windows, so that a longer prompt begins with the windows of this one.
-                const Index step = settings.length - settings.overlap,
-                            read = settings.overlap +
-                                   (size - settings.overlap - length_of(NamedKey{"bim", "92653"}.question())) / step * step;
+                const Index read = whole_windows(settings, size - length_of(NamedKey{"bim", "92653"}.question()));
                 const std::string_view prompt(text.begin(), text.begin() + read);
-                windows.read(prompt, state);
+                Progress reading(message(name, ", seed ", seed, ", read ", count_text(size)), read);
+                while (state.size() < read) {
+                    stop_if_interrupted("trained models are kept; the same command reads and asks again");
+                    windows.read(prompt.substr(0, static_cast<std::size_t>(whole_windows(settings, state.size() + 65536))), state);
+                    reading.update(state.size(), "");
+                }
                 AccuracyCurve accuracy;
                 for (const Index decoys : settings.decoys) {
                     if ((decoys + 1) * named_key_bytes() > read / 4) continue;
