@@ -129,8 +129,8 @@ class KeyValueMemory {
         append_rows(row(keys, entry), row(values, entry), extent(keys, 1), document);
     }
 
-    /// Writes T entries over those from number `first` on: keys and values (T,H,D). Places and documents stay.
-    /// Errors: and DataError unless there are as many.
+    /// Writes T entries over those from number `first` on: keys and values (T,H,D). Places and documents stay. A MemoryIndex that
+    /// was made before does not see it.   Errors: DataError unless there are as many; ShapeError as in append.
     void replace(Index first, const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values) {
         require_shape("KeyValueMemory::replace: keys", keys, Shape<3>{-1, heads_, width_});
         require_shape("KeyValueMemory::replace: values", values, shape_of(keys));
