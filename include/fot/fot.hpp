@@ -62,6 +62,8 @@
 #include "fot/core/tile_product.hpp"  // products of tiles that fit into the cache
 #include "fot/core/product_of_tiles.hpp"  // whole products of such tiles
 #include "fot/core/row_products.hpp"  // products with few rows, which pack nothing
+#include "fot/core/byte_products.hpp" // which products of bytes reach a bar
+#include "fot/core/fetch_ahead.hpp"   // memory that is read next
 #include "fot/core/blas.hpp"          // one checked matrix product
 #include "fot/core/blas_kernels.hpp"  // which BLAS, and whether it knows the processor
 #include "fot/core/exponential.hpp"   // an exponential that vectorises
@@ -86,6 +88,8 @@
 #include "fot/nn/linear_map.hpp"     // linear maps that are trained or stored
 #include "fot/nn/cross_entropy.hpp"  // the loss of training
 
+#include "fot/memory/byte_filter.hpp"       // which keys cannot be among the best
+#include "fot/memory/streaming_search.hpp"  // the best of keys that come in blocks
 #include "fot/memory/exact_search.hpp"      // the k keys of largest inner product
 #include "fot/memory/key_value_memory.hpp"  // the external memory of a layer
 #include "fot/memory/counted_memory.hpp"    // the same with equal entries held once

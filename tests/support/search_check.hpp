@@ -1,4 +1,4 @@
-/// What tests of searches share: keys of length one, keys around centres, and how many of the right keys were found.
+/// What tests of searches share: keys of whole numbers, of length one and around centres, and how two findings compare.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +9,18 @@
 #include "support/difference.hpp"
 
 namespace fot::testing {
+
+/// Small whole numbers: every product and sum is exact, and equal scores abound.
+inline Tensor<float, 2> whole_numbers(Index rows, Index columns, Random& random, Index spread = 3) {
+    Tensor<float, 2> numbers = empty<float, 2>({rows, columns});
+    for (float& x : numbers.storage()) x = static_cast<float>(random.below(2 * spread + 1) - spread);
+    return numbers;
+}
+
+template <class Real>
+bool same(const SearchResult<Real>& a, const SearchResult<Real>& b) {
+    return a.scores.storage() == b.scores.storage() && a.indices.storage() == b.indices.storage();
+}
 
 template <class Real>
 void normalize_rows(Tensor<Real, 2>& rows) {
