@@ -47,6 +47,7 @@
 #include <vector>
 
 #include "fot/core/byte_products.hpp"
+#include "fot/core/exponential.hpp"  // refuses -ffast-math, under which sums are not rounded in the written order
 #include "fot/core/fetch_ahead.hpp"
 #include "fot/core/matrix_view.hpp"
 #include "fot/core/simd.hpp"
@@ -88,7 +89,7 @@ class ByteFilter {
         for (std::size_t j = 0; j < start.size(); ++j) {
             const float error = longest_ * panel.a[j] + largest_error_ * panel.b[j],
                         bar = (bars[j] - error) * panel.inverse_scale[j] * inverse_scale_,
-                        least = bar > -0x1p30f ? std::floor(std::min(bar, 0x1p30f)) : -0x1p30f;
+                        least = bar > -0x1p30f ? std::ceil(std::min(bar, 0x1p30f)) : -0x1p30f;
             start[j] = -static_cast<std::int32_t>(least) - panel.shift[j];
         }
         candidates_.clear();
