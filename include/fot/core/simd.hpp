@@ -28,6 +28,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
+#include <cstdint>
 #include <type_traits>
 
 #include "fot/core/index.hpp"
@@ -103,6 +105,14 @@ void for_each_vector(Index count, Body&& body) {
     Index first = 0;
     for (; count - first >= lanes<V>; first += lanes<V>) body(WholeVector<V>{first});
     if (first < count) body(PartOfVector<V>{first, count - first});
+}
+
+/// Writes the last eight bits of each number.
+template <class V>
+void store_last_bytes(const V& x, std::uint8_t* target) requires(std::is_same_v<typename V::value_type, float>) {
+    std::array<float, V::size> numbers;
+    x.store_unaligned(numbers.data());
+    for (std::size_t i = 0; i < V::size; ++i) target[i] = static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(numbers[i]));
 }
 
 /// The numbers of a vector joined to one: join(x, y) must be associative, as a sum or a maximum is.

@@ -31,15 +31,13 @@
 /// to the float search. A query that is not, unless it is 0, gets an infinite error: all keys are its candidates.
 ///
 /// When it pays: as long as few keys are candidates. Where more than a quarter are, as of clusters narrower than the bound, the
-/// search goes on in float and tries again later. A trial takes half as long again as the block does in float, and waits
-/// are so long that all trials together cost less than 3 % (tests/benchmark/benchmark_search).
+/// search goes on in float, and tries again so seldom that it loses less than 3 % (tests/benchmark/benchmark_filter).
 ///
 /// Read first: core/byte_products.hpp, core/tile_product.hpp.   Read next: memory/streaming_search.hpp.
 #pragma once
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <iterator>
@@ -184,13 +182,6 @@ class ByteFilter {
         largest_error_ = std::sqrt(square_error);
         inverse_scale_ = 1 / scale;
         return true;
-    }
-
-    template <class V>
-    static void store_last_bytes(const V& x, std::uint8_t* target) {
-        std::array<float, V::size> numbers;
-        x.store_unaligned(numbers.data());
-        for (std::size_t i = 0; i < V::size; ++i) target[i] = static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(numbers[i]));
     }
 
     /// Bytes of a row, with the filling of the last vector.
