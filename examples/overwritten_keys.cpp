@@ -23,8 +23,7 @@
 /// Data:    made here.
 /// Time:    default size not measured; a minute of one core to ask two models with --depth-tokens 262144; --quick: seconds.
 /// Command: build/release/examples/overwritten_keys
-/// Expect:  depth is flat but for chance (depth_variance_ratio near 1); last_value is any_value / m. With strength 1 most of the
-/// last
+/// Expect:  depth is flat but for chance (depth_variance_ratio near 1); last_value is any_value / m. With strength 1 most last
 ///          values are found, but fewer of those that were defined once. any_value falls with m: an average of many may be none.
 #include "fot/data/overwritten_dictionary.hpp"
 #include "support/accuracy_curves.hpp"
