@@ -1,4 +1,4 @@
-/// How near may other keys come, and how many, until the one that is asked for is lost?
+/// How near, and how many, may other keys be before the one that is asked for is lost?
 ///
 /// A memory full of definitions is an easy one: two random keys of four symbols share a symbol or none. Here it also holds
 /// distractors: definitions whose keys differ from the asked one in 1, 2 or 3 of the four symbols, up to 10000 of them for each

@@ -2,7 +2,7 @@
 ///
 ///     o_t = sum_s p_ts v_s      p_ts = exp(<q_t, k_s> - L_t)      L_t = log sum_s exp(<q_t, k_s>)
 ///
-/// L, the log-sum-exp, is returned beside o, because two things need no more than it: the gradient, to compute the
+/// L, the log-sum-exp, is returned beside o, because two things need only L besides o: the gradient, to compute the
 /// probabilities again; and the join of two attentions to different keys into one softmax (attention/joining.hpp).
 ///
 /// A score is <q, k> and nothing else. A temperature, or 1 / sqrt(D), multiplies q once, before attention. A query used in several

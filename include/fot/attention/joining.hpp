@@ -1,6 +1,7 @@
 /// Two attentions in one: the single softmax of the Focused Transformer, and the gate of the Memorizing Transformer.
 ///
-/// A query has attended to two sets of keys separately, say memory and local context, and each gave heads and a log-sum-exp. Then
+/// A query has attended to two sets of keys separately, say memory and local context, and each gave a result and a log-sum-exp per
+/// head. Then
 ///
 ///     o = g o_memory + (1 - g) o_local
 ///

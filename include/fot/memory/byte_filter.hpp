@@ -24,11 +24,11 @@
 ///
 ///     f >= bar   implies   s t <q', k'>  >=  bar - (1 + 2^-10) (K (|dq| + rho |q|) + E (|dq| + |q|)).                         (2)
 ///
-/// A bar beyond +-2 |q| K is the exception to the last error, but then no score reaches it, or each does, on either side of (2).
+/// A bar beyond +-2 |q| K is not covered by the last error, but then no score reaches it or all do, and (2) holds anyway.
 ///
 /// When it holds: no intermediate result may overflow, and what underflows must be small beside rho |q| K. So (2) is used for
 /// lengths of 2^-50 ... 2^50 only. A block in which the largest |k| is not one of them, or some number is NaN or infinite, is left
-/// to the float search. A query that is not, unless it is 0, gets an infinite error: all keys are its candidates.
+/// to the float search. A query outside this range, unless it is 0, gets an infinite error: all keys are its candidates.
 ///
 /// When it pays: as long as few keys are candidates. Where more than a quarter are, as of clusters narrower than the bound, the
 /// search goes on in float, and tries again so seldom that it loses less than 3 % (tests/benchmark/benchmark_filter).

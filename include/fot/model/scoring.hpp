@@ -4,8 +4,8 @@
 ///     scaled                       q / sqrt(D),      k             LLaMA
 ///
 /// With unit lengths a score is a cosine over a temperature: no key can win by being long, and the temperature alone says how far
-/// the best key must stand out among the others. Softmax over n keys of which one has a cosine larger by c gives it more than half
-/// of the attention while log n < c / tau; so tau is learned (paper_notes.md, QK-norm).
+/// the best key must stand out among the others. If one of n keys has a cosine larger by c than the others, softmax gives it more
+/// than half of the attention while log n < c / tau; so tau is learned (paper_notes.md, QK-norm).
 ///
 /// A rule may depend on how many keys a query sees, as remedies against the dilution of a growing memory do. For another rule,
 /// derive from one of these and give it parameters of its own if it needs them: optimisers and checkpoints see them.

@@ -8,8 +8,8 @@
 /// The list contexts[b] has the previous context of entry b's own document, the positive, and previous contexts of other documents
 /// in the batch, the negatives. The equation does not tell them apart: all keys share one softmax, under the ordinary next-token
 /// loss. That is the contrast. Weight that goes to one key is taken from all others, so the loss falls where the keys of the
-/// query's own document score above those of other documents. It can bring this about because gradients reach ALL keys and values
-/// that were seen, previous and negative ones too. In inference the same sum runs over entries of a memory in place of the
+/// query's own document score above those of other documents. Training can bring this about because gradients reach ALL keys and
+/// values that were seen, previous and negative ones too. In inference the same sum runs over entries of a memory in place of the
 /// contexts.
 ///
 /// Source: paper section 3.2 and appendix B.3, equation (2). paper_notes.md works an example by hand.

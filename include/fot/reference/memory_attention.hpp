@@ -26,7 +26,7 @@ namespace fot::reference {
 ///         Each batch entry has a memory of its own. U = 0 is attention to the memory alone.
 /// Errors: ShapeError if the tensors do not fit together; ConfigError if top_k is negative.
 /// Same as: crossbatch_attention with the whole memory as the only context of its entry, if top_k is M or more;
-///          causal_attention if it is 0.
+///          causal_attention if it is 0. (The fast function reads 0 as the whole memory.)
 template <class Real>
 AttentionResult<Real> memory_attention(const Tensor<Real, 4>& q, const Tensor<Real, 4>& k, const Tensor<Real, 4>& v,
                                        const Tensor<Real, 4>& memory_k, const Tensor<Real, 4>& memory_v, Index top_k) {

@@ -3,8 +3,8 @@
 ///     o_h = A(q_2h) - sigmoid(<w_h, x>) A(q_2h+1)        both queries read the same keys and values; x: the normalised input
 ///
 /// The second query of a head learns what the first finds besides the key that it looks for: unrelated keys that have some weight
-/// for any query. Their difference is attention whose weights may be negative and sum to 1 - sigmoid(...). If both queries are
-/// equal, the head gives 1 - sigmoid(...) of ordinary attention; where the sigmoid is 0, all of it.
+/// for any query. The difference of the two attentions has weights that may be negative and sum to 1 - sigmoid(...). If both
+/// queries are equal, the head gives 1 - sigmoid(...) of ordinary attention; where the sigmoid is 0, all of it.
 ///
 /// Two query heads on one key head are grouped queries, which all attention here supports. So keys, values, the memory and the
 /// output projection stay as they were: the scoring rule makes 2 H query heads of a projection with twice as many rows, and the

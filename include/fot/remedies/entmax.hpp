@@ -11,7 +11,7 @@
 ///
 /// The gradient, with r_j = sqrt(p_j):   d_s_j = r_j (d_p_j - sum_i r_i d_p_i / sum_i r_i)
 ///
-/// Keys without weight get no gradient either: what is not found in the course of training cannot become better.
+/// Keys without weight get no gradient either: a key that never gets weight in training cannot improve.
 ///
 /// Source: Peters et al. 2019 (1.5-entmax and its algorithm by sorting); for long contexts Vasylenko et al. 2025, arXiv 2506.16640.
 /// Cost:   sorting. Only scores within 2 of the best need it.

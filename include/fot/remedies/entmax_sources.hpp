@@ -4,8 +4,8 @@
 ///
 /// Entmax of two sets of keys does not follow from entmax of each, as softmax does from two log-sum-exps: the threshold of the
 /// union cannot be computed from the thresholds of the parts. So local attention stays a softmax, and a gate joins the two
-/// (`Integration::gated`). In place of a log-sum-exp this attention returns NaN: one softmax over both would give NaN, and not a
-/// number that means nothing.
+/// (`Integration::gated`). In place of a log-sum-exp this attention returns NaN: joining it by one softmax, a mistake, gives NaN
+/// and not a plausible wrong number.
 ///
 /// Source: remedies/entmax.hpp. Departures: entmax reads the memory alone.
 /// Read first: remedies/entmax_attention.hpp, model/memory_source.hpp.   Read next: remedies/entmax_scoring.hpp.
