@@ -21,8 +21,10 @@
 
 namespace fot {
 
-/// Rows x and y of a tile: two vectors of 16 sums for each of 12 rows fill three quarters of the registers.
-inline constexpr Index byte_tile_rows = 12, byte_tile_columns = 32;
+/// Rows x and y of a tile: 12 rows of two vectors of 16 sums fill three quarters of the registers.
+inline constexpr Index byte_tile_rows = 12;
+/// The columns: 32.
+inline constexpr Index byte_tile_columns = 32;
 
 /// Of each row i of a tile its columns: bit j is set if sum_ij >= 0.
 using ReachedColumns = std::array<std::uint32_t, byte_tile_rows>;
