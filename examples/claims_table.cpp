@@ -61,7 +61,7 @@ int main(int argc, char** argv) try {
     Example example(argc, argv, "Do the paper's central claims come out?");
     example.parse();
     const Index seeds = example.scale() == Scale::full ? 3 : 1;
-    Table table({"claim", "what", "paper", "ours [95 % interval]", "verdict"});
+    Table table = verdicts("", {}, seeds);
     for (const std::string program : {"distraction_issue", "dictionary_lookup"}) {
         const std::filesystem::path path = std::filesystem::absolute(argv[0]).lexically_normal().parent_path() / program;
         const std::string kernels = faster_blas_kernels();
@@ -72,8 +72,7 @@ int main(int argc, char** argv) try {
         if (example.scale() == Scale::full) command += " --full";
         Results results;
         run(command, results, example.out());
-        const Table of_program = verdicts(program, results, seeds);
-        for (std::size_t row = 1; row < of_program.rows().size(); ++row) table.add_row(of_program.rows()[row]);
+        table = verdicts(program, results, seeds, table);
     }
 
     example.out() << "Plots and numbers: " << std::filesystem::absolute(example.output()).string() << "\n";
