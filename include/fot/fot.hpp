@@ -1,4 +1,7 @@
-/// The whole library, in reading order; and how a program uses it.
+/// The whole method, in reading order; and how a program uses it.
+///
+/// What only some programs need has a list of its own, so that the others compile faster: `fot/long_llama.hpp` for the published
+/// models, `fot/distributed.hpp` for several processes or machines.
 ///
 /// A header includes only from its own floor and from floors below, so a part can be used without what is above it:
 ///
@@ -10,11 +13,11 @@
 ///               files       safetensors, files of PyTorch, mapped files, files that are replaced as a whole
 ///     floor 2   attention   causal, crossbatch and memory attention
 ///     floor 3   loss        the contrastive loss
-///               model       the decoder; LongLLaMA
+///               model       the decoder; LongLLaMA (fot/long_llama.hpp)
 ///     floor 4   remedies    against distraction: what came after the paper, as options of the layer
 ///               train       optimisers, schedules, the training loop, checkpoints
 ///               measure     positive attention mass, perplexity, retrieval
-///               distributed crossbatch training on several processes or machines
+///               distributed crossbatch training on several processes or machines (fot/distributed.hpp)
 ///
 /// To learn the method and not the machinery, read `reference`, `attention` and `model`, and take `core` on trust.
 ///
@@ -155,13 +158,6 @@
 #include "fot/model/counted_memory_source.hpp"  // with a memory that holds equal entries once
 #include "fot/model/sampling.hpp"        // from logits to a token
 #include "fot/model/generation.hpp"      // writing, token by token
-#include "fot/model/long_llama_config.hpp"      // LongLLaMA: its shape
-#include "fot/model/local_cache.hpp"            // keys and values of the last tokens
-#include "fot/model/long_llama_state.hpp"       // local caches and memories
-#include "fot/model/long_llama.hpp"             // reading
-#include "fot/model/long_llama_generation.hpp"  // writing
-#include "fot/model/llama_config_file.hpp"      // what their config.json means
-#include "fot/model/long_llama_files.hpp"       // LongLLaMA checkpoints as Hugging Face has them
 
 #include "fot/remedies/length_temperature.hpp"           // scores that grow with the logarithm of the memory
 #include "fot/remedies/learned_sink.hpp"                 // attention that may stay away from all keys
@@ -200,26 +196,12 @@
 #include "fot/measure/retrieval.hpp"              // kNN score, Focus score, kept mass
 #include "fot/measure/memory_inspection.hpp"      // what each token of a text retrieved
 
-#include "fot/distributed/communicator.hpp"         // ranks: what they need of each other
-#include "fot/distributed/thread_communicator.hpp"  // ranks that are threads
-#ifdef FOT_WITH_MPI
-#include "fot/distributed/mpi_communicator.hpp"     // ranks that are processes of MPI
-#endif
-#include "fot/distributed/tree_sum.hpp"             // sums whose bits do not depend on the number of ranks
-#include "fot/distributed/context_exchange.hpp"     // keys and values of contexts, and their gradients back
-#include "fot/distributed/crossbatch.hpp"           // crossbatch training on several ranks
-#include "fot/distributed/sharded_memory.hpp"         // a memory that is spread over ranks
-#include "fot/distributed/sharded_search.hpp"         // the best of all of it
-#include "fot/distributed/sharded_attention.hpp"      // attention to it, with values sent or without
-#include "fot/distributed/sharded_memory_files.hpp"   // saved by p ranks, loaded by q
-#include "fot/distributed/sharded_memory_source.hpp"  // further keys from it in inference
-
 #ifdef FOT_FLOAT
 #include "fot/float.hpp"  // the target fot::float: what float compiles to is in a library
 #endif
 
 /// @namespace fot
-/// The library: fot.hpp lists its headers in reading order, and each header opens with its idea.
+/// The library: fot.hpp, long_llama.hpp and distributed.hpp list its headers in reading order, and each header opens with its idea.
 
 /// @namespace fot::reference
 /// The paper's equations as loops in index notation, slow and plain. What the library computes fast is tested against them.

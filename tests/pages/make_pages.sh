@@ -1,11 +1,12 @@
 #!/bin/sh
 # Pages with comments beside the code: make_pages.sh DOCCO OUTPUT [docs] makes one for each header, for microfot, the tours and all
-# Markdown, and an index, headers in the order of fot.hpp. OUTPUT is a folder within Doxygen's; with "docs" they link to Doxygen's pages.
+# Markdown, and an index, headers in the order of the lists. OUTPUT is a folder within Doxygen's; with "docs" they link to Doxygen's pages.
 set -eu
 docco=$1 output=$2 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/../.."
-headers=$(sed -n 's|^#include "\(fot/.*\)".*|include/\1|p' include/fot/fot.hpp)
-order=$(echo examples/microfot.cpp examples/*_tour.cpp include/fot/fot.hpp $headers)
+lists="include/fot/fot.hpp include/fot/long_llama.hpp include/fot/distributed.hpp"
+headers=$(sed -n 's|^#include "\(fot/.*\)".*|include/\1|p' $lists)
+order=$(echo examples/microfot.cpp examples/*_tour.cpp $lists $headers)
 texts=$(echo README.md paper_notes.md $(find examples tests -name '*.md' | sort) CHANGELOG.md)
 figures=$(find include examples -name '*.svg')
 export FOT_PAGES="$order" FOT_DOXYGEN="${3:-}"  # for page.jst, to which docco hands names in alphabetical order alone
@@ -22,14 +23,14 @@ for file in $order $texts $figures; do
   esac
 done
 
-# The index: the first line of each text and program, and the includes of fot.hpp, each with the words beside it.
+# The index: the first line of each text and program, and the includes of the lists, each with the words beside it.
 {
   echo '# The Focused Transformer, comment beside code'
-  for file in $texts examples/microfot.cpp examples/*_tour.cpp include/fot/fot.hpp; do
+  for file in $texts examples/microfot.cpp examples/*_tour.cpp $lists; do
     [ $file != examples/microfot.cpp ] || printf '\n## Where to begin with the code\n'
     echo "- \`$file\`: $(sed -n '1s|^[/#]* *||; 1s|   .*||; 1p' "$file")"
   done
-  sed -n 's|^#include "\(fot/.*\)" *// *\(.*\)|\1 \2|p' include/fot/fot.hpp | while read -r header words; do
+  sed -n 's|^#include "\(fot/.*\)" *// *\(.*\)|\1 \2|p' $lists | while read -r header words; do
     folder=$(dirname "$header")
     [ "$folder" = "${last:-}" ] || printf '\n## %s\n' "$folder"
     last=$folder
