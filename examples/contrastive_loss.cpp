@@ -1,8 +1,8 @@
 /// What does an explicit contrastive loss add to crossbatch training?   (beyond the paper: its section 6 names it as future work)
 ///
 /// Crossbatch contrasts implicitly: positives and negatives compete in one softmax, and the next-token loss decides how sharply.
-/// InfoNCE does so explicitly: its value is -log of the share of attention that falls on the query's own document. Three models,
-/// equal steps, data and optimiser:
+/// InfoNCE does so explicitly: its value is -log of the share of attention to contexts that falls on the query's own document.
+/// Three models, trained for the same number of steps, on the same data, with the same optimiser:
 ///
 ///     crossbatch   next-token loss with 16 contexts (the model of distraction_issue)
 ///     infonce      next-token loss of a standard transformer, plus InfoNCE on the memory layer's queries and keys

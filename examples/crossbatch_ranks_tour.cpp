@@ -1,8 +1,9 @@
 /// Who holds what, and what is sent, when crossbatch training runs on several ranks?   A commented walk-through.
 ///
-/// Time: under a second. Command: build/release/examples/crossbatch_ranks_tour
-/// Expect: the halo, the contexts that a rank gets from others, as a picture; bytes equal to the formulas; one loss, to the last
-///         bit, for every number of ranks.
+/// Time:    under a second.
+/// Command: build/release/examples/crossbatch_ranks_tour
+/// Expect:  the halo, the contexts that a rank gets from others, as a picture; bytes equal to the formulas; one loss, to the last
+///          bit, for every number of ranks.
 #include "fot/distributed/crossbatch.hpp"
 #include "fot/distributed/thread_communicator.hpp"
 #include "fot/files/replacing_file.hpp"

@@ -1,7 +1,8 @@
 /// Who sees whom in crossbatch training, and where do the gradients go?   A commented walk-through.
 ///
-/// Time: under a second. Command: build/release/examples/crossbatch_tour
-/// Expect: attention patterns as pictures; r_d = 1/d for random keys; gradients in the keys of every context that is seen.
+/// Time:    under a second.
+/// Command: build/release/examples/crossbatch_tour
+/// Expect:  attention patterns as pictures; r_d = 1/d for random keys; gradients in the keys of every context that is seen.
 #include "fot/attention/crossbatch_attention.hpp"
 #include "fot/core/random.hpp"
 #include "fot/files/replacing_file.hpp"

@@ -1,18 +1,21 @@
 /// Which remedy for distraction replaces crossbatch training, and which adds to it?   (beyond the paper)
 ///
-/// A growing memory distracts: many keys of other documents take the attention from those of its own. Crossbatch training is one
-/// cure. Here are seven more (fot/remedies), each in a standard model and in one that is trained by crossbatch, on the same text,
-/// in as many steps, with the parameters of the plain model and those that the remedy adds. Measured are the share of attention
-/// that stays with its own document among 64, r_64, and bits per byte with memories of up to 524288 tokens. In these, documents
-/// come one after another, or a window of each by turns ("interleaved"): then being new says nothing about whose a key is, and the
-/// smallest memory holds nothing of its own document.
+/// A growing memory distracts: many keys of other documents take attention away from the keys of the query's own document.
+/// Crossbatch training is one cure. Here are seven more (fot/remedies), each in a standard model and in one that is trained by
+/// crossbatch, on the same text, for the same number of steps, with the parameters of the plain model and those that the remedy
+/// adds. Measured are r_64, the share of attention that stays with the query's own document among 64, and bits per byte with
+/// memories of up to 524288 tokens.
+///
+/// In these memories documents come one after another, or one window of each document in turn ("interleaved"). When they are
+/// interleaved, the age of a key says nothing about the document that it is from, and the smallest memory holds nothing of the
+/// document that is being predicted.
 ///
 ///     standard, crossbatch_<n>   no remedy; n contexts in the end                                                   (control)
 ///     infonce                    next-token loss + 0.1 InfoNCE over n contexts, all the time                        (control)
 ///     whole_memory               no remedy, but the whole memory is read and not its k best                         (control)
 ///     ssmax                      scores that grow with the logarithm of the number of keys, trained so
-///     log_length                 the same in inference alone
-///     sink                       a learned score of no key at all
+///     log_length                 the same in inference only
+///     sink                       a learned score that takes part in the softmax without belonging to a key
 ///     output_gate                each head is gated by the token
 ///     differential               the difference of two attentions
 ///     annealed_infonce           0.1 next-token loss + InfoNCE for a fifth of the steps, then the reverse
@@ -20,10 +23,10 @@
 ///     untied                     which context: by a learned map of its mean key; then which key in it
 ///     <remedy>_crossbatch        the remedy and crossbatch together
 ///
-/// What cannot be measured alike. r_64 is of the weights that a layer gives to contexts, whatever made them; differential attention
-/// has negative ones, which count by their absolute value. `untied` reads the whole memory in chunks of a window, so its control is
-/// whole_memory. Without crossbatch, the gate of `entmax` and the map of `untied` get no gradient: they stay as they began. With
-/// one head in the memory layer InfoNCE on one head is InfoNCE.
+/// What cannot be measured in the same way. r_64 is computed from the weights that a layer gives to contexts, however it computes
+/// them. Differential attention has negative weights; their absolute values are counted. `untied` reads the whole memory in chunks
+/// of a window, so its control is whole_memory. Without crossbatch, the gate of `entmax` and the map of `untied` get no gradient:
+/// they stay as they began. With one head in the memory layer InfoNCE on one head is InfoNCE.
 ///
 /// To try a remedy of your own, add an entry to the table below.
 ///
@@ -33,8 +36,7 @@
 /// Memory:  0.7 GiB for the memories of all sizes, a kilobyte a token.
 /// Command: build/release/examples/distraction_remedies
 /// Expect:  ssmax alone no better than standard; whether ssmax_crossbatch is below crossbatch_16 depends on the seed. The others
-/// have
-///          not been run at this size. measurements.md has what was run.
+///          have not been run at this size. measurements.md has what was run.
 #include "fot/remedies/differential_attention.hpp"
 #include "fot/remedies/entmax_scoring.hpp"
 #include "fot/remedies/entmax_sources.hpp"

@@ -1,12 +1,12 @@
-/// How near, and how many, may other keys be before the one that is asked for is lost?
+/// How near may other keys be, and how many, before the key that is asked for is lost?
 ///
 /// A memory full of definitions is an easy one: two random keys of four symbols share a symbol or none. Here it also holds
-/// distractors: definitions whose keys differ from the asked one in 1, 2 or 3 of the four symbols, up to 10000 of them for each
-/// question. There are 240 keys at distance 1, so from 240 distractors on they come again, with other values. The asked key is
-/// defined once.
+/// distractors: definitions whose keys differ from the key that is asked for in 1, 2 or 3 of the four symbols, up to 10000 of them
+/// for each question. There are 240 keys at distance 1, so from 240 distractors on they come again, with other values. The key that
+/// is asked for is defined once.
 ///
-/// What is lost has two causes, which the ladder keeps apart. Along the memory, whose other keys are random, attention is diluted.
-/// Along the distractors the layer must tell a key from its neighbours. Models:
+/// What is lost has two causes, which the ladder keeps apart. As the memory grows, more random keys dilute attention. As
+/// distractors are added, the layer must tell a key from more near neighbours. Models:
 ///
 ///     standard         a plain transformer on whole documents, given the memory afterwards
 ///     mt               the Memorizing Transformer: a learned gate, no gradient in the keys of the memory
@@ -25,8 +25,9 @@
 ///          and 10000 distractors, not run.
 /// Memory:  0.6 GiB for a million tokens, in bfloat16; 1 GiB to train with 128 contexts.
 /// Command: build/release/examples/distractor_ladder
-/// Expect:  crossbatch_1 is lost among a hundred keys at distance 1 whatever the memory, and in a million tokens without any.
-///          More contexts withstand more of both: crossbatch_128 finds most keys among a hundred at distance 1 in a million tokens.
+/// Expect:  crossbatch_1 fails among a hundred keys at distance 1 at every memory size, and at a million tokens even without
+///          distractors. More contexts withstand more of both: crossbatch_128 finds most keys among a hundred at distance 1 in a
+///          million tokens.
 #include "fot/data/near_words.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_evaluation.hpp"

@@ -1,7 +1,9 @@
 /// What can the memory do on its own?   A commented walk-through.
 ///
-/// Time: under a second. Command: build/release/examples/exact_memory_tour
-/// Expect: exact top-k with ties to the lower index, the same from a stream of blocks; what the top k leave out; bytes in bfloat16.
+/// Time:    under a second.
+/// Command: build/release/examples/exact_memory_tour
+/// Expect:  exact top-k with ties to the lower index, the same from a stream of blocks; what the top k leave out; bytes in
+///          bfloat16.
 #include "fot/core/random.hpp"
 #include "fot/measure/retrieval.hpp"
 #include "fot/memory/exact_search.hpp"

@@ -5,9 +5,9 @@
 /// things could help. With QK-norm all keys have length one, so that none is found by every query; and crossbatch training pulls a
 /// query to the key that it wants. Here are models with both, one or none of them, and two indexes: inverted lists and a graph.
 ///
-/// Three things are kept apart: attention to the whole memory, to the exact k best, and to the k best that an index finds at a
-/// recall of 0.95, and when it may score at most 1 % of the keys. The same is done with the dictionary, where it is answers that
-/// count.
+/// Three things are kept apart: attention to the whole memory, to the exact k best, and to the k best that an index finds. The
+/// index is measured twice: at a recall of 0.95, and when it may score at most 1 % of the keys. The same is done with the
+/// dictionary, where right answers are counted.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and the dictionary, made here.
 /// Time:    about a quarter of an hour on two cores; --quick: seconds; --full: three seeds, eight models, memories to 524288 tokens

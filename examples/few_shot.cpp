@@ -1,15 +1,15 @@
 /// Do more demonstrations help, beyond the length a model was trained on?   (claim C11)
 ///
 /// A byte-level LLaMA learns to classify in context: its windows hold demonstrations of an episode, whose classes and labels are
-/// new (support/few_shot_task.hpp). Then it is continued by crossbatch, with the previous window of its own episode beside windows
-/// of other episodes. It is asked after more and more demonstrations:
+/// new (support/few_shot_task.hpp). Then it is continued by crossbatch, with the previous window of a query's own episode beside
+/// windows of other episodes. It is asked after more and more demonstrations:
 ///
 ///     base         sees the last of them, as many as its window holds
 ///     base_memory  the same model, never trained with a memory, with the earlier ones in the memory of its last layer
 ///     fot          the continued model, with the same memory
 ///
-/// First the memory holds its own episode alone. Then, with four windows of demonstrations, it also holds more and more of other
-/// episodes.
+/// First the memory holds the episode of the question alone. Then, with four windows of demonstrations, it also holds more and more
+/// of other episodes.
 ///
 /// A label cannot be known before its class was shown. `known` is the share of questions whose class was shown: the accuracy of a
 /// perfect reader.

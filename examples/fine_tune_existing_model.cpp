@@ -3,9 +3,10 @@
 /// A standard transformer is trained on short documents first, so it has never seen more than its local context. Then it is
 /// continued on long ones as each of the compared models. None has a parameter that the first one lacks. Measured are
 ///
-///     long inputs    held-out documents of several corpora, of which it was trained on one, at 2, 4, 16 and 64 times the local
-///                    context: the local one and a memory of the rest. A Transformer-XL sees 2 contexts at a time (and, through its
-///                    layers, a little of as many more as it has layers); it has no further memory.
+///     long inputs    held-out documents of several corpora, of which the model was trained on one, at 2, 4, 16 and 64 times the
+///                    local context: the local context itself and a memory of the rest. A Transformer-XL sees 2 contexts at a time.
+///                    Through its layers it also sees a little of earlier ones: n layers reach n windows back, of which it sees one
+///                    directly. It has no further memory.
 ///     short inputs   held-out documents of less than 20 KB without any memory, before and after
 ///
 /// A quarter of each crossbatch batch sees no context here: a model that always has a previous context forgets how to do without.
@@ -19,9 +20,8 @@
 /// Time:    below ten minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/fine_tune_existing_model
 /// Expect:  crossbatch gains up to 4 contexts everywhere, to 16 on all but its own corpus, to 64 on books and proofs. At 64 it is
-///          below mt_merged on all corpora.
-///          At 2 it lies near xl, below it on some corpora and above it on its own. On short inputs it is close to the standard
-///          model. With --further-steps 400 it gains up to 4 contexts only.
+///          below mt_merged on all corpora. At 2 it lies near xl, below it on some corpora and above it on its own. On short inputs
+///          it is close to the standard model. With --further-steps 400 it gains up to 4 contexts only.
 #include "fot/measure/recurrence_perplexity.hpp"
 #include "support/memory_reports.hpp"
 

@@ -8,10 +8,11 @@
 /// Data:    --text FILE or DIR[:GLOB], one file one document, the last one by name is inspected; if not given the test documents of
 ///          --corpus, which a model of --checkpoint has not been trained on.
 /// Model:   --checkpoint FILE of any program here that trains on text; trained by crossbatch if not given.
-/// Time:    21 seconds with --checkpoint on a busy machine, otherwise plus one training run; --quick: seconds. A remembered token
-/// takes a KB. Command: build/release/examples/inspect_memory Expect:  names and phrases of the document are found where they stood
-/// before: the best entry is of its own document more often
-///          than its share of the memory, the more so the more attention goes to the memory.
+/// Time:    21 seconds with --checkpoint on a busy machine, otherwise plus one training run; --quick: seconds.
+/// Memory:  a kilobyte for each remembered token.
+/// Command: build/release/examples/inspect_memory
+/// Expect:  names and phrases of the document are found where they stood before: the best entry is of the query's own document more
+///          often than its share of the memory, the more so the more attention goes to the memory.
 #include "fot/files/replacing_file.hpp"
 #include "support/memory_page.hpp"
 #include "support/sizes.hpp"

@@ -9,7 +9,7 @@
 /// LongLLaMA-3B or of the 7B code model, to see how much memory and time it takes.
 ///
 /// Command: build/release/examples/long_llama_generate --folder long_llama_3b --prompt-file book.txt --prompt "In short, "
-///          --score-file TEXT: its first --tokens tokens are read one by one, and their cost in bits is printed
+///          --score-file TEXT: its first --tokens tokens are read one by one, and their loss in bits is printed
 ///          --shape 3b --random-prompt 2048 --tokens 32: takes a minute, and 6.9 GB of disk
 /// Expect:  text as it is written, then the memory's size, tokens per second, prompt and generation apart, and the most memory that
 ///          was resident.

@@ -6,9 +6,9 @@
 ///
 ///     top_<k>             more of the best entries, exactly
 ///     sampled_<m>         the 128 best, and m random ones of the others, weighted (M - 128) / m
-///     means_<l>           the 128 best, and all others at the means of their inverted list, of l
-///     means_<l>_spread    and corrected for the spread of the keys of a list around their mean
-///     means_<l>_found     the 128 best that are found in the best 1/32 of these lists, in place of an exact search
+///     means_<l>           the 128 best, and every other entry at the mean of its inverted list; there are l lists
+///     means_<l>_spread    the same, corrected for the spread of the keys of a list around their mean
+///     means_<l>_found     the same as means_<l>, with the 128 best that a search of the best 1/32 of the lists finds
 ///
 /// Recovered is the share of the bits between the 128 best and the whole memory: 1 is the whole memory, below 0 is worse than the
 /// 128 best. The values read are a share of the memory's. Beside them stands the model without a memory.

@@ -1,7 +1,7 @@
 /// Do more negatives help, or harder ones?   (the paper's open questions: larger d, hard negatives)
 ///
 /// Crossbatch shows a query d contexts, of which d - 1 are of other documents. The paper stops at d = 128, because more did not fit
-/// its machine, and names hard negatives as future work. Here are two ways on. More: d up to 4096, whose keys and values are
+/// its machine, and names hard negatives as future work. Here both are tried. More: d up to 4096, whose keys and values are
 /// computed twice, a few contexts at a time, so that memory is bounded. Harder: from a memory of the training set's own keys, the
 /// contexts that would draw most attention from the batch, found by search; the memory is made anew every 25 steps.
 ///

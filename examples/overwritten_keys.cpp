@@ -16,15 +16,16 @@
 /// temperature that grows with the memory, a sink, a gate, entmax. It holds if each definition has a window of its own, and if
 /// there is one memory layer. (With two, a later window could see in the lower one that its key was defined before.)
 ///
-/// What breaks it is a score that knows the age of an entry. Here, at inference alone, the weight of each retrieved entry falls as
-/// a power of its age (support/aging_memory.hpp). What is old may then be lost: beside the last of eight values the table has keys
-/// that were defined once, anywhere.
+/// A score that depends on the age of an entry is not bound by this law. Here, in inference only, the weight of each retrieved
+/// entry falls as a power of its age; the strength is the exponent (support/aging_memory.hpp). Old entries may then be lost. So the
+/// table has, beside the last of eight values, keys that were defined once, anywhere.
 ///
 /// Data:    made here.
 /// Time:    default size not measured; a minute of one core to ask two models with --depth-tokens 262144; --quick: seconds.
 /// Command: build/release/examples/overwritten_keys
 /// Expect:  depth is flat but for chance (depth_variance_ratio near 1); last_value is any_value / m. With strength 1 most last
-///          values are found, but fewer of those that were defined once. any_value falls with m: an average of many may be none.
+///          values are found, but fewer of the values of keys that were defined once. any_value falls with m: attention averages
+///          the m values, and an average of many values may be none of them.
 #include "fot/data/overwritten_dictionary.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/aging_memory.hpp"
@@ -85,7 +86,7 @@ std::vector<Proportion> right_by_place(const Transformer<float>& model, const Ev
     return right;
 }
 
-/// How often each definition of the asked keys is the answer, the oldest first: by the first symbol of its value.
+/// How often each definition of the keys that are asked for is the answer, the oldest first: by the first symbol of its value.
 std::vector<Proportion> answered_by_time(const MemorySnapshot& snapshot, const DictionaryTask& task,
                                          const OverwrittenDictionary& overwritten, const Source<float>& source) {
     const Index endings = word_count(task.ordinary_symbols(), task.value_length - 1);

@@ -9,18 +9,20 @@
 ///     contexts d     2; in the last tenth 64, or the largest power of    1, doubled step by step to --contexts
 ///                    two for which there are documents                   between 3/10 and half of the training
 ///
-/// Both learning rates are tuned alike: of `--factors 0.25 0.5 1 2 4`, on a first guess (0.03 for Adafactor, Muon's defaults), 2
-/// was the best for both on the validation documents (seed 1, 1000 steps). With several factors the program chooses so itself.
+/// Both learning rates are tuned in the same way: of `--factors 0.25 0.5 1 2 4`, on a first guess (0.03 for Adafactor, Muon's
+/// defaults), 2 was the best for both on the validation documents (seed 1, 1000 steps). With several factors the program chooses so
+/// itself.
 ///
-/// Measured are r_d, the share of a query's attention that falls on the query's own document among d, and bits per byte with the
-/// document so far in memory. `--memory-layers -2 -1` gives the models a second memory layer: what it brings, and what a step costs
-/// then.
+/// Measured are r_d, the share of a query's attention to previous contexts of d documents that falls on the query's own document,
+/// and bits per byte with the document so far in memory. `--memory-layers -2 -1` gives the models a second memory layer: what it
+/// brings, and what a step costs then.
 ///
 /// Source: paper appendix B.1, appendix E and E.1, Table 9.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text): 49 documents, so d = 32 in the last tenth.
 /// Time:    four and a half minutes on one core; --quick: seconds; --full: three seeds.
 /// Command: build/release/examples/paper_recipe
-/// Expect:  level r_d, about seven times 1/64 at d = 64; ours is better by 0.2 bits per byte with every memory.
+/// Expect:  r_d is about equal for both recipes, six to seven times 1/64 at d = 64; ours is better by 0.2 bits per byte with every
+///          memory.
 #include "fot/measure/document_nats.hpp"
 #include "fot/train/adafactor.hpp"
 #include "support/memory_reports.hpp"

@@ -3,7 +3,7 @@
 /// A byte-level LLaMA learns to find keys in prompts that fit its window, the short ones first, and then is pre-trained on short
 /// windows of text with such prompts among them. It is continued in two ways, in as many steps of the same cost:
 ///
-///     fot    by crossbatch in the memory layer: two previous windows of its own document beside windows of other documents
+///     fot    by crossbatch in the memory layer: two previous windows of the query's own document beside windows of other documents
 ///     long   on local contexts of twice the length
 ///
 /// and asked for keys in prompts of up to a million bytes. `fot` reads them window by window into the memory of its one memory
@@ -15,14 +15,16 @@
 ///
 /// Reading is exact, but not wasteful: the layers below the memory layer see one window alone, so windows of the same bytes (the
 /// filler comes again and again) leave the same keys and values, which are computed once. With --counted the memory holds them once
-/// too, with their number, and whole periods of filler are counted without being read. The answers are the same up to 4M bytes,
-/// above which only the memory of all entries is rounded; a prompt of a billion bytes takes the room of a short one.
+/// too, with their number, and whole periods of filler are counted without being read. The answers are the same up to 4M bytes;
+/// above that the memory of all entries is rounded, the counted one is not. A prompt of a billion bytes takes the room of a short
+/// one.
 ///
 /// Source: paper section 4.2, Figure 1. The paper counts tokens, this program bytes.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and passkey prompts made here.
 /// Time:    18 minutes on two cores; --quick: seconds; --full: three seeds, up to 16M bytes.
 /// Memory:  1 GiB per million bytes of prompt; above 4M bytes half of that, since keys and values are then stored as bfloat16: 8
-///          GiB with --full. At most 1 GiB more for windows that may come again. With --counted there is only that, and the prompt.
+///          GiB with --full. At most 1 GiB more is used to keep windows that may come again. With --counted the program needs only
+///          this 1 GiB and the prompt itself.
 /// Command: build/release/examples/passkey
 ///          build/release/examples/passkey --counted --longest 1073741824 --measure base_memory fot
 /// Expect:  fot near 1 at every length, base and long only in their own windows. base_memory comes close: the pre-trained model

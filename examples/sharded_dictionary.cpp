@@ -5,12 +5,13 @@
 /// and no value travels: only what each rank's attention gives.
 ///
 /// In the memory layer four heads share one key and one value of width 32, so that a token takes 128 bytes: 8 GiB for 64M tokens.
-/// (--memory-heads 2 --key-heads 0: the model of dictionary_lookup, four times as large.)
+/// (With --memory-heads 2 --key-heads 0, the memory layer of dictionary_lookup, the memory is four times as large.)
 ///
 /// Data:    made here.
 /// Time:    four minutes, nearly all of it training; --quick: seconds; --full: twice the steps and 64M tokens, a quarter of an hour
 ///          more with four ranks on two cores.
-/// Memory:  136 bytes per memory token, divided by the ranks, and 60 MiB per rank; 170 MiB to train.
+/// Memory:  136 bytes per memory token, 128 of keys and values and 8 of the number of its document, divided by the ranks; 60 MiB
+///          per rank; 170 MiB to train.
 /// Command: mpiexec -n 4 build/release/examples/sharded_dictionary --memory-tokens 67108864      (MPI), or
 ///          build/release/examples/sharded_dictionary --ranks 4 --memory-tokens 67108864         (threads)
 /// Expect:  the accuracy of one rank, whatever their number; bytes as the formulas say; examples/measurements.md has the figures.

@@ -3,7 +3,8 @@
 ///     score of an entry = <q, key> - strength log(age)           age: in windows, the newest is 1
 ///
 /// Entries are retrieved by their keys alone; then the k best are weighed anew. A memory layer has no positions, and this is the
-/// least that tells it which of two equal keys is the newer one. Here it is used in inference, on models that were trained without.
+/// least that tells it which of two equal keys is the newer one. Here it is used in inference, on models that were trained without
+/// it.
 ///
 /// Source: the logarithmic bias is that of Chi et al. 2022 (KERPLE), there between the tokens of a context.
 /// Read first: fot/model/memory_source.hpp.   Read next: overwritten_keys.cpp.

@@ -1,4 +1,4 @@
-/// Models that learn to look up definitions: of the paper's task, on 512 tokens.
+/// Models that learn to look up definitions, the paper's task, on 512 tokens.
 ///
 /// Read first: fot/data/dictionary.hpp, fot/train/curriculum.hpp, support/training.hpp.   Read next: dictionary_lookup.cpp.
 #pragma once

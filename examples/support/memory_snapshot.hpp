@@ -3,8 +3,8 @@
 /// Nothing is appended while it is measured. So an index is built once, all ways answer the same queries, and what differs between
 /// two of them is the search's doing.
 ///
-///     text         the beginnings of all test documents and, before them, other documents; asked are the windows that follow
-///     dictionary   definitions; asked are the answers to questions about some of them
+///     text         the beginnings of all test documents and, before them, other documents; the windows that follow are predicted
+///     dictionary   definitions; the answers to questions about some of them are predicted
 ///
 /// Read first: support/memory_models.hpp, fot/model/memory_source.hpp.   Read next: support/search_measures.hpp.
 #pragma once

@@ -2,8 +2,8 @@
 ///
 /// A memory serves some steps and is then made anew, with the keys of the model as it is by then, of fresh contexts.
 ///
-/// Read first: fot/train/mined_contexts.hpp, support/dictionary_training.hpp, support/text_models.hpp.   Read next:
-/// more_negatives.cpp.
+/// Read first: fot/train/mined_contexts.hpp, support/dictionary_training.hpp, support/text_models.hpp.
+/// Read next: more_negatives.cpp.
 #pragma once
 
 #include "dictionary_training.hpp"

@@ -1,10 +1,10 @@
 /// What `passkey` and `passkey_in_text` train on: prompts that hide keys, their filler, and text; and which of them see each other.
 ///
-/// In the mixtures every second entry is a prompt. Of `passkey` the entries between are alternately filler of such prompts and
-/// text, of `passkey_in_text` they are text.
+/// In the mixtures every second entry is a prompt. The entries between are text in `passkey_in_text`; in `passkey` they are
+/// alternately filler of such prompts and text.
 ///
-/// Read first: fot/data/passkey.hpp, fot/data/named_passkeys.hpp, fot/attention/contexts.hpp.   Read next:
-/// support/passkey_training.hpp.
+/// Read first: fot/data/passkey.hpp, fot/data/named_passkeys.hpp, fot/attention/contexts.hpp.
+/// Read next: support/passkey_training.hpp.
 #pragma once
 
 #include "fot/attention/contexts.hpp"

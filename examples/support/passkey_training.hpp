@@ -1,7 +1,8 @@
 /// What `passkey` and `passkey_in_text` share: how their models are trained.
 ///
 ///     base   prompts that fit its window, the short ones first; then such prompts among text
-///     fot    continues base by crossbatch in the memory layer: two previous windows of its own document beside windows of others
+///     fot    continues base by crossbatch in the memory layer: two previous windows of the query's own document beside windows of
+///            others
 ///     long   continues base on local contexts of twice the length, in as many steps of the same cost as fot
 ///
 /// What differs is the prompts, and who sees whom.

@@ -1,7 +1,7 @@
-/// How much attention stays with its own document, r_d, on held-out text: of several models, of several seeds.
+/// How much of a query's attention stays with the query's own document, r_d, on held-out text: of several models, of several seeds.
 ///
-/// Read first: fot/measure/positive_mass.hpp, support/held_out_text.hpp.   Read next: support/prediction.hpp,
-/// distraction_issue.cpp.
+/// Read first: fot/measure/positive_mass.hpp, support/held_out_text.hpp.
+/// Read next: support/prediction.hpp, distraction_issue.cpp.
 #pragma once
 
 #include "accuracy_curves.hpp"

@@ -42,7 +42,9 @@ inline std::string rank_lines(Communicator& ranks) {
 }
 
 /// Declares the options, reads them, and runs `work(example, ranks)` on every rank. Returns the exit code; an error on one rank
-/// ends all. Errors: under mpiexec, ConfigError on every rank if their options differ.
+/// ends all.
+///
+/// Errors: under mpiexec, ConfigError on every rank if their options differ.
 template <class Declare, class Work>
 int run_on_ranks(int argc, char** argv, const std::string& question, const Declare& declare, const Work& work) {
     complete_environment(argv);  // before MPI: the program may begin again

@@ -3,8 +3,8 @@
 /// fot/measure/memory_curve.hpp gives all memory sizes in one pass, but of softmax attention alone. Here every size has a memory of
 /// its own, whose oldest entries leave, and any source may read it. For softmax both are the same.
 ///
-/// Documents come one after another, so that the one being read is the newest in the memory; or a window of each by turns, so that
-/// being new says nothing about whose a key is.
+/// Documents come one after another, so that the document being read is the newest in the memory; or one window of each document in
+/// turn, so that the age of a key says nothing about the document that it is from.
 ///
 /// Read first: support/memory_curves.hpp, fot/model/memory_source.hpp.   Read next: distraction_remedies.cpp.
 #pragma once

@@ -8,7 +8,7 @@
 /// A score is <q, k> and nothing else. A temperature, or 1 / sqrt(D), multiplies q once, before attention. A query used in several
 /// places is then scaled in the same way everywhere, and no place can omit the scale.
 ///
-/// Keys and values may have fewer heads than queries (grouped-query attention): query head h reads key head h / (H / G).
+/// Keys and values may have G heads, fewer than queries (grouped-query attention): query head h reads key head h / (H / G).
 ///
 /// Source: paper appendix B, equations (1) and (2), where tau is the temperature.
 /// Read first: reference/attention.hpp.   Read next: attention/softmax.hpp, attention/causal_attention.hpp.

@@ -8,8 +8,7 @@
 /// hand:
 ///
 ///     previous_contexts   the paper: previous windows of the documents i, i+1, ... (mod pool), from a pass of their own
-///     packed_contexts     the released code: rows i-1, i-2, ... of the same batch, in which windows of one document follow one
-///     another
+///     packed_contexts     the released code: rows i-1, i-2, ... of the same batch, where a document's windows lie in sequence
 ///
 /// Source: paper section 3.2 and appendix B.3 (previous contexts), appendix A.2 and the released code (packed, stepped form).
 /// Read first: core/check.hpp.   Read next: attention/crossbatch_attention.hpp; examples/crossbatch_tour.cpp draws such tables.

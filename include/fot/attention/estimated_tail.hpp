@@ -10,10 +10,10 @@
 ///     sampled   (M-k)/m  sum_{i=1..m} e^(s_(j_i))        j_i drawn at random from the tail: right on average, with any keys
 ///     means     sum_l n_l e^(<q, mean key of list l>)    each key and value of the tail replaced by the means of its list
 ///
-/// Sampling is unbiased, its error falls as 1 / sqrt(m), and it suffers where few keys of the tail carry most of it. Means have no
-/// noise, but a mean of exponentials is more than the exponential of the mean, so they underestimate lists whose keys
-/// score differently. If the keys of a list lie around their mean as a ball of squared radius r_l^2 = mean |key - mean|^2 in D
-/// dimensions, what is missing is a factor e^(|q|^2 r_l^2 / (2 D)), which `spread` adds.
+/// Here n_l is the number of keys of the tail in list l. Sampling is unbiased, its error falls as 1 / sqrt(m), and it suffers where
+/// few keys of the tail carry most of it. Means have no noise, but a mean of exponentials is more than the exponential of the mean,
+/// so they underestimate lists whose keys score differently. If the keys of a list lie around their mean as a ball of squared
+/// radius r_l^2 = mean |key - mean|^2 in D dimensions, what is missing is a factor e^(|q|^2 r_l^2 / (2 D)), which `spread` adds.
 ///
 /// Either gives an attention of its own, to be merged with that to the k best. It does not matter how those were found.
 ///
@@ -63,10 +63,11 @@ Real scored_attention(const std::vector<Real>& scores, MatrixView<const Real> va
 /// An estimate of the attention to all entries that were not found, from `samples` of them, drawn with replacement for each query
 /// and head.
 ///
+/// The expectation of e^log_sum_exp, and of it times o, is what attention to the tail has. Draws depend on `seed`, t and h alone.
+///
 /// Shapes: q (B,T,H,D), of which batch entry b asks; found (T,H,k) -> o (1,T,H,D), log_sum_exp (1,H,T). No tail, or no samples:
 ///         zeros and -infinity.
 /// Cost:   T H `samples` D multiply-adds twice, and as many rows of keys and of values read from the memory.
-/// The expectation of e^log_sum_exp, and of it times o, is what attention to the tail has. Draws depend on `seed`, t and h alone.
 /// Errors: ConfigError if samples is negative.
 template <class Real>
 AttentionResult<Real> sampled_tail(const Tensor<Real, 4>& q, Index b, const KeyValueMemory<Real>& memory,

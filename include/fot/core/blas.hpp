@@ -138,11 +138,10 @@ inline Index parts_of_sums(Index rows, Index columns, Index depth) {
 
 /// c = alpha a b + beta c, on all threads (on the calling one alone within a parallel loop).
 ///
-/// Shapes: a (m, n), b (n, p), c (m, p) as used, that is after their `transposed`; c itself must not be transposed.
-/// c must not overlap a or b. beta = 0 overwrites c whatever it held.
-/// Computed in tiles, c does not depend on the number of threads. Computed by BLAS, which adds in a different order at the edge of
-/// a block, its last bits do.
+/// c must not overlap a or b. beta = 0 overwrites c whatever it held. Computed in tiles, c does not depend on the number of
+/// threads. Computed by BLAS, which adds in a different order at the edge of a block, its last bits do.
 ///
+/// Shapes: a (m, n), b (n, p), c (m, p) as used, that is after their `transposed`; c itself must not be transposed.
 /// Cost:   m n p multiply-adds. Scratch: 15 m p numbers at most, where m p is small and n large; for the tiles a mebibyte per
 ///         thread.
 /// Errors: ShapeError if the three shapes do not fit, if a leading dimension is below its columns, or if an extent passes 2^31;

@@ -1,10 +1,14 @@
-/// Products of tiles of bytes that only say where they reach a bar: the kernel of memory/byte_filter.hpp.
+/// Products of tiles of bytes, of which only those that reach a bar are reported: the kernel of memory/byte_filter.hpp.
 ///
 ///     sum_ij = start_j + sum_d x_id y_jd,     x_id of 0 ... 255, y_jd of -127 ... 127     is sum_ij >= 0?
 ///
-/// With VNNI an instruction multiplies and adds four times as many bytes as another one floats. The sums are whole numbers of 32
-/// bits, so they are exact. Nobody needs the sums themselves: they begin at minus the bar, and of a tile that reaches none, as
-/// most do, the signs are joined in registers and nothing is stored.
+/// A bar is the score that a key must reach to count (memory/byte_filter.hpp). Only the sign of a sum is needed: start_j is minus
+/// the bar, corrected for the offset of x, so that a sum is 0 or more where the bar is reached. In most tiles no sum reaches its
+/// bar. The signs of a tile are therefore joined in registers first, and nothing is stored if all are negative. The sums are whole
+/// numbers of 32 bits, so they are exact.
+///
+/// VNNI are AVX-512 instructions for products of bytes. One of them multiplies and adds four times as many numbers as an
+/// instruction for floats.
 ///
 /// Read first: core/tile_product.hpp.   Read next: memory/byte_filter.hpp.
 #pragma once

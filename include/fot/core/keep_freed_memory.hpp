@@ -1,4 +1,4 @@
-/// Freed memory is kept for the next tensor: called once at the start of a program that trains or searches.
+/// `keep_freed_memory()` keeps freed memory for the next tensor. A program that trains or searches calls it once, at its start.
 ///
 /// Training allocates the same sizes at every step. The C library of Linux gives large blocks back to the system when they are
 /// freed, and the next tensor pays a page fault for every 4 KiB: a training step takes a third longer. The program therefore keeps

@@ -1,9 +1,15 @@
 /// Row-major tensors, the only place that includes xtensor.
 ///
-/// Shape letters, fixed here for the whole library:
+/// Shape letters of the whole library:
 ///
-///     B batch entries   T local tokens      E model width     H heads    D head width
-///     V vocabulary      C contexts attended M memory entries  K retrieved L layers
+///     B batch entries   T local tokens, which are the queries   H heads         D head width     E model width
+///     C contexts that an entry attends to                       M memory entries, of which K are retrieved
+///     V vocabulary      L layers
+///
+/// In attention E is the width of a value. Other letters are explained where they are used; the most frequent are
+///
+///     G key heads       U local keys, T or more                 N queries of a search, or tokens of a text of any length
+///     P all contexts of a batch                                 S keys of a context
 ///
 /// A shape is written `(B, T, H, D)`. Functions take and return concrete tensors, never lazy xtensor expressions, and loops
 /// work on rows: `row(q, b, t, h)` points at the D numbers of one query head.

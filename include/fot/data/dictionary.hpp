@@ -150,7 +150,7 @@ inline Tokens definition_windows(const DictionaryTask& task, const std::vector<N
     return detail::record_windows(task, task.key_mark(), definitions, detail::ordinary_alphabet(task));
 }
 
-/// Questions about records, in their order, with their answers: windows as of definitions; no `previous`.
+/// Questions about records, in their order, with their answers: windows as those of definitions; no `previous`.
 /// Errors: as require_valid; ConfigError unless the records fill whole windows.
 template <class Real>
 DictionaryBatch<Real> dictionary_questions(const DictionaryTask& task, const std::vector<NumberedRecord>& asked) {

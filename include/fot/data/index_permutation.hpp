@@ -1,6 +1,7 @@
 /// A random order of any number of things that is computed, not stored.
 ///
-/// Why: with it, keys can be drawn without repetition from 13.8 million, and no table is needed.
+/// Why: with it, keys of a dictionary can be drawn without repetition from all 61^4 = 13.8 million words of four symbols, and no
+/// table is needed.
 ///
 /// Read first: core/random.hpp.   Read next: data/dictionary.hpp (keys that never repeat, questions that never repeat).
 #pragma once

@@ -7,8 +7,8 @@
 /// text is that of documents and does not repeat as long as they last; and the keys of other names, in the same words, are decoys:
 /// a model that only looks for a key finds one, but the wrong one.
 ///
-/// Sentences are written over the text, which keeps its length. So texts with other keys differ nowhere else, and of a memory of
-/// one of them only the windows with a sentence have to be read again to make it that of another.
+/// Sentences are written over the text, which keeps its length. So two texts with different keys differ only in these sentences. To
+/// turn the memory of one text into the memory of the other, only the windows that contain a sentence have to be read again.
 ///
 /// Source: ours.
 /// Read first: data/passkey.hpp.   Read next: examples/passkey_in_text.cpp.

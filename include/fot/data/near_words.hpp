@@ -1,7 +1,9 @@
-/// Words at a Hamming distance of another, the same symbols but in so many places, and definitions of them.
+/// All words at a given Hamming distance from a word, that is, words that differ from it in exactly so many places; and definitions
+/// of such words, which serve as distractors.
 ///
-/// Why: a key that shares three of four symbols with the one that is asked for is the hardest to tell from it. A word of the
-/// paper's dictionary has 240 neighbours at distance 1, 21600 at distance 2 and 864000 at distance 3, which need no table.
+/// Why: a key that shares three of its four symbols with the key that is asked for is the hardest to tell from it. A word of the
+/// paper's dictionary has 240 neighbours at distance 1, 21600 at distance 2 and 864000 at distance 3. They are computed one by one,
+/// without a table.
 ///
 /// Words are numbers, as in data/dictionary.hpp: their symbols are the digits, the first one counts most.
 ///
@@ -60,8 +62,8 @@ class NearWords {
     Index symbols_, length_, distance_;
 };
 
-/// Distractors of a record that is asked for: `count` definitions of keys at a distance of its own, with random values. In the last
-/// window others follow, of random keys but the asked one, so that it is as full as any.
+/// Distractors of a record that is asked for: `count` definitions of keys at a distance from its key, with random values. The last
+/// window is filled up with definitions of random keys, which are not the key that is asked for.
 ///
 /// No key comes twice before all at that distance have come.
 /// Errors: as require_valid and NearWords.

@@ -3,8 +3,8 @@
 /// Why: a memory whose entries do not say when they were read cannot know which definition is the last. Whatever the model, it
 /// answers with the last of m values in 1/m of the cases at most (examples/overwritten_keys.cpp says why).
 ///
-/// The memory is read in m stretches of equal length, and each defines every asked key once, at a random place. So all definitions
-/// of a key stand in windows of their own, and only the order of the windows tells which is the last.
+/// The memory is read in m stretches of equal length. Each stretch defines every key that is asked for once, at a random place. So
+/// all definitions of a key stand in windows of their own, and only the order of the windows tells which is the last.
 ///
 /// Read first: data/evaluation_dictionary.hpp.   Read next: examples/overwritten_keys.cpp.
 #pragma once
@@ -20,14 +20,14 @@ namespace fot {
 struct OverwrittenDictionary {
     std::vector<NumberedRecord> definitions;  ///< in the order of reading
     std::vector<std::vector<NumberedRecord>>
-        asked;  ///< of each asked key its definitions, in the same order: the last one is right
+        asked;  ///< of each key that is asked for its definitions, in the same order: the last one is right
 };
 
 /// A memory of `memory_tokens` in which `asked` keys are defined `times` times. All other definitions are those of a dictionary.
 ///
 /// The values of a key differ in their first symbols, so that the first symbol of an answer says which definition it comes from.
-/// Errors: ConfigError if there are fewer windows than stretches, fewer definitions in a stretch than asked keys, or fewer symbols
-///         than definitions of a key; those of the dictionary.
+/// Errors: ConfigError if there are fewer windows than stretches, fewer definitions in a stretch than keys that are asked for, or
+///         fewer symbols than definitions of a key; those of the dictionary.
 inline OverwrittenDictionary overwritten_dictionary(const EvaluationDictionary& dictionary, Index memory_tokens, Index asked,
                                                     Index times, Random& random) {
     const DictionaryTask& task = dictionary.task();

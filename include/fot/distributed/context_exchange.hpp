@@ -3,10 +3,12 @@
 /// Each rank holds a block of the batch's documents, and the same block of its entries. A rank's entries see contexts of other
 /// ranks' documents.
 ///
-///     fetch         each rank gets the contexts that its entries see: all of them, or (d of C) the d - 1 that follow its own
+///     fetch         each rank gets the contexts that its entries see and other ranks have
 ///     give_back     each rank gets the gradients of the contexts that it has, added up over all entries that see them
 ///
-/// Which contexts those are follows from the table, which all ranks know. So nobody asks, and nothing but numbers is sent.
+/// If every entry sees all contexts, a rank gets those of all other ranks. If every entry sees its own context and the d - 1 that
+/// follow, a rank gets the d - 1 contexts that follow its block. All ranks have the table, from which they know which contexts each
+/// rank gets. So no rank asks, and nothing but numbers is sent.
 ///
 /// The gradient of a context is a sum over entries, taken in the order of the tree over entries (distributed/tree_sum.hpp). A rank
 /// adds up within its nodes before it sends.

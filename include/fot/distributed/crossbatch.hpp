@@ -50,9 +50,8 @@ class DistributedCrossbatch {
 
     /// Loss of the whole batch, in nats per token. The gradients of the model's parameters are set to its gradients, on every rank.
     ///
-    /// Bytes:  keys, values and their gradients: as `fetch` and `give_back`. Parameters: as sum_over_ranks of two sums, over
-    /// entries
-    ///         and over documents.
+    /// Bytes:  keys, values and their gradients: as `fetch` and `give_back`. Parameters: as sum_over_ranks of two sums, one over
+    ///         entries and one over documents.
     /// Cost:   the forward pass of previous contexts twice.
     /// Errors: ConfigError if the table does not fit the batch, or there are fewer entries than ranks; those of the forward pass.
     /// Same as: Transformer::crossbatch, cross_entropy and Tape::backward, but for the order of sums.

@@ -4,16 +4,19 @@
 ///     parts    no value travels: each rank attends to those of its own entries that are among the k best
 ///     whole    no search: each rank attends to all of its own entries
 ///
-/// In the last two each rank sends heads and log-sum-exp of its attention, and the parts are merged in the order of ranks, which is
-/// one softmax over all their keys (attention/joining.hpp). Beside what a search sends, without its results
-/// (distributed/sharded_search.hpp), this sends, for N queries per home rank:
+/// In `parts` and `whole` each rank sends the result of its attention, D numbers per head, and its log-sum-exp. The parts are
+/// merged in the order of ranks, which is one softmax over all their keys (attention/joining.hpp).
 ///
-///     values    N H k D b of all ranks together, minus what the homes already have
-///     parts     (p-1) N H (D+1) b
-///     results   (p-1) N H (D+1) b, where all ranks have the same queries
+/// All three send the queries as a search does; `values` and `parts` also its candidates and their counts
+/// (distributed/sharded_search.hpp). In bytes that a rank sends, with p ranks, N queries per home rank and b bytes per number,
+/// attention itself then sends
 ///
-/// If all ranks have the same M queries, N is M / p. Parts and results then are 2 (p-1)/p M H (D+1) b, whatever k is and however
-/// large the memory.
+///     values    N H k D b of all ranks together, minus what the homes already have          in `values`
+///     parts     (p-1) N H (D+1) b                                                           in `parts` and `whole`
+///     results   (p-1) N H (D+1) b, where all ranks have the same queries                    in all three
+///
+/// If all ranks have the same M queries, N is M / p. Parts and results together then take 2 (p-1)/p M H (D+1) b, whatever k is and
+/// however large the memory.
 ///
 /// Read first: distributed/sharded_search.hpp, attention/memory_attention.hpp.   Read next: distributed/sharded_memory_source.hpp.
 #pragma once
@@ -42,7 +45,7 @@ struct ShardedReading {
 
 namespace detail {
 
-/// Heads and log-sum-exp of each query one after another, (B,T,H,D+1), as they are sent.
+/// Result and log-sum-exp of each query one after another, (B,T,H,D+1), as they are sent.
 template <class Real>
 std::vector<Real> packed(const AttentionResult<Real>& result) {
     const auto [entries, queries, heads, width] = shape_of(result.o);
@@ -56,7 +59,7 @@ std::vector<Real> packed(const AttentionResult<Real>& result) {
     return numbers;
 }
 
-/// The same back: (B,T,H,D+1) as heads of this shape (B,T,H,D) and log-sum-exp.
+/// The same back: (B,T,H,D+1) as a result of this shape (B,T,H,D) and log-sum-exp.
 template <class Real>
 AttentionResult<Real> unpacked(const std::vector<Real>& numbers, const Shape<4>& shape) {
     const auto [entries, queries, heads, width] = shape;
@@ -149,8 +152,7 @@ AttentionResult<Real> attend_to_values(const ShardedMemory<Real>& memory, const 
 /// Cost:   a rank searches its shard, or attends to it, for all queries; bytes as above.
 /// Errors: those of sharded_search; ConfigError if top_k is negative.
 /// Same as: memory_attention with one memory that holds all entries: bitwise where values travel, but for rounding otherwise.
-/// Results
-///          are bitwise the same whenever the number of ranks is.
+///          Results are bitwise the same whenever the number of ranks is.
 template <class Real>
 AttentionResult<Real> sharded_attention(const ShardedMemory<Real>& memory, const Tensor<Real, 4>& q,
                                         const ShardedReading& reading) {

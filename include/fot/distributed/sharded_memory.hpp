@@ -1,6 +1,6 @@
 /// A memory that is too large for one machine: its entries are spread over ranks, each of which holds a KeyValueMemory.
 ///
-/// The stream of entries is cut into blocks of 1024, and these are dealt out to the ranks in turn:
+/// The stream of entries is cut into blocks of 1024, and these are dealt out to the p ranks in turn:
 ///
 ///     block       0   1   2   3   4   5   6 ...        entry n of the stream lies in block n / 1024,
 ///     of 3 ranks  0   1   2   0   1   2   0 ...        which rank (n / 1024) % p holds

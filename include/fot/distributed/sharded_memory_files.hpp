@@ -97,8 +97,7 @@ inline std::string saved_tensor(const char* what, Index entry, Index head) { ret
 /// Saves a memory, all or nothing. All ranks call it.
 ///
 /// Cost:   nothing is copied: the files have the memory's own numbers, and half of the bytes with 16 bits.
-/// Errors: FileError of the rank that cannot write, CommunicationError on the others; an earlier save of that name is then still
-/// there.
+/// Errors: FileError of the rank that cannot write, CommunicationError on the others; an earlier save of that name then remains.
 template <class Real>
 void save_sharded_memory(const ShardedMemory<Real>& memory, const std::filesystem::path& path) {
     Communicator& ranks = memory.ranks();
@@ -140,8 +139,7 @@ void save_sharded_memory(const ShardedMemory<Real>& memory, const std::filesyste
 /// Makes a memory what was saved, by any number of ranks. All ranks call it. Numbers are converted to those that the memory keeps.
 ///
 /// Errors: FileError of the rank that cannot read, or finds other heads or another width, CommunicationError on the others; the
-/// memory
-///         is then to be cleared.
+///         memory is then to be cleared.
 template <class Real>
 void load_sharded_memory(ShardedMemory<Real>& memory, const std::filesystem::path& path) {
     together(memory.ranks(), "load_sharded_memory", [&] {

@@ -7,8 +7,8 @@
 ///     chosen       to each rank: how many of these are among the k best of all           (p-1) N H 8
 ///     results      to all ranks, where all have the same queries                         (p-1) N H k (b + 8)
 ///
-/// These are bytes that a rank sends, counted by the communicator under these names. N: queries per home rank; b: bytes of a
-/// number; k: for candidates, never more than the rank has entries.
+/// These are bytes that a rank sends, counted by the communicator under these names. p: ranks; N: queries per home rank; b: bytes
+/// of a number; k: for candidates, never more than the rank has entries.
 ///
 /// Score and index together order all entries without ties. So the k best of all are among the ranks' own k best, however the
 /// memory is sharded. A rank sorts its candidates in this order. Those among the best of all are a prefix of that list, so their

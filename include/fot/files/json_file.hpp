@@ -108,7 +108,7 @@ inline OwnedJson json_object(const std::string& text, const std::string& where) 
     return json;
 }
 
-/// A JSON file. Errors: FileError if it is missing, larger than 64 MB or no JSON object.
+/// A JSON file.   Errors: FileError if it is missing, larger than 64 MB or no JSON object.
 inline OwnedJson read_json_object(const std::filesystem::path& path) {
     std::error_code failure;
     const auto bytes = std::filesystem::file_size(path, failure);

@@ -1,4 +1,4 @@
-/// What every token of a document costs a model that reads it with a memory, without the logits of the whole document.
+/// The loss of every token of a document, in nats, for a model that reads the document with a memory.
 ///
 /// The logits of a megabyte of text take a gigabyte, and perplexity needs one number per token. So only the logits of one window
 /// exist at a time.

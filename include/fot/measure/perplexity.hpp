@@ -20,7 +20,7 @@
 
 namespace fot {
 
-/// What one document cost.
+/// The loss of one document.
 struct DocumentLoss {
     double nats = 0;   ///< summed over its tokens
     Index tokens = 0;  ///< predicted

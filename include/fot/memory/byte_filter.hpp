@@ -4,11 +4,12 @@
 ///         for (const Candidate& candidate : filter.candidates(p, bars)) ...      // keys that may reach a bar of panel p
 ///
 /// A search needs a score only where it reaches the query's bar, the k-th best score so far, and few scores do. Bytes are
-/// multiplied four times as fast as floats and tell for most keys that they stay below. The remaining keys are scored by the float
-/// kernel of the search itself, so what it finds is bitwise the same with the filter and without.
+/// multiplied four times as fast as floats, and for most keys their product shows that the score stays below the bar. The remaining
+/// keys are scored by the float kernel of the search itself, so what it finds is bitwise the same with the filter and without.
 ///
-/// The bound. Every query is rounded to s q', where q' has whole numbers of -127 ... 127 and 127 s is the largest number of the
-/// query; a block of keys is rounded to t k' likewise, with one t for all of them. With the errors dq = q - s q' and dk = k - t k'
+/// The bound. Every query q is rounded to s q', where q' has whole numbers of -127 ... 127 and 127 s is the largest absolute value
+/// in the query. A block of keys k is rounded to t k' in the same way, with one t for all of them. With the errors dq = q - s q'
+/// and dk = k - t k'
 ///
 ///     <q, k> - s t <q', k'>  =  <dq, t k'> + <q, dk>.
 ///
@@ -24,14 +25,16 @@
 ///
 ///     f >= bar   implies   s t <q', k'>  >=  bar - (1 + 2^-10) (K (|dq| + rho |q|) + E (|dq| + |q|)).                         (2)
 ///
-/// A bar beyond +-2 |q| K is not covered by the last error, but then no score reaches it or all do, and (2) holds anyway.
+/// The error of computing the bar grows with |bar|, and beyond +-2 |q| K it may be larger than rho |q| K. But then no score reaches
+/// the bar or all scores do, and (2) holds anyway.
 ///
 /// When it holds: no intermediate result may overflow, and what underflows must be small beside rho |q| K. So (2) is used for
 /// lengths of 2^-50 ... 2^50 only. A block in which the largest |k| is not one of them, or some number is NaN or infinite, is left
 /// to the float search. A query outside this range, unless it is 0, gets an infinite error: all keys are its candidates.
 ///
-/// When it pays: as long as few keys are candidates. Where more than a quarter are, as of clusters narrower than the bound, the
-/// search goes on in float, and tries again so seldom that it loses less than 3 % (tests/benchmark/benchmark_filter).
+/// When it pays: as long as few keys are candidates. Where more than a quarter of the keys are candidates, for instance because
+/// they lie in clusters so narrow that the bound cannot separate them, the search goes on in float. It tries the filter again so
+/// seldom that it loses less than 3 % (tests/benchmark/benchmark_filter).
 ///
 /// Read first: core/byte_products.hpp, core/tile_product.hpp.   Read next: memory/streaming_search.hpp.
 #pragma once

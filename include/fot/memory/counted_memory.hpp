@@ -9,11 +9,13 @@
 /// (attention/counted_attention.hpp).
 ///
 /// **The k best copies** are those that a KeyValueMemory of all copies finds: by score, equal scores by their places in the stream.
-/// They are copies of the k best distinct entries, if these are numbered in the order in which they first came. For let a copy of e
-/// be among the k best. Then the first copy of e is, since it has the same score and an earlier place. It comes after the first
-/// copies of all distinct entries that have a higher score, or the same score and a lower number. These are fewer than k, so e is
-/// among the k best distinct entries. To put copies in order their places are needed, but only the first k of each entry: of copies
-/// that differ in nothing but the place, the earlier ones are taken first, and no more than k are taken.
+/// They are copies of the k best distinct entries, if these are numbered in the order in which they first came.
+///
+/// Proof. Let a copy of some entry e be among the k best copies. The first copy of e has the same score and an earlier place, so it
+/// is among them, too. It comes after the first copies of all distinct entries that have a higher score, or the same score and a
+/// lower number. So there are fewer than k such entries, and e is among the k best distinct entries. To order copies, their places
+/// are needed, but no more than the first k places of each entry: at most k copies are taken, and of equal copies the earlier ones
+/// come first.
 ///
 /// Equal means bitwise equal, in the keys and values of all heads. So nothing is approximate: a search finds scores and entries
 /// that are, bit for bit, those of the memory of all copies. (Tested by "the k best copies are those of a memory that holds them

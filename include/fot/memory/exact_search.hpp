@@ -111,12 +111,13 @@ std::vector<SearchResult<Real>> exact_search_in_parts(Index key_count, const std
 ///
 ///     scores[n,:], indices[n,:] = the k largest of <queries[n], keys[i]> over i
 ///
+/// A score that is NaN counts as -infinity. The result is bitwise the same for any number of threads.
+///
 /// Source: paper section 3.1 (exact search). No departures.
 /// Shapes: keys (M,D), queries (N,D) -> scores and indices (N,K), K = min(k, M). Any extent may be 0; with D = 0 all scores are 0.
 ///         The views may be strided: a head of a (M,H,D) block is matrix(row(block, 0, h), M, D, H * D).
 /// Cost:   M N D multiply-adds; scratch 2 N K candidates per thread.
 /// Errors: ShapeError if the widths differ; ConfigError if k is negative.
-/// A score that is NaN counts as -infinity. The result is bitwise the same for any number of threads.
 /// Same as: reference::exact_search.
 template <class Keys, class Queries, class Real = std::remove_const_t<Queries>>
 SearchResult<Real> exact_search(MatrixView<Keys> keys, MatrixView<Queries> queries, Index k) {

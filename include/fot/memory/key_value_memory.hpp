@@ -191,8 +191,9 @@ class KeyValueMemory {
     }
 
     /// Calls f(keys, values, entry) for the entries first ... last-1 of one head, oldest first: views (m, D) of as many entries,
-    /// from number `entry` on. Their numbers are as stored, of type Real or a 16-bit format. Errors: ShapeError if there is no such
-    /// head; DataError unless 0 <= first <= last <= size().
+    /// from number `entry` on. Their numbers are as stored, of type Real or a 16-bit format.
+    ///
+    /// Errors: ShapeError if there is no such head; DataError unless 0 <= first <= last <= size().
     template <class F>
     void for_each_stored_block(Index head, Index first, Index last, F&& f) const {
         require<ShapeError>(head >= 0 && head < heads_, "KeyValueMemory::for_each_block: head ", head, " of ", heads_);

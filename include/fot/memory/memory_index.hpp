@@ -8,8 +8,8 @@
 ///
 /// The memory itself stays as it is: values are read from it, and its own search stays exact.
 ///
-/// Read first: memory/key_value_memory.hpp, memory/key_search.hpp.   Read next: attention/estimated_tail.hpp,
-/// model/index_source.hpp.
+/// Read first: memory/key_value_memory.hpp, memory/key_search.hpp.
+/// Read next: attention/estimated_tail.hpp, model/index_source.hpp.
 #pragma once
 
 #include <memory>

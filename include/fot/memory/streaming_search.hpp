@@ -132,10 +132,12 @@ using SearchFilter = std::conditional_t<std::is_same_v<Real, float> && ByteProdu
 ///     search.result();                                                        // at any time
 ///
 /// It runs on one thread. The filter, of which every processor has the one that suits it, does not show in the result. Each index
-/// must come once only; gaps do not matter. Shapes: queries (N,D), blocks (m,D) with any m -> scores and indices (N,K), K = the
-/// smaller of k and the keys added. Cost:   m N D multiply-adds a block; holds at most 2 N k candidates and a packed copy of the
-/// queries. Errors: ShapeError if a width differs; ConfigError if k is negative. Same as: exact_search over all keys that were
-/// added.
+/// must come once only; gaps do not matter.
+///
+/// Shapes: queries (N,D), blocks (m,D) with any m -> scores and indices (N,K), K = the smaller of k and the keys added.
+/// Cost:   m N D multiply-adds a block; holds at most 2 N k candidates and a packed copy of the queries.
+/// Errors: ShapeError if a width differs; ConfigError if k is negative.
+/// Same as: exact_search over all keys that were added.
 template <class Real, class Filter = SearchFilter<Real>>
 class StreamingSearch {
    public:

@@ -2,8 +2,8 @@
 ///
 ///     MemorySource      the k best entries exactly, or all of the memory           (model/memory_source.hpp)
 ///     IndexSource       the k best that an index finds                             exact search, inverted lists, a graph
-///     SampledTail       and random entries of the rest, weighted
-///     ListMeansTail     and the rest, each entry at the means of its list
+///     SampledTail       the same, and random entries of the rest, weighted
+///     ListMeansTail     the same, and the rest, each entry at the means of its list
 ///
 /// Nothing else changes: the layer, the memory and what is appended are the same. So what a model loses is the search's doing.
 ///

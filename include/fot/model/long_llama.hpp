@@ -1,9 +1,10 @@
 /// LongLLaMA inference: a LLaMA decoder some of whose layers remember what was read before.
 ///
-/// Text is read in windows. A prefix window is attended to locally and then goes to memory as a whole. The last tokens stay in the
-/// local cache, from which generation continues. When the cache would outgrow the window, all of it moves to the memory in one go.
-/// A memory layer attends to local keys and memory in one softmax. Keys in memory have position 0, the first of the window. Layers
-/// without memory forget what has left the cache: just after it was emptied they see almost nothing.
+/// Text is read in windows. All of an input but its last tokens is the prefix. Each window of the prefix attends to itself, and in
+/// memory layers to the memory; then it goes to the memory as a whole. The last tokens stay in the local cache, from which
+/// generation continues. When the cache would outgrow the window, all of it moves to the memory in one go. A memory layer attends
+/// to local keys and memory in one softmax. Keys in memory have position 0, the first of the window. Layers without memory forget
+/// what has left the cache: just after it was emptied they see almost nothing.
 ///
 /// The decoder is a Transformer (model/transformer.hpp), whose layers do everything but local attention. Its projections are
 /// trained, or left in the format of their file (model/long_llama_files.hpp). This file adds two things: when a token leaves for

@@ -1,7 +1,7 @@
-/// LongLLaMA writes: one token after another after a prompt, greedy or sampled, for a batch of prompts; and what it would have
-/// cost to write a given text.
+/// LongLLaMA writes one token after another after a prompt, greedy or sampled, for a batch of prompts. This file also computes the
+/// loss, in nats, of a given text after a prompt.
 ///
-/// Source: the released code (positions, spill of the local cache).
+/// Source: the released code (positions, and when the local cache moves to the memory).
 /// Read first: model/long_llama.hpp, model/sampling.hpp.   Read next: model/long_llama_files.hpp.
 #pragma once
 
@@ -80,8 +80,9 @@ Tokens generate(const LongLlama<Real>& model, const Tokens& prompt, Index count,
     return slice<1>(written, 0, done);
 }
 
-/// What a given text (B,N) costs after prompts (B,P): -log p of each token, (B,N), in nats. It is read as `generate` would have
-/// written it, token by token, the local cache spilling on the way.
+/// The loss of each token of a given text (B,N) after prompts (B,P): -log p, (B,N), in nats. The text is read as `generate` would
+/// have written it, token by token; the local cache moves to the memory on the way, as there.
+///
 /// Errors: ShapeError if the two are not of as many entries; DataError for a token outside the vocabulary; NumericError for a logit
 ///         that is NaN or +inf; as LongLlama::read.
 template <class Real>

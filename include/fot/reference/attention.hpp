@@ -5,7 +5,8 @@
 ///     p_s      = exp(score_s - L[b,h,t])         softmax: the p_s of a query sum to one
 ///     o[b,t,h] = sum_s p_s v[b,s,g]
 ///
-/// U is the number of local keys (the T queries have the last T positions), G the number of key heads, E the width of a value.
+/// U is the number of local keys (the T queries have the last T positions), G the number of key heads, and in attention E is the
+/// width of a value. All other letters are those of core/tensor.hpp.
 ///
 /// The headers of this folder say what the library computes: the paper's sums as loops over their indices, and nothing for speed.
 /// The fast functions compute the same numbers, and the tests compare the two.

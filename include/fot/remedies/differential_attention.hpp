@@ -1,6 +1,8 @@
 /// Differential attention: what two queries find in common is noise, and is subtracted.
 ///
-///     o_h = A(q_2h) - sigmoid(<w_h, x>) A(q_2h+1)        both queries read the same keys and values; x: the normalised input
+///     o_h = A(q_2h) - sigmoid(<w_h, x>) A(q_2h+1)        both queries read the same keys and values
+///
+/// A(q) is softmax attention of query q to all keys, x the layer's normalised input, w_h learned.
 ///
 /// The second query of a head learns what the first finds besides the key that it looks for: unrelated keys that have some weight
 /// for any query. The difference of the two attentions has weights that may be negative and sum to 1 - sigmoid(...). If both

@@ -1,6 +1,6 @@
 /// 1.5-entmax in place of softmax: keys of small score get no weight at all, however many they are.
 ///
-///     p_j = max(0, s_j / 2 - t)^2        with the threshold t at which the p_j sum to one
+///     p_j = max(0, s_j / 2 - t)^2        of scores s_j, with the threshold t at which the weights p_j sum to one
 ///
 /// Softmax gives every key some weight, so that enough unrelated keys together always win. Here a key whose score is 2 below
 /// the best has none, since the best has s/2 - t <= 1. So no number of unrelated keys dilutes anything, if they score lower.

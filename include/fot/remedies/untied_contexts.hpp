@@ -2,7 +2,7 @@
 ///
 ///     o = sum_c softmax_c(u_c) A(q; c)       A(q; c): softmax attention to the keys of context c alone
 ///     tied      u_c = L_c = log sum_s e^<q, k_cs>                    this IS softmax over the keys of all contexts
-///     untied    u_c = log S + <W q, mean_s k_cs>                     W learned
+///     untied    u_c = log S + <W q, mean_s k_cs>                     W learned, S the number of keys of a context
 ///
 /// So ordinary attention already chooses a context first, and r_d is the weight of that choice. But the choice is tied to the sums
 /// of the scores: many keys of small score outvote one good key, and a longer memory has more of them. Untied, a context is chosen
@@ -11,8 +11,8 @@
 ///
 /// The result joins local attention in one softmax, with log sum_c e^(u_c) as its log-sum-exp. W is a parameter of the joining.
 ///
-/// Source: the first levels of GCA (Hu et al. 2024) and HSA (Hu et al. 2025). Departures: contexts are windows, their summary is
-///         the mean key, all of them are read.
+/// Source: the first levels of Grouped Cross-Attention (GCA, Hu et al. 2024) and Hierarchical Sparse Attention (HSA, Hu et al.
+///         2025). Departures: contexts are windows, their summary is the mean key, all of them are read.
 /// Cost:   as context_attention, and T H C D multiply-adds; C results of attention are kept. Parameters: W (D,D).
 ///
 /// Read first: model/contexts_source.hpp, attention/joining.hpp.   Read next: remedies/untied_memory.hpp.

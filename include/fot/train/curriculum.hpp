@@ -3,7 +3,8 @@
 /// A model that starts with many contexts learns to ignore its previous window, because most of what it sees beyond its local
 /// context is noise. So the number of contexts d begins small and rises once the window is used. A `StageSchedule` goes through
 /// stages that end at a step, or when a signal such as the training accuracy is high enough; or it draws one of its values for
-/// every step. Its state is two numbers, which a checkpoint keeps.
+/// every step. Its state is two numbers, which a checkpoint keeps. A `ContextSchedule` is a `StageSchedule` of the number of
+/// contexts.
 ///
 /// The paper has d constant; 2, then 64 for the last tenth; drawn from {2, 128}; 1, then 128 once the accuracy reaches 98 %. Each
 /// is one line:

@@ -6,8 +6,8 @@
 /// A rate of 1 is what the optimiser's options say. All forms begin with a linear warm-up: the first steps follow few gradients,
 /// which say little about the mean. Warm-up step t (from 0) of n uses (t+1)/n, so that the first step is not lost.
 ///
-/// Source: paper appendix E, Table 9 (`inverse_square_root`, 1000 warm-up steps; its lowest rate is not built); ours
-/// (`linear_decay`).
+/// Source: paper appendix E, Table 9 (`inverse_square_root`, 1000 warm-up steps; the paper's lower limit of the rate is left out);
+/// `linear_decay` is ours.
 /// Read first: train/optimizer.hpp.   Read next: train/curriculum.hpp.
 #pragma once
 
