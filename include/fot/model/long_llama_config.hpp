@@ -14,8 +14,8 @@ struct LongLlamaConfig {
     /// The decoder; `as_llama` gives one of any size. Without memory layers it is a LLaMA.
     TransformerConfig model = as_llama(
         {.vocabulary = 32000, .width = 3200, .layers = 26, .memory_layers = {6, 12, 18}, .heads = 32, .feed_forward = 8640});
-    Index window = 2048;      ///< tokens of a prefix window. The local cache is emptied before it would hold more; it does hold
-                              ///< more where one input with a larger last_context is kept
+    Index window = 2048;      ///< tokens of a window of the prefix, which is all of an input but its end. The local cache is
+                              ///< emptied before it would hold more, unless one input with a larger last_context is kept
     Index last_context = -1;  ///< tokens at the end of an input that are one window, and stay in the local cache;
                               ///< -1: 1024 of a LongLLaMA; of a plain LLaMA the whole window
     Storage memory_storage = Storage::bfloat16;  ///< how memories keep their numbers
