@@ -1,11 +1,11 @@
 /// Do the paper's central claims come out?
 ///
 /// Runs distraction_issue (claims C1, C7) and dictionary_lookup (C2, C13) unchanged, passes on what they print, reads their
-/// `result` lines and ends with a table: the claim, the paper's figure, ours, and a verdict by the one rule (support/claims.hpp).
-/// One seed can agree with a claim; only three seeds (--full) can reproduce it.
+/// `result` lines and ends with a table: the claim, the paper's number, our number, and a verdict by the one rule
+/// (support/claims.hpp). One seed can agree with a claim; only three seeds (--full) can reproduce it.
 ///
 /// Time:    about 10 minutes on two cores; seconds with --quick, where the models are too small to show anything.
-/// Command: cmake --workflow --preset reproduce      (or this program, beside the other two)
+/// Command: cmake --workflow --preset reproduce      (or this program, if the other two are in the same folder)
 /// Expect:  "agrees" for C1 and C7, "agrees up to 1M" for C2, whose 16M tokens --full measures; "no interval" for C13, because one
 ///          seed gives no interval. measurements.md has a run.
 #include <poll.h>

@@ -1,22 +1,22 @@
-/// How far beyond its training length does a model use its own document?   (claims C5 and C6)
+/// How far beyond its training length does a model use its own document?   (claims C5, C6 and C15)
 ///
 /// Models of the same shape, data, steps and optimiser are trained on local contexts of 128 bytes with one or two previous ones.
-/// Then they read long held-out documents with a memory of the document so far, up to many times the length of training. Predicted
-/// windows lie so deep in their document that every memory size can be filled.
+/// Then they read long held-out documents with a memory of the document so far, up to many times the length of training. The
+/// windows to be predicted lie so deep in their document that every memory size can be filled.
 ///
-///     crossbatch_<d>[_w2]     w = 1 (or 2) previous contexts of the query's own document and d - 1 others     (C5)
-///     crossbatch_1_detached   as crossbatch_1, but previous keys and values are constants: a Memorizing
-///                             Transformer whose memory is the previous context                                (C6)
-///     mt_merged               the Memorizing Transformer with the memory that it fills as it reads            (C6)
+///     crossbatch_<d>[_w2]     w = 1 (or 2) previous contexts of each of d documents, the query's own included   (C5)
+///     crossbatch_1_detached   as crossbatch_1, but keys and values of the previous context are constants: a
+///                             Memorizing Transformer whose memory is the previous context                       (C6)
+///     mt_merged               the Memorizing Transformer with the memory that it fills as it reads              (C15)
 ///
 /// Why it may work: the memory layer has no positions, so nothing in it depends on the length of the text.
 ///
-/// Source: paper section 5.4, Figure 9 and Table 11 (C5); appendix C.1, Table 8 (C6). Bits per byte here.
+/// Source: paper section 5.4, Figure 9 and Table 11 (C5); appendix C.1, Table 8 (C6, C15). Bits per byte here.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
 /// Time:    about eight minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/context_extrapolation
-/// Expect:  d = 2 below d = 1, w = 2 below w = 1, and mt_merged and crossbatch_1_detached above crossbatch_1, the more the longer
-///          the memory.
+/// Expect:  with a memory, w = 2 is below w = 1, and mt_merged and crossbatch_1_detached are above crossbatch_1. With a long memory
+///          (16384 bytes) d = 2 is below d = 1.
 #include "support/memory_reports.hpp"
 
 using namespace fot;

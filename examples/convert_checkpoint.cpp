@@ -1,6 +1,6 @@
 /// How does a checkpoint of PyTorch become one of safetensors?
 ///
-/// Reads any folder that the library reads, pytorch_model.bin in one file or several among them, and writes its tensors to
+/// Reads any folder that the library reads, also one that has pytorch_model.bin in one file or several, and writes its tensors to
 /// --output in the form of Hugging Face: model.safetensors, or files of --shard-gigabytes each with an index. The numbers stay as
 /// they are, unless --dtype asks for others. Other files (config.json, the tokenizer) are copied. At the end both folders are
 /// compared. Why convert: matrices that lie transposed in the source, as some converters write them, would be copied at every

@@ -3,9 +3,9 @@
 /// A document defines words of four symbols in its first half and asks for them in the second. The model is trained by crossbatch
 /// on 256 + 256 tokens, with the definitions of other documents as negatives. Then its memory is filled with up to 16 million
 /// tokens of definitions, and it is asked for 400 of them. Every memory key is computed and searched exactly; keys are recomputed
-/// block by block during the search, so none is kept.
+/// block by block during the search, so no key is kept.
 ///
-/// Trainings, always named:
+/// The trainings; each result names its training:
 ///
 ///     uniform       all symbols are drawn: the paper's data
 ///     hard          each batch spells with 8 of the 61 symbols, so that keys differ in few places: ours
@@ -17,7 +17,7 @@
 /// Data:    made here.
 /// Time:    about five minutes on two cores; --quick: seconds; --full: three seeds to 16M tokens (hours).
 /// Memory:  below 1 GiB whatever the number of memory tokens; 3.3 GiB to train with the 512 contexts of --full.
-/// Command: build/release/examples/dictionary_lookup          (one point of it: --memory-tokens 16777216 --training hard)
+/// Command: build/release/examples/dictionary_lookup          (a single point: --memory-tokens 16777216 --training hard)
 /// Expect:  accuracy near 1 up to a million tokens for `uniform` and `hard`; measurements.md has the figures.
 #include "fot/measure/intervals.hpp"
 #include "support/accuracy_curves.hpp"

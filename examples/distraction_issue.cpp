@@ -6,9 +6,9 @@
 ///     crossbatch_1    crossbatch with one context, that of the query's own document
 ///     crossbatch_<n>  crossbatch in which contexts of other documents of the batch are added as negatives
 ///
-/// Then each sees the previous context of a held-out document beside contexts of other held-out documents. We measure r_d, the
-/// share of a query's attention to d contexts in the memory layer that falls on the query's own document. Even attention gives 1/d.
-/// Beside it we measure what the share is good for: bits per byte with a memory that fills with other documents (C7;
+/// Then each model sees the previous context of a held-out document beside contexts of other held-out documents. We measure r_d,
+/// the share of a query's attention to d contexts in the memory layer that falls on the query's own document. Even attention gives
+/// 1/d. We also measure what the share is good for: bits per byte with a memory that fills with other documents (C7;
 /// multi_document_perplexity has more). --full adds a fourth model, crossbatch with an explicit contrastive loss beside the
 /// next-token loss.
 ///

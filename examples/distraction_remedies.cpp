@@ -2,9 +2,9 @@
 ///
 /// A growing memory distracts: many keys of other documents take attention away from the keys of the query's own document.
 /// Crossbatch training is one cure. Here are seven more (fot/remedies), each in a standard model and in one that is trained by
-/// crossbatch, on the same text, for the same number of steps, with the parameters of the plain model and those that the remedy
-/// adds. Measured are r_64, the share of attention that stays with the query's own document among 64, and bits per byte with
-/// memories of up to 524288 tokens.
+/// crossbatch. All models are trained on the same text for the same number of steps, and each has the parameters of the plain model
+/// and those that its remedy adds. Measured are r_64, the share of attention that stays with the query's own document among 64, and
+/// bits per byte with memories of up to 524288 tokens.
 ///
 /// In these memories documents come one after another, or one window of each document in turn ("interleaved"). When they are
 /// interleaved, the age of a key says nothing about the document that it is from, and the smallest memory holds nothing of the
@@ -13,8 +13,8 @@
 ///     standard, crossbatch_<n>   no remedy; n contexts in the end                                                   (control)
 ///     infonce                    next-token loss + 0.1 InfoNCE over n contexts, all the time                        (control)
 ///     whole_memory               no remedy, but the whole memory is read and not its k best                         (control)
-///     ssmax                      scores that grow with the logarithm of the number of keys, trained so
-///     log_length                 the same in inference only
+///     ssmax                      scores that grow with the logarithm of the number of keys, also in training
+///     log_length                 the same in inference only: it is not trained
 ///     sink                       a learned score that takes part in the softmax without belonging to a key
 ///     output_gate                each head is gated by the token
 ///     differential               the difference of two attentions
@@ -26,17 +26,19 @@
 /// What cannot be measured in the same way. r_64 is computed from the weights that a layer gives to contexts, however it computes
 /// them. Differential attention has negative weights; their absolute values are counted. `untied` reads the whole memory in chunks
 /// of a window, so its control is whole_memory. Without crossbatch, the gate of `entmax` and the map of `untied` get no gradient:
-/// they stay as they began. With one head in the memory layer InfoNCE on one head is InfoNCE.
+/// they stay as they began. The memory layer has one head, so InfoNCE on one chosen head is the same as InfoNCE and is not listed
+/// apart.
 ///
-/// To try a remedy of your own, add an entry to the table below.
+/// By default the program trains standard, crossbatch_16 and four remedies: ssmax, sink, output_gate and annealed_infonce. To try a
+/// remedy of your own, add an entry to the table below.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
-/// Time:    not measured as a whole; its first four models took a quarter of an hour of one busy core (--places 2);
-///          --quick: seconds; --full: all models, three seeds, 1000 steps (hours).
+/// Time:    not measured as a whole; its first four models took a quarter of an hour on one core that other programs shared
+///          (--places 2); --quick: seconds; --full: all models, three seeds, 1000 steps (hours).
 /// Memory:  0.7 GiB for the memories of all sizes, a kilobyte a token.
 /// Command: build/release/examples/distraction_remedies
-/// Expect:  ssmax alone no better than standard; whether ssmax_crossbatch is below crossbatch_16 depends on the seed. The others
-///          have not been run at this size. measurements.md has what was run.
+/// Expect:  ssmax alone no better than standard; whether ssmax_crossbatch is below crossbatch_16 depends on the seed. The other
+///          remedies have not been run at this size. measurements.md has what was run.
 #include "fot/remedies/differential_attention.hpp"
 #include "fot/remedies/entmax_scoring.hpp"
 #include "fot/remedies/entmax_sources.hpp"

@@ -1,11 +1,11 @@
 /// How near may other keys be, and how many, before the key that is asked for is lost?
 ///
-/// A memory full of definitions is an easy one: two random keys of four symbols share a symbol or none. Here it also holds
+/// A memory full of random definitions is an easy test: two random keys of four symbols share a symbol or none. Here it also holds
 /// distractors: definitions whose keys differ from the key that is asked for in 1, 2 or 3 of the four symbols, up to 10000 of them
-/// for each question. There are 240 keys at distance 1, so from 240 distractors on they come again, with other values. The key that
-/// is asked for is defined once.
+/// for each question. There are 240 keys at distance 1, so if more distractors are asked for, these keys come again, with other
+/// values. The key that is asked for is defined once.
 ///
-/// What is lost has two causes, which the ladder keeps apart. As the memory grows, more random keys dilute attention. As
+/// A key can be lost for two reasons, which the ladder keeps apart. As the memory grows, more random keys dilute attention. As
 /// distractors are added, the layer must tell a key from more near neighbours. Models:
 ///
 ///     standard         a plain transformer on whole documents, given the memory afterwards
@@ -21,13 +21,13 @@
 /// distractors (--at).
 ///
 /// Data:    made here.
-/// Time:    2 minutes of one core to ask the five models, their training not measured alone; --quick: seconds; --full: three seeds
-///          and 10000 distractors, not run.
+/// Time:    2 minutes of one core to ask the five models; the time of their training was not measured separately; --quick: seconds;
+///          --full: three seeds and 10000 distractors, not run.
 /// Memory:  0.6 GiB for a million tokens, in bfloat16; 1 GiB to train with 128 contexts.
 /// Command: build/release/examples/distractor_ladder
 /// Expect:  crossbatch_1 fails among a hundred keys at distance 1 at every memory size, and at a million tokens even without
-///          distractors. More contexts withstand more of both: crossbatch_128 finds most keys among a hundred at distance 1 in a
-///          million tokens.
+///          distractors. Models trained on more contexts withstand more of both: crossbatch_128 finds most keys among a hundred at
+///          distance 1 in a million tokens.
 #include "fot/data/near_words.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_evaluation.hpp"

@@ -5,18 +5,18 @@
 /// windows of other episodes. It is asked after more and more demonstrations:
 ///
 ///     base         sees the last of them, as many as its window holds
-///     base_memory  the same model, never trained with a memory, with the earlier ones in the memory of its last layer
-///     fot          the continued model, with the same memory
+///     base_memory  the same model, which was never trained with a memory; earlier demonstrations are in the memory of its last
+///     layer fot          the continued model, with the same memory
 ///
-/// First the memory holds the episode of the question alone. Then, with four windows of demonstrations, it also holds more and more
-/// of other episodes.
+/// First the memory holds only the question's own episode. Then, with four windows of its demonstrations, it also holds more and
+/// more windows of other episodes.
 ///
 /// A label cannot be known before its class was shown. `known` is the share of questions whose class was shown: the accuracy of a
 /// perfect reader.
 ///
 /// Source: paper section 4.4, Table 1 (TREC); the task is ours, because TREC needs a model that knows English.
 /// Data:    made-up words.
-/// Time:    not measured alone at default size; --quick: seconds; --full: three seeds, to 128 windows of demonstrations.
+/// Time:    not measured at default size; --quick: seconds; --full: three seeds, to 128 windows of demonstrations.
 /// Command: build/release/examples/few_shot
 /// Expect:  base stays at what its window holds, fot rises with the number of demonstrations, near `known`; among other episodes
 ///          base_memory falls first.

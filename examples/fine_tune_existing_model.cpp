@@ -1,7 +1,7 @@
 /// Does an existing model learn to use a memory by a short training with FoT, and does it stay good at short inputs?   (C4 and C12)
 ///
 /// A standard transformer is trained on short documents first, so it has never seen more than its local context. Then it is
-/// continued on long ones as each of the compared models. None has a parameter that the first one lacks. Measured are
+/// continued on long documents as each of the compared models. None of them has a parameter that the first model lacks. Measured:
 ///
 ///     long inputs    held-out documents of several corpora, of which the model was trained on one, at 2, 4, 16 and 64 times the
 ///                    local context: the local context itself and a memory of the rest. A Transformer-XL sees 2 contexts at a time.
@@ -10,18 +10,20 @@
 ///     short inputs   held-out documents of less than 20 KB without any memory, before and after
 ///
 /// A quarter of each crossbatch batch sees no context here: a model that always has a previous context forgets how to do without.
-/// With --packed-contexts it is trained as LongLLaMA was: four windows of a document lie in one batch, and each sees those before
-/// it. All are trained on, the first without a context.
+/// With --packed-contexts it is trained as LongLLaMA was: four windows of a document lie in one batch, and each sees the windows
+/// before it. All four are trained on, the first without a context.
 ///
 /// Source: paper section 5.2, appendix G, Table 3 (C4); section 4.6, Table 5 (C12). Bits per byte here.
 /// Data:    the libstdc++ headers that come with g++; boost, books, latex and proofs are measured on as well if they are there (see
-///          examples/README.md). --corpus trains on another one. --from FILE continues that model: of this program, or of any other
-///          here that was trained on another corpus (on the same one it has seen some of what is measured).
+///          examples/README.md). --corpus trains on another corpus. --from FILE continues the model in that file. It may come from
+///          this program, or from any other program here if it was trained on another corpus (a model trained on the same corpus
+///          has seen some of what is measured).
 /// Time:    below ten minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/fine_tune_existing_model
 /// Expect:  crossbatch gains up to 4 contexts everywhere, to 16 on all but its own corpus, to 64 on books and proofs. At 64 it is
-///          below mt_merged on all corpora. At 2 it lies near xl, below it on some corpora and above it on its own. On short inputs
-///          it is close to the standard model. With --further-steps 400 it gains up to 4 contexts only.
+///          below the Memorizing Transformer (mt_merged) on all corpora. At 2 it lies near Transformer-XL (xl), below it on some
+///          corpora and above it on the corpus that both were trained on. On short inputs crossbatch is close to the standard
+///          model. With --further-steps 400 it gains up to 4 contexts only.
 #include "fot/measure/recurrence_perplexity.hpp"
 #include "support/memory_reports.hpp"
 

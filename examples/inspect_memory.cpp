@@ -5,10 +5,11 @@
 /// among its neighbours in the memory (Focus score). The page in --output shows the text, marked by where the attention goes, and
 /// what was retrieved for a byte, with the text around it (support/memory_page.hpp); the table on the screen has the means.
 ///
-/// Data:    --text FILE or DIR[:GLOB], one file one document, the last one by name is inspected; if not given the test documents of
-///          --corpus, which a model of --checkpoint has not been trained on.
-/// Model:   --checkpoint FILE of any program here that trains on text; trained by crossbatch if not given.
-/// Time:    21 seconds with --checkpoint on a busy machine, otherwise plus one training run; --quick: seconds.
+/// Data:    --text FILE or DIR[:GLOB], one file one document, of which the last one by name is inspected; without --text, the test
+///          documents of --corpus, which a model of --checkpoint has not been trained on.
+/// Model:   --checkpoint FILE of any program here that trains on text; without it a model is trained by crossbatch.
+/// Time:    21 seconds with --checkpoint on a machine that other programs shared; without it one training run more; --quick:
+///          seconds.
 /// Memory:  a kilobyte for each remembered token.
 /// Command: build/release/examples/inspect_memory
 /// Expect:  names and phrases of the document are found where they stood before: the best entry is of the query's own document more

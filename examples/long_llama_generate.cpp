@@ -2,8 +2,8 @@
 ///
 /// The folder is one of Hugging Face's: config.json, model.safetensors or pytorch_model.bin (or several, with an index),
 /// tokenizer.model. All of the prompt but its last tokens goes to memory, window by window; then tokens are written one by one,
-/// until there are as many as asked for, or one of the model's end tokens. Weights stay in their file, in 16 bits if they are so
-/// there, and are widened as they are used.
+/// until there are as many as asked for, or one of the model's end tokens is written. Weights stay in their file, in 16 bits if the
+/// file has them so, and are widened to float as they are used.
 ///
 /// Without --folder a model of random weights is made and written first: a toy, to show that all works, or one of the --shape of
 /// LongLLaMA-3B or of the 7B code model, to see how much memory and time it takes.
@@ -11,7 +11,7 @@
 /// Command: build/release/examples/long_llama_generate --folder long_llama_3b --prompt-file book.txt --prompt "In short, "
 ///          --score-file TEXT: its first --tokens tokens are read one by one, and their loss in bits is printed
 ///          --shape 3b --random-prompt 2048 --tokens 32: takes a minute, and 6.9 GB of disk
-/// Expect:  text as it is written, then the memory's size, tokens per second, prompt and generation apart, and the most memory that
+/// Expect:  text as it is written, then the memory's size, tokens per second of prompt and of generation, and the most memory that
 ///          was resident.
 #include <sys/resource.h>
 

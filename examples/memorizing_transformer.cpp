@@ -2,10 +2,10 @@
 ///
 /// A Memorizing Transformer fills a memory as it reads and attends to it from the start, but no gradient passes through the memory:
 /// it takes keys and values as it finds them. FoT trains without any memory. It can be tuned on one at the end, because it has the
-/// parameters of a plain model. With the same steps in all, under one schedule of the learning rate:
+/// parameters of a plain model. With the same number of steps in total, under one schedule of the learning rate:
 ///
 ///     mt, mt_merged              the memory throughout; joined to the local context by a learned gate, or by one softmax
-///     crossbatch_<n>             by crossbatch alone, one softmax
+///     crossbatch_<n>             only crossbatch, one softmax
 ///     crossbatch_<n>_tuned       the last twentieth of the steps on a memory, one softmax, as mt_merged              (C8)
 ///     crossbatch_<n>_gated_tuned the same with a gate                                                                (C9)
 ///
@@ -16,8 +16,8 @@
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
 /// Time:    about six minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Command: build/release/examples/memorizing_transformer          (--memory-heads 4: a gate per head can specialise)
-/// Expect:  the tuned models below mt and mt_merged; mt_merged below mt with a small memory; with a large one and one head not
-///          resolved (C9); after crossbatch one softmax better than a gate at this size.
+/// Expect:  the tuned models below mt and mt_merged; mt_merged below mt with a small memory; with a large memory and a single
+///          memory head the difference is not resolved (C9); after crossbatch one softmax better than a gate at this size.
 #include "support/memory_reports.hpp"
 
 using namespace fot;

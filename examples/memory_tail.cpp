@@ -1,8 +1,9 @@
-/// What does reading only the k best of a memory cut off, and can it be had cheaply?   (claim C17)
+/// What does reading only the k best of a memory cut off, and can that be recovered cheaply?   (claim C17)
 ///
-/// The paper says of k best keys and the whole memory that they differ marginally. With a memory of many documents they do not: the
-/// whole memory predicts better than its 128 best entries. What is missing is a tail of many entries, each of little weight. Here
-/// are ways to get it back, each with what it recovers and how many values it reads for a query:
+/// The paper says that the k best keys and the whole memory give results that differ marginally. With a memory of many documents
+/// the difference is not marginal: the whole memory predicts better than its 128 best entries. What is missing is a tail of many
+/// entries, each of little weight. Here are ways to get this tail back, each with what it recovers and how many values it reads for
+/// a query:
 ///
 ///     top_<k>             more of the best entries, exactly
 ///     sampled_<m>         the 128 best, and m random ones of the others, weighted (M - 128) / m
@@ -10,8 +11,9 @@
 ///     means_<l>_spread    the same, corrected for the spread of the keys of a list around their mean
 ///     means_<l>_found     the same as means_<l>, with the 128 best that a search of the best 1/32 of the lists finds
 ///
-/// Recovered is the share of the bits between the 128 best and the whole memory: 1 is the whole memory, below 0 is worse than the
-/// 128 best. The values read are a share of the memory's. Beside them stands the model without a memory.
+/// `recovered` is a share of the difference in bits between the 128 best and the whole memory: 1 is as good as the whole memory,
+/// below 0 is worse than the 128 best. The values read are given as a share of the memory's values. The model without a memory is
+/// measured, too.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
 /// Time:    about half an hour on two cores; --quick: seconds; --full: three seeds.

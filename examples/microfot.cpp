@@ -1,15 +1,16 @@
 // microfot: the Focused Transformer (Tworkowski et al. 2023, sections 3.2 and 3.3) in one file.
 //
-// A transformer remembers more than its window of text if one of its layers, the memory layer, also attends
-// to keys and values of earlier windows. But a memory of many documents distracts it: trained on single
-// windows, it had no reason to tell a document's own keys from others. This is the DISTRACTION ISSUE.
-// CROSSBATCH training is such a reason. A query of a document sees, in one softmax over all their keys x,
+// A transformer remembers more than its window of text if one of its layers, the memory layer, also attends to keys
+// and values of earlier windows. But a memory of many documents distracts it: trained on single windows, it had no
+// reason to tell a document's own keys from others. This is the DISTRACTION ISSUE. CROSSBATCH training gives it such
+// a reason. A query of a document sees, in one softmax over all their keys x,
 //
 //     its own window, up to itself;  the window before it;  the windows before those of d - 1 other documents
 //     o = sum_x p(x) v(x)      where p(x) = exp(<q, k(x)> / temperature) / (the same, summed over all x)
 //
-// and the loss of the next token has gradients in all these keys and values. No parameter and no loss is new.
-// We measure the POSITIVE ATTENTION MASS r_d: of the attention to d previous windows, its own previous window's share.
+// and the loss of the next token has gradients in all these keys and values. No parameter and no loss is new. We
+// measure the POSITIVE ATTENTION MASS r_d: of a query's attention to d previous windows, the share of its own
+// document's window.
 //
 //     r_d = sum_{x in own previous window} p(x) / sum_{x in all d previous windows} p(x)      (1/d by chance)
 //

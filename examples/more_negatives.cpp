@@ -1,16 +1,17 @@
 /// Do more negatives help, or harder ones?   (the paper's open questions: larger d, hard negatives)
 ///
 /// Crossbatch shows a query d contexts, of which d - 1 are of other documents. The paper stops at d = 128, because more did not fit
-/// its machine, and names hard negatives as future work. Here both are tried. More: d up to 4096, whose keys and values are
-/// computed twice, a few contexts at a time, so that memory is bounded. Harder: from a memory of the training set's own keys, the
-/// contexts that would draw most attention from the batch, found by search; the memory is made anew every 25 steps.
+/// its machine, and names hard negatives as future work. Here both are tried. More: d goes up to 4096; keys and values of the
+/// contexts are computed twice, a few contexts at a time, so that memory is bounded. Harder: a search in a memory of the training
+/// set's own keys finds the contexts that would draw most attention from the batch; this memory is made anew every 25 steps.
 ///
 ///     uniform   the dictionary, negatives at random
 ///     mined     the dictionary, negatives found by search among 1024 documents
 ///     random    text, the previous contexts of the batch and windows of other documents at random
 ///     mined     text, the same with windows of other documents found by search among 1024
 ///
-/// As many contexts are encoded in a step with either kind; what the search and its memory cost is in the time of a step.
+/// A step encodes the same number of contexts with random and with mined negatives. The time of a step includes the search and the
+/// making of its memory.
 ///
 /// Data:    the dictionary, made here, and the libstdc++ headers that come with g++ (--corpus for other text).
 /// Time:    about half an hour on two cores, most of it the dictionary with 512 contexts; --quick: seconds; --full: days for

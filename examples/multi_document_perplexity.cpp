@@ -5,9 +5,9 @@
 /// their own document, then more and more of others, which can only distract. A model whose queries attend to their own document
 /// loses little.
 ///
-///     standard              local context alone in training; with memory 0 it is the model without memory to be beaten
+///     standard              only local context in training; with no memory it is the model that the others must beat
 ///     crossbatch_<n>        trained with n contexts in the end, 1, 2, 4, ... before; crossbatch_1 never met another document
-///     crossbatch_<n>_late   2 contexts, and n for the last tenth of the training alone, as the paper's 2 -> 64
+///     crossbatch_<n>_late   2 contexts, and n only in the last tenth of the training, as in the paper's 2 -> 64
 ///     mt                    the Memorizing Transformer. With a memory that is cleared at each document it is a rough
 ///                           upper bound on quality: nothing can distract it there
 ///
@@ -17,7 +17,8 @@
 /// Time:    about 12 minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
 /// Memory:  0.5 GiB for the stream: 512K keys and values of 128 numbers, a kilobyte per token.
 /// Command: build/release/examples/multi_document_perplexity
-/// Expect:  below the model without memory at first; crossbatch_1 rises again as the memory grows, the others later and less.
+/// Expect:  the crossbatch models are below the model without memory at first; crossbatch_1 rises again as the memory grows, the
+///          others later and less.
 #include <set>
 
 #include "support/memory_reports.hpp"

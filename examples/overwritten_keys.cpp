@@ -2,13 +2,14 @@
 ///
 /// A memory layer has no positions: nothing in its keys says when a window was read. Two consequences, shown on the dictionary:
 ///
-///     depth          a key that is defined once is found as well at the beginning of the memory as at its end
-///     overwritten    a key that is defined m times, the last value being right, is answered rightly once in m
+///     depth          a key that is defined once is found equally well at the beginning and at the end of the memory
+///     overwritten    a key that is defined m times, whose last value is right, is answered rightly in one of m cases
 ///
 /// The law of 1/m. Windows are read one by one, and what a window leaves in the memory depends on its own tokens alone. Attention
 /// is a sum over the memory's entries, whose order does not matter. Now take a memory in which m windows define a key, and put
 /// these windows into another order. The memory holds the same entries, so the answer is the same; but another value is the last.
-/// In 1/m of all orders it is the one that is answered, if any of the m values is. Since windows come in any order alike,
+/// If the answer is one of the m values, it is the last one in 1/m of all orders. Since all orders of the windows are equally
+/// likely,
 ///
 ///     P(the last value) = P(any of the m values) / m  <=  1/m
 ///
@@ -18,7 +19,7 @@
 ///
 /// A score that depends on the age of an entry is not bound by this law. Here, in inference only, the weight of each retrieved
 /// entry falls as a power of its age; the strength is the exponent (support/aging_memory.hpp). Old entries may then be lost. So the
-/// table has, beside the last of eight values, keys that were defined once, anywhere.
+/// table shows, beside the last of eight values, keys that were defined once, anywhere.
 ///
 /// Data:    made here.
 /// Time:    default size not measured; a minute of one core to ask two models with --depth-tokens 262144; --quick: seconds.

@@ -1,21 +1,21 @@
 /// Does the paper's own training recipe give the same result as ours?   (claim C1 with the paper's optimiser and schedules)
 ///
-/// Two models of one shape learn the same text by crossbatch, in as many steps on batches of one size; they differ in
+/// Two models of one shape learn the same text by crossbatch, in the same number of steps, on batches of one size. They differ in
 ///
 ///                    paper_recipe                                        our_recipe
 ///     optimiser      Adafactor: decay 0.8, momentum 0.9, relative rate   Muon
 ///     activation     ReLU                                                squared ReLU
-///     learning rate  1 / sqrt(step) after a fifth of warm-up             linearly to 2 % over the second half
-///     contexts d     2; in the last tenth 64, or the largest power of    1, doubled step by step to --contexts
+///     learning rate  1 / sqrt(step) after a warm-up of 1/5 of the steps  linearly to 2 % over the second half
+///     contexts d     2; in the last tenth 64, or the largest power of    1, doubled several times to --contexts
 ///                    two for which there are documents                   between 3/10 and half of the training
 ///
-/// Both learning rates are tuned in the same way: of `--factors 0.25 0.5 1 2 4`, on a first guess (0.03 for Adafactor, Muon's
-/// defaults), 2 was the best for both on the validation documents (seed 1, 1000 steps). With several factors the program chooses so
-/// itself.
+/// Both learning rates were tuned in the same way: a first guess (0.03 for Adafactor; Muon's defaults) was multiplied by each of
+/// `--factors 0.25 0.5 1 2 4`. The factor 2 was best for both on the validation documents (seed 1, 1000 steps). If it is given
+/// several factors, the program makes this choice itself.
 ///
 /// Measured are r_d, the share of a query's attention to previous contexts of d documents that falls on the query's own document,
-/// and bits per byte with the document so far in memory. `--memory-layers -2 -1` gives the models a second memory layer: what it
-/// brings, and what a step costs then.
+/// and bits per byte with the document so far in memory. `--memory-layers -2 -1` gives the models a second memory layer, to show
+/// what it brings and what a step then costs.
 ///
 /// Source: paper appendix B.1, appendix E and E.1, Table 9.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text): 49 documents, so d = 32 in the last tenth.

@@ -1,23 +1,26 @@
 /// Does a model find a passkey far beyond the length it was trained on?   (claim C10)
 ///
 /// A byte-level LLaMA learns to find keys in prompts that fit its window, the short ones first, and then is pre-trained on short
-/// windows of text with such prompts among them. It is continued in two ways, in as many steps of the same cost:
+/// windows of text with such prompts among them. It is continued in two ways, with the same number of steps and equal cost per
+/// step:
 ///
 ///     fot    by crossbatch in the memory layer: two previous windows of the query's own document beside windows of other documents
 ///     long   on local contexts of twice the length
 ///
 /// and asked for keys in prompts of up to a million bytes. `fot` reads them window by window into the memory of its one memory
-/// layer, and so does `base_memory`, the pre-trained model, which was never trained to. `base` and `long` see the end of the
-/// prompt, as much of it as they were trained on. Scores are strict: every digit right under greedy decoding, and then a full stop.
+/// layer, and so does `base_memory`, the pre-trained model, which was never trained with a memory. `base` and `long` see the end of
+/// the prompt, as much of it as they were trained on. Scores are strict: every digit right under greedy decoding, and then a full
+/// stop.
 ///
 /// With --packed-contexts `fot` is trained as LongLLaMA was: the three windows of a document are entries of one batch, each sees
-/// those before it and the last ones of the document before, and all are trained on. A step costs about a fifth more then.
+/// the windows before it and the last windows of the preceding document, and all are trained on. A step then costs about a fifth
+/// more.
 ///
-/// Reading is exact, but not wasteful: the layers below the memory layer see one window alone, so windows of the same bytes (the
+/// Reading is exact, but not wasteful: the layers below the memory layer see only one window, so windows of the same bytes (the
 /// filler comes again and again) leave the same keys and values, which are computed once. With --counted the memory holds them once
 /// too, with their number, and whole periods of filler are counted without being read. The answers are the same up to 4M bytes;
-/// above that the memory of all entries is rounded, the counted one is not. A prompt of a billion bytes takes the room of a short
-/// one.
+/// above that the memory of all entries is rounded, the counted one is not. The counted memory of a prompt of a billion bytes takes
+/// no more room than that of a short one.
 ///
 /// Source: paper section 4.2, Figure 1. The paper counts tokens, this program bytes.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), and passkey prompts made here.

@@ -2,7 +2,7 @@
 ///
 /// The question of dictionary_lookup with a memory that is kept: keys and values of all tokens, in bfloat16, spread over ranks.
 /// Each rank computes the windows that it holds, and no others. Then all ask the same questions, each rank searches what it holds,
-/// and no value travels: only what each rank's attention gives.
+/// and no value travels: only the results of each rank's attention do.
 ///
 /// In the memory layer four heads share one key and one value of width 32, so that a token takes 128 bytes: 8 GiB for 64M tokens.
 /// (With --memory-heads 2 --key-heads 0, the memory layer of dictionary_lookup, the memory is four times as large.)

@@ -1,4 +1,5 @@
-// A contrastive loss of one's own: attention to a query's own document must exceed that of all others together by a margin.
+// A contrastive loss of one's own: attention to a query's own document must exceed the attention to all other documents together by
+// a margin.
 //
 //     loss = mean over queries and heads of max(0, margin - (L_own - L_others))       L: log-sum-exp of scores
 #include <cstdio>

@@ -1,5 +1,5 @@
 // A joining of one's own: a gate that each query computes from its layer's input, in place of the Memorizing Transformer's one
-// number per head. Its map is trained with the model and kept in its checkpoints.
+// number per head. The gate's linear map is trained with the model and kept in the model's checkpoints.
 #include <cstdio>
 #include <fot/fot.hpp>
 

@@ -1,6 +1,6 @@
 // Scores of one's own: scalable softmax (arXiv 2501.19399). A query is multiplied by the logarithm of the number of keys it sees,
-// so that the best key keeps its weight as a memory grows. Trained with eight contexts, read with memories that are up to 64 times
-// larger.
+// so that the best key keeps its weight as a memory grows. The model is trained with eight contexts and reads with memories that
+// are up to 64 times larger.
 #include <cstdio>
 #include <fot/fot.hpp>
 

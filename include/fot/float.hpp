@@ -1,9 +1,9 @@
 /// Training and reading in float, compiled once: the target fot::float.
 ///
-/// Templates are compiled again in every source file that uses them, which takes some ten seconds where a whole model is trained.
-/// A program that links the CMake target fot::float in place of fot::fot finds the functions below compiled in a library. Only
-/// float is listed; code in double or with other types is compiled as before. The program and the library must
-/// be compiled with the same flags.
+/// Templates are compiled again in every source file that uses them, which takes some ten seconds in a file that trains a whole
+/// model. A program that links the CMake target fot::float in place of fot::fot finds the functions below compiled in a library.
+/// Only float is listed; code in double or with other types is compiled as before. The program and the library must be compiled
+/// with the same flags.
 ///
 /// Read first: fot.hpp, which includes this header where the target says so (FOT_FLOAT).
 #pragma once

@@ -1,12 +1,12 @@
 /// The whole method, in reading order; and how a program uses it.
 ///
-/// What only some programs need has a list of its own, so that the others compile faster: `fot/long_llama.hpp` for the published
-/// models, `fot/distributed.hpp` for several processes or machines.
+/// Headers that only some programs need are in lists of their own, so that other programs compile faster: `fot/long_llama.hpp` for
+/// the published models, `fot/distributed.hpp` for several processes or machines.
 ///
 /// A header includes only from its own floor and from floors below, so a part can be used without what is above it:
 ///
 ///     floor 0   core        tensors, matrix products, random numbers, parallel loops, the tape
-///     floor 1   reference   the paper's equations as plain loops, with their gradients: read these first
+///     floor 1   reference   the paper's equations as plain loops, those of training with gradients: read these first
 ///               nn          the parts that every transformer has
 ///               memory      exact search, the key/value memory
 ///               data        dictionary lookup, text, documents to batches
@@ -14,7 +14,7 @@
 ///     floor 2   attention   causal, crossbatch and memory attention
 ///     floor 3   loss        the contrastive loss
 ///               model       the decoder; LongLLaMA (fot/long_llama.hpp)
-///     floor 4   remedies    against distraction: what came after the paper, as options of the layer
+///     floor 4   remedies    against distraction, most of them proposed since the paper, as options of the layer
 ///               train       optimisers, schedules, the training loop, checkpoints
 ///               measure     positive attention mass, perplexity, retrieval
 ///               distributed crossbatch training on several processes or machines (fot/distributed.hpp)
@@ -30,10 +30,10 @@
 /// **Without CMake.** `g++ program.cpp $(pkg-config --cflags --libs fot) -O3 -march=native -fopenmp`, with `share/pkgconfig` of the
 /// installation in `PKG_CONFIG_PATH`.
 ///
-/// **Threads.** Loops run on `OMP_NUM_THREADS` threads of OpenMP, or on one for each processor; `set_threads` overrides both.
-/// Results are bitwise reproducible with a fixed number of threads; paper_notes.md ("When results are bitwise the same") says which
-/// are with any number. If other programs run on the machine, set `OMP_WAIT_POLICY=passive`, or `GOMP_SPINCOUNT=1000` with g++.
-/// Otherwise threads that wait for the next loop take the processors from those that work.
+/// **Threads.** Loops run on `OMP_NUM_THREADS` threads of OpenMP, or on one thread for each processor; `set_threads` overrides
+/// both. Results are bitwise reproducible with a fixed number of threads; paper_notes.md ("When results are bitwise the same") says
+/// which are with any number. If other programs run on the machine, set `OMP_WAIT_POLICY=passive`, or `GOMP_SPINCOUNT=1000` with
+/// g++. Otherwise threads that wait for the next loop take the processors from threads that work.
 ///
 /// **Memory.** A program that trains calls `keep_freed_memory()` first, or a step takes a third longer. Under a limit (`ulimit -v`)
 /// set `OPENBLAS_NUM_THREADS=1`: each thread of OpenBLAS takes 128 MiB before `main` begins, and hangs where it does not get them.

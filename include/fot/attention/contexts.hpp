@@ -1,8 +1,8 @@
 /// Who sees whom: the contexts that each batch entry attends to beside its own local context.
 ///
 /// In crossbatch training entry i sees p_i: first the previous context(s) of the entry's own document (positives), the newest
-/// first, then contexts of other documents (negatives). Why others at all: without them the layer has no reason to tell its
-/// document's keys from foreign ones, and a full memory distracts it.
+/// first, then contexts of other documents (negatives). Why other documents at all: without them the layer has no reason to tell
+/// keys of the query's own document from others, and a full memory distracts it.
 ///
 /// The paper and the released code build p_i differently. Both come out as the same kind of table, and so does a list written by
 /// hand:

@@ -7,9 +7,9 @@
 /// with its local context, and gradients flow into all of these keys and values. There is no new parameter and no extra loss:
 /// softmax under the next-token loss is itself the contrast.
 ///
-/// `context_attention` is attention to the contexts alone, which the table gives to each batch entry. Joined with local attention
-/// through their log-sum-exp it is the equation above. The paper's form, the released code's packed form and lists by hand differ
-/// only in the table (attention/contexts.hpp).
+/// `context_attention` is attention to the contexts that the table gives to a batch entry, without local keys. Joined with local
+/// attention through the log-sum-exp of both, it is the equation above. The paper's form, the released code's packed form and lists
+/// by hand differ only in the table (attention/contexts.hpp).
 ///
 /// Positions are the caller's responsibility: rotate q and the local keys, and pass context keys as they are, at position 0; or
 /// rotate nothing.

@@ -15,7 +15,7 @@
 /// so they underestimate lists whose keys score differently. If the keys of a list lie around their mean as a ball of squared
 /// radius r_l^2 = mean |key - mean|^2 in D dimensions, what is missing is a factor e^(|q|^2 r_l^2 / (2 D)), which `spread` adds.
 ///
-/// Either gives an attention of its own, to be merged with that to the k best. It does not matter how those were found.
+/// Either estimate gives an attention of its own, to be merged with attention to the k best, however these were found.
 ///
 /// Read first: attention/memory_attention.hpp, memory/inverted_lists.hpp.   Read next: model/index_source.hpp.
 #pragma once

@@ -1,4 +1,5 @@
-/// Memory for tensors that begins at the start of a cache line. Otherwise every second vector would straddle two lines.
+/// Memory for tensors that begins at the start of a cache line. Otherwise every second vector of AVX2, and every vector of AVX-512,
+/// could straddle two lines.
 ///
 /// Read next: core/tensor.hpp.
 #pragma once

@@ -1,8 +1,8 @@
 /// Matrix products: one checked `gemm` on strided views, the only place that includes xtensor-blas.
 ///
-/// `gemm` cuts the result into blocks, a sum of very many products into parts, and shares them among our threads. Each is computed
-/// on one thread, by BLAS or in our own tiles (core/product_of_tiles.hpp). So the same threads serve products and loops, and a
-/// product within a parallel loop runs on the loop's thread.
+/// `gemm` cuts the result into blocks, a sum of very many products into parts, and shares them among our threads. Each block or
+/// part is computed on one thread, by BLAS or in our own tiles (core/product_of_tiles.hpp). So the same threads serve products and
+/// loops, and a product within a parallel loop runs on the loop's thread.
 ///
 /// Read first: core/matrix_view.hpp, core/parallel.hpp, core/product_of_tiles.hpp.   Read next: core/autograd.hpp.
 #pragma once

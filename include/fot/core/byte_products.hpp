@@ -3,9 +3,9 @@
 ///     sum_ij = start_j + sum_d x_id y_jd,     x_id of 0 ... 255, y_jd of -127 ... 127     is sum_ij >= 0?
 ///
 /// A bar is the score that a key must reach to count (memory/byte_filter.hpp). Only the sign of a sum is needed: start_j is minus
-/// the bar, corrected for the offset of x, so that a sum is 0 or more where the bar is reached. In most tiles no sum reaches its
-/// bar. The signs of a tile are therefore joined in registers first, and nothing is stored if all are negative. The sums are whole
-/// numbers of 32 bits, so they are exact.
+/// the bar, corrected for the 128 that was added to each x to make it unsigned, so that a sum is 0 or more where the bar is
+/// reached. In most tiles no sum reaches its bar. The signs of a tile are therefore joined in registers first, and nothing is
+/// stored if all are negative. The sums are whole numbers of 32 bits, so they are exact.
 ///
 /// VNNI are AVX-512 instructions for products of bytes. One of them multiplies and adds four times as many numbers as an
 /// instruction for floats.

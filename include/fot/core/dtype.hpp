@@ -1,7 +1,7 @@
 /// Element types of stored tensors, and how their numbers become ours.
 ///
-/// A safetensors file names its element types as text ("F32"). C++ has no arithmetic for half precision and bfloat16: they are
-/// widened to float, exactly, when they are read, and rounded when they are written.
+/// A safetensors file names its element types as text ("F32"). C++ has no arithmetic for half precision and bfloat16: such numbers
+/// are widened to float, exactly, when they are read, and rounded when they are written.
 ///
 /// Read first: core/bfloat16.hpp.   Read next: nn/stored_linear.hpp, files/safetensors.hpp.
 #pragma once

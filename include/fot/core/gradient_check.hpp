@@ -8,7 +8,7 @@
 /// 1e-3, because the difference of two values of a loss has few right digits left. This holds away from kinks: no number should lie
 /// within two steps of a place where the operation has no derivative, such as the 0 of ReLU.
 ///
-/// Each number is checked at its own scale, so that a small one that is wholly wrong is not lost beside a large one. Differences
+/// Each number is checked at its own scale, so that a small number that is wholly wrong is not lost beside a large one. Differences
 /// within rounding are ignored: a derivative that is 0 has differences of about 1e-13 of the loss.
 ///
 /// Read first: core/autograd.hpp.   Read next: nn/linear.hpp.

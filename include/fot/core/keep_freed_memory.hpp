@@ -1,8 +1,8 @@
 /// `keep_freed_memory()` keeps freed memory for the next tensor. A program that trains or searches calls it once, at its start.
 ///
 /// Training allocates the same sizes at every step. The C library of Linux gives large blocks back to the system when they are
-/// freed, and the next tensor pays a page fault for every 4 KiB: a training step takes a third longer. The program therefore keeps
-/// its peak memory until it ends.
+/// freed, and the next tensor pays a page fault for every 4 KiB: a training step takes a third longer. After this call the program
+/// gives nothing back: it keeps its peak memory until it ends.
 ///
 /// Read next: core/tensor.hpp.
 #pragma once

@@ -2,10 +2,10 @@
 /// `gemm` uses it for all results but those of few columns.
 ///
 /// An OpenBLAS that does not recognise a processor uses older kernels: AVX2 kernels on AMD processors with AVX-512, SSE kernels on
-/// new Intel processors (core/blas_kernels.hpp). The tiles are twice as fast as AVX2 kernels on the former, and about as fast as
-/// OpenBLAS's AVX-512 kernels (tests/benchmark/benchmark_gemm). They also add up every result in one order, whatever part of the
-/// product it is computed in, so that a product is bitwise the same for any number of threads (paper_notes.md, "When results are
-/// bitwise the same").
+/// new Intel processors (core/blas_kernels.hpp). The tiles are twice as fast as AVX2 kernels on these AMD processors, and about as
+/// fast as OpenBLAS's AVX-512 kernels (tests/benchmark/benchmark_gemm). They also add up every result in one order, whatever part
+/// of the product it is computed in, so that a product is bitwise the same for any number of threads (paper_notes.md, "When results
+/// are bitwise the same").
 ///
 /// Read first: core/matrix_view.hpp, core/tile_product.hpp.   Read next: core/blas.hpp.
 #pragma once

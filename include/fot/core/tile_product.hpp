@@ -13,8 +13,8 @@
 /// The kernel keeps a block of results in registers, `register_rows` rows by two vectors, and walks down the inner dimension:
 /// two vectors of the panel are loaded, and each of the left factor's numbers is multiplied with both.
 ///
-/// Panels are equally wide on every processor, so that parts of a program compiled for different ones agree on what a packed factor
-/// is.
+/// Panels are equally wide on every processor, so that parts of a program that were compiled for different processors agree on what
+/// a packed factor is.
 ///
 /// Read first: core/simd.hpp, core/bfloat16.hpp.   Read next: core/row_products.hpp, core/blas.hpp.
 #pragma once

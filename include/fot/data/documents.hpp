@@ -1,11 +1,11 @@
 /// Documents to batches: what is current, what is previous, and where a document ends.
 ///
-/// Crossbatch training needs to know which text belongs to one document: the previous context of an entry is its own, and those of
-/// all other entries are not. So the paper keeps one document at each batch index. `sample_contexts` cuts random pieces of
-/// documents that way.
+/// Crossbatch training needs to know which text belongs to one document: an entry's previous context is of the entry's own
+/// document, those of all other entries are of other documents. So the paper keeps one document at each batch index.
+/// `sample_contexts` cuts random pieces of documents that way.
 ///
 /// The released code has no previous contexts: consecutive windows of a document are consecutive entries of one batch.
-/// `sample_packed` cuts random pieces for it.
+/// `sample_packed` cuts random pieces for this form.
 ///
 /// Source: paper section 3.2, appendix B.3 (previous contexts); appendix A.2 and the released code (packed).
 /// Read first: data/text.hpp.   Read next: attention/contexts.hpp (who sees whom), data/random_walk.hpp.

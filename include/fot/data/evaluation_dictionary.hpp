@@ -3,7 +3,7 @@
 /// Sixteen million tokens of definitions need not exist at once: record r is a function of r and the seed. Keys never repeat unless
 /// that is asked for, so that every question has one answer.
 ///
-/// Source: paper appendix F: the number of definitions grows, that of questions stays.
+/// Source: paper appendix F: the number of definitions grows, the number of questions stays.
 /// Read first: data/dictionary.hpp.   Read next: examples/dictionary_lookup.cpp.
 #pragma once
 

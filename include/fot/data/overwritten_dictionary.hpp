@@ -3,8 +3,8 @@
 /// Why: a memory whose entries do not say when they were read cannot know which definition is the last. Whatever the model, it
 /// answers with the last of m values in 1/m of the cases at most (examples/overwritten_keys.cpp says why).
 ///
-/// The memory is read in m stretches of equal length. Each stretch defines every key that is asked for once, at a random place. So
-/// all definitions of a key stand in windows of their own, and only the order of the windows tells which is the last.
+/// The memory is read in m stretches of equal length. Each stretch holds one definition of every key that is asked for, at a random
+/// place. So all definitions of a key stand in windows of their own, and only the order of the windows tells which is the last.
 ///
 /// Read first: data/evaluation_dictionary.hpp.   Read next: examples/overwritten_keys.cpp.
 #pragma once

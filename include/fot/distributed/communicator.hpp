@@ -6,7 +6,7 @@
 ///
 ///     MpiCommunicator      the ranks of an MPI program, on one machine or many     (distributed/mpi_communicator.hpp)
 ///     ThreadCommunicator   threads of one process, for tests without MPI           (distributed/thread_communicator.hpp)
-///     SingleProcess        one rank, which is alone                                (below)
+///     SingleProcess        a single rank                                           (below)
 ///
 /// An engine's own collectives may be faster on a large network. But they choose their order of summation, so that the last bits of
 /// a result change with the number of ranks and the engine, and what they send cannot be counted. The operations here send exactly

@@ -1,6 +1,7 @@
 /// Crossbatch training with the documents of a batch spread over ranks: negatives from other machines, with gradients into them.
 ///
-/// Only memory layers exchange anything: the keys and values of previous contexts, and their gradients on the way back. A step is
+/// Within a pass only memory layers exchange anything: keys and values of previous contexts, and their gradients on the way back.
+/// At the end of a step the gradients of all parameters are added up. A step is
 ///
 ///     1  keys and values of the previous contexts of one's own documents
 ///     2  get those that one's own entries see and others have                     (distributed/context_exchange.hpp)

@@ -10,7 +10,7 @@
 /// A rank that waits polls for its message, at first without pause and then with short sleeps. MPI's own waiting would take the
 /// processor from ranks that still compute where there are more ranks than processors.
 ///
-/// A rank that fails ends the program: `run` says why and calls MPI_Abort. One that is killed is seen by mpiexec, which names it
+/// A rank that fails ends the program: `run` says why and calls MPI_Abort. A rank that is killed is seen by mpiexec, which names it
 /// and ends the others.
 ///
 /// Read first: distributed/communicator.hpp.   Read next: distributed/tree_sum.hpp.

@@ -11,12 +11,12 @@
 /// (distributed/sharded_search.hpp). In bytes that a rank sends, with p ranks, N queries per home rank and b bytes per number,
 /// attention itself then sends
 ///
-///     values    N H k D b of all ranks together, minus what the homes already have          in `values`
+///     values    p N H k D b from all ranks together, minus what the homes already have      in `values`
 ///     parts     (p-1) N H (D+1) b                                                           in `parts` and `whole`
 ///     results   (p-1) N H (D+1) b, where all ranks have the same queries                    in all three
 ///
-/// If all ranks have the same M queries, N is M / p. Parts and results together then take 2 (p-1)/p M H (D+1) b, whatever k is and
-/// however large the memory.
+/// If all ranks have the same queries, p N in all, parts and results together take 2 (p-1) N H (D+1) b, whatever k is and however
+/// large the memory.
 ///
 /// Read first: distributed/sharded_search.hpp, attention/memory_attention.hpp.   Read next: distributed/sharded_memory_source.hpp.
 #pragma once

@@ -5,9 +5,9 @@
 ///     block       0   1   2   3   4   5   6 ...        entry n of the stream lies in block n / 1024,
 ///     of 3 ranks  0   1   2   0   1   2   0 ...        which rank (n / 1024) % p holds
 ///
-/// So every rank knows who holds what without asking. Blocks go round because nobody knows how long a stream will become: at any
-/// time the ranks hold the same amount to within one block, even as the oldest entries leave. One contiguous part per rank would
-/// need the length beforehand. The price is that only the first ranks hold a memory of a few thousand entries.
+/// So every rank knows who holds what without asking. Blocks are dealt out in turn because nobody knows how long a stream will
+/// become: at any time the ranks hold the same amount to within one block, even as the oldest entries leave. One contiguous part
+/// per rank would need the length beforehand. The price is that only the first ranks hold a memory of a few thousand entries.
 ///
 /// All ranks may append a window that all have computed; each then keeps what is its own. Or a rank computes only what it will
 /// hold, so that p ranks fill a memory p times as fast. That is possible with one memory layer, since what it remembers does not

@@ -1,11 +1,11 @@
 /// Search of a memory that is spread over ranks: each rank looks through its own entries, and what they found is put together.
 ///
-/// For each query one rank is the home, where its answer is put together. What is sent goes to homes and back:
+/// For each query one rank is the home, where its answer is put together. Four kinds of messages go between homes and other ranks:
 ///
-///     queries      to all ranks, where each rank has its own                             (p-1) N H D b
+///     queries      to all ranks, if each rank has its own                                (p-1) N H D b
 ///     candidates   the k best of a rank, to the home: scores and indices of entries      (p-1) N H k (b + 8)
 ///     chosen       to each rank: how many of these are among the k best of all           (p-1) N H 8
-///     results      to all ranks, where all have the same queries                         (p-1) N H k (b + 8)
+///     results      to all ranks, if all have the same queries                            (p-1) N H k (b + 8)
 ///
 /// These are bytes that a rank sends, counted by the communicator under these names. p: ranks; N: queries per home rank; b: bytes
 /// of a number; k: for candidates, never more than the rank has entries.

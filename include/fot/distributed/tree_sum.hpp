@@ -5,8 +5,8 @@
 ///
 ///     sum(first, last) = sum(first, middle) + sum(middle, last),   middle = (first + last) / 2
 ///
-/// Each rank has a block of consecutive things. What it can add alone are the nodes of the tree that lie within its block; for the
-/// rest of the tree these nodes are sent. If n and p are powers of two, the block of a rank is one node.
+/// Each rank has a block of consecutive things. By itself it can add up the nodes of the tree that lie within its block; their sums
+/// are sent, for the rest of the tree. If n and p are powers of two, the block of a rank is one node.
 ///
 /// Read first: distributed/communicator.hpp.   Read next: distributed/context_exchange.hpp.
 #pragma once

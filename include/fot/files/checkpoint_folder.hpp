@@ -5,7 +5,7 @@
 ///     pytorch_model.bin      all weights, or else
 ///     pytorch_model.bin.index.json     and the files that it names
 ///
-/// Where several lie in a folder, Hugging Face's code takes the first of them, and so does this.
+/// Where several lie in a folder, Hugging Face's code takes the first of them, and so does this header.
 ///
 /// Read first: files/safetensors.hpp, files/pytorch_file.hpp.   Read next: model/long_llama_files.hpp.
 #pragma once

@@ -1,9 +1,9 @@
 /// A file that is replaced as a whole: readers see the old one or the new one, never half of one.
 ///
 /// The bytes go to a temporary name in the same folder; `commit` waits until they are on disk and renames. Without `commit` (an
-/// exception, a full disk) the temporary is removed and the old file stays as it was. A writer locks its temporary. One without a
-/// lock belongs to a process that was killed, and is removed when the file is written next. Needs POSIX (open, flock, fsync,
-/// rename).
+/// exception, a full disk) the temporary is removed and the old file stays as it was. A writer locks its temporary. A temporary
+/// without a lock belongs to a process that was killed, and is removed when the file is written next. Needs POSIX (open, flock,
+/// fsync, rename).
 ///
 /// Read first: core/check.hpp.   Read next: files/safetensors.hpp.
 #pragma once

@@ -11,8 +11,8 @@
 /// same documents are compared by the bootstrap of their difference. It is far narrower than the two models' own intervals suggest,
 /// because a hard document is hard for both.
 ///
-/// What they do not say: an interval over documents says nothing about another training run, and one over seeds says nothing about
-/// other documents.
+/// What an interval does not say: an interval over documents says nothing about another training run, and an interval over seeds
+/// says nothing about other documents.
 ///
 /// Source: Wilson 1927; Efron 1979; Student 1908. The paper gives minimum and maximum over 10 seeds in Figure 10, one run elsewhere
 /// (appendix J).

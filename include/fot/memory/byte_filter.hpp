@@ -29,8 +29,8 @@
 /// the bar or all scores do, and (2) holds anyway.
 ///
 /// When it holds: no intermediate result may overflow, and what underflows must be small beside rho |q| K. So (2) is used for
-/// lengths of 2^-50 ... 2^50 only. A block in which the largest |k| is not one of them, or some number is NaN or infinite, is left
-/// to the float search. A query outside this range, unless it is 0, gets an infinite error: all keys are its candidates.
+/// lengths of 2^-50 ... 2^50 only. A block in which the largest |k| is outside this range, or some number is NaN or infinite, is
+/// left to the float search. A query outside this range, unless it is 0, gets an infinite error: all keys are its candidates.
 ///
 /// When it pays: as long as few keys are candidates. Where more than a quarter of the keys are candidates, for instance because
 /// they lie in clusters so narrow that the bound cannot separate them, the search goes on in float. It tries the filter again so

@@ -5,7 +5,7 @@
 ///     SearchResult<float> found = exact_search(keys, queries, 32);     // (M,D), (N,D) -> scores and indices (N,K)
 ///
 /// The definition is reference::exact_search: all scores of a query, sorted, the first k. Threads share queries and keys, each with
-/// a StreamingSearch of its own, and what they found is joined. The result does not depend on their number.
+/// a StreamingSearch of its own, and what the threads found is joined. The result does not depend on the number of threads.
 ///
 /// Why exact: there is one right answer, and many queries at once cost what a matrix product costs, or less where a filter rules
 /// out most keys (paper_notes.md, "What exact search costs").

@@ -1,4 +1,4 @@
-/// A search for keys as an object: keys are added, the k best of each query are found, and it says how many keys it scored.
+/// A search for keys as an object: keys are added, the k best of each query are found, and the search says how many keys it scored.
 ///
 ///     search.add(keys);                                      // (m,D): they get the next m indices
 ///     KeysFound<float> found = search.find(queries, 32);     // (N,D) -> scores and indices (N,K), and what it cost

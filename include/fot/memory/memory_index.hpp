@@ -1,4 +1,4 @@
-/// A memory and, beside it, a search for the keys of each of its heads: the memory as an approximate search finds it.
+/// A memory and, beside it, a search for the keys of each of its heads, through which entries are found approximately.
 ///
 ///     MemoryIndex<float> index(memory, [](MatrixView<const float> keys) {
 ///         return std::make_unique<InvertedLists<float>>(keys, InvertedListsOptions{.lists = 512, .probes = 8});

@@ -13,8 +13,8 @@
 /// Keys are ordered by score, and ties go to the lower index, so the order is total. The best k therefore do not depend on how keys
 /// are cut into blocks, or on the order in which they come.
 ///
-/// On processors with fast products of bytes a filter looks at the keys of many queries first, and only what it cannot rule out is
-/// scored. What is found is bitwise the same.
+/// On processors with fast products of bytes, if there are many queries, a filter looks at the keys first, and only keys that it
+/// cannot rule out are scored. What is found is bitwise the same.
 ///
 /// Source: paper section 3.1, appendix B.2.
 /// Read first: reference/exact_search.hpp, core/tile_product.hpp, core/row_products.hpp, memory/byte_filter.hpp.

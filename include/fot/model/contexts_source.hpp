@@ -3,9 +3,9 @@
 ///     Contexts         previous contexts, of the query's own document and of others, from a pass of their own: the paper
 ///     PackedContexts   other entries of the same pass: the released code, which packs several windows of a document into one batch
 ///
-/// Who sees which contexts is a table (attention/contexts.hpp). Why a pass of its own: previous contexts only have to give keys and
-/// values, so it ends below the last memory layer and has no logits and no loss. The packed form trains on every window instead,
-/// the first of each document without a positive.
+/// Who sees which contexts is a table (attention/contexts.hpp). Why a pass of their own: previous contexts only have to give keys
+/// and values, so this pass ends below the last memory layer and has no logits and no loss. The packed form trains on every window
+/// instead, the first of each document without a positive.
 ///
 /// Source: paper section 3.2, appendix B.3; appendix A.2 and the released code (packed).
 /// Read first: model/source.hpp, attention/crossbatch_attention.hpp.   Read next: model/transformer.hpp.

@@ -10,8 +10,8 @@
 /// What can be exchanged without touching this file: the source (model/source.hpp), how queries and keys become scores
 /// (model/scoring.hpp), and how the two attentions are joined (model/joining.hpp).
 ///
-/// Its linear maps are parameters, or weights of a finished model that stay in their file (nn/linear_map.hpp). The layer is the
-/// same for both.
+/// The layer's linear maps are parameters, or weights of a finished model that stay in their file (nn/linear_map.hpp). The layer is
+/// the same for both.
 ///
 /// Why no positions in memory layers. Rotary positions tell a query how far away a key is. A memory holds keys from any distance,
 /// and training has seen only a few of these distances. Keys of other documents have no distance at all. LongLLaMA continues a

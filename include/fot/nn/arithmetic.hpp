@@ -1,4 +1,4 @@
-/// Elementwise arithmetic of whole tensors: sum of two, difference, product, a factor, the sigmoid, and the sum of all.
+/// Arithmetic of whole tensors, element by element: sum, difference, product, a factor, the sigmoid; and the sum of all elements.
 ///
 /// A decoder needs two of them: `add` for its residual stream, and `multiply` for the scale of scores. The others are there to
 /// put together a layer or a loss of one's own. Both tensors must have the same shape: nothing is repeated to fit. Each function is

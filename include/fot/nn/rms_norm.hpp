@@ -1,8 +1,8 @@
 /// Root-mean-square normalisation: every token's numbers are brought to a common size before a sub-layer reads them.
 ///
-/// The residual stream grows from layer to layer, as each adds to it. A sub-layer that reads it normalised sees numbers of the same
-/// size at every depth, which keeps its gradients in range. No mean is subtracted and no bias is added; a learned scale for each
-/// column remains.
+/// The residual stream grows from layer to layer, as each layer adds to it. A sub-layer that reads it normalised sees numbers of
+/// the same size at every depth, which keeps its gradients in range. No mean is subtracted and no bias is added; a learned scale
+/// for each column remains.
 ///
 /// Source: Zhang and Sennrich 2019; paper appendix A.1 (LongLLaMA). Appendix B.1 says "layer normalization" for the small models;
 /// their code takes no mean and adds no bias either.

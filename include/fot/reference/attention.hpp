@@ -12,7 +12,7 @@
 /// The fast functions compute the same numbers, and the tests compare the two.
 ///
 /// A score is <q, k> and nothing else. What scales scores in a model, 1/sqrt(D) or one over a learned temperature, is multiplied
-/// into q before, since <c q, k> = c <q, k>. So there is one place for a scale, and its gradient follows from that of q.
+/// into q before, since <c q, k> = c <q, k>. So there is one place for a scale, and its gradient follows from the gradient of q.
 ///
 /// Source: paper appendix B, the local part C_{<q} of equations (1) and (2).
 /// Read first: core/tensor.hpp.   Read next: reference/crossbatch.hpp.

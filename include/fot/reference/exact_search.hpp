@@ -3,8 +3,7 @@
 ///     scores[n,:], indices[n,:] = the k largest of <queries[n], keys[m]> over m, best first
 ///
 /// This is how a memory is searched. The paper's search is exact, so there is one right answer. Ties need a rule: the lower index
-/// comes first. A score that is NaN counts as -infinity, since nothing can be said
-/// of it.
+/// comes first. A score that is NaN counts as -infinity, since nothing can be said of it.
 ///
 /// Source: paper section 3.1, appendix B.2 (M_top, the k best entries of a memory).
 /// Read first: core/tensor.hpp.   Read next: reference/memory_attention.hpp, memory/exact_search.hpp.

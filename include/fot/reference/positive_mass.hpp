@@ -2,7 +2,7 @@
 /// document.
 ///
 ///     w_cs = exp(<q[b,t,h], context_k[contexts[b][c], s, g]>)     key s of the c-th context that entry b sees
-///     r_d  = sum_s w_0s / sum_{c<C} sum_s w_cs                    c = 0: its document's previous context; the paper's d is C
+///     r_d  = sum_s w_0s / sum_{c<C} sum_s w_cs                    c = 0: the entry's own document; the paper's d is C
 ///
 /// In the paper w is the weight that the softmax of the memory layer gives. The denominator of that softmax is the same for all
 /// keys of a query, so it cancels, and the exponential of the score will do. Where attention cannot tell documents apart, r_d is

@@ -1,13 +1,13 @@
 /// Scores that grow with the logarithm of the number of keys, so that a memory may grow without diluting its best key.
 ///
-///     learned         score = a_h log(n) cos(q, k)                          SSMax: trained so, a_h one number per head
+///     learned         score = a_h log(n) cos(q, k)                          SSMax: also in training; a_h is a number per head
 ///     inference only  score = max(1, log n / log n_trained) score_trained   LogN: any model, as it was trained
 ///
-/// Among n keys of which one has the cosine c and all others 0, the weight of the one is e^s / (e^s + n - 1) with its score s. At a
-/// fixed temperature s = c / tau, and the weight falls below one half once log n > c / tau: with a fixed temperature a memory can
-/// only grow to a certain size. With s = a c log n the weight is n^(a c) / (n^(a c) + n - 1), which tends to one if a c > 1, and to
-/// zero if a c < 1. So the logarithm cures *dilution* by unrelated keys, provided that the key that the query looks for stands out.
-/// It does not cure *overlap*: where other documents' keys have the same cosine, all of their scores grow alike.
+/// If one of n keys has the cosine c with the query and all others 0, that key has the weight e^s / (e^s + n - 1), where s is its
+/// score. At a fixed temperature s = c / tau, and the weight falls below one half once log n > c / tau: with a fixed temperature a
+/// memory can only grow to a certain size. With s = a c log n the weight is n^(a c) / (n^(a c) + n - 1), which tends to one if a c
+/// > 1, and to zero if a c < 1. So the logarithm cures *dilution* by unrelated keys, provided that the key that the query looks for
+/// stands out. It does not cure *overlap*: where other documents' keys have the same cosine, all of their scores grow alike.
 ///
 /// The number n of keys is what a query sees: local keys up to its own and all of the source's, even if only the best are read.
 ///

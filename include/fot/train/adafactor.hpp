@@ -2,8 +2,8 @@
 ///
 /// The paper trains its small models this way (appendix E, Table 9: momentum 0.9). Adam remembers a squared gradient for every
 /// number; Adafactor remembers the means R over each row and S over each column, and takes R_i S_j / mean(R) for the mean square of
-/// element (i, j): exact when the squares have rank one. The learning rate is relative: an update has about that share of the
-/// parameter's own root mean square (rms).
+/// element (i, j): exact when the squares have rank one. The learning rate is relative: the root mean square (rms) of an update is
+/// about the learning rate times that of the parameter.
 ///
 /// The parts below are in the order of the optax library, which the released training code uses. The order matters: for instance,
 /// the weight decay is not multiplied by the learning rate. The decay of 0.8 and the scaling by the parameter's rms are optax's

@@ -1,6 +1,6 @@
 /// The language models that the paper compares: one way to train each, on the same parameters and the same text.
 ///
-///     standard         each query sees the local context alone
+///     standard         each query sees only the local context
 ///     transformer_xl   every layer also sees its states in the window before; read on from a random place
 ///     memorizing       the memory layer also sees a memory that training fills as it reads; no gradient passes through it
 ///     crossbatch       the memory layer also sees previous contexts of the query's own and of other documents, differentiably

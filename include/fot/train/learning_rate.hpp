@@ -3,8 +3,8 @@
 ///     const LearningRate schedule = LearningRate::linear_decay(1, 40, steps);
 ///     optimizer.step(schedule(step));                      // step = 0, 1, 2, ...
 ///
-/// A rate of 1 is what the optimiser's options say. All forms begin with a linear warm-up: the first steps follow few gradients,
-/// which say little about the mean. Warm-up step t (from 0) of n uses (t+1)/n, so that the first step is not lost.
+/// A factor of 1 gives the rates of the optimiser's options. All forms begin with a linear warm-up: the first steps follow few
+/// gradients, which say little about the mean. Warm-up step t (from 0) of n uses (t+1)/n, so that the first step is not lost.
 ///
 /// Source: paper appendix E, Table 9 (`inverse_square_root`, 1000 warm-up steps; the paper's lower limit of the rate is left out);
 /// `linear_decay` is ours.

@@ -15,8 +15,8 @@
 ///         return StepResult{.loss = loss.value()(0)};
 ///     });
 ///
-/// What happens within a step is the program's. The trainer knows a model's parameters, gradients and configuration, and nothing
-/// about the data. A loss or gradient that is not finite stops it with an error, before any weight changes.
+/// What happens within a step is up to the program. The trainer knows a model's parameters, gradients and configuration, and
+/// nothing about the data. A loss or gradient that is not finite stops it with an error, before any weight changes.
 ///
 /// Read first: train/optimizer.hpp, train/learning_rate.hpp, train/curriculum.hpp, train/checkpoint.hpp, train/interrupt.hpp.
 /// Read next: examples/distraction_issue.cpp.
