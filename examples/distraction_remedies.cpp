@@ -37,8 +37,8 @@
 ///          (--places 2); --quick: seconds; --full: all models, three seeds, 1000 steps (hours).
 /// Memory:  0.7 GiB for the memories of all sizes, a kilobyte a token.
 /// Command: build/release/examples/distraction_remedies
-/// Expect:  ssmax alone no better than standard; whether ssmax_crossbatch is below crossbatch_16 depends on the seed. The other
-///          remedies have not been run at this size. measurements.md has what was run.
+/// Expect:  ssmax without crossbatch no better than standard; whether ssmax_crossbatch is below crossbatch_16 depends on the seed.
+///          The other remedies have not been run at this size. measurements.md has what was run.
 #include "fot/remedies/differential_attention.hpp"
 #include "fot/remedies/entmax_scoring.hpp"
 #include "fot/remedies/entmax_sources.hpp"

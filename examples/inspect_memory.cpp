@@ -13,7 +13,7 @@
 /// Memory:  a kilobyte for each remembered token.
 /// Command: build/release/examples/inspect_memory
 /// Expect:  names and phrases of the document are found where they stood before: the best entry is of the query's own document more
-///          often than its share of the memory, the more so the more attention goes to the memory.
+///          often than by chance, which is the document's share of the memory; the more so, the more attention goes to the memory.
 #include "fot/files/replacing_file.hpp"
 #include "support/memory_page.hpp"
 #include "support/sizes.hpp"

@@ -1,11 +1,11 @@
-/// The models whose memories of definitions are compared, all trained in as many steps:
+/// The models whose memories of definitions are compared, all trained for the same number of steps:
 ///
 ///     standard         whole documents in one local context, no memory
 ///     mt               the same, then as the Memorizing Transformer: a learned gate, no gradient in the keys of the memory
 ///     crossbatch_<d>   crossbatch on d contexts; the negatives are random
 ///     hard_16          crossbatch on 16 contexts that spell with 8 of the 61 symbols, so that their keys are near one another
 ///
-/// Programs can share their files.
+/// Programs can share the files of these models.
 ///
 /// Read first: support/dictionary_training.hpp.   Read next: distractor_ladder.cpp.
 #pragma once

@@ -1,8 +1,9 @@
-/// The models whose memories are compared: four trainings, each with queries and keys of length one and with those of any length.
+/// The models whose memories are compared: four trainings, each with queries and keys of length one and with queries and keys of
+/// any length.
 ///
-///     standard        the local context alone in training
+///     standard        only the local context in training
 ///     crossbatch_1    the previous context of the query's own document
-///     crossbatch_<n>  the same, and in the end those of n - 1 other documents
+///     crossbatch_<n>  the same, and in the end previous contexts of n - 1 other documents
 ///     mt              the Memorizing Transformer
 ///     ..._unnormalized  the same with scores <q, k> / sqrt(D), without QK-norm and temperature
 ///

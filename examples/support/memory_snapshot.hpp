@@ -1,4 +1,4 @@
-/// A memory as it stands at one moment, and windows that are predicted with it: what ways to search it are compared on.
+/// A memory as it stands at one moment, and windows that are predicted with it: ways to search it are compared on these.
 ///
 /// Nothing is appended while it is measured. So an index is built once, all ways answer the same queries, and what differs between
 /// two of them is the search's doing.

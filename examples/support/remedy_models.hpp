@@ -1,7 +1,7 @@
 /// Remedies for distraction as entries of a table: what one changes in a model, where its further keys come from, and its loss.
 ///
-/// Everything else is that of the other text programs. A model without a remedy is theirs bit for bit, and is kept in the same
-/// file.
+/// Everything else is that of the other text programs. A model without a remedy is bit for bit the one that they train, and is kept
+/// in the same file.
 ///
 /// Read first: fot/model/memory_layer.hpp, fot/remedies/length_temperature.hpp, support/text_models.hpp.
 /// Read next: support/stream_reading.hpp, distraction_remedies.cpp.

@@ -1,7 +1,7 @@
 /// What `passkey` and `few_shot` share: a small LLaMA, and its training on a task of which easy forms come first.
 ///
 /// A model learns to look something up when the place to look is near: short windows, few things to tell apart. Once it does,
-/// longer windows take it a few steps each. So a training goes through stages, each left when the task's accuracy is high enough.
+/// longer windows take only a few steps each. So a training goes through stages, each left when the task's accuracy is high enough.
 ///
 /// Read first: support/training.hpp.   Read next: passkey.cpp, few_shot.cpp.
 #pragma once

@@ -1,6 +1,6 @@
 /// Bits per byte with a memory of many documents, whatever source reads it.
 ///
-/// fot/measure/memory_curve.hpp gives all memory sizes in one pass, but of softmax attention alone. Here every size has a memory of
+/// fot/measure/memory_curve.hpp gives all memory sizes in one pass, but only for softmax attention. Here every size has a memory of
 /// its own, whose oldest entries leave, and any source may read it. For softmax both are the same.
 ///
 /// Documents come one after another, so that the document being read is the newest in the memory; or one window of each document in

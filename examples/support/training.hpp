@@ -1,5 +1,5 @@
-/// What the trainings of these programs share: each is kept, gone on with by the same command after Ctrl-C, and not run again once
-/// it is done.
+/// What the trainings of these programs share: each is kept in a file, continued by the same command after Ctrl-C, and not run
+/// again once it is done.
 ///
 ///     Progress bar("train standard, seed 1", steps);
 ///     Trainer<float> trainer(optimizer,

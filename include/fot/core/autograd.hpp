@@ -3,7 +3,7 @@
 /// The library has two layers of gradient:
 ///
 /// 1. Kernels, plain functions on tensors: a forward function and its vector-Jacobian product side by side (`rms_norm`,
-///    `rms_norm_vjp`). They know nothing of this file and are tested alone.
+///    `rms_norm_vjp`). They know nothing of this file and are tested by themselves.
 /// 2. Tape operations: a short overload that runs the forward kernel and records a call of its vector-Jacobian product.
 ///
 /// Elementwise operations, slices and gates have no kernel of their own: their gradients are written in the tape operations.

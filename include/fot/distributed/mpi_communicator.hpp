@@ -1,4 +1,4 @@
-/// Ranks that are processes of an MPI program, on one machine or on many. This header alone includes mpi.h.
+/// Ranks that are processes of an MPI program, on one machine or on many. Only this header includes mpi.h.
 ///
 ///     int main(int argc, char** argv) {
 ///         MpiProgram mpi(argc, argv);                           // mpiexec -n 4 ./program

@@ -8,7 +8,7 @@
 /// the dilution of a softmax.
 ///
 /// Source: ASEntmax, Vasylenko et al. 2025, arXiv 2506.16640. Departures: a and c are numbers of a head, not projections of the
-///         token, since a scoring rule sees queries alone; scores are cosines over a temperature.
+///         token, since a scoring rule sees only queries; scores are cosines over a temperature.
 /// Cost:   a pass over the queries. Parameters: a_h, c_h.
 ///
 /// Read first: model/scoring.hpp, remedies/entmax.hpp.   Read next: train/optimizer.hpp.

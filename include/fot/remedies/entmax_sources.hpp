@@ -7,7 +7,7 @@
 /// (`Integration::gated`). In place of a log-sum-exp this attention returns NaN: joining it by one softmax, a mistake, gives NaN
 /// and not a plausible wrong number.
 ///
-/// Source: remedies/entmax.hpp. Departures: entmax reads the memory alone.
+/// Source: remedies/entmax.hpp. Departures: entmax reads only the memory.
 /// Read first: remedies/entmax_attention.hpp, model/memory_source.hpp.   Read next: remedies/entmax_scoring.hpp.
 #pragma once
 

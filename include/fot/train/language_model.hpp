@@ -8,7 +8,7 @@
 /// standard and crossbatch can have a contrastive loss on the memory layer's queries and keys beside the next-token loss.
 ///
 /// A model of one kind can be continued as any other, since no kind has parameters of its own (except the gate of
-/// `Integration::gated`). A comparison of two kinds is therefore one of training alone.
+/// `Integration::gated`). A comparison of two kinds therefore compares nothing but their training.
 ///
 /// Source: paper sections 5.2 to 5.4, appendices B.5, C and E.
 /// Read first: data/random_walk.hpp, model/transformer.hpp, model/transformer_xl.hpp, model/inference.hpp.
