@@ -2,8 +2,8 @@
 ///
 /// The model of distraction_issue with many contexts, its documents spread over the ranks. A rank computes the previous contexts of
 /// its documents and its entries of the batch; what its entries see of other ranks' documents is sent, and the gradients go back.
-/// So no machine computes all d contexts of a step (--contexts d: the corpus must have at least d documents for training). Some
-/// steps are trained once more on a single rank, for comparison.
+/// So no machine computes all d contexts of a step (--contexts d: the corpus must have as many documents for training). Some steps
+/// are trained once more on one rank alone, for comparison.
 ///
 /// Data:    as distraction_issue.
 /// Time:    two minutes with two ranks on two cores, four with one; --quick: seconds.
