@@ -84,7 +84,7 @@ void read_memory(const KeptStates<Real>& kept, const TransformerConfig& config, 
     for (std::size_t i = 0; fits && i < memories.size(); ++i) {
         const Index size = kept.sizes[i], capacity = memories[i]->capacity();
         fits = size >= 0 && size <= there && (capacity == 0 || size <= capacity);
-        expected += size * 2 * memories[i]->heads() * memories[i]->width();
+        if (fits) expected += size * 2 * memories[i]->heads() * memories[i]->width();
     }
     require<DataError>(fits && expected == there, "read_memory: ", kept.sizes.size(), " kept memories with ", there,
                        " numbers are not those of ", memories.size(), " memories of this model");
