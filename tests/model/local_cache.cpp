@@ -114,6 +114,17 @@ TEST_CASE("attention to a cache is that to its tokens, masked and grouped") {
     }
 }
 
+TEST_CASE("a long prompt, whose heads are cut into parts, attends bitwise as without a cache") {
+    Random random(6);
+    LocalCache<double> cache(1, 1, 4);
+    const auto tokens = [&](Index heads) { return normal_tensor<double, 4>({1, 1100, heads, 4}, 1, random); };
+    const Tensor<double, 4> k = tokens(1), v = tokens(1), q = tokens(2);
+    cache.append(k, v);
+    const AttentionResult<double> got = cache.attend(q), expected = causal_attention<double>({q, k, v});
+    CHECK(got.o == expected.o);
+    CHECK(got.log_sum_exp == expected.log_sum_exp);
+}
+
 TEST_CASE("what does not fit a cache is named") {
     LocalCache<double> cache(2, 3, 4);
     Random random(3);

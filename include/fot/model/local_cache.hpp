@@ -132,12 +132,14 @@ class LocalCache {
         const Index group = heads / shape_[2], together = detail::heads_together(queries, group);
         const std::vector<Index> last_visible = consecutive(size_ - queries, queries);
         const Index* last = together == 1 ? last_visible.data() : nullptr;  // one token sees all
-        parallel_for(entries * heads / together, [&](Index unit) {
+        detail::for_query_parts(entries * heads / together, queries, [&](Index unit, Index first, Index count) {
             const Index b = unit * together / heads, h = unit * together % heads;
-            RunningSoftmax<Real> softmax(detail::rows_of_heads(q, b, h, together), width);
+            const Visibility<Real> visibility{last, bias.size() ? row(bias, b) : nullptr, 0};  // one row of bias for all queries
+            RunningSoftmax<Real> softmax(detail::rows_of_heads(q, b, h, together).rows_from(first, count * together), width);
             softmax.attend(view(smallest_.empty() ? keys_ : rotated_keys_, b, h / group), view(values_, b, h / group),
-                           {last, bias.size() ? row(bias, b) : nullptr, 0});  // one row of bias for all queries
-            softmax.write(detail::rows_of_heads(result.o, b, h, together), row(result.log_sum_exp, b, h));
+                           visibility.from_query(first));
+            softmax.write(detail::rows_of_heads(result.o, b, h, together).rows_from(first, count * together),
+                          row(result.log_sum_exp, b, h) + first);
         });
         return result;
     }
