@@ -1,9 +1,10 @@
 /// The local cache of a layer: keys and values of the last tokens, which generation attends to without computing them again.
 ///
-/// Tokens are added at the end and leave at the beginning, in place: the cost of a step depends on the new tokens, not on the
-/// length of the cache. Keys are kept without positions, as the memory takes them, and also rotated to their positions. Scores
-/// depend on the distance of two positions alone, so positions count from the smallest one in the cache: they then fit a small
-/// table, however long the text is. As long as the smallest stays, only new keys need rotating.
+/// Tokens are added at the end and leave at the beginning, in place. Where there is no more room, all move to room for a quarter
+/// more: so seldom that the cost of a step depends on the new tokens, not on the length of the cache. Keys are kept without
+/// positions, as the memory takes them, and also rotated to their positions. Scores depend on the distance of two positions alone,
+/// so positions count from the smallest one in the cache: they then fit a small table, however long the text is. As long as the
+/// smallest stays, only new keys need rotating.
 ///
 /// Read first: attention/softmax.hpp, nn/rotary.hpp.   Read next: model/long_llama_state.hpp.
 #pragma once
@@ -60,7 +61,7 @@ class LocalCache {
     void reserve(Index count) {
         if (first_ + size_ + count <= shape_[1]) return;
         Shape<4> shape = shape_;
-        if (size_ + count > shape[1] / 2) shape[1] = size_ + std::max(size_, count);
+        shape[1] = size_ + std::max(size_ / 4, count);
         const std::array<Tensor<Real, 4>*, 3> buffers{&keys_, &values_, &rotated_keys_};
         std::array<Tensor<Real, 4>, 3> moved{empty<Real, 4>(shape), empty<Real, 4>(shape), empty<Real, 4>(shape)};
         for (std::size_t i = 0; i < buffers.size(); ++i) {
