@@ -47,7 +47,7 @@ struct Visibility {
         for (Index t = first_query; t < first_query + queries; ++t) most = std::max(most, seen(t, first, count));
         return most;
     }
-    /// The same for the queries from number t on alone.
+    /// That of the queries from number t on, which are then numbered from 0.
     Visibility from_query(Index t) const {
         return {last_visible ? last_visible + t : nullptr, bias ? bias + t * bias_leading : nullptr, bias_leading};
     }
