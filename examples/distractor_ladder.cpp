@@ -115,8 +115,7 @@ class Ladder {
     Proportion right(const PartAttention& memory, const PartAttention& distractors) const {
         Proportion all;
         for (Index w = 0; w < length_of(snapshot_.windows); ++w) {
-            AttentionResult<float> both = merge(AttentionOutput<float>(element(memory, w)), element(distractors, w));
-            const FoundBefore source({Variable<float, 4>(std::move(both.o)), Variable<float, 3>(std::move(both.log_sum_exp))},
+            const FoundBefore source(as_constant(merge(AttentionOutput<float>(element(memory, w)), element(distractors, w))),
                                      snapshot_.memory().size());
             const SnapshotWindow& window = element(snapshot_.windows, w);
             all += right_values(correct_predictions(snapshot_.logits(window, source), window.targets), task_.value_length);

@@ -41,7 +41,7 @@ class AgingMemory : public Source<float> {
         }
         AttentionResult<float> result{empty<float, 4>({1, queries, heads, memory.width()}), empty<float, 3>({1, heads, queries})};
         found_attention(memory, found, 0, result);
-        return {Variable<float, 4>(std::move(result.o)), Variable<float, 3>(std::move(result.log_sum_exp))};
+        return as_constant(std::move(result));
     }
     Index keys(Index layer, Index) const override { return state_.memory(layer, 0).size(); }
 

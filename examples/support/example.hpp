@@ -32,6 +32,8 @@
 #include <mutex>
 #include <numeric>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "fot/core/blas_kernels.hpp"
 #include "fot/core/keep_freed_memory.hpp"
@@ -66,21 +68,31 @@ struct Exit {
     int code;
 };
 
-/// Some libraries read the environment before `main`. Where something is missing there, the program begins again with it:
+/// What some libraries should find in the environment, and do not, with its value:
 ///
-/// - OpenMP's threads wait busily for the next loop, by default for milliseconds, and take the processors from other programs.
-///   Some microseconds are enough between the loops of a step.
+/// - OpenMP's threads wait busily for the next loop, by default for milliseconds (g++) or 200 of them (clang), and take the
+///   processors from other programs. Some microseconds are enough between the loops of a step.
 /// - Under a limit of memory (ulimit -v) each of OpenBLAS's threads asks for 128 MiB, again and again if it does not get them.
+inline std::vector<std::pair<const char*, const char*>> missing_in_environment() {
+    std::vector<std::pair<const char*, const char*>> missing;
+    const auto want = [&](const char* name, const char* value) {
+        if (std::getenv(name) == nullptr) missing.emplace_back(name, value);
+    };
+    if (std::getenv("OMP_WAIT_POLICY") == nullptr) {
+        want("GOMP_SPINCOUNT", "1000");
+        want("KMP_BLOCKTIME", "0");
+    }
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) want("OPENBLAS_NUM_THREADS", "1");
+    return missing;
+}
+
+/// The libraries read the environment before `main`, so where something is missing there, the program begins again with it.
 inline void complete_environment([[maybe_unused]] const char* const* argv) {
 #ifdef __GLIBC__
     if (argv[0] != program_invocation_name) return;  // not the words of `main`: a test
     bool again = false;
-    const auto set = [&](const char* name, const char* value) {
-        again |= std::getenv(name) == nullptr && ::setenv(name, value, 0) == 0;
-    };
-    if (std::getenv("OMP_WAIT_POLICY") == nullptr) set("GOMP_SPINCOUNT", "1000");
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) set("OPENBLAS_NUM_THREADS", "1");
+    for (const auto& [name, value] : missing_in_environment()) again |= ::setenv(name, value, 0) == 0;
     if (again) ::execv("/proc/self/exe", const_cast<char* const*>(argv));
 #endif
 }

@@ -32,8 +32,9 @@
 ///
 /// **Threads.** Loops run on `OMP_NUM_THREADS` threads of OpenMP, or on one thread for each processor; `set_threads` overrides
 /// both. Results are bitwise reproducible with a fixed number of threads; paper_notes.md ("When results are bitwise the same") says
-/// which are with any number. If other programs run on the machine, set `OMP_WAIT_POLICY=passive`, or `GOMP_SPINCOUNT=1000` with
-/// g++. Otherwise threads that wait for the next loop take the processors from threads that work.
+/// which are with any number. If other programs run on the machine, set `OMP_WAIT_POLICY=passive`, or else `GOMP_SPINCOUNT=1000`
+/// with g++ and `KMP_BLOCKTIME=0` with clang. Otherwise threads that wait for the next loop take the processors from threads that
+/// work.
 ///
 /// **Memory.** A program that trains calls `keep_freed_memory()` first, or a step takes a third longer. Under a limit (`ulimit -v`)
 /// set `OPENBLAS_NUM_THREADS=1`: each thread of OpenBLAS takes 128 MiB before `main` begins, and hangs where it does not get them.

@@ -4,6 +4,7 @@
 
 #include "support/attention_check.hpp"
 #include "support/tape_check.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 using testing::AttentionInputs;
@@ -61,6 +62,30 @@ TEST_CASE_TEMPLATE("causal attention is that of the definition, value and gradie
     CHECK(oracle_difference<Real>({2, 7, 5, 2, 2, 4, 3}, {.query_positions = std::vector<Index>(7, 4)}) < tolerance);
     CHECK(oracle_difference<Real>({2, 3, 5, 4, 2, 6, 3}, {.bias = normal_tensor<Real, 3>({2, 3, 5}, 1, random)}) < tolerance);
     CHECK(oracle_difference<Real>({1, 66, 300, 1, 1, 4, 4}, {.bias = normal_tensor<Real, 3>({1, 66, 300}, 1, random)}) < tolerance);
+}
+
+TEST_CASE("many queries, whose heads are cut into parts, attend bitwise as a head in one piece, on any number of threads") {
+    const Index queries = 1100, keys = 1200;
+    const AttentionInputs<float> in({1, queries, keys, 2, 1, 4, 3}, 11);
+    Random random(12);
+    const LocalOptions<float> at_the_end;
+    LocalOptions<float> anywhere{.bias = normal_tensor<float, 3>({1, queries, keys}, 1, random)};
+    for (Index t = 0; t < queries; ++t) anywhere.query_positions.push_back(random.below(keys));
+    for (const LocalOptions<float>& options : {at_the_end, anywhere}) {
+        const std::vector<Index> last_visible = detail::last_visible_keys(in.local(), options);
+        AttentionResult<float> whole = detail::unwritten_result(in.local());
+        for (Index h = 0; h < 2; ++h) {
+            RunningSoftmax<float> softmax(head(in.q, 0, h), 3);
+            softmax.attend(head(in.k, 0, 0), head(in.v, 0, 0), detail::visibility_of_entry(last_visible, options, 0));
+            softmax.write(head(whole.o, 0, h), row(whole.log_sum_exp, 0, h));
+        }
+        for (const Index count : {1, 2, 5}) {
+            const testing::WithThreads some(count);
+            const AttentionResult<float> got = causal_attention(in.local(), options);
+            CHECK(got.o == whole.o);
+            CHECK(got.log_sum_exp == whole.log_sum_exp);
+        }
+    }
 }
 
 TEST_CASE("a gradient of causal attention that is left out is not needed, and the others are bitwise the same") {

@@ -7,6 +7,7 @@
 
 #include "fot/core/random.hpp"
 #include "support/attention_check.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 
@@ -252,6 +253,26 @@ TEST_CASE("visibility counts a prefix of each block") {
     CHECK(some.most_seen(2, 1, 4, 4) == 0);
     CHECK(all.seen(7, 4, 4) == 4);
     CHECK(all.most_seen(0, 9, 4, 3) == 3);
+}
+
+TEST_CASE("the queries of few heads are cut into parts of whole tiles, last part first, and those of many heads are not") {
+    const auto count_parts = [](Index units, Index queries) {
+        std::vector<Index> parts(static_cast<std::size_t>(units)), left(static_cast<std::size_t>(units), queries);
+        const testing::WithThreads one(1);
+        detail::for_query_parts(units, queries, [&](Index unit, Index first, Index count) {
+            ++element(parts, unit);
+            CHECK(first % query_tile == 0);
+            CHECK(first + count == element(left, unit));
+            element(left, unit) = first;
+        });
+        for (Index unit = 0; unit < units; ++unit) CHECK(element(left, unit) == 0);
+        return parts.front();
+    };
+    CHECK(count_parts(1, 40000) == 64);
+    CHECK(count_parts(1, 2049) == 4);
+    CHECK(count_parts(20, 2000) == 3);
+    CHECK(count_parts(33, 2048) == 1);
+    for (const Index queries : {0, 1, 1023}) CHECK(count_parts(2, queries) == 1);
 }
 
 TEST_CASE("the gradient of one visit is that of finite differences, at any width and with what was there before") {

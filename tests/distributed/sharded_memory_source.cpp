@@ -108,7 +108,7 @@ TEST_CASE("what a sharded memory cannot do is refused") {
     SingleProcess alone;
     ShardedMemoryState<double> state(alone, model.config());
     CHECK_THROWS_WITH_AS(read_window(model, random_tokens(2, 12, 11, 4), state),
-                         "read_window: 2 batch entries, a sharded memory is of 1", ShapeError);
+                         "window_with_memory: 2 batch entries, a sharded memory is of 1", ShapeError);
     CHECK_THROWS_WITH_AS(state.memory(0), "ShardedMemoryState: layer 0 is no memory layer", ShapeError);
     Tape tape;
     const ShardedMemorySource<double> source(state);

@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <csignal>
+#include <map>
+#include <set>
 #include <sstream>
 
 #include "support/temporary_folder.hpp"
@@ -34,6 +36,25 @@ struct Run {
 };
 
 }  // namespace
+
+TEST_CASE("what the libraries of threads should find in the environment is missing there, unless the user has chosen") {
+    std::map<std::string, std::string> before;  // of the variables that are changed here
+    for (const char* name : {"GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY"})
+        if (const char* value = std::getenv(name)) before[name] = value;
+    const auto missing = [](const std::map<std::string, std::string>& set) {
+        for (const char* name : {"GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OMP_WAIT_POLICY"}) ::unsetenv(name);
+        for (const auto& [name, value] : set) ::setenv(name.c_str(), value.c_str(), 1);
+        std::set<std::string> names;
+        for (const auto& [name, value] : missing_in_environment()) names.insert(name);
+        names.erase("OPENBLAS_NUM_THREADS");  // where memory is limited
+        return names;
+    };
+    CHECK(missing({}) == std::set<std::string>{"GOMP_SPINCOUNT", "KMP_BLOCKTIME"});
+    CHECK(missing({{"KMP_BLOCKTIME", "5"}}) == std::set<std::string>{"GOMP_SPINCOUNT"});
+    CHECK(missing({{"GOMP_SPINCOUNT", "7"}}) == std::set<std::string>{"KMP_BLOCKTIME"});
+    CHECK(missing({{"OMP_WAIT_POLICY", "active"}}).empty());
+    missing(before);
+}
 
 TEST_CASE("an example echoes its options and ends with its results") {
     const TemporaryFolder folder;

@@ -33,7 +33,7 @@ class BestDocuments : public Source<double> {
     /// memory is empty gets zeros and a log-sum-exp of -infinity; if all memories are empty the handles are empty.
     Attention<double> attend(Tape& tape, const LayerView<double>& at) const override {
         const Memories<double> memories = state_.memories(at.layer);
-        if (std::all_of(memories.begin(), memories.end(), [](const auto* each) { return each->size() == 0; })) return {};
+        if (all_empty(memories)) return {};
         Index most = 1;
         for (const KeyValueMemory<double>* memory : memories) most = std::max(most, memory->size());
         return memory_attention(tape, at.q, memories, most);

@@ -316,6 +316,24 @@ TEST_CASE("the number of threads does not change what is found") {
     }
 }
 
+TEST_CASE("a search for many or all entries takes little beside its result, however many blocks and threads there are") {
+    const Index entries = 20 * KeyValueMemory<float>::block_entries, queries = 20;
+    Random random(12);
+    const Tensor<float, 3> keys = normal_tensor<float, 3>({entries, 1, 4}, 1, random),
+                           q = normal_tensor<float, 3>({queries, 1, 4}, 1, random);
+    KeyValueMemory<float> memory(1, 4);
+    memory.append(keys, keys, 0);
+    for (const Index thread_count : {1, 2, 8})
+        for (const Index k : {entries / 8, entries / 2, entries}) {
+            const testing::WithThreads some(thread_count);
+            const Index candidates = std::min(2 * k * thread_count, 2 * entries),          // of a query, on all threads
+                lists = queries + 3 * thread_count;                                        // a thread joins and sorts copies
+            const Index results = 2 * queries * k * Index{sizeof(float) + sizeof(Index)};  // of each head, and of all of them
+            CHECK(testing::peak_bytes([&] { memory.search(q, k); }) <=
+                  lists * candidates * Index{sizeof(ScoredKey<float>)} + results + (Index{1} << 17));
+        }
+}
+
 TEST_CASE("bad use of a memory is named") {
     using Memory = KeyValueMemory<float>;
     CHECK_THROWS_WITH_AS(Memory(0, 4), doctest::Contains("0 heads of width 4"), ConfigError);

@@ -81,6 +81,18 @@ TEST_CASE("blocks of no keys, k of zero and no queries change nothing") {
     CHECK(shape_of(nobody.result().scores) == Shape<2>{0, 2});
 }
 
+TEST_CASE("a list holds 2k keys at most, and where fewer were offered, twice as many as these at most") {
+    constexpr Index key_bytes = sizeof(ScoredKey<float>);
+    const auto held_bytes = [](Index k, Index offered) {
+        const Index before = testing::bytes_in_use();
+        TopK<float> best(k);
+        for (Index i = 0; i < offered; ++i) best.offer(static_cast<float>(i), i);  // each is better than those before
+        return testing::bytes_in_use() - before;
+    };
+    for (const Index k : {1, 7, 8, 9, 1100, 5000}) CHECK(held_bytes(k, 20 * k) <= 2 * k * key_bytes);
+    CHECK(held_bytes(Index{1} << 60, 1000) <= 2 * 1000 * key_bytes);
+}
+
 TEST_CASE("a list of the best that runs out of room has not taken the key") {
     TopK<double> best(3);
     for (Index i = 0; i < 20; ++i) {  // it is cut on the way

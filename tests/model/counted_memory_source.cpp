@@ -38,6 +38,10 @@ TEST_CASE("text that repeats is read and written on as with a memory of all entr
         if (top_k > 0) CHECK(got == expected);
         CHECK(largest_difference(got, expected) < 1e-12);
         CHECK(counted.size() == 600);
+        CountedMemoryState<double> remembered(model.config());
+        remember_document(model, token_row(tokens), 12, remembered, {.top_k = top_k});
+        CHECK(read_window(model, token_row(tokens), remembered, {.top_k = top_k}) ==
+              read_window(model, token_row(tokens), counted, {.top_k = top_k, .append = false}));
         // 12 and 9: three kinds of windows, beside the one with the other token.
         CHECK(counted.memory(1).distinct().size() <= 4 * 12);
         Random random(2);

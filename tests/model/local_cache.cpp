@@ -114,6 +114,35 @@ TEST_CASE("attention to a cache is that to its tokens, masked and grouped") {
     }
 }
 
+TEST_CASE("a long prompt, whose heads are cut into parts, attends bitwise as without a cache") {
+    Random random(6);
+    LocalCache<double> cache(1, 1, 4);
+    const auto tokens = [&](Index heads) { return normal_tensor<double, 4>({1, 1100, heads, 4}, 1, random); };
+    const Tensor<double, 4> k = tokens(1), v = tokens(1), q = tokens(2);
+    cache.append(k, v);
+    const AttentionResult<double> got = cache.attend(q), expected = causal_attention<double>({q, k, v});
+    CHECK(got.o == expected.o);
+    CHECK(got.log_sum_exp == expected.log_sum_exp);
+}
+
+TEST_CASE("a cache through which tokens pass takes a quarter more room than they need") {
+    const Index heads = 2, width = 16, window = 400, token_bytes = 3 * heads * width * Index{sizeof(float)};
+    const Index before = testing::bytes_in_use();
+    LocalCache<float> cache(1, heads, width);
+    const auto held = [&] { return testing::bytes_in_use() - before; };
+    const auto pass = [&](Index leave, Index come) {
+        const Tensor<float, 4> tokens = zeros<float, 4>({1, come, heads, width});
+        cache.drop(leave);
+        cache.append(tokens, tokens);
+    };
+    pass(0, window);
+    CHECK(held() <= window * token_bytes + 4096);
+    for (Index step = 0; step < 3 * window; ++step) {
+        pass(1, 1);
+        REQUIRE(held() <= window * token_bytes * 5 / 4 + 4096);
+    }
+}
+
 TEST_CASE("what does not fit a cache is named") {
     LocalCache<double> cache(2, 3, 4);
     Random random(3);

@@ -83,6 +83,12 @@ struct Attention {
     Variable<Real, 3> log_sum_exp;  ///< (B,H,T)
 };
 
+/// Attention that was computed outside a tape, as constants: no gradient passes through it.
+template <class Real>
+Attention<Real> as_constant(AttentionResult<Real> result) {
+    return {Variable<Real, 4>(std::move(result.o)), Variable<Real, 3>(std::move(result.log_sum_exp))};
+}
+
 namespace detail {
 
 /// A result whose numbers are not yet written.

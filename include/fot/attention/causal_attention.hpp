@@ -62,11 +62,12 @@ AttentionResult<Real> causal_attention(const AttentionInput<Real>& in, const Loc
     const std::vector<Index> last_visible = detail::last_visible_keys(in, options);
     const Index heads = extent(in.q, 2), group = heads / extent(in.k, 2);
     AttentionResult<Real> result = detail::unwritten_result(in);
-    parallel_for(extent(in.q, 0) * heads, [&](Index unit) {
+    detail::for_query_parts(extent(in.q, 0) * heads, extent(in.q, 1), [&](Index unit, Index first, Index count) {
         const Index b = unit / heads, h = unit % heads;
-        RunningSoftmax<Real> softmax(head(in.q, b, h), extent(in.v, 3));
-        softmax.attend(head(in.k, b, h / group), head(in.v, b, h / group), detail::visibility_of_entry(last_visible, options, b));
-        softmax.write(head(result.o, b, h), row(result.log_sum_exp, b, h));
+        RunningSoftmax<Real> softmax(head(in.q, b, h).rows_from(first, count), extent(in.v, 3));
+        softmax.attend(head(in.k, b, h / group), head(in.v, b, h / group),
+                       detail::visibility_of_entry(last_visible, options, b).from_query(first));
+        softmax.write(head(result.o, b, h).rows_from(first, count), row(result.log_sum_exp, b, h) + first);
     });
     return result;
 }

@@ -30,6 +30,12 @@ namespace fot {
 template <class Real>
 using Memories = std::vector<const KeyValueMemory<Real>*>;
 
+/// True if none of them has an entry.
+template <class Real>
+bool all_empty(const Memories<Real>& memories) {
+    return std::ranges::all_of(memories, [](const KeyValueMemory<Real>* each) { return each->size() == 0; });
+}
+
 /// Attention of one query to k entries whose scores are known; returns their log-sum-exp.
 ///
 /// Shapes: scores (k), best first, values (k,E) with E = `width` -> o (E).
@@ -153,10 +159,7 @@ template <class Real>
 Attention<Real> memory_attention(Tape& tape, const Variable<Real, 4>& q, const Memories<Real>& memories, Index top_k) {
     require<ConfigError>(top_k >= (tape.recording() ? 1 : 0), "memory_attention: top_k ", top_k,
                          tape.recording() ? " in training, expected 1 or more" : ", expected 0 or more");
-    if (top_k == 0) {
-        AttentionResult<Real> all = memory_attention(q.value(), memories);
-        return {Variable<Real, 4>(std::move(all.o)), Variable<Real, 3>(std::move(all.log_sum_exp))};
-    }
+    if (top_k == 0) return as_constant(memory_attention(q.value(), memories));
     detail::require_memories(q.value(), memories);
     const Index entries = extent(q.value(), 0), heads = extent(q.value(), 2), width = extent(q.value(), 3);
     const auto found = std::make_shared<std::vector<RetrievedEntries<Real>>>();

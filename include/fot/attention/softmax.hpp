@@ -47,6 +47,10 @@ struct Visibility {
         for (Index t = first_query; t < first_query + queries; ++t) most = std::max(most, seen(t, first, count));
         return most;
     }
+    /// That of the queries from number t on, which are then numbered from 0.
+    Visibility from_query(Index t) const {
+        return {last_visible ? last_visible + t : nullptr, bias ? bias + t * bias_leading : nullptr, bias_leading};
+    }
 };
 
 namespace detail {
@@ -72,6 +76,25 @@ void score_tile(MatrixView<const Real> q, Index first_query, Index first_key, co
                 const Visibility<Real>& visibility, Real* scores) {
     tile_product<false>(q.rows, left_factor(q), keys, scores, key_block, seen, keys.depth);
     add_bias(visibility, first_query, q.rows, first_key, seen, scores);
+}
+
+/// Calls f(unit, first, count), on all threads, for the queries first ... first + count - 1 of each of `units` heads.
+///
+/// Where there are few heads and many queries, those of a head are cut into parts of whole tiles, so that there is work for 64
+/// threads. Each part packs the keys anew, which costs little beside the products of so many queries. The number of threads has
+/// no say, so that it does not change the results; nor do the parts.
+template <class F>
+void for_query_parts(Index units, Index queries, F&& f) {
+    constexpr Index wanted = 64, worth_a_part = 512;
+    const Index parts = std::clamp<Index>(wanted / std::max<Index>(units, 1), 1, std::max<Index>(queries / worth_a_part, 1));
+    const auto begin_of = [&](Index part) {
+        const Index tiles = (queries + query_tile - 1) / query_tile;
+        return std::min(queries, tiles * part / parts * query_tile);
+    };
+    parallel_for(units * parts, [&](Index i) {
+        const Index part = parts - 1 - i / units;  // the last one first: in causal attention it takes longest
+        f(i % units, begin_of(part), begin_of(part + 1) - begin_of(part));
+    });
 }
 
 template <class Real>
@@ -135,8 +158,9 @@ class RunningSoftmax {
     void attend_stored(MatrixView<const Stored> keys, MatrixView<const Stored> values, const Visibility<Real>& visibility) {
         detail::require_view("RunningSoftmax: keys", keys, keys.rows, q_.columns);
         detail::require_view("RunningSoftmax: values", values, value_width_ == 0 ? values.rows : keys.rows, value_width_);
-        for (Index first = 0; first < keys.rows; first += key_block) {
-            const Index count = std::min(key_block, keys.rows - first);
+        const Index visible = visibility.most_seen(0, q_.rows, 0, keys.rows);
+        for (Index first = 0; first < visible; first += key_block) {
+            const Index count = std::min(key_block, visible - first);
             const MatrixView<const Stored> block_keys = keys.rows_from(first, count),
                                            block_values = value_width_ ? values.rows_from(first, count) : values;
             if (q_.rows <= few_rows)
@@ -165,13 +189,11 @@ class RunningSoftmax {
     template <class Stored>
     void attend_in_place(MatrixView<const Stored> keys, MatrixView<const Stored> values, Index first,
                          const Visibility<Real>& visibility) {
-        const Index seen = visibility.most_seen(0, q_.rows, first, keys.rows);
-        if (seen == 0) return;
-        row_products(q_, keys.rows_from(0, seen), scores_.data(), key_block);
-        detail::add_bias(visibility, 0, q_.rows, first, seen, scores_.data());
-        absorb_tile(0, q_.rows, first, keys.rows, seen, visibility);
+        row_products(q_, keys, scores_.data(), key_block);
+        detail::add_bias(visibility, 0, q_.rows, first, keys.rows, scores_.data());
+        absorb_tile(0, q_.rows, first, keys.rows, keys.rows, visibility);
         if (value_width_)
-            add_weighted_rows(std::as_const(scores_).data(), key_block, values.rows_from(0, seen),
+            add_weighted_rows(std::as_const(scores_).data(), key_block, values,
                               matrix(weighted_.data(), q_.rows, value_width_, width_));
     }
 

@@ -14,7 +14,6 @@
 #include <utility>
 #include <vector>
 
-#include "fot/core/finite.hpp"
 #include "fot/distributed/sharded_attention.hpp"
 #include "fot/model/inference.hpp"
 
@@ -58,16 +57,15 @@ class ShardedMemoryState {
     /// The same, to be written to.
     ShardedMemory<Real>& memory(Index layer) { return const_cast<ShardedMemory<Real>&>(std::as_const(*this).memory(layer)); }
 
+    /// Throws ShapeError, in the name of `who`, unless a batch is of one text.
+    void require_fits(const char* who, const TransformerConfig&, Index entries) const {
+        require<ShapeError>(entries == 1, who, ": ", entries, " batch entries, a sharded memory is of 1");
+    }
+
     /// Appends a window that all ranks have read: keys and values (1,T,G,D) of each of these layers, marked with a document.
     /// Errors: ShapeError if a view does not fit; NumericError if a key or a value is not finite; then nothing has changed.
     void append(const std::vector<LayerView<Real>>& views, Index document) {
-        for (const LayerView<Real>& at : views) {
-            const ShardedMemory<Real>& memory = std::as_const(*this).memory(at.layer);
-            require_shape("ShardedMemoryState::append: keys", at.k.value(), {1, -1, memory.heads(), memory.width()});
-            require_shape("ShardedMemoryState::append: values", at.v.value(), shape_of(at.k.value()));
-            require_finite("ShardedMemoryState::append: keys", at.k.value());
-            require_finite("ShardedMemoryState::append: values", at.v.value());
-        }
+        for (const LayerView<Real>& at : views) require_appendable("ShardedMemoryState", at, 1, memory(at.layer));
         for (const LayerView<Real>& at : views) {
             const auto [one, tokens, heads, width] = shape_of(at.k.value());
             memory(at.layer).append(reshaped<3>(at.k.value(), {tokens, heads, width}),
@@ -95,8 +93,7 @@ class ShardedMemorySource : public Source<Real> {
         require<ConfigError>(!tape.recording(), "ShardedMemorySource: the tape records, expected inference");
         const ShardedMemory<Real>& memory = state_.memory(at.layer);
         if (memory.size() == 0) return {};
-        AttentionResult<Real> found = sharded_attention(memory, at.q.value(), reading_);
-        return {Variable<Real, 4>(std::move(found.o)), Variable<Real, 3>(std::move(found.log_sum_exp))};
+        return as_constant(sharded_attention(memory, at.q.value(), reading_));
     }
 
     Index keys(Index layer, Index) const override { return state_.memory(layer).size(); }
@@ -106,22 +103,10 @@ class ShardedMemorySource : public Source<Real> {
     ShardedReading reading_;
 };
 
-/// Reads one window (1,T) that all ranks have, without gradients: its logits (1,T,V) on every rank. Then each rank remembers what
-/// it holds of it, unless options.append is false.
-///
-/// Errors: ShapeError for a batch of more than one text; otherwise as read_window of a MemoryState.
-/// Same as: read_window with a MemoryState that holds the same, but for rounding.
+/// How a window that all ranks have reads a sharded memory. Then each rank remembers what it holds of the window.
 template <class Real>
-Tensor<Real, 3> read_window(const Transformer<Real>& model, const Tokens& tokens, ShardedMemoryState<Real>& state,
-                            const MemoryOptions& options = {}) {
-    require<ShapeError>(extent(tokens, 0) == 1, "read_window: ", extent(tokens, 0), " batch entries, a sharded memory is of 1");
-    Tape tape(Tape::inference);
-    std::vector<LayerView<Real>> views;
-    const ShardedMemorySource<Real> source(state, {.top_k = options.top_k});
-    Tensor<Real, 3> logits = model.forward(tape, tokens, ObservedSource<Real>(source, views)).value();
-    require_finite("read_window: logits", logits);
-    if (options.append) state.append(views, options.document);
-    return logits;
+ShardedMemorySource<Real> source_of(const ShardedMemoryState<Real>& state, const MemoryOptions& options) {
+    return ShardedMemorySource<Real>(state, {.top_k = options.top_k});
 }
 
 }  // namespace fot

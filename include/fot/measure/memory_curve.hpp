@@ -78,7 +78,7 @@ class NestedMemory : public Source<Real> {
             std::copy_n(part.o.data(), part.o.size(), row(result.o, first));
             std::copy_n(part.log_sum_exp.data(), part.log_sum_exp.size(), row(result.log_sum_exp, first));
         }
-        return {Variable<Real, 4>(std::move(result.o)), Variable<Real, 3>(std::move(result.log_sum_exp))};
+        return as_constant(std::move(result));
     }
     Index keys(Index, Index b) const override { return element(readings_, b).tokens; }
 

@@ -54,8 +54,7 @@ std::vector<std::vector<InspectedQuery>> inspect_window(const Transformer<Real>&
     const FoundEntries<Real>& found = retrieved.found;
     AttentionResult<Real> to_found = detail::unwritten_result<Real>({q, q, q});
     found_attention(memory, found, 0, to_found);
-    const Attention<Real> local = causal_attention(tape, view.q, view.local_k, view.v),
-                          further{Variable<Real, 4>(std::move(to_found.o)), Variable<Real, 3>(std::move(to_found.log_sum_exp))};
+    const Attention<Real> local = causal_attention(tape, view.q, view.local_k, view.v), further = as_constant(std::move(to_found));
     const Variable<Real, 3> gate = model.layer(layer).joining->logits(tape, view, local, further);
     const Index kept = extent(found.scores, 2);
     for (Index t = 0; t < queries; ++t)

@@ -71,6 +71,7 @@ class TopK {
     Real offer(Real score, Index index) {
         const ScoredKey<Real> key{std::isnan(score) ? -infinity : score, index};
         if (key < worst_) {
+            if (keys_.size() == keys_.capacity()) make_room();
             keys_.push_back(key);
             if (length_of(keys_) - k_ == k_) cut();  // 2k of them
         }
@@ -103,6 +104,10 @@ class TopK {
         std::nth_element(keys_.begin(), keys_.begin() + (k_ - 1), keys_.end());
         keys_.erase(keys_.begin() + k_, keys_.end());
         worst_ = keys_.back();
+    }
+
+    [[gnu::noinline]] void make_room() {  // left alone, a list would grow beyond 2k, to the next power of two
+        keys_.reserve(static_cast<std::size_t>(2 * std::min(std::max<Index>(length_of(keys_), 8), k_)));
     }
 
     Index k_;

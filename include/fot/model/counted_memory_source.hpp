@@ -49,16 +49,16 @@ class CountedMemoryState {
     /// The same, to be written to.
     CountedMemory<Real>& memory(Index layer) { return const_cast<CountedMemory<Real>&>(std::as_const(*this).memory(layer)); }
 
-    /// Appends a window: keys and values (1,T,G,D) of each of these layers.
+    /// Throws ShapeError, in the name of `who`, unless a batch is of one text.
+    void require_fits(const char* who, const TransformerConfig&, Index entries) const {
+        require<ShapeError>(entries == 1, who, ": ", entries, " batch entries, a counted memory is of 1");
+    }
+
+    /// Appends a window: keys and values (1,T,G,D) of each of these layers. Equal entries of different documents are one, so it
+    /// does not keep the document.
     /// Errors: ShapeError if a view does not fit; NumericError if a key or a value is not finite; then nothing has changed.
-    void append(const std::vector<LayerView<Real>>& views) {
-        for (const LayerView<Real>& at : views) {
-            const KeyValueMemory<Real>& distinct = memory(at.layer).distinct();
-            require_shape("CountedMemoryState::append: keys", at.k.value(), {1, -1, distinct.heads(), distinct.width()});
-            require_shape("CountedMemoryState::append: values", at.v.value(), shape_of(at.k.value()));
-            require_finite("CountedMemoryState::append: keys", at.k.value());
-            require_finite("CountedMemoryState::append: values", at.v.value());
-        }
+    void append(const std::vector<LayerView<Real>>& views, Index /*document*/ = 0) {
+        for (const LayerView<Real>& at : views) require_appendable("CountedMemoryState", at, 1, memory(at.layer).distinct());
         for (const LayerView<Real>& at : views) {
             const auto [one, tokens, heads, width] = shape_of(at.k.value());
             memory(at.layer).append(reshaped<3>(at.k.value(), {tokens, heads, width}),
@@ -85,8 +85,7 @@ class CountedMemorySource : public Source<Real> {
         require<ConfigError>(!tape.recording(), "CountedMemorySource: the tape records, expected inference");
         const CountedMemory<Real>& memory = state_.memory(at.layer);
         AttentionResult<Real> found = counted_attention(at.q.value(), memory, top_k_);  // checks all, an empty memory too
-        if (memory.size() == 0) return {};
-        return {Variable<Real, 4>(std::move(found.o)), Variable<Real, 3>(std::move(found.log_sum_exp))};
+        return memory.size() == 0 ? Attention<Real>{} : as_constant(std::move(found));
     }
 
     Index keys(Index layer, Index) const override { return state_.memory(layer).size(); }
@@ -96,21 +95,10 @@ class CountedMemorySource : public Source<Real> {
     Index top_k_;
 };
 
-/// Reads one window (1,T) without gradients: its logits (1,T,V). It is remembered afterwards unless options.append is false.
-///
-/// Errors: ShapeError for a batch of more than one text; otherwise as read_window of a MemoryState.
-/// Same as: read_window with a MemoryState that holds the same: bitwise, unless options.top_k is 0.
+/// How a window reads a counted memory.
 template <class Real>
-Tensor<Real, 3> read_window(const Transformer<Real>& model, const Tokens& tokens, CountedMemoryState<Real>& state,
-                            const MemoryOptions& options = {}) {
-    require<ShapeError>(extent(tokens, 0) == 1, "read_window: ", extent(tokens, 0), " batch entries, a counted memory is of 1");
-    Tape tape(Tape::inference);
-    std::vector<LayerView<Real>> views;
-    const CountedMemorySource<Real> source(state, options.top_k);
-    Tensor<Real, 3> logits = model.forward(tape, tokens, ObservedSource<Real>(source, views)).value();
-    require_finite("read_window: logits", logits);
-    if (options.append) state.append(views);
-    return logits;
+CountedMemorySource<Real> source_of(const CountedMemoryState<Real>& state, const MemoryOptions& options) {
+    return CountedMemorySource<Real>(state, options.top_k);
 }
 
 }  // namespace fot

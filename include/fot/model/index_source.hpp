@@ -76,7 +76,7 @@ class IndexSource : public Source<Real> {
         const Tensor<Real, 4>& q = at.q.value();
         const Memories<Real> memories = state_.memories(at.layer);
         detail::require_memories(q, memories);
-        if (std::ranges::all_of(memories, [](const auto* each) { return each->size() == 0; })) return {};
+        if (all_empty(memories)) return {};
         AttentionResult<Real> result = detail::unwritten_result<Real>({q, at.k.value(), at.v.value()});
         for (Index b = 0; b < extent(q, 0); ++b) {
             const KeyValueMemory<Real>& memory = *element(memories, b);
@@ -85,7 +85,7 @@ class IndexSource : public Source<Real> {
             found_attention(memory, found.entries, b, result);
             add_tail(at, b, memory, found.entries, result);
         }
-        return {Variable<Real, 4>(std::move(result.o)), Variable<Real, 3>(std::move(result.log_sum_exp))};
+        return as_constant(std::move(result));
     }
     Index keys(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
 

@@ -19,17 +19,19 @@ namespace fot {
 /// Logits (B,T,V) of one window of tokens (B,T), which then are part of the memory (unless options.append is false). If memory runs
 /// out, or in case of any error, nothing is remembered.
 ///
+/// `state` is a MemoryState, or another kind for which there is a `source_of` (model/counted_memory_source.hpp).
+///
 /// On a training tape gradients reach the local keys and values and all queries; what is remembered is constant.
 /// Errors: ShapeError unless the state has B entries and the memory layers of the model; DataError for a token outside the
 ///         vocabulary; NumericError for logits, keys or values that are not finite; those of MemorySource.
 /// Same as: Transformer::local while the memory is empty; Transformer::crossbatch with the earlier windows as contexts, when top_k
 ///          takes in the whole memory, and there is one memory layer or one earlier window (model/memory_layer.hpp says why).
-template <class Real>
-Variable<Real, 3> window_with_memory(Tape& tape, const Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
+template <class Real, class State>
+Variable<Real, 3> window_with_memory(Tape& tape, const Transformer<Real>& model, const Tokens& tokens, State& state,
                                      const MemoryOptions& options = {}) {
     state.require_fits("window_with_memory", model.config(), extent(tokens, 0));
     std::vector<LayerView<Real>> views;
-    const MemorySource<Real> source(state, options.top_k);
+    const auto source = source_of(state, options);
     Variable<Real, 3> logits = model.forward(tape, tokens, ObservedSource<Real>(source, views));
     require_finite("window_with_memory: logits", logits.value());
     if (options.append) state.append(views, options.document);
@@ -37,9 +39,8 @@ Variable<Real, 3> window_with_memory(Tape& tape, const Transformer<Real>& model,
 }
 
 /// Reads one window without gradients: its logits (B,T,V). Cost, errors and equivalences are those of window_with_memory.
-template <class Real>
-Tensor<Real, 3> read_window(const Transformer<Real>& model, const Tokens& tokens, MemoryState<Real>& state,
-                            const MemoryOptions& options = {}) {
+template <class Real, class State>
+Tensor<Real, 3> read_window(const Transformer<Real>& model, const Tokens& tokens, State& state, const MemoryOptions& options = {}) {
     Tape tape(Tape::inference);
     return window_with_memory(tape, model, tokens, state, options).value();
 }
@@ -75,12 +76,12 @@ Tensor<Real, 3> read_document(const Transformer<Real>& model, const Tokens& toke
 /// Only remembers tokens (B,N): the memory is as after read_document, but nothing is predicted. With one memory layer nothing is
 /// searched either: what it appends does not depend on what it remembers.
 /// Errors: as read_document.
-template <class Real>
-void remember_document(const Transformer<Real>& model, const Tokens& tokens, Index window, MemoryState<Real>& state,
+template <class Real, class State>
+void remember_document(const Transformer<Real>& model, const Tokens& tokens, Index window, State& state,
                        const MemoryOptions& options = {}) {
     const Index last = model.config().last_memory_layer();
     state.require_fits("remember_document", model.config(), extent(tokens, 0));
-    const MemorySource<Real> source(state, options.top_k);
+    const auto source = source_of(state, options);
     detail::for_each_window("remember_document", tokens, window, [&](Index, const Tokens& part) {
         if (last < 0) return;
         Tape tape(Tape::inference);

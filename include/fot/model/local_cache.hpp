@@ -1,9 +1,10 @@
 /// The local cache of a layer: keys and values of the last tokens, which generation attends to without computing them again.
 ///
-/// Tokens are added at the end and leave at the beginning, in place: the cost of a step depends on the new tokens, not on the
-/// length of the cache. Keys are kept without positions, as the memory takes them, and also rotated to their positions. Scores
-/// depend on the distance of two positions alone, so positions count from the smallest one in the cache: they then fit a small
-/// table, however long the text is. As long as the smallest stays, only new keys need rotating.
+/// Tokens are added at the end and leave at the beginning, in place. Where there is no more room, all move to room for a quarter
+/// more: so seldom that the cost of a step depends on the new tokens, not on the length of the cache. Keys are kept without
+/// positions, as the memory takes them, and also rotated to their positions. Scores depend on the distance of two positions alone,
+/// so positions count from the smallest one in the cache: they then fit a small table, however long the text is. As long as the
+/// smallest stays, only new keys need rotating.
 ///
 /// Read first: attention/softmax.hpp, nn/rotary.hpp.   Read next: model/long_llama_state.hpp.
 #pragma once
@@ -60,7 +61,7 @@ class LocalCache {
     void reserve(Index count) {
         if (first_ + size_ + count <= shape_[1]) return;
         Shape<4> shape = shape_;
-        if (size_ + count > shape[1] / 2) shape[1] = size_ + std::max(size_, count);
+        shape[1] = size_ + std::max(size_ / 4, count);
         const std::array<Tensor<Real, 4>*, 3> buffers{&keys_, &values_, &rotated_keys_};
         std::array<Tensor<Real, 4>, 3> moved{empty<Real, 4>(shape), empty<Real, 4>(shape), empty<Real, 4>(shape)};
         for (std::size_t i = 0; i < buffers.size(); ++i) {
@@ -132,12 +133,14 @@ class LocalCache {
         const Index group = heads / shape_[2], together = detail::heads_together(queries, group);
         const std::vector<Index> last_visible = consecutive(size_ - queries, queries);
         const Index* last = together == 1 ? last_visible.data() : nullptr;  // one token sees all
-        parallel_for(entries * heads / together, [&](Index unit) {
+        detail::for_query_parts(entries * heads / together, queries, [&](Index unit, Index first, Index count) {
             const Index b = unit * together / heads, h = unit * together % heads;
-            RunningSoftmax<Real> softmax(detail::rows_of_heads(q, b, h, together), width);
+            const Visibility<Real> visibility{last, bias.size() ? row(bias, b) : nullptr, 0};  // one row of bias for all queries
+            RunningSoftmax<Real> softmax(detail::rows_of_heads(q, b, h, together).rows_from(first, count * together), width);
             softmax.attend(view(smallest_.empty() ? keys_ : rotated_keys_, b, h / group), view(values_, b, h / group),
-                           {last, bias.size() ? row(bias, b) : nullptr, 0});  // one row of bias for all queries
-            softmax.write(detail::rows_of_heads(result.o, b, h, together), row(result.log_sum_exp, b, h));
+                           visibility.from_query(first));
+            softmax.write(detail::rows_of_heads(result.o, b, h, together).rows_from(first, count * together),
+                          row(result.log_sum_exp, b, h) + first);
         });
         return result;
     }

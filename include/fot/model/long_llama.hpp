@@ -144,10 +144,7 @@ class LongLlama {
                 cache.rotate(local_positions, table);
                 at.q = rotate(tape, at.q, rotations, table);
             }
-            AttentionResult<Real> of_cache = cache.attend(at.q.value(), mask);
-            const Attention<Real> local{Variable<Real, 4>(std::move(of_cache.o)),
-                                        Variable<Real, 3>(std::move(of_cache.log_sum_exp))},
-                further = source.attend(tape, at);
+            const Attention<Real> local = as_constant(cache.attend(at.q.value(), mask)), further = source.attend(tape, at);
             x = layer.finish(tape, x, layer.joining->heads(tape, at, local, further));
             if (!keep) state.remember(i, at.k.value(), at.v.value(), visible);
         }

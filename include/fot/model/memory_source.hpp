@@ -10,7 +10,7 @@
 /// Read first: model/source.hpp, attention/memory_attention.hpp.   Read next: model/inference.hpp, model/index_source.hpp.
 #pragma once
 
-#include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -87,12 +87,8 @@ class MemoryState {
     /// Errors: ShapeError if a view does not fit; NumericError if a key or a value is not finite; then nothing has changed.
     void append(const std::vector<LayerView<Real>>& views, Index document) {
         for (const LayerView<Real>& at : views) {
-            const Tensor<Real, 4>&k = at.k.value(), &v = at.v.value();
-            require_shape("MemoryState::append: keys", k, {entries_, -1, memory(at.layer, 0).heads(), memory(at.layer, 0).width()});
-            require_shape("MemoryState::append: values", v, shape_of(k));
-            require_finite("MemoryState::append: keys", k);
-            require_finite("MemoryState::append: values", v);
-            for (Index b = 0; b < entries_; ++b) memory(at.layer, b).reserve(extent(k, 1));
+            require_appendable("MemoryState", at, entries_, memory(at.layer, 0));
+            for (Index b = 0; b < entries_; ++b) memory(at.layer, b).reserve(extent(at.k.value(), 1));
         }
         for (const LayerView<Real>& at : views)
             for (Index b = 0; b < entries_; ++b) memory(at.layer, b).append(at.k.value(), at.v.value(), b, document);
@@ -126,6 +122,17 @@ class MemoryState {
     std::vector<std::vector<KeyValueMemory<Real>>> memories_;
 };
 
+/// Throws, in the name of a `state`, unless what a layer has computed for `entries` texts can go to such a memory.
+/// Errors: ShapeError if keys and values do not fit it; NumericError if one of them is not finite.
+template <class Real, class Memory>
+void require_appendable(const std::string& state, const LayerView<Real>& at, Index entries, const Memory& memory) {
+    const std::string keys = state + "::append: keys", values = state + "::append: values";
+    require_shape(keys.c_str(), at.k.value(), {entries, -1, memory.heads(), memory.width()});
+    require_shape(values.c_str(), at.v.value(), shape_of(at.k.value()));
+    require_finite(keys.c_str(), at.k.value());
+    require_finite(values.c_str(), at.v.value());
+}
+
 /// How a memory is read.
 struct MemoryOptions {
     Index top_k = 128;   ///< retrieved entries per query and head; 0: the whole memory
@@ -147,9 +154,8 @@ class MemorySource : public Source<Real> {
 
     Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
         const Memories<Real> memories = state_.memories(at.layer);
-        const bool empty = std::all_of(memories.begin(), memories.end(), [](const auto* each) { return each->size() == 0; });
-        const Attention<Real> found = memory_attention(tape, at.q, memories, top_k_);  // checks all, an empty memory too
-        return empty ? Attention<Real>{} : found;
+        const Attention<Real> found = memory_attention(tape, at.q, memories, top_k_);  // checks all, empty memories too
+        return all_empty(memories) ? Attention<Real>{} : found;
     }
 
     Index keys(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
@@ -158,5 +164,11 @@ class MemorySource : public Source<Real> {
     const MemoryState<Real>& state_;
     Index top_k_;
 };
+
+/// How a window reads the memories of a state: each kind of state has a function of this name.
+template <class Real>
+MemorySource<Real> source_of(const MemoryState<Real>& state, const MemoryOptions& options) {
+    return MemorySource<Real>(state, options.top_k);
+}
 
 }  // namespace fot

@@ -11,7 +11,6 @@
 /// Read first: remedies/entmax_attention.hpp, model/memory_source.hpp.   Read next: remedies/entmax_scoring.hpp.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <utility>
 #include <vector>
@@ -57,7 +56,7 @@ class EntmaxMemory : public Source<Real> {
         const Tensor<Real, 4>& q = at.q.value();
         const Memories<Real> memories = state_.memories(at.layer);
         detail::require_memories(q, memories);
-        if (std::ranges::all_of(memories, [](const auto* each) { return each->size() == 0; })) return {};
+        if (all_empty(memories)) return {};
         Tensor<Real, 4> o = zeros_like(q);
         for (Index b = 0; b < extent(q, 0); ++b) {
             const KeyValueMemory<Real>& memory = *element(memories, b);

@@ -36,7 +36,7 @@ class UntiedMemory : public Source<Real> {
         const Tensor<Real, 4> asks = linear(q, map_.value());
         const Memories<Real> memories = state_.memories(at.layer);
         detail::require_memories(q, memories);
-        if (std::ranges::all_of(memories, [](const auto* each) { return each->size() == 0; })) return {};
+        if (all_empty(memories)) return {};
         const Index heads = extent(q, 2);
         AttentionResult<Real> whole{zeros_like(q), full<Real, 3>({extent(q, 0), heads, extent(q, 1)}, -infinity)};
         parallel_for(extent(q, 0) * heads, [&](Index unit) {
@@ -44,7 +44,7 @@ class UntiedMemory : public Source<Real> {
             for (Index first = 0; first < memory.size(); first += chunk_)
                 add_chunk(q, asks, unit / heads, unit % heads, memory, first, std::min(first + chunk_, memory.size()), whole);
         });
-        return {Variable<Real, 4>(std::move(whole.o)), Variable<Real, 3>(std::move(whole.log_sum_exp))};
+        return as_constant(std::move(whole));
     }
     Index keys(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
 
