@@ -16,6 +16,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "fot/core/blas_kernels.hpp"
 #include "support/claims.hpp"
 #include "support/example.hpp"
 

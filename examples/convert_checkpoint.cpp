@@ -106,8 +106,7 @@ int main(int argc, char** argv) try {
     std::string from, dtype = "stored";
     double shard_gigabytes = 0;
     example.option("--folder", from, "the checkpoint to convert; none with --quick");
-    example.option("--dtype", dtype, "stored, float32, float16 or bfloat16")
-        ->check(CLI::IsMember({"stored", "float32", "float16", "bfloat16"}));
+    example.option("--dtype", dtype, "stored, float32, float16 or bfloat16").one_of({"stored", "float32", "float16", "bfloat16"});
     example.option("--shard-gigabytes", shard_gigabytes, {2e-5, 2, 2},
                    "most of one file, which is kept in memory as it is written");
     example.parse();

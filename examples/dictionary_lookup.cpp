@@ -52,9 +52,8 @@ int main(int argc, char** argv) try {
     Index k = 32, questions = 400;
     bool repeat_keys = false;
     example.option("--training", only, "this one only; empty: uniform and hard, all four with --full")
-        ->check(CLI::IsMember({"uniform", "hard", "one_context", "standard"}));
-    example.option("--memory-tokens", asked_sizes.only, "evaluate this one size; 0: a row of sizes")
-        ->check(CLI::Range(0, 67108864));
+        .one_of({"uniform", "hard", "one_context", "standard"});
+    example.option("--memory-tokens", asked_sizes.only, "evaluate this one size; 0: a row of sizes").within(0, 67108864);
     example.option("--largest", asked_sizes.largest, "largest size of the row; 0: 1M, 16M with --full");
     example.add_seeds_option();
     example.option("--k", k, "retrieved keys per query and head", 1);

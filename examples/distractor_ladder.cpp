@@ -179,7 +179,7 @@ int main(int argc, char** argv) try {
     example.option("--distractors", settings.distractors, "distractors of each question");
     example.option("--at", settings.at, "distractors at which the half-accuracy memory is reported");
     example.option("--largest", settings.largest, {4096, 1048576, 1048576}, "largest memory, tokens", 1024);
-    example.option("--questions", settings.questions, "questions, whole windows of 25")->check(CLI::Range(25, 100));
+    example.option("--questions", settings.questions, "questions, whole windows of 25").within(25, 100);
     example.option("--top-k", settings.top_k, "entries that are read of memory and of distractors; 0: all");
     example.parse();
     require<ConfigError>(settings.questions % DictionaryTask{}.records() == 0, "--questions ", settings.questions,

@@ -148,8 +148,7 @@ int main(int argc, char** argv) try {
     example.option("--steps", settings.steps, {12, 600, 600}, "steps of pre-training", 6);
     example.option("--further-steps", settings.further_steps, {8, 600, 600}, "steps of crossbatch", 6);
     example.add_seeds_option();
-    example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch")
-        ->check(CLI::Range(Index(1), batch_size));
+    example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch").within(1, batch_size);
     example.option("--draws", settings.draws, {2, 20, 20}, "episodes for each number of demonstrations", 1);
     example.option("--most-windows", settings.most_windows, {4, 32, 128}, "most demonstrations, in windows of them", 4);
     example.option("--most-others", settings.most_others, {1024, 65536, 262144}, "most bytes of other episodes in the memory",

@@ -111,16 +111,16 @@ int main(int argc, char** argv) try {
     GenerationSettings settings;
     example.option("--folder", settings.folder, "with config.json and weights: model.safetensors or pytorch_model.bin");
     example.option("--shape", settings.shape, "of random weights without --folder: toy, 3b (6.9 GB) or 7b")
-        ->check(CLI::IsMember({"toy", "3b", "7b"}));
+        .one_of({"toy", "3b", "7b"});
     // One prompt: text, numbers or chance.
-    CLI::Option* prompt_text = example.option("--prompt", settings.prompt, "text to go on from");
-    CLI::Option* prompt_file = example.option("--prompt-file", settings.prompt_file, "a file that comes before the prompt");
-    CLI::Option* ids = example.sequence("--ids", settings.ids, "token numbers in place of text, as 1,2,3");
-    ids->excludes(prompt_text)->excludes(prompt_file);
+    const Option prompt_text = example.option("--prompt", settings.prompt, "text to go on from");
+    const Option prompt_file = example.option("--prompt-file", settings.prompt_file, "a file that comes before the prompt");
+    const Option ids = example.sequence("--ids", settings.ids, "token numbers in place of text, as 1,2,3");
+    ids.excludes(prompt_text).excludes(prompt_file);
     example.option("--random-prompt", settings.random_prompt, "random tokens in place of a text: to measure time and memory")
-        ->excludes(prompt_text)
-        ->excludes(prompt_file)
-        ->excludes(ids);
+        .excludes(prompt_text)
+        .excludes(prompt_file)
+        .excludes(ids);
     example.option("--tokens", settings.tokens, {20, 100, 100}, "tokens to write", 1);
     example.option("--score-file", settings.score_file, "a text to measure after the prompt, in place of writing");
     example.option("--memory-layers", settings.memory_layers, "layers with a memory, in place of the checkpoint's");
@@ -153,12 +153,12 @@ int main(int argc, char** argv) try {
     Random random(example.seed());
     for (Index i = 0; i < settings.random_prompt; ++i)
         prompt.push_back(static_cast<std::int32_t>(random.below(config.model.vocabulary)));
-    require<DataError>(ids->empty() || !prompt.empty(), "--ids is empty, expected a token to go on from");
+    require<DataError>(!ids.given() || !prompt.empty(), "--ids is empty, expected a token to go on from");
     if (prompt.empty()) {
         tokenizer = tokenizer_of(folder, config.model.vocabulary);
         std::string text = settings.prompt_file.empty() ? "" : read_text(settings.prompt_file);
         text += settings.prompt;
-        const bool none = prompt_text->empty() && prompt_file->empty();
+        const bool none = !prompt_text.given() && !prompt_file.given();
         prompt = tokenizer->encode(none ? "Once upon a time" : text);
         require<DataError>(!prompt.empty(), "the prompt is empty, expected a token to go on from");
     }

@@ -94,7 +94,7 @@ int main(int argc, char** argv) try {
     example.option("--memory-layers", memory_layers, "layers with a memory, below 0 from the last", -99);
     example.option("--factors", factors, "factors on the learning rates; the best on validation documents is taken");
     example.option("--top-k", own.top_k, "retrieved entries per query and head; 0: the whole memory");
-    example.option("--largest", largest, {2048, 8192, 8192}, "largest memory, tokens", 512)->check(CLI::Range(512, 16384));
+    example.option("--largest", largest, {2048, 8192, 8192}, "largest memory, tokens", 512).within(512, 16384);
     example.parse();
 
     const CorpusSplit split = load_split(settings);

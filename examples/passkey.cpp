@@ -73,10 +73,9 @@ int main(int argc, char** argv) try {
     Example example(argc, argv, "Does a model find a pass key far beyond the length it was trained on?");
     PasskeySettings settings;
     add_passkey_options(example, settings);
-    example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch")->check(CLI::Range(1, 4));
+    example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch").within(1, 4);
     example.flag("--packed-contexts", settings.packed, "train fot in the released form: contexts are other windows of the batch");
-    example.option("--measure", settings.models, "models that are measured")
-        ->check(CLI::IsMember({"base", "base_memory", "long", "fot"}));
+    example.option("--measure", settings.models, "models that are measured").one_of({"base", "base_memory", "long", "fot"});
     example.option("--trials", settings.trials, {2, 100, 100}, "prompts of each length", 1);
     example.option("--longest", settings.longest, {4096, 1048576, 16777216}, "bytes of the longest prompt", 256);
     example.option("--overlap", settings.overlap, "bytes before a window that are read with it, on the way to memory");

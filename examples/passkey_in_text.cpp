@@ -134,7 +134,7 @@ int main(int argc, char** argv) try {
     settings.decoys = quick ? std::vector<Index>{1, 10} : std::vector<Index>{1, 10, 100, 1000};
     add_passkey_options(example, settings);
     example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch beside its own", 1);
-    example.option("--measure", settings.models, "models that are measured")->check(CLI::IsMember({"base_memory", "fot"}));
+    example.option("--measure", settings.models, "models that are measured").one_of({"base_memory", "fot"});
     example.option("--trials", settings.trials, {2, 100, 100}, "questions for each length and number of decoys", 1);
     example.option("--sizes", settings.sizes, "bytes of prompts, the shortest first", 1024);
     example.option("--decoys", settings.decoys, "other keys in a prompt; left out where they would be a quarter of it");

@@ -168,7 +168,7 @@ class Spent {
 int main(int argc, char** argv) {
     Settings settings;
     const auto declare = [&](Example& example) {
-        example.option("--training", settings.training, "data of the training")->check(CLI::IsMember({"uniform", "hard"}));
+        example.option("--training", settings.training, "data of the training").one_of({"uniform", "hard"});
         example.option("--memory-tokens", settings.memory_tokens, {4096, 1048576, 67108864}, "size of the memory", 1);
         example.option("--memory-heads", settings.memory_heads, "heads of the memory layer", 1);
         example.option("--key-heads", settings.key_heads, "heads of keys and values that they share; 0: each its own");

@@ -43,7 +43,7 @@ inline void add_dictionary_model_options(Example& example, DictionaryModelSettin
     settings.only = compared.at(example.scale());
     std::vector<std::string> names;
     for (const DictionaryModelPlan& plan : dictionary_model_plans(example.scale())) names.push_back(plan.name);
-    example.option("--only", settings.only, "models that are compared")->check(CLI::IsMember(names));
+    example.option("--only", settings.only, "models that are compared").one_of(names);
     example.option("--models", settings.folder, "folder of trained models, which programs can share; empty: --output");
 }
 

@@ -3,8 +3,6 @@
 /// Read first: support/memory_options.hpp.   Read next: support/memory_reports.hpp.
 #pragma once
 
-#include <set>
-
 #include "measurements.hpp"
 #include "memory_options.hpp"
 
@@ -22,29 +20,15 @@ struct Reading {
 };
 
 /// Every memory size, read in each of the ways.
-inline MemoryCurveOptions curve_options(const TextSettings& settings, const std::vector<Index>& sizes,
-                                        const std::vector<Reading>& readings, Index score_from = 0) {
-    MemoryCurveOptions options{
-        .conditions = {}, .window = settings.length, .scored_windows = settings.places, .score_from = score_from};
-    for (const Index size : sizes)
-        for (const Reading& reading : readings) options.conditions.push_back(reading.with(size));
-    return options;
-}
+MemoryCurveOptions curve_options(const TextSettings& settings, const std::vector<Index>& sizes,
+                                 const std::vector<Reading>& readings, Index score_from = 0);
 
 /// One model under all conditions.
 using MemoryCurve = std::map<MemoryCondition, PerplexityMeter>;
 
 /// Measures a model, with a progress bar; Ctrl-C leaves.
-inline MemoryCurve measured_curve(Transformer<float>& model, const std::vector<TokenDocument>& documents,
-                                  const std::vector<TokenDocument>& before, MemoryCurveOptions options, const std::string& what) {
-    std::optional<Progress> bar;
-    options.progress = [&](Index done, Index all) {
-        stop_if_interrupted("trained models are kept; the same command measures again");
-        if (!bar) bar.emplace(message("measure ", what), all);
-        bar->update(done);
-    };
-    return memory_curve(model, documents, before, options);
-}
+MemoryCurve measured_curve(Transformer<float>& model, const std::vector<TokenDocument>& documents,
+                           const std::vector<TokenDocument>& before, MemoryCurveOptions options, const std::string& what);
 
 /// Curves of models.
 class MemoryCurves : public Measurements<MemoryCurve> {
@@ -53,38 +37,18 @@ class MemoryCurves : public Measurements<MemoryCurve> {
     bool has(const std::string& model, const MemoryCondition& at) const { return of_seeds(model).front().contains(at); }
 
     /// Bits per byte: the median of the seeds; the interval is over seeds, with fewer than three of them over documents.
-    Estimate bits_per_byte(const std::string& model, const MemoryCondition& at) const {
-        return over_seeds(each(model, [&](const MemoryCurve& curve) { return curve.at(at).bits_per_byte(bootstrap_seed); }));
-    }
+    Estimate bits_per_byte(const std::string& model, const MemoryCondition& at) const;
 
     /// Bits per byte of a minus b on the same documents, seed by seed (of models that began alike): below 0 where a is better.
     /// Intervals are over documents.
     std::vector<Estimate> differences(const std::string& a, const MemoryCondition& at_a, const std::string& b,
-                                      const MemoryCondition& at_b) const {
-        std::vector<Estimate> of_each;
-        for (std::size_t s = 0; s < of_seeds(a).size(); ++s)
-            of_each.push_back(bits_per_byte_difference(of_seeds(a)[s].at(at_a), of_seeds(b)[s].at(at_b), bootstrap_seed));
-        return of_each;
-    }
+                                      const MemoryCondition& at_b) const;
 
     /// The same of all seeds together, as bits_per_byte.
-    Estimate difference(const std::string& a, const MemoryCondition& at_a, const std::string& b,
-                        const MemoryCondition& at_b) const {
-        return over_seeds(differences(a, at_a, b, at_b));
-    }
+    Estimate difference(const std::string& a, const MemoryCondition& at_a, const std::string& b, const MemoryCondition& at_b) const;
 
     /// Rows of (model, seed, scope, memory tokens, top_k, bits per byte, interval over documents), for a CSV file.
-    Table csv(std::uint64_t first_seed) const {
-        Table csv({"model", "seed", "scope", "memory_tokens", "top_k", "bits_per_byte", "low", "high", "perplexity"});
-        for (const std::string& model : std::set(models().begin(), models().end()))
-            for (std::size_t s = 0; s < of_seeds(model).size(); ++s)
-                for (const auto& [at, meter] : of_seeds(model)[s]) {
-                    const Estimate bits = meter.bits_per_byte(bootstrap_seed);
-                    csv.add(model, first_seed + s, at.scope == MemoryScope::single_document ? "single" : "multi", at.tokens,
-                            at.top_k, bits, meter.perplexity(bootstrap_seed).value);
-                }
-        return csv;
-    }
+    Table csv(std::uint64_t first_seed) const;
 
    private:
     static constexpr std::uint64_t bootstrap_seed = 1;

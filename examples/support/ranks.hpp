@@ -13,6 +13,10 @@
 /// Read first: support/example.hpp, fot/distributed/communicator.hpp.   Read next: distributed_distraction.cpp.
 #pragma once
 
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
 #include <fstream>
 
 #include "example.hpp"

@@ -5,11 +5,10 @@
 /// Read next: support/report.hpp.
 #pragma once
 
-#include <algorithm>
 #include <charconv>
-#include <iomanip>
 #include <ostream>
-#include <sstream>
+#include <string>
+#include <vector>
 
 #include "fot/core/index.hpp"
 #include "fot/measure/intervals.hpp"
@@ -38,18 +37,10 @@ std::string value_text(const Value& value) {
 }
 
 /// A number with a fixed count of digits after the point; "-" for NaN.
-inline std::string fixed(double value, int digits = 3) {
-    if (std::isnan(value)) return "-";
-    std::ostringstream text;
-    text << std::fixed << std::setprecision(digits) << value;
-    return text.str();
-}
+std::string fixed(double value, int digits = 3);
 
 /// "0.123 [0.110, 0.134]"
-inline std::string estimate_text(const Estimate& estimate, int digits = 3) {
-    return message(fixed(estimate.value, digits), " [", fixed(estimate.interval.low, digits), ", ",
-                   fixed(estimate.interval.high, digits), "]");
-}
+std::string estimate_text(const Estimate& estimate, int digits = 3);
 
 /// A share of right answers, with its interval.
 inline Estimate estimate_of(const Proportion& share) { return {share.value(), share.interval()}; }
@@ -67,51 +58,17 @@ class Table {
         (add_cell(cells, values), ...);
         add_row(std::move(cells));
     }
-    void add_row(std::vector<std::string> cells) {
-        require<ShapeError>(cells.size() == rows_[0].size(), "Table::add: ", cells.size(), " cells for ", rows_[0].size(),
-                            " columns");
-        rows_.push_back(std::move(cells));
-    }
+    void add_row(std::vector<std::string> cells);
 
     /// The header, then the rows.
     const std::vector<std::vector<std::string>>& rows() const { return rows_; }
 
     /// For the screen. Columns of numbers (a cell that starts like one: 3, -0.5, 16M) stand right, columns of words left.
-    std::string text() const {
-        std::vector<std::string> lines(rows_.size() + 1);  // the second one is the rule below the header
-        for (std::size_t column = 0; column < rows_[0].size(); ++column) {
-            std::size_t widest = 0;
-            bool right = true;
-            for (std::size_t r = 0; r < rows_.size(); ++r) {
-                widest = std::max(widest, width(rows_[r][column]));
-                right = right && (r == 0 || reads_as_number(rows_[r][column]));
-            }
-            for (std::size_t r = 0; r < rows_.size(); ++r) {
-                const std::string &cell = rows_[r][column], gap(widest - width(cell), ' ');
-                lines[r == 0 ? 0 : r + 1] += (right ? gap + cell : cell + gap) + "  ";
-            }
-            lines[1] += std::string(widest, '-') + "  ";
-        }
-        std::string text;
-        for (const std::string& line : lines) text += line.substr(0, line.find_last_not_of(' ') + 1) + "\n";
-        return text;
-    }
+    std::string text() const;
     friend std::ostream& operator<<(std::ostream& out, const Table& table) { return out << table.text(); }
 
     /// For a file. A cell with a comma, quote or line break stands in quotes, its own quotes doubled (RFC 4180).
-    std::string csv() const {
-        std::ostringstream text;
-        for (const std::vector<std::string>& row : rows_)
-            for (std::size_t column = 0; column < row.size(); ++column) {
-                text << (column > 0 ? "," : "");
-                if (row[column].find_first_of(",\"\r\n") == std::string::npos)
-                    text << row[column];
-                else
-                    text << std::quoted(row[column], '"', '"');
-                text << (column + 1 == row.size() ? "\n" : "");
-            }
-        return text.str();
-    }
+    std::string csv() const;
 
    private:
     template <class Value>
@@ -120,15 +77,6 @@ class Table {
             for (const double each : {value.value, value.interval.low, value.interval.high}) cells.push_back(number_text(each));
         else
             cells.push_back(value_text(value));
-    }
-    /// Letters on the screen: bytes of UTF-8 that do not continue one.
-    static std::size_t width(const std::string& text) {
-        return static_cast<std::size_t>(std::ranges::count_if(text, [](char byte) { return (byte & 0xC0) != 0x80; }));
-    }
-    static bool reads_as_number(const std::string& cell) {
-        if (cell.empty() || cell == "-" || cell == "inf" || cell == "-inf") return true;
-        const std::size_t first = cell[0] == '-' || cell[0] == '+' ? 1 : 0;
-        return first < cell.size() && cell[first] >= '0' && cell[first] <= '9';
     }
 
     std::vector<std::vector<std::string>> rows_;

@@ -7,6 +7,7 @@
 #include <set>
 #include <sstream>
 
+#include "fot/core/blas_kernels.hpp"
 #include "support/temporary_folder.hpp"
 
 using namespace fot;
