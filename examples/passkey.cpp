@@ -101,16 +101,7 @@ int main(int argc, char** argv) try {
         for (const std::string& name : settings.models) {
             Random weights(seed);
             Transformer<float> model(small_llama(settings.length).model, weights);
-            const auto train = [&](const std::string& which) {
-                train_on_passkeys(
-                    example, settings, which, documents, seed, model,
-                    [&](Index entries, Index length, Index of_document, bool only_prompts, Random& random) {
-                        return passkey_documents(documents, entries, length, of_document, only_prompts, random);
-                    },
-                    [&](Index entries) { return passkey_contexts(entries, fot_windows - 1, settings.contexts); });
-            };
-            train("base");
-            if (name == "fot" || name == "long") train(name);
+            train_on_passkeys(example, settings, name, documents, seed, model, passkey_documents, passkey_contexts);
             if (name == "fot")
                 save_long_llama(example.output() / message("long_llama_seed", seed), small_llama(settings.length), model);
             if (name != "base_memory")

@@ -165,16 +165,7 @@ int main(int argc, char** argv) try {
         for (const std::string& name : settings.models) {
             Random weights(seed);
             Transformer<float> model(small_llama(settings.length).model, weights);
-            const auto train = [&](const std::string& which) {
-                train_on_passkeys(
-                    example, settings, which, training, seed, model,
-                    [&](Index entries, Index length, Index of_document, bool only_prompts, Random& random) {
-                        return named_passkey_documents(training, entries, length, of_document, only_prompts, random);
-                    },
-                    [&](Index entries) { return previous_contexts(entries, fot_windows - 1, settings.contexts); });
-            };
-            train("base");
-            if (name == "fot") train(name);
+            train_on_passkeys(example, settings, name, training, seed, model, named_passkey_documents, named_passkey_contexts);
             WindowMemory windows(model, settings.length, settings.overlap, /*kept=*/1);
             MemoryState<float> state(model.config(), 1, longest > 4194304 ? Storage::bfloat16 : Storage::full);
             for (const Index size : settings.sizes) {

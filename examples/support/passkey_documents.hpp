@@ -104,6 +104,11 @@ inline std::vector<TokenDocument> named_passkey_documents(const std::vector<Toke
     return documents;
 }
 
+/// Every entry sees its own `previous` windows and `others` of the next entries, whose keys have other names.
+inline ContextTable named_passkey_contexts(Index entries, Index previous, Index others) {
+    return previous_contexts(entries, previous, others);
+}
+
 /// The windows of documents, one after another: each with the byte that follows it, which it predicts.
 inline std::vector<TokenDocument> windows_of(const std::vector<TokenDocument>& documents, Index length) {
     std::vector<TokenDocument> windows;

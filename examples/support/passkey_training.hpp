@@ -73,23 +73,28 @@ inline StagedTraining passkey_training(const PasskeyTraining& settings, const st
     return training;
 }
 
-/// Trains a model: base from its first weights, the others from those of base. `documents(entries, length, windows, only_prompts,
-/// random)` makes a batch, `contexts(entries)` says whom its entries see in crossbatch.
-/// Errors: as train_in_stages.
+/// Trains a model from its first weights: base, and from there on `fot` or `long` if that is its name. `documents` makes a batch,
+/// as passkey_documents does; `contexts` says whom its entries see in crossbatch, as passkey_contexts does. Errors: as
+/// train_in_stages.
 template <class Documents, class Contexts>
 void train_on_passkeys(Example& example, const PasskeyTraining& settings, const std::string& name,
                        const std::vector<TokenDocument>& text, std::uint64_t seed, Transformer<float>& model, Documents documents,
                        Contexts contexts) {
-    const StagedTraining training = passkey_training(settings, name, text);
-    const Index mixture = name == "base" ? length_of(training.stages) - 1 : 0;  // the first stage that is one
-    const Index windows = name == "fot" ? fot_windows : 1;
-    train_in_stages(example, training, settings.accuracy, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
-        StagedBatch batch{documents(at.batch, at.length, windows, stage < mixture, random)};
-        if (windows == 1) return batch;
-        if (!settings.packed) return StagedBatch{batch.documents, contexts(at.batch)};
-        return StagedBatch{windows_of(batch.documents, at.length),
-                           packed_contexts(windows * at.batch, settings.contexts, windows, /*stepping=*/true)};
-    });
+    std::vector<std::string> parts{"base"};
+    if (name == "fot" || name == "long") parts.push_back(name);
+    for (const std::string& part : parts) {
+        const StagedTraining training = passkey_training(settings, part, text);
+        const Index mixture = part == "base" ? length_of(training.stages) - 1 : 0;  // the first stage that is one
+        const Index windows = part == "fot" ? fot_windows : 1;
+        const auto draw = [&](Index stage, const LengthAndBatch& at, Random& random) {
+            StagedBatch batch{documents(text, at.batch, at.length, windows, stage < mixture, random)};
+            if (windows == 1) return batch;
+            if (!settings.packed) return StagedBatch{batch.documents, contexts(at.batch, windows - 1, settings.contexts)};
+            return StagedBatch{windows_of(batch.documents, at.length),
+                               packed_contexts(windows * at.batch, settings.contexts, windows, /*stepping=*/true)};
+        };
+        train_in_stages(example, training, settings.accuracy, seed, model, draw);
+    }
 }
 
 }  // namespace fot::examples
