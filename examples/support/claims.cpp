@@ -119,9 +119,13 @@ Table verdicts(const std::string& program, const Results& results, Index seeds, 
     for (const Claim& claim : claims()) {
         if (program != claim.program) continue;
         Result found = largest_result(results, claim.result);
-        if (found.name.empty()) continue;
-        if (*claim.minus != '\0') {
-            const Result other = largest_result(results, claim.minus);
+        const bool is_difference = *claim.minus != '\0';
+        const Result other = is_difference ? largest_result(results, claim.minus) : Result();
+        if (found.name.empty() || (is_difference && other.name.empty())) {
+            table.add(claim.id, claim.what, claim.paper, "-", "not measured");
+            continue;
+        }
+        if (is_difference) {
             found.value -= other.value;
             found.interval = difference_of(found.interval, other.interval);
         }

@@ -31,7 +31,8 @@ const std::vector<Claim>& claims();
 /// What follows the name in a line `result <name> <value>` or `result <name> <value> <low> <high>`, by name.
 using Results = std::map<std::string, std::string>;
 
-/// Adds a row to a table of verdicts for each claim that has a result: what was found, and the verdict by the rule.
+/// Adds a row to a table of verdicts for each claim of the program: what was found, and the verdict by the rule, or "not measured"
+/// where a result is missing.
 Table verdicts(const std::string& program, const Results& results, Index seeds,
                Table table = Table({"claim", "what", "paper", "ours [95 % interval]", "verdict"}));
 

@@ -136,7 +136,7 @@ class Example : public Report {
     /// Errors: Exit for help and wrong options; FileError if the output folder cannot be made.
     void parse();
 
-    /// Judges the claims that there are results of, writes report.html, prints files and results, and returns the exit code.
+    /// Judges the claims of the program, writes report.html, prints files and results, and returns the exit code.
     /// Errors: FileError if the page cannot be written, or what was printed went nowhere.
     int finish();
 

@@ -2,8 +2,7 @@
 
 #include <doctest/doctest.h>
 
-#include <algorithm>
-#include <set>
+#include <filesystem>
 #include <string>
 
 using namespace fot;
@@ -11,10 +10,19 @@ using namespace fot::examples;
 
 namespace {
 
+using Rows = std::vector<std::vector<std::string>>;
+
 /// The cells of the rows below the header.
-std::vector<std::vector<std::string>> rows_of(const std::string& program, const Results& results, Index seeds) {
-    const auto rows = verdicts(program, results, seeds).rows();
+Rows all_rows_of(const std::string& program, const Results& results, Index seeds) {
+    const Rows rows = verdicts(program, results, seeds).rows();
     return {rows.begin() + 1, rows.end()};
+}
+
+/// Those of claims that were measured.
+Rows rows_of(const std::string& program, const Results& results, Index seeds) {
+    Rows rows = all_rows_of(program, results, seeds);
+    std::erase_if(rows, [](const auto& row) { return row.back() == "not measured"; });
+    return rows;
 }
 
 }  // namespace
@@ -42,6 +50,22 @@ TEST_CASE("the interval of a difference of two results is as wide as both togeth
     CHECK(rows[1][4] == "agrees");
     results["positive_mass.crossbatch_1.64"] = "0.05 0.017 0.06";
     CHECK(rows_of("distraction_issue", results, 1)[1][4] == "not resolved");
+}
+
+TEST_CASE("a claim is not measured if one of its results is missing") {
+    const auto verdict_of = [](const Results& results) { return all_rows_of("distraction_issue", results, 1)[1].back(); };
+    CHECK(verdict_of({}) == "not measured");
+    CHECK(verdict_of({{"positive_mass.crossbatch_1.64", "0.05 0.04 0.06"}}) == "not measured");
+    CHECK(verdict_of({{"positive_mass.standard.64", "0.016 0.015 0.017"}}) == "not measured");
+    CHECK(verdict_of({{"positive_mass.crossbatch_1.64", "0.05 0.04 0.06"}, {"positive_mass.standard.64", "0.016 0.015 0.017"}}) ==
+          "agrees");
+}
+
+TEST_CASE("every claim is judged by a program of examples/") {
+    for (const Claim& claim : claims()) {
+        CAPTURE(claim.program);
+        CHECK(std::filesystem::exists(message(FOT_TESTS_FOLDER "/../examples/", claim.program, ".cpp")));
+    }
 }
 
 TEST_CASE("a smaller memory than the paper's reproduces nothing") {
