@@ -71,6 +71,8 @@ const std::vector<Claim>& claims() {
          "difference.crossbatch_1_w2-crossbatch_1.(*)", lower_than_zero},
         {"context_extrapolation", "C6", "bits per byte: differentiable keys minus constant ones", "Table 8: below 0",
          "difference.crossbatch_1-crossbatch_1_detached.(*)", lower_than_zero},
+        {"context_extrapolation", "C15", "bits per byte: one context minus MT", "Table 8: below 0",
+         "difference.crossbatch_1-mt_merged.(*)", lower_than_zero},
         {"memorizing_transformer", "C8", "bits per byte: crossbatch, tuned, minus MT", "Figure 7: below 0",
          "difference.crossbatch_(*)_tuned-mt_merged.(*)", lower_than_zero},
         {"memorizing_transformer", "C9", "bits per byte: one softmax minus a gate, MT", "Figure 4: as good",
