@@ -1,32 +1,9 @@
 #include "fot/distributed/crossbatch.hpp"
 
-#include "fot/distributed/thread_communicator.hpp"
 #include "support/distributed_training.hpp"
 
 using namespace fot;
 using namespace fot::testing;
-
-namespace {
-
-/// The training as rank 0 sees it, after a check that all ranks end with the same weights.
-template <class Real>
-Training<Real> on_ranks(const Setting& setting, Index p) {
-    std::vector<Training<Real>> of_ranks(static_cast<std::size_t>(p));
-    run_as_ranks(p, [&](Communicator& ranks) { element(of_ranks, ranks.rank()) = on_rank<Real>(ranks, setting); });
-    for (const Training<Real>& each : of_ranks) CHECK(each.weights == of_ranks[0].weights);
-    return of_ranks[0];
-}
-
-const std::vector<Setting> settings = {{},
-                                       {.negatives = 7},                             // everything is seen
-                                       {.negatives = 0},                             // nothing of others
-                                       {.positives = 2, .negatives = 5},             // two previous windows each
-                                       {.entries = 5, .pool = 7, .negatives = 4},    // equal shares do not exist
-                                       {.entries = 4, .pool = 12, .negatives = 10},  // few are trained on
-                                       {.positives = 0, .negatives = 0},             // data parallel
-                                       {.negatives = 5, .memory_layers = {1, 2}}};   // two memory layers
-
-}  // namespace
 
 TEST_CASE("fifty steps on one to four ranks give what one tape gives, to rounding") {
     const Setting setting{.steps = 50};
@@ -73,16 +50,12 @@ TEST_CASE("a rank sends what the formulas say") {
             CAPTURE(p);
             CAPTURE(d);
             const Training<float> training = on_ranks<float>({.negatives = d - 1, .steps = 1}, p);
-            const auto bytes = [&](const char* operation) {
-                const auto at = training.traffic.find(operation);
-                return at == training.traffic.end() ? 0 : at->second.bytes;
-            };
             const Index all = 8 * context;  // S
-            CHECK(bytes("keys and values") == std::min((d - 1) * all / 8, (p - 1) * all / p));
-            CHECK(bytes("gradients of keys and values") == bytes("keys and values"));
+            CHECK(training.bytes("keys and values") == std::min((d - 1) * all / 8, (p - 1) * all / p));
+            CHECK(training.bytes("gradients of keys and values") == training.bytes("keys and values"));
             const Index share = parameters / p;
-            CHECK(bytes("parameters") >= 3 * (p - 1) * share * 4);
-            CHECK(bytes("parameters") <= 3 * (p - 1) * (share + 1) * 4);
+            CHECK(training.bytes("parameters") >= 3 * (p - 1) * share * 4);
+            CHECK(training.bytes("parameters") <= 3 * (p - 1) * (share + 1) * 4);
         }
 }
 

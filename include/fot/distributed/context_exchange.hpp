@@ -13,9 +13,10 @@
 /// The gradient of a context is a sum over entries, taken in the order of the tree over entries (distributed/tree_sum.hpp). A rank
 /// adds up within its nodes before it sends.
 ///
-/// Read first: distributed/tree_sum.hpp, attention/contexts.hpp.   Read next: distributed/crossbatch.hpp.
+/// Read first: distributed/tree_sum.hpp, attention/contexts.hpp.   Read next: distributed/crossbatch_passes.hpp.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -26,7 +27,7 @@
 
 namespace fot {
 
-/// Lists of numbers by context: its keys and values in all memory layers, or the gradients of these.
+/// Lists of numbers by context: its keys and values in a memory layer, or the gradients of these.
 template <class Real>
 using ContextLists = std::map<Index, std::vector<Real>>;
 
@@ -40,6 +41,12 @@ struct BatchShares {
     Share documents_of(Index rank) const { return share_of(pool, rank, ranks); }
     /// The entries that a rank trains on.
     Share entries_of(Index rank) const { return share_of(table.entries(), rank, ranks); }
+    /// Whether a context is one of a rank's documents.
+    bool has(Index rank, Index context) const { return documents_of(rank).contains(context % pool); }
+    /// Whether an entry sees a context.
+    bool sees(Index entry, Index context) const {
+        return std::ranges::find(element(table.contexts, entry), context) != element(table.contexts, entry).end();
+    }
     /// What a rank can add up alone of a sum over all entries.
     std::vector<TreeNode> nodes_of(Index rank) const { return nodes_within(table.entries(), entries_of(rank)); }
     /// The contexts that the entries first ... last-1 see and that rank `owner` has, ascending.
@@ -47,8 +54,16 @@ struct BatchShares {
         std::set<Index> contexts;
         for (Index entry = first; entry < last; ++entry)
             for (const Index context : element(table.contexts, entry))
-                if (documents_of(owner).contains(context % pool)) contexts.insert(context);
+                if (has(owner, context)) contexts.insert(context);
         return {contexts.begin(), contexts.end()};
+    }
+    /// The same, as if entries saw none but these contexts.
+    BatchShares of_contexts(const std::vector<Index>& few) const {
+        const std::set<Index> kept(few.begin(), few.end());
+        BatchShares shares = *this;
+        for (std::vector<Index>& list : shares.table.contexts)
+            std::erase_if(list, [&](Index context) { return !kept.contains(context); });
+        return shares;
     }
 };
 

@@ -3,12 +3,15 @@
 /// Within a pass only memory layers exchange anything: keys and values of previous contexts, and their gradients on the way back.
 /// At the end of a step the gradients of all parameters are added up. A step is
 ///
-///     1  keys and values of the previous contexts of one's own documents
+///     1  keys and values of the previous contexts of one's own documents           (distributed/crossbatch_passes.hpp)
 ///     2  get those that one's own entries see and others have                     (distributed/context_exchange.hpp)
 ///     3  each entry: its loss, gradients of the parameters and of the contexts that it sees
 ///     4  give the gradients of contexts back to the ranks that have them
 ///     5  each previous context once more, now recorded: its gradients go down to the parameters
 ///     6  add up the gradients of the parameters, on every rank
+///
+/// With d of a thousand contexts a rank would have nearly all of them in steps 2 to 4. These steps can therefore be done for a few
+/// contexts at a time, at the price of more passes of the entries (distributed/streamed_contexts.hpp).
 ///
 /// Each entry and each previous context is a pass of its own. So no product depends on how many of them a rank has, and all
 /// gradients are added up in the order of a tree over entries (distributed/tree_sum.hpp): loss and gradients are bitwise identical
@@ -16,16 +19,16 @@
 /// shows at once. Step 5 computes the contexts again, as GradCache does, so that a rank holds the record of one pass at a time.
 ///
 /// Source: paper section 3.2 (crossbatch), on one machine; the distribution is ours.
-/// Read first: distributed/context_exchange.hpp, model/contexts_source.hpp.   Read next: examples/distributed_distraction.cpp.
+/// Read first: distributed/crossbatch_passes.hpp, model/contexts_source.hpp.   Read next: distributed/streamed_contexts.hpp,
+/// examples/distributed_distraction.cpp.
 #pragma once
 
+#include <algorithm>
+#include <string>
 #include <utility>
 #include <vector>
 
-#include "fot/distributed/context_exchange.hpp"
-#include "fot/model/transformer.hpp"
-#include "fot/nn/cross_entropy.hpp"
-#include "fot/nn/slices.hpp"
+#include "fot/distributed/streamed_contexts.hpp"
 
 namespace fot {
 
@@ -41,172 +44,114 @@ namespace fot {
 template <class Real>
 class DistributedCrossbatch {
    public:
-    /// Both must outlive this.   Errors: ConfigError, on every rank, if the models differ.
-    DistributedCrossbatch(Communicator& ranks, const Transformer<Real>& model) : ranks_(ranks), model_(model) {
+    /// Both must outlive this. `at_a_time`: contexts that ranks exchange together, the most that a rank has of others; 0: all.
+    /// Errors: ConfigError, on every rank, if the models or these numbers differ, or the number is below 0.
+    DistributedCrossbatch(Communicator& ranks, const Transformer<Real>& model, Index at_a_time = 0)
+        : ranks_(ranks), model_(model), at_a_time_(at_a_time) {
         std::uint64_t hash = 14695981039346656037u;  // FNV-1a over the bytes of all weights
         for (const Parameter<Real>& p : model.parameters())
             for (const std::byte byte : std::as_bytes(p.value())) hash = (hash ^ static_cast<std::uint64_t>(byte)) * 1099511628211u;
         require_same(ranks, "DistributedCrossbatch: the hash of the weights", std::to_string(hash));
+        require_same(ranks, "DistributedCrossbatch: the number of contexts at a time", std::to_string(at_a_time));
+        require<ConfigError>(at_a_time >= 0, "DistributedCrossbatch: ", at_a_time, " contexts at a time, expected 0 (all) or more");
     }
 
     /// Loss of the whole batch, in nats per token. The gradients of the model's parameters are set to its gradients, on every rank.
     ///
-    /// Bytes:  keys, values and their gradients: as `fetch` and `give_back`. Parameters: as sum_over_ranks of two sums, one over
-    ///         entries and one over documents.
-    /// Cost:   the forward pass of previous contexts twice.
+    /// The bits of both depend neither on the number of ranks nor on `at_a_time`, if that is not 0. With 0 they are others, equal
+    /// up to rounding.
+    ///
+    /// Bytes:  keys, values and their gradients: as `fetch` and `give_back`; with `at_a_time` keys and values twice. Parameters: as
+    ///         sum_over_ranks of two sums, one over entries and one over documents.
+    /// Cost:   the forward pass of previous contexts twice; with `at_a_time` also more passes of the entries (StreamedContexts).
     /// Errors: ConfigError if the table does not fit the batch, or there are fewer entries than ranks; those of the forward pass.
     /// Same as: Transformer::crossbatch, cross_entropy and Tape::backward, but for the order of sums.
     double step(const ContextBatch<Real>& batch, const ContextTable& table) {
-        const Index rank = ranks_.rank(), pool = length_of(batch.documents), entries = extent(batch.current, 0);
+        const Index pool = length_of(batch.documents), entries = extent(batch.current, 0);
+        require_fit(batch, table);
+        const BatchShares shares{table, pool, ranks_.size()};
+        const CrossbatchPasses<Real> passes{model_, batch, shares};
+
+        LayerLists<Real> own = passes.contexts_of(ranks_.rank());
+        const EntriesPart<Real> part =
+            at_a_time_ == 0 ? all_at_once(passes, std::move(own)) : StreamedContexts<Real>(ranks_, passes, own, at_a_time_).run();
+        most_of_others_ = std::max(most_of_others_, part.most_of_others);
+        std::vector<std::vector<Real>> of_documents;  // gradients of the parameters, by node of the tree
+        for (const TreeNode& node : nodes_within(pool, shares.documents_of(ranks_.rank())))
+            of_documents.push_back(tree_sum(
+                node, [&](Index document) { return passes.document_gradients(part.contexts, document); }, add_list<Real>));
+        set_gradients(sum_over_ranks<Real>(ranks_, "parameters", {{entries, part.parameters}, {pool, of_documents}},
+                                           parameter_count(model_.parameters())));
+        return total(shares, part.losses);
+    }
+
+    /// The most contexts of other ranks that this rank has had keys and values of at a time.
+    Index most_of_others() const { return most_of_others_; }
+
+   private:
+    /// Gradients of some entries.
+    struct EntryGradients {
+        std::vector<Real> parameters;
+        LayerLists<Real> contexts;  // those that one of the entries sees
+
+        void add(const EntryGradients& other) {
+            add_list(parameters, other.parameters);
+            for (std::size_t layer = 0; layer < contexts.size(); ++layer)
+                for (const auto& [context, list] : other.contexts[layer]) add_list(contexts[layer][context], list);
+        }
+    };
+
+    /// Steps 2 to 4 with all contexts that this rank's entries see. `contexts`: those that it has.
+    EntriesPart<Real> all_at_once(const CrossbatchPasses<Real>& passes, LayerLists<Real> contexts) const {
+        EntriesPart<Real> part{.contexts = LayerLists<Real>(contexts.size())};
+        for (const Index layer : passes.memory_layers()) {
+            ContextLists<Real>& of_layer = element(contexts, layer);
+            const Index own = length_of(of_layer);
+            of_layer = fetch(ranks_, passes.shares, std::move(of_layer), passes.numbers(layer));
+            part.most_of_others = std::max(part.most_of_others, length_of(of_layer) - own);
+        }
+        std::vector<std::vector<ContextLists<Real>>> of_nodes(contexts.size());  // gradients of contexts, by layer and node
+        for (const TreeNode& node : passes.shares.nodes_of(ranks_.rank())) {
+            EntryGradients sum = tree_sum(
+                node, [&](Index entry) { return entry_gradients(passes, contexts, entry, part.losses); },
+                [](EntryGradients& to, const EntryGradients& other) { to.add(other); });
+            part.parameters.push_back(std::move(sum.parameters));
+            for (std::size_t layer = 0; layer < of_nodes.size(); ++layer) of_nodes[layer].push_back(std::move(sum.contexts[layer]));
+        }
+        for (const Index layer : passes.memory_layers())
+            element(part.contexts, layer) = give_back(ranks_, passes.shares, element(of_nodes, layer), passes.numbers(layer));
+        return part;
+    }
+
+    /// Step 3 for one entry.
+    static EntryGradients entry_gradients(const CrossbatchPasses<Real>& passes, const LayerLists<Real>& contexts, Index entry,
+                                          std::vector<double>& losses) {
+        const std::vector<Index>& seen = element(passes.shares.table.contexts, entry);
+        const ContextTable of_one{
+            length_of(seen), {consecutive(0, length_of(seen))}, {element(passes.shares.table.positives, entry)}};
+        std::vector<KeysAndValues<Real>> of_layers(contexts.size());
+        if (!seen.empty())
+            for (const Index layer : passes.memory_layers())
+                element(of_layers, layer) = passes.leaves(layer, element(contexts, layer), seen);
+        losses.push_back(passes.run_entry(entry, Contexts<Real>(of_layers, of_one)));
+        EntryGradients result{passes.gradients(), LayerLists<Real>(contexts.size())};
+        for (const Index layer : passes.memory_layers())
+            for (Index i = 0; i < length_of(seen); ++i)
+                element(result.contexts, layer)[element(seen, i)] =
+                    passes.listed(element(of_layers, layer).k.gradient(), element(of_layers, layer).v.gradient(), i);
+        return result;
+    }
+
+    void require_fit(const ContextBatch<Real>& batch, const ContextTable& table) const {
+        const Index pool = length_of(batch.documents), entries = extent(batch.current, 0);
         require_valid(table, entries);
         require<ConfigError>(pool >= entries && table.sources == extent(batch.previous, 0) && table.sources % pool == 0,
                              "DistributedCrossbatch: a table of ", table.sources, " contexts for a batch with ",
                              extent(batch.previous, 0), " of ", pool, " documents");
         require<ConfigError>(entries >= ranks_.size(), "DistributedCrossbatch: ", entries, " entries on ", ranks_.size(),
                              " ranks, expected one or more for each");
-        const BatchShares shares{table, pool, ranks_.size()};
-        const Index numbers = numbers_of_context(extent(batch.previous, 1));
-
-        const Lists contexts = fetch(ranks_, shares, own_contexts(shares, batch), numbers);
-        std::vector<std::vector<Real>> of_entries, of_documents;  // gradients of the parameters, by node of the tree
-        std::vector<Lists> of_contexts;
-        double counted = 0;
-        for (const Real weight : batch.mask.storage()) counted += static_cast<double>(weight);
-        std::vector<double> losses;
-        for (const TreeNode& node : shares.nodes_of(rank)) {
-            EntryGradients sum = tree_sum(
-                node, [&](Index entry) { return entry_gradients(batch, table, contexts, entry, counted, losses); },
-                [](EntryGradients& to, const EntryGradients& other) { to.add(other); });
-            of_entries.push_back(std::move(sum.parameters));
-            of_contexts.push_back(std::move(sum.contexts));
-        }
-        const Lists context_gradients = give_back(ranks_, shares, of_contexts, numbers);
-        for (const TreeNode& node : nodes_within(pool, shares.documents_of(rank)))
-            of_documents.push_back(tree_sum(
-                node, [&](Index document) { return document_gradients(batch, context_gradients, document); }, add_list<Real>));
-        set_gradients(sum_over_ranks<Real>(ranks_, "parameters", {{entries, of_entries}, {pool, of_documents}},
-                                           parameter_count(model_.parameters())));
-        return total(shares, losses);
     }
 
-   private:
-    using Lists = ContextLists<Real>;
-
-    /// Gradients of some entries.
-    struct EntryGradients {
-        std::vector<Real> parameters;
-        Lists contexts;  // those that one of the entries sees
-
-        void add(const EntryGradients& other) {
-            add_list(parameters, other.parameters);
-            for (const auto& [context, list] : other.contexts) add_list(contexts[context], list);
-        }
-    };
-
-    /// Step 1.
-    Lists own_contexts(const BatchShares& shares, const ContextBatch<Real>& batch) const {
-        Lists lists;
-        for (Index context = 0; context < shares.table.sources; ++context) {
-            if (!shares.documents_of(ranks_.rank()).contains(context % shares.pool)) continue;
-            Tape tape(Tape::inference);
-            const std::vector<KeysAndValues<Real>> of_layers = model_.keys_and_values(tape, slice<0>(batch.previous, context, 1));
-            for_each_tensor(of_layers, [&](const Variable<Real, 4>& each) {
-                lists[context].insert(lists[context].end(), each.value().begin(), each.value().end());
-            });
-        }
-        return lists;
-    }
-
-    /// Step 3 for one entry, whose loss counts by its share of all tokens that count.
-    EntryGradients entry_gradients(const ContextBatch<Real>& batch, const ContextTable& table, const Lists& contexts, Index entry,
-                                   double counted, std::vector<double>& losses) const {
-        const std::vector<Index>& seen = element(table.contexts, entry);
-        const std::vector<KeysAndValues<Real>> of_layers = as_leaves(contexts, seen, extent(batch.previous, 1));
-        const ContextTable of_one{length_of(seen), {consecutive(0, length_of(seen))}, {element(table.positives, entry)}};
-        const Tensor<Real, 2> mask = slice<0>(batch.mask, entry, 1);
-        double share = 0;
-        for (const Real weight : mask.storage()) share += static_cast<double>(weight) / std::max(counted, 1e-10);
-
-        zero_gradients(model_.parameters());
-        Tape tape;
-        const Variable<Real, 3> logits = model_.forward(tape, slice<0>(batch.current, entry, 1), Contexts<Real>(of_layers, of_one));
-        const Variable<Real, 1> loss = cross_entropy(tape, logits, slice<0>(batch.targets, entry, 1), mask);
-        losses.push_back(share * static_cast<double>(loss.value()(0)));
-        tape.backward(multiply(tape, loss, static_cast<Real>(share)));
-
-        EntryGradients result{gradients(), {}};
-        for_each_tensor(of_layers, [&](const Variable<Real, 4>& each) {
-            const Index count = element_count(each.value()) / length_of(seen);
-            for (Index i = 0; i < length_of(seen); ++i) {
-                std::vector<Real>& list = result.contexts[element(seen, i)];
-                list.insert(list.end(), row(each.gradient(), i), row(each.gradient(), i) + count);
-            }
-        });
-        return result;
-    }
-
-    /// Step 5 for one document.
-    std::vector<Real> document_gradients(const ContextBatch<Real>& batch, const Lists& context_gradients, Index document) const {
-        const Index pool = length_of(batch.documents);
-        zero_gradients(model_.parameters());
-        for (Index context = document; context < extent(batch.previous, 0); context += pool) {
-            const auto list = context_gradients.find(context);
-            if (list == context_gradients.end()) continue;  // nobody sees it
-            Tape tape;
-            const std::vector<KeysAndValues<Real>> of_layers = model_.keys_and_values(tape, slice<0>(batch.previous, context, 1));
-            for_each_tensor(of_layers, [at = list->second.begin()](const Variable<Real, 4>& each) mutable {
-                std::copy_n(at, element_count(each.value()), each.gradient().begin());
-                at += element_count(each.value());
-            });
-            tape.replay();
-        }
-        return gradients();
-    }
-
-    /// Calls f for the keys and for the values of each memory layer, in order.
-    template <class F>
-    static void for_each_tensor(const std::vector<KeysAndValues<Real>>& of_layers, F&& f) {
-        for (const KeysAndValues<Real>& of_layer : of_layers) {
-            if (of_layer.k) f(of_layer.k);
-            if (of_layer.v) f(of_layer.v);
-        }
-    }
-
-    /// Numbers in the list of a context of so many tokens.
-    Index numbers_of_context(Index length) const {
-        const TransformerConfig& config = model_.config();
-        Index numbers = 0;
-        for (Index layer = 0; layer < config.layers; ++layer)
-            if (config.is_memory_layer(layer)) numbers += 2 * length * config.key_heads_of(layer) * config.head_width_of(layer);
-        return numbers;
-    }
-
-    /// Keys and values of these contexts by layer, (contexts,S,G,D), of which gradients are wanted.
-    std::vector<KeysAndValues<Real>> as_leaves(const Lists& contexts, const std::vector<Index>& seen, Index length) const {
-        const TransformerConfig& config = model_.config();
-        std::vector<KeysAndValues<Real>> of_layers(static_cast<std::size_t>(config.layers));
-        Index at = 0;  // in the list of each context
-        for (Index layer = 0; layer < config.layers && !seen.empty(); ++layer) {
-            if (!config.is_memory_layer(layer)) continue;
-            for (Variable<Real, 4>* each : {&element(of_layers, layer).k, &element(of_layers, layer).v}) {
-                Tensor<Real, 4> rows =
-                    empty<Real, 4>({length_of(seen), length, config.key_heads_of(layer), config.head_width_of(layer)});
-                const Index count = element_count(rows) / length_of(seen);
-                for (Index i = 0; i < length_of(seen); ++i)
-                    std::copy_n(contexts.at(element(seen, i)).begin() + at, count, row(rows, i));
-                *each = Variable<Real, 4>(std::move(rows), true);
-                at += count;
-            }
-        }
-        return of_layers;
-    }
-
-    /// The gradients of all parameters as one list, and the other way round.
-    std::vector<Real> gradients() const {
-        std::vector<Real> list;
-        for (const Parameter<Real>& p : model_.parameters()) list.insert(list.end(), p.gradient().begin(), p.gradient().end());
-        return list;
-    }
     void set_gradients(const std::vector<Real>& list) const {
         for (auto at = list.begin(); const Parameter<Real>& p : model_.parameters()) {
             std::copy_n(at, p.gradient().size(), p.gradient().begin());
@@ -215,7 +160,7 @@ class DistributedCrossbatch {
     }
 
     /// The losses of all entries, added up in their order.
-    double total(const BatchShares& shares, const std::vector<double>& losses) {
+    double total(const BatchShares& shares, const std::vector<double>& losses) const {
         std::vector<Index> counts;
         for (Index r = 0; r < ranks_.size(); ++r) counts.push_back(shares.entries_of(r).size());
         double sum = 0;
@@ -226,6 +171,7 @@ class DistributedCrossbatch {
 
     Communicator& ranks_;
     const Transformer<Real>& model_;
+    Index at_a_time_, most_of_others_ = 0;
 };
 
 }  // namespace fot

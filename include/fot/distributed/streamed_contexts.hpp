@@ -1,0 +1,206 @@
+/// Crossbatch on several ranks in bounded memory: a rank has few contexts of others at a time, however many its entries see.
+///
+///     1  each entry runs up to the memory layer: its queries
+///     2  a block of contexts goes to the ranks whose entries see it; these attend to it, and let it go; then the next block
+///     3  each entry runs on with what its queries have found, and back again: the gradient of that
+///     4  the blocks once more: the gradients of queries, and those of keys and values, which go to the rank that has the context
+///     5  each entry runs once more, forwards and backwards, with all that is now known: the gradients of the parameters
+///
+/// With several memory layers, 1 and 2 are done for each of them, from the lowest; then 3 and 4, from the highest.
+///
+/// **The order of contexts.** In ring attention each rank begins with its own block, and gets the others as they go round. So the
+/// order, and with it the last bits of each sum, depends on how many ranks there are. Here all ranks see the contexts in one order,
+/// which depends on their number alone: by its bits, read backwards (0, 4, 2, 6, 1, 5, 3, 7 of eight). What follows one another in
+/// it lies far apart in the batch. So a block comes from all ranks in nearly equal parts, and all of them send at the same time. A
+/// query attends to one context after the other (`merge`), so that the bits do not depend on the size of a block either.
+///
+/// **The price.** Keys and values travel twice. An entry runs the layers below the memory layer three times, and the others twice.
+///
+/// Source: ours; a running log-sum-exp over blocks is ring attention's (Liu et al. 2023), passes around it are GradCache's (Gao et
+/// al. 2021).
+/// Read first: distributed/crossbatch_passes.hpp, attention/joining.hpp.   Read next: distributed/crossbatch.hpp.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <ranges>
+#include <utility>
+#include <vector>
+
+#include "fot/distributed/crossbatch_passes.hpp"
+
+namespace fot {
+
+/// 0 ... count-1 by their bits, read backwards.
+inline std::vector<Index> order_of_reversed_bits(Index count) {
+    const auto reversed = [&](Index i) {
+        Index bits = 0;
+        for (Index bit = 1; bit < count; bit *= 2) bits = 2 * bits + i / bit % 2;
+        return bits;
+    };
+    std::vector<Index> order = consecutive(0, count);
+    std::ranges::sort(order, {}, reversed);
+    return order;
+}
+
+/// An entry's attention to contexts in one layer, computed outside of the entry's passes.
+template <class Real>
+struct AttentionOutside {
+    Tensor<Real, 4> q;                   ///< (1,T,H,D)
+    AttentionResult<Real> result;        ///< of the contexts seen so far
+    Tensor<Real, 4> d_o = {};            ///< (1,T,H,D) gradient of the result, from the last backward pass
+    Tensor<Real, 3> d_log_sum_exp = {};  ///< (1,H,T) likewise
+    Tensor<Real, 4> d_q;                 ///< of the contexts seen so far
+
+    /// Of queries that have seen nothing.
+    explicit AttentionOutside(Tensor<Real, 4> queries)
+        : q(std::move(queries)),
+          result{zeros<Real, 4>(shape_of(q)),
+                 full<Real, 3>({1, extent(q, 2), extent(q, 1)}, -std::numeric_limits<Real>::infinity())},
+          d_q(zeros<Real, 4>(shape_of(q))) {}
+};
+
+/// What a pass gets of it: the result. What it leaves: the gradient of the result. It passes on the gradient of the queries as far
+/// as that is known.
+template <class Real>
+class OutsideSource : public Source<Real> {
+   public:
+    /// The list has one for each memory layer that a pass comes to, by layer. `keys`: of the contexts that the entry sees.
+    OutsideSource(std::map<Index, AttentionOutside<Real>>& of_layers, Index keys) : of_layers_(of_layers), keys_(keys) {}
+
+    Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
+        if (keys_ == 0) return {};
+        AttentionOutside<Real>& here = of_layers_.at(at.layer);
+        const auto backward = [&here, q = at.q](const AttentionOutput<Real>& out, const AttentionOutputGradient<Real>& d_out) {
+            here.d_o = d_out.o;
+            here.d_log_sum_exp = d_out.log_sum_exp ? *d_out.log_sum_exp : zeros<Real, 3>(shape_of(out.log_sum_exp));
+            q.gradient() += here.d_q;
+        };
+        return detail::record_attention(tape, here.result, backward, at.q);
+    }
+    Index keys(Index, Index) const override { return keys_; }
+
+   private:
+    std::map<Index, AttentionOutside<Real>>& of_layers_;
+    Index keys_;
+};
+
+/// The passes of a rank's entries, with `at_a_time` contexts in a block.
+template <class Real>
+class StreamedContexts {
+   public:
+    /// `own`: keys and values of the contexts that the rank has. All must outlive this.   Errors: ConfigError if at_a_time < 1.
+    StreamedContexts(Communicator& ranks, const CrossbatchPasses<Real>& passes, const LayerLists<Real>& own, Index at_a_time)
+        : ranks_(ranks), passes_(passes), own_(own), at_a_time_(at_a_time), outside_(own_entries().size()) {
+        require<ConfigError>(at_a_time >= 1, "StreamedContexts: ", at_a_time, " contexts at a time, expected 1 or more");
+        part_.contexts.resize(own.size());
+    }
+
+    /// Bytes: keys and values twice as much as `fetch` of all contexts, gradients as much as `give_back`.
+    EntriesPart<Real> run() {
+        const std::vector<Index> layers = passes_.memory_layers();
+        for (const Index layer : layers) attend(layer);
+        for (const Index layer : std::views::reverse(layers)) give_gradients(layer);
+        for (const TreeNode& node : passes_.shares.nodes_of(ranks_.rank()))
+            part_.parameters.push_back(tree_sum(
+                node,
+                [&](Index entry) {
+                    part_.losses.push_back(passes_.run_entry(entry, source(entry)));
+                    return passes_.gradients();
+                },
+                add_list<Real>));
+        return std::move(part_);
+    }
+
+   private:
+    /// Some contexts: those of them that this rank's entries see, and who sees them.
+    struct Block {
+        std::vector<Index> contexts;  // in the order in which they are visited
+        BatchShares shares;
+        ContextLists<Real> lists;  // keys and values
+    };
+
+    /// Steps 1 and 2.
+    void attend(Index layer) {
+        for (const Index entry : own_entries()) {
+            Tape tape(Tape::inference);
+            const OutsideSource<Real> below = source(entry);
+            const Variable<Real, 3> x =
+                passes_.model.layers(tape, passes_.model.embed(tape, passes_.tokens_of_entry(entry)), 0, layer, below);
+            outside(entry).emplace(layer, passes_.model.layer(layer).view(tape, x, below).q.value());
+        }
+        for_each_block(layer, [&](const Block& block) {
+            for (const Index context : block.contexts)
+                for (const Index entry : own_entries()) {
+                    if (!block.shares.sees(entry, context)) continue;
+                    AttentionOutside<Real>& here = outside(entry).at(layer);
+                    const auto [k, v] = passes_.leaves(layer, block.lists, {context});
+                    const AttentionResult<Real> found = context_attention<Real>({here.q, k.value(), v.value()}, one_context);
+                    here.result = merge<Real>(here.result, found);
+                }
+        });
+    }
+
+    /// Steps 3 and 4.
+    void give_gradients(Index layer) {
+        for (const Index entry : own_entries()) passes_.run_entry(entry, source(entry), layer);
+        for_each_block(layer, [&](const Block& block) {
+            std::vector<ContextLists<Real>> of_nodes;
+            for (const TreeNode& node : passes_.shares.nodes_of(ranks_.rank())) {
+                ContextLists<Real>& lists = of_nodes.emplace_back();
+                for (const Index context : block.contexts)
+                    lists[context] = tree_sum(
+                        node, [&](Index entry) { return gradients_of(layer, block, context, entry); }, add_list<Real>);
+            }
+            element(part_.contexts, layer).merge(give_back(ranks_, block.shares, of_nodes, passes_.numbers(layer)));
+        });
+    }
+
+    /// The gradients that an entry has for a context: nothing if it does not see it. Adds to those of its queries.
+    std::vector<Real> gradients_of(Index layer, const Block& block, Index context, Index entry) {
+        if (!block.shares.sees(entry, context)) return {};
+        AttentionOutside<Real>& here = outside(entry).at(layer);
+        const auto [k, v] = passes_.leaves(layer, block.lists, {context});
+        context_attention_vjp<Real>({here.q, k.value(), v.value()}, one_context, here.result, {here.d_o, &here.d_log_sum_exp},
+                                    {.q = &here.d_q, .k = &k.gradient(), .v = &v.gradient()});
+        return passes_.listed(k.gradient(), v.gradient(), 0);
+    }
+
+    /// Fetches each block of contexts in turn, and calls f with it.
+    template <class F>
+    void for_each_block(Index layer, F&& f) {
+        const std::vector<Index> order = order_of_reversed_bits(passes_.shares.table.sources);
+        for (Index first = 0; first < length_of(order); first += at_a_time_) {
+            const auto from = order.begin() + first, to = order.begin() + std::min(first + at_a_time_, length_of(order));
+            Block block{.contexts = {from, to}, .shares = passes_.shares.of_contexts({from, to}), .lists = {}};
+            for (const Index context : block.contexts)
+                if (passes_.shares.has(ranks_.rank(), context)) block.lists[context] = element(own_, layer).at(context);
+            const Index own = length_of(block.lists);
+            block.lists = fetch(ranks_, block.shares, std::move(block.lists), passes_.numbers(layer));
+            part_.most_of_others = std::max(part_.most_of_others, length_of(block.lists) - own);
+            f(std::as_const(block));
+        }
+    }
+
+    std::vector<Index> own_entries() const {
+        const Share share = passes_.shares.entries_of(ranks_.rank());
+        return consecutive(share.first, share.size());
+    }
+    std::map<Index, AttentionOutside<Real>>& outside(Index entry) {
+        return element(outside_, entry - passes_.shares.entries_of(ranks_.rank()).first);
+    }
+    OutsideSource<Real> source(Index entry) {
+        const Index contexts = length_of(element(passes_.shares.table.contexts, entry));
+        return {outside(entry), contexts * extent(passes_.batch.previous, 1)};
+    }
+
+    const ContextTable one_context{1, {{0}}, {0}};
+    Communicator& ranks_;
+    const CrossbatchPasses<Real>& passes_;
+    const LayerLists<Real>& own_;
+    Index at_a_time_;
+    std::vector<std::map<Index, AttentionOutside<Real>>> outside_;  // of this rank's entries, by layer
+    EntriesPart<Real> part_;
+};
+
+}  // namespace fot
