@@ -13,16 +13,18 @@ Setting streamed(Setting setting, Index at_a_time) {
     return setting;
 }
 
-/// Bytes that a step on two threads holds at most.
+/// Bytes that a step on two threads holds at most, beside the text.
 Index peak_of_step(Index contexts, Index length, Index at_a_time) {
+    Random random(1);
+    const std::vector<TokenDocument> documents =
+        random_documents(std::vector<Index>(static_cast<std::size_t>(contexts), 2 * length + 1), 3);
+    const auto batch = sample_contexts<float>(documents, {.entries = 2, .pool = contexts, .length = length}, random);
+    const ContextTable table = contexts_of(batch, contexts - 1);
     return peak_bytes([&] {
         run_as_ranks(2, [&](Communicator& ranks) {
-            Random random(1);
-            const Transformer<float> model(small_model_config({2}), random);
-            const std::vector<TokenDocument> documents =
-                random_documents(std::vector<Index>(static_cast<std::size_t>(contexts), 2 * length + 1), 3);
-            const auto batch = sample_contexts<float>(documents, {.entries = 2, .pool = contexts, .length = length}, random);
-            DistributedCrossbatch<float>(ranks, model, at_a_time).step(batch, contexts_of(batch, contexts - 1));
+            Random weights(1);
+            const Transformer<float> model(small_model_config({2}), weights);
+            DistributedCrossbatch<float>(ranks, model, at_a_time).step(batch, table);
         });
     });
 }
@@ -46,7 +48,7 @@ TEST_CASE("a block of contexts comes from all ranks in equal parts") {
 }
 
 TEST_CASE("fifty steps with two contexts at a time give what one tape gives, to rounding") {
-    for (const std::vector<Index>& memory_layers : {std::vector<Index>{2}, {1, 2}, {0, 1, 2}}) {
+    for (const std::vector<Index>& memory_layers : {std::vector<Index>{2}, {0, 2}}) {
         const Setting setting{.steps = 50, .memory_layers = memory_layers, .at_a_time = 2};
         const Training<double> alone = on_one_tape<double>(setting);
         for (Index p = 1; p <= 4; ++p) {
@@ -73,13 +75,12 @@ TEST_CASE("loss, gradients and weights have the same bits for every number of ra
         CAPTURE(setting.negatives);
         const Training<float> of_one = on_ranks<float>(streamed(setting, 3), 1);
         const Training<double> of_one_double = on_ranks<double>(streamed(setting, 3), 1);
-        for (Index p = 1; p <= 4; ++p)
-            for (const Index at_a_time : {1, 3, 100}) {
-                const Training<float> of_p = on_ranks<float>(streamed(setting, at_a_time), p);
-                CHECK(of_p.weights == of_one.weights);
-                CHECK(of_p.losses == of_one.losses);
-                CHECK(on_ranks<double>(streamed(setting, at_a_time), p).weights == of_one_double.weights);
-            }
+        for (const auto& [p, at_a_time] : std::vector<std::pair<Index, Index>>{{1, 1}, {2, 3}, {3, 2}, {4, 100}}) {
+            const Training<float> of_p = on_ranks<float>(streamed(setting, at_a_time), p);
+            CHECK(of_p.weights == of_one.weights);
+            CHECK(of_p.losses == of_one.losses);
+            CHECK(on_ranks<double>(streamed(setting, at_a_time), p).weights == of_one_double.weights);
+        }
     }
 }
 
@@ -116,14 +117,13 @@ TEST_CASE("a rank has no more contexts of others at a time than a block has") {
 }
 
 TEST_CASE("what a step holds grows with the contexts that a rank has, not with those that its entries see") {
-    const Index length = 32, of_context = length * 2 * 2 * 4 * static_cast<Index>(sizeof(float)), more = 128;
+    const Index length = 64, of_context = length * 2 * 2 * 4 * static_cast<Index>(sizeof(float)), more = 256;
     const auto growth = [&](Index at_a_time) {
         return static_cast<double>(peak_of_step(128 + more, length, at_a_time) - peak_of_step(128, length, at_a_time)) /
                static_cast<double>(more * of_context);
     };
-    // Each context once among the two ranks: keys and values, and their gradients; the rest is text and bookkeeping.
-    CHECK(growth(4) < 3);
-    CHECK(growth(0) > 9);  // on each rank those seen, as tensors and in lists, and their gradients in both
+    CHECK(growth(4) < 3);  // the two ranks together have each context once: keys and values, and their gradients
+    CHECK(growth(0) > 6);  // and each of them has all: in a list, and as tensors with their gradients
 }
 
 TEST_CASE("ranks with different numbers of contexts at a time are an error on every rank") {

@@ -52,6 +52,13 @@ struct CrossbatchPasses {
         return lists;
     }
 
+    /// Queries (1,T,H,D) of an entry in a memory layer. Layers below it get further keys from the source.
+    Tensor<Real, 4> queries(Index entry, const Source<Real>& source, Index layer) const {
+        Tape tape(Tape::inference);
+        const Variable<Real, 3> x = model.layers(tape, model.embed(tape, tokens_of_entry(entry)), 0, layer, source);
+        return model.layer(layer).view(tape, x, source).q.value();
+    }
+
     /// Runs an entry forwards and backwards: returns its part of the batch's loss, and sets the gradients of the parameters to
     /// those of that part. Memory layers get further keys from the source. Layers below `first` are run without a gradient.
     double run_entry(Index entry, const Source<Real>& source, Index first = 0) const {
@@ -130,12 +137,10 @@ struct CrossbatchPasses {
         return list;
     }
 
-    /// The tokens (1,T) of an entry.
+   private:
     Tokens tokens_of_entry(Index entry) const { return slice<0>(batch.current, entry, 1); }
-    /// Those of a previous context, (1,S).
     Tokens tokens_of_context(Index context) const { return slice<0>(batch.previous, context, 1); }
 
-   private:
     /// What the mean loss of an entry counts in that of the batch: its share of all tokens that count.
     double share_of_loss(Index entry) const {
         double counted = 0, share = 0;

@@ -23,6 +23,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <map>
 #include <ranges>
 #include <utility>
 #include <vector>
@@ -43,34 +44,37 @@ inline std::vector<Index> order_of_reversed_bits(Index count) {
     return order;
 }
 
-/// An entry's attention to contexts in one layer, computed outside of the entry's passes.
+/// An entry's attention to contexts, computed between its passes. A pass takes the results from here, as from any source of further
+/// keys, and leaves their gradients here. It passes on the gradients of the queries, as far as they are known.
 template <class Real>
-struct AttentionOutside {
-    Tensor<Real, 4> q;                   ///< (1,T,H,D)
-    AttentionResult<Real> result;        ///< of the contexts seen so far
-    Tensor<Real, 4> d_o = {};            ///< (1,T,H,D) gradient of the result, from the last backward pass
-    Tensor<Real, 3> d_log_sum_exp = {};  ///< (1,H,T) likewise
-    Tensor<Real, 4> d_q;                 ///< of the contexts seen so far
-
-    /// Of queries that have seen nothing.
-    explicit AttentionOutside(Tensor<Real, 4> queries)
-        : q(std::move(queries)),
-          result{zeros<Real, 4>(shape_of(q)),
-                 full<Real, 3>({1, extent(q, 2), extent(q, 1)}, -std::numeric_limits<Real>::infinity())},
-          d_q(zeros<Real, 4>(shape_of(q))) {}
-};
-
-/// What a pass gets of it: the result. What it leaves: the gradient of the result. It passes on the gradient of the queries as far
-/// as that is known.
-template <class Real>
-class OutsideSource : public Source<Real> {
+class AttentionBetweenPasses : public Source<Real> {
    public:
-    /// The list has one for each memory layer that a pass comes to, by layer. `keys`: of the contexts that the entry sees.
-    OutsideSource(std::map<Index, AttentionOutside<Real>>& of_layers, Index keys) : of_layers_(of_layers), keys_(keys) {}
+    /// In one memory layer.
+    struct OfLayer {
+        Tensor<Real, 4> q;                   ///< (1,T,H,D)
+        AttentionResult<Real> result;        ///< of the contexts visited so far
+        Tensor<Real, 4> d_o = {};            ///< (1,T,H,D) gradient of the result, from the last backward pass
+        Tensor<Real, 3> d_log_sum_exp = {};  ///< (1,H,T) likewise
+        Tensor<Real, 4> d_q;                 ///< from the contexts visited so far
+    };
+
+    /// `keys`: how many the contexts have that the entry sees.
+    explicit AttentionBetweenPasses(Index keys) : keys_(keys) {}
+
+    /// Queries (1,T,H,D) that have visited no context.
+    void begin(Index layer, Tensor<Real, 4> q) {
+        const Shape<4> shape = shape_of(q);
+        constexpr Real none = -std::numeric_limits<Real>::infinity();
+        of_layers_[layer] = {.q = std::move(q),
+                             .result = {zeros<Real, 4>(shape), full<Real, 3>({1, shape[2], shape[1]}, none)},
+                             .d_q = zeros<Real, 4>(shape)};
+    }
+    /// Errors: std::out_of_range if the layer has not begun.
+    OfLayer& of_layer(Index layer) { return of_layers_.at(layer); }
 
     Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
         if (keys_ == 0) return {};
-        AttentionOutside<Real>& here = of_layers_.at(at.layer);
+        OfLayer& here = of_layers_.at(at.layer);
         const auto backward = [&here, q = at.q](const AttentionOutput<Real>& out, const AttentionOutputGradient<Real>& d_out) {
             here.d_o = d_out.o;
             here.d_log_sum_exp = d_out.log_sum_exp ? *d_out.log_sum_exp : zeros<Real, 3>(shape_of(out.log_sum_exp));
@@ -81,31 +85,34 @@ class OutsideSource : public Source<Real> {
     Index keys(Index, Index) const override { return keys_; }
 
    private:
-    std::map<Index, AttentionOutside<Real>>& of_layers_;
     Index keys_;
+    mutable std::map<Index, OfLayer> of_layers_;  // a pass leaves gradients in it
 };
 
-/// The passes of a rank's entries, with `at_a_time` contexts in a block.
+/// Steps 1 to 5 for the entries of a rank, with `at_a_time` contexts in a block.
 template <class Real>
 class StreamedContexts {
    public:
     /// `own`: keys and values of the contexts that the rank has. All must outlive this.   Errors: ConfigError if at_a_time < 1.
     StreamedContexts(Communicator& ranks, const CrossbatchPasses<Real>& passes, const LayerLists<Real>& own, Index at_a_time)
-        : ranks_(ranks), passes_(passes), own_(own), at_a_time_(at_a_time), outside_(own_entries().size()) {
+        : ranks_(ranks), passes_(passes), own_(own), at_a_time_(at_a_time) {
         require<ConfigError>(at_a_time >= 1, "StreamedContexts: ", at_a_time, " contexts at a time, expected 1 or more");
         part_.contexts.resize(own.size());
+        const Share share = passes.shares.entries_of(ranks.rank());
+        for (Index entry = share.first; entry < share.last; ++entry)
+            entries_.emplace(entry, length_of(element(passes.shares.table.contexts, entry)) * extent(passes.batch.previous, 1));
     }
 
     /// Bytes: keys and values twice as much as `fetch` of all contexts, gradients as much as `give_back`.
     EntriesPart<Real> run() {
         const std::vector<Index> layers = passes_.memory_layers();
         for (const Index layer : layers) attend(layer);
-        for (const Index layer : std::views::reverse(layers)) give_gradients(layer);
+        for (const Index layer : std::views::reverse(layers)) find_gradients(layer);
         for (const TreeNode& node : passes_.shares.nodes_of(ranks_.rank()))
             part_.parameters.push_back(tree_sum(
                 node,
                 [&](Index entry) {
-                    part_.losses.push_back(passes_.run_entry(entry, source(entry)));
+                    part_.losses.push_back(passes_.run_entry(entry, entries_.at(entry)));
                     return passes_.gradients();
                 },
                 add_list<Real>));
@@ -122,28 +129,22 @@ class StreamedContexts {
 
     /// Steps 1 and 2.
     void attend(Index layer) {
-        for (const Index entry : own_entries()) {
-            Tape tape(Tape::inference);
-            const OutsideSource<Real> below = source(entry);
-            const Variable<Real, 3> x =
-                passes_.model.layers(tape, passes_.model.embed(tape, passes_.tokens_of_entry(entry)), 0, layer, below);
-            outside(entry).emplace(layer, passes_.model.layer(layer).view(tape, x, below).q.value());
-        }
+        for (auto& [entry, attention] : entries_) attention.begin(layer, passes_.queries(entry, attention, layer));
         for_each_block(layer, [&](const Block& block) {
             for (const Index context : block.contexts)
-                for (const Index entry : own_entries()) {
+                for (auto& [entry, attention] : entries_) {
                     if (!block.shares.sees(entry, context)) continue;
-                    AttentionOutside<Real>& here = outside(entry).at(layer);
+                    auto& [q, so_far, d_o, d_log_sum_exp, d_q] = attention.of_layer(layer);
                     const auto [k, v] = passes_.leaves(layer, block.lists, {context});
-                    const AttentionResult<Real> found = context_attention<Real>({here.q, k.value(), v.value()}, one_context);
-                    here.result = merge<Real>(here.result, found);
+                    const AttentionResult<Real> further = context_attention<Real>({q, k.value(), v.value()}, one_context);
+                    so_far = merge<Real>(so_far, further);
                 }
         });
     }
 
     /// Steps 3 and 4.
-    void give_gradients(Index layer) {
-        for (const Index entry : own_entries()) passes_.run_entry(entry, source(entry), layer);
+    void find_gradients(Index layer) {
+        for (const auto& [entry, attention] : entries_) passes_.run_entry(entry, attention, layer);
         for_each_block(layer, [&](const Block& block) {
             std::vector<ContextLists<Real>> of_nodes;
             for (const TreeNode& node : passes_.shares.nodes_of(ranks_.rank())) {
@@ -159,10 +160,10 @@ class StreamedContexts {
     /// The gradients that an entry has for a context: nothing if it does not see it. Adds to those of its queries.
     std::vector<Real> gradients_of(Index layer, const Block& block, Index context, Index entry) {
         if (!block.shares.sees(entry, context)) return {};
-        AttentionOutside<Real>& here = outside(entry).at(layer);
+        auto& [q, result, d_o, d_log_sum_exp, d_q] = entries_.at(entry).of_layer(layer);
         const auto [k, v] = passes_.leaves(layer, block.lists, {context});
-        context_attention_vjp<Real>({here.q, k.value(), v.value()}, one_context, here.result, {here.d_o, &here.d_log_sum_exp},
-                                    {.q = &here.d_q, .k = &k.gradient(), .v = &v.gradient()});
+        context_attention_vjp<Real>({q, k.value(), v.value()}, one_context, result, {d_o, &d_log_sum_exp},
+                                    {.q = &d_q, .k = &k.gradient(), .v = &v.gradient()});
         return passes_.listed(k.gradient(), v.gradient(), 0);
     }
 
@@ -182,24 +183,12 @@ class StreamedContexts {
         }
     }
 
-    std::vector<Index> own_entries() const {
-        const Share share = passes_.shares.entries_of(ranks_.rank());
-        return consecutive(share.first, share.size());
-    }
-    std::map<Index, AttentionOutside<Real>>& outside(Index entry) {
-        return element(outside_, entry - passes_.shares.entries_of(ranks_.rank()).first);
-    }
-    OutsideSource<Real> source(Index entry) {
-        const Index contexts = length_of(element(passes_.shares.table.contexts, entry));
-        return {outside(entry), contexts * extent(passes_.batch.previous, 1)};
-    }
-
     const ContextTable one_context{1, {{0}}, {0}};
     Communicator& ranks_;
     const CrossbatchPasses<Real>& passes_;
     const LayerLists<Real>& own_;
     Index at_a_time_;
-    std::vector<std::map<Index, AttentionOutside<Real>>> outside_;  // of this rank's entries, by layer
+    std::map<Index, AttentionBetweenPasses<Real>> entries_;  // of this rank, by number
     EntriesPart<Real> part_;
 };
 
