@@ -2,8 +2,9 @@
 ///
 /// The model of distraction_issue with many contexts, its documents spread over the ranks. A rank computes the previous contexts of
 /// its documents and its entries of the batch; what its entries see of other ranks' documents is sent, and the gradients go back.
-/// So no machine computes all d contexts of a step (--contexts d: the corpus must have as many documents for training). Some steps
-/// are trained once more on one rank alone, for comparison.
+/// So no machine computes all d contexts of a step (--contexts d: the corpus must have as many documents for training). With
+/// --streamed N none holds them either: N contexts at a time go to the ranks whose entries see them. Some steps are trained once
+/// more on one rank alone, for comparison.
 ///
 /// Data:    as distraction_issue.
 /// Time:    two minutes with two ranks on two cores, four with one; --quick: seconds.
@@ -24,13 +25,14 @@ namespace {
 /// What a training left beside the model.
 struct Trained {
     std::vector<double> losses;  // of each step
-    double predicted_bytes = 0;  // that a rank sends of keys and values, by the formula
+    double predicted_bytes = 0;  // that a rank sends of keys and values once, by the formula
+    Index most_of_others = 0;    // contexts of other ranks that this one has had at a time
 };
 
-/// Trains the first `steps` of the training that the settings say. All ranks call it.
-Trained train(const Example& example, Communicator& ranks, const TextSettings& settings,
+/// Trains the first `steps` of the training that the settings say, with `streamed` contexts at a time. All ranks call it.
+Trained train(const Example& example, Communicator& ranks, const TextSettings& settings, Index streamed,
               const std::vector<TokenDocument>& documents, Index steps, bool kept, Transformer<float>& model) {
-    const LanguageModelRecipe recipe{.name = message("distributed_crossbatch_", settings.contexts),
+    const LanguageModelRecipe recipe{.name = message("distributed_crossbatch_", settings.contexts, streamed > 0 ? "_streamed" : ""),
                                      .kind = LanguageModelKind::crossbatch,
                                      .contexts = doubled_contexts(settings.contexts, settings.steps)};
     ContextSchedule contexts = recipe.contexts;
@@ -59,7 +61,7 @@ Trained train(const Example& example, Communicator& ranks, const TextSettings& s
     trainer.keep("predicted_bytes", trained.predicted_bytes);
     resume(trainer);
     require_same(ranks, "the number of steps done (do all ranks see the same checkpoint?)", message(trainer.steps_done()));
-    DistributedCrossbatch<float> crossbatch(ranks, model);
+    DistributedCrossbatch<float> crossbatch(ranks, model, streamed);
     const Index context_bytes = 2 * settings.length * model.config().memory_heads *
                                 model.config().head_width_of(settings.layers - 1) * static_cast<Index>(sizeof(float));
     const auto drawn = [&](Index pool, Random& from) {
@@ -76,6 +78,7 @@ Trained train(const Example& example, Communicator& ranks, const TextSettings& s
         return StepResult{.loss = trained.losses.back(), .tokens = settings.batch * settings.length};
     });
     stop_if_interrupted(training_is_kept);
+    trained.most_of_others = crossbatch.most_of_others();
     return trained;
 }
 
@@ -98,7 +101,7 @@ void report(Example& example, const TextSettings& settings, const MemorySettings
 int main(int argc, char** argv) {
     TextSettings settings;
     MemorySettings memory;
-    Index compared = 0;
+    Index compared = 0, streamed = 0;
     const auto declare = [&](Example& example) {
         add_text_options(example, settings, {12, 1000, 1000}, {8, 16, 32});
         example.option("--places,--queries", settings.places, {1, 16, 32}, "places measured in each test document", 1);
@@ -107,6 +110,7 @@ int main(int argc, char** argv) {
         example.option("--documents", memory.documents, {2, 0, 0}, "test documents that are measured; 0: all");
         example.option("--longest", memory.longest, {8192, 32768, 32768}, "bytes of each that are read; 0: all");
         example.option("--compared-steps", compared, {4, 20, 20}, "steps that are trained once more on one rank alone");
+        example.option("--streamed", streamed, "contexts of others that a rank holds at a time; 0: all that its entries see");
     };
     return run_on_ranks(
         argc, argv, "Is crossbatch training on several ranks the same training, and what is sent?", declare,
@@ -118,17 +122,18 @@ int main(int argc, char** argv) {
             Random weights(example.seed());
             Transformer<float> model = new_text_model(settings, weights);
             const auto begun = std::chrono::steady_clock::now();
-            const Trained trained = train(example, ranks, settings, training, settings.steps, true, model);
+            const Trained trained = train(example, ranks, settings, streamed, training, settings.steps, true, model);
             const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
             const Table traffic = traffic_table(ranks, seconds);
             const Index sent = ranks.bytes_sent("keys and values"), returned = ranks.bytes_sent("gradients of keys and values");
+            const double peak = highest_peak_mebibytes(ranks);
             if (ranks.rank() != 0) return;
 
             const Index steps = std::min(compared, settings.steps);
             SingleProcess alone;
             Random again(example.seed());
             Transformer<float> of_one = new_text_model(settings, again);
-            const std::vector<double> losses = train(example, alone, settings, training, steps, false, of_one).losses;
+            const std::vector<double> losses = train(example, alone, settings, streamed, training, steps, false, of_one).losses;
             const bool equal = std::ranges::equal(losses, std::span(trained.losses).first(losses.size()));
             Plot plot{.name = "loss", .title = "Loss of training", .x_label = "step", .y_label = "nats a byte"};
             Series of_ranks{message(ranks.size(), " ranks")}, of_alone{"one rank alone"};
@@ -141,8 +146,11 @@ int main(int argc, char** argv) {
                           << "those of one rank, bit by bit.\n";
             example.result("same_losses_as_one_rank", equal ? 1 : 0);
             example.result("bytes_sent.keys_and_values", sent);
+            example.result("bytes_by_formula.keys_and_values", (streamed > 0 ? 2 : 1) * trained.predicted_bytes);
             example.result("bytes_sent.gradients", returned);
-            example.result("bytes_by_formula", trained.predicted_bytes);
+            example.result("bytes_by_formula.gradients", trained.predicted_bytes);
+            example.result("most_contexts_of_others", trained.most_of_others);
+            example.result("highest_peak_mebibytes", peak);
             report(example, settings, memory, split, model);
         });
 }

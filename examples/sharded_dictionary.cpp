@@ -15,8 +15,6 @@
 /// Command: mpiexec -n 4 build/release/examples/sharded_dictionary --memory-tokens 67108864      (MPI), or
 ///          build/release/examples/sharded_dictionary --ranks 4 --memory-tokens 67108864         (threads)
 /// Expect:  the accuracy of one rank, whatever their number; bytes as the formulas say; examples/measurements.md has the figures.
-#include <sys/resource.h>
-
 #include "fot/data/evaluation_dictionary.hpp"
 #include "fot/distributed/sharded_memory_source.hpp"
 #include "fot/measure/intervals.hpp"
@@ -151,12 +149,6 @@ class Spent {
 
    private:
     double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - begun_).count(); }
-    /// The most memory that this process has had so far.
-    static double peak_mebibytes() {
-        rusage usage{};
-        ::getrusage(RUSAGE_SELF, &usage);
-        return static_cast<double>(usage.ru_maxrss) / 1024;
-    }
 
     Communicator& ranks_;
     std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();

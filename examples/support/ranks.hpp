@@ -13,8 +13,10 @@
 /// Read first: support/example.hpp, fot/distributed/communicator.hpp.   Read next: distributed_distraction.cpp.
 #pragma once
 
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <fstream>
@@ -96,6 +98,20 @@ int run_on_ranks(int argc, char** argv, const std::string& question, const Decla
     } catch (...) {
         return report_failure();
     }
+}
+
+/// The most memory that this process has had so far.
+inline double peak_mebibytes() {
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    return static_cast<double>(usage.ru_maxrss) / 1024;
+}
+/// That of the rank with the most: in a process of its own each, or of all together.
+inline double highest_peak_mebibytes(Communicator& ranks) {
+    double highest = 0;
+    for (const std::vector<double>& of_rank : all_gather(ranks, "report", std::vector<double>{peak_mebibytes()}))
+        highest = std::max(highest, of_rank[0]);
+    return highest;
 }
 
 /// What the ranks have sent in all, by operation, and how a rank's time was spent: a line each. To be called by every rank; rank 0

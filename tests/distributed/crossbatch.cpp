@@ -16,7 +16,7 @@ TEST_CASE("fifty steps on one to four ranks give what one tape gives, to roundin
 }
 
 TEST_CASE("every kind of table gives what one tape gives") {
-    for (const Setting& setting : settings) {
+    for (const Setting& setting : all_settings) {
         CAPTURE(setting.pool);
         CAPTURE(setting.negatives);
         const Training<double> alone = on_one_tape<double>(setting), together = on_ranks<double>(setting, 3);
@@ -26,7 +26,7 @@ TEST_CASE("every kind of table gives what one tape gives") {
 }
 
 TEST_CASE("loss, gradients and weights have the same bits for every number of ranks") {
-    for (const Setting& setting : settings) {
+    for (const Setting& setting : all_settings) {
         CAPTURE(setting.pool);
         CAPTURE(setting.negatives);
         const Training<float> of_one = on_ranks<float>(setting, 1);

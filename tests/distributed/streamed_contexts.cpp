@@ -60,7 +60,7 @@ TEST_CASE("fifty steps with two contexts at a time give what one tape gives, to 
 }
 
 TEST_CASE("every kind of table gives what one tape gives, a few contexts at a time") {
-    for (const Setting& setting : settings) {
+    for (const Setting& setting : all_settings) {
         CAPTURE(setting.pool);
         CAPTURE(setting.negatives);
         const Training<double> alone = on_one_tape<double>(setting), together = on_ranks<double>(streamed(setting, 3), 3);
@@ -70,7 +70,7 @@ TEST_CASE("every kind of table gives what one tape gives, a few contexts at a ti
 }
 
 TEST_CASE("loss, gradients and weights have the same bits for every number of ranks and of contexts at a time") {
-    for (const Setting& setting : settings) {
+    for (const Setting& setting : all_settings) {
         CAPTURE(setting.pool);
         CAPTURE(setting.negatives);
         const Training<float> of_one = on_ranks<float>(streamed(setting, 3), 1);

@@ -36,7 +36,9 @@ void messages_in_parts() {
 
 template <class Real>
 void bits_of_one_rank(Communicator& ranks) {
-    for (const Setting& setting : {Setting{.steps = 50}, Setting{.entries = 5, .pool = 7, .negatives = 4}}) {
+    for (const Setting& setting :
+         {Setting{.steps = 50}, Setting{.entries = 5, .pool = 7, .negatives = 4}, Setting{.steps = 50, .at_a_time = 3},
+          Setting{.entries = 5, .pool = 7, .negatives = 4, .memory_layers = {1, 2}, .at_a_time = 2}}) {
         SingleProcess alone;
         const Training<Real> together = on_rank<Real>(ranks, setting), of_one = on_rank<Real>(alone, setting);
         require<NumericError>(together.weights == of_one.weights && together.losses == of_one.losses, "not the bits of one rank");

@@ -32,14 +32,14 @@ struct Setting {
 };
 
 /// Tables of every kind.
-inline const std::vector<Setting> settings = {{},
-                                              {.negatives = 7},                             // everything is seen
-                                              {.negatives = 0},                             // nothing of others
-                                              {.positives = 2, .negatives = 5},             // two previous windows each
-                                              {.entries = 5, .pool = 7, .negatives = 4},    // equal shares do not exist
-                                              {.entries = 4, .pool = 12, .negatives = 10},  // few are trained on
-                                              {.positives = 0, .negatives = 0},             // data parallel
-                                              {.negatives = 5, .memory_layers = {1, 2}}};   // two memory layers
+inline const std::vector<Setting> all_settings = {{},
+                                                  {.negatives = 7},                             // everything is seen
+                                                  {.negatives = 0},                             // nothing of others
+                                                  {.positives = 2, .negatives = 5},             // two previous windows each
+                                                  {.entries = 5, .pool = 7, .negatives = 4},    // equal shares do not exist
+                                                  {.entries = 4, .pool = 12, .negatives = 10},  // few are trained on
+                                                  {.positives = 0, .negatives = 0},             // data parallel
+                                                  {.negatives = 5, .memory_layers = {1, 2}}};   // two memory layers
 
 template <class Real>
 std::vector<Real> weights_of(const Transformer<Real>& model) {

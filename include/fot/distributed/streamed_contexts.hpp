@@ -24,7 +24,6 @@
 #include <algorithm>
 #include <limits>
 #include <map>
-#include <ranges>
 #include <utility>
 #include <vector>
 
@@ -107,7 +106,7 @@ class StreamedContexts {
     EntriesPart<Real> run() {
         const std::vector<Index> layers = passes_.memory_layers();
         for (const Index layer : layers) attend(layer);
-        for (const Index layer : std::views::reverse(layers)) find_gradients(layer);
+        std::for_each(layers.rbegin(), layers.rend(), [&](Index layer) { find_gradients(layer); });
         for (const TreeNode& node : passes_.shares.nodes_of(ranks_.rank()))
             part_.parameters.push_back(tree_sum(
                 node,
