@@ -16,8 +16,8 @@
 #include "fot/distributed/tree_sum.hpp"             // sums whose bits do not depend on the number of ranks
 #include "fot/distributed/context_exchange.hpp"     // keys and values of contexts, and their gradients back
 #include "fot/distributed/crossbatch_passes.hpp"    // what a rank of crossbatch training computes alone
-#include "fot/distributed/streamed_contexts.hpp"    // few contexts of other ranks at a time
 #include "fot/distributed/crossbatch.hpp"           // crossbatch training on several ranks
+#include "fot/distributed/streamed_contexts.hpp"    // the same with few contexts of others at a time
 #include "fot/distributed/sharded_memory.hpp"         // a memory that is spread over ranks
 #include "fot/distributed/sharded_search.hpp"         // the best of all of it
 #include "fot/distributed/sharded_attention.hpp"      // attention to it, with values sent or without

@@ -3,7 +3,7 @@
 /// Within a pass only memory layers exchange anything: keys and values of previous contexts, and their gradients on the way back.
 /// At the end of a step the gradients of all parameters are added up. A step is
 ///
-///     1  keys and values of the previous contexts of one's own documents           (distributed/crossbatch_passes.hpp)
+///     1  keys and values of the previous contexts of one's own documents          (distributed/crossbatch_passes.hpp)
 ///     2  get those that one's own entries see and others have                     (distributed/context_exchange.hpp)
 ///     3  each entry: its loss, gradients of the parameters and of the contexts that it sees
 ///     4  give the gradients of contexts back to the ranks that have them
@@ -19,8 +19,7 @@
 /// shows at once. Step 5 computes the contexts again, as GradCache does, so that a rank holds the record of one pass at a time.
 ///
 /// Source: paper section 3.2 (crossbatch), on one machine; the distribution is ours.
-/// Read first: distributed/crossbatch_passes.hpp, model/contexts_source.hpp.   Read next: distributed/streamed_contexts.hpp,
-/// examples/distributed_distraction.cpp.
+/// Read first: distributed/crossbatch_passes.hpp, model/contexts_source.hpp.   Read next: distributed/streamed_contexts.hpp.
 #pragma once
 
 #include <algorithm>

@@ -3,7 +3,7 @@
 /// Since a pass holds one entry or one context, no product depends on how many of them a rank has. Gradients of passes are added up
 /// elsewhere, in the order of a tree (distributed/tree_sum.hpp).
 ///
-/// Read first: distributed/context_exchange.hpp, model/transformer.hpp.   Read next: distributed/streamed_contexts.hpp.
+/// Read first: distributed/context_exchange.hpp, model/transformer.hpp.   Read next: distributed/crossbatch.hpp.
 #pragma once
 
 #include <algorithm>

@@ -1,24 +1,30 @@
 /// Crossbatch on several ranks in bounded memory: a rank has few contexts of others at a time, however many its entries see.
 ///
-///     1  each entry runs up to the memory layer: its queries
-///     2  a block of contexts goes to the ranks whose entries see it; these attend to it, and let it go; then the next block
-///     3  each entry runs on with what its queries have found, and back again: the gradient of that
-///     4  the blocks once more: the gradients of queries, and those of keys and values, which go to the rank that has the context
-///     5  each entry runs once more, forwards and backwards, with all that is now known: the gradients of the parameters
+/// Steps 2 to 4 of distributed/crossbatch.hpp are replaced by
 ///
-/// With several memory layers, 1 and 2 are done for each of them, from the lowest; then 3 and 4, from the highest.
+///     a  each entry runs up to the memory layer: its queries
+///     b  a block of contexts goes to the ranks whose entries see it; these attend to it, and let it go; then the next block
+///     c  each entry runs on with what its queries have found, and back again: the gradient of that
+///     d  the blocks once more: gradients of the queries, and of keys and values, which go to the rank that has the context
+///     e  each entry runs once more, forwards and backwards, with all that is now known: the gradients of the parameters
+///
+/// With several memory layers, a and b are done for each of them, from the lowest; then c and d, from the highest.
+///
+/// **What a rank holds.** Its own contexts: keys, values and their gradients. Its entries: queries, what they have found, and the
+/// gradients of both. And one block.
 ///
 /// **The order of contexts.** In ring attention each rank begins with its own block, and gets the others as they go round. So the
 /// order, and with it the last bits of each sum, depends on how many ranks there are. Here all ranks see the contexts in one order,
-/// which depends on their number alone: by its bits, read backwards (0, 4, 2, 6, 1, 5, 3, 7 of eight). What follows one another in
-/// it lies far apart in the batch. So a block comes from all ranks in nearly equal parts, and all of them send at the same time. A
-/// query attends to one context after the other (`merge`), so that the bits do not depend on the size of a block either.
+/// which depends on their number alone: by its bits, read backwards (0, 4, 2, 6, 1, 5, 3, 7 of eight). Contexts that are neighbours
+/// in it lie far apart in the batch. So a block comes from all ranks in nearly equal parts, and all of them send at the same time.
+/// A query attends to one context after the other (`merge`), so that the bits do not depend on the size of a block either.
 ///
-/// **The price.** Keys and values travel twice. An entry runs the layers below the memory layer three times, and the others twice.
+/// **The price.** Keys and values are sent twice, and a block takes up to 3 (p - 1) messages of a rank. An entry runs the layers
+/// below the memory layer three times, and the others twice.
 ///
 /// Source: ours; a running log-sum-exp over blocks is ring attention's (Liu et al. 2023), passes around it are GradCache's (Gao et
 /// al. 2021).
-/// Read first: distributed/crossbatch_passes.hpp, attention/joining.hpp.   Read next: distributed/crossbatch.hpp.
+/// Read first: distributed/crossbatch.hpp, attention/joining.hpp.   Read next: examples/distributed_distraction.cpp.
 #pragma once
 
 #include <algorithm>
@@ -88,7 +94,7 @@ class AttentionBetweenPasses : public Source<Real> {
     mutable std::map<Index, OfLayer> of_layers_;  // a pass leaves gradients in it
 };
 
-/// Steps 1 to 5 for the entries of a rank, with `at_a_time` contexts in a block.
+/// Steps a to e for the entries of a rank, with `at_a_time` contexts in a block.
 template <class Real>
 class StreamedContexts {
    public:
@@ -126,7 +132,7 @@ class StreamedContexts {
         ContextLists<Real> lists;  // keys and values
     };
 
-    /// Steps 1 and 2.
+    /// Steps a and b.
     void attend(Index layer) {
         for (auto& [entry, attention] : entries_) attention.begin(layer, passes_.queries(entry, attention, layer));
         for_each_block(layer, [&](const Block& block) {
@@ -141,7 +147,7 @@ class StreamedContexts {
         });
     }
 
-    /// Steps 3 and 4.
+    /// Steps c and d.
     void find_gradients(Index layer) {
         for (const auto& [entry, attention] : entries_) passes_.run_entry(entry, attention, layer);
         for_each_block(layer, [&](const Block& block) {
