@@ -5,8 +5,8 @@
 /// windows of other episodes. It is asked after more and more demonstrations:
 ///
 ///     base         sees the last of them, as many as its window holds
-///     base_memory  the same model, which was never trained with a memory; earlier demonstrations are in the memory of its last
-///     layer fot          the continued model, with the same memory
+///     base_memory  the same model, never trained with a memory; earlier demonstrations are in the memory of its last layer
+///     fot          the continued model, with the same memory
 ///
 /// First the memory holds only the question's own episode. Then, with four windows of its demonstrations, it also holds more and
 /// more windows of other episodes.

@@ -1,7 +1,7 @@
 /// Memory that is read next, fetched piece by piece while arithmetic keeps the processor busy.
 ///
 /// A processor fetches ahead by itself what is read in order, but no further than a few lines. A loop that reads a block quickly
-/// and then calculates for long would wait for memory first and leave it idle later.
+/// and then calculates for a long time would wait for memory first and leave it idle later.
 ///
 /// Read first: core/matrix_view.hpp.   Read next: memory/byte_filter.hpp.
 #pragma once

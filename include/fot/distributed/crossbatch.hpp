@@ -10,7 +10,7 @@
 ///     5  each previous context once more, now recorded: its gradients go down to the parameters
 ///     6  add up the gradients of the parameters, on every rank
 ///
-/// With d of a thousand contexts a rank would have nearly all of them in steps 2 to 4. These steps can therefore be done for a few
+/// With d = 1000 a rank would have nearly all contexts of the batch in steps 2 to 4. These steps can therefore be done for a few
 /// contexts at a time, at the price of more passes of the entries (distributed/streamed_contexts.hpp).
 ///
 /// Each entry and each previous context is a pass of its own. So no product depends on how many of them a rank has, and all

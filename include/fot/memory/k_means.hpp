@@ -8,7 +8,7 @@
 ///     spherical   largest <key, mean>, means of length one: for keys of length one, where it is the smallest angle
 ///     Euclidean   smallest |key - mean|, which is the largest <key, mean> - |mean|^2 / 2: an inner product with one component more
 ///
-/// A mean that no key has chosen takes the place of the key that is worst served: it has the lowest score with its mean, or the
+/// A mean that no key has chosen is moved to the key that is worst served, the one with the lowest score with its mean, or the
 /// largest distance from it.
 ///
 /// Read first: memory/exact_search.hpp.   Read next: memory/inverted_lists.hpp.

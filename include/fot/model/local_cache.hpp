@@ -1,10 +1,10 @@
 /// The local cache of a layer: keys and values of the last tokens, which generation attends to without computing them again.
 ///
-/// Tokens are added at the end and leave at the beginning, in place. Where there is no more room, all move to room for a quarter
-/// more: so seldom that the cost of a step depends on the new tokens, not on the length of the cache. Keys are kept without
-/// positions, as the memory takes them, and also rotated to their positions. Scores depend on the distance of two positions alone,
-/// so positions count from the smallest one in the cache: they then fit a small table, however long the text is. As long as the
-/// smallest stays, only new keys need rotating.
+/// Tokens are added at the end and leave at the beginning, in place. When there is no more room, all are copied to buffers that
+/// have room for a quarter more. That happens so seldom that the cost of a step depends on the new tokens, not on the length of the
+/// cache. Keys are kept without positions, as the memory takes them, and also rotated to their positions. Scores depend on the
+/// distance of two positions alone, so positions count from the smallest one in the cache: they then fit a small table, however
+/// long the text is. As long as the smallest position stays, only new keys need rotating.
 ///
 /// Read first: attention/softmax.hpp, nn/rotary.hpp.   Read next: model/long_llama_state.hpp.
 #pragma once

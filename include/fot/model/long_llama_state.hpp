@@ -1,7 +1,7 @@
 /// What LongLLaMA remembers of the inputs it reads: local caches and memories.
 ///
-/// The local cache holds the last tokens, keys not rotated, with their positions; all layers have one. Memory layers also have a
-/// memory, in which every key has position 0.
+/// Every layer has a local cache of the last tokens (model/local_cache.hpp); their positions are kept here, once for all layers.
+/// Memory layers also have a memory, in which every key has position 0.
 ///
 /// Prompts of different lengths are filled up on the left. No token attends to this padding: in the local cache its scores are
 /// masked, and it does not go to the memory.

@@ -3,10 +3,10 @@
 ///     forward    keys and values of all previous contexts, of which nothing else is kept
 ///     backward   once their gradients are known, the contexts go through the layers below again, a few at a time and on a tape
 ///
-/// Plain training keeps all activations of all contexts until the backward pass. Here the activations of `together` contexts are
-/// kept at a time; of all other contexts only keys, values and their gradients: 4 H D numbers per token. The price is one forward
-/// pass more over the contexts, about a third of their cost. Gradients are the same up to rounding. (The idea is gradient caching:
-/// Gao et al. 2021.)
+/// Plain training keeps all activations of all contexts until the backward pass. Here the activations of a few contexts are kept at
+/// a time (the argument `together` says of how many); of all other contexts only keys, values and their gradients: 4 H D numbers
+/// per token. The price is one forward pass more over the contexts, about a third of their cost. Gradients are the same up to
+/// rounding. (The idea is gradient caching: Gao et al. 2021.)
 ///
 /// Read first: model/contexts_source.hpp, model/transformer.hpp.   Read next: examples/more_negatives.cpp.
 #pragma once
