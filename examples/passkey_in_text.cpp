@@ -4,8 +4,11 @@
 /// comes once as far as it reaches, and the keys have names: "The pass key of kuz is 31415." One of them is asked for, the others
 /// are decoys. A model that knows what a key looks like but not whose it is answers right once in decoys + 1 times.
 ///
-///     base_memory   pre-trained on windows that hold all keys they ask for; it never met a memory before it is asked here
-///     fot           continued by crossbatch in the memory layer, where it sees windows of other prompts, with their keys
+///     fot           trained by crossbatch in the memory layer, where a question sees windows of other prompts, with their keys
+///     one_context   the same, but a question sees the window of its key alone (--measure)
+///     base_memory   window and question were one local context; it never met a memory before it is asked here
+///
+/// All are trained on the answers alone, in the same number of steps: they look up keys and do not write text.
 ///
 /// The memory is that of the whole prompt, read window by window, each with the 64 bytes before it. But a prompt is not read as a
 /// whole. Keys are written over the text without moving it, so that a window without a key in it sees the same bytes in all prompts
@@ -23,9 +26,8 @@
 ///          bfloat16.
 /// Command: build/release/examples/passkey_in_text
 /// Expect:  unknown. A training of some hundred steps, all that was run, did not learn the task (measurements.md, C10).
-#include "fot/model/long_llama_files.hpp"
 #include "support/accuracy_curves.hpp"
-#include "support/passkey_training.hpp"
+#include "support/named_passkey_training.hpp"
 #include "support/sizes.hpp"
 #include "support/window_memory.hpp"
 
@@ -35,10 +37,10 @@ using namespace fot::examples;
 namespace {
 
 /// What is trained, and asked.
-struct TextPasskeySettings : PasskeyTraining {
+struct TextPasskeySettings : NamedPasskeyTraining {
     Index trials = 0, top_k = 32, overlap = 64;
     std::vector<Index> sizes = {}, decoys = {};
-    std::vector<std::string> models{"base_memory", "fot"};
+    std::vector<std::string> models{"fot", "base_memory"};
 };
 
 /// One memory as further keys for all batch entries: questions about the same text, for all of which it is searched at a time.
@@ -65,7 +67,7 @@ std::vector<std::string> answers(const Transformer<float>& model, std::span<cons
     Tokens tokens = zeros<std::int32_t, 2>({length_of(asked), length_of(asked[0].question())});
     for (Index i = 0; i < length_of(asked); ++i) std::ranges::copy(byte_tokens(element(asked, i).question()), row(tokens, i));
     std::vector<std::string> written(asked.size());
-    for (Index byte = 0; byte < length_of(asked[0].key) + 2; ++byte) {  // a space, the digits, a full stop
+    for (Index byte = 0; byte < length_of(asked[0].answer()); ++byte) {
         Tape tape(Tape::inference);
         const Tensor<float, 3> logits = model.forward(tape, tokens, memory, {extent(tokens, 1) - 1}).value();
         Tokens next = zeros<std::int32_t, 2>({length_of(asked), 1});
@@ -83,6 +85,17 @@ std::vector<std::string> answers(const Transformer<float>& model, std::span<cons
 Index whole_windows(const TextPasskeySettings& settings, Index bytes) {
     const Index step = settings.length - settings.overlap;
     return settings.overlap + (bytes - settings.overlap) / step * step;
+}
+
+/// Reads on in a text, of which `state` holds the beginning.
+void read_text(const TextPasskeySettings& settings, std::string_view text, WindowMemory& windows, MemoryState<float>& state,
+               Progress& bar) {
+    while (state.size() < length_of(text)) {
+        stop_if_interrupted("trained models are kept; the same command reads and asks again");
+        windows.read(text.substr(0, static_cast<std::size_t>(whole_windows(settings, state.size() + 65536))), state);
+        bar.update(state.size());
+    }
+    bar.finish();
 }
 
 /// How often the answer is right, and how often it is the key of a decoy.
@@ -110,10 +123,9 @@ Answered ask(const Transformer<float>& model, const TextPasskeySettings& setting
         const std::span<const NamedKey> asked = std::span(keys).first(count);
         const std::vector<std::string> written = answers(model, asked, memory);
         for (std::size_t i = 0; i < count; ++i) {
-            const bool right = written[i] == " " + asked[i].key + ".";
+            const bool right = written[i] == asked[i].answer();
             answered.right.add(right);
-            answered.decoy.add(!right &&
-                               std::ranges::any_of(keys, [&](const NamedKey& key) { return written[i] == " " + key.key + "."; }));
+            answered.decoy.add(!right && std::ranges::count(keys, written[i], &NamedKey::answer) > 0);
         }
         read_again(text);
         bar.update(answered.right.trials, message("accuracy ", fixed(answered.right.value(), 2)));
@@ -126,25 +138,27 @@ Answered ask(const Transformer<float>& model, const TextPasskeySettings& setting
 int main(int argc, char** argv) try {
     Example example(argc, argv, "Does a model find one pass key among others, in text that does not repeat?");
     TextPasskeySettings settings;
-    settings.contexts = 8;
     const bool quick = example.scale() == Scale::quick, full = example.scale() == Scale::full;
     settings.sizes = quick  ? std::vector<Index>{4096}
                      : full ? std::vector<Index>{16384, 1048576, 16777216}
                             : std::vector<Index>{16384, 1048576};
     settings.decoys = quick ? std::vector<Index>{1, 10} : std::vector<Index>{1, 10, 100, 1000};
-    add_passkey_options(example, settings);
-    example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch beside its own", 1);
-    example.option("--measure", settings.models, "models that are measured").one_of({"base_memory", "fot"});
+    example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
+    example.option("--measure", settings.models, "models that are measured").one_of({"fot", "one_context", "base_memory"});
+    example.option("--steps", settings.steps, {30, 1000, 1000}, "steps of each training", 1);
+    example.option("--windows", settings.windows, "windows with keys that a question sees at the end of crossbatch", 4);
+    example.option("--length", settings.length, "bytes of a window");
+    example.add_seeds_option();
     example.option("--trials", settings.trials, {2, 100, 100}, "questions for each length and number of decoys", 1);
     example.option("--sizes", settings.sizes, "bytes of prompts, the shortest first", 1024);
     example.option("--decoys", settings.decoys, "other keys in a prompt; left out where they would be a quarter of it");
     example.option("--overlap", settings.overlap, "bytes before a window that are read with it, on the way to memory");
     example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.parse();
-    require<ConfigError>(settings.length >= 200 && settings.batch >= 2 && settings.overlap < settings.length &&
-                             std::ranges::is_sorted(settings.sizes),
-                         "--length ", settings.length, ", --batch ", settings.batch, ", --overlap ", settings.overlap,
-                         ", --sizes: expected 200 or more, 2 or more, less than --length, and in rising order");
+    require<ConfigError>(
+        settings.length >= named_key_bytes() && settings.overlap < settings.length && std::ranges::is_sorted(settings.sizes),
+        "--length ", settings.length, ", --overlap ", settings.overlap, ", --sizes: expected ", named_key_bytes(),
+        " or more, less than --length, and in rising order");
 
     const CorpusSplit split = load_split({.corpus = settings.corpus});
     const std::vector<TokenDocument> training = byte_documents(split.train);
@@ -163,20 +177,15 @@ int main(int argc, char** argv) try {
     Table csv({"model", "seed", "bytes", "decoys", "accuracy", "low", "high", "decoy"});
     for (const std::uint64_t seed : example.seeds())
         for (const std::string& name : settings.models) {
-            Random weights(seed);
-            Transformer<float> model(small_llama(settings.length).model, weights);
-            train_on_passkeys(example, settings, name, training, seed, model, named_passkey_documents, named_passkey_contexts);
+            const Transformer<float> model =
+                trained_named_passkey_model(example, settings, name == "base_memory" ? "base" : name, training, seed);
             WindowMemory windows(model, settings.length, settings.overlap, /*kept=*/1);
             MemoryState<float> state(model.config(), 1, longest > 4194304 ? Storage::bfloat16 : Storage::full);
             for (const Index size : settings.sizes) {
                 const Index read = whole_windows(settings, size - length_of(NamedKey{"bim", "92653"}.question()));
                 const std::string_view prompt(text.begin(), text.begin() + read);
                 Progress reading(message(name, ", seed ", seed, ", read ", count_text(size)), read);
-                while (state.size() < read) {
-                    stop_if_interrupted("trained models are kept; the same command reads and asks again");
-                    windows.read(prompt.substr(0, static_cast<std::size_t>(whole_windows(settings, state.size() + 65536))), state);
-                    reading.update(state.size(), "");
-                }
+                read_text(settings, prompt, windows, state, reading);
                 AccuracyCurve accuracy;
                 for (const Index decoys : settings.decoys) {
                     if ((decoys + 1) * named_key_bytes() > read / 4) continue;

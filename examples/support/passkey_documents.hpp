@@ -1,14 +1,11 @@
-/// What `passkey` and `passkey_in_text` train on: prompts that hide keys, their filler, and text; and which of them see each other.
+/// What `passkey` trains on: prompts that hide keys, their filler, and text; and which of them see each other.
 ///
-/// In the mixtures every second entry is a prompt. The entries between are text in `passkey_in_text`; in `passkey` they are
-/// alternately filler of such prompts and text.
+/// In the mixture every second entry is a prompt. The entries between are alternately filler of such prompts and text.
 ///
-/// Read first: fot/data/passkey.hpp, fot/data/named_passkeys.hpp, fot/attention/contexts.hpp.
-/// Read next: support/passkey_training.hpp.
+/// Read first: fot/data/passkey.hpp, fot/attention/contexts.hpp.   Read next: support/passkey_training.hpp.
 #pragma once
 
 #include "fot/attention/contexts.hpp"
-#include "fot/data/named_passkeys.hpp"
 #include "fot/data/passkey.hpp"
 #include "fot/data/text.hpp"
 
@@ -69,44 +66,6 @@ inline std::vector<TokenDocument> passkey_documents(const std::vector<TokenDocum
                             : is_filler(b)               ? filler_document(windows * length + 1, random)
                                                          : piece_of_text(text, windows * length + 1, random));
     return documents;
-}
-
-/// A piece of text in which named keys are hidden, and then questions about one or two of them with their answers, which end in the
-/// last window. What is asked for is the answers.
-inline TokenDocument named_prompt_document(const std::vector<TokenDocument>& text, Index length, Index windows, Random& random) {
-    const Index of_question = length_of(NamedKey{"bim", "92653"}.question() + " 92653.");
-    const Index least = of_question + (windows == 1 ? named_key_bytes() : 0);  // a single window has the key too
-    const Index in_last = least + random.below(length - least + 1), asked = 1 + random.below(std::min<Index>(in_last / least, 2));
-    const Index of_text = (windows - 1) * length + in_last - asked * of_question, most_keys = of_text / named_key_bytes();
-    std::vector<NamedKey> keys = named_keys(asked + random.below(most_keys - asked + 1), random);
-    std::string prompt = text_of(piece_of_text(text, of_text, random).tokens);
-    hide_keys(keys, prompt, random);
-    TokenDocument document{"prompt", {}};
-    document.loss_mask.assign(prompt.size(), 0.02f);
-    random.shuffle(keys);
-    for (const NamedKey& key : std::span(keys).first(static_cast<std::size_t>(asked))) {
-        prompt += key.question();
-        document.loss_mask.resize(prompt.size(), 0.02f);
-        prompt += " " + key.key + ".";
-        document.loss_mask.resize(prompt.size(), 1);
-    }
-    document.tokens = byte_tokens(prompt);
-    return document;
-}
-
-/// Documents of `windows` windows, one an entry: named prompts and, but for `only_prompts`, text between them.
-inline std::vector<TokenDocument> named_passkey_documents(const std::vector<TokenDocument>& text, Index entries, Index length,
-                                                          Index windows, bool only_prompts, Random& random) {
-    std::vector<TokenDocument> documents;
-    for (Index b = 0; b < entries; ++b)
-        documents.push_back(only_prompts || is_prompt(b) ? named_prompt_document(text, length, windows, random)
-                                                         : piece_of_text(text, windows * length + 1, random));
-    return documents;
-}
-
-/// Every entry sees its own `previous` windows and `others` of the next entries, whose keys have other names.
-inline ContextTable named_passkey_contexts(Index entries, Index previous, Index others) {
-    return previous_contexts(entries, previous, others);
 }
 
 /// The windows of documents, one after another: each with the byte that follows it, which it predicts.

@@ -1,13 +1,11 @@
-/// What `passkey` and `passkey_in_text` share: how their models are trained.
+/// How the models of `passkey` are trained.
 ///
 ///     base   prompts that fit its window, the short ones first; then such prompts among text
 ///     fot    continues base by crossbatch in the memory layer: two previous windows of the query's own document beside windows of
 ///            others
 ///     long   continues base on local contexts of twice the length, in as many steps of the same cost as fot
 ///
-/// What differs is the prompts, and who sees whom.
-///
-/// Read first: support/staged_training.hpp.   Read next: passkey.cpp, passkey_in_text.cpp.
+/// Read first: support/staged_training.hpp.   Read next: passkey.cpp.
 #pragma once
 
 #include "held_out_text.hpp"

@@ -20,9 +20,29 @@ TEST_CASE("names are distinct, keys have five digits, and a question names its k
     const NamedKey key{"bim", "92653"};
     CHECK(key.sentence() == " The pass key of bim is 92653.");
     CHECK(key.question() == " What is the pass key of bim? The pass key of bim is");
+    CHECK(key.answer() == " 92653.");
     CHECK(named_key_bytes() == 30);
     CHECK_THROWS_AS(named_keys(17577, random), ConfigError);
     CHECK_THROWS_AS(named_keys(0, random), ConfigError);
+}
+
+TEST_CASE("few letters spell names that differ in few places, other letters each time") {
+    Random random(4);
+    std::set<char> of_all;
+    for (int draw = 0; draw < 10; ++draw) {
+        std::set<char> letters;
+        std::set<std::string> names;
+        for (const NamedKey& each : named_keys(27, random, 3)) {
+            letters.insert(each.name.begin(), each.name.end());
+            names.insert(each.name);
+        }
+        CHECK(letters.size() == 3);
+        CHECK(names.size() == 27);
+        of_all.insert(letters.begin(), letters.end());
+    }
+    CHECK(of_all.size() > 10);
+    CHECK_THROWS_AS(named_keys(28, random, 3), ConfigError);
+    CHECK_THROWS_AS(named_keys(1, random, 27), ConfigError);
 }
 
 TEST_CASE("keys are written over a text at the places that are returned, one in each part, and nothing else changes") {

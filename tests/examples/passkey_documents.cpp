@@ -32,46 +32,6 @@ TEST_CASE("prompts end in the last window with their answer, keep their key when
     }
 }
 
-TEST_CASE("named prompts hide every key that they ask for, end in the last window, and count their answers alone") {
-    Random random(2);
-    const std::vector<TokenDocument> text{{"text", byte_tokens(std::string(2000, 'x'))}};
-    Index two = 0, most_keys = 0;
-    for (const Index windows : {1, 3})
-        for (const Index length : {96, 112, 256})
-            for (int draw = 0; draw < 30; ++draw) {
-                const TokenDocument document = named_passkey_documents(text, 1, length, windows, false, random)[0];
-                const std::string prompt = bytes_of(document);
-                CHECK((document.length() > (windows - 1) * length && document.length() <= windows * length));
-                Index keys = 0;
-                for (std::size_t at = 0; (at = prompt.find(" The pass key of ", at)) != std::string::npos; ++at) {
-                    const std::string sentence = prompt.substr(at, 30);
-                    if (prompt.find('?') < at) {
-                        CHECK(prompt.find(sentence) < prompt.find('?'));
-                        CHECK(document.loss_mask[at + 22] == 0.02f);  // "is"
-                        for (std::size_t i = 23; i < 30; ++i) CHECK(document.loss_mask[at + i] == 1);
-                    } else {
-                        ++keys;
-                    }
-                }
-                CHECK(prompt.ends_with("."));
-                CHECK(std::ranges::count(document.loss_mask, 1.0f) % 7 == 0);
-                two += std::ranges::count(document.loss_mask, 1.0f) == 14;
-                most_keys = std::max(most_keys, keys);
-            }
-    CHECK(two > 10);
-    CHECK(most_keys > 8);
-}
-
-TEST_CASE("in their mixture named prompts and text take turns") {
-    Random random(3);
-    const std::vector<TokenDocument> text{{"text", byte_tokens(std::string(2000, 'x'))}};
-    const std::vector<TokenDocument> documents = named_passkey_documents(text, 4, 200, 3, false, random);
-    CHECK(documents[0].source == "prompt");
-    CHECK(documents[2].source == "prompt");
-    CHECK(bytes_of(documents[1]) == std::string(601, 'x'));
-    CHECK(named_passkey_documents(text, 4, 200, 3, true, random)[1].source == "prompt");
-}
-
 TEST_CASE("the windows of a document follow one another, each with the byte that it predicts last") {
     const TokenDocument whole{"a", {0, 1, 2, 3, 4, 5}, {0, 0.1f, 0.2f, 0.3f, 0.4f, 0.5f}};
     const std::vector<TokenDocument> windows = windows_of({whole, whole}, 2);

@@ -26,20 +26,26 @@ struct NamedKey {
 
     /// What hides it in a text.
     std::string sentence() const { return " The pass key of " + name + " is " + key + "."; }
-    /// What asks for it. " 92653." follows.
+    /// What asks for it; the answer follows.
     std::string question() const { return " What is the pass key of " + name + "? The pass key of " + name + " is"; }
+    /// " 92653."
+    std::string answer() const { return " " + key + "."; }
 };
 
 /// Bytes of a sentence.
 inline Index named_key_bytes() { return length_of(NamedKey{"bim", "92653"}.sentence()); }
 
-/// Keys with distinct names. Keys are uniform in 10000 ... 99999 and need not be distinct.
-/// Errors: ConfigError unless there are 1 to 17576 of them, as many as there are names.
-inline std::vector<NamedKey> named_keys(Index count, Random& random) {
-    constexpr Index letters = 26, names = letters * letters * letters;
+/// Keys with distinct names, spelled with `letters` letters that are drawn from the alphabet. The fewer there are, the fewer
+/// letters tell two names apart. Keys are uniform in 10000 ... 99999 and need not be distinct. Errors: ConfigError unless there are
+/// 1 to 26 letters, and 1 to letters^3 keys, as many as there are names.
+inline std::vector<NamedKey> named_keys(Index count, Random& random, Index letters = 26) {
+    require<ConfigError>(letters >= 1 && letters <= 26, "named_keys: ", letters, " letters, expected 1 to 26");
+    const Index names = letters * letters * letters;
     require<ConfigError>(count >= 1 && count <= names, "named_keys: ", count, ", expected 1 to ", names);
+    std::string alphabet = "abcdefghijklmnopqrstuvwxyz";
+    if (letters < 26) random.shuffle(alphabet);
     const IndexPermutation order(names, random.bits());
-    const auto letter = [](Index number) { return static_cast<char>('a' + number % letters); };
+    const auto letter = [&](Index number) { return element(alphabet, number % letters); };
     std::vector<NamedKey> keys;
     for (Index i = 0; i < count; ++i) {
         const Index name = order(i);
@@ -52,7 +58,7 @@ inline std::vector<NamedKey> named_keys(Index count, Random& random) {
 /// Writes the sentences of keys over a text, in their order, each at a uniform place in its part of as many equal parts. Returns
 /// the places.
 /// Errors: ConfigError if a part is shorter than a sentence.
-inline std::vector<Index> hide_keys(const std::vector<NamedKey>& keys, std::string& text, Random& random) {
+inline std::vector<Index> hide_keys(std::span<const NamedKey> keys, std::string& text, Random& random) {
     const Index count = length_of(keys), bytes = named_key_bytes();
     require<ConfigError>(length_of(text) / std::max<Index>(count, 1) >= bytes, "hide_keys: ", count, " keys in ", text.size(),
                          " bytes, expected ", bytes, " bytes or more for each");
