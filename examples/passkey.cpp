@@ -101,7 +101,7 @@ int main(int argc, char** argv) try {
         for (const std::string& name : settings.models) {
             Random weights(seed);
             Transformer<float> model(small_llama(settings.length).model, weights);
-            train_on_passkeys(example, settings, name, documents, seed, model, passkey_documents, passkey_contexts);
+            train_on_passkeys(example, settings, name, documents, seed, model);
             if (name == "fot")
                 save_long_llama(example.output() / message("long_llama_seed", seed), small_llama(settings.length), model);
             if (name != "base_memory")

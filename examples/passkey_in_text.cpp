@@ -145,7 +145,9 @@ int main(int argc, char** argv) try {
     settings.decoys = quick ? std::vector<Index>{1, 10} : std::vector<Index>{1, 10, 100, 1000};
     example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
     example.option("--measure", settings.models, "models that are measured").one_of({"fot", "one_context", "base_memory"});
-    example.option("--steps", settings.steps, {30, 1000, 1000}, "steps of each training", 1);
+    example.option("--curriculum-steps", settings.curriculum_steps, {20, 3000, 3000},
+                   "most steps of each training in which a question sees its own window alone", 1);
+    example.option("--steps", settings.steps, {10, 600, 600}, "steps after these, with other windows in crossbatch", 1);
     example.option("--windows", settings.windows, "windows with keys that a question sees at the end of crossbatch", 4);
     example.option("--length", settings.length, "bytes of a window");
     example.add_seeds_option();

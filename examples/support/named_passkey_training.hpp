@@ -27,9 +27,10 @@ namespace fot::examples {
 /// The trainings of one run.
 struct NamedPasskeyTraining {
     std::string corpus = "libstdcxx";
-    Index steps = 0;     ///< of each training
-    Index length = 256;  ///< bytes of the longest windows
-    Index windows = 64;  ///< of this length in a batch of the last stage, where a question sees all of them
+    Index curriculum_steps = 0;  ///< the most that each training takes to learn to look up, before
+    Index steps = 0;             ///< with other windows as negatives
+    Index length = 256;          ///< bytes of the longest windows
+    Index windows = 64;          ///< of this length, that a question sees at the end
 };
 
 /// A new model: its last layer is the memory layer.
@@ -104,42 +105,43 @@ inline Transformer<float> trained_named_passkey_model(Example& example, const Na
                                                       std::uint64_t seed) {
     Random weights(seed), random(seed + 1000);
     Transformer<float> model = new_named_passkey_model(weights);
-    const auto stage = [&](Index length, Index windows, double until) {
-        return Stage<LengthAndBatch>{{length, windows}, Stage<LengthAndBatch>::no_step, until};
+    const auto stage = [](Index length, Index windows) {
+        return Stage<LengthAndBatch>{{length, windows}, Stage<LengthAndBatch>::no_step, 0.95};
     };
-    const Index length = settings.length, few = settings.windows / 4;
-    LengthSchedule lengths = LengthSchedule::stages({stage(40, 64, 0.95),
-                                                     stage(80, 32, 0.95),
-                                                     stage(160, 16, 0.95),
-                                                     stage(length, few, 0.95),
-                                                     stage(length, few, 0.99),
-                                                     {{length, settings.windows}}});
-    constexpr Index first_negatives = 4;  // the stage from which on a question sees all windows
+    const LengthAndBatch few{settings.length, std::max<Index>(settings.windows / 4, 1)}, all{settings.length, settings.windows};
+    LengthSchedule lengths = LengthSchedule::stages({stage(40, 64), stage(80, 32), stage(160, 16), stage(few.length, few.batch)});
+    Index curriculum = settings.curriculum_steps;  // fewer once it has ended earlier
+    const Index most_steps = curriculum + settings.steps;
+    const LearningRate constant = LearningRate::constant(1, 50), decaying = LearningRate::linear_decay(1, 0, settings.steps, 1.0);
+
     MuonOptions options;
     options.adam.learning_rate_factors.temperature = 60;  // as for the dictionary: attention must become sharp
     Muon<float> optimizer(model.parameters(), options);
-    const LearningRate rate = LearningRate::linear_decay(1, 50, settings.steps);
-    Progress bar(message("train ", name, ", seed ", seed), settings.steps);
-    Trainer<float> trainer(optimizer,
-                           {.steps = settings.steps,
-                            .learning_rate = [&](Index step) { return rate.at(step); },
-                            .checkpoint = example.output() / message(name, "_", settings.steps, "steps_seed", seed, ".safetensors"),
-                            .checkpoint_every_seconds = 60,
-                            .metadata = {{"program", example.name()},
-                                         {"corpus", settings.corpus},
-                                         {"text", fingerprint(text)},
-                                         {"windows", message(settings.windows, " x ", settings.length)}},
-                            .progress =
-                                [&](const TrainingProgress& at) {
-                                    bar.update(at.steps_done, message("stage ", lengths.state.stage + 1, ", loss ", fixed(at.loss),
-                                                                      ", predicted ", fixed(*at.accuracy, 2)));
-                                }});
+    Progress bar(message("train ", name, ", seed ", seed), most_steps);
+    Trainer<float> trainer(
+        optimizer,
+        {.steps = most_steps,
+         .learning_rate = [&](Index step) { return step < curriculum ? constant.at(step) : decaying.at(step - curriculum); },
+         .checkpoint = example.output() / message(name, "_", settings.steps, "steps_seed", seed, ".safetensors"),
+         .checkpoint_every_seconds = 60,
+         .metadata = {{"program", example.name()},
+                      {"corpus", settings.corpus},
+                      {"text", fingerprint(text)},
+                      {"windows", message(settings.windows, " x ", settings.length)},
+                      {"curriculum_steps", message(curriculum)}},
+         .progress =
+             [&](const TrainingProgress& at) {
+                 bar.expect(curriculum + settings.steps);
+                 bar.update(at.steps_done, message("stage ", lengths.state.stage + 1, ", loss ", fixed(at.loss), ", predicted ",
+                                                   fixed(*at.accuracy, 2)));
+             }});
     trainer.keep("batches", random);
     trainer.keep("lengths", lengths);
+    trainer.keep("curriculum", curriculum);
     resume(trainer);
     trainer.run([&](Index step) {
-        const LengthAndBatch windows = lengths.next(step, random);
-        const bool late = lengths.state.stage >= first_negatives, hard = late && random.below(2) == 0;
+        const bool late = step >= curriculum, hard = late && random.below(2) == 0;
+        const LengthAndBatch windows = !late ? lengths.next(step, random) : 3 * (step - curriculum) < settings.steps ? few : all;
         const Index questions = name == "base" ? 32 : 64,  // then steps cost about the same
             contexts = late && name == "fot" ? windows.batch : 1;
         NamedKeyBatch batch = named_key_batch(text, windows, questions, contexts, hard, random);
@@ -151,8 +153,12 @@ inline Transformer<float> trained_named_passkey_model(Example& example, const Na
         tape.backward(loss);
         Proportion right;
         for (const auto each : correct_predictions(logits.value(), batch.targets).storage()) right.add(each != 0);
-        lengths.observe(right.value());
-        return StepResult{.loss = loss.value()(0), .accuracy = right.value(), .tokens = element_count(batch.input.current)};
+        if (!late) lengths.observe(right.value());
+        if (!late && lengths.finished()) curriculum = step + 1;
+        return StepResult{.loss = loss.value()(0),
+                          .accuracy = right.value(),
+                          .tokens = element_count(batch.input.current),
+                          .done = step + 1 == curriculum + settings.steps};
     });
     stop_if_interrupted(training_is_kept);
     return model;

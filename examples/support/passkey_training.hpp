@@ -71,13 +71,10 @@ inline StagedTraining passkey_training(const PasskeyTraining& settings, const st
     return training;
 }
 
-/// Trains a model from its first weights: base, and from there on `fot` or `long` if that is its name. `documents` makes a batch,
-/// as passkey_documents does; `contexts` says whom its entries see in crossbatch, as passkey_contexts does. Errors: as
+/// Trains a model from its first weights: base, and from there on `fot` or `long` if that is its name.   Errors: as
 /// train_in_stages.
-template <class Documents, class Contexts>
-void train_on_passkeys(Example& example, const PasskeyTraining& settings, const std::string& name,
-                       const std::vector<TokenDocument>& text, std::uint64_t seed, Transformer<float>& model, Documents documents,
-                       Contexts contexts) {
+inline void train_on_passkeys(Example& example, const PasskeyTraining& settings, const std::string& name,
+                              const std::vector<TokenDocument>& text, std::uint64_t seed, Transformer<float>& model) {
     std::vector<std::string> parts{"base"};
     if (name == "fot" || name == "long") parts.push_back(name);
     for (const std::string& part : parts) {
@@ -85,9 +82,9 @@ void train_on_passkeys(Example& example, const PasskeyTraining& settings, const 
         const Index mixture = part == "base" ? length_of(training.stages) - 1 : 0;  // the first stage that is one
         const Index windows = part == "fot" ? fot_windows : 1;
         const auto draw = [&](Index stage, const LengthAndBatch& at, Random& random) {
-            StagedBatch batch{documents(text, at.batch, at.length, windows, stage < mixture, random)};
+            StagedBatch batch{passkey_documents(text, at.batch, at.length, windows, stage < mixture, random)};
             if (windows == 1) return batch;
-            if (!settings.packed) return StagedBatch{batch.documents, contexts(at.batch, windows - 1, settings.contexts)};
+            if (!settings.packed) return StagedBatch{batch.documents, passkey_contexts(at.batch, windows - 1, settings.contexts)};
             return StagedBatch{windows_of(batch.documents, at.length),
                                packed_contexts(windows * at.batch, settings.contexts, windows, /*stepping=*/true)};
         };
