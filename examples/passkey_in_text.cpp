@@ -4,11 +4,12 @@
 /// comes once as far as it reaches, and the keys have names: "The pass key of kuz is 31415." One of them is asked for, the others
 /// are decoys. A model that knows what a key looks like but not whose it is answers right once in decoys + 1 times.
 ///
-///     fot           trained by crossbatch in the memory layer, where a question sees windows of other prompts, with their keys
-///     one_context   the same, but a question sees the window of its key alone (--measure)
-///     base_memory   window and question were one local context; it never met a memory before it is asked here
+///     fot           trained by crossbatch: a question sees the window with its key, in the end 63 other windows too
+///     one_context   the same without the other windows: no negatives (--measure)
+///     base_memory   window and question are one local context; it never met a memory before it is asked here
 ///
-/// All are trained on the answers alone, in the same number of steps: they look up keys and do not write text.
+/// All are trained on answers alone: they look up keys and do not write text. How they learn it is told in
+/// support/named_passkey_training.hpp.
 ///
 /// The memory is that of the whole prompt, read window by window, each with the 64 bytes before it. But a prompt is not read as a
 /// whole. Keys are written over the text without moving it, so that a window without a key in it sees the same bytes in all prompts

@@ -1,14 +1,15 @@
 /// Models that learn to look up keys that have names: windows of text in which keys are hidden, and questions about them.
 ///
-///     fot           crossbatch in the memory layer: a question sees the window that holds its key, in the last stage other windows
-///     too one_context   the same, but never another window: no negatives base          window and question are one local context;
-///     it never meets a memory
+///     fot           crossbatch: a question sees the window that holds its key, in the end other windows too
+///     one_context   the same without the other windows: no negatives
+///     base          window and question are one local context; it never meets a memory
 ///
-/// To find a key, the bytes of its digits must carry its name, and so must those of the question: keys and queries of one layer
-/// that depend on two others below. A model that has to learn this in windows full of text learns nothing for a long time. Windows
-/// that hold a single key and no text come first, and then each stage takes a few steps.
+/// A key is found if the bytes of its digits carry its name, and if the question does: the layers below the memory layer copy the
+/// name there. In windows full of text a model has no hint what to copy: it learned nothing in some hundred steps. So windows that
+/// hold one key and no text come first. Longer windows, which hold several keys among text, then take a few steps each. Other
+/// windows, whose keys and text are negatives, come last.
 ///
-/// Only the answers have a loss: the model learns to look up, and not to write text. Text is among what it must not take for a key.
+/// Only answers have a loss: the model learns to look up and not to write text. Text is among what it must not take for a key.
 ///
 /// Read first: fot/data/named_passkeys.hpp, support/dictionary_training.hpp.   Read next: passkey_in_text.cpp.
 #pragma once
@@ -27,10 +28,10 @@ namespace fot::examples {
 /// The trainings of one run.
 struct NamedPasskeyTraining {
     std::string corpus = "libstdcxx";
-    Index curriculum_steps = 0;  ///< the most that each training takes to learn to look up, before
-    Index steps = 0;             ///< with other windows as negatives
+    Index curriculum_steps = 0;  ///< the most in which a question sees its own window alone
+    Index steps = 0;             ///< after these, with other windows: a quarter of `windows` in the first third, then all
     Index length = 256;          ///< bytes of the longest windows
-    Index windows = 64;          ///< of this length, that a question sees at the end
+    Index windows = 64;          ///< that a question sees in the end
 };
 
 /// A new model: its last layer is the memory layer.
