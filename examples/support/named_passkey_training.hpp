@@ -153,7 +153,8 @@ inline Transformer<float> trained_named_passkey_model(Example& example, const Na
             cross_entropy(tape, logits, batch.targets, full<float, 2>(shape_of(batch.targets), 1.0f), Reduction::token_mean);
         tape.backward(loss);
         Proportion right;
-        for (const auto each : correct_predictions(logits.value(), batch.targets).storage()) right.add(each != 0);
+        const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), batch.targets);
+        for (const auto each : correct.storage()) right.add(each != 0);
         if (!late) lengths.observe(right.value());
         if (!late && lengths.finished()) curriculum = step + 1;
         return StepResult{.loss = loss.value()(0),
