@@ -149,7 +149,8 @@ int main(int argc, char** argv) try {
     example.option("--curriculum-steps", settings.curriculum_steps, {20, 3000, 3000},
                    "most steps of each training in which a question sees its own window alone", 1);
     example.option("--steps", settings.steps, {10, 600, 600}, "steps after these, with other windows in crossbatch", 1);
-    example.option("--windows", settings.windows, "windows with keys that a question sees at the end of crossbatch", 4);
+    example.option("--windows", settings.windows, {8, 64, 64}, "windows with keys that a question sees at the end of crossbatch",
+                   4);
     example.option("--length", settings.length, "bytes of a window");
     example.add_seeds_option();
     example.option("--trials", settings.trials, {2, 100, 100}, "questions for each length and number of decoys", 1);
