@@ -1,8 +1,8 @@
 /// Does a model find one passkey among others, in text that does not repeat?   (claim C10)
 ///
 /// The known task, that of `passkey`, repeats a few sentences and hides one key. Here the filler is the text of a corpus, which
-/// comes once as far as it reaches, and the keys have names: "The pass key of kuz is 31415." One of them is asked for, the others
-/// are decoys. A model that knows what a key looks like but not whose it is answers right once in decoys + 1 times.
+/// does not repeat until the corpus is used up, and the keys have names: "The pass key of kuz is 31415." One of them is asked for,
+/// the others are decoys. A model that knows what a key looks like but not whose it is answers right once in decoys + 1 times.
 ///
 ///     fot           trained by crossbatch: a question sees the window with its key, in the end 63 other windows too
 ///     one_context   the same without the other windows: no negatives (--measure)
@@ -14,7 +14,8 @@
 /// The memory is that of the whole prompt, read window by window, each with the 64 bytes before it. But a prompt is not read as a
 /// whole. Keys are written over the text without moving it, so that a window without a key in it sees the same bytes in all prompts
 /// of a length, and leaves the same entries. The text is read once. For each set of keys the windows that see one of them are read
-/// again, written over what they have left, and afterwards put back. The memory is bitwise that of the prompt (a test compares).
+/// again, and their new entries replace the old ones; afterwards the old entries are put back. The memory is bitwise that of the
+/// prompt (a test compares).
 ///
 /// Questions about one set of keys are answered together: each byte of all answers takes one search. Only the question is the local
 /// context. Scores are strict: all five digits under greedy decoding, and then a full stop.
