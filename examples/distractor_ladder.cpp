@@ -1,9 +1,9 @@
 /// How near may other keys be, and how many, before the key that is asked for is lost?
 ///
-/// A memory full of random definitions is an easy test: two random keys of four symbols share a symbol or none. Here it also holds
-/// distractors: definitions whose keys differ from the key that is asked for in 1, 2 or 3 of the four symbols, up to 10000 of them
-/// for each question. There are 240 keys at distance 1, so if more distractors are asked for, these keys come again, with other
-/// values. The key that is asked for is defined once.
+/// A memory full of random definitions is an easy test: two random keys of four symbols seldom share more than one. Here it also
+/// holds distractors: definitions whose keys differ from the key that is asked for in 1, 2 or 3 of the four symbols, up to 10000 of
+/// them for each question. There are 240 keys at distance 1, so if more distractors are asked for, these keys come again, with
+/// other values. The key that is asked for is defined once.
 ///
 /// A key can be lost for two reasons, which the ladder keeps apart. As the memory grows, more random keys dilute attention. As
 /// distractors are added, the layer must tell a key from more near neighbours. Models:

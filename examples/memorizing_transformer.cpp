@@ -9,8 +9,8 @@
 ///     crossbatch_<n>_tuned       the last twentieth of the steps on a memory, one softmax, as mt_merged              (C8)
 ///     crossbatch_<n>_gated_tuned the same with a gate                                                                (C9)
 ///
-/// C9 says that two curves coincide. It is reproduced if the interval of their difference lies within 0.02 bits per byte on either
-/// side (the rule of verdicts, paper_notes.md).
+/// C9 says that one softmax and a gate give the same curve. It is reproduced if the interval of their difference lies within 0.02
+/// bits per byte on either side (the rule of verdicts, paper_notes.md).
 ///
 /// Source: paper appendix C.3, Figure 7 (C8); appendix B.2, Figure 4 (C9). Bits per byte here.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).

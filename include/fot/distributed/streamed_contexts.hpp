@@ -4,7 +4,7 @@
 ///
 ///     a  each entry runs up to the memory layer: its queries
 ///     b  a block of contexts goes to the ranks whose entries see it; these attend to it, and let it go; then the next block
-///     c  each entry runs on with what its queries have found, up to its loss and back: the gradient of what they have found
+///     c  each entry runs again, with what its queries have found, to its loss and back: the gradient of what they have found
 ///     d  the blocks once more: gradients of the queries, and of keys and values, which go to the rank that has the context
 ///     e  each entry runs once more, forwards and backwards, with all that is now known: the gradients of the parameters
 ///

@@ -3,8 +3,8 @@
 ///     x'   = [SG(previous x), x]             SG: no gradient into the states; the projections to keys and values do get theirs
 ///     x    = x + O attention(q of norm(x), k and v of norm(x'))        each query sees the whole previous window and its past
 ///
-/// The paper compares with it at two windows (Table 3), because Transformer-XL reaches one window back in every layer, and FoT in
-/// only one layer. The parameters are those of the standard model, so that one can be continued as the other. Rotary positions run
+/// The paper compares the two at two windows (Table 3): there both see one window back, Transformer-XL in every layer, FoT in only
+/// one. The parameters are those of the standard model, so that one can be continued as the other. Rotary positions run
 /// on from the previous window to the current one (only distances matter); layers without positions keep none.
 ///
 /// Source: Dai et al. 2019; paper section 5.2, Table 3. Departures: rotary positions instead of relative position embeddings.
