@@ -5,7 +5,7 @@
 /// tokens of definitions, and it is asked for 400 of them. Every memory key is computed and searched exactly; keys are recomputed
 /// block by block during the search, so no key is kept.
 ///
-/// The trainings; each result names its training:
+/// The models, by how they are trained; each result names one of them:
 ///
 ///     uniform       all symbols are drawn: the paper's data
 ///     hard          each batch spells with 8 of the 61 symbols, so that keys differ in few places: ours

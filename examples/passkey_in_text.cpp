@@ -17,8 +17,8 @@
 /// again, and their new entries replace the old ones; afterwards the old entries are put back. The memory is bitwise that of the
 /// prompt (a test compares).
 ///
-/// Questions about one set of keys are answered together: each byte of all answers takes one search. Only the question is the local
-/// context. Scores are strict: all five digits under greedy decoding, and then a full stop.
+/// Questions about one set of keys are answered together: one search serves the next byte of all answers. Only the question is the
+/// local context. Scores are strict: all five digits under greedy decoding, and then a full stop.
 ///
 /// Source: paper section 4.2, Figure 1, made harder. The paper counts tokens, this program bytes.
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text), held-out documents first. A corpus that is smaller

@@ -1,6 +1,6 @@
 /// Matrix products: one checked `gemm` on strided views, the only place that includes xtensor-blas.
 ///
-/// `gemm` cuts the result into blocks, a sum of very many products into parts, and shares them among our threads. Each block or
+/// `gemm` cuts the result into blocks, and cuts a sum of very many products into parts; our threads share these. Each block or
 /// part is computed on one thread, by BLAS or in our own tiles (core/product_of_tiles.hpp). So the same threads serve products and
 /// loops, and a product within a parallel loop runs on the loop's thread.
 ///

@@ -11,7 +11,7 @@
 /// rank gets. So no rank asks, and nothing but numbers is sent.
 ///
 /// The gradient of a context is a sum over entries, taken in the order of the tree over entries (distributed/tree_sum.hpp). A rank
-/// adds up within its nodes before it sends.
+/// adds up those nodes of the tree that lie within its block before it sends.
 ///
 /// Read first: distributed/tree_sum.hpp, attention/contexts.hpp.   Read next: distributed/crossbatch_passes.hpp.
 #pragma once

@@ -4,9 +4,9 @@
 ///     find     from the top level down, go to the best neighbour; at the bottom keep the `breadth` best keys seen, and
 ///              look at the neighbours of the best one not yet looked at, until none of them is better than the worst kept
 ///
-/// The graph is hnswlib's, with the inner product as measure, if the program is compiled with FOT_WITH_HNSWLIB. It is made for
-/// distances. With inner products of keys of different lengths a few long keys become neighbours of all others (hubs), and walks
-/// end there; with keys of length one an inner product orders keys as a distance does.
+/// The graph is hnswlib's, with the inner product as measure; it can be made only if the program is compiled with FOT_WITH_HNSWLIB.
+/// It is made for distances. With inner products of keys of different lengths a few long keys become neighbours of all others
+/// (hubs), and walks end there; with keys of length one an inner product orders keys as a distance does.
 ///
 /// Read first: memory/key_search.hpp.   Read next: memory/memory_index.hpp.
 #pragma once

@@ -3,9 +3,9 @@
 ///     x'   = [SG(previous x), x]             SG: no gradient into the states; the projections to keys and values do get theirs
 ///     x    = x + O attention(q of norm(x), k and v of norm(x'))        each query sees the whole previous window and its past
 ///
-/// The paper compares the two at two windows (Table 3): there both see one window back, Transformer-XL in every layer, FoT in only
-/// one. The parameters are those of the standard model, so that one can be continued as the other. Rotary positions run
-/// on from the previous window to the current one (only distances matter); layers without positions keep none.
+/// The paper compares it with FoT at two windows (Table 3): there both see one window back, Transformer-XL in every layer, FoT in
+/// only one. The parameters are those of the standard model, so that one can be continued as the other. Rotary positions run on
+/// from the previous window to the current one (only distances matter); layers without positions keep none.
 ///
 /// Source: Dai et al. 2019; paper section 5.2, Table 3. Departures: rotary positions instead of relative position embeddings.
 /// Read first: model/transformer.hpp.   Read next: model/inference.hpp (the same idea with a memory that grows).

@@ -3,7 +3,8 @@
 ///     p_j = max(0, s_j / 2 - t)^2        of scores s_j, with the threshold t at which the weights p_j sum to one
 ///
 /// Softmax gives every key some weight, so that enough unrelated keys together always win. Here a key whose score is 2 below
-/// the best has none, since the best has s/2 - t <= 1. So no number of unrelated keys dilutes anything, if they score lower.
+/// the best has none, since the best has s/2 - t <= 1. So no number of unrelated keys dilutes anything, if all of them score at
+/// least 2 below the best.
 ///
 /// **When the k best suffice.** t depends on the scores above it only. So if among the k best the last has no weight, no entry
 /// beyond them has any, and attention to the k best is exactly attention to the whole memory (`entmax_of_best_is_whole`). For

@@ -6,8 +6,8 @@
 /// every step. Its state is two numbers, which a checkpoint keeps. A `ContextSchedule` is a `StageSchedule` of the number of
 /// contexts.
 ///
-/// The paper has d constant; 2, then 64 for the last tenth; drawn from {2, 128}; 1, then 128 once the accuracy reaches 98 %. Each
-/// is one line:
+/// The paper has four schedules of d: constant; 2, then 64 for the last tenth; drawn from {2, 128}; 1, then 128 once the accuracy
+/// reaches 98 %. Each is one line:
 ///
 ///     ContextSchedule::constant(64)
 ///     ContextSchedule::at_steps({{0, 2}, {steps * 9 / 10, 64}})

@@ -4,8 +4,8 @@
 ///     Trainer<float> trainer(model, optimizer, {.steps = 5000,
 ///                                               .learning_rate = LearningRate::linear_decay(1, 40, 5000),
 ///                                               .checkpoint = "run.safetensors"});
-///     trainer.keep("batches", random);              // what step_loss draws from is part of the checkpoint
-///     trainer.keep("contexts", context_schedule);   // and so is what it observes
+///     trainer.keep("batches", random);              // what a step draws from is part of the checkpoint
+///     trainer.keep("contexts", context_schedule);   // and so is a schedule that it asks, if it has one
 ///     trainer.resume();                             // goes on if the file is there
 ///     const TrainingOutcome outcome = trainer.run([&](Index step) {
 ///         Tape tape;
