@@ -97,7 +97,7 @@ done
 
 # ---- The table: medians, of several settings the best; how many times faster fot is ----
 
-echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $threads threads, $(date +%F), $rounds rounds; $versions"
+echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $threads threads, $(date +%F), rounds: $rounds; $versions"
 [ -z "$left_out" ] || echo "left out:$left_out"
 echo
 echo "| work | with | median | fot is faster by |"
