@@ -125,25 +125,27 @@ class StreamedContexts {
     }
 
    private:
-    /// Some contexts: those of them that this rank's entries see, and who sees them.
+    /// Contexts that are exchanged together.
     struct Block {
         std::vector<Index> contexts;  // in the order in which they are visited
-        BatchShares shares;
-        ContextLists<Real> lists;  // keys and values
+        BatchShares shares;           // who sees them
+        ContextLists<Real> lists;     // keys and values of those that this rank has, or its entries see
     };
 
     /// Steps a and b.
     void attend(Index layer) {
         for (auto& [entry, attention] : entries_) attention.begin(layer, passes_.queries(entry, attention, layer));
         for_each_block(layer, [&](const Block& block) {
-            for (const Index context : block.contexts)
+            for (const Index context : block.contexts) {
+                if (!block.lists.contains(context)) continue;
+                const auto [k, v] = passes_.leaves(layer, block.lists, {context});
                 for (auto& [entry, attention] : entries_) {
                     if (!block.shares.sees(entry, context)) continue;
                     auto& [q, so_far, d_o, d_log_sum_exp, d_q] = attention.of_layer(layer);
-                    const auto [k, v] = passes_.leaves(layer, block.lists, {context});
                     const AttentionResult<Real> further = context_attention<Real>({q, k.value(), v.value()}, one_context);
                     so_far = merge<Real>(so_far, further);
                 }
+            }
         });
     }
 
