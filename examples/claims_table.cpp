@@ -6,8 +6,8 @@
 ///
 /// Time:    about 10 minutes on two cores; seconds with --quick, where the models are too small to show anything.
 /// Command: cmake --workflow --preset reproduce      (or this program, if the other two are in the same folder)
-/// Expect:  "agrees" for C1 and C7, "agrees up to 1M" for C2, whose 16M tokens --full measures; "no interval" for C13, because one
-///          seed gives no interval. measurements.md has a run.
+/// Expect:  "agrees" for C1 and C7, "agrees up to 1M" for C2, whose 16M tokens --full measures; "no interval" for C13, whose scores
+///          have an interval only over three seeds or more. measurements.md has a run.
 #include <poll.h>
 #include <sys/wait.h>
 

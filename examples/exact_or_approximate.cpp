@@ -13,8 +13,9 @@
 /// Time:    about a quarter of an hour on two cores; --quick: seconds; --full: three seeds, eight models, memories to 524288 tokens
 ///          and a million of the dictionary (hours).
 /// Command: build/release/examples/exact_or_approximate
-/// Expect:  with QK-norm a few per cent of the keys are enough for either index; without it a graph of the standard model's keys
-///          fails, and lists must score twice as many. Cutting the standard model's memory to k costs much more than approximating.
+/// Expect:  with QK-norm a few per cent of the keys are enough for either index. Without it a graph of the standard model's keys
+///          fails, and lists must score twice as many keys of crossbatch_16. Cutting the standard model's memory to k costs much
+///          more than approximating.
 #include "fot/model/index_source.hpp"
 #include "support/dictionary_training.hpp"
 #include "support/measurements.hpp"

@@ -5,7 +5,7 @@
 // reason to tell a document's own keys from others. This is the DISTRACTION ISSUE. CROSSBATCH training gives it such
 // a reason. A query of a document sees, in one softmax over all their keys x,
 //
-//     its own window, up to itself;  the window before it;  the windows before those of d - 1 other documents
+//     its own window, up to itself;  the previous window of its document;  the previous windows of d - 1 others
 //     o = sum_x p(x) v(x)      where p(x) = exp(<q, k(x)> / temperature) / (the same, summed over all x)
 //
 // and the loss of the next token has gradients in all these keys and values. No parameter and no loss is new. We

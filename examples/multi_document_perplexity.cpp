@@ -8,8 +8,8 @@
 ///     standard              only local context in training; with no memory it is the model that the others must beat
 ///     crossbatch_<n>        trained with n contexts in the end, 1, 2, 4, ... before; crossbatch_1 never met another document
 ///     crossbatch_<n>_late   2 contexts, and n only in the last tenth of the training, as in the paper's 2 -> 64
-///     mt                    the Memorizing Transformer. With a memory that is cleared at each document it is a rough
-///                           upper bound on quality: nothing can distract it there
+///     mt                    the Memorizing Transformer. Nothing can distract it with a memory that is cleared at each document;
+///                           even so, crossbatch_8 with a memory of many documents is better up to 128K tokens
 ///
 /// Source: paper section 5.3, Figure 8 (C3); appendix C.2, Figure 6 (C7). Bits per byte here.
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document). 64 contexts need

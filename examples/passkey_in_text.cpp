@@ -6,7 +6,7 @@
 ///
 ///     fot           trained by crossbatch: a question sees the window with its key, in the end 63 other windows too
 ///     one_context   the same without the other windows: no negatives (--measure)
-///     base_memory   window and question are one local context; it never met a memory before it is asked here
+///     base_memory   trained with window and question in one local context; it meets a memory only when it is asked here
 ///
 /// All are trained on answers alone: they look up keys and do not write text. How they learn it is told in
 /// support/named_passkey_training.hpp.

@@ -1,9 +1,8 @@
 /// The shape of a small decoder with memory layers.
-///
-/// Defaults are those of the byte-level toys in examples/, but for the heads of the memory layer, of which the toys have one or
-/// two. paper_notes.md ("Hyper-parameters") has the paper's numbers beside them, with reasons. Two defaults are choices worth
-/// knowing: the last layer is the memory layer, and 1 / temperature starts at 8, so that cosines in a head of width 64 begin with
-/// the spread of <q, k> / sqrt(D).
+/// Defaults are those of the language models in examples/, but for the heads of the memory layer: those models have one.
+/// paper_notes.md ("Hyper-parameters") has the paper's numbers beside them, with reasons. Two defaults are choices worth knowing:
+/// the last layer is the memory layer, and 1 / temperature starts at 8, so that cosines in a head of width 64 begin with the spread
+/// of <q, k> / sqrt(D).
 ///
 /// Source: paper appendix B.1, appendix E and Table 9.
 /// Read first: nn/feed_forward.hpp, nn/rotary.hpp.   Read next: model/transformer.hpp.

@@ -4,11 +4,11 @@
 ///     read_document(model, tokens, window, state);                              // as with a MemoryState
 ///     generate(model, prompt, count, window, state, sampling, random);
 ///
-/// A model with one memory layer, as all toys here have, leaves the same entries for a window whenever its tokens are the same. The
-/// layers below see that window alone, with positions that begin anew in it, and what the memory layer appends does not depend on
-/// what it remembers. Of text with period p, windows that begin every s tokens come in p / gcd(s, p) kinds. Once all of them have
-/// been read the memory stops growing. With two memory layers the upper one sees what the lower one remembers, which changes; then
-/// this state is right too, but saves nothing.
+/// A model with one memory layer, the default of all toys here, leaves the same entries for a window whenever its tokens are the
+/// same. The layers below see that window alone, with positions that begin anew in it, and what the memory layer appends does not
+/// depend on what it remembers. Of text with period p, windows that begin every s tokens come in p / gcd(s, p) kinds. Once all of
+/// them have been read the memory stops growing. With two memory layers the upper one sees what the lower one remembers, which
+/// changes; then this state is right too, but saves nothing.
 ///
 /// Source: ours.
 /// Read first: attention/counted_attention.hpp, model/inference.hpp.   Read next: examples/passkey.cpp.
