@@ -1,4 +1,5 @@
 /// The shape of a small decoder with memory layers.
+///
 /// Defaults are those of the language models in examples/, but for the heads of the memory layer: those models have one.
 /// paper_notes.md ("Hyper-parameters") has the paper's numbers beside them, with reasons. Two defaults are choices worth knowing:
 /// the last layer is the memory layer, and 1 / temperature starts at 8, so that cosines in a head of width 64 begin with the spread
