@@ -36,7 +36,7 @@ struct GenerationSettings {
     Index tokens = 100, random_prompt = 0, window = 0, last_context = -1, memory_top_k = 0, capacity = 0;
     std::vector<Index> memory_layers;
     SamplingOptions sampling = {.temperature = 0.8, .top_p = 0.95};
-    bool oldest_first = false, any_architecture = false;
+    bool oldest_first = false, rounded_inputs = false, any_architecture = false;
 };
 
 /// The shapes that random weights can have: LongLLaMA-3B's, that of the 7B code model, and a toy's.
@@ -133,6 +133,9 @@ int main(int argc, char** argv) try {
     example.option("--top-p", settings.sampling.top_p, "only the likeliest tokens of this probability together");
     example.flag("--oldest-first", settings.oldest_first,
                  "a full local cache lets go of its oldest tokens, not of all; always so without memory layers");
+    example.flag(
+        "--rounded-inputs", settings.rounded_inputs,
+        "of weights in bfloat16: prompts are rounded to bfloat16 as well, and read faster if the processor has AVX512_BF16");
     example.flag("--any-architecture", settings.any_architecture, "reads as a LLaMA what its config.json calls by another name");
     example.parse();
 
@@ -145,8 +148,9 @@ int main(int argc, char** argv) try {
     };
     if (settings.any_architecture)
         example.out() << "warning: --any-architecture: the numbers are wrong if the model computes in another way than a LLaMA\n\n";
-    const LongLlama<float> model = load_long_llama<float>(
-        folder, configure, Weights::stored, settings.any_architecture ? OtherArchitectures::taken : OtherArchitectures::refused);
+    const LongLlama<float> model =
+        load_long_llama<float>(folder, configure, settings.rounded_inputs ? Weights::rounded_inputs : Weights::stored,
+                               settings.any_architecture ? OtherArchitectures::taken : OtherArchitectures::refused);
     const LongLlamaConfig& config = model.config();
     std::unique_ptr<Tokenizer> tokenizer;
     std::vector<std::int32_t> prompt = settings.ids;

@@ -67,6 +67,7 @@
 #include "fot/core/product_of_tiles.hpp"  // whole products of such tiles
 #include "fot/core/row_products.hpp"  // products with few rows, which pack nothing
 #include "fot/core/byte_products.hpp" // which products of bytes reach a bar
+#include "fot/core/bfloat16_products.hpp"  // products of bfloat16 numbers
 #include "fot/core/fetch_ahead.hpp"   // memory that is read next
 #include "fot/core/blas.hpp"          // one checked matrix product
 #include "fot/core/blas_kernels.hpp"  // which BLAS, and whether it knows the processor

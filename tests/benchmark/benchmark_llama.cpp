@@ -18,21 +18,22 @@ namespace {
 /// Stored random weights, as floats or rounded to bfloat16.
 class StoredRandomWeights : public WeightSource<float> {
    public:
-    StoredRandomWeights(bool rounded, Random& random) : rounded_(rounded), random_(random) {}
+    StoredRandomWeights(bool rounded, bool rounded_inputs, Random& random)
+        : rounded_(rounded), rounded_inputs_(rounded_inputs), random_(random) {}
     LinearMap<float> matrix(const std::string&, Index rows, Index columns, double) const override {
         const double deviation = 1 / std::sqrt(static_cast<double>(columns));
         Tensor<float, 2> numbers = normal_tensor<float, 2>({rows, columns}, deviation, random_);
         if (!rounded_) return LinearMap<float>(Variable<float, 2>(std::move(numbers))).numbers();
         const auto bits = std::make_shared<std::vector<BFloat16>>(numbers.size());
         round_numbers(numbers.data(), element_count(numbers), bits->data());
-        return StoredMatrix{bits->data(), Dtype::bf16, rows, columns, bits};
+        return StoredMatrix{bits->data(), Dtype::bf16, rows, columns, bits, rounded_inputs_};
     }
     Variable<float, 1> scales(const std::string&, Index count) const override {
         return Variable<float, 1>(full<float, 1>({count}, 1.0f));
     }
 
    private:
-    bool rounded_;
+    bool rounded_, rounded_inputs_;
     Random& random_;
 };
 
@@ -42,6 +43,7 @@ int main(int argc, char** argv) {
     TransformerConfig shape{.vocabulary = 256, .width = 512, .layers = 8, .memory_layers = {}, .heads = 8, .feed_forward = 1376};
     Index length = 2048, decode = 64, thread_count = 2, repeats = 3, memory_tokens = 0, top_k = 0;
     std::string dtype = "f32";
+    bool rounded_inputs = false;
     CLI::App app("LLaMA inference");
     app.add_option("--vocabulary", shape.vocabulary, "tokens")->capture_default_str();
     app.add_option("--hidden", shape.width, "model width")->capture_default_str();
@@ -54,6 +56,7 @@ int main(int argc, char** argv) {
     app.add_option("--length", length, "tokens of the prompt")->capture_default_str();
     app.add_option("--decode", decode, "tokens that are generated")->capture_default_str();
     app.add_option("--dtype", dtype, "of the weights")->check(CLI::IsMember({"f32", "bf16"}))->capture_default_str();
+    app.add_flag("--rounded-inputs", rounded_inputs, "bfloat16 weights: inputs of a prompt are rounded to bfloat16, too");
     app.add_option("--threads", thread_count, "threads")->capture_default_str();
     app.add_option("--repeats", repeats, "timed repetitions")->capture_default_str();
     CLI11_PARSE(app, argc, argv);
@@ -62,7 +65,8 @@ int main(int argc, char** argv) {
     const LongLlamaConfig config{.model = as_llama(shape), .window = length + decode, .last_context = length + decode};
 
     Random random(0);
-    const LongLlama<float> model(config, Transformer<float>(config.model, StoredRandomWeights(dtype == "bf16", random)));
+    const LongLlama<float> model(config,
+                                 Transformer<float>(config.model, StoredRandomWeights(dtype == "bf16", rounded_inputs, random)));
     Tokens prompt = empty<std::int32_t, 2>({1, length});
     for (auto& token : prompt.storage()) token = static_cast<std::int32_t>(random.below(shape.vocabulary));
     std::vector<double> prefill, generation;

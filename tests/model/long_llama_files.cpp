@@ -108,6 +108,11 @@ TEST_CASE("weights are loaded to be trained, in any precision and with other mem
 
     const LongLlama<float> stored = load_long_llama<float>(saved.path());
     CHECK(stored.decoder().parameters().empty());
+    CHECK_FALSE(stored.decoder().layer(1).q.numbers().rounded_inputs);
+    const LongLlama<float> rounding = load_long_llama<float>(saved.path(), {}, Weights::rounded_inputs);
+    CHECK(rounding.decoder().parameters().empty());
+    CHECK(rounding.decoder().layer(1).q.numbers().rounded_inputs);
+    CHECK(logits_of(rounding) == logits_of(stored));  // these weights are floats
     CHECK_THROWS_WITH_AS(stored.decoder().layer(0).q.trained(), doctest::Contains("load the model with weights to be trained"),
                          ConfigError);
     const Variable<float, 3> x(zeros<float, 3>({1, 1, 8}), true);

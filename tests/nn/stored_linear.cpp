@@ -53,6 +53,36 @@ TEST_CASE("a product with stored weights is that with the widened ones, for few 
         }
 }
 
+TEST_CASE("rounded inputs are rounded to bfloat16 where the weight is bfloat16 and there are many rows, and nowhere else") {
+    Random random(6);
+    for (const Index count : {4, 5, 150, 600})
+        for (const Dtype dtype : {Dtype::f16, Dtype::bf16}) {
+            const Tensor<std::uint16_t, 2> bits = random_bits(300, 71, dtype, random);
+            const Tensor<float, 3> x = normal_tensor<float, 3>({1, count, 71}, 1, random);
+            Tensor<float, 3> rounded = x;
+            for (float& number : rounded.storage()) number = to_float(to_bfloat16(number));
+            const StoredMatrix stored{bits.data(), dtype, 300, 71};
+            StoredMatrix rounding = stored;
+            rounding.rounded_inputs = true;
+            const bool few_or_half = count <= 4 || dtype == Dtype::f16;
+            CHECK(largest_difference(linear(x, rounding), linear(few_or_half ? x : rounded, stored)) < 2e-5);
+            CHECK((largest_difference(linear(x, rounding), linear(x, stored)) == 0) == few_or_half);
+        }
+}
+
+TEST_CASE("rounded inputs of a model in double are rounded as well") {
+    Random random(7);
+    const Tensor<std::uint16_t, 2> bits = random_bits(9, 5, Dtype::bf16, random);
+    const Tensor<double, 2> x = normal_tensor<double, 2>({6, 5}, 1, random);
+    Tensor<double, 2> rounded = x;
+    for (double& number : rounded.storage()) number = static_cast<double>(to_float(to_bfloat16(number)));
+    const StoredMatrix stored{bits.data(), Dtype::bf16, 9, 5};
+    StoredMatrix rounding = stored;
+    rounding.rounded_inputs = true;
+    CHECK(largest_difference(linear(x, rounding), linear(rounded, stored)) < 1e-14);
+    CHECK(largest_difference(linear(x, rounding), linear(x, stored)) > 1e-4);
+}
+
 TEST_CASE("weights in double serve a model in double") {
     Random random(2);
     const Tensor<double, 2> weight = normal_tensor<double, 2>({9, 5}, 1, random);
@@ -93,8 +123,8 @@ TEST_CASE("a stored matrix keeps its tensor") {
 
 TEST_CASE("a sum over no inputs is zero, for few rows and for many, in any element type") {
     for (const Index count : {2, 5})
-        for (const Dtype dtype : {Dtype::f32, Dtype::f16}) {
-            const StoredMatrix none{nullptr, dtype, 6, 0};
+        for (const Dtype dtype : {Dtype::f32, Dtype::f16, Dtype::bf16}) {
+            const StoredMatrix none{.dtype = dtype, .rows = 6, .columns = 0, .owner = nullptr, .rounded_inputs = true};
             CHECK(linear(empty<float, 2>({count, 0}), none) == zeros<float, 2>({count, 6}));
             CHECK(project_heads(empty<float, 3>({1, count, 0}), none, 2) == zeros<float, 4>({1, count, 2, 3}));
             CHECK(merge_heads(empty<float, 4>({1, count, 2, 0}), none) == zeros<float, 3>({1, count, 6}));

@@ -39,10 +39,11 @@ inline std::string hugging_face_name(const std::string& name) {
     return (last > 0 ? "model." + name.substr(0, last) : "") + names.at(name.substr(last)) + ".weight";
 }
 
-/// Whether the weights of a loaded model are to be trained.
+/// What becomes of the weights of a loaded model.
 enum class Weights {
-    stored,  ///< matrices stay in their files
-    trained  ///< matrices are copied and widened
+    stored,          ///< matrices stay in their files, and inputs are floats
+    rounded_inputs,  ///< as stored; with matrices in bfloat16 inputs are rounded, too: faster prompts (nn/stored_linear.hpp)
+    trained          ///< matrices are copied and widened
 };
 
 /// The weights in a folder.
@@ -51,20 +52,20 @@ class FolderWeights : public WeightSource<Real> {
    public:
     /// The folder must outlive this, but not the weights. Of tied embeddings, the input embedding may lie under the name of the
     /// output's.
-    FolderWeights(const CheckpointFolder& files, Weights kind, bool tied_output)
-        : files_(files), trained_(kind == Weights::trained), tied_(tied_output) {}
+    FolderWeights(const CheckpointFolder& files, Weights kind, bool tied_output) : files_(files), kind_(kind), tied_(tied_output) {}
     LinearMap<Real> matrix(const std::string& name, Index rows, Index columns, double) const override {
         const std::string plain = name_in_files(name), output = name_in_files("output");
         const bool under_the_other = tied_ && name == "embedding" && !files_.contains(plain) && files_.contains(output);
         require<FileError>(name != "output" || files_.contains(output), files_.path().string(), ": tensor '", output,
                            "' is missing, and config.json does not say that the embedding takes its place "
                            "(\"tie_word_embeddings\": true)");
-        const StoredMatrix stored = files_.matrix(under_the_other ? output : plain, rows, columns);
-        if (!trained_) return stored;
+        StoredMatrix stored = files_.matrix(under_the_other ? output : plain, rows, columns);
+        stored.rounded_inputs = kind_ == Weights::rounded_inputs;
+        if (kind_ != Weights::trained) return stored;
         return Variable<Real, 2>(detail::widened_tensor<Real>(stored), true);
     }
     Variable<Real, 1> scales(const std::string& name, Index count) const override {
-        return Variable<Real, 1>(files_.template vector<Real>(name_in_files(name), count), trained_);
+        return Variable<Real, 1>(files_.template vector<Real>(name_in_files(name), count), kind_ == Weights::trained);
     }
 
     /// How the files call a weight: those of a decoder that was saved without its output leave "model." out.
@@ -75,7 +76,8 @@ class FolderWeights : public WeightSource<Real> {
 
    private:
     const CheckpointFolder& files_;
-    bool trained_, tied_;
+    Weights kind_;
+    bool tied_;
 };
 
 /// The model in a folder. `configure`, if given, may change the configuration that was read: memory layers, last_context, storage.

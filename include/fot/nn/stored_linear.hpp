@@ -4,6 +4,10 @@
 /// once and used once. So they are kept as stored, and widened within the product. For a few rows of x each row of the weight
 /// is widened on the way into the registers; for many, a block of rows at a time, which then goes through the matrix product.
 ///
+/// Processors with AVX512_BF16 multiply bfloat16 numbers twice as fast as floats. A weight in bfloat16 can use that for many rows
+/// of x, if these are rounded to bfloat16 as well (`rounded_inputs`). A number of y is then off by about 2 parts in 1000, so this
+/// is an option.
+///
 /// There is no gradient: these are the weights of a finished model.
 ///
 /// Read first: nn/linear.hpp, core/dtype.hpp.   Read next: nn/linear_map.hpp.
@@ -15,6 +19,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "fot/core/bfloat16_products.hpp"
 #include "fot/core/dtype.hpp"
 #include "fot/nn/embedding.hpp"
 #include "fot/nn/linear.hpp"
@@ -28,6 +33,7 @@ struct StoredMatrix {
     Index rows = 0;                               ///< out
     Index columns = 0;                            ///< in
     std::shared_ptr<const void> owner = nullptr;  ///< keeps the numbers alive: a mapped file, or a tensor
+    bool rounded_inputs = false;                  ///< if bf16: five rows of x or more are rounded to bfloat16, too
 };
 
 namespace detail {
@@ -83,37 +89,73 @@ inline Index rows_of(const StoredMatrix& weight) { return weight.rows; }
 inline void require_columns(const char* who, const StoredMatrix& weight, Index columns) {
     require<ShapeError>(weight.columns == columns, who, ": the stored weight has ", weight.columns, " columns, expected ", columns);
 }
+namespace detail {
+
+/// Calls body(rows of the weight, rows of x) for blocks of y, on all threads.
+template <class Body>
+void for_blocks(const StoredMatrix& weight, Index count, Body&& body) {
+    const Index blocks = (weight.rows + widened_rows - 1) / widened_rows, slices = (count + rows_together - 1) / rows_together;
+    parallel_for(blocks * slices,
+                 [&](Index unit) { body(Part(weight.rows, unit % blocks, blocks), Part(count, unit / blocks, slices)); });
+}
+
+/// y = x W^T for many rows of x, W widened block by block.
+template <class Stored, class Real>
+void multiply_widened(MatrixView<const Real> x, const StoredMatrix& weight, MatrixView<Real> y) {
+    const Stored* numbers = static_cast<const Stored*>(weight.numbers);
+    for_blocks(weight, x.rows, [&](Part i, Part t) {
+        Tensor<Real, 2> block_of_w = empty<Real, 2>({i.last - i.first, x.columns});
+        widen(numbers + i.first * x.columns, element_count(block_of_w), block_of_w.data());
+        gemm(Real(1), x.rows_from(t.first, t.last - t.first), transpose(as_matrix(std::as_const(block_of_w))), Real(0),
+             block(y, t, i));
+    });
+}
+
+/// The same for a W in bfloat16, x rounded to bfloat16.
+template <class Real, class Products = BFloat16Products>
+void multiply_rounded(MatrixView<const Real> x, const StoredMatrix& weight, MatrixView<Real> y) {
+    if constexpr (Products::fast && std::is_same_v<Real, float>) {
+        const Tensor<BFloat16Pair, 2> pairs = bfloat16_pairs(x);
+        const auto w = matrix(static_cast<const BFloat16*>(weight.numbers), weight.rows, weight.columns);
+        for_blocks(weight, x.rows, [&](Part i, Part t) {
+            Products::multiply(as_matrix(pairs).rows_from(t.first, t.last - t.first), w.rows_from(i.first, i.last - i.first),
+                               block(y, t, i));
+        });
+    } else {
+        Tensor<Real, 2> rounded = empty<Real, 2>({x.rows, x.columns});
+        for (Index i = 0; i < element_count(rounded); ++i) rounded.data()[i] = to_float(to_bfloat16(x.data[i]));
+        multiply_widened<BFloat16>(as_matrix(std::as_const(rounded)), weight, y);
+    }
+}
+
+}  // namespace detail
+
 /// y = x W^T for `count` rows of x.
 ///
 /// Cost:   count * in * out multiply-adds; reads every stored number once for 512 rows of x. Scratch: 128 widened rows of the
 ///         weight for each thread.
 /// Errors: ConfigError for a weight of integers, or without numbers.
-/// Same as: multiply_rows, of the widened weight.
+/// Same as: multiply_rows, of the widened weight; with `rounded_inputs` and five rows of x or more also of x rounded to bfloat16.
 template <class Real>
 void multiply_rows(const Real* x, Index count, const StoredMatrix& weight, Real* y) {
     const Index in = weight.columns, out = weight.rows;
+    const MatrixView<const Real> rows = matrix(x, count, in);
+    const MatrixView<Real> result = matrix(y, count, out);
     detail::with_weight_type(weight, [&](auto element) {
         using Stored = decltype(element);
         const Stored* numbers = static_cast<const Stored*>(weight.numbers);
-        if (count <= detail::few_rows) {
+        if (count <= detail::few_rows)
             parallel_slices(out, 32, [&](Index first, Index last) {
                 for (Index i = first; i < last; ++i)
                     for (Index t = 0; t < count; ++t)
                         y[t * out + i] = detail::inner_product_of_stored(x + t * in, numbers + i * in, in);
             });
-        } else if constexpr (std::is_same_v<Stored, Real>) {
-            gemm(Real(1), matrix(x, count, in), transpose(matrix(numbers, out, in)), Real(0), matrix(y, count, out));
-        } else {
-            const Index blocks = (out + detail::widened_rows - 1) / detail::widened_rows,
-                        slices = (count + detail::rows_together - 1) / detail::rows_together;
-            parallel_for(blocks * slices, [&](Index unit) {
-                const detail::Part i(out, unit % blocks, blocks), t(count, unit / blocks, slices);
-                Tensor<Real, 2> block = empty<Real, 2>({i.last - i.first, in});
-                widen(numbers + i.first * in, element_count(block), block.data());
-                gemm(Real(1), matrix(x + t.first * in, t.last - t.first, in), transpose(as_matrix(std::as_const(block))), Real(0),
-                     matrix(y + t.first * out + i.first, t.last - t.first, i.last - i.first, out));
-            });
-        }
+        else if constexpr (std::is_same_v<Stored, Real>)
+            gemm(Real(1), rows, transpose(matrix(numbers, out, in)), Real(0), result);
+        else if (std::is_same_v<Stored, BFloat16> && weight.rounded_inputs)
+            detail::multiply_rounded(rows, weight, result);
+        else
+            detail::multiply_widened<Stored>(rows, weight, result);
     });
 }
 
