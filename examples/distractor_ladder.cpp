@@ -13,12 +13,13 @@
 ///     crossbatch_<d>   crossbatch on d contexts; the negatives are random
 ///     hard_16          crossbatch on 16 contexts that spell with 8 of the 61 symbols: their keys are near     (--full)
 ///
-/// How it is computed: definitions are read in windows of 25, and no window sees another. So a question's distractors are read
-/// apart from the other definitions, and its attention to both is the merge of its attention to each (attention/joining.hpp).
-/// That is exact where the whole memory is read. With --top-k K it is read as two memories, each by its K best entries.
+/// How it is computed: definitions are read in windows, 25 of them in each, and no window sees another. So a question's distractors
+/// are read apart from the other definitions, and its attention to both is the merge of its attention to each
+/// (attention/joining.hpp). That is exact where the whole memory is read. With --top-k K it is read as two memories, each by its K
+/// best entries.
 ///
-/// An answer is right if all four symbols are. half_accuracy_memory is the memory at which half the answers are right, among 100
-/// distractors (--at).
+/// An answer is right if all four symbols are. half_accuracy_memory is the size of the memory, in tokens, at which half of the
+/// answers are right, among 100 distractors (--at).
 ///
 /// Data:    made here.
 /// Time:    2 minutes of one core to ask the five models; the time of their training was not measured separately; --quick: seconds;

@@ -1,9 +1,10 @@
 /// What does a memory layer look at, token by token?   (claim C13)
 ///
 /// Documents are read one after another into one memory. For each byte at the end of the last one we list what every head
-/// retrieved: from which document, how far back, with which share of the attention (kNN score), and whether the key stands out
-/// among its neighbours in the memory (Focus score). The page in --output shows the text, marked by where the attention goes, and
-/// what was retrieved for a byte, with the text around it (support/memory_page.hpp); the table on the screen has the means.
+/// retrieved: from which document, how far back, with which share of the attention to what was retrieved (kNN score), and whether
+/// the key stands out among its neighbours in the memory (Focus score). The page in --output shows the text, marked by where the
+/// attention goes, and what was retrieved for a byte, with the text around it (support/memory_page.hpp); the table on the screen
+/// has the means.
 ///
 /// Data:    --text FILE or DIR[:GLOB], one file one document, of which the last one by name is inspected; without --text, the test
 ///          documents of --corpus, which a model of --checkpoint has not been trained on.

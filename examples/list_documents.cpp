@@ -1,8 +1,9 @@
 /// Which documents do the text programs train on, and which do they measure?
 ///
-/// Prints for each document of a corpus its part (train, validation, test, or dropped because it is too similar to an earlier one),
-/// its size in bytes, and a hash of its name and text. The split is the same for every seed. Documents below 20000 bytes are in no
-/// part; the last line counts them. (fine_tune_existing_model has a split of its own, of all documents of 300 bytes or more.)
+/// Prints for each document of a corpus its part (train, validation or test), its size in bytes, and a hash of its name and text.
+/// Of documents that are dropped, because they are too similar to one of an earlier part, it prints the name. The split is the same
+/// for every seed. Documents below 20000 bytes are in no part; the last line counts them. (fine_tune_existing_model has a split of
+/// its own, of all documents of 300 bytes or more.)
 ///
 /// Why: the headers of g++ change with its version, so a table about them must say which documents it was measured on. `result
 /// train` is the hash of all training documents together, which a kept model names too (support/held_out_text.hpp).

@@ -3,7 +3,8 @@
 /// The folder is one of Hugging Face's: config.json, model.safetensors or pytorch_model.bin (or several, with an index),
 /// tokenizer.model. All of the prompt but its last tokens goes to memory, window by window; then tokens are written one by one,
 /// until there are as many as asked for, or one of the model's end tokens is written. Weights stay in their file, in 16 bits if the
-/// file has them so, and are widened to float as they are used.
+/// file has them so, and are widened to float as they are used. (Prompts with --rounded-inputs and bfloat16 weights need no
+/// widening where the processor has AVX512_BF16.)
 ///
 /// Without --folder a model of random weights is made and written first: a toy, to show that all works, or one of the --shape of
 /// LongLLaMA-3B or of the 7B code model, to see how much memory and time it takes.

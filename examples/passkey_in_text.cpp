@@ -2,7 +2,8 @@
 ///
 /// The known task, that of `passkey`, repeats a few sentences and hides one key. Here the filler is the text of a corpus, which
 /// does not repeat until the corpus is used up, and the keys have names: "The pass key of kuz is 31415." One of them is asked for,
-/// the others are decoys. A model that knows what a key looks like but not whose it is answers right once in decoys + 1 times.
+/// the others are decoys. A model that knows what a key looks like, but not whose it is, is right in one of n + 1 answers among n
+/// decoys.
 ///
 ///     fot           trained by crossbatch: a question sees the window with its key, in the end 63 other windows too
 ///     one_context   the same without the other windows: no negatives (--measure)

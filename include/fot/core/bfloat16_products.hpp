@@ -6,8 +6,8 @@
 /// before: numbers of x that were floats have been rounded, each by up to 1 part in 256.
 ///
 /// An AVX-512 instruction for floats multiplies 16 numbers. That of AVX512_BF16 multiplies 32 and adds the products two by two to
-/// 16 sums. It takes two neighbours of a row at a time, so all that is said of numbers in core/tile_product.hpp is done here with
-/// pairs: a matrix is half as wide, its numbers have 32 bits, and packing does not look into them.
+/// 16 sums. It takes two neighbours of a row at a time. So tiles are packed and multiplied as in core/tile_product.hpp, with pairs
+/// in place of numbers: a matrix is half as wide, and each element has 32 bits.
 ///
 /// Read first: core/bfloat16.hpp, core/tile_product.hpp.   Read next: nn/stored_linear.hpp.
 #pragma once

@@ -1,8 +1,8 @@
 /// Products of tiles that fit into the cache, for the inner loops of attention and exact search.
 ///
 /// Attention and search never write their score matrix to memory: a tile of scores is made, used while it is in the cache, and
-/// overwritten by the next. A library call cannot be fused that way, and its set-up cost matters for tiles this small. Everything
-/// else in the library uses `gemm`.
+/// overwritten by the next. A library call cannot be fused that way, and its set-up cost matters for tiles this small. Whole
+/// matrices are multiplied by `gemm` (core/blas.hpp), few rows by core/row_products.hpp.
 ///
 /// The right factor is packed once into panels of `panel_width` columns (rows of a panel lie one after another), then any number
 /// of left factors are multiplied with it:

@@ -1,4 +1,5 @@
-/// The weights of a model in one or several files of safetensors or PyTorch, left where they are: mapped, not copied.
+/// The weights of a model in one or several files of safetensors or PyTorch, mapped from there, and copied only if they are
+/// transposed or unaligned.
 ///
 ///     model.safetensors      all weights, or else
 ///     model.safetensors.index.json     {"weight_map": {"name": "file", ...}} and the files that it names, or else

@@ -3,9 +3,9 @@
 ///     config.json          shape of the model, and how LongLLaMA reads (mem_layers, last_context_length, ...)
 ///     model.safetensors    all weights; or several files, or those of PyTorch (files/checkpoint_folder.hpp)
 ///
-/// Weights stay in their files, mapped, in float, half precision or bfloat16: starting copies nothing but the norms. Or they are
-/// loaded to be trained. A plain LLaMA folder is a LongLLaMA without memory layers; give it some, and it is what fine-tuning by FoT
-/// starts from.
+/// Weights stay in their files, mapped, in float, half precision or bfloat16: starting copies only the norms, and matrices that are
+/// transposed or unaligned there. Or they are loaded to be trained. A plain LLaMA folder is a LongLLaMA without memory layers; give
+/// it some, and it is what fine-tuning by FoT starts from.
 ///
 /// Read first: files/checkpoint_folder.hpp, model/long_llama.hpp, model/weights.hpp.   Read next: train/checkpoint.hpp.
 #pragma once
