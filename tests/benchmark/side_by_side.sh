@@ -10,9 +10,10 @@
 #
 # Build first: cmake --preset release && cmake --build --preset release. What is not installed is left out and named at the end:
 # FAISS and hnswlib (apt-get install libfaiss-dev libhnswlib-dev), PyTorch (python3-torch), llama.cpp (npm). THREADS says on how many
-# threads each runs (2). PyTorch runs with several settings of its threads; the table takes its best. Nothing else should run.
+# threads each runs (2). PyTorch runs with several settings of its threads; the table takes its best. llama.cpp
+# rounds the inputs of products to bfloat16, so our prompt is read so as well (--rounded-inputs). Nothing else should run.
 set -euo pipefail
-[ $# -ge 1 ] && [ -d "$1" ] || { sed -n '2,14s/^# \{0,1\}//p' "$0"; exit 2; }
+[ $# -ge 1 ] && [ -d "$1" ] || { sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2; }
 peers=$(cd "$1" && pwd) rounds=${2:-3} llama=${3:-} threads=${THREADS:-2}
 here=$(cd "$(dirname "$0")" && pwd)
 release=${BUILD:-$here/../../build/release}
@@ -73,7 +74,8 @@ elif cp "$peers/llama_cpp_speed.mjs" "$work" && (cd "$work" && npm init -y && np
   for t in 1 "$threads"; do
     theirs="node $work/llama_cpp_speed.mjs $work/model.gguf 512 32 $t"
     cat >> "$table" <<END
-LLaMA of the folder, prompt of 512 tokens, $t thread(s): tokens/s|fot|prompt_tokens_per_second|$generate --threads $t
+LLaMA of the folder, prompt of 512 tokens, $t thread(s): tokens/s|fot|prompt_tokens_per_second|$generate --threads $t --rounded-inputs
+LLaMA of the folder, prompt of 512 tokens, $t thread(s): tokens/s|fot, inputs not rounded|prompt_tokens_per_second|$generate --threads $t
 LLaMA of the folder, prompt of 512 tokens, $t thread(s): tokens/s|llama.cpp|llama_cpp_prefill_tokens_per_second|$theirs
 LLaMA of the folder, 32 tokens written, $t thread(s): tokens/s|fot|generated_tokens_per_second|$generate --threads $t
 LLaMA of the folder, 32 tokens written, $t thread(s): tokens/s|llama.cpp|llama_cpp_decode_tokens_per_second|$theirs
@@ -100,7 +102,7 @@ done
 echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $threads threads, $(date +%F), rounds: $rounds; $versions"
 [ -z "$left_out" ] || echo "left out:$left_out"
 echo
-echo "| work | with | median | fot is faster by |"
+echo "| work | with | median | fot is faster, times |"
 echo "|---|---|---|---|"
 sort -t '|' -k1,1 -k2,2 -k3,3 -k4,4g "$work/values" | awk -F '|' '
   function close_setting() {  # values of one command, ascending
