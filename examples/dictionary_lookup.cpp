@@ -2,8 +2,8 @@
 ///
 /// A document defines words of four symbols in its first half and asks for them in the second. The model is trained by crossbatch
 /// on 256 + 256 tokens, with the definitions of other documents as negatives. Then its memory is filled with up to 16 million
-/// tokens of definitions, and it is asked for 400 of them. Every memory key is computed and searched exactly; keys are recomputed
-/// block by block during the search, so no key is kept.
+/// tokens of definitions, and it is asked for 400 of them. Keys are computed block by block as the search goes on. The search is
+/// exact, and no key is kept.
 ///
 /// The models, by how they are trained; each result names one of them:
 ///

@@ -7,7 +7,7 @@
 ///
 ///     top_<k>             more of the best entries, exactly
 ///     sampled_<m>         the 128 best, and m random ones of the others, weighted (M - 128) / m
-///     means_<l>           the 128 best, and every other entry at the mean of its inverted list; there are l lists
+///     means_<l>           the 128 best, and each remaining entry at the mean of its inverted list; there are l lists
 ///     means_<l>_spread    the same, corrected for the spread of the keys of a list around their mean
 ///     means_<l>_found     the same as means_<l>, with the 128 best that a search of the best 1/32 of the lists finds
 ///

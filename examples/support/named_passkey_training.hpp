@@ -4,10 +4,10 @@
 ///     one_context   the same without the other windows: no negatives
 ///     base          window and question are one local context; it never meets a memory
 ///
-/// A key is found if the bytes of its digits carry its name, and if the question does: the layers below the memory layer copy the
-/// name there. In windows full of text a model has no hint what to copy: it learned nothing in some hundred steps. So windows that
-/// hold one key and no text come first. Longer windows, which hold several keys among text, then take a few steps each. Other
-/// windows, whose keys and text are negatives, come last.
+/// A key is found if the states at its digits carry its name, and those at the question carry it, too: the layers below the memory
+/// layer copy the name there. In windows full of text a model has no hint what to copy: it learned nothing in some hundred steps.
+/// So windows that hold one key and no text come first. Longer windows, which hold several keys among text, then take a few steps
+/// each. Other windows, whose keys and text are negatives, come last.
 ///
 /// Only answers have a loss: the model learns to look up and not to write text. Text is among what it must not take for a key.
 ///

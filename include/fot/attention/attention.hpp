@@ -5,8 +5,8 @@
 /// L, the log-sum-exp, is returned beside o, because two things need only L besides o: the gradient, to compute the
 /// probabilities again; and the join of two attentions to different keys into one softmax (attention/joining.hpp).
 ///
-/// A score is <q, k> and nothing else. A temperature, or 1 / sqrt(D), multiplies q once, before attention. A query used in several
-/// places is then scaled in the same way everywhere, and no place can omit the scale.
+/// A score is <q, k> and nothing else. One over a temperature, or 1 / sqrt(D), is multiplied into q once, before attention. A query
+/// used in several places is then scaled in the same way everywhere, and no place can omit the scale.
 ///
 /// Keys and values may have G heads, fewer than queries (grouped-query attention): query head h reads key head h / (H / G).
 ///

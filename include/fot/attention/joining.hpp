@@ -8,8 +8,10 @@
 ///     one softmax:   g = sigmoid(log_sum_exp_memory - log_sum_exp_local)
 ///     gate:          g = sigmoid(logit), learned: one number per head, or one per query
 ///
-/// With the first g, o IS softmax attention over both sets together. So the two ways differ only in where the gate comes from: from
-/// the scores, or from a parameter. A query that found nothing in the memory keeps its local attention, in both.
+/// With the first g, o IS softmax attention over both sets together, if no key is in both. So the two ways differ only in where the
+/// gate comes from: from the scores, or from a parameter. A query that found nothing in the memory keeps its local attention, in
+/// both. Why separate attentions at all: local keys are masked and differentiable, a memory's are searched and constant, and each
+/// has a fast function of its own.
 ///
 /// Source: paper appendix B.2, equation (1) for one softmax, the unnumbered equation after it for the gate (Wu et al. 2022).
 /// Read first: attention/causal_attention.hpp.   Read next: attention/crossbatch_attention.hpp, attention/memory_attention.hpp.

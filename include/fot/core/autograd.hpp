@@ -6,7 +6,11 @@
 ///    `rms_norm_vjp`). They know nothing of this file and are tested by themselves.
 /// 2. Tape operations: a short overload that runs the forward kernel and records a call of its vector-Jacobian product.
 ///
-/// Elementwise operations, slices and gates have no kernel of their own: their gradients are written in the tape operations.
+/// Elementwise operations, slices and gates have a plain forward function only: their gradients are written in the tape operations.
+///
+/// Why two layers: a gradient is read and tested as a formula on tensors, beside the forward line that it differentiates, and the
+/// model is written once, without gradients. Why a tape of our own: it has some twenty operations, each on whole tensors, so a
+/// class can read all of it, and a test can check each.
 ///
 /// A step of training is then: run the model on a tape, `tape.backward(loss)`, read the gradients of the parameters. The recorded
 /// steps are replayed backwards by a loop, and each is freed as soon as it is replayed, and with it the tensors that only it

@@ -1,7 +1,7 @@
 /// bfloat16: the upper half of a float, for memories that must be small. It halves the bytes that a search reads.
 ///
 /// Sign, the 8 exponent bits of a float and 7 bits of fraction: the range of a float at two to three decimal digits. Numbers are
-/// stored this way, and expanding them to floats is exact. Arithmetic runs on these floats, but for products that are asked to
+/// stored this way, and expanding them to floats is exact. Arithmetic runs on these floats, except in products that are asked to
 /// round both factors (core/bfloat16_products.hpp).
 ///
 /// Read first: core/matrix_view.hpp, core/simd.hpp.   Read next: core/tile_product.hpp, memory/key_value_memory.hpp.

@@ -1,7 +1,8 @@
 /// A dictionary in which keys are defined again and again: the last value counts, as in a log or in code.
 ///
-/// Why: a memory whose entries do not say when they were read cannot know which definition is the last. Whatever the model, it
-/// answers with the last of m values in 1/m of the cases at most (examples/overwritten_keys.cpp says why).
+/// Why: a memory whose entries do not say when they were read cannot know which definition is the last. Whatever its weights, a
+/// model with one memory layer answers with the last of m values in 1/m of the cases at most (examples/overwritten_keys.cpp says
+/// why).
 ///
 /// The memory is read in m stretches of equal length. Each stretch holds one definition of every key that is asked for, at a random
 /// place. So all definitions of a key stand in windows of their own, and only the order of the windows tells which is the last.

@@ -8,8 +8,8 @@
 /// merged in the order of ranks, which is one softmax over all their keys (attention/joining.hpp).
 ///
 /// All three send the queries as a search does; `values` and `parts` also its candidates and their counts
-/// (distributed/sharded_search.hpp). With p ranks, N queries per home rank and b bytes per number, attention itself then
-/// sends, in bytes (of one rank, except `values`)
+/// (distributed/sharded_search.hpp). Attention itself then sends the bytes below, for p ranks, N queries per home rank and b bytes
+/// per number. The row `values` counts all ranks together, the other rows one rank.
 ///
 ///     values    p N H k D b from all ranks together, minus what the homes already have      in `values`
 ///     parts     (p-1) N H (D+1) b                                                           in `parts` and `whole`

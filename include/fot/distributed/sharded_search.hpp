@@ -8,7 +8,7 @@
 ///     results      to all ranks, if all have the same queries                            (p-1) N H k (b + 8)
 ///
 /// These are bytes that a rank sends, counted by the communicator under these names. p: ranks; N: queries per home rank; b: bytes
-/// of a number; k: entries searched for; in the row of candidates at most as many as the rank has.
+/// of a number; k: entries searched for. A rank that has fewer than k sends all that it has as candidates.
 ///
 /// Score and index together order all entries without ties. So the k best of all are among the ranks' own k best, however the
 /// memory is sharded. A rank sorts its candidates in this order. Those among the best of all are a prefix of that list, so their

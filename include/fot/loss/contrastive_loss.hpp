@@ -9,7 +9,8 @@
 /// Crossbatch is the implicit form of the same contrast. There the softmax over positives and negatives is part of the model, and
 /// the next-token loss decides how sharply to contrast: attention to a negative is punished only where it makes the prediction
 /// worse, and a positive key is favoured only where its value helps. Here the contrast is the loss, whether it helps or not. So
-/// this loss reaches any r_d, and pays for it in bits per byte (examples/measurements.md, C1).
+/// with enough weight beside crossbatch it reaches an r_d that crossbatch alone does not, and pays for it in bits per byte
+/// (examples/measurements.md, C1).
 ///
 /// Local keys take no part in it; in crossbatch attention they share the softmax with the contexts.
 ///

@@ -2,11 +2,11 @@
 ///
 /// The update of a weight matrix is usually of low rank: a few directions hold nearly all of it. Muon gives every direction the
 /// same length: it replaces the momentum U S V^T by about U V^T, without a singular value decomposition, by a few matrix products
-/// (Newton-Schulz iteration). Embedding and output have rows that belong to single tokens, and scales, temperatures and gates are
-/// not matrices at all: those keep Adam.
+/// (Newton-Schulz iteration). Embedding and output keep Adam, because each of their rows belongs to one token. So do norm scales,
+/// temperatures and the gates of heads, which are vectors or have one row per head.
 ///
-/// Muon is not in the paper, whose small models use Adafactor. Toys reach the paper's effects in fewer steps with Muon. r_64 is
-/// similar with both (examples/measurements.md, C1).
+/// Muon is not in the paper, whose small models use Adafactor. After as many steps with the paper's whole recipe r_64 is similar,
+/// but bits per byte are worse by .18 to .22 (one memory layer; examples/measurements.md, C1).
 ///
 /// Read first: train/adamw.hpp, core/blas.hpp.   Read next: train/learning_rate.hpp.
 #pragma once

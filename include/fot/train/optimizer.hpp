@@ -10,8 +10,8 @@
 ///     optimizer.step(factor);                              // bitwise the step that the interrupted run would have taken
 ///
 /// The learning rates are among the options of an optimiser, because their sizes are specific to it: 0.02 for Muon's matrices,
-/// 0.001 for AdamW. What changes in the course of training is a factor on all of them, the argument of `step`, which means the same
-/// for every optimiser: 1 is the rates as configured. Schedules (train/learning_rate.hpp) give that factor.
+/// 0.001 for AdamW. What changes in the course of training is a factor on all of them, the argument of `step`. It means the same
+/// for every optimiser: a factor of 1 leaves the rates as configured. Schedules (train/learning_rate.hpp) give that factor.
 ///
 /// Read first: core/parameter.hpp.   Read next: train/adamw.hpp, adafactor.hpp, muon.hpp; train/learning_rate.hpp.
 #pragma once
