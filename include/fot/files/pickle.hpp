@@ -230,11 +230,11 @@ class Pickle {
     }
     bool push_long(std::string_view bytes) {
         if (bytes.size() > 8) return push({Kind::other, 0, bytes});
+        const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(bytes[i]); };
+        const bool negative = !bytes.empty() && byte(bytes.size() - 1) >= 128;
         std::uint64_t integer = 0;
         for (std::size_t i = 8; i-- > 0;)  // the sign fills the bytes that are not there
-            integer = integer << 8 | (i < bytes.size()                     ? static_cast<unsigned char>(bytes[i])
-                                      : bytes.empty() || bytes.back() >= 0 ? 0
-                                                                           : 255);
+            integer = integer << 8 | (i < bytes.size() ? byte(i) : negative ? 255 : 0);
         return push({Kind::integer, static_cast<Index>(integer)});
     }
     bool push_global(std::string_view module, std::string_view name) {
