@@ -109,6 +109,7 @@
 #include "fot/data/evaluation_dictionary.hpp"  // the same of any size
 #include "fot/data/near_words.hpp"    // keys that share most symbols with another
 #include "fot/data/overwritten_dictionary.hpp"  // keys that are defined again and again
+#include "fot/data/associative_recall.hpp"  // pairs of tokens, thousands of values to copy
 #include "fot/data/passkey.hpp"       // a number hidden in a long text
 #include "fot/data/text.hpp"          // bytes as tokens
 #include "fot/data/named_passkeys.hpp"  // one of many numbers, in text that does not repeat
