@@ -2,10 +2,11 @@
 ///
 /// Three things decide whether a model leaves the plateau on which no answer is right:
 ///
-///     a tied output    The embedding is the output matrix as well. So a model that has learned to copy some values copies all of
-///                      them. With an output matrix of its own it learns one value after another.
-///     small logits     Tied rows are as long as an embedding's, and logits would begin at tens of nats. The last norm begins
-///     small. few keys         A training begins with 4 pairs of its own document. Other documents come once 64 pairs are recalled.
+///     a tied output        The embedding is the output matrix as well, so a model that copies some values copies all of them. With
+///                          an output matrix of its own every value has to be learned by itself.
+///     small first logits   Tied rows are as long as an embedding's, and the loss would begin at tens of nats. So the last norm
+///                          begins small.
+///     few keys at first    A training begins with 4 pairs of its own document. Other documents come once 64 pairs are recalled.
 ///
 /// Read first: fot/data/associative_recall.hpp, fot/train/curriculum.hpp, support/training.hpp.
 /// Read next: associative_recall.cpp.
