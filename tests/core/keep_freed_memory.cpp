@@ -7,10 +7,10 @@
 
 using namespace fot;
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define FOT_SANITIZER_ALLOCATES
 #elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define FOT_SANITIZER_ALLOCATES
 #endif
 #endif

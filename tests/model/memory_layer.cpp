@@ -125,7 +125,7 @@ TEST_CASE("wanted positions ask alone: their queries, with the keys of the whole
     const std::vector<Index> wanted{4, 1};
     const LayerView<double> all = model.layer(1).view(pass.tape, pass.x, none),
                             some = model.layer(1).view(pass.tape, pass.x, none, wanted);
-    CHECK(some.q.value().storage() == take_positions(all.q.value(), wanted).storage());
+    CHECK(largest_difference(some.q.value(), take_positions(all.q.value(), wanted)) < 1e-13);  // BLAS: last bits by number of rows
     CHECK(some.h.value().storage() == take_positions(all.h.value(), wanted).storage());
     CHECK(some.k.value().storage() == all.k.value().storage());
     CHECK(some.local_k.value().storage() == all.local_k.value().storage());
