@@ -158,6 +158,7 @@
 #include "fot/model/transformer.hpp"     // the decoder
 #include "fot/model/transformer_xl.hpp"  // the same with the states of the previous window
 #include "fot/model/inference.hpp"       // reading with memory, window by window
+#include "fot/model/shared_memory_source.hpp"   // with memories that documents share
 #include "fot/model/counted_memory_source.hpp"  // with a memory that holds equal entries once
 #include "fot/model/sampling.hpp"        // from logits to a token
 #include "fot/model/generation.hpp"      // writing, token by token

@@ -48,7 +48,8 @@ std::vector<LanguageModelRecipe> recipes() {
         {.name = "crossbatch_4_w2", .kind = LanguageModelKind::crossbatch, .positives = 2, .contexts = doubled_contexts(4, 20)},
         {.name = "packed", .kind = LanguageModelKind::crossbatch, .contexts = doubled_contexts(2, 20), .packing = 3},
         {.name = "constant_previous", .kind = LanguageModelKind::crossbatch, .differentiable = false},
-        {.name = "mt_unlimited", .kind = LanguageModelKind::memorizing, .memory_tokens = 0, .top_k = 4}};
+        {.name = "mt_unlimited", .kind = LanguageModelKind::memorizing, .memory_tokens = 0, .top_k = 4},
+        {.name = "mt_of_3", .kind = LanguageModelKind::memorizing, .memory_tokens = 60, .sharers = 3, .top_k = 4}};
 }
 
 std::vector<float> weights(Transformer<float>& model) {
@@ -289,6 +290,19 @@ TEST_CASE("a walk stays for its windows, then goes on at another place with noth
     const std::vector<double> remembered = no_update(same, recipe, 6);
     recipe.kind = LanguageModelKind::transformer_xl;
     CHECK(no_update(model, recipe, 6) != remembered);
+}
+
+TEST_CASE("documents that share a memory go on with it when one of them ends") {
+    const std::vector<TokenDocument> text = documents(3, 500);
+    const auto losses = [&](Index sharers) {
+        Transformer<float> model = small_model();
+        LanguageModelTraining<float> training(
+            model, {.name = "mt", .kind = LanguageModelKind::memorizing, .memory_tokens = 0, .sharers = sharers, .walk_windows = 1},
+            text, {.entries = 3, .length = 8}, 5);
+        return std::pair{training(0).loss, training(1).loss};
+    };
+    CHECK(losses(1).first == losses(3).first);  // nothing is remembered yet
+    CHECK(losses(1).second != losses(3).second);
 }
 
 TEST_CASE("a recipe for another integration and too little text are refused") {

@@ -17,7 +17,7 @@
 
 #include "fot/data/random_walk.hpp"
 #include "fot/loss/contrastive_loss.hpp"
-#include "fot/model/inference.hpp"
+#include "fot/model/shared_memory_source.hpp"
 #include "fot/model/transformer_xl.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/train/kept_states.hpp"
@@ -47,6 +47,7 @@ struct LanguageModelRecipe {
 
     // memorizing
     Index memory_tokens = 2048;  ///< the oldest leave first; 0: none leaves
+    Index sharers = 1;           ///< documents that share a memory, which then is not cleared between documents
     Index top_k = 32;            ///< retrieved per query and head
 
     // transformer_xl and memorizing
@@ -66,6 +67,7 @@ struct LanguageModelRecipe {
         if (local_entries > 0) words += message(", ", local_entries, " entries local");
         if (contrastive_weight > 0) words += message(", InfoNCE ", contrastive_weight);
         if (kind == LanguageModelKind::memorizing) words += message(", memory ", memory_tokens, ", top ", top_k);
+        if (kind == LanguageModelKind::memorizing && sharers != 1) words += message(", shared by ", sharers);
         if (walks()) words += message(", walks of ", walk_windows);
         return words;
     }
@@ -95,7 +97,7 @@ class LanguageModelTraining {
           documents_(documents),
           batch_(batch),
           random_(seed),
-          memory_(model.config(), batch.entries, Storage::full, recipe_.memory_tokens) {
+          memory_(model.config(), batch.entries, recipe_.sharers, recipe_.memory_tokens) {
         require_trainable();
         if (recipe_.walks()) walk_.emplace(documents, batch.entries, batch.length, recipe_.walk_windows, random_);
     }
@@ -122,11 +124,11 @@ class LanguageModelTraining {
         trainer.keep("states.sizes", kept_.sizes);
         trainer.keep("states", kept_.numbers);
         const auto before_save = [this] {
-            memorizing() ? write_memory(model_.config(), memory_, kept_) : write_states(recurrent_, kept_);
+            memorizing() ? write_memory(model_.config(), memory_.of_groups(), kept_) : write_states(recurrent_, kept_);
         };
         const auto after_load = [this] {
             walk_->require_state();
-            memorizing() ? read_memory(kept_, model_.config(), memory_)
+            memorizing() ? read_memory(kept_, model_.config(), memory_.of_groups())
                          : read_states(kept_, model_.config(), batch_.entries, recurrent_);
         };
         trainer.around_checkpoints(before_save, after_load);
@@ -184,7 +186,7 @@ class LanguageModelTraining {
     /// The same for the next window of each batch index, with what is kept of the windows before.
     Variable<Real, 1> loss_of_walk(Tape& tape) {
         const ContextBatch<Real> batch = walk_->template next<Real>(random_, [this](Index b) {
-            memory_.clear(b);
+            if (recipe_.sharers == 1) memory_.of_groups().clear(b);
             recurrent_.clear(b);
         });
         const Variable<Real, 3> logits = memorizing()
@@ -232,7 +234,7 @@ class LanguageModelTraining {
     LanguageModelBatch batch_;
     Random random_;
     std::optional<RandomWalk> walk_;
-    MemoryState<Real> memory_;
+    SharedMemoryState<Real> memory_;
     RecurrentState<Real> recurrent_;
     KeptStates<Real> kept_;  // memory_ or recurrent_ as a checkpoint holds them
 };
