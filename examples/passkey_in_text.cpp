@@ -10,7 +10,7 @@
 ///     base_memory   trained with window and question in one local context; it meets a memory only when it is asked here
 ///
 /// All are trained on answers alone: they look up keys and do not write text. How they learn it is told in
-/// support/named_passkey_training.hpp.
+/// support/lookup_training.hpp.
 ///
 /// The memory is that of the whole prompt, read window by window, each with the 64 bytes before it. But a prompt is not read as a
 /// whole. Keys are written over the text without moving it, so that a window without a key in it sees the same bytes in all prompts
@@ -30,7 +30,9 @@
 /// Command: build/release/examples/passkey_in_text
 /// Expect:  accuracy of `fot` near 1 at 1M bytes, whatever the number of decoys; measurements.md has the figures (C10).
 #include "support/accuracy_curves.hpp"
+#include "support/filler_text.hpp"
 #include "support/named_passkey_training.hpp"
+#include "support/shared_memory.hpp"
 #include "support/sizes.hpp"
 #include "support/window_memory.hpp"
 
@@ -40,33 +42,14 @@ using namespace fot::examples;
 namespace {
 
 /// What is trained, and asked.
-struct TextPasskeySettings : NamedPasskeyTraining {
+struct TextPasskeySettings : LookupTraining {
     Index trials = 0, top_k = 32, overlap = 64;
     std::vector<Index> sizes = {}, decoys = {};
     std::vector<std::string> models{"fot", "base_memory"};
 };
 
-/// One memory as further keys for all batch entries: questions about the same text, for all of which it is searched at a time.
-class OneMemory : public Source<float> {
-   public:
-    OneMemory(const KeyValueMemory<float>& memory, Index top_k) : memory_(memory), top_k_(top_k) {}
-
-    Attention<float> attend(Tape& tape, const LayerView<float>& at) const override {
-        const auto [entries, tokens, heads, width] = shape_of(at.q.value());
-        const Attention<float> found = memory_attention(
-            tape, Variable<float, 4>(reshaped<4>(at.q.value(), {1, entries * tokens, heads, width})), {&memory_}, top_k_);
-        const Variable<float, 3> by_entry(reshaped<3>(found.log_sum_exp.value(), {heads, entries, tokens}));
-        return {Variable<float, 4>(reshaped<4>(found.o.value(), shape_of(at.q.value()))), permuted(tape, by_entry, {1, 0, 2})};
-    }
-    Index keys(Index, Index) const override { return memory_.size(); }
-
-   private:
-    const KeyValueMemory<float>& memory_;
-    Index top_k_;
-};
-
 /// What a model answers to questions of the same length: its likeliest bytes, one after another, as many as an answer has.
-std::vector<std::string> answers(const Transformer<float>& model, std::span<const NamedKey> asked, const OneMemory& memory) {
+std::vector<std::string> answers(const Transformer<float>& model, std::span<const NamedKey> asked, const Source<float>& memory) {
     Tokens tokens = zeros<std::int32_t, 2>({length_of(asked), length_of(asked[0].question())});
     for (Index i = 0; i < length_of(asked); ++i) std::ranges::copy(byte_tokens(element(asked, i).question()), row(tokens, i));
     std::vector<std::string> written(asked.size());
@@ -84,23 +67,6 @@ std::vector<std::string> answers(const Transformer<float>& model, std::span<cons
     return written;
 }
 
-/// The most bytes, no more than `bytes`, that end with a whole window, so that a longer text begins with the same windows.
-Index whole_windows(const TextPasskeySettings& settings, Index bytes) {
-    const Index step = settings.length - settings.overlap;
-    return settings.overlap + (bytes - settings.overlap) / step * step;
-}
-
-/// Reads on in a text, of which `state` holds the beginning.
-void read_text(const TextPasskeySettings& settings, std::string_view text, WindowMemory& windows, MemoryState<float>& state,
-               Progress& bar) {
-    while (state.size() < length_of(text)) {
-        stop_if_interrupted("trained models are kept; the same command reads and asks again");
-        windows.read(text.substr(0, static_cast<std::size_t>(whole_windows(settings, state.size() + 65536))), state);
-        bar.update(state.size());
-    }
-    bar.finish();
-}
-
 /// How often the answer is right, and how often it is the key of a decoy.
 struct Answered {
     Proportion right, decoy;
@@ -111,7 +77,8 @@ struct Answered {
 Answered ask(const Transformer<float>& model, const TextPasskeySettings& settings, std::string_view text, Index decoys,
              WindowMemory& windows, MemoryState<float>& state, Random& random, Progress& bar) {
     Answered answered;
-    const OneMemory memory(state.memory(model.config().last_memory_layer(), 0), settings.top_k);
+    const MemorySource<float> entries(state, settings.top_k);
+    const SharedMemory memory(entries);
     while (answered.right.trials < settings.trials) {
         stop_if_interrupted("trained models are kept; the same command asks again");
         std::vector<NamedKey> keys = named_keys(decoys + 1, random);
@@ -168,15 +135,8 @@ int main(int argc, char** argv) try {
 
     const CorpusSplit split = load_split({.corpus = settings.corpus});
     const std::vector<TokenDocument> training = byte_documents(split.train);
-    std::vector<Document> filler = split.test;
-    for (const std::vector<Document>* part : {&split.validation, &split.train})
-        filler.insert(filler.end(), part->begin(), part->end());
-    Index corpus_bytes = 0;
-    for (const Document& document : filler) corpus_bytes += length_of(document.text);
     const Index longest = settings.sizes.back();
-    const std::string text = running_text(filler, longest);
-    example.out() << "Filler of the longest prompt: " << longest << " bytes of a corpus of " << corpus_bytes << ", which comes "
-                  << (longest + corpus_bytes - 1) / corpus_bytes << " times\n";
+    const std::string text = filler_text(example, held_out_first(split), longest);
 
     Measurements<AccuracyCurve> accuracies;  // by model and bytes: over decoys
     Table table({"model", "seed", "prompt, bytes", "decoys", "accuracy", "answers a decoy"});
@@ -188,10 +148,10 @@ int main(int argc, char** argv) try {
             WindowMemory windows(model, settings.length, settings.overlap, /*kept=*/1);
             MemoryState<float> state(model.config(), 1, longest > 4194304 ? Storage::bfloat16 : Storage::full);
             for (const Index size : settings.sizes) {
-                const Index read = whole_windows(settings, size - length_of(NamedKey{"bim", "92653"}.question()));
+                const Index read = windows.whole_windows(size - length_of(NamedKey{"bim", "92653"}.question()));
                 const std::string_view prompt(text.begin(), text.begin() + read);
                 Progress reading(message(name, ", seed ", seed, ", read ", count_text(size)), read);
-                read_text(settings, prompt, windows, state, reading);
+                read_on(windows, prompt, state, reading);
                 AccuracyCurve accuracy;
                 for (const Index decoys : settings.decoys) {
                     if ((decoys + 1) * named_key_bytes() > read / 4) continue;

@@ -113,6 +113,7 @@
 #include "fot/data/passkey.hpp"       // a number hidden in a long text
 #include "fot/data/text.hpp"          // bytes as tokens
 #include "fot/data/named_passkeys.hpp"  // one of many numbers, in text that does not repeat
+#include "fot/data/stories.hpp"       // persons who move, and things that are with them
 #include "fot/data/tokenizer.hpp"     // for models that are not trained here
 #include "fot/data/corpus.hpp"        // a folder of text
 #include "fot/data/split.hpp"         // for training, validation and test, by document

@@ -70,7 +70,7 @@ TEST_CASE("keys fill a text that just holds them, and none that does not") {
     const std::vector<NamedKey> keys = named_keys(3, random);
     std::string full(90, '.'), short_by_one(89, '.');
     CHECK(hide_keys(keys, full, random) == std::vector<Index>{0, 30, 60});
-    CHECK_THROWS_WITH_AS(hide_keys(keys, short_by_one, random), doctest::Contains("3 keys in 89 bytes, expected 30"), ConfigError);
+    CHECK_THROWS_WITH_AS(hide_keys(keys, short_by_one, random), doctest::Contains("3 sentences in 89 bytes, expected 30"), ConfigError);
 }
 
 TEST_CASE("running text is that of the documents, which come again when they are used up") {

@@ -17,7 +17,7 @@ std::string row_text(const Tokens& tokens, Index i) { return text_of({row(tokens
 struct Asked {
     std::string name, begun, answer;
 };
-Asked asked(const NamedKeyBatch& batch, Index i) {
+Asked asked(const LookupBatch& batch, Index i) {
     const std::string question = row_text(batch.input.current, i);
     const std::size_t is = question.rfind(" is");
     return {question.substr(is - 3, 3), question.substr(is + 3), row_text(batch.targets, i)};
@@ -34,7 +34,7 @@ void for_batches(const LengthAndBatch& windows, Index questions, Index contexts,
 
 TEST_CASE("a question sees the window with its key first, then others, and what is wanted of it is the answer") {
     std::set<Index> questions;
-    for_batches({160, 8}, 16, 3, false, [&](const NamedKeyBatch& batch) {
+    for_batches({160, 8}, 16, 3, false, [&](const LookupBatch& batch) {
         const CrossbatchInput& input = batch.input;
         questions.insert(extent(input.current, 0));
         REQUIRE(input.table.entries() == extent(input.current, 0));
@@ -59,7 +59,7 @@ TEST_CASE("a question sees the window with its key first, then others, and what 
 TEST_CASE("hard batches spell their names with as few letters as suffice, and no name comes twice in a batch") {
     for (const bool hard : {false, true}) {
         Index most_letters = 0;
-        for_batches({256, 32}, 64, 32, hard, [&](const NamedKeyBatch& batch) {
+        for_batches({256, 32}, 64, 32, hard, [&](const LookupBatch& batch) {
             std::set<char> letters;
             std::set<std::string> names;
             for (Index i = 0; i < extent(batch.input.current, 0); ++i) {
@@ -75,8 +75,8 @@ TEST_CASE("hard batches spell their names with as few letters as suffice, and no
 }
 
 TEST_CASE("in one piece a question follows the window with its key, and sees no other") {
-    for_batches({80, 8}, 16, 4, false, [&](const NamedKeyBatch& batch) {
-        const NamedKeyBatch whole = in_one_piece(batch);
+    for_batches({80, 8}, 16, 4, false, [&](const LookupBatch& batch) {
+        const LookupBatch whole = in_one_piece(batch);
         CHECK(whole.targets == batch.targets);
         CHECK(whole.input.table.most_contexts() == 0);
         CHECK_NOTHROW(whole.input.check());

@@ -125,3 +125,27 @@ TEST_CASE("a memory that grows with its text, and is read again where keys were 
         }
     }
 }
+
+TEST_CASE("every memory layer gets what the layers below compute of a window alone, and reads on where it stopped") {
+    Random random(6);
+    const Transformer<float> model(
+        {.width = 16, .layers = 3, .memory_layers = {1, 2}, .heads = 2, .memory_heads = 2, .feed_forward = 16}, random);
+    WindowMemory windows(model, 64, 16);
+    const std::string text = letters(windows.whole_windows(400), random);
+    CHECK(length_of(text) == 16 + 48 * 8);
+    CHECK(windows.whole_windows(length_of(text)) == length_of(text));
+    MemoryState<float> state(model.config(), 1);
+    std::ostringstream out;
+    Progress bar("read", length_of(text), out);
+    read_on(windows, std::string_view(text).substr(0, 16 + 48 * 3), state, bar);
+    read_on(windows, text, state, bar);
+    Tape tape(Tape::inference);
+    const auto last = model.keys_and_values(tape, token_row(byte_tokens(text.substr(text.size() - 64))));
+    std::vector<float> key(8);
+    for (const Index layer : {1, 2}) {
+        const KeyValueMemory<float>& memory = state.memory(layer, 0);
+        CHECK(memory.size() == length_of(text));
+        memory.copy_key(memory.size() - 1, 1, key.data());
+        CHECK(std::ranges::equal(key, std::span(row(element(last, layer).k.value(), 0, 63, 1), 8)));
+    }
+}

@@ -11,7 +11,7 @@
 /// turn the memory of one text into the memory of the other, only the windows that contain a sentence have to be read again.
 ///
 /// Source: ours.
-/// Read first: data/passkey.hpp.   Read next: examples/passkey_in_text.cpp.
+/// Read first: data/passkey.hpp.   Read next: data/stories.hpp, examples/passkey_in_text.cpp.
 #pragma once
 
 #include "fot/data/index_permutation.hpp"
@@ -35,40 +35,55 @@ struct NamedKey {
 /// Bytes of a sentence.
 inline Index named_key_bytes() { return length_of(NamedKey{"bim", "92653"}.sentence()); }
 
-/// Keys with distinct names, spelled with `letters` letters that are drawn from the alphabet. The fewer there are, the fewer
-/// letters tell two names apart. Keys are uniform in 10000 ... 99999 and need not be distinct. Errors: ConfigError unless there are
-/// 1 to 26 letters, and 1 to letters^3 keys, as many as there are names.
-inline std::vector<NamedKey> named_keys(Index count, Random& random, Index letters = 26) {
-    require<ConfigError>(letters >= 1 && letters <= 26, "named_keys: ", letters, " letters, expected 1 to 26");
-    const Index names = letters * letters * letters;
-    require<ConfigError>(count >= 1 && count <= names, "named_keys: ", count, ", expected 1 to ", names);
+/// Distinct names, spelled with `letters` letters that are drawn from the alphabet. The fewer there are, the fewer letters tell two
+/// names apart. Errors: ConfigError unless there are 1 to 26 letters, and 1 to letters^3 names.
+inline std::vector<std::string> three_letter_names(Index count, Random& random, Index letters = 26) {
+    require<ConfigError>(letters >= 1 && letters <= 26, "three_letter_names: ", letters, " letters, expected 1 to 26");
+    const Index most = letters * letters * letters;
+    require<ConfigError>(count >= 1 && count <= most, "three_letter_names: ", count, ", expected 1 to ", most);
     std::string alphabet = "abcdefghijklmnopqrstuvwxyz";
     if (letters < 26) random.shuffle(alphabet);
-    const IndexPermutation order(names, random.bits());
+    const IndexPermutation order(most, random.bits());
     const auto letter = [&](Index number) { return element(alphabet, number % letters); };
-    std::vector<NamedKey> keys;
+    std::vector<std::string> names;
     for (Index i = 0; i < count; ++i) {
         const Index name = order(i);
-        keys.push_back({{letter(name), letter(name / letters), letter(name / letters / letters)},
-                        std::to_string(10000 + random.below(90000))});
+        names.push_back({letter(name), letter(name / letters), letter(name / letters / letters)});
     }
+    return names;
+}
+
+/// Keys with such names. Keys are uniform in 10000 ... 99999 and need not be distinct. Errors: as three_letter_names.
+inline std::vector<NamedKey> named_keys(Index count, Random& random, Index letters = 26) {
+    std::vector<NamedKey> keys;
+    for (const std::string& name : three_letter_names(count, random, letters))
+        keys.push_back({name, std::to_string(10000 + random.below(90000))});
     return keys;
 }
 
-/// Writes the sentences of keys over a text, in their order, each at a uniform place in its part of as many equal parts. Returns
-/// the places.
-/// Errors: ConfigError if a part is shorter than a sentence.
-inline std::vector<Index> hide_keys(std::span<const NamedKey> keys, std::string& text, Random& random) {
-    const Index count = length_of(keys), bytes = named_key_bytes();
-    require<ConfigError>(length_of(text) / std::max<Index>(count, 1) >= bytes, "hide_keys: ", count, " keys in ", text.size(),
-                         " bytes, expected ", bytes, " bytes or more for each");
+/// Writes sentences over a text, in their order, each at a uniform place in its part of as many equal parts. Returns the places.
+/// Errors: ConfigError if a part is shorter than the longest sentence.
+inline std::vector<Index> hide_sentences(std::span<const std::string> sentences, std::string& text, Random& random) {
+    const Index count = length_of(sentences);
+    Index longest = 0;
+    for (const std::string& sentence : sentences) longest = std::max(longest, length_of(sentence));
+    require<ConfigError>(length_of(text) / std::max<Index>(count, 1) >= longest, "hide_sentences: ", count, " sentences in ",
+                         text.size(), " bytes, expected ", longest, " bytes or more for each");
     std::vector<Index> places;
     for (Index i = 0; i < count; ++i) {
+        const std::string& sentence = element(sentences, i);
         const Index begin = length_of(text) * i / count, end = length_of(text) * (i + 1) / count;
-        places.push_back(begin + random.below(end - begin - bytes + 1));
-        std::ranges::copy(element(keys, i).sentence(), text.begin() + places.back());
+        places.push_back(begin + random.below(end - begin - length_of(sentence) + 1));
+        std::ranges::copy(sentence, text.begin() + places.back());
     }
     return places;
+}
+
+/// The same of the sentences of keys.
+inline std::vector<Index> hide_keys(std::span<const NamedKey> keys, std::string& text, Random& random) {
+    std::vector<std::string> sentences;
+    for (const NamedKey& key : keys) sentences.push_back(key.sentence());
+    return hide_sentences(sentences, text, random);
 }
 
 /// The first `bytes` of documents one after another. If they have not as many, they come again in the same order: the text then

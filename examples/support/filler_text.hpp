@@ -1,0 +1,29 @@
+/// The text of a corpus in which something is hidden.
+///
+/// Read first: fot/data/named_passkeys.hpp, support/held_out_text.hpp.   Read next: passkey_in_text.cpp, two_hops.cpp.
+#pragma once
+
+#include "example.hpp"
+#include "fot/data/named_passkeys.hpp"
+#include "fot/data/split.hpp"
+
+namespace fot::examples {
+
+/// All documents of a split, those first that were not trained on.
+inline std::vector<Document> held_out_first(const CorpusSplit& split) {
+    std::vector<Document> documents = split.test;
+    for (const std::vector<Document>* part : {&split.validation, &split.train})
+        documents.insert(documents.end(), part->begin(), part->end());
+    return documents;
+}
+
+/// The first `bytes` of documents one after another, as running_text, which the program says something about: how often they come.
+inline std::string filler_text(Example& example, const std::vector<Document>& documents, Index bytes) {
+    Index corpus_bytes = 0;
+    for (const Document& document : documents) corpus_bytes += length_of(document.text);
+    example.out() << "Filler of the longest prompt: " << bytes << " bytes of a corpus of " << corpus_bytes << ", which comes "
+                  << (bytes + corpus_bytes - 1) / corpus_bytes << " times\n";
+    return running_text(documents, bytes);
+}
+
+}  // namespace fot::examples

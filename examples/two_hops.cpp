@@ -1,0 +1,211 @@
+/// Can a memory answer from facts that are spread over a long text: one, or two that belong together?
+///
+///     qa1   Where is Kuz?        the person's last move                                       (as bAbI's first task)
+///     qa2   Where is the pib?    with whom the thing is, then that person's last move         (as bAbI's second task)
+///
+/// Facts are hidden in running text that does not repeat, as BABILong hides those of bAbI in books (fot/data/stories.hpp). Three
+/// models are trained on windows of text (support/story_training.hpp), and read the text into a memory that all questions share.
+///
+/// What can be known.
+///
+/// One hop, several moves. A memory layer has no positions: m moves of a person, each in a window of its own, leave the same
+/// entries in whatever order they come. So the last of them is answered in 1/m of the cases at most (overwritten_keys.cpp has the
+/// proof). In a story of bAbI's form (2 to 10 moves of four persons, one who has moved is asked for) the mean of 1/m is .668: no
+/// model that reads a memory as a set is right more often, however long it was trained. Two readings know an order:
+///
+///     aged     the weight of an entry falls with its age in windows (support/aging_memory.hpp)
+///     newest   of entries that fit about equally well the newest counts (support/overwriting_memory.hpp)
+///
+/// Aging gives recent text an advantage over old facts, which grows with the length of the text. The second reading compares
+/// entries that fit equally well, and nothing else; so it does not depend on the length. Both are used in inference only.
+///
+/// Two hops, one memory layer. All that this layer asks is computed from the question, which names the thing. A move names a person
+/// and a room, and its window was read alone: its key has nothing of the thing. So the layer cannot prefer the move of the person
+/// who has the thing. It would have to fetch the moves of all persons at once, in the few numbers of its heads, and choose later;
+/// with many persons that cannot be. There are two ways out:
+///
+///     two_layers   the upper memory layer asks with what the lower one has found
+///     in_writing   the answer says first with whom the thing is. What is written is local context, from which the same layer asks
+///                  again: a hop for each sentence, as in a chain of thought
+///
+/// Persons, things and rooms have made-up names of three letters. A room that is one letter was not learned in 1800 steps. Of three
+/// letters the second and third can also be found by the letters before them, and from there it is a small step to the name.
+///
+/// A prompt hides --together stories, and as many persons of each number of moves; facts of the others are decoys. The text is read
+/// once. Facts are written over it, and only the windows that see one are read again (as in passkey_in_text.cpp).
+///
+/// Source: after bAbI (Weston et al. 2015) and BABILong (Kuratov et al. 2024); all names and sentences are ours.
+/// Data:    the libstdc++ headers that come with g++ (--corpus, --filler for other text), held-out documents first.
+/// Time:    TIME
+/// Memory:  136 bytes for each byte of the longest prompt with one memory layer, above 4M bytes (bfloat16); below that 264.
+/// Command: build/release/examples/two_hops
+/// Expect:  EXPECT
+#include "support/accuracy_curves.hpp"
+#include "support/aging_memory.hpp"
+#include "support/filler_text.hpp"
+#include "support/overwriting_memory.hpp"
+#include "support/shared_memory.hpp"
+#include "support/sizes.hpp"
+#include "support/story_questions.hpp"
+#include "support/story_training.hpp"
+#include "support/window_memory.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+
+namespace {
+
+/// What is trained, and asked.
+struct StorySettings : LookupTraining {
+    Index trials = 0, together = 4, top_k = 32, overlap = 32;
+    double strength = 1, margin = 2;
+    std::vector<std::string> filler = {};
+    std::vector<Index> sizes = {}, moves{story, 1, 2, 4};
+    std::vector<std::string> models{"in_writing", "one_layer", "two_layers"}, readings{"plain", "aged", "newest"};
+};
+
+/// By question (qa1, qa2), reading of the memory, and number of moves.
+using Answers = std::map<std::tuple<std::string, std::string, Index>, Answered>;
+
+/// Hides casts in a text whose memory `state` holds, and asks, until there are `trials` questions of each kind.
+Answers ask(const Transformer<float>& model, const StorySettings& settings, StoryQuestion two_hops, std::string_view text,
+            WindowMemory& windows, MemoryState<float>& state, Random& random, Progress& bar) {
+    const MemorySource<float> plain(state, settings.top_k);
+    const AgingMemory aged(state, settings.top_k, settings.strength, settings.length - settings.overlap);
+    const OverwritingMemory newest(state, settings.top_k, settings.margin);
+    const std::map<std::string, const Source<float>*> readings{{"plain", &plain}, {"aged", &aged}, {"newest", &newest}};
+    Answers answers;
+    for (Index done = 0, count = 0; done < settings.trials; done += count) {
+        stop_if_interrupted("trained models are kept; the same command asks again");
+        count = std::min(settings.trials - done, settings.together);
+        const Cast cast = new_cast(settings.moves, count, random);
+        std::string prompt(text);
+        const std::vector<Index> places = hide_sentences(facts(cast.persons, random), prompt, random);
+        const auto read_again = [&](std::string_view of) {
+            for (const Index place : places) windows.reread(of, place, place + fact_bytes, state);
+        };
+        read_again(prompt);
+        for (const auto& [question, kind] : {std::pair("qa1", StoryQuestion::person), {"qa2", two_hops}})
+            for (const std::string& reading : settings.readings) {
+                std::vector<FormToFill> forms;
+                for (const auto& [moves, asked] : cast.asked)
+                    for (const Mover& person : asked) forms.push_back(question_about(person, kind));
+                const std::vector<std::string> filled = filled_in(model, forms, SharedMemory(*readings.at(reading)));
+                auto answer = filled.begin();
+                for (const auto& [moves, asked] : cast.asked)
+                    for (const Mover& person : asked) answers[{question, reading, moves}].add(person, kind, *answer++);
+            }
+        read_again(text);
+        bar.update(done + count);
+    }
+    return answers;
+}
+
+/// Figures and results. `accuracies`: over bytes, by "question.model.reading.form".
+void report(Example& example, const StorySettings& settings, const Measurements<AccuracyCurve>& accuracies) {
+    Plot by_size{"accuracy",       "Stories of bAbI's form, hidden in text", "prompt, bytes", "right answers", "x", {},
+                 Interval{0, 1.05}},
+        by_moves{"moves",
+                 message("Persons who have moved m times, in ", count_text(settings.sizes.back()), " bytes"),
+                 "moves of the person m",
+                 "right answers",
+                 "x",
+                 {},
+                 Interval{0, 1.05}},
+        not_drawn;
+    for (const std::string& curve : accuracies.models())
+        report_accuracy(example, "accuracy", accuracies, curve, curve.ends_with(form_name(story)) ? by_size : not_drawn);
+    for (const std::string question : {"qa1", "qa2"})
+        for (const std::string& model : settings.models) {
+            for (const std::string& reading : settings.readings) {
+                const std::string name = message(question, ".", model, ".", reading);
+                Series series{name};
+                for (const Index moves : settings.moves)
+                    if (moves != story)
+                        series.add(moves,
+                                   shares_over_seeds(accuracies, message(name, ".", form_name(moves))).at(settings.sizes.back()));
+                by_moves.series.push_back(series);
+            }
+            const std::string learned = message(question, ".", model, ".plain.", form_name(1));
+            if (!accuracies.has(learned)) continue;
+            Proportion escaped;
+            for (const AccuracyCurve& curve : accuracies.of_seeds(learned)) escaped.add(curve.begin()->second.value >= 0.5);
+            example.result(message("escaped.", question, ".", model), estimate_of(escaped));
+        }
+    Series one_in{"1/m"};
+    for (const Index moves : settings.moves)
+        if (moves != story) one_in.add(moves, 1 / static_cast<double>(moves));
+    by_moves.series.push_back(one_in);
+    example.plot(by_size);
+    example.plot(by_moves);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    Example example(argc, argv,
+                    "Can a memory answer from facts that are spread over a long text: one, or two that belong together?");
+    StorySettings settings;
+    settings.sizes = Scaled<std::vector<Index>>{{4096}, {4096, 65536, 1048576}, {4096, 65536, 1048576}}.at(example.scale());
+    example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
+    example.option("--filler", settings.filler, "other corpora to hide facts in; none: the same, held-out documents first");
+    example.option("--measure", settings.models, "models that are measured").one_of({"in_writing", "one_layer", "two_layers"});
+    example.option("--readings", settings.readings, "of the memory").one_of({"plain", "aged", "newest"});
+    example.option("--curriculum-steps", settings.curriculum_steps, {20, 1500, 1500},
+                   "most steps of each training in which a question sees its own windows alone", 1);
+    example.option("--steps", settings.steps, {10, 300, 300}, "steps after these, with other windows in crossbatch", 1);
+    example.option("--windows", settings.windows, {8, 64, 64}, "windows that a question sees at the end of crossbatch", 8);
+    example.option("--length", settings.length, "bytes of a window", fact_bytes);
+    example.add_seeds_option();
+    example.option("--trials", settings.trials, {2, 100, 100}, "questions of each kind for each length", 1);
+    example.option("--together", settings.together, "stories, and persons of each number of moves, in one prompt", 1);
+    example.option("--sizes", settings.sizes, "bytes of prompts, the shortest first", 4096);
+    example.option("--moves", settings.moves, "how often a person has moved; 0: a story of bAbI's form");
+    example.option("--strength", settings.strength, "with which old entries lose weight, in the reading aged");
+    example.option("--margin", settings.margin, "nats within which the newest entry counts, in the reading newest");
+    example.option("--overlap", settings.overlap, "bytes before a window that are read with it, on the way to memory", fact_bytes);
+    example.option("--top-k", settings.top_k, "retrieved entries per query and head", 1);
+    example.parse();
+    require<ConfigError>(settings.overlap < settings.length && std::ranges::is_sorted(settings.sizes), "--overlap ",
+                         settings.overlap, ", --sizes: expected less than --length ", settings.length, ", and in rising order");
+
+    const CorpusSplit split = load_split({.corpus = settings.corpus});
+    const std::vector<TokenDocument> training = byte_documents(split.train);
+    const Index longest = settings.sizes.back();
+    std::vector<Document> filler = settings.filler.empty() ? held_out_first(split) : std::vector<Document>();
+    for (const std::string& corpus : settings.filler) std::ranges::move(load_corpus(corpus), std::back_inserter(filler));
+    const std::string text = filler_text(example, filler, longest);
+
+    Measurements<AccuracyCurve> accuracies;
+    Table table({"model", "seed", "question", "reading", "moves", "prompt, bytes", "the last room", "any, by its first letter"});
+    for (const std::uint64_t seed : example.seeds())
+        for (const std::string& name : settings.models) {
+            const Transformer<float> model = trained_story_model(example, settings, name, training, seed);
+            const StoryQuestion two_hops = name == "in_writing" ? StoryQuestion::thing_in_writing : StoryQuestion::thing;
+            WindowMemory windows(model, settings.length, settings.overlap, /*kept=*/1);
+            MemoryState<float> state(model.config(), 1, longest > 4194304 ? Storage::bfloat16 : Storage::full);
+            std::map<std::string, AccuracyCurve> curves;
+            for (const Index size : settings.sizes) {
+                const Index read = windows.whole_windows(size - 64);  // the question has less than 64 bytes
+                const std::string_view prompt(text.begin(), text.begin() + read);
+                Progress reading_bar(message(name, ", seed ", seed, ", read ", count_text(size)), read);
+                read_on(windows, prompt, state, reading_bar);
+                Random random(seed * 1000003 + static_cast<std::uint64_t>(size));  // the same stories for every model
+                Progress bar(message(name, ", seed ", seed, ", ask at ", count_text(size)), settings.trials);
+                for (const auto& [what, answered] : ask(model, settings, two_hops, prompt, windows, state, random, bar)) {
+                    const auto& [question, reading, moves] = what;
+                    const Estimate last = estimate_of(answered.last);
+                    curves[message(question, ".", name, ".", reading, ".", form_name(moves))][size] = last;
+                    table.add(name, seed, question, reading, form_name(moves), count_text(size), estimate_text(last),
+                              fixed(answered.any.value(), 2));
+                }
+            }
+            for (const auto& [curve, accuracy] : curves) accuracies.add(curve, accuracy);
+        }
+    example.show(message("Right answers, ", settings.trials, " questions each, 95 % binomial intervals"), table);
+    example.csv("answers", table);
+    report(example, settings, accuracies);
+    return example.finish();
+} catch (...) {
+    return report_failure();
+}
