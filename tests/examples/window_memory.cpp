@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <sstream>
+
 #include "../../examples/support/staged_training.hpp"
 #include "fot/data/named_passkeys.hpp"
 #include "fot/data/passkey.hpp"
@@ -136,7 +138,7 @@ TEST_CASE("every memory layer gets what the layers below compute of a window alo
     CHECK(windows.whole_windows(length_of(text)) == length_of(text));
     MemoryState<float> state(model.config(), 1);
     std::ostringstream out;
-    Progress bar("read", length_of(text), out);
+    Progress bar("read", length_of(text), out, false, [] { return 0.0; });
     read_on(windows, std::string_view(text).substr(0, 16 + 48 * 3), state, bar);
     read_on(windows, text, state, bar);
     Tape tape(Tape::inference);
