@@ -151,7 +151,7 @@ int main(int argc, char** argv) try {
     example.option("--filler", settings.filler, "other corpora to hide facts in; none: the same, held-out documents first");
     example.option("--measure", settings.models, "models that are measured").one_of({"in_writing", "one_layer", "two_layers"});
     example.option("--readings", settings.readings, "of the memory").one_of({"plain", "aged", "newest"});
-    example.option("--curriculum-steps", settings.curriculum_steps, {20, 1500, 1500},
+    example.option("--curriculum-steps", settings.curriculum_steps, {20, 3000, 3000},
                    "most steps of each training in which a question sees its own windows alone", 1);
     example.option("--steps", settings.steps, {10, 300, 300}, "steps after these, with other windows in crossbatch", 1);
     example.option("--windows", settings.windows, {8, 64, 64}, "windows that a question sees at the end of crossbatch", 8);

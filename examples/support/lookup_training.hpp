@@ -32,6 +32,7 @@ struct LookupTraining {
 struct LookupBatch {
     CrossbatchInput input;  ///< wanted are the bytes before those of an answer
     Tokens targets;         ///< (B,A) the answers
+    bool awaited = true;    ///< the curriculum goes on when such questions are answered; false: it does not look at them
 };
 
 /// Trains a model, which is kept in --output under its name. The first windows have `shortest` bytes.
@@ -89,7 +90,7 @@ void train_lookup(Example& example, const LookupTraining& settings, const std::s
         Proportion right;
         const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), batch.targets);
         for (const auto each : correct.storage()) right.add(each != 0);
-        if (!late) lengths.observe(right.value());
+        if (!late && batch.awaited) lengths.observe(right.value());
         if (!late && lengths.finished()) curriculum = step + 1;
         return StepResult{.loss = loss.value()(0),
                           .accuracy = right.value(),

@@ -8,6 +8,9 @@
 /// question about a thing: if one did, the layers below the memory layer could join them in reading, and two hops would be one.
 /// Every person moves once: which of several moves is the last a memory without positions cannot learn.
 ///
+/// In the shortest windows, which hold a fact and five bytes of text, a question sees up to four of them: from the first step on it
+/// pays to tell names apart.
+///
 /// Read first: fot/data/stories.hpp, support/lookup_training.hpp.   Read next: two_hops.cpp.
 #pragma once
 
@@ -85,7 +88,9 @@ inline Transformer<float> trained_story_model(Example& example, const LookupTrai
                  [&](const LengthAndBatch& windows, bool late, Random& random) {
                      const StoryQuestion kind = random.below(2) == 0 ? StoryQuestion::person : two_hops;
                      const Index contexts = late ? windows.batch : windows.length == shortest ? Index(1) << random.below(3) : 1;
-                     return story_batch(text, windows, 128, contexts, kind, late && random.below(2) == 0, random);
+                     LookupBatch batch = story_batch(text, windows, 128, contexts, kind, late && random.below(2) == 0, random);
+                     batch.awaited = name != "one_layer" || kind == StoryQuestion::person;  // two hops it will not learn
+                     return batch;
                  });
     return model;
 }
