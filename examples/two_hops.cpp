@@ -10,14 +10,16 @@
 ///
 /// One hop, several moves. A memory layer has no positions: m moves of a person, each in a window of its own, leave the same
 /// entries in whatever order they come. So the last of them is answered in 1/m of the cases at most (overwritten_keys.cpp has the
-/// proof). In a story of bAbI's form (2 to 10 moves of four persons, one who has moved is asked for) the mean of 1/m is .668: no
-/// model that reads a memory as a set is right more often, however long it was trained. Two readings know an order:
+/// proof). In a story of bAbI's form (2 to 10 moves of four persons, one who has moved is asked for) the mean of 1/m is .668. A model
+/// with one memory layer that reads its memory as a set is right no more often, however long it was trained. Two readings of the
+/// memory know an order, both in inference only:
 ///
+///     plain    the memory as in training: a set
 ///     aged     the weight of an entry falls with its age in windows (support/aging_memory.hpp)
 ///     newest   of entries that fit about equally well the newest counts (support/overwriting_memory.hpp)
 ///
-/// Aging gives recent text an advantage over old facts, which grows with the length of the text. The second reading compares
-/// entries that fit equally well, and nothing else; so it does not depend on the length. Both are used in inference only.
+/// Aging helps recent text against old facts, and the more, the longer the text. The last reading only lets a newer entry win that
+/// fits as well as the fact. In a longer text there is more often one that does so by chance, but that takes a far longer text.
 ///
 /// Two hops, one memory layer. All that this layer asks is computed from the question, which names the thing. A move names a person
 /// and a room, and its window was read alone: its key has nothing of the thing. So the layer cannot prefer the move of the person
@@ -28,8 +30,10 @@
 ///     in_writing   the answer says first with whom the thing is. What is written is local context, from which the same layer asks
 ///                  again: a hop for each sentence, as in a chain of thought
 ///
-/// Persons, things and rooms have made-up names of three letters. A room that is one letter was not learned in 1800 steps. Of three
-/// letters the second and third can also be found by the letters before them, and from there it is a small step to the name.
+/// `one_layer` is asked for the room at once, too, and has nothing but the one layer.
+///
+/// Persons, things and rooms have made-up names of three letters. The second and third letter of a room can also be found by the
+/// letters before them. That is easily learned, and what is looked up by name is then only one letter more.
 ///
 /// A prompt hides --together stories, and as many persons of each number of moves; facts of the others are decoys. The text is read
 /// once. Facts are written over it, and only the windows that see one are read again (as in passkey_in_text.cpp).
@@ -37,8 +41,9 @@
 /// Source: after bAbI (Weston et al. 2015) and BABILong (Kuratov et al. 2024); all names and sentences are ours.
 /// Data:    the libstdc++ headers that come with g++ (--corpus, --filler for other text), held-out documents first.
 /// Time:    TIME
-/// Memory:  136 bytes for each byte of the longest prompt with one memory layer, above 4M bytes (bfloat16); below that 264.
+/// Memory:  264 bytes for each byte of the longest prompt and each memory layer; 136 above 4M bytes (bfloat16).
 /// Command: build/release/examples/two_hops
+///          build/release/examples/two_hops --measure in_writing --filler boost libstdcxx --readings plain newest --sizes 52428800
 /// Expect:  EXPECT
 #include "support/accuracy_curves.hpp"
 #include "support/aging_memory.hpp"
