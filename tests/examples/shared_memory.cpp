@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include "fot/core/random.hpp"
+
 using namespace fot;
 using namespace fot::examples;
 
