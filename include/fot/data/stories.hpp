@@ -96,7 +96,7 @@ enum class StoryQuestion {
 
 /// A question with its answer, and which of its bytes a model has to fill in.
 struct FormToFill {
-    std::string text;
+    std::string text;           ///< question and answer
     std::vector<Index> blanks;  ///< rising; the last three are the room, and end the text
 
     /// What is right in the blanks.
