@@ -4,6 +4,7 @@
 ///
 /// is attention to all copies, since c e^s = e^(s + log c). Attention to the k best copies needs no logarithm: there are at most k
 /// of them, so they are written out (memory/counted_memory.hpp), and the result is bit for bit that of a memory of all copies.
+/// Attention to the whole memory agrees with that up to rounding. Neither has gradients: both serve inference.
 ///
 /// Source: ours.
 /// Read first: memory/counted_memory.hpp, attention/memory_attention.hpp.   Read next: model/counted_memory_source.hpp.

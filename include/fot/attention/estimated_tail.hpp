@@ -16,7 +16,9 @@
 /// keys score differently. If the keys of a list lie around their mean as a ball of squared radius r_l^2 = mean |key - mean|^2 in D
 /// dimensions, what is missing is a factor e^(|q|^2 r_l^2 / (2 D)), which `spread` adds.
 ///
-/// Either estimate gives an attention of its own, to be merged with attention to the k best, however these were found.
+/// Either estimate gives an attention of its own, to be merged with attention to the k best, however these were found. It has no
+/// gradient, so it serves inference only. How much it recovers depends on the model and the memory: examples/memory_tail.cpp
+/// measures it.
 ///
 /// Read first: attention/memory_attention.hpp, memory/inverted_lists.hpp.   Read next: model/index_source.hpp.
 #pragma once

@@ -3,10 +3,12 @@
 ///     M_top = the k entries of M with the largest <q, key>                 (exact, for each query and head)
 ///     o     = sum over (key, value) in M_top of softmax(<q, key>) value
 ///
-/// Or to the whole memory, as LongLLaMA does. The result is joined with local attention by attention/joining.hpp.
+/// Or to the whole memory, as LongLLaMA does. That is for inference only: it is refused while a tape records. The result is joined
+/// with local attention by attention/joining.hpp.
 ///
 /// Keys and values in a memory are constants; gradients reach only the queries. A Memorizing Transformer trains this way.
-/// Crossbatch training uses no memory, precisely because it needs gradients in keys and values.
+/// Crossbatch training uses no memory, precisely because it needs gradients in keys and values. Why the search is exact is said in
+/// paper_notes.md ("Reasons").
 ///
 /// Source: paper section 3.1, appendix B.2. No departures.
 /// Read first: attention/joining.hpp, memory/key_value_memory.hpp.   Read next: model/memory_layer.hpp.

@@ -2,7 +2,8 @@
 ///
 /// An OpenBLAS that is older than the processor may not recognise it. Debian 12's OpenBLAS falls back to SSE kernels from 2004 on
 /// Intel processors of 2023, which is several times slower, and to AVX2 kernels on AMD processors with AVX-512, which is half as
-/// fast. The environment variable OPENBLAS_CORETYPE chooses different kernels.
+/// fast. The environment variable OPENBLAS_CORETYPE chooses different kernels. Only OpenBLAS can be asked, and a better choice is
+/// proposed only if it uses SSE kernels on an x86-64 processor with AVX2 or AVX-512.
 ///
 /// Read first: core/blas.hpp.
 #pragma once

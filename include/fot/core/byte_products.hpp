@@ -8,7 +8,7 @@
 /// stored if all are negative. The sums are whole numbers of 32 bits, so they are exact.
 ///
 /// VNNI are AVX-512 instructions for products of bytes. One of them multiplies and adds four times as many numbers as an
-/// instruction for floats.
+/// instruction for floats. In a build without them plain loops give the same sums for tests, and searches do without the filter.
 ///
 /// Read first: core/tile_product.hpp.   Read next: memory/byte_filter.hpp.
 #pragma once

@@ -1,5 +1,7 @@
 /// Errors: every wrong input gets a named exception that says what was received and what was expected.
 ///
+/// Checks are not assertions, so a release build makes them too, and a caller can tell the kinds of error apart.
+///
 /// Read first: nothing.   Read next: core/tensor.hpp.
 #pragma once
 

@@ -1,5 +1,7 @@
 /// The largest of a row of numbers, and the log-sum-exp of the row, whose computation starts from the largest.
 ///
+/// The largest is subtracted before exponentials are taken, so none exceeds 1 and nothing overflows.
+///
 /// Read first: core/simd.hpp.   Read next: attention/softmax.hpp, nn/cross_entropy.hpp.
 #pragma once
 

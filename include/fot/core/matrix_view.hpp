@@ -1,5 +1,7 @@
 /// A matrix within a larger block of numbers, addressed in place: what products, searches and memories hand to each other.
 ///
+/// It owns nothing, so it is valid only while these numbers stay where they are.
+///
 /// A MatrixView is a pointer, two extents and the distance between rows, so a head of a (B,T,H,D) tensor needs no copy:
 ///
 ///     head(q, b, h)                             // the (T, D) matrix of head h: its rows lie H*D numbers apart

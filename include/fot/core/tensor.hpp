@@ -11,8 +11,9 @@
 ///     G key heads       U local keys, T or more                 N queries of a search, or tokens of a text of any length
 ///     P all contexts of a batch                                 S keys of a context
 ///
-/// A shape is written `(B, T, H, D)`. Functions take and return concrete tensors, never lazy xtensor expressions, and loops
-/// work on rows: `row(q, b, t, h)` points at the D numbers of one query head.
+/// A shape is written `(B, T, H, D)`. Functions take and return concrete tensors, never lazy xtensor expressions, and loops work on
+/// rows: `row(q, b, t, h)` points at the D numbers of one query head. A lazy expression is computed again at every use, and it may
+/// refer to a tensor that no longer exists.
 ///
 /// Read first: core/check.hpp.   Read next: core/blas.hpp.
 #pragma once

@@ -15,7 +15,8 @@
 ///
 /// Each entry and each previous context is a pass of its own. So no product depends on how many of them a rank has, and all
 /// gradients are added up in the order of a tree over entries (distributed/tree_sum.hpp): loss and gradients are bitwise identical
-/// for any number of ranks. A run that continues with a different number of ranks is then the same run, and a fault in an exchange
+/// for any number of ranks. That needs the same binary, and processors for which the same kernels are chosen (paper_notes.md,
+/// "Several machines"). A run that continues with a different number of ranks is then the same run, and a fault in an exchange
 /// shows at once. Step 5 computes the contexts again, as GradCache does, so that a rank holds the record of one pass at a time.
 ///
 /// Source: paper section 3.2 (crossbatch), on one machine; the distribution is ours.

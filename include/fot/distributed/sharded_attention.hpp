@@ -5,7 +5,9 @@
 ///     whole    no search: each rank attends to all of its own entries
 ///
 /// In `parts` and `whole` each rank sends the result of its attention, D numbers per head, and its log-sum-exp. The parts are
-/// merged in the order of ranks, which is one softmax over all their keys (attention/joining.hpp).
+/// merged in the order of ranks, which is one softmax over all their keys (attention/joining.hpp). `parts` is the default, because
+/// it sends less unless there are more ranks than k. Only `values` gives bitwise what one memory gives; the others differ from it
+/// by rounding.
 ///
 /// All three send the queries as a search does; `values` and `parts` also its candidates and their counts
 /// (distributed/sharded_search.hpp). Attention itself then sends the bytes below, for p ranks, N queries per home rank and b bytes

@@ -5,7 +5,8 @@
 ///     generate(model, prompt, count, window, state, sampling, random);          // and write the same
 ///
 /// Every rank computes the whole model, which is small beside the memory, and gets the same answers from the memory. So all ranks
-/// come to the same next token without telling each other.
+/// come to the same next token without telling each other. That holds if binary, kernels, number of threads and random seed are the
+/// same on all of them (paper_notes.md, "When results are bitwise the same").
 ///
 /// Read first: distributed/sharded_attention.hpp, model/inference.hpp.   Read next: examples/sharded_dictionary.cpp.
 #pragma once

@@ -1,6 +1,8 @@
 /// Search of a memory that is spread over ranks: each rank looks through its own entries, and what they found is put together.
 ///
-/// For each query one rank is the home, where its answer is put together. Four kinds of messages go between homes and other ranks:
+/// Queries are sent and keys never are, since a memory has far more keys than a window has queries. What is found is bitwise what
+/// one memory finds, with the same binary and kernels on all ranks (paper_notes.md, "Several machines"). For each query one rank is
+/// the home, where its answer is put together. Four kinds of messages go between homes and other ranks:
 ///
 ///     queries      to all ranks, if each rank has its own                                (p-1) N H D b
 ///     candidates   the k best of a rank, to the home: scores and indices of entries      (p-1) N H k (b + 8)

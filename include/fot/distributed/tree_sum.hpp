@@ -6,7 +6,9 @@
 ///     sum(first, last) = sum(first, middle) + sum(middle, last),   middle = (first + last) / 2
 ///
 /// Each rank has a block of consecutive things. By itself it can add up the nodes of the tree that lie within its block; their sums
-/// are sent, for the rest of the tree. If n and p are powers of two, the block of a rank is one node.
+/// are sent, for the rest of the tree. If n and p are powers of two, the block of a rank is one node. The sum is the same only if
+/// each thing is, on whatever rank it is computed: with the same binary and kernels on all of them (paper_notes.md, "Several
+/// machines").
 ///
 /// Read first: distributed/communicator.hpp.   Read next: distributed/context_exchange.hpp.
 #pragma once

@@ -1,6 +1,9 @@
 /// What a memory layer looks at while it reads a window: for each token and head the entries it found, where they come from, and
 /// how sharply it prefers them.
 ///
+/// A loss says whether a memory helps; this shows which of its entries are looked at. It is inference on one window of one text,
+/// and leaves the memory as it was.
+///
 /// Source: paper appendix B.4, Table 7 (retrieved keys, their kNN and Focus scores), here for any text.
 /// Read first: model/inference.hpp, measure/retrieval.hpp.   Read next: examples/inspect_memory.cpp.
 #pragma once

@@ -6,7 +6,9 @@
 ///     index.update();                                        // whenever entries were appended
 ///     FoundThrough<float> found = index.search(q, 0, 128);   // for batch entry 0 of queries (B,T,H,D)
 ///
-/// The memory itself stays as it is: values are read from it, and its own search stays exact.
+/// The memory itself stays as it is: values are read from it, and its own search stays exact. An index would pay off for single
+/// queries on a large memory (paper_notes.md, "Reasons"). It needs a memory without a capacity, since a search cannot forget keys,
+/// and holds a second copy of all keys.
 ///
 /// Read first: memory/key_value_memory.hpp, memory/key_search.hpp.
 /// Read next: attention/estimated_tail.hpp, model/index_source.hpp.

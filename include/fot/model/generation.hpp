@@ -1,6 +1,8 @@
 /// Generation: one token after another, greedy or sampled, with a memory of what was read and written before.
 ///
 /// What is written enters the memory like what is read, a window at a time, so a long answer can look back at its own beginning.
+/// There is no local cache: each token costs a pass over the window that is being written. LongLLaMA has one
+/// (model/local_cache.hpp).
 ///
 /// Read first: model/inference.hpp, model/sampling.hpp.   Read next: model/long_llama_generation.hpp.
 #pragma once

@@ -4,8 +4,9 @@
 ///     model.safetensors    all weights; or several files, or those of PyTorch (files/checkpoint_folder.hpp)
 ///
 /// Weights stay in their files, mapped, in float, half precision or bfloat16: starting copies only the norms, and matrices that are
-/// transposed or unaligned there. Or they are loaded to be trained. A plain LLaMA folder is a LongLLaMA without memory layers; give
-/// it some, and it is what fine-tuning by FoT starts from.
+/// transposed or unaligned there. Or they are loaded to be trained. Stored weights save memory and time when text is generated, but
+/// they have no gradient (nn/stored_linear.hpp). A plain LLaMA folder is a LongLLaMA without memory layers; give it some, and it is
+/// what fine-tuning by FoT starts from.
 ///
 /// Read first: files/checkpoint_folder.hpp, model/long_llama.hpp, model/weights.hpp.   Read next: train/checkpoint.hpp.
 #pragma once

@@ -4,7 +4,8 @@
 /// If the configuration says so, all of it is as in LLaMA instead. Layers are in model/memory_layer.hpp.
 ///
 /// No parameter belongs to the memory: the same weights run as a standard transformer, by crossbatch in training, and with a memory
-/// in inference. Callers name a source, and nothing else changes:
+/// in inference. There is one exception: with `Integration::gated` a memory layer has a gate per head (model/joining.hpp). Callers
+/// name a source, and nothing else changes:
 ///
 ///     model.forward(tape, tokens, NoSource<float>());                         // a standard transformer
 ///     model.forward(tape, tokens, Contexts(model.keys_and_values(tape, previous), table));    // training: crossbatch

@@ -6,7 +6,8 @@
 ///
 /// In the paper w is the weight that the softmax of the memory layer gives. The denominator of that softmax is the same for all
 /// keys of a query, so it cancels, and the exponential of the score will do. Where attention cannot tell documents apart, r_d is
-/// 1/d: the distraction issue.
+/// 1/d: the distraction issue. Local keys are in neither sum, so r_d does not show whether a context is used at all
+/// (paper_notes.md, "Reasons").
 ///
 /// Source: paper section 3.3, Figure 3.
 /// Read first: reference/crossbatch.hpp.   Read next: measure/positive_mass.hpp.

@@ -1,5 +1,8 @@
 /// 1.5-entmax attention to contexts, differentiably: the training side.
 ///
+/// All keys of the contexts are scored, since any of them may have weight. Local keys are not among them; the reason is in
+/// remedies/entmax_sources.hpp.
+///
 ///     o[b,t,h] = sum over the keys x of contexts(b) of p_x v_x        p: 1.5-entmax of <q[b,t,h], k_x>
 ///
 /// Source: remedies/entmax.hpp.

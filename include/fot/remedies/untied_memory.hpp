@@ -2,8 +2,9 @@
 ///
 ///     o = sum_c softmax_c(u_c) A(q; c)       u_c = log S_c + <W q, mean key of chunk c>
 ///
-/// S_c is the context length of training; the last chunk may be shorter. Chunks count from the memory's oldest entry, so they are
-/// the windows that were read, if the windows were of this length and none has left the memory.
+/// S_c is the context length of training; the last chunk may be shorter. The memory is cut in this way because W has learned to
+/// choose among contexts of that length. Chunks count from the memory's oldest entry, so they are the windows that were read, if
+/// the windows were of this length and none has left the memory.
 ///
 /// Cost: as attention to the whole memory, a chunk at a time.
 /// Read first: remedies/untied_contexts.hpp, model/memory_source.hpp.   Read next: remedies/entmax.hpp.

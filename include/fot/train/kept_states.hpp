@@ -6,7 +6,9 @@
 ///     trainer.around_checkpoints([&] { write_memory(config, memory, kept); }, [&] { read_memory(kept, config, memory); });
 ///
 /// What is read back comes from a file: it is checked as a whole before anything is overwritten. If memory runs out, in either
-/// direction, nothing has changed.
+/// direction, nothing has changed. Only training that reads on needs this: the next step of Transformer-XL or the Memorizing
+/// Transformer attends to what was read before. Standard and crossbatch training draw new places in every step and remember nothing
+/// of the text.
 ///
 /// Read first: train/checkpoint.hpp, model/inference.hpp, model/transformer_xl.hpp.   Read next: train/language_model.hpp.
 #pragma once

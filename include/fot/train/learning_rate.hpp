@@ -4,7 +4,8 @@
 ///     optimizer.step(schedule(step));                      // step = 0, 1, 2, ...
 ///
 /// A factor of 1 gives the rates of the optimiser's options. All forms begin with a linear warm-up: the first steps follow few
-/// gradients, which say little about the mean. Warm-up step t (from 0) of n uses (t+1)/n, so that the first step is not lost.
+/// gradients, which say little about the mean. Later the rate falls, except in `constant`, so that the noise of single batches
+/// averages out. Warm-up step t (from 0) of n uses (t+1)/n, so that the first step is not lost.
 ///
 /// Source: paper appendix E, Table 9 (`inverse_square_root`, 1000 warm-up steps; the paper's lower limit of the rate is left out);
 /// `linear_decay` is ours.

@@ -6,7 +6,8 @@
 ///
 /// Crossbatch takes the contexts of whatever documents are in the batch as negatives. Most of them distract nobody: the query has
 /// no key there that looks right. Those that would distract can be found as a memory finds its entries, by search, in a memory of
-/// the training set's own keys. The keys grow stale as the model learns, so they are computed again from time to time.
+/// the training set's own keys. The keys grow stale as the model learns, so they are computed again from time to time. Whether
+/// harder negatives help is open (examples/measurements.md).
 ///
 /// The mass of a context is a query's softmax over the k best keys of the whole set, summed over the context's keys among them.
 ///
