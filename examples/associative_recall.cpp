@@ -26,8 +26,8 @@
 /// Source: Arora et al. 2023 (Zoology). They train on documents of 64 to 512 tokens, 64 epochs of 100000, with several learning
 /// rates. We train for 1700 steps or less of 256 questions each, on 4 tokens a pair; asked are 16 tokens a pair, as most of theirs.
 /// Data:    made here.
-/// Time:    --full, three seeds: 25 minutes on one core that other programs shared, 11 of them computing; 300 MiB. The default is
-///          one seed, a third of it. --quick: seconds.
+/// Time:    --full, three seeds: 25 minutes on one core that other programs shared, 11 of them computing; 300 MiB.
+///          The default, one seed, was not timed. --quick: seconds.
 /// Command: build/release/examples/associative_recall
 /// Expect:  standard, mt_merged and all crossbatch models recall their only document (.97 and above) and differ once it is one of
 ///          many: in a memory of 4096 documents of 64 pairs crossbatch_1 has about .05, crossbatch_16 .5, crossbatch_128 .9, the

@@ -17,7 +17,8 @@
 /// Source: paper section 5.3, Figure 8 (C3); appendix C.2, Figure 6 (C7); appendix, Figure 5 (C16). Bits per byte here.
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document). 64 contexts need
 ///          64 documents at a time; libstdc++ has 49 for training, so the default is 32.
-/// Time:    about 16 minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
+/// Time:    about 12 minutes on two cores without mt_8 and crossbatch_8_detached, which were not timed; --quick: seconds; --full:
+///          three seeds, twice the places measured.
 /// Memory:  0.5 GiB for the stream: 512K keys and values of 128 numbers, a kilobyte per token.
 /// Command: build/release/examples/multi_document_perplexity
 /// Expect:  the crossbatch models are below the model without memory at first; crossbatch_1 rises again as the memory grows, the

@@ -10,8 +10,8 @@
 #
 # Build first: cmake --preset release && cmake --build --preset release. What is not installed is left out and named at the end:
 # FAISS and hnswlib (apt-get install libfaiss-dev libhnswlib-dev), PyTorch (python3-torch), llama.cpp (npm). THREADS says on how many
-# threads each runs (2). PyTorch runs with several settings of its threads; the table takes its best. llama.cpp
-# rounds the inputs of products to bfloat16, so our prompt is read so as well (--rounded-inputs). Nothing else should run.
+# threads each runs (2). PyTorch runs with several settings of its threads; the table takes its best.
+# llama.cpp rounds the inputs of products to bfloat16, and so does our prompt (--rounded-inputs). Nothing else should run.
 set -euo pipefail
 [ $# -ge 1 ] && [ -d "$1" ] || { sed -n '2,15s/^# \{0,1\}//p' "$0"; exit 2; }
 peers=$(cd "$1" && pwd) rounds=${2:-3} llama=${3:-} threads=${THREADS:-2}

@@ -9,7 +9,7 @@
 ///
 ///     previous_contexts   the paper: previous windows of the documents i, i+1, ... (mod pool), from a pass of their own
 ///     packed_contexts     the released code: rows i-1, i-2, ... of the same batch, where a document's windows lie in sequence;
-///                         `positives` are of the own document only if a pack holds one document (data/documents.hpp)
+///                         `positives` are of the query's own document if a pack holds one document (data/documents.hpp)
 ///
 /// Source: paper section 3.2 and appendix B.3 (previous contexts), appendix A.2 and the released code (packed, stepped form).
 /// Read first: core/check.hpp.   Read next: attention/crossbatch_attention.hpp; examples/crossbatch_tour.cpp draws such tables.

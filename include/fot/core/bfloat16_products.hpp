@@ -45,7 +45,7 @@ Tensor<BFloat16Pair, 2> bfloat16_pairs(MatrixView<const Real> x) {
     return pairs;
 }
 
-/// Products in plain loops, for every processor.
+/// Products in plain loops, for every processor: what is computed, and what the tests compare with.
 struct PlainBFloat16Products {
     static constexpr bool fast = false;  ///< faster than products of floats?
 

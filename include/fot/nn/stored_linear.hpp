@@ -5,8 +5,8 @@
 /// is widened on the way into the registers; for many, a block of rows at a time, which then goes through the matrix product.
 ///
 /// Processors with AVX512_BF16 multiply bfloat16 numbers twice as fast as floats. A weight in bfloat16 can use that for many rows
-/// of x, if these are rounded to bfloat16 as well (`rounded_inputs`). A number of y is then off by about 2 parts in 1000, so this
-/// is an option.
+/// of x, if these are rounded to bfloat16 as well (`rounded_inputs`). The error of y is then about 2 parts in 1000 of its size
+/// (root mean squares), so this is an option.
 ///
 /// There is no gradient: these are the weights of a finished model.
 ///
