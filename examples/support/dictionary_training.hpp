@@ -1,15 +1,13 @@
 /// Models that learn to look up definitions, the paper's task, on 512 tokens.
 ///
-/// Read first: fot/data/dictionary.hpp, fot/train/curriculum.hpp, support/training.hpp.   Read next: dictionary_lookup.cpp.
+/// Read first: fot/data/dictionary.hpp, support/two_phases.hpp.   Read next: dictionary_lookup.cpp.
 #pragma once
 
 #include "fot/data/dictionary.hpp"
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "fot/train/curriculum.hpp"
-#include "fot/train/muon.hpp"
 #include "fot/train/recomputed_contexts.hpp"
-#include "training.hpp"
+#include "two_phases.hpp"
 
 namespace fot::examples {
 
@@ -110,14 +108,12 @@ inline Transformer<float> trained_dictionary_model(const Example& example, const
     Transformer<float> model = new_dictionary_model(training, weights);
     const bool quick = example.scale() == Scale::quick;
     const double accuracy = quick ? 0.01 : 0.9;
-    Index curriculum = quick ? 40 : 2000;  // steps of phase 1, fewer once it has ended earlier
+    const Index curriculum = quick ? 40 : 2000;
     const auto stage = [](Index length, Index batch, double until) {
         return Stage<LengthAndBatch>{{length, batch}, Stage<LengthAndBatch>::no_step, until};
     };
     LengthSchedule lengths = LengthSchedule::stages(
         {stage(20, 64, accuracy), stage(60, 32, accuracy), stage(130, 16, accuracy), stage(256, 8, accuracy + 0.08)});
-    const Index most_steps = curriculum + training.steps;
-    const LearningRate constant = LearningRate::constant(1, 50), decaying = LearningRate::linear_decay(1, 0, training.steps, 1.0);
 
     MuonOptions options;
     options.adam.learning_rate_factors.temperature = 60;  // sharp attention matters more here than anywhere else
@@ -127,41 +123,25 @@ inline Transformer<float> trained_dictionary_model(const Example& example, const
     const std::string heads = usual_heads ? "" : message("_", training.memory_heads, "heads_", training.key_heads, "keyheads");
     const std::string file =
         message(training.name, "_", training.contexts, "contexts_", training.steps, "steps", heads, "_seed", seed, ".safetensors");
-    Progress bar(message(training.name, ", seed ", seed), most_steps);
-    Trainer<float> trainer(
-        optimizer,
-        {.steps = most_steps,
-         .learning_rate = [&](Index step) { return step < curriculum ? constant.at(step) : decaying.at(step - curriculum); },
+    train_in_two_phases(
+        {.name = message(training.name, ", seed ", seed),
+         .curriculum_steps = curriculum,
+         .steps = training.steps,
          .checkpoint = folder / file,
-         .checkpoint_every_seconds = 60,
-         .metadata = {{"task", "dictionary lookup"}, {"curriculum_steps", message(curriculum)}},
-         .progress =
-             [&](const TrainingProgress& at) {
-                 bar.expect(curriculum + training.steps);
-                 bar.update(at.steps_done, message("accuracy ", fixed(*at.accuracy), ", loss ", fixed(at.loss, 4)));
-             }});
-    trainer.keep("batches", random);
-    trainer.keep("lengths", lengths);
-    trainer.keep("curriculum", curriculum);
-    resume(trainer);
-    trainer.run([&](Index step) {
-        StepResult result;
-        if (step < curriculum) {
+         .metadata = {{"task", "dictionary lookup"}, {"curriculum_steps", message(curriculum)}}},
+        optimizer, lengths, random,
+        [&](Index step, Index learned) {
+            if (step >= learned)
+                return special_step ? special_step(model, step - learned, random)
+                                    : dictionary_step(model, training, {256, dictionary_batch_size}, training.contexts, random);
             DictionaryTraining one_context = training;
             one_context.symbols = 0;
             one_context.standard = training.standard || training.memorizing;
-            result = dictionary_step(model, one_context, lengths.next(step, random), 1, random);
+            const StepResult result = dictionary_step(model, one_context, lengths.next(step, random), 1, random);
             lengths.observe(*result.accuracy);
-            if (lengths.finished()) curriculum = step + 1;
-        } else if (special_step) {
-            result = special_step(model, step - curriculum, random);
-        } else {
-            result = dictionary_step(model, training, {256, dictionary_batch_size}, training.contexts, random);
-        }
-        result.done = step + 1 == curriculum + training.steps;
-        return result;
-    });
-    stop_if_interrupted(training_is_kept);
+            return result;
+        },
+        [](const TrainingProgress& at) { return message("accuracy ", fixed(*at.accuracy), ", loss ", fixed(at.loss, 4)); });
     return model;
 }
 

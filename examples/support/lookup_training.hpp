@@ -12,10 +12,8 @@
 
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "fot/train/curriculum.hpp"
-#include "fot/train/muon.hpp"
 #include "held_out_text.hpp"
-#include "training.hpp"
+#include "two_phases.hpp"
 
 namespace fot::examples {
 
@@ -49,55 +47,41 @@ void train_lookup(Example& example, const LookupTraining& settings, const std::s
     const LengthAndBatch few{settings.length, std::max<Index>(settings.windows / 4, 1)}, all{settings.length, settings.windows};
     LengthSchedule lengths =
         LengthSchedule::stages({stage(shortest, 64), stage(80, 32), stage(160, 16), stage(few.length, few.batch)});
-    Index curriculum = settings.curriculum_steps;  // fewer once it has ended earlier
-    const Index most_steps = curriculum + settings.steps;
-    const LearningRate constant = LearningRate::constant(1, 50), decaying = LearningRate::linear_decay(1, 0, settings.steps, 1.0);
 
     MuonOptions options;
     options.adam.learning_rate_factors.temperature = 60;  // as for the dictionary: attention must become sharp
     Muon<float> optimizer(model.parameters(), options);
-    Progress bar(message("train ", name, ", seed ", seed), most_steps);
-    Trainer<float> trainer(
-        optimizer,
-        {.steps = most_steps,
-         .learning_rate = [&](Index step) { return step < curriculum ? constant.at(step) : decaying.at(step - curriculum); },
+    train_in_two_phases(
+        {.name = message("train ", name, ", seed ", seed),
+         .curriculum_steps = settings.curriculum_steps,
+         .steps = settings.steps,
          .checkpoint = example.output() / message(name, "_", settings.steps, "steps_seed", seed, ".safetensors"),
-         .checkpoint_every_seconds = 60,
          .metadata = {{"program", example.name()},
                       {"corpus", settings.corpus},
                       {"text", fingerprint(text)},
                       {"windows", message(settings.windows, " x ", settings.length)},
-                      {"curriculum_steps", message(curriculum)}},
-         .progress =
-             [&](const TrainingProgress& at) {
-                 bar.expect(curriculum + settings.steps);
-                 bar.update(at.steps_done, message("stage ", lengths.state.stage + 1, ", loss ", fixed(at.loss), ", predicted ",
-                                                   fixed(*at.accuracy, 2)));
-             }});
-    trainer.keep("batches", random);
-    trainer.keep("lengths", lengths);
-    trainer.keep("curriculum", curriculum);
-    resume(trainer);
-    trainer.run([&](Index step) {
-        const bool late = step >= curriculum;
-        const LengthAndBatch windows = !late ? lengths.next(step, random) : 3 * (step - curriculum) < settings.steps ? few : all;
-        const LookupBatch batch = make_batch(windows, late, random);
-        Tape tape;
-        const Variable<float, 3> logits = model.crossbatch(tape, batch.input);
-        const Variable<float, 1> loss =
-            cross_entropy(tape, logits, batch.targets, full<float, 2>(shape_of(batch.targets), 1.0f), Reduction::token_mean);
-        tape.backward(loss);
-        Proportion right;
-        const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), batch.targets);
-        for (const auto each : correct.storage()) right.add(each != 0);
-        if (!late && batch.awaited) lengths.observe(right.value());
-        if (!late && lengths.finished()) curriculum = step + 1;
-        return StepResult{.loss = loss.value()(0),
-                          .accuracy = right.value(),
-                          .tokens = element_count(batch.input.current),
-                          .done = step + 1 == curriculum + settings.steps};
-    });
-    stop_if_interrupted(training_is_kept);
+                      {"curriculum_steps", message(settings.curriculum_steps)}}},
+        optimizer, lengths, random,
+        [&](Index step, Index curriculum) {
+            const bool late = step >= curriculum;
+            const LengthAndBatch windows = !late                                      ? lengths.next(step, random)
+                                           : 3 * (step - curriculum) < settings.steps ? few
+                                                                                      : all;
+            const LookupBatch batch = make_batch(windows, late, random);
+            Tape tape;
+            const Variable<float, 3> logits = model.crossbatch(tape, batch.input);
+            const Variable<float, 1> loss =
+                cross_entropy(tape, logits, batch.targets, full<float, 2>(shape_of(batch.targets), 1.0f), Reduction::token_mean);
+            tape.backward(loss);
+            Proportion right;
+            const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), batch.targets);
+            for (const auto each : correct.storage()) right.add(each != 0);
+            if (!late && batch.awaited) lengths.observe(right.value());
+            return StepResult{.loss = loss.value()(0), .accuracy = right.value(), .tokens = element_count(batch.input.current)};
+        },
+        [&](const TrainingProgress& at) {
+            return message("stage ", lengths.state.stage + 1, ", loss ", fixed(at.loss), ", predicted ", fixed(*at.accuracy, 2));
+        });
 }
 
 }  // namespace fot::examples

@@ -8,7 +8,7 @@
 ///                          begins small.
 ///     few keys at first    A training begins with 4 pairs of its own document. Other documents come once 64 pairs are recalled.
 ///
-/// Read first: fot/data/associative_recall.hpp, fot/train/curriculum.hpp, support/training.hpp.
+/// Read first: fot/data/associative_recall.hpp, support/two_phases.hpp.
 /// Read next: associative_recall.cpp.
 #pragma once
 
@@ -16,9 +16,7 @@
 #include "fot/measure/intervals.hpp"
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "fot/train/curriculum.hpp"
-#include "fot/train/muon.hpp"
-#include "training.hpp"
+#include "two_phases.hpp"
 
 namespace fot::examples {
 
@@ -102,41 +100,29 @@ inline std::pair<Transformer<float>, Index> trained_recall_model(const Example& 
     std::vector<Stage<Index>> stages;
     for (const Index each : pairs) stages.push_back({.value = each, .until_signal = 0.9});
     StageSchedule<Index> learned = StageSchedule<Index>::stages(stages), drawn = StageSchedule<Index>::drawn(pairs);
-    Index curriculum = settings.curriculum_steps;  // fewer once it has ended earlier
-    const LearningRate constant = LearningRate::constant(1, 50), decaying = LearningRate::linear_decay(1, 0, settings.steps, 1.0);
 
     Muon<float> optimizer(model.parameters(), {});
-    Progress bar(message("train ", training.name, ", seed ", seed), curriculum + settings.steps);
-    Trainer<float> trainer(
-        optimizer,
-        {.steps = curriculum + settings.steps,
-         .learning_rate = [&](Index step) { return step < curriculum ? constant.at(step) : decaying.at(step - curriculum); },
+    const Index curriculum = train_in_two_phases(
+        {.name = message("train ", training.name, ", seed ", seed),
+         .curriculum_steps = settings.curriculum_steps,
+         .steps = settings.steps,
          .checkpoint = example.output() / message(training.name, "_", settings.steps, "steps_seed", seed, ".safetensors"),
-         .checkpoint_every_seconds = 60,
          .metadata = {{"task", "associative recall"},
                       {"vocabulary", message(settings.vocabulary)},
-                      {"curriculum_steps", message(settings.curriculum_steps)}},
-         .progress =
-             [&](const TrainingProgress& at) {
-                 bar.expect(curriculum + settings.steps);
-                 bar.update(at.steps_done,
-                            message(learned.current(), " pairs, loss ", fixed(at.loss), ", right ", fixed(*at.accuracy, 2)));
-             }});
-    trainer.keep("batches", random);
-    trainer.keep("learned", learned);
-    trainer.keep("curriculum", curriculum);
-    resume(trainer);
-    trainer.run([&](Index step) {
-        const bool learning = step < curriculum, whole = training.standard || (training.memorizing && (learning || step % 2 == 0));
-        const Index count = (learning ? learned : drawn).next(step, random);
-        StepResult result = recall_step(model, training, {settings.vocabulary, count, 4 * count},
-                                        learning && !training.at_once ? 1 : training.contexts, whole, random);
-        if (learning) learned.observe(*result.accuracy);
-        if (learning && learned.finished()) curriculum = step + 1;
-        result.done = step + 1 == curriculum + settings.steps;
-        return result;
-    });
-    stop_if_interrupted(training_is_kept);
+                      {"curriculum_steps", message(settings.curriculum_steps)}}},
+        optimizer, learned, random,
+        [&](Index step, Index curriculum_steps) {
+            const bool learning = step < curriculum_steps,
+                       whole = training.standard || (training.memorizing && (learning || step % 2 == 0));
+            const Index count = (learning ? learned : drawn).next(step, random);
+            const StepResult result = recall_step(model, training, {settings.vocabulary, count, 4 * count},
+                                                  learning && !training.at_once ? 1 : training.contexts, whole, random);
+            if (learning) learned.observe(*result.accuracy);
+            return result;
+        },
+        [&](const TrainingProgress& at) {
+            return message(learned.current(), " pairs, loss ", fixed(at.loss), ", right ", fixed(*at.accuracy, 2));
+        });
     return {std::move(model), curriculum};
 }
 
