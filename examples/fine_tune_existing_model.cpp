@@ -1,4 +1,4 @@
-/// Does an existing model learn to use a memory by a short training with FoT, and does it stay good at short inputs?   (C4 and C12)
+/// Can an existing model learn to use a memory by a short training with FoT, and stay good at short inputs?   (C4, C12, C14)
 ///
 /// A standard transformer is trained on short documents first, so it has never seen more than its local context. Then it is
 /// continued on long documents as each of the compared models. None of them has a parameter that the first model lacks. Measured:
@@ -6,14 +6,16 @@
 ///     long inputs    held-out documents of several corpora, of which the model was trained on one, at 2, 4, 16 and 64 times the
 ///                    local context: the local context itself and a memory of the rest. A Transformer-XL sees 2 contexts at a time.
 ///                    Through its layers it also sees a little of earlier ones: n layers reach n windows back, of which it sees one
-///                    directly. It has no further memory.
+///                    directly. It has no further memory. `long` is trained without a memory on local contexts of two windows, the
+///                    text that crossbatch sees in a step, and reads two: ordinary training on long contexts (C14)
 ///     short inputs   held-out documents of less than 20 KB without any memory, before and after
 ///
 /// A quarter of each crossbatch batch sees no context here: a model that always has a previous context forgets how to do without.
 /// With --packed-contexts it is trained as LongLLaMA was: four windows of a document lie in one batch, and each sees the windows
 /// before it. All four are trained on, the first without a context.
 ///
-/// Source: paper section 5.2, appendix G, Table 3 (C4); section 4.6, Table 5 (C12). Bits per byte here.
+/// Source: paper section 5.2, appendix G, Table 3 (C4); section 4.6, Table 5 (C12); section 4.5, Table 2 (C14). Bits per
+///          byte here.
 /// Data:    the libstdc++ headers that come with g++; boost, books, latex and proofs are measured on as well if they are there (see
 ///          examples/README.md). --corpus trains on another corpus. --from FILE continues the model in that file. It may come from
 ///          this program, or from any other program here if it was trained on another corpus (a model trained on the same corpus
@@ -24,6 +26,7 @@
 ///          below the Memorizing Transformer (mt_merged) on all corpora. At 2 it lies near Transformer-XL (xl), below it on some
 ///          corpora and above it on the corpus that both were trained on. On short inputs crossbatch is close to the standard
 ///          model. With --further-steps 400 it gains up to 4 contexts only.
+#include "fot/measure/local_perplexity.hpp"
 #include "fot/measure/recurrence_perplexity.hpp"
 #include "support/memory_reports.hpp"
 
@@ -49,6 +52,7 @@ std::vector<LanguageModelRecipe> all_plans(const TextSettings& settings, Index f
             {.name = "standard", .kind = standard},
             {.name = "xl", .kind = transformer_xl, .walk_windows = settings.walk_windows},
             {.name = "mt_merged", .kind = memorizing, .walk_windows = settings.walk_windows},
+            {.name = "long", .kind = standard, .local_windows = 2},
             {.name = message(packed ? "packed_" : "crossbatch_", settings.contexts),
              .kind = crossbatch,
              .contexts = doubled_contexts(settings.contexts, further),
@@ -93,6 +97,7 @@ int main(int argc, char** argv) try {
     example.option("--from", from, "continue this model, in place of one that is trained here first");
     example.option("--top-k", memory.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.option("--documents", memory.documents, {2, 0, 0}, "documents of each kind that are measured; 0: all");
+    example.option("--only", memory.only, "continue the first model as these; none: as all");
     example.option("--longest", memory.longest, {16384, 16384, 16384}, "bytes of each that are read; 0: all");
     example.parse();
     if (!from.empty()) stored_text_model(from, settings);
@@ -115,7 +120,8 @@ int main(int argc, char** argv) try {
     example.out() << train_short.size() << " short and " << train_long.size() << " long documents for training, "
                   << brief.documents.size() << " short and " << sets.front().documents.size() << " long ones for testing\n\n";
 
-    const std::vector<LanguageModelRecipe> plans = all_plans(settings, further, packed);
+    const std::vector<LanguageModelRecipe> all = all_plans(settings, further, packed),
+                                           plans = chosen_plans(example, memory, settings, all);
     for (const std::uint64_t seed : example.seeds())
         for (const LanguageModelRecipe& plan : plans) {
             // A model of short documents first; then continued on long ones.
@@ -128,9 +134,11 @@ int main(int argc, char** argv) try {
             const std::string what = message(plan.name, ", seed ", seed);
             for (TestSet& set : sets) {
                 MemoryCurve curve;
+                const Index places = options.scored_windows, first = options.score_from;
                 if (plan.name == "xl")  // its memory is the window before, and it cannot do without
-                    curve[own.with(length)] =
-                        recurrence_perplexity(model, set.documents, length, options.scored_windows, options.score_from);
+                    curve[own.with(length)] = recurrence_perplexity(model, set.documents, length, places, first);
+                else if (plan.name == "long")  // the same window, as a part of its local context
+                    curve[own.with(length)] = local_perplexity(model, set.documents, length, 1, places, first);
                 else
                     curve = measured_curve(model, set.documents, {}, options, message(set.name, ", ", what));
                 set.curves.add(plan.name, std::move(curve));
@@ -138,9 +146,9 @@ int main(int argc, char** argv) try {
             brief.curves.add(plan.name, measured_curve(model, brief.documents, {}, without, message("short inputs, ", what)));
         }
 
-    // The focused model against the others as they are at their best: the model before without memory, XL with two contexts; and
-    // against itself with two.
-    const std::string focused = plans.back().name;
+    // The focused model against the others as they are at their best: the model before without memory, XL and the long context with
+    // two windows; and against itself with two.
+    const std::string focused = all.back().name;
     const Reading none{.scope = own.scope, .top_k = own.top_k, .bare = true},
         one_window{.scope = own.scope, .top_k = own.top_k, .most = length};
     for (const TestSet& set : sets) {
@@ -151,19 +159,24 @@ int main(int argc, char** argv) try {
         compare_models(example, set.curves, {sizes.begin() + 1, sizes.end()},
                        {{focused, "before", own, none},
                         {focused, "xl", own, one_window},
+                        {focused, "long", own},
+                        {focused, "long", own, one_window},
                         {focused, "mt_merged", own},
                         {focused, focused, own, one_window}},
                        name);
     }
     const MemoryCondition bare = own.with(0);
-    Table of_short({"model", "bits/byte", "against before"});
+    const auto compare_short = [&](const std::string& model, const std::string& other) {
+        if (!brief.curves.has(model) || !brief.curves.has(other)) return;
+        example.result(message("difference.", model, "-", other, ".short"), brief.curves.difference(model, bare, other, bare));
+    };
+    Table of_short({"model", "bits/byte"});
     for (const LanguageModelRecipe& plan : plans) {
-        const Estimate change = brief.curves.difference(plan.name, bare, "before", bare);
-        of_short.add(plan.name, estimate_text(brief.curves.bits_per_byte(plan.name, bare)), estimate_text(change));
-        if (plan.name != "before") example.result(message("difference.", plan.name, "-before.short"), change);
+        of_short.add(plan.name, estimate_text(brief.curves.bits_per_byte(plan.name, bare)));
+        if (plan.name != "before") compare_short(plan.name, "before");
     }
     example.show("Short inputs without memory", of_short);
-    example.result(message("difference.", focused, "-standard.short"), brief.curves.difference(focused, bare, "standard", bare));
+    for (const char* other : {"standard", "long"}) compare_short(focused, other);
     return example.finish();
 } catch (...) {
     return report_failure();

@@ -65,6 +65,8 @@ const std::vector<Claim>& claims() {
          "difference.crossbatch_(*)-xl_(*).(*)", lower_than_zero},
         {"fine_tune_existing_model", "C12", "bits per byte of short texts: crossbatch minus standard", "Table 5: as good",
          "difference.crossbatch_(*)-standard.short", equal_bits},
+        {"fine_tune_existing_model", "C14", "bits per byte at two windows: crossbatch minus long contexts", "Table 2: below 0",
+         "difference.crossbatch_(*)-long.(*)", lower_than_zero},
         {"context_extrapolation", "C5", "bits per byte: two contexts minus one", "Figure 9: below 0",
          "difference.crossbatch_2-crossbatch_1.(*)", lower_than_zero},
         {"context_extrapolation", "C5", "bits per byte: w = 2 minus w = 1", "Table 11: below 0",

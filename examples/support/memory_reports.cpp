@@ -46,9 +46,9 @@ void compare_models(Example& example, const MemoryCurves& curves, const std::vec
     Table table({"first", "second", "memory tokens", "first - second"});
     for (const ComparedPair& pair : pairs)
         for (const Index size : sizes) {
-            if (pair.a == pair.b && pair.a_reads.with(size) == pair.b_reads.with(size)) continue;
-            const std::vector<Estimate> of_each =
-                curves.differences(pair.a, pair.a_reads.with(size), pair.b, pair.b_reads.with(size));
+            const MemoryCondition a = pair.a_reads.with(size), b = pair.b_reads.with(size);
+            if ((pair.a == pair.b && a == b) || !curves.has(pair.a, a) || !curves.has(pair.b, b)) continue;
+            const std::vector<Estimate> of_each = curves.differences(pair.a, a, pair.b, b);
             for (std::size_t s = 0; s < of_each.size(); ++s)
                 csv.add(pair.name_of_a(), pair.name_of_b(), size, example.seed() + s, of_each[s]);
             const Estimate estimate = over_seeds(of_each);

@@ -41,7 +41,7 @@ struct ComparedPair {
 
 /// The table of differences at each memory size, differences.csv with those of each seed and their intervals over documents, and
 /// `result difference.<a>-<b>.<memory> <value> <low> <high>`. A pair that is a model beside itself is left out, and one of a model
-/// that was not measured. `set` as in report_curves.
+/// that was not measured with a memory of that size. `set` as in report_curves.
 void compare_models(Example& example, const MemoryCurves& curves, const std::vector<Index>& sizes, std::vector<ComparedPair> pairs,
                     const std::string& set = {});
 

@@ -197,6 +197,7 @@
 #include "fot/measure/document_nats.hpp"          // what each token of a document costs
 #include "fot/measure/perplexity.hpp"             // perplexity and bits per byte
 #include "fot/measure/memory_curve.hpp"           // perplexity against memory size
+#include "fot/measure/local_perplexity.hpp"       // the same for a longer local context
 #include "fot/measure/recurrence_perplexity.hpp"  // the same for Transformer-XL
 #include "fot/measure/retrieval.hpp"              // kNN score, Focus score, kept mass
 #include "fot/measure/memory_inspection.hpp"      // what each token of a text retrieved

@@ -97,6 +97,7 @@ TEST_CASE("a recipe in words names what matters to its kind, and nothing else") 
     CHECK(text(recipe) == "a: crossbatch, 20 steps, 2 positives, contexts 1 until step 6, 2, not differentiable, 3 entries local");
     CHECK(text({.name = "p", .kind = LanguageModelKind::crossbatch, .packing = 4}) ==
           "p: crossbatch, 20 steps, 1 positives, contexts 1, packed by 4");
+    CHECK(text({.name = "l", .local_windows = 2}) == "l: standard, 20 steps, local contexts of 2 windows");
     CHECK(text({.name = "b", .contrastive_weight = 0.5}) == "b: standard, 20 steps, 1 positives, contexts 1, InfoNCE 0.5");
 }
 
@@ -271,6 +272,26 @@ TEST_CASE("entries without contexts are trained as the standard model") {
     CHECK(loss == doctest::Approx(sum / 24).epsilon(1e-5));
 }
 
+TEST_CASE("a longer local context is trained on the text that crossbatch sees as previous and current context") {
+    const std::vector<TokenDocument> text = documents(6, 100);
+    Transformer<float> model = small_model();
+    LanguageModelTraining<float> training(model, {.name = "long", .local_windows = 2}, text, {.entries = 3, .length = 8}, 5);
+    const StepResult result = training(0);
+    CHECK(result.tokens == 48);
+    Random random(5);
+    const auto pieces = sample_contexts<float>(text, {.entries = 3, .positives = 1, .length = 8}, random);
+    Tokens both = empty<std::int32_t, 2>({3, 16}), targets = both;
+    for (Index b = 0; b < 3; ++b)
+        for (Index t = 0; t < 16; ++t) {
+            both(b, t) = t < 8 ? pieces.previous(b, t) : pieces.current(b, t - 8);
+            if (t > 0) targets(b, t - 1) = both(b, t);
+            if (t == 15) targets(b, t) = pieces.targets(b, 7);
+        }
+    Tape tape(Tape::inference);
+    const Tensor<float, 2> nats = token_nats(model.local(tape, both).value(), targets);
+    CHECK(result.loss == doctest::Approx(std::accumulate(nats.begin(), nats.end(), 0.0) / 48).epsilon(1e-5));
+}
+
 TEST_CASE("a walk stays for its windows, then goes on at another place with nothing remembered") {
     // One long document for each entry: the first window of a stay has the loss of the local context alone.
     const std::vector<TokenDocument> text = documents(3, 500);
@@ -320,6 +341,11 @@ TEST_CASE("a recipe for another integration and too little text are refused") {
     LanguageModelRecipe odd = recipes()[4];
     odd.local_entries = 3;
     refused(odd, text, "recipe 'crossbatch_1' has 3 of 3 entries without contexts");
+    odd = recipes()[4];
+    odd.local_windows = 2;
+    refused(odd, text, "has local contexts of 2 windows, expected 1, or more in standard training without a contrastive loss");
+    refused({.name = "long", .local_windows = 3}, documents(3, 24),
+            "needs 3 documents of 25 tokens or more at a time, there are 0");
     for (const double weight : {-1.0, std::nan("")}) {
         odd = recipes()[4];
         odd.contrastive_weight = weight;

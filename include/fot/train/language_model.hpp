@@ -35,6 +35,9 @@ struct LanguageModelRecipe {
     LanguageModelKind kind = LanguageModelKind::standard;  ///< what it trains as
     Integration integration = Integration::merged;         ///< of the memory layer: part of the model's configuration
 
+    // standard
+    Index local_windows = 1;  ///< windows of text that a local context holds; more: training on long contexts, without a memory
+
     // crossbatch
     Index positives = 1;                                      ///< w, previous contexts of the query's own document
     ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and (d - 1) w negatives
@@ -63,6 +66,7 @@ struct LanguageModelRecipe {
         if (kind == LanguageModelKind::crossbatch || contrastive_weight > 0)
             words +=
                 message(", ", positives, " positives, contexts ", contexts.text(), differentiable ? "" : ", not differentiable");
+        if (local_windows != 1) words += message(", local contexts of ", local_windows, " windows");
         if (packing > 0) words += message(", packed by ", packing);
         if (local_entries > 0) words += message(", ", local_entries, " entries local");
         if (contrastive_weight > 0) words += message(", InfoNCE ", contrastive_weight);
@@ -83,7 +87,7 @@ struct LanguageModelBatch {
 ///
 /// standard and crossbatch draw random pieces of random documents in each step. transformer_xl and memorizing need the text just
 /// before: they draw a place in the same way, read on from there for `walk_windows` windows, and then draw another. All see
-/// entries * length tokens per step.
+/// entries * length tokens per step, times the windows of a local context.
 /// Errors: ConfigError if the model's integration is not that of the recipe, or the recipe has impossible sizes; DataError if there
 ///         are too few documents for any step to come.
 template <class Real>
@@ -110,7 +114,7 @@ class LanguageModelTraining {
         Tape tape;
         const Variable<Real, 1> loss = recipe_.walks() ? loss_of_walk(tape) : loss_of_pieces(tape, step);
         tape.backward(loss);
-        return {.loss = static_cast<double>(loss.value()(0)), .tokens = batch_.entries * batch_.length};
+        return {.loss = static_cast<double>(loss.value()(0)), .tokens = batch_.entries * batch_.length * recipe_.local_windows};
     }
 
     /// Makes all that the next step depends on part of the trainer's checkpoints.
@@ -140,11 +144,12 @@ class LanguageModelTraining {
         const bool standard = recipe_.kind == LanguageModelKind::standard;
         const Index contexts = recipe_.contexts.next(step, random_);
         const bool contrast = recipe_.contrastive_weight > 0 && contexts > 1;
-        // All models draw places with room for w previous windows, the standard one too: it must not see easier text.
+        // All models draw places with room for w previous windows, the standard one too: it must not see easier text. Where the
+        // local context is longer, it holds some of these.
         const WindowShape shape{.entries = batch_.entries,
                                 .pool = std::max(batch_.entries, contexts),
-                                .positives = recipe_.positives,
-                                .length = batch_.length};
+                                .positives = std::max<Index>(recipe_.positives + 1 - recipe_.local_windows, 0),
+                                .length = batch_.length * recipe_.local_windows};
         const bool packed = recipe_.packing > 0;  // then all windows of a document are trained on
         const ContextBatch<Real> batch =
             packed ? sample_packed<Real>(documents_, {batch_.entries, recipe_.packing, batch_.length}, random_)
@@ -209,6 +214,10 @@ class LanguageModelTraining {
         require<ConfigError>(positives >= 0 && weight >= 0 && std::isfinite(weight) && (weight == 0 || !recipe_.walks()), recipe,
                              "has ", positives, " positives, contrastive weight ", weight,
                              ": expected numbers of 0 or more, and a contrastive loss in standard and crossbatch training only");
+        const Index windows = recipe_.local_windows;
+        require<ConfigError>(windows == 1 || (windows > 1 && recipe_.kind == LanguageModelKind::standard && weight == 0), recipe,
+                             "has local contexts of ", windows,
+                             " windows, expected 1, or more in standard training without a contrastive loss");
         require<ConfigError>(!remembers || !model_.config().memory_layers.empty(), recipe,
                              "is of no use to a model without memory layers");
         require<ConfigError>(local >= 0 && local < entries && (local == 0 || weight == 0), recipe, "has ", local, " of ", entries,
@@ -222,7 +231,7 @@ class LanguageModelTraining {
         }
         if (recipe_.walks() || recipe_.packing > 0) return;
         const Index most = std::max(entries, std::ranges::max(recipe_.contexts.values())),
-                    least_tokens = (positives + 1) * batch_.length + 1;
+                    least_tokens = std::max(positives + 1, windows) * batch_.length + 1;
         const auto usable = std::ranges::count_if(documents_, [&](const auto& each) { return each.length() >= least_tokens; });
         require<DataError>(usable >= most, recipe, "needs ", most, " documents of ", least_tokens,
                            " tokens or more at a time, there are ", usable);
