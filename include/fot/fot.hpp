@@ -96,7 +96,8 @@
 #include "fot/memory/byte_filter.hpp"       // which keys cannot be among the best
 #include "fot/memory/streaming_search.hpp"  // the best of keys that come in blocks
 #include "fot/memory/exact_search.hpp"      // the k keys of largest inner product
-#include "fot/memory/key_value_memory.hpp"  // the external memory of a layer
+#include "fot/memory/stored_entries.hpp"    // keys and values of earlier text, in blocks
+#include "fot/memory/key_value_memory.hpp"  // the external memory of a layer: the same, searched
 #include "fot/memory/counted_memory.hpp"    // the same with equal entries held once
 #include "fot/memory/key_search.hpp"        // a search as an object: exact, or one of the next
 #include "fot/memory/k_means.hpp"           // a few means that stand for many keys
