@@ -24,7 +24,8 @@
 /// the steps of the curriculum.
 ///
 /// Source: Arora et al. 2023 (Zoology). They train on documents of 64 to 512 tokens, 64 epochs of 100000, with several learning
-/// rates. We train for 1700 steps or less of 256 questions each, on 4 tokens a pair; asked are 16 tokens a pair, as most of theirs.
+/// rates. We train for 1700 steps or less of 256 questions each, on documents with 4 tokens for each pair. Documents that are
+/// measured have 16, as most of theirs have.
 /// Data:    made here.
 /// Time:    --full, three seeds: 25 minutes on one core that other programs shared, 11 of them computing; 300 MiB.
 ///          The default, one seed, was not timed. --quick: seconds.

@@ -18,8 +18,8 @@
 ///     aged     the weight of an entry falls with its age in windows (support/aging_memory.hpp)
 ///     newest   of entries that fit about equally well the newest counts (support/overwriting_memory.hpp)
 ///
-/// Aging helps recent text against old facts, and the more, the longer the text. The last reading only lets a newer entry win that
-/// fits as well as the fact. In a longer text there is more often one that does so by chance, but that takes a far longer text.
+/// Aging helps recent text against old facts, and the more, the longer the text. With `newest` a newer entry wins only if it fits
+/// about as well as the fact, or better. By chance some entry does, but only in a far longer text.
 ///
 /// Two hops, one memory layer. All that this layer asks is computed from the question, which names the thing. A move names a person
 /// and a room, and its window was read alone: its key has nothing of the thing. So the layer cannot prefer the move of the person
@@ -32,8 +32,8 @@
 ///
 /// `one_layer` is asked for the room at once, too, and has nothing but the one layer.
 ///
-/// Persons, things and rooms have made-up names of three letters. The second and third letter of a room can also be found by the
-/// letters before them. That is easily learned, and what is looked up by name is then only one letter more.
+/// Persons, things and rooms have made-up names of three letters. The second and third letter of a room can also be looked up by
+/// the letters before them, which is easily learned. Then only the first letter has to be looked up by the person's name.
 ///
 /// A prompt hides --together stories, and as many persons of each number of moves; facts of the others are decoys. The text is read
 /// once. Facts are written over it, and only the windows that see one are read again (as in passkey_in_text.cpp).

@@ -17,7 +17,7 @@ inline std::vector<Document> held_out_first(const CorpusSplit& split) {
     return documents;
 }
 
-/// The first `bytes` of documents one after another, as running_text, which the program says something about: how often they come.
+/// The first `bytes` bytes of documents one after another (running_text). The program prints how often the documents come.
 inline std::string filler_text(Example& example, const std::vector<Document>& documents, Index bytes) {
     Index corpus_bytes = 0;
     for (const Document& document : documents) corpus_bytes += length_of(document.text);

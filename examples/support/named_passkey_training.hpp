@@ -21,9 +21,9 @@ inline Transformer<float> new_named_passkey_model(Random& random) {
         {.vocabulary = byte_vocabulary, .width = 128, .layers = 4, .heads = 4, .memory_heads = 2, .feed_forward = 352}, random);
 }
 
-/// A piece of text for each window, in which as many keys are hidden as in the others: one, or as many as fit, or between. About
-/// `questions` are asked; each sees `contexts` windows, the one with its key first. `hard`: names are spelled with as few letters
-/// as suffice, but six or more; other keys are then hard negatives by construction.
+/// A piece of text for each window. Every window of a batch hides the same number of keys, drawn between one and as many as fit.
+/// About `questions` are asked; each sees `contexts` windows, the one with its key first. `hard`: names are spelled with as few
+/// letters as suffice, but six or more; other keys are then hard negatives by construction.
 inline LookupBatch named_key_batch(const std::vector<TokenDocument>& text, const LengthAndBatch& windows, Index questions,
                                    Index contexts, bool hard, Random& random) {
     const Index keys = 1 + random.below(windows.length / named_key_bytes()),

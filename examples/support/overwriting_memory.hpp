@@ -7,8 +7,8 @@
 /// nothing, however new it is. That is why this memory keeps old facts, of which support/aging_memory.hpp loses some: there new
 /// text gains on old facts by its age alone, and the more, the longer the memory.
 ///
-/// It works as long as scores of facts about one subject differ by less than the margin, and those of other entries by more. Here it
-/// is used in inference, on models that were trained without it.
+/// It works as long as scores of facts about one subject differ by less than the margin, and those of other entries by more. Here
+/// it is used in inference, on models that were trained without it.
 ///
 /// Read first: fot/model/memory_source.hpp, support/aging_memory.hpp.   Read next: two_hops.cpp.
 #pragma once
@@ -20,7 +20,7 @@
 
 namespace fot::examples {
 
-/// The k best entries of a memory of one stream, less those that are replaced.
+/// The k best entries of a memory of one stream, without those that are replaced.
 class OverwritingMemory : public Source<float> {
    public:
     /// The state must outlive the source. `margin`: in nats.

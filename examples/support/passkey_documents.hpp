@@ -15,7 +15,8 @@ namespace fot::examples {
 inline bool is_prompt(Index entry) { return entry % 2 == 0; }
 inline bool is_filler(Index entry) { return entry % 4 == 1; }
 
-/// Bytes that are learned, but not counted as answers: a row's weights only count beside one another.
+/// Bytes that are learned, but not counted as answers. The loss is a mean within each row, so only the ratios of the weights in a
+/// row matter.
 inline TokenDocument unasked(TokenDocument document) {
     document.loss_mask.assign(document.tokens.size(), 0.5f);
     return document;
@@ -83,7 +84,8 @@ inline std::vector<TokenDocument> windows_of(const std::vector<TokenDocument>& d
 
 /// Every entry sees its own `previous` windows. In the mixture a prompt sees the last one of the next entries without a key too, so
 /// that it sees `contexts` documents: more filler, as in a longer prompt, but no other key, which it could not tell from its own.
-/// Text sees as many of any, but half of it none, for the model must stay good without a memory.
+/// An entry of filler or text sees as many documents of any kind. Every second entry of text sees none, so that the model stays
+/// good without a memory.
 inline ContextTable passkey_contexts(Index entries, Index previous, Index contexts) {
     ContextTable table = previous_contexts(entries, previous, 0);
     for (Index b = 0; b < entries; ++b) {

@@ -36,7 +36,7 @@ inline bool started_by_mpiexec() {
                                [](const char* name) { return std::getenv(name) != nullptr; });
 }
 
-/// Which process is which rank: what mpiexec says of one that is killed is its process.
+/// Which process each rank is. If a rank is killed, mpiexec names only its process.
 inline std::string rank_lines(Communicator& ranks) {
     std::array<char, 256> host{};
     ::gethostname(host.data(), host.size() - 1);

@@ -149,8 +149,8 @@ struct RemediedModel {
 };
 
 /// log |w_c| of the weight w_c that each context has in what the memory layer makes of the contexts, (1,T,H,C). Values that say
-/// which context they are of show it, whatever the attention is. Where it is one softmax, this is context_log_mass, but for a
-/// number of each query.
+/// which context they are of show it, whatever the attention is. Where it is one softmax, this is context_log_mass up to one
+/// constant for each query and head.
 inline Tensor<float, 4> log_context_weights(const RemediedModel& of, const CrossbatchInput& input) {
     const Index number = of.model.config().last_memory_layer(), contexts = extent(input.previous, 0);
     Tape tape(Tape::inference);

@@ -1,4 +1,4 @@
-/// One memory as further keys for all batch entries: questions about the same text, for all of which it is searched at a time.
+/// One memory as further keys for all batch entries. They ask about the same text, and one search serves them all.
 ///
 /// Read first: fot/model/memory_source.hpp.   Read next: passkey_in_text.cpp, two_hops.cpp.
 #pragma once

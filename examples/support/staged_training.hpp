@@ -35,8 +35,8 @@ struct StagedTraining {
     Metadata settings = {};                 ///< a checkpoint of other settings is refused
 };
 
-/// Documents for a batch, one an entry, and, if there are contexts, who sees which: previous windows, or without any other entries.
-/// A token with loss mask 1 is asked for; the others count less.
+/// Documents for a batch, one an entry. If there are contexts, the table says who sees which: previous windows or, where there are
+/// none, other entries. A token with loss mask 1 is asked for; the others count less.
 struct StagedBatch {
     std::vector<TokenDocument> documents = {};
     ContextTable table = {};

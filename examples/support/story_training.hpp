@@ -34,8 +34,9 @@ inline Transformer<float> new_story_model(Index memory_layers, Random& random) {
                               random);
 }
 
-/// Pieces of text, in which as many facts are hidden as in the others: one, or as many as fit, or between. About `questions` of one
-/// kind are asked; each sees the windows with its facts, and others of them up to `contexts`. `hard`: as in named_key_batch.
+/// A piece of text for each window. Every window of a batch hides the same number of facts, drawn between one and as many as fit.
+/// About `questions` of one kind are asked; each sees the windows with its facts, and others of them up to `contexts`. `hard`: as
+/// in named_key_batch.
 inline LookupBatch story_batch(const std::vector<TokenDocument>& text, const LengthAndBatch& windows, Index questions,
                                Index contexts, StoryQuestion kind, bool hard, Random& random) {
     const Index pairs = windows.batch / 2, facts = 1 + random.below(windows.length / fact_bytes),

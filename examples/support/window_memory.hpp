@@ -48,8 +48,8 @@ class WindowMemory {
     ///
     /// Let the window just read have the bytes of one that began a period of P bytes before, and let the text after both be alike
     /// for n bytes from their beginnings on. Windows begin every s = window - overlap bytes, so P is a multiple of s, and each of
-    /// the next (n - window) / s windows has the bytes of the one P before it. The same bytes leave the same entries. Hence as many
-    /// whole periods as fit into these windows leave the last P entries over again, each of them.
+    /// the next (n - window) / s windows has the bytes of the one P before it. The same bytes leave the same entries. So each whole
+    /// period that fits into these windows leaves the last P entries once more.
     void read(std::string_view text, CountedMemoryState<float>& state) {
         const Index layer = model_.config().last_memory_layer();
         CountedMemory<float>& memory = state.memory(layer);

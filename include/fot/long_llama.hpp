@@ -1,7 +1,7 @@
 /// LongLLaMA: the published models made by the method, in reading order.
 ///
-/// The layer, its scoring and its joining are those of the other decoders (`MemoryLayer`). What is new is what the released models
-/// need: local caches beside memories, positions, and weights that stay in their files.
+/// The layer, its scoring and its joining are those of the other decoders (`TransformerLayer`). What is new is what the released
+/// models need: local caches beside memories, positions, and weights that stay in their files.
 ///
 /// Read first: model/memory_layer.hpp.
 #pragma once

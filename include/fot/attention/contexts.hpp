@@ -100,7 +100,7 @@ inline ContextTable no_contexts(Index entries) {
 /// The released code's packed form: entry i sees the `range` entries before it, whatever document they hold.
 ///
 /// With `stepping`, row j of a pack sees fewer, so that one batch mixes short and long contexts: itself included,
-/// min(j s + 1, A, i + 1) contexts with A = range + 1 and s = ceil(A / max(packing - 1, 1)).
+/// min(j s + 1, A, i + 1) contexts with A = range + 1 and s = ceil(A / (packing - 1)). With a packing of 1 it changes nothing.
 /// Errors: ConfigError for entries < 1, a range below 0 or of 2^32 and more, packing < 1, or entries that are not a multiple of it.
 inline ContextTable packed_contexts(Index entries, Index range, Index packing, bool stepping) {
     require<ConfigError>(entries >= 1 && range >= 0 && range < Index(1) << 32, "packed_contexts: ", entries, " entries with range ",

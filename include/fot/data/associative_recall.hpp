@@ -3,9 +3,9 @@
 ///     previous    k1 v1 k2 v2 k3 v3              the pairs
 ///     current     k3 * * * k1 * * * * * k2 *     *: filler, any token that is no key of this document
 ///
-/// A value is predicted where its key stands again, and is not shown afterwards. Why: on this task models that summarise what they
-/// have read are told from models that can look it up. One half of the vocabulary are keys, the other half values. So thousands of
-/// tokens have to be copied, while the dictionary (data/dictionary.hpp) spells with 61.
+/// A value is predicted where its key stands again, and is not shown afterwards. Why: this task separates models that can look up
+/// what they have read from models that only summarise it. One half of the vocabulary are keys, the other half values. So thousands
+/// of tokens have to be copied, while the dictionary (data/dictionary.hpp) spells with 61.
 ///
 /// Source: Arora et al. 2023, "Zoology: Measuring and Improving Recall in Efficient Language Models", as their generator draws it.
 ///         Departs from it in three things. Pairs and questions are two contexts, so that a memory is the only way to the pairs.

@@ -36,7 +36,7 @@ struct Mover {
     std::string possession() const { return " The " + thing + " is by " + name + "."; }
 };
 
-/// Bytes of the longest fact, of what a thing is by.
+/// Bytes of the longest fact, the one that says with whom a thing is.
 inline constexpr Index fact_bytes = 19;
 
 /// As many persons as there are numbers of moves. All names are distinct, and so are all things, and all rooms.

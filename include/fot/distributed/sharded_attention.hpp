@@ -154,7 +154,7 @@ AttentionResult<Real> attend_to_values(const ShardedMemory<Real>& memory, const 
 /// Cost:   a rank searches its shard, or attends to it, for all queries; bytes as above.
 /// Errors: those of sharded_search; ConfigError if top_k is negative.
 /// Same as: memory_attention with one memory that holds all entries: bitwise where values travel, but for rounding otherwise.
-///          Results are bitwise the same whenever the number of ranks is.
+///          With the same number of ranks, results are bitwise the same.
 template <class Real>
 AttentionResult<Real> sharded_attention(const ShardedMemory<Real>& memory, const Tensor<Real, 4>& q,
                                         const ShardedReading& reading) {

@@ -57,8 +57,9 @@ struct MemoryCurveOptions {
 
 /// One memory at several sizes: batch entry i reads it as readings[i] says.
 ///
-/// A window that is repeated for each entry is thereby predicted with all sizes in one pass. All entries must hold the same tokens:
-/// their queries are the same, unless the scoring looks at the number of keys, and those that are share a search.
+/// A window that is repeated for each entry is thereby predicted with all sizes in one pass. All entries must hold the same tokens.
+/// Their queries are then equal, unless the scoring depends on the number of keys. Consecutive entries with equal queries share one
+/// search.
 template <class Real>
 class NestedMemory : public Source<Real> {
    public:

@@ -78,8 +78,8 @@ class CountedMemory {
         }
     }
 
-    /// Appends the last `length` entries again, `times` times: what text leaves whose next `times` periods have been seen to be
-    /// the last one over again.
+    /// Appends the last `length` entries again, `times` times. Use it when the next `times` periods of the text are known to be
+    /// equal to the last one: they need not be read.
     /// Cost:   `length` times the smaller of times and most_k, however many entries that makes.
     /// Errors: DataError unless as many entries were appended since the last call, or repeated by it, and times is 0 or more.
     void repeat(Index length, Index times) {

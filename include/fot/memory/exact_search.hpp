@@ -27,7 +27,8 @@
 namespace fot {
 
 /// Exact searches for several sets of queries, each over as many keys, which need not lie in one matrix:
-/// `add_keys(search, set, first, last)` adds the keys first ... last - 1 of a set to a Search. Threads call it at a time.
+/// `add_keys(search, set, first, last)` adds the keys first ... last - 1 of a set to a Search. Several threads call it at the same
+/// time.
 ///
 /// The keys of all searches, laid end to end, are cut into a share for each thread, so that all have as much to do whether there
 /// are many sets, many queries in a set or one query and many keys. What the threads found in one search is joined at the end.

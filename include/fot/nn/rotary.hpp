@@ -38,7 +38,7 @@ struct RotaryScaling {
 
     bool operator==(const RotaryScaling&) const = default;  ///< field by field
 
-    /// Radians a position of a pair that has `plain` without scaling.
+    /// The angle per position, in radians, of a pair whose angle without scaling is `plain`.
     double frequency(double plain) const {
         const double rotations = plain * window / (2 * std::numbers::pi);
         const double keep = window > 0 ? std::clamp((rotations - low_rotations) / (high_rotations - low_rotations), 0.0, 1.0) : 0.0;

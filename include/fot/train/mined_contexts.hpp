@@ -48,7 +48,8 @@ class ContextKeys {
             for (Index context = 0; context < extent(keys, 0); ++context) element(searches_, h)->add(head(keys, context, h));
     }
 
-    /// How much attention queries (B,T,H,D) of each batch entry would give each context: (B, contexts), of T H for all together.
+    /// How much attention queries (B,T,H,D) of each batch entry would give each context: (B, contexts). A row adds up to T H, one
+    /// for each query and head.
     ///
     ///     mass[b,c] = sum_{t,h} sum_{j of the k best, in context c} softmax_j <q[b,t,h], key_j>
     ///

@@ -119,7 +119,8 @@ class Trainer {
         around_checkpoints([] {}, [&schedule] { schedule.require_state(); });
     }
 
-    /// For state that has to be written into what is kept first, and to be made of it again.
+    /// For state that is not kept itself: `before_save` writes it into values that are kept, and `after_load` makes it from them
+    /// again.
     void around_checkpoints(std::function<void()> before_save, std::function<void()> after_load) {
         around_checkpoints_.push_back({std::move(before_save), std::move(after_load)});
     }
