@@ -1,9 +1,10 @@
 /// Models that learn to look up facts hidden in windows of text: the curriculum and the training loop, for any kind of fact.
 ///
-/// A fact is found if the states at the bytes that are asked for carry the name of what the fact is about, and those at the
-/// question carry it, too: the layers below the memory layer copy the name there. In windows full of text a model has no hint what
-/// to copy: it learned nothing in some hundred steps. So windows that hold one fact and hardly any text come first. Longer windows,
-/// which hold several facts among text, then take a few steps each. Other windows, whose facts and text are negatives, come last.
+/// To find a fact, its keys and the query must carry the same name, the one that the fact is about. So the layers below the memory
+/// layer have to copy this name to two places: to the bytes of the fact that are the answer, and to those of the question that ask
+/// for it. In windows full of text a model has no hint what to copy, and learned nothing in some hundred steps. So windows that
+/// hold one fact and hardly any text come first. Longer windows, which hold several facts among text, then take a few steps each.
+/// Other windows, whose facts and text are negatives, come last.
 ///
 /// Only answers have a loss: the model learns to look up and not to write text. Text is among what it must not take for a fact.
 ///

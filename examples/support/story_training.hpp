@@ -6,7 +6,7 @@
 ///
 /// Half of the windows hold moves, the other half the things that are with the same persons. So no window holds both facts of a
 /// question about a thing: if one did, the layers below the memory layer could join them in reading, and two hops would be one.
-/// Every person moves once: which of several moves is the last a memory without positions cannot learn.
+/// Every person moves once, because a memory without positions cannot learn which of several moves is the last.
 ///
 /// In the shortest windows, which hold a fact and five bytes of text, a question sees up to four of them: from the first step on it
 /// pays to tell names apart.

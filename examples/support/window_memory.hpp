@@ -1,9 +1,9 @@
 /// Long text, read window by window into the memories of a model.
 ///
-/// Each window is read with the last `overlap` bytes before it, which are in memory already: what two windows share, a key for
-/// instance, is whole in the later one. A window leaves the same entries whenever its bytes are the same, since all layers that it
-/// passes see that window alone, lower memory layers too: as previous contexts in training. So windows that come again are computed
-/// once.
+/// Each window is read with the last `overlap` bytes before it, which are in memory already. So a key that the border of two
+/// windows cuts in two is whole in the later window. A window leaves the same entries whenever its bytes are the same, since all
+/// layers that it passes see that window alone. This holds for lower memory layers too, as it does for previous contexts in
+/// training. So windows that come again are computed once.
 ///
 /// Read first: fot/model/inference.hpp, fot/model/counted_memory_source.hpp.   Read next: passkey.cpp.
 #pragma once

@@ -5,8 +5,8 @@
 /// In inference a memory layer attends to keys of many documents at once. Here it learns to do so from the batch: a query attends
 /// to the previous context of the query's own document (positive) and to contexts of other documents (negatives) in one softmax
 /// with its local context, and gradients flow into all of these keys and values. There is no new parameter and no extra loss:
-/// softmax under the next-token loss is itself the contrast. When training and inference agree exactly is said in paper_notes.md
-/// ("Conditions").
+/// softmax under the next-token loss is itself the contrast. paper_notes.md ("Conditions") says when training and inference agree
+/// exactly.
 ///
 /// `context_attention` is attention to the contexts that the table gives to a batch entry, without local keys. Joined with local
 /// attention through the log-sum-exp of both, it is the equation above. The paper's form, the released code's packed form and lists

@@ -7,8 +7,8 @@
 /// with local attention by attention/joining.hpp.
 ///
 /// Keys and values in a memory are constants; gradients reach only the queries. A Memorizing Transformer trains this way.
-/// Crossbatch training uses no memory, precisely because it needs gradients in keys and values. Why the search is exact is said in
-/// paper_notes.md ("Reasons").
+/// Crossbatch training uses no memory, precisely because it needs gradients in keys and values. paper_notes.md ("Reasons") says why
+/// the search is exact.
 ///
 /// Source: paper section 3.1, appendix B.2. No departures.
 /// Read first: attention/joining.hpp, memory/key_value_memory.hpp.   Read next: model/memory_layer.hpp.

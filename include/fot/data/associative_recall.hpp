@@ -4,7 +4,7 @@
 ///     current     k3 * * * k1 * * * * * k2 *     *: filler, any token that is no key of this document
 ///
 /// A value is predicted where its key stands again, and is not shown afterwards. Why: this task separates models that can look up
-/// what they have read from models that only summarise it. One half of the vocabulary are keys, the other half values. So thousands
+/// what they have read from models that only summarise it. One half of the vocabulary is keys, the other half values. So thousands
 /// of tokens have to be copied, while the dictionary (data/dictionary.hpp) spells with 61.
 ///
 /// Source: Arora et al. 2023, "Zoology: Measuring and Improving Recall in Efficient Language Models", as their generator draws it.

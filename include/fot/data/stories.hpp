@@ -5,9 +5,9 @@
 ///     one hop     Where is Kuz? Kuz is in bim
 ///     two hops    Where is the pib? The pib is in bim
 ///
-/// The first question needs a person's last move. The second needs who has the thing, and then that person's last move: what the
-/// second fact is looked up by stands in the first. A single memory layer cannot look up the second fact by the first, unless the
-/// model writes the first fact down (paper_notes.md, "What one memory layer cannot ask").
+/// The first question needs a person's last move. The second needs two facts: who has the thing, and that person's last move. Only
+/// the first fact names the person whose move is to be found. A single memory layer cannot search by that name, unless the model
+/// writes the first fact down (paper_notes.md, "What one memory layer cannot ask").
 ///
 /// Facts are hidden in a text as in data/named_passkeys.hpp. All facts have the same wording, and so have the questions: what has
 /// to be told apart are names. A question's text holds its answer; some of its bytes are blanks that a model has to fill in.

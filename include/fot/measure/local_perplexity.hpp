@@ -1,9 +1,9 @@
 /// How well a transformer without a memory predicts held-out text, when its local context also holds the windows before.
 ///
-/// It is what a memory is compared with: the same earlier text, read as one long context. All layers attend to all of it, where
-/// only the memory layer sees a memory. So a token costs more with every further window, and a model must be trained on contexts
-/// as long (LanguageModelRecipe::local_windows). It measures at the same places as measure/memory_curve.hpp if `scored` and `from`
-/// are what `scored_windows` and `score_from` are there, with the same window.
+/// It is what a memory is compared with: the same earlier text, read as one long context. All layers attend to all of it, whereas
+/// only the memory layer sees a memory. So a token costs more with every further window, and a model must be trained on contexts as
+/// long (LanguageModelRecipe::local_windows). It measures at the same places as measure/memory_curve.hpp if `scored` and `from`
+/// equal its options `scored_windows` and `score_from`, and the window is the same.
 ///
 /// Source: paper section 4.5, Table 2, the model with long context.
 /// Read first: model/transformer.hpp, measure/perplexity.hpp (scored_windows).

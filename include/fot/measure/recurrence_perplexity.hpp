@@ -1,7 +1,7 @@
 /// How well a Transformer-XL predicts held-out text: documents in windows, each with the states of the window before it.
 ///
 /// It is what a memory is compared with (model/transformer_xl.hpp). It measures at the same places as measure/memory_curve.hpp if
-/// `scored` and `from` are what `scored_windows` and `score_from` are there, with the same window.
+/// `scored` and `from` equal its options `scored_windows` and `score_from`, and the window is the same.
 ///
 /// Source: paper section 5.2, Table 3, the row of Transformer-XL.
 /// Read first: model/transformer_xl.hpp, measure/perplexity.hpp (scored_windows).

@@ -13,7 +13,7 @@
 ///
 ///     <q, k> - s t <q', k'>  =  <dq, t k'> + <q, dk>.
 ///
-/// If K is the largest |k| of the block and E the largest |dk|, then |t k'| <= K + E, and by Cauchy and Schwarz
+/// If K is the largest |k| of the block and E the largest |dk|, then |t k'| <= K + E, and by the Cauchy-Schwarz inequality
 ///
 ///     |<q, k> - s t <q', k'>|  <=  |dq| (K + E) + |q| E.                                                                    (1)
 ///

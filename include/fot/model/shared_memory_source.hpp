@@ -3,8 +3,8 @@
 ///     entry b of a batch reads memory b / sharers, and its window is appended there
 ///
 /// So a query meets keys of other documents in training already, as it does in a memory of many documents later. But what is
-/// remembered is constant: the model can learn to ask better, not to make keys that are easier to tell apart. Crossbatch has that
-/// gradient. A comparison of the two shows what it is worth (claim C16).
+/// remembered is constant: the model can learn to ask better, not to make keys that are easier to tell apart. In crossbatch the
+/// loss has a gradient in these keys as well. A comparison of the two shows what it is worth (claim C16).
 ///
 /// When a document ends, its keys stay: the memory belongs to others, too. They leave as the oldest, so a capacity is needed.
 ///

@@ -6,8 +6,8 @@
 ///
 /// So ordinary attention already chooses a context first, and r_d is the weight of that choice. But the choice is tied to the sums
 /// of the scores: many keys of small score outvote one good key, and a longer memory has more of them. Untied, a context is chosen
-/// by what it is about. With W = I, where training begins, u_c is the lower bound that Jensen's inequality gives of L_c, and equals
-/// it if all keys of the context are alike.
+/// by what it is about. With W = I, where training begins, u_c is the lower bound that Jensen's inequality gives for L_c, and
+/// equals it if all keys of the context are alike.
 ///
 /// The result joins local attention in one softmax, with log sum_c e^(u_c) as its log-sum-exp. W is a parameter of the joining.
 ///
