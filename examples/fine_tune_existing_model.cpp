@@ -20,12 +20,14 @@
 ///          examples/README.md). --corpus trains on another corpus. --from FILE continues the model in that file. It may come from
 ///          this program, or from any other program here if it was trained on another corpus (a model trained on the same corpus
 ///          has seen some of what is measured).
-/// Time:    below ten minutes on two cores; --quick: seconds; --full: three seeds, twice the places measured.
+/// Time:    below ten minutes on two cores without `long`, which was not timed; --quick: seconds; --full: three seeds, twice the
+///          places measured.
 /// Command: build/release/examples/fine_tune_existing_model
 /// Expect:  crossbatch gains up to 4 contexts everywhere, to 16 on all but its own corpus, to 64 on books and proofs. At 64 it is
 ///          below the Memorizing Transformer (mt_merged) on all corpora. At 2 it lies near Transformer-XL (xl), below it on some
 ///          corpora and above it on the corpus that both were trained on. On short inputs crossbatch is close to the standard
-///          model. With --further-steps 400 gains on C++ code end at 4 contexts.
+///          model. `long` is better than crossbatch at two windows of its own corpus, and worse on proofs (C14).
+///          With --further-steps 400 gains on C++ code end at 4 contexts.
 #include "fot/measure/local_perplexity.hpp"
 #include "fot/measure/recurrence_perplexity.hpp"
 #include "support/memory_reports.hpp"
