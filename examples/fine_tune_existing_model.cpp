@@ -82,6 +82,17 @@ std::vector<TestSet> other_corpora(Example& example, const TextSettings& setting
     return sets;
 }
 
+/// A model that was trained with a window before its own reads one; any other reads memories of all sizes.
+MemoryCurve measured_as_trained(Transformer<float>& model, const LanguageModelRecipe& plan, const TestSet& set, const Reading& own,
+                                const MemoryCurveOptions& options, std::uint64_t seed) {
+    const Index window = options.window, places = options.scored_windows, from = options.score_from;
+    if (plan.kind == LanguageModelKind::transformer_xl)
+        return {{own.with(window), recurrence_perplexity(model, set.documents, window, places, from)}};
+    if (plan.local_windows > 1)
+        return {{own.with(window), local_perplexity(model, set.documents, window, plan.local_windows - 1, places, from)}};
+    return measured_curve(model, set.documents, {}, options, message(set.name, ", ", plan.name, ", seed ", seed));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) try {
@@ -133,19 +144,9 @@ int main(int argc, char** argv) try {
             if (from.empty()) train_text_model(settings, {.name = "short"}, {settings.steps}, train_short, file, model);
             if (plan.name != "before") train_text_model(settings, plan, {further}, train_long, file, model);
 
-            const std::string what = message(plan.name, ", seed ", seed);
-            for (TestSet& set : sets) {
-                MemoryCurve curve;
-                const Index places = options.scored_windows, first = options.score_from;
-                if (plan.name == "xl")  // its memory is the window before, and it cannot do without
-                    curve[own.with(length)] = recurrence_perplexity(model, set.documents, length, places, first);
-                else if (plan.name == "long")  // the same window, as a part of its local context
-                    curve[own.with(length)] = local_perplexity(model, set.documents, length, 1, places, first);
-                else
-                    curve = measured_curve(model, set.documents, {}, options, message(set.name, ", ", what));
-                set.curves.add(plan.name, std::move(curve));
-            }
-            brief.curves.add(plan.name, measured_curve(model, brief.documents, {}, without, message("short inputs, ", what)));
+            for (TestSet& set : sets) set.curves.add(plan.name, measured_as_trained(model, plan, set, own, options, seed));
+            brief.curves.add(plan.name, measured_curve(model, brief.documents, {}, without,
+                                                       message("short inputs, ", plan.name, ", seed ", seed)));
         }
 
     // The focused model against the others as they are at their best: the model before without memory, XL and the long context with
