@@ -6,7 +6,8 @@
 /// hold one fact and hardly any text come first. Longer windows, which hold several facts among text, then take a few steps each.
 /// Other windows, whose facts and text are negatives, come last.
 ///
-/// Only answers have a loss: the model learns to look up and not to write text. Text is among what it must not take for a fact.
+/// Only answers have a loss: the model learns to look up and not to write text. The text only distracts: the model must not take it
+/// for a fact.
 ///
 /// Read first: support/dictionary_training.hpp.   Read next: support/named_passkey_training.hpp, support/story_training.hpp.
 #pragma once

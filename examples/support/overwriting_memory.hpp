@@ -1,6 +1,6 @@
 /// A memory in which a newer entry replaces an older one that fits the query about as well.
 ///
-///     counted: the entries of the k best whose score is more than `margin` above that of every newer one of them
+///     counted: of the k best entries, each that scores more than `margin` above all newer ones
 ///
 /// A memory layer has no positions: of facts about one subject it cannot know which is the last. Their keys are alike, so their
 /// scores are about equal; the newest is then the one that counts. An entry that fits worse by more than the margin replaces

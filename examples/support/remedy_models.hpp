@@ -1,4 +1,5 @@
-/// Remedies for distraction as entries of a table: what one changes in a model, where its further keys come from, and its loss.
+/// Remedies for distraction as entries of a table. An entry says what the remedy changes in a model, where the model's further keys
+/// come from, and with which loss it is trained.
 ///
 /// Everything else is that of the other text programs. A model without a remedy is bit for bit the one that they train, and is kept
 /// in the same file.

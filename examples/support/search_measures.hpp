@@ -1,7 +1,7 @@
 /// How hard it is to find keys: recall against the share of keys scored, where queries lie, and whether a few keys are found by
 /// all.
 ///
-///     recall@k        share of the keys that a search finds which are as good as the k best
+///     recall@k        of the k keys that a search finds, the share that are as good as the k best
 ///     scored share    inner products of a search, of the M that an exact one takes
 ///     distance        1 - cosine of a query and the key nearest to it
 ///     hubness         skewness of how often each key is among the k best of a query (Radovanovic et al. 2010)

@@ -8,8 +8,8 @@
 /// question about a thing: if one did, the layers below the memory layer could join them in reading, and two hops would be one.
 /// Every person moves once, because a memory without positions cannot learn which of several moves is the last.
 ///
-/// In the shortest windows, which hold a fact and five bytes of text, a question sees up to four of them: from the first step on it
-/// pays to tell names apart.
+/// While windows are shortest (a fact and five bytes of text), a question sees up to four of them, so that it pays from the first
+/// step on to tell names apart.
 ///
 /// Read first: fot/data/stories.hpp, support/lookup_training.hpp.   Read next: two_hops.cpp.
 #pragma once

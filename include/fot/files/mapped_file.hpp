@@ -1,8 +1,8 @@
 /// A file as a piece of memory: nothing is read before it is used, and the system may drop what it can read again.
 ///
-/// The file is not asked for in advance (MADV_WILLNEED): weights are used in the order in which they lie, and then the system reads
-/// ahead by itself, at least as fast. Where pages read ahead would not be used, `advise` tells the system so. Needs POSIX (open,
-/// mmap), and a file that does not shrink while it is mapped.
+/// The file is not asked for in advance (MADV_WILLNEED): weights are used in the order in which they lie, and in that case the
+/// system reads ahead by itself, at least as fast. Where pages read ahead would not be used, `advise` tells the system so. Needs
+/// POSIX (open, mmap), and a file that does not shrink while it is mapped.
 ///
 /// Read next: model/long_llama_files.hpp.
 #pragma once
