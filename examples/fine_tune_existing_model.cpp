@@ -161,6 +161,7 @@ int main(int argc, char** argv) try {
                       name);
         compare_models(example, set.curves, {sizes.begin() + 1, sizes.end()},
                        {{focused, "before", own, none},
+                        {focused, "xl", own},
                         {focused, "xl", own, one_window},
                         {focused, "long", own},
                         {focused, "long", own, one_window},

@@ -18,7 +18,7 @@
 ///     aged     the weight of an entry falls with its age in windows (support/aging_memory.hpp)
 ///     newest   of entries that fit about equally well the newest counts (support/overwriting_memory.hpp)
 ///
-/// Aging helps recent text against old facts, and the more, the longer the text. With `newest` a newer entry wins only if it fits
+/// Aging favours recent text over old facts, and favours it more in a longer text. With `newest` a newer entry wins only if it fits
 /// about as well as the fact, or better. By chance some entry does, but only in a far longer text.
 ///
 /// Two hops, one memory layer. All that this layer asks is computed from the question, which names the thing. A move names a person

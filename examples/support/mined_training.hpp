@@ -1,6 +1,6 @@
 /// Trainings whose negatives are found by search in a memory of keys: of the dictionary, and of text.
 ///
-/// A memory serves some steps and is then made anew, with the keys of the model as it is by then, of fresh contexts.
+/// A memory serves for some steps. Then it is made anew from fresh contexts, with the keys that the model computes by then.
 ///
 /// Read first: fot/train/mined_contexts.hpp, support/dictionary_training.hpp, support/text_models.hpp.
 /// Read next: more_negatives.cpp.

@@ -5,7 +5,7 @@
 /// A memory layer has no positions: of facts about one subject it cannot know which is the last. Their keys are alike, so their
 /// scores are about equal; the newest is then the one that counts. An entry that fits worse by more than the margin replaces
 /// nothing, however new it is. That is why this memory keeps old facts, of which support/aging_memory.hpp loses some: there new
-/// text gains on old facts by its age alone, and the more, the longer the memory.
+/// text gains on old facts by its age alone, and it gains more in a longer memory.
 ///
 /// It works as long as scores of facts about one subject differ by less than the margin, and those of other entries by more. Here
 /// it is used in inference, on models that were trained without it.

@@ -17,7 +17,7 @@
 ///     parts     (p-1) N H (D+1) b                                                           in `parts` and `whole`
 ///     results   (p-1) N H (D+1) b, where all ranks have the same queries                    in all three
 ///
-/// If all ranks have the same queries, p N in all, parts and results together take 2 (p-1) N H (D+1) b, whatever k is and however
+/// If all ranks have the same p N queries, `parts` and `results` together take 2 (p-1) N H (D+1) b, whatever k is and however
 /// large the memory.
 ///
 /// Read first: distributed/sharded_search.hpp, attention/memory_attention.hpp.   Read next: distributed/sharded_memory_source.hpp.

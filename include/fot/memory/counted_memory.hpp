@@ -1,8 +1,7 @@
 /// A memory that holds equal entries once, with their number: for text that repeats.
 ///
 /// A window of the same tokens leaves the same keys and values again, if the model has one memory layer
-/// (model/counted_memory_source.hpp). Of an entry j that came c_j times every copy has the same score s_j and the same value v_j,
-/// so
+/// (model/counted_memory_source.hpp). If entry j came c_j times, all its copies have the same score s_j and the same value v_j:
 ///
 ///     sum over all copies of e^s v  =  sum_j c_j e^(s_j) v_j  =  sum_j e^(s_j + log c_j) v_j
 ///

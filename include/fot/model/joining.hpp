@@ -4,7 +4,7 @@
 ///     gate          a learned number per head divides it: the Memorizing Transformer
 ///
 /// One softmax needs no parameter, so an existing model can be continued without a change of shape. The paper found both equally
-/// good; our runs do not settle it (examples/measurements.md, C9).
+/// good. Here each is better in some settings (examples/measurements.md, C9).
 ///
 /// To join in another way, derive from Joining and compute the gate, with parameters of its own if it needs them.
 ///
