@@ -35,8 +35,9 @@
 /// Persons, things and rooms have made-up names of three letters. The second and third letter of a room can also be looked up by
 /// the letters before them, which is easily learned. Then only the first letter has to be looked up by the person's name.
 ///
-/// A prompt hides --together stories, and as many persons of each number of moves; facts of the others are decoys. The text is read
-/// once. Facts are written over it, and only the windows that see one are read again (as in passkey_in_text.cpp).
+/// A prompt hides --together stories and, for each number of moves, as many further persons. To a question about one person the
+/// facts about all others are decoys. The text is read once. Facts are written over it, and only the windows that see one are read
+/// again (as in passkey_in_text.cpp).
 ///
 /// Source: after bAbI (Weston et al. 2015) and BABILong (Kuratov et al. 2024); all names and sentences are ours.
 /// Data:    the libstdc++ headers that come with g++ (--corpus, --filler for other text), held-out documents first.

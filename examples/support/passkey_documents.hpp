@@ -1,6 +1,7 @@
 /// What `passkey` trains on: prompts that hide keys, their filler, and text; and which of them see each other.
 ///
-/// In the mixture every second entry is a prompt. The entries between are alternately filler of such prompts and text.
+/// In the mixture every second entry is a prompt. Of the entries between, every other one is filler of such prompts, the rest are
+/// text.
 ///
 /// Read first: fot/data/passkey.hpp, fot/attention/contexts.hpp.   Read next: support/passkey_training.hpp.
 #pragma once

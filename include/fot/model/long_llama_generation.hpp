@@ -1,6 +1,6 @@
 /// LongLLaMA writes one token after another after a prompt, greedy or sampled, for a batch of prompts. This file also computes the
-/// loss, in nats, of a given text after a prompt. The text is read token by token, as if it were written. If it were read in one
-/// piece, the local cache could move to the memory after other tokens.
+/// loss, in nats, of a given text after a prompt. The text is read token by token, as if it were written. Read in one piece, it
+/// could make the local cache move to the memory at a different token.
 ///
 /// Source: the released code (positions, and when the local cache moves to the memory).
 /// Read first: model/long_llama.hpp, model/sampling.hpp.   Read next: model/long_llama_files.hpp.

@@ -6,7 +6,8 @@
 /// remembered is constant: the model can learn to ask better, not to make keys that are easier to tell apart. In crossbatch the
 /// loss has a gradient in these keys as well. A comparison of the two shows what it is worth (claim C16).
 ///
-/// When a document ends, its keys stay: the memory belongs to others, too. They leave as the oldest, so a capacity is needed.
+/// When a document ends, its keys stay: the memory belongs to others, too. They leave only when they are the oldest of a full
+/// memory, so a capacity is needed.
 ///
 /// Source: paper appendix, Figure 5.
 /// Read first: model/memory_source.hpp.   Read next: train/language_model.hpp.
