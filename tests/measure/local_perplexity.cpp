@@ -11,7 +11,7 @@ using testing::random_documents;
 
 namespace {
 
-Transformer<double> small_model() {
+Transformer<double> two_layer_model() {
     Random random(1);
     return Transformer<double>(
         {.vocabulary = 11, .width = 8, .layers = 2, .memory_layers = {1}, .heads = 2, .memory_heads = 1, .feed_forward = 12},
@@ -37,7 +37,7 @@ double nats_of_the_end(const Transformer<double>& model, const TokenDocument& do
 
 TEST_CASE("a window is predicted with the windows before it, or with as many as there are") {
     const std::vector<TokenDocument> documents = random_documents({24, 3, 11}, 2);
-    const Transformer<double> model = small_model();
+    const Transformer<double> model = two_layer_model();
     // Windows of 5: the first document has 4 of them, of which the second and the last are scored; the third document has 2.
     const PerplexityMeter meter = local_perplexity(model, documents, 5, 2, 2);
     REQUIRE(meter.documents() == 2);
@@ -50,7 +50,7 @@ TEST_CASE("a window is predicted with the windows before it, or with as many as 
 
 TEST_CASE("without windows before it is the memory curve with no memory, at the same places") {
     const std::vector<TokenDocument> documents = random_documents({61, 40}, 2);
-    const Transformer<double> model = small_model();
+    const Transformer<double> model = two_layer_model();
     const auto curve =
         memory_curve(model, documents, {}, {.conditions = {{.tokens = 0}}, .window = 6, .scored_windows = 3, .score_from = 13});
     const PerplexityMeter meter = local_perplexity(model, documents, 6, 0, 3, 13);
@@ -58,7 +58,7 @@ TEST_CASE("without windows before it is the memory curve with no memory, at the 
 }
 
 TEST_CASE("documents that are too short, and sizes that make no sense, are refused") {
-    const Transformer<double> model = small_model();
+    const Transformer<double> model = two_layer_model();
     CHECK_THROWS_WITH_AS(local_perplexity(model, random_documents({20}, 2), 5, -1),
                          "local_perplexity: -1 windows before the one that is predicted, expected 0 or more", ConfigError);
     CHECK_THROWS_WITH_AS(local_perplexity(model, random_documents({20, 30}, 2), 5, 1, 8, 40),
