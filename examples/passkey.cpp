@@ -18,7 +18,7 @@
 ///
 /// Reading is exact, but not wasteful: the layers below the memory layer see only one window, so windows of the same bytes (the
 /// filler comes again and again) leave the same keys and values, which are computed once. With --counted the memory holds them once
-/// too, with their number, and whole periods of filler are counted without being read. The answers are the same up to 4M bytes;
+/// too, with a count, and whole periods of filler are counted without being read. The answers are the same up to 4M bytes;
 /// above that the memory of all entries is rounded, the counted one is not. The counted memory of a prompt of a billion bytes takes
 /// no more room than that of a short one.
 ///
@@ -79,7 +79,7 @@ int main(int argc, char** argv) try {
     example.option("--trials", settings.trials, {2, 100, 100}, "prompts of each length", 1);
     example.option("--longest", settings.longest, {4096, 1048576, 16777216}, "bytes of the longest prompt", 256);
     example.option("--overlap", settings.overlap, "bytes before a window that are read with it, on the way to memory");
-    example.flag("--counted", settings.counted, "memories hold equal entries once, with their number: prompts of any length");
+    example.flag("--counted", settings.counted, "memories hold equal entries once, with a count: prompts of any length");
     example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.parse();
     require<ConfigError>(

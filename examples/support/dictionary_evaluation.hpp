@@ -1,7 +1,8 @@
 /// What a trained model finds in dictionaries of many sizes: all are read in one pass over the largest.
 ///
-/// The windows of the dictionary go through the layers below the memory layer. Their keys are offered to the questions of every
-/// size that they belong to, and are forgotten: of the dictionary only the values of the best keys so far are kept.
+/// The windows of the dictionary go through the layers below the memory layer. Each memory size has questions of its own, and a
+/// smaller dictionary is the beginning of a larger one. The keys of a window are scored against the questions of every size that
+/// contains the window, and are then dropped: of the dictionary only the values of the best keys so far are kept.
 ///
 /// Read first: fot/data/dictionary.hpp, fot/memory/exact_search.hpp, fot/measure/retrieval.hpp.   Read next: dictionary_lookup.cpp.
 #pragma once

@@ -1,4 +1,4 @@
-/// Attention to a memory that holds equal entries once, with their number.
+/// Attention to a memory that holds equal entries once, with a count.
 ///
 ///     o = sum_j softmax_j(<q, k_j> + log c_j) v_j          c_j copies of the distinct entry j
 ///

@@ -15,10 +15,10 @@
 ///
 /// **The order of contexts.** In ring attention each rank begins with its own block, and gets the others as they go round. So the
 /// order, and with it the last bits of each sum, depends on how many ranks there are. Here all ranks see the contexts in one order,
-/// which depends on their number alone: by its bits, read backwards (0, 4, 2, 6, 1, 5, 3, 7 of eight). Contexts that are neighbours
-/// in it lie far apart in the batch. So a block comes from all ranks in nearly equal parts, and all of them send at the same time.
-/// A query attends to one context after the other (`merge`), so that the bits do not depend on the size of a block either. (The
-/// same binary and kernels on all ranks: paper_notes.md, "Several machines".)
+/// whatever the number of ranks: sorted by their indices with the bits read backwards (0, 4, 2, 6, 1, 5, 3, 7 for eight contexts).
+/// Contexts that are neighbours in it lie far apart in the batch. So a block comes from all ranks in nearly equal parts, and all of
+/// them send at the same time. A query attends to one context after the other (`merge`), so that the bits do not depend on the size
+/// of a block either. (The same binary and kernels on all ranks: paper_notes.md, "Several machines".)
 ///
 /// **The price.** Keys and values are sent twice, and a block takes up to 3 (p - 1) messages of a rank. An entry runs the layers
 /// below the memory layer three times, and the others twice.

@@ -1,4 +1,4 @@
-/// A memory that holds equal entries once, with their number: for text that repeats.
+/// A memory that holds equal entries once, with a count: for text that repeats.
 ///
 /// A window of the same tokens leaves the same keys and values again, if the model has one memory layer
 /// (model/counted_memory_source.hpp). If entry j came c_j times, all its copies have the same score s_j and the same value v_j:
