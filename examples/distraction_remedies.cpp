@@ -15,6 +15,7 @@
 ///     whole_memory               no remedy, but the whole memory is read and not its k best                         (control)
 ///     ssmax                      scores that grow with the logarithm of the number of keys, also in training
 ///     log_length                 the same in inference only: it is not trained
+///     adaptive_temperature       in inference only: scores that are larger where a query's attention is spread over many keys
 ///     sink                       a learned score that takes part in the softmax without belonging to a key
 ///     output_gate                each head is gated by the token
 ///     differential               the difference of two attentions
@@ -39,6 +40,7 @@
 /// Command: build/release/examples/distraction_remedies
 /// Expect:  ssmax without crossbatch no better than standard; whether ssmax_crossbatch is below crossbatch_16 depends on the seed.
 ///          The other remedies have not been run at this size. measurements.md has what was run.
+#include "fot/remedies/adaptive_temperature.hpp"
 #include "fot/remedies/differential_attention.hpp"
 #include "fot/remedies/entmax_scoring.hpp"
 #include "fot/remedies/entmax_sources.hpp"
@@ -59,6 +61,9 @@ namespace {
 /// The remedies: what each changes in the memory layer and, if need be, its loss and where its keys come from.
 std::vector<Remedy> remedies() {
     using At = const RemedyView&;
+    const auto adaptive = [](At at, std::unique_ptr<Source<float>> source) {
+        return std::make_unique<AdaptiveTemperature<float>>(std::move(source), *at.layer.joining);
+    };
     const auto first_level = [](At at) { return dynamic_cast<const FirstLevel<float>&>(*at.layer.joining).map; };
     return {
         {.name = "infonce", .loss_weights = [](Index, Index) { return LossWeights{.language = 1, .contrast = 0.1}; }},
@@ -74,6 +79,10 @@ std::vector<Remedy> remedies() {
         {.name = "log_length",
          .inference_only = true,
          .change = [](At at) { at.layer.scoring = std::make_unique<LogLength<float>>(std::move(at.layer.scoring), at.keys); }},
+        {.name = "adaptive_temperature",
+         .inference_only = true,
+         .contexts = [=](At at, const auto& seen) { return adaptive(at, std::make_unique<Contexts<float>>(seen)); },
+         .memory = [=](At at, const auto& state) { return adaptive(at, std::make_unique<MemorySource<float>>(state, at.top_k)); }},
         {.name = "sink", .change = [](At at) { at.layer.joining = std::make_unique<LearnedSink<float>>(at.heads); }},
         {.name = "output_gate",
          .change = [](At at) { at.layer.joining = std::make_unique<OutputGate<float>>(at.heads, at.config.width); }},

@@ -167,7 +167,8 @@ inline Tensor<float, 4> log_context_weights(const RemediedModel& of, const Cross
                 for (Index g = 0; g < key_heads; ++g) marks(c, s, g, c - first) = 1;
         element(seen, number).v = Variable<float, 4>(std::move(marks));
         const Remedy::MadeSource source = of.plan.remedy.contexts(of.at, Contexts<float>(seen, input.table));
-        const LayerView<float> view = of.at.layer.view(tape, x, *source);
+        LayerView<float> view = of.at.layer.view(tape, x, *source);
+        view.v = Variable<float, 4>(zeros_like(view.v.value()));  // for a source that attends to local keys as well
         const Tensor<float, 4> weights = of.at.layer.joining->alone(tape, view, source->attend(tape, view)).value();
         for (Index t = 0; t < extent(weights, 1); ++t)
             for (Index h = 0; h < extent(weights, 2); ++h)

@@ -83,9 +83,10 @@ inline void report_differences(Example& example, const RemedyMeasurements& measu
 }
 
 /// The same differences over memory sizes, documents one after another: a figure of the models with crossbatch, or of those
-/// without.
+/// without. Nothing without the control.
 inline void plot_differences(Example& example, const RemedyMeasurements& measured, const std::vector<Index>& sizes,
                              const Reading& reading, const std::string& control, bool crossbatch) {
+    if (!measured.curves.has(control)) return;
     Plot plot{.name = crossbatch ? "with_crossbatch" : "without_crossbatch",
               .title = crossbatch ? "With crossbatch training: what lies below 0 adds to it"
                                   : "Without crossbatch training: what reaches 0 replaces it",
@@ -99,7 +100,7 @@ inline void plot_differences(Example& example, const RemedyMeasurements& measure
         for (const Index size : sizes)
             series.add(size, measured.curves.difference(model, reading.with(size), control, reading.with(size)));
     }
-    if (plot.series.empty() || !measured.curves.has(control)) return;
+    if (plot.series.empty()) return;
     plot.series.push_back(zero);
     example.plot(plot);
 }

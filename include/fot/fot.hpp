@@ -166,6 +166,7 @@
 #include "fot/model/generation.hpp"      // writing, token by token
 
 #include "fot/remedies/length_temperature.hpp"           // scores that grow with the logarithm of the memory
+#include "fot/remedies/adaptive_temperature.hpp"         // scores that grow where attention is spread
 #include "fot/remedies/learned_sink.hpp"                 // attention that may stay away from all keys
 #include "fot/remedies/output_gate.hpp"                  // a head may give nothing
 #include "fot/remedies/differential_attention.hpp"       // what two queries find alike is noise

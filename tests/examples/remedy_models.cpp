@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "../../examples/support/positive_masses.hpp"
+#include "fot/remedies/adaptive_temperature.hpp"
 #include "fot/remedies/entmax_sources.hpp"
 #include "fot/remedies/learned_sink.hpp"
 #include "fot/remedies/length_temperature.hpp"
@@ -135,4 +136,17 @@ TEST_CASE("weights of contexts are their log masses but for a number of each que
     const Tensor<float, 4> of_entmax = log_context_weights(other, input);
     for (Index t = 0; t < 8; ++t)
         CHECK(std::exp(of_entmax(0, t, 0, 0)) + std::exp(of_entmax(0, t, 0, 1)) == doctest::Approx(1).epsilon(1e-5));
+
+    const RemedyPlan adaptive{"adaptive", standard, {.name = "adaptive", .contexts = [](const RemedyView& at, const auto& seen) {
+                                                         return std::make_unique<AdaptiveTemperature<float>>(
+                                                             std::make_unique<Contexts<float>>(seen), *at.layer.joining);
+                                                     }}};
+    again.models = (folder / "adaptive").string();
+    const RemediedModel third(in.example, again, adaptive, 4, training_documents, 1);
+    const Tensor<float, 4> of_adaptive = log_context_weights(third, input);
+    for (Index t = 0; t < 8; ++t) {  // t + 1 of t + 17 keys are local, and have a part in the softmax
+        const float contexts = std::exp(of_adaptive(0, t, 0, 0)) + std::exp(of_adaptive(0, t, 0, 1));
+        CHECK(contexts < 1);
+        CHECK(contexts > 0.1F);
+    }
 }

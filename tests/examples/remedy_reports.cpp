@@ -72,7 +72,8 @@ TEST_CASE("differences to the control come with the verdict whether they lie bel
     CHECK(without.out.str().find("difference") == std::string::npos);
 }
 
-TEST_CASE("differences of models with crossbatch and of those without are figures of their own") {
+TEST_CASE(
+    "differences of models with crossbatch and of those without are figures of their own; without the control there are none") {
     const TemporaryFolder folder;
     ExampleIn in(folder);
     for (const bool crossbatch : {true, false})
@@ -80,4 +81,9 @@ TEST_CASE("differences of models with crossbatch and of those without are figure
     CHECK(testing::file_text(folder / "with_crossbatch.csv").find("\nsink_crossbatch,4,-0.144") != std::string::npos);
     CHECK(testing::file_text(folder / "with_crossbatch.csv").find("\ncrossbatch_2,4,0,,") != std::string::npos);
     CHECK_FALSE(std::filesystem::exists(folder / "without_crossbatch.csv"));
+
+    const TemporaryFolder other;
+    ExampleIn without(other);
+    plot_differences(without.example, two_models(), {4}, reading, "crossbatch_4", true);
+    CHECK_FALSE(std::filesystem::exists(other / "with_crossbatch.csv"));
 }

@@ -68,9 +68,9 @@ void for_each_query(const Tensor<Real, 4>& o, F&& f) {
     });
 }
 
-/// o = g a + (1 - g) b for E numbers.
+/// o = g a + (1 - g) b for E numbers; o may be a or b.
 template <class Real>
-void mix(const Real* a, const Real* b, Real g, Index width, Real* __restrict o) {
+void mix(const Real* a, const Real* b, Real g, Index width, Real* o) {
     for (Index e = 0; e < width; ++e) o[e] = g * a[e] + (1 - g) * b[e];
 }
 

@@ -16,7 +16,7 @@
 /// learned temperature that does not depend on n. Departures from SSMax: scores are cosines, so that a_h replaces 1 / tau_h.
 /// Cost:   a pass over the queries. Parameters: a_h in place of 1 / tau_h; LogN has none.
 ///
-/// Read first: model/scoring.hpp.   Read next: remedies/learned_sink.hpp.
+/// Read first: model/scoring.hpp.   Read next: remedies/adaptive_temperature.hpp.
 #pragma once
 
 #include <algorithm>

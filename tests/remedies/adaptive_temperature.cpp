@@ -1,0 +1,100 @@
+#include "fot/remedies/adaptive_temperature.hpp"
+
+#include <doctest/doctest.h>
+
+#include "fot/model/contexts_source.hpp"
+#include "support/remedy_check.hpp"
+
+using namespace fot;
+using namespace fot::testing;
+
+namespace {
+
+/// The heads' outputs (B,T,H,D) by the definition: entropy from the probabilities of all keys, then softmax of larger scores.
+Tensor<double, 4> by_definition(const LayerView<double>& at, const KeysAndValues<double>& contexts, const ContextTable& table) {
+    const Tensor<double, 4>&q = at.q.value(), &local_k = at.local_k.value(), &local_v = at.v.value();
+    Tensor<double, 4> o = zeros_like(q);
+    const Index width = extent(q, 3), group = extent(q, 2) / extent(local_k, 2);
+    detail::for_each_query(o, [&](Index b, Index t, Index h) {
+        std::vector<double> scores;
+        std::vector<const double*> values;
+        const auto add = [&](const Tensor<double, 4>& k, const Tensor<double, 4>& v, Index i, Index s) {
+            scores.push_back(inner_product(row(q, b, t, h), row(k, i, s, h / group), width));
+            values.push_back(row(v, i, s, h / group));
+        };
+        for (Index s = 0; s <= t; ++s) add(local_k, local_v, b, s);
+        for (const Index c : element(table.contexts, b))
+            for (Index s = 0; s < extent(contexts.k.value(), 1); ++s) add(contexts.k.value(), contexts.v.value(), c, s);
+        const auto probabilities = [&](double factor) {
+            std::vector<double> p;
+            double total = 0, largest = *std::ranges::max_element(scores);
+            for (const double score : scores) total += p.emplace_back(std::exp(factor * (score - largest)));
+            for (double& each : p) each /= total;
+            return p;
+        };
+        double entropy = 0;
+        for (const double p : probabilities(1)) entropy -= p * std::log(p);
+        const std::vector<double> p = probabilities(adaptive_factor(entropy));
+        for (std::size_t j = 0; j < p.size(); ++j)
+            for (Index d = 0; d < width; ++d) o(b, t, h, d) += p[j] * values[j][d];
+    });
+    return o;
+}
+
+template <class Inner, class... Given>
+AdaptiveTemperature<double> adaptive(const Transformer<double>& model, Given&&... given) {
+    return {std::make_unique<Inner>(std::forward<Given>(given)...), *model.layer(1).joining};
+}
+
+}  // namespace
+
+TEST_CASE("attention that is sharp, and attention that is flatter than 5.95 nats, is left as it is; between them scores grow") {
+    for (const double entropy : {0.0, 0.5, 0.8, 6.0, 13.0}) CHECK(adaptive_factor(entropy) == 1);
+    CHECK(adaptive_factor(1) == doctest::Approx(1.27));
+    CHECK(adaptive_factor(2) == doctest::Approx(2.099));
+    CHECK(adaptive_factor(4.41) == doctest::Approx(2.4214).epsilon(1e-4));
+}
+
+TEST_CASE("contexts and a memory are read with one temperature for local and further keys, that of the query's entropy") {
+    const Transformer<double> model = remedied_model([](auto&) {});
+    const Tokens first = random_tokens(2, 5, 11, 6), second = random_tokens(2, 5, 11, 7), current = random_tokens(2, 4, 11, 8);
+    MemoryState<double> state(model.config(), 2);
+    for (const Tokens& each : {first, second}) read_window(model, each, state);
+    state.clear(1);  // batch entry 1 sees no further key
+    Tape tape(Tape::inference);
+    const ContextTable table{4, {previous_contexts(2, 2, 0).contexts[0], {}}, {2, 0}};
+    const std::vector<KeysAndValues<double>> seen = model.keys_and_values(tape, concatenate<0>(second, first));
+    const auto contexts = adaptive<Contexts<double>>(model, seen, table);
+    const auto memory = adaptive<MemorySource<double>>(model, state, 10);  // the ten entries that there are
+
+    const Variable<double, 3> x = model.layers(tape, model.embed(tape, current), 0, 1, NoSource<double>());
+    const LayerView<double> at = model.layer(1).view(tape, x, contexts);
+    const Tensor<double, 4> expected = by_definition(at, seen[1], table);
+    CHECK(largest_difference(contexts.attend(tape, at).o.value(), expected) < 1e-12);
+    CHECK(largest_difference(memory.attend(tape, at).o.value(), expected) < 1e-12);
+    const Attention<double> local = causal_attention(tape, at.q, at.local_k, at.v);
+    CHECK(model.layer(1).joining->heads(tape, at, local, contexts.attend(tape, at)).value() == contexts.attend(tape, at).o.value());
+
+    const Tensor<double, 3> read = model.forward(tape, current, memory).value();
+    CHECK(largest_difference(read, model.forward(tape, current, contexts).value()) < 1e-12);
+    CHECK(largest_difference(read, model.forward(tape, current, MemorySource<double>(state, 10)).value()) > 1e-4);
+    CHECK(memory.keys(1, 0) == 10);
+    const auto nothing = adaptive<NoSource<double>>(model);
+    CHECK(largest_difference(slice<0>(read, 1, 1), slice<0>(model.forward(tape, current, nothing).value(), 1, 1)) < 1e-12);
+    CHECK(model.forward(tape, random_tokens(1, 1, 11, 9), nothing).value() ==
+          model.local(tape, random_tokens(1, 1, 11, 9)).value());  // one key: the entropy is 0
+}
+
+TEST_CASE("training, no source, a gate, a memory read as a whole, and queries of some positions only are refused") {
+    const Transformer<double> model = remedied_model([](auto&) {});
+    CHECK_THROWS_AS(AdaptiveTemperature<double>(nullptr, *model.layer(1).joining), ConfigError);
+    CHECK_THROWS_AS(AdaptiveTemperature<double>(std::make_unique<NoSource<double>>(), HeadGate<double>(2)), ConfigError);
+    const auto nothing = adaptive<NoSource<double>>(model);
+    Tape training, tape(Tape::inference);
+    CHECK_THROWS_AS(model.forward(training, random_tokens(1, 3, 11, 1), nothing), ConfigError);
+    MemoryState<double> state(model.config(), 1);
+    read_window(model, random_tokens(1, 3, 11, 1), state);
+    CHECK_THROWS_AS(model.forward(tape, random_tokens(1, 3, 11, 1), adaptive<MemorySource<double>>(model, state, 0)), ConfigError);
+    const Variable<double, 3> x(zeros<double, 3>({1, 3, model.config().width}));
+    CHECK_THROWS_AS(model.layer(1).forward(tape, x, nothing, {2}), ShapeError);
+}
