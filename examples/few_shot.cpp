@@ -1,8 +1,9 @@
 /// Do more demonstrations help, beyond the length a model was trained on?   (claim C11)
 ///
 /// A byte-level LLaMA learns to classify in context: its windows hold demonstrations of an episode, whose classes and labels are
-/// new (support/few_shot_task.hpp). Then it is continued by crossbatch, with the previous window of a query's own episode beside
-/// windows of other episodes. It is asked after more and more demonstrations:
+/// new (support/few_shot_task.hpp). The classes are made-up words or, with --corpus, documents: which one is a word from? Then it
+/// is continued by crossbatch, with the previous window of a query's own episode beside windows of other episodes. It is asked
+/// after more and more demonstrations:
 ///
 ///     base         sees the last of them, as many as its window holds
 ///     base_memory  the same model, never trained with a memory; earlier demonstrations are in the memory of its last layer
@@ -11,18 +12,23 @@
 /// First the memory holds only the question's own episode. Then, with four windows of its demonstrations, it also holds more and
 /// more windows of other episodes.
 ///
-/// A label cannot be known before its class was shown. `known` is the share of questions whose class was shown: the accuracy of a
-/// perfect reader.
+/// A label cannot be known before its class was shown, nor that of a word of a document before this word was shown (but it can be
+/// guessed: words of a document resemble each other). `known` is the share of questions of which that was shown: the accuracy of a
+/// reader that forgets nothing and never guesses.
 ///
-/// Source: paper section 4.4, Table 1 (TREC); the task is ours, because TREC needs a model that knows English.
-/// Data:    made-up words.
+/// Source: paper section 4.4, Table 1 (TREC); the tasks are ours, because TREC needs a model that knows English.
+/// Data:    made-up words; with --corpus its documents, those for training and those for testing.
 /// Time:    not measured at default size; --quick: seconds; --full: three seeds, to 128 windows of demonstrations.
 /// Command: build/release/examples/few_shot
+///          build/release/examples/few_shot --corpus libstdcxx --classes 8
 /// Expect:  base stays at what its window holds, fot rises with the number of demonstrations, near `known`; among other episodes
 ///          base_memory falls first.
+#include <set>
+
 #include "fot/model/generation.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/few_shot_task.hpp"
+#include "support/held_out_text.hpp"
 #include "support/sizes.hpp"
 #include "support/staged_training.hpp"
 
@@ -33,18 +39,33 @@ namespace {
 
 /// Bytes of the local context, entries of a batch, questions asked of an episode.
 constexpr Index length = 256, batch_size = 16, questions = 20;
-/// Demonstrations that a window of training holds, and bytes of each other episode in the memory.
-constexpr Index window = length / demonstration_bytes, other_episode = 1024;
+/// Bytes of each other episode in the memory.
+constexpr Index other_episode = 1024;
 
 struct FewShotSettings {
+    std::string corpus;
     Index classes = 50, contexts = 8, top_k = 32;
     Index steps = 0, further_steps = 0, draws = 0, most_windows = 0, most_others = 0;
 };
 
-/// Demonstrations of an episode, from any byte of the first one on. Labels of classes that were shown before are asked for.
+/// What is trained on, what is asked, and what other episodes in the memory are of.
+struct FewShotTasks {
+    FewShotTask training, asked, others;
+
+    explicit FewShotTasks(const std::string& corpus) : training(made_up_words()), asked(training), others(training) {
+        if (corpus.empty()) return;
+        const CorpusSplit split = load_split({.corpus = corpus});
+        training = others = words_of_documents(split.train);
+        asked = words_of_documents(split.test);
+    }
+    /// Demonstrations that a window of training holds.
+    Index window() const { return length / asked.most_bytes; }
+};
+
+/// Demonstrations of an episode, from any byte of the first one on. Labels that were shown before are asked for.
 TokenDocument demonstrations(const FewShotEpisode& episode, Index bytes, Random& random) {
     TokenDocument document{"episode", {}};
-    std::vector<bool> shown(episode.labels.size());
+    std::set<std::string> shown;
     while (document.length() < bytes) {
         const Demonstration next = episode.draw(random);
         const bool first = document.length() == 0;
@@ -54,17 +75,17 @@ TokenDocument demonstrations(const FewShotEpisode& episode, Index bytes, Random&
         document.tokens.insert(document.tokens.end(), tokens.begin(), tokens.end());
         document.loss_mask.resize(document.tokens.size(), 0.1f);
         if (first) continue;
-        if (element(shown, next.kind)) std::fill_n(document.loss_mask.rbegin() + 1, next.label.size(), 1.0f);
-        element(shown, next.kind) = true;
+        if (!shown.insert(next.sign).second) std::fill_n(document.loss_mask.rbegin() + 1, next.label.size(), 1.0f);
     }
     document.tokens.resize(static_cast<std::size_t>(bytes));
     document.loss_mask.resize(static_cast<std::size_t>(bytes));
     return document;
 }
 
-void train(Example& example, const FewShotSettings& settings, bool crossbatch, std::uint64_t seed, Transformer<float>& model) {
+void train(Example& example, const FewShotSettings& settings, const FewShotTask& task, bool crossbatch, std::uint64_t seed,
+           Transformer<float>& model) {
     const Index steps = crossbatch ? settings.further_steps : settings.steps;
-    const StagedTraining training{
+    StagedTraining training{
         .name = crossbatch ? "fot" : "base",
         .windows = crossbatch ? 2 : 1,
         .stages = {{length / 4, 2 * batch_size},
@@ -76,13 +97,14 @@ void train(Example& example, const FewShotSettings& settings, bool crossbatch, s
         .steps = steps,
         .steps_before = crossbatch ? settings.steps : 0,
         .settings = {{"classes", message(settings.classes)}, {"contexts", message(crossbatch ? settings.contexts : 0)}}};
+    if (!settings.corpus.empty()) training.settings.insert({"corpus", settings.corpus});
     train_in_stages(example, training, 0.9, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
         const Index classes = element(classes_of_stages(settings.classes), stage);
         // A first stage without other episodes: the model must first learn that its own previous window is worth attention.
         StagedBatch batch;
         if (crossbatch) batch.table = previous_contexts(at.batch, 1, stage == 0 ? 0 : settings.contexts - 1);
         for (Index b = 0; b < at.batch; ++b)
-            batch.documents.push_back(demonstrations(few_shot_episode(classes, random), training.windows * at.length + 1, random));
+            batch.documents.push_back(demonstrations(task.episode(classes, random), training.windows * at.length + 1, random));
         return batch;
     });
 }
@@ -98,31 +120,32 @@ struct EpisodeScores {
 };
 
 /// The same episodes and questions for every model.
-EpisodeScores answered(Transformer<float>& model, const FewShotSettings& settings, const Setting& setting, bool remembers,
-                       std::uint64_t seed) {
+EpisodeScores answered(Transformer<float>& model, const FewShotSettings& settings, const FewShotTasks& tasks,
+                       const Setting& setting, bool remembers, std::uint64_t seed) {
     EpisodeScores scores;
     for (Index draw = 0; draw < settings.draws; ++draw) {
         stop_if_interrupted("trained models are kept; the same command asks again");
         Random random(seed * 1000003 + static_cast<std::uint64_t>(draw));
-        const FewShotEpisode episode = few_shot_episode(settings.classes, random);
+        const FewShotEpisode episode = tasks.asked.episode(settings.classes, random);
         std::vector<Demonstration> asked;
         for (Index i = 0; i < questions; ++i) asked.push_back(episode.draw(random));
         std::string text;
-        std::vector<bool> known(episode.labels.size());
+        std::set<std::string> known;
         for (Index i = 0; i < setting.shown; ++i) {
             const Demonstration next = episode.draw(random);
             text += next.text();
-            element(known, next.kind) = true;
+            known.insert(next.sign);
         }
         // The end of the demonstrations is seen beside each question; what is before it goes to memory, if there is one.
-        const Index near = std::min(length_of(text), remembers ? small_llama(length).last_context : length - demonstration_bytes);
+        const Index near =
+            std::min(length_of(text), remembers ? small_llama(length).last_context : length - tasks.asked.most_bytes);
         const std::string seen(text.end() - near, text.end());
         MemoryState<float> memory(model.config(), 1);
         const auto read = [&](const std::vector<std::int32_t>& tokens) {
             remember_document(model, token_row(tokens), length, memory);
         };
         for (Index bytes = 0; remembers && bytes < setting.others; bytes += other_episode)
-            read(demonstrations(few_shot_episode(settings.classes, random), other_episode, random).tokens);
+            read(demonstrations(tasks.others.episode(settings.classes, random), other_episode, random).tokens);
         if (remembers && near < length_of(text)) read(byte_tokens({text.begin(), text.end() - near}));
         Proportion right, knowable;
         for (const Demonstration& question : asked) {
@@ -131,7 +154,7 @@ EpisodeScores answered(Transformer<float>& model, const FewShotSettings& setting
                 generate(model, byte_tokens(seen + question.input), length_of(question.label), length, memory, {.temperature = 0},
                          unused, {.top_k = settings.top_k});
             right.add(std::equal(written.begin(), written.end(), question.label.begin(), question.label.end()));
-            knowable.add(element(known, question.kind));
+            knowable.add(known.count(question.sign) > 0);
         }
         scores.right.push_back(right.value());
         scores.known.push_back(knowable.value());
@@ -144,6 +167,8 @@ EpisodeScores answered(Transformer<float>& model, const FewShotSettings& setting
 int main(int argc, char** argv) try {
     Example example(argc, argv, "Do more demonstrations help, beyond the length a model was trained on?");
     FewShotSettings settings;
+    example.option("--corpus", settings.corpus,
+                   "classes are its documents (libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]); none: made-up words");
     example.option("--classes", settings.classes, "classes of an episode", 1);
     example.option("--steps", settings.steps, {12, 600, 600}, "steps of pre-training", 6);
     example.option("--further-steps", settings.further_steps, {8, 600, 600}, "steps of crossbatch", 6);
@@ -156,6 +181,8 @@ int main(int argc, char** argv) try {
     example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.parse();
 
+    const FewShotTasks tasks(settings.corpus);
+    const Index window = tasks.window();
     std::vector<Setting> alone{{window / 4}, {window / 2}}, crowded;
     for (Index windows = 1; windows <= settings.most_windows; windows *= 2) alone.push_back({windows * window});
     for (Index others = other_episode; others <= settings.most_others; others *= 4) crowded.push_back({4 * window, others});
@@ -168,13 +195,13 @@ int main(int argc, char** argv) try {
         Random random(seed);
         Transformer<float> model(small_llama(length).model, random);
         for (const std::string name : {"base", "base_memory", "fot"}) {
-            if (name != "base_memory") train(example, settings, name == "fot", seed, model);
+            if (name != "base_memory") train(example, settings, tasks.training, name == "fot", seed, model);
             const auto ask = [&](const std::vector<Setting>& list, Index Setting::*size, Measurements<AccuracyCurve>& curves) {
                 Progress bar(message("ask ", name, ", seed ", seed), length_of(list));
                 std::vector<EpisodeScores> scores;
                 AccuracyCurve accuracies_of_model, known_to_all;
                 for (const Setting& setting : list) {
-                    scores.push_back(answered(model, settings, setting, name != "base", seed));
+                    scores.push_back(answered(model, settings, tasks, setting, name != "base", seed));
                     const Estimate accuracy = bootstrap_mean(scores.back().right, seed),
                                    known = bootstrap_mean(scores.back().known, seed);
                     accuracies_of_model[setting.*size] = accuracy;
@@ -197,7 +224,8 @@ int main(int argc, char** argv) try {
                 " questions, 95 % bootstrap intervals over episodes; a window of training holds ", window, " demonstrations"),
         table);
     Plot plot{.name = "accuracy",
-              .title = message(settings.classes, " classes; ", window, " demonstrations in a window of training"),
+              .title = message(settings.classes, settings.corpus.empty() ? " classes; " : " documents; ", window,
+                               " demonstrations in a window of training"),
               .x_label = "demonstrations",
               .y_label = "accuracy"};
     Plot crowd{.name = "accuracy_among_others",

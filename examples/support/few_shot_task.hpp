@@ -1,20 +1,34 @@
 /// Few-shot classification in context: demonstrations one after another, then an input whose label is asked.
 ///
-///     qhkwBO      an episode: classes, and a label of two letters for each. The last three letters of an input give its class, the
-///     amfdTU      first has no meaning. Labels are drawn anew for every episode: only demonstrations can teach them, and the
-///     ehkwBO      label of a class that has not been shown yet cannot be known.
+///     qhkwBO      made-up words: the last three letters of an input give its class, the first has no meaning
+///     amfdTU
+///     ehkwBO
 ///     smfd
 ///
-/// Source: paper section 4.4, Table 1 (TREC: questions, 50 classes); the task here is ours.
+///     allocateQX  words of real text: which document is a word from?
+///     streambuRA
+///     rebindQX
+///     allocate
+///
+/// Classes have a label of two letters. Labels are drawn anew for every episode: only demonstrations can teach them.
+///
+/// Source: paper section 4.4, Table 1 (TREC: questions, 50 classes); the tasks here are ours.
 /// Read next: few_shot.cpp.
 #pragma once
 
 #include <algorithm>
+#include <cctype>
+#include <functional>
+#include <map>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "fot/core/random.hpp"
+#include "fot/data/index_permutation.hpp"
+#include "fot/data/text.hpp"
 
 namespace fot::examples {
 
@@ -22,14 +36,11 @@ namespace fot::examples {
 struct Demonstration {
     std::string input;  ///< what is classified, up to the label
     std::string label;  ///< the right answer
-    Index kind = 0;     ///< number of its class in the episode
+    std::string sign;   ///< what tells the class: once it was shown with a label, that label is known
 
     /// The line that shows it: input, label, end of line.
     std::string text() const { return input + label + "\n"; }
 };
-
-/// Bytes of that line.
-inline constexpr Index demonstration_bytes = 7;
 
 /// Words of `length` random letters from `first` on, all different. Of two letters there are 676.
 inline std::vector<std::string> distinct_words(Index words, char first, Index length, Random& random) {
@@ -42,24 +53,119 @@ inline std::vector<std::string> distinct_words(Index words, char first, Index le
     return list;
 }
 
-/// Classes of made-up words.
+/// Classes, and how an input of a class is drawn.
 struct FewShotEpisode {
-    std::vector<std::string> labels;   ///< of each class
-    std::vector<std::string> endings;  ///< of its inputs
+    std::vector<std::string> labels;                             ///< of each class
+    std::function<std::string(Index kind, Random&)> draw_input;  ///< of a class
+    std::size_t meaningless = 0;  ///< letters at the beginning of an input that do not tell its class
 
     /// An input of a class, all classes equally likely.
     Demonstration draw(Random& random) const {
         const Index kind = random.below(length_of(labels));
-        const char first = static_cast<char>('a' + random.below(26));
-        return {first + element(endings, kind), element(labels, kind), kind};
+        const std::string input = draw_input(kind, random);
+        return {input, element(labels, kind), input.substr(meaningless)};
     }
 };
 
-/// An episode with classes of its own.   Errors: ConfigError unless there are 1 ... 256 classes.
-inline FewShotEpisode few_shot_episode(Index classes, Random& random) {
-    require<ConfigError>(classes >= 1 && classes <= 256, "few_shot_episode: ", classes, " classes, expected 1 ... 256");
-    std::vector<std::string> labels = distinct_words(classes, 'A', 2, random);
-    return {std::move(labels), distinct_words(classes, 'a', 3, random)};
+/// A kind of episodes.
+struct FewShotTask {
+    std::function<FewShotEpisode(Index classes, Random&)> episode;  ///< with classes of its own
+    Index most_bytes;                                               ///< of a demonstration's line
+};
+
+/// Labels for that many classes.   Errors: ConfigError unless there are 1 ... 256.
+inline std::vector<std::string> few_shot_labels(Index classes, Random& random) {
+    require<ConfigError>(classes >= 1 && classes <= 256, "few-shot episode: ", classes, " classes, expected 1 ... 256");
+    return distinct_words(classes, 'A', 2, random);
+}
+
+/// Made-up words.   Errors of an episode: as few_shot_labels.
+inline FewShotTask made_up_words() {
+    const auto episode = [](Index classes, Random& random) {
+        std::vector<std::string> labels = few_shot_labels(classes, random);
+        const auto input = [endings = distinct_words(classes, 'a', 3, random)](Index kind, Random& drawing) {
+            const char first = static_cast<char>('a' + drawing.below(26));
+            return first + element(endings, kind);
+        };
+        return FewShotEpisode{std::move(labels), input, 1};
+    };
+    return {episode, 7};
+}
+
+/// Words of documents, by number, each as often as it occurs: letters and underscores, four or more, of which the first eight
+/// count, in lower case. Words that more than a quarter of the documents have belong to the language, and are left out.
+class DocumentWords {
+   public:
+    /// Errors: DataError if a document has no such word.
+    explicit DocumentWords(const std::vector<Document>& documents) : of_documents_(documents.size()) {
+        std::map<std::string, Index> numbers;
+        for (std::size_t d = 0; d < documents.size(); ++d)
+            for_each_word(documents[d].text, [&](const std::string& word) {
+                const auto [at, is_new] = numbers.emplace(word, length_of(words_));
+                if (is_new) {
+                    words_.push_back(word);
+                    has_.emplace_back(documents.size());
+                }
+                has_[static_cast<std::size_t>(at->second)][d] = true;
+                of_documents_[d].push_back(at->second);
+            });
+        for (std::size_t d = 0; d < documents.size(); ++d) {
+            std::erase_if(of_documents_[d], [&](Index word) {
+                return 4 * std::ranges::count(element(has_, word), true) > std::max<Index>(4, length_of(documents));
+            });
+            require<DataError>(!of_documents_[d].empty(), "few-shot episode: ", documents[d].name,
+                               " has no word that fewer than a quarter of the documents have");
+        }
+    }
+
+    /// A word of one of these documents that no other of them has.
+    /// Errors: DataError if a thousand draws give none.
+    std::string draw(const std::vector<Index>& documents, Index kind, Random& random) const {
+        const std::vector<Index>& list = element(of_documents_, element(documents, kind));
+        for (Index i = 0; i < 1000; ++i) {
+            const Index word = element(list, random.below(length_of(list)));
+            const auto has = [&](Index d) { return static_cast<bool>(element(element(has_, word), d)); };
+            if (std::ranges::count_if(documents, has) == 1) return element(words_, word);
+        }
+        throw DataError("few-shot episode: a document has hardly a word that others have not");
+    }
+
+    /// How many documents there are.
+    Index documents() const { return length_of(of_documents_); }
+
+   private:
+    template <class F>
+    static void for_each_word(std::string_view text, F&& f) {
+        std::string word;
+        for (const char c : std::string(text) + " ") {
+            if (std::isalpha(static_cast<unsigned char>(c)) || c == '_') {
+                word += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+                continue;
+            }
+            if (word.size() >= 4) f(word.substr(0, 8));
+            word.clear();
+        }
+    }
+
+    std::vector<std::string> words_;
+    std::vector<std::vector<bool>> has_;  // by word and document
+    std::vector<std::vector<Index>> of_documents_;
+};
+
+/// Which document is a word from? The classes of an episode are documents.
+/// Errors of an episode: as few_shot_labels; ConfigError if there are fewer documents than classes.
+inline FewShotTask words_of_documents(const std::vector<Document>& documents) {
+    const auto episode = [words = std::make_shared<const DocumentWords>(documents)](Index classes, Random& random) {
+        require<ConfigError>(classes <= words->documents(), "few-shot episode: ", classes, " classes, expected at most the ",
+                             words->documents(), " documents");
+        std::vector<std::string> labels = few_shot_labels(classes, random);
+        std::vector<Index> chosen;
+        const IndexPermutation order(words->documents(), random.bits());
+        for (Index i = 0; i < classes; ++i) chosen.push_back(order(i));
+        return FewShotEpisode{std::move(labels),
+                              [words, chosen](Index kind, Random& drawing) { return words->draw(chosen, kind, drawing); }};
+    };
+    return {episode, 11};
 }
 
 /// Classes of an episode in each of the five stages of training, few first.

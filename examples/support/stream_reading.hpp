@@ -38,12 +38,22 @@ class StreamReader {
     /// A size of 0 is no memory. Model and settings must outlive the reader.
     StreamReader(const Transformer<float>& model, const TextSettings& settings, const std::vector<Index>& sizes,
                  const MakeMemorySource& make_source)
-        : model_(model), settings_(settings), sizes_(sizes), losses_(sizes.size()) {
+        : model_(model), settings_(settings), sizes_(sizes), make_source_(make_source), losses_(sizes.size()) {
         for (const Index size : sizes)  // one of size 0 is not read
             memories_.emplace_back(model.config(), 1, Storage::full, std::max<Index>(size, 1));
-        for (Index i = 0; i < length_of(sizes); ++i)
-            sources_.push_back(element(sizes, i) == 0 ? std::make_unique<NoSource<float>>() : make_source(element(memories_, i)));
+        make_sources();
     }
+    /// Goes on by itself from what the other one has read.
+    StreamReader(const StreamReader& other)
+        : model_(other.model_),
+          settings_(other.settings_),
+          sizes_(other.sizes_),
+          make_source_(other.make_source_),
+          memories_(other.memories_),
+          losses_(other.losses_) {
+        make_sources();
+    }
+    StreamReader& operator=(const StreamReader&) = delete;
 
     /// Reads documents; if `predicts`, some windows of each are predicted before they are remembered.
     void read(const std::vector<TokenDocument>& documents, bool by_turns, bool predicts, const std::string& what) {
@@ -92,6 +102,10 @@ class StreamReader {
     }
 
    private:
+    void make_sources() {  // of this reader's memories
+        for (Index i = 0; i < length_of(sizes_); ++i)
+            sources_.push_back(element(sizes_, i) == 0 ? std::make_unique<NoSource<float>>() : make_source_(element(memories_, i)));
+    }
     bool is_predicted(const TokenDocument& document, Index first) const {
         return std::ranges::binary_search(scored_windows(document.length(), settings_.length, settings_.places),
                                           first / settings_.length);
@@ -114,6 +128,7 @@ class StreamReader {
     const Transformer<float>& model_;
     const TextSettings& settings_;
     std::vector<Index> sizes_;
+    MakeMemorySource make_source_;
     Index layer_ = model_.config().last_memory_layer();
     std::vector<MemoryState<float>> memories_;
     std::vector<std::unique_ptr<Source<float>>> sources_;

@@ -55,6 +55,24 @@ TEST_CASE("documents come one after another, or a window of each by turns until 
     CHECK(places(true) == "0:0 1:0 2:0 0:8 2:8 0:16 2:16 ");
 }
 
+TEST_CASE("a copy of a reader goes on by itself from what was read") {
+    const std::vector<TokenDocument> documents = documents_of({60, 35, 81}), before = documents_of({50, 23});
+    const std::vector<Index> sizes{0, 16, 128};
+    const TextSettings settings = settings_with_places(3);
+    const Transformer<float> model = small_model(settings);
+    const Reading reading{MemoryScope::multi_document, 4};
+    StreamReader filled(model, settings, sizes, [](const auto& state) { return std::make_unique<MemorySource<float>>(state, 4); });
+    filled.read(before, false, false, "fill");
+    for (const bool by_turns : {false, true}) {
+        StreamReader reader = filled;
+        reader.read(documents, by_turns, true, "read");
+        CHECK(reader.source(128).keys(1, 0) == 128);
+        CHECK(filled.source(128).keys(1, 0) == 73);
+        const MemoryCurve expected = curve_of(documents, before, by_turns, sizes), got = reader.curve(reading);
+        for (const auto& [at, meter] : expected) CHECK(got.at(at).nats() == meter.nats());
+    }
+}
+
 TEST_CASE("a stream that is read for its k best predicts as memory_curve says") {
     const std::vector<TokenDocument> documents = documents_of({60, 35, 81}), before = documents_of({50, 23});
     const std::vector<Index> sizes{0, 8, 32, 64};
