@@ -1,14 +1,14 @@
 /// Which remedy for distraction replaces crossbatch training, and which adds to it?   (beyond the paper)
 ///
 /// A growing memory distracts: many keys of other documents take attention away from the keys of the query's own document.
-/// Crossbatch training is one cure. Here are seven more (fot/remedies), each in a standard model and in one that is trained by
-/// crossbatch. All models are trained on the same text for the same number of steps, and each has the parameters of the plain model
-/// and those that its remedy adds. Measured are r_64, the share of attention that stays with the query's own document among 64, and
-/// bits per byte with memories of up to 524288 tokens.
+/// Crossbatch training is one cure. Here are seven more (fot/remedies), the first of them in three forms, each in a standard model
+/// and in one that is trained by crossbatch. All models are trained on the same text for the same number of steps, and each has the
+/// parameters of the plain model and those that its remedy adds. Measured are r_64, the share of attention that stays with the
+/// query's own document among 64, and bits per byte with memories of up to 524288 tokens.
 ///
 /// In these memories documents come one after another, or one window of each document in turn ("interleaved"). When they are
 /// interleaved, the age of a key says nothing about the document that it is from, and the smallest memory holds nothing of the
-/// document that is being predicted.
+/// document that is being predicted as long as five documents or more are left.
 ///
 ///     standard, crossbatch_<n>   no remedy; n contexts in the end                                                   (control)
 ///     infonce                    next-token loss + 0.1 InfoNCE over n contexts, all the time                        (control)
@@ -27,8 +27,9 @@
 /// What cannot be measured in the same way. r_64 is computed from the weights that a layer gives to contexts, however it computes
 /// them. Differential attention has negative weights; their absolute values are counted. `untied` reads the whole memory in chunks
 /// of a window, so its control is whole_memory. Without crossbatch, the gate of `entmax` and the map of `untied` get no gradient:
-/// they stay as they began. The memory layer has one head, so InfoNCE on one chosen head is the same as InfoNCE and is not listed
-/// apart.
+/// they stay as they began. `adaptive_temperature` takes the entropy over all keys of the contexts for r_64, but over the k best of
+/// a memory for bits per byte. The memory layer has one head, so InfoNCE on one chosen head is the same as InfoNCE and is not
+/// listed apart.
 ///
 /// By default the program trains standard, crossbatch_16 and four remedies: ssmax, sink, output_gate and annealed_infonce. To try a
 /// remedy of your own, add an entry to the table below.
@@ -36,7 +37,7 @@
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
 /// Time:    not measured as a whole; its first four models took a quarter of an hour on one core that other programs shared
 ///          (--places 2); --quick: seconds; --full: all models, three seeds, 1000 steps (hours).
-/// Memory:  1.5 GiB: a kilobyte a token, all sizes together, twice.
+/// Memory:  1.5 GiB: a kilobyte a token, each size has a memory of its own, and all are copied once.
 /// Command: build/release/examples/distraction_remedies
 /// Expect:  ssmax without crossbatch no better than standard; whether ssmax_crossbatch is below crossbatch_16 depends on the seed.
 ///          The other remedies have not been run at this size. measurements.md has what was run.

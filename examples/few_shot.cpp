@@ -1,20 +1,20 @@
 /// Do more demonstrations help, beyond the length a model was trained on?   (claim C11)
 ///
-/// A byte-level LLaMA learns to classify in context: its windows hold demonstrations of an episode, whose classes and labels are
-/// new (support/few_shot_task.hpp). The classes are made-up words or, with --corpus, documents: which one is a word from? Then it
+/// A byte-level LLaMA learns to classify in context: its windows hold demonstrations of an episode, whose labels are new
+/// (support/few_shot_task.hpp). The classes are made-up words or, with --corpus, documents: which one is a word from? Then it
 /// is continued by crossbatch, with the previous window of a query's own episode beside windows of other episodes. It is asked
 /// after more and more demonstrations:
 ///
-///     base         sees the last of them, as many as its window holds
-///     base_memory  the same model, never trained with a memory; earlier demonstrations are in the memory of its last layer
-///     fot          the continued model, with the same memory
+///     base         sees the last of them, as many as its window holds beside the question
+///     base_memory  the same model, never trained with a memory: sees the last 64 bytes, the rest is in the memory of its last
+///     layer fot          the continued model, with the same memory
 ///
 /// First the memory holds only the question's own episode. Then, with four windows of its demonstrations, it also holds more and
 /// more windows of other episodes.
 ///
 /// A label cannot be known before its class was shown, nor that of a word of a document before this word was shown (but it can be
-/// guessed: words of a document resemble each other). `known` is the share of questions of which that was shown: the accuracy of a
-/// reader that forgets nothing and never guesses.
+/// guessed: words of a document resemble each other). `known` is the share of questions whose class or word was among the
+/// demonstrations: the accuracy of a reader that forgets nothing and never guesses.
 ///
 /// Source: paper section 4.4, Table 1 (TREC); the tasks are ours, because TREC needs a model that knows English.
 /// Data:    made-up words; with --corpus its documents, those for training and those for testing.
@@ -48,7 +48,7 @@ struct FewShotSettings {
     Index steps = 0, further_steps = 0, draws = 0, most_windows = 0, most_others = 0;
 };
 
-/// What is trained on, what is asked, and what other episodes in the memory are of.
+/// The tasks of the training, of the questions, and of the other episodes in the memory.
 struct FewShotTasks {
     FewShotTask training, asked, others;
 
@@ -58,11 +58,17 @@ struct FewShotTasks {
         training = others = words_of_documents(split.train);
         asked = words_of_documents(split.test);
     }
-    /// Demonstrations that a window of training holds.
+    /// Throws, before anything is trained, what an episode of so many classes would throw.
+    void require_classes(Index classes) const {
+        Random trial(0);
+        for (const FewShotTask* task : {&training, &asked, &others}) task->episode(classes, trial).draw(trial);
+    }
+    /// Demonstrations that a window of training holds at least.
     Index window() const { return length / asked.most_bytes; }
 };
 
-/// Demonstrations of an episode, from any byte of the first one on. Labels that were shown before are asked for.
+/// Demonstrations of an episode; the first one begins at a random byte. In the loss a label counts 1 if its sign was shown before;
+/// all other bytes count 0.1.
 TokenDocument demonstrations(const FewShotEpisode& episode, Index bytes, Random& random) {
     TokenDocument document{"episode", {}};
     std::set<std::string> shown;
@@ -114,12 +120,12 @@ struct Setting {
     Index shown, others = 0;
 };
 
-/// Of each episode the share of questions answered right after the demonstrations, and the share that could be known.
+/// Of each episode: the share of questions that were answered correctly, and the share that could be known.
 struct EpisodeScores {
     std::vector<double> right, known;
 };
 
-/// The same episodes and questions for every model.
+/// What a model answers to the questions of a setting. Every model gets the same episodes and questions.
 EpisodeScores answered(Transformer<float>& model, const FewShotSettings& settings, const FewShotTasks& tasks,
                        const Setting& setting, bool remembers, std::uint64_t seed) {
     EpisodeScores scores;
@@ -182,6 +188,7 @@ int main(int argc, char** argv) try {
     example.parse();
 
     const FewShotTasks tasks(settings.corpus);
+    tasks.require_classes(settings.classes);
     const Index window = tasks.window();
     std::vector<Setting> alone{{window / 4}, {window / 2}}, crowded;
     for (Index windows = 1; windows <= settings.most_windows; windows *= 2) alone.push_back({windows * window});
@@ -219,10 +226,10 @@ int main(int argc, char** argv) try {
             if (name != "base") ask(crowded, &Setting::others, crowds);
         }
     }
-    example.show(
-        message("Both letters of the label right, ", settings.draws, " episodes of ", questions,
-                " questions, 95 % bootstrap intervals over episodes; a window of training holds ", window, " demonstrations"),
-        table);
+    example.show(message("Both letters of the label right, ", settings.draws, " episodes of ", questions,
+                         " questions, 95 % bootstrap intervals over episodes; a window of training holds ", window,
+                         " demonstrations or more"),
+                 table);
     Plot plot{.name = "accuracy",
               .title = message(settings.classes, settings.corpus.empty() ? " classes; " : " documents; ", window,
                                " demonstrations in a window of training"),

@@ -10,7 +10,7 @@
 ///     rebindQX
 ///     allocate
 ///
-/// Classes have a label of two letters. Labels are drawn anew for every episode: only demonstrations can teach them.
+/// Each class has a label of two letters. Labels are drawn anew for every episode: only demonstrations can teach them.
 ///
 /// Source: paper section 4.4, Table 1 (TREC: questions, 50 classes); the tasks here are ours.
 /// Read next: few_shot.cpp.
@@ -42,7 +42,7 @@ struct Demonstration {
     std::string text() const { return input + label + "\n"; }
 };
 
-/// Words of `length` random letters from `first` on, all different. Of two letters there are 676.
+/// Words of `length` random letters from `first` on, all different: no more than there are (676 of two letters).
 inline std::vector<std::string> distinct_words(Index words, char first, Index length, Random& random) {
     std::vector<std::string> list;
     while (length_of(list) < words) {
@@ -69,7 +69,7 @@ struct FewShotEpisode {
 
 /// A kind of episodes.
 struct FewShotTask {
-    std::function<FewShotEpisode(Index classes, Random&)> episode;  ///< with classes of its own
+    std::function<FewShotEpisode(Index classes, Random&)> episode;  ///< with labels of its own
     Index most_bytes;                                               ///< of a demonstration's line
 };
 
@@ -93,7 +93,8 @@ inline FewShotTask made_up_words() {
 }
 
 /// Words of documents, by number, each as often as it occurs: letters and underscores, four or more, of which the first eight
-/// count, in lower case. Words that more than a quarter of the documents have belong to the language, and are left out.
+/// count, in lower case. Words that more than a quarter of the documents have, and more than one, belong to the language: they are
+/// left out.
 class DocumentWords {
    public:
     /// Errors: DataError if a document has no such word.
@@ -114,7 +115,7 @@ class DocumentWords {
                 return 4 * std::ranges::count(element(has_, word), true) > std::max<Index>(4, length_of(documents));
             });
             require<DataError>(!of_documents_[d].empty(), "few-shot episode: ", documents[d].name,
-                               " has no word that fewer than a quarter of the documents have");
+                               " has no word that at most a quarter of the documents have");
         }
     }
 

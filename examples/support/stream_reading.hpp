@@ -9,6 +9,14 @@
 /// Read first: support/memory_curves.hpp, fot/model/memory_source.hpp.   Read next: distraction_remedies.cpp.
 #pragma once
 
+#include <algorithm>
+#include <functional>
+#include <memory>
+#include <numeric>
+#include <span>
+#include <string>
+#include <vector>
+
 #include "memory_curves.hpp"
 
 namespace fot::examples {

@@ -114,7 +114,7 @@ TEST_CASE("of one softmax r_d is the same from the weights of contexts and from 
     CHECK(from_scores.mean(1) != doctest::Approx(0.5).epsilon(1e-3));
 }
 
-TEST_CASE("weights of contexts are their log masses but for a number of each query, and sum to one for any attention") {
+TEST_CASE("weights of contexts are their log masses but for a number of each query, and sum to one for any attention to contexts alone") {
     const TemporaryFolder folder;
     ExampleIn in(folder);
     const CrossbatchInput input = two_windows();
