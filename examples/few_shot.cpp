@@ -6,8 +6,9 @@
 /// after more and more demonstrations:
 ///
 ///     base         sees the last of them, as many as its window holds beside the question
-///     base_memory  the same model, never trained with a memory: sees the last 64 bytes, the rest is in the memory of its last
-///     layer fot          the continued model, with the same memory
+///     base_memory  the same model, never trained with a memory; it sees the last 64 bytes, all others are in its last layer's
+///                  memory
+///     fot          the continued model, with the same memory
 ///
 /// First the memory holds only the question's own episode. Then, with four windows of its demonstrations, it also holds more and
 /// more windows of other episodes.
