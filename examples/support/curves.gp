@@ -1,4 +1,4 @@
-# Curves with their intervals: a tidy table (series,x,y,low,high) becomes an SVG on the standard output.
+# Curves with their intervals, unless there are more than ten: a tidy table (series,x,y,low,high) becomes an SVG on the standard output.
 #
 #     gnuplot -d -c curves.gp TABLE.csv TITLE X_LABEL Y_LABEL AXES [Y_LOW Y_HIGH] > FIGURE.svg
 #
@@ -13,14 +13,6 @@ number(c) = strcol(c) eq '' || abs(real(strcol(c))) > 1e300 || (c > 2 && log_y &
 smaller(a, b) = a < b ? a : b  # b if a is NaN
 larger(a, b) = a > b ? a : b
 
-# The ranges of all numbers, intervals included.
-stats ARG1 skip 1 using 2 name 'x' nooutput
-stats ARG1 skip 1 using (smaller(number(4), number(3))) name 'low' nooutput
-stats ARG1 skip 1 using (larger(number(5), number(3))) name 'high' nooutput
-room = high_max > low_min ? 0.05 * (high_max - low_min) : 0.05
-y_low = ARGC > 5 ? real(ARG6) : log_y ? low_min / 1.15 : low_min - room
-y_high = ARGC > 6 ? real(ARG7) : log_y ? high_max * 1.15 : high_max + room
-
 # The series, which stand one after another: names, first and last rows, and whether they have intervals.
 array name[64]
 array first[64]
@@ -32,7 +24,17 @@ begin(text, row) = (series = series + 1, name[series] = text, first[series] = ro
 take(text, row, low) = (series == 0 || name[series] ne text ? begin(text, row) : 0, last[series] = row, measured[series] = measured[series] || low ne '')
 stats ARG1 skip 1 using (take(strcol(1), $0, strcol(4))) nooutput
 
-set terminal svg size 720 + 10 * longest,520 dynamic noenhanced font 'sans-serif,15' background '#ffffff' linewidth 1.2
+crowded = series > 10  # bands of so many would hide each other: only the table has them
+
+# The ranges of all numbers that are drawn.
+stats ARG1 skip 1 using 2 name 'x' nooutput
+stats ARG1 skip 1 using (crowded ? number(3) : smaller(number(4), number(3))) name 'low' nooutput
+stats ARG1 skip 1 using (crowded ? number(3) : larger(number(5), number(3))) name 'high' nooutput
+room = high_max > low_min ? 0.05 * (high_max - low_min) : 0.05
+y_low = ARGC > 5 ? real(ARG6) : log_y ? low_min / 1.15 : low_min - room
+y_high = ARGC > 6 ? real(ARG7) : log_y ? high_max * 1.15 : high_max + room
+
+set terminal svg size 720 + 10 * longest,larger(520, 130 + 36 * series) dynamic noenhanced font 'sans-serif,15' background '#ffffff' linewidth 1.2
 set border 3 linewidth 0.8 linecolor rgb '#555555'
 set tics nomirror scale 0.6 textcolor rgb '#222222'
 set grid ytics linewidth 0.6 linecolor rgb '#dddddd'
@@ -71,7 +73,7 @@ mark(s) = measured[s] && points(s) <= 60 ? int(nth(marks, s)) : -1  # many would
 dashes(s) = !measured[s] || s > words(colours) ? 2 : 1              # a colour that comes a second time
 colour(s) = measured[s] ? nth(colours, s) : '#888888'
 limit(c) = strcol(c) eq '' ? NaN : larger(smaller(real(strcol(c)), y_high), y_low)  # an interval ends at the edge of the figure
-plot for [s=1:series] ARG1 skip 1 every ::first[s]::last[s] using (measured[s] && points(s) > 1 ? $2 : NaN):(limit(4)):(limit(5)) \
+plot for [s=1:series] ARG1 skip 1 every ::first[s]::last[s] using (measured[s] && points(s) > 1 && !crowded ? $2 : NaN):(limit(4)):(limit(5)) \
          with filledcurves fillstyle transparent solid 0.16 noborder linecolor rgb colour(s) notitle, \
      for [s=1:series] ARG1 skip 1 every ::first[s]::last[s] using (measured[s] && points(s) == 1 ? $2 : NaN):3:(limit(4)):(limit(5)) \
          with yerrorbars linewidth 1.5 linecolor rgb colour(s) pointtype -1 notitle, \
