@@ -74,6 +74,23 @@ TEST_CASE(
     CHECK(svg.find(">256<") != std::string::npos);
 }
 
+TEST_CASE("ten curves have bands, eleven have none, which would hide each other, and a higher figure") {
+    if (!gnuplot_is_there()) return;
+    const TemporaryFolder folder;
+    Plot plot = small_plot();  // a curve and a reference
+    for (Index i = 0; i < 8; ++i) plot.series.push_back({message("model ", i), plot.series[0].points});
+    CHECK(draw(plot, folder / "") == "");
+    const std::string ten = file_text(folder / "small.svg");
+    CHECK(count(ten, "fill-opacity = '0.16") == 9);
+    CHECK(ten.find(" 520\"\n") != std::string::npos);
+    plot.series.push_back({"one more", plot.series[0].points});
+    CHECK(draw(plot, folder / "") == "");
+    const std::string eleven = file_text(folder / "small.svg");
+    CHECK(count(eleven, "fill-opacity = '0.16") == 0);
+    CHECK(eleven.find(" 526\"\n") != std::string::npos);
+    CHECK(eleven.find(">one more<") != std::string::npos);
+}
+
 TEST_CASE("a word of a shell command is what it was, whatever is in it") {
     CHECK(shell_word("plain") == "'plain'");
     CHECK(shell_word("it's $HOME") == "'it'\\''s $HOME'");
