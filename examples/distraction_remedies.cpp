@@ -186,9 +186,9 @@ int main(int argc, char** argv) try {
     sizes.erase(sizes.begin());  // no memory
     const std::string control = message("crossbatch_", settings.contexts);
     for (const bool crossbatch : {true, false}) plot_differences(example, measured, sizes, reading, control, crossbatch);
-    if (sizes.size() > 3) sizes.erase(sizes.begin() + 1, sizes.end() - 2);  // tables show the smallest and the two largest
-    report_remedies(example, measured, sizes, reading);
     report_differences(example, measured, sizes, reading, control);
+    if (sizes.size() > 3) sizes.erase(sizes.begin() + 1, sizes.end() - 2);  // this table: the smallest and the two largest
+    report_remedies(example, measured, sizes, reading);
     return example.finish();
 } catch (...) {
     return report_failure();

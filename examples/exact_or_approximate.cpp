@@ -17,6 +17,7 @@
 ///          fails, and lists must score twice as many keys of crossbatch_16. Cutting the standard model's memory to k costs much
 ///          more than approximating.
 #include "fot/model/index_source.hpp"
+#include "support/accuracy_curves.hpp"
 #include "support/dictionary_training.hpp"
 #include "support/measurements.hpp"
 #include "support/memory_models.hpp"
@@ -76,6 +77,11 @@ std::vector<IndexKind> index_kinds(const SearchSettings& settings, Index memory,
 
 /// What one model has given, by name: numbers with intervals over documents.
 using Numbers = std::map<std::string, Estimate>;
+
+/// True of a number that lies between 0 and 1, and so must its interval.
+bool is_share(const std::string& name) {
+    return name.starts_with("scored_fraction") || name.starts_with("best_recall") || name.starts_with("accuracy");
+}
 
 /// A number without an interval of its own.
 Estimate plain(double value) { return {value, {value, value}}; }
@@ -296,8 +302,9 @@ int main(int argc, char** argv) try {
         for (const auto& [name, first] : measured.of_seeds(model).front()) {
             const std::vector<Estimate> of_seeds = measured.each(model, [&](const Numbers& numbers) { return numbers.at(name); });
             for (std::size_t s = 0; s < of_seeds.size(); ++s) csv.add(model, example.seed() + s, name, of_seeds[s]);
-            all.add(name, estimate_text(over_seeds(of_seeds), 4));
-            example.result(name, over_seeds(of_seeds));
+            const Estimate number = is_share(name) ? share_over_seeds(of_seeds) : over_seeds(of_seeds);
+            all.add(name, estimate_text(number, 4));
+            example.result(name, number);
         }
     example.show(message("What the models lose, ", intervals_over(example)), all);
     example.csv("by_seed", csv);

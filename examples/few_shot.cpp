@@ -247,7 +247,7 @@ int main(int argc, char** argv) try {
     for (const std::string& name : gains.models()) {
         const Estimate gain = over_seeds(gains.of_seeds(name));
         example.out() << name << ", four windows of demonstrations minus one: " << estimate_text(gain) << "\n";
-        example.result(message("gain.", name), gain.value);
+        example.result(message("gain.", name), gain);
     }
     example.csv("accuracy_by_seed", csv);
     example.plot(plot);

@@ -25,7 +25,7 @@ struct Claim {
     int digits = 3;
 };
 
-/// All that a program judges. C3, C10 and C11 are read from tables by a person: paper_notes.md.
+/// All that a program judges. C3 is read from tables by a person: paper_notes.md.
 const std::vector<Claim>& claims();
 
 /// What follows the name in a line `result <name> <value>` or `result <name> <value> <low> <high>`, by name.

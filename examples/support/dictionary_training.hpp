@@ -17,16 +17,18 @@ inline constexpr Index dictionary_batch_size = 16;
 /// How a model is trained once it has learned the task on one context (phase 2).
 struct DictionaryTraining {
     std::string name = {};
-    Index steps = 0;            ///< of phase 2
-    Index contexts = 0;         ///< contexts that each document sees, its own included
-    Index symbols = 0;          ///< each batch spells with so many of the 61 symbols; 0: all of them
-    bool standard = false;      ///< whole documents, without any context
-    bool memorizing = false;    ///< as the Memorizing Transformer: a gate, and contexts whose keys and values are constants;
-                                ///< phase 1 as a standard transformer, where keys are learned
-    bool unnormalized = false;  ///< scores <q, k> / sqrt(D), without QK-norm and temperature
-    Index together = 0;         ///< contexts whose activations are held at a time; 0: all, which is faster
-    Index memory_heads = 2;     ///< of the memory layer
-    Index key_heads = 0;        ///< that they share; 0: each its own
+    Index steps = 0;              ///< of phase 2
+    Index contexts = 0;           ///< contexts that each document sees, its own included
+    Index symbols = 0;            ///< each batch spells with so many of the 61 symbols; 0: all of them
+    bool standard = false;        ///< whole documents, without any context
+    bool memorizing = false;      ///< as the Memorizing Transformer: a gate, and contexts whose keys and values are constants;
+                                  ///< phase 1 as a standard transformer, where keys are learned
+    bool unnormalized = false;    ///< scores <q, k> / sqrt(D), without QK-norm and temperature
+    Index together = 0;           ///< contexts whose activations are held at a time; 0: all, which is faster
+    Index memory_heads = 2;       ///< of the memory layer
+    Index key_heads = 0;          ///< that they share; 0: each its own
+    bool without_memory = false;  ///< no memory layer, so positions in every layer
+    Index curriculum_steps = 0;   ///< the most that phase 1 takes; 0: 2000 (40 with --quick)
 };
 
 /// The one of that name, or those of the scale.
@@ -41,17 +43,18 @@ inline std::vector<DictionaryTraining> dictionary_trainings(const Example& examp
     return list;
 }
 
-/// A new model: its last layer is the memory layer.
+/// A new model: its last layer is the memory layer, if it has one.
 inline Transformer<float> new_dictionary_model(const DictionaryTraining& training, Random& random) {
     return Transformer<float>({.vocabulary = 64,
                                .width = 128,
                                .layers = 3,
-                               .memory_layers = {2},
+                               .memory_layers = training.without_memory ? std::vector<Index>{} : std::vector<Index>{2},
                                .heads = 4,
                                .memory_heads = training.memory_heads,
                                .key_heads = training.key_heads,
                                .feed_forward = 256,
                                .integration = training.memorizing ? Integration::gated : Integration::merged,
+                               .rotary_base = training.without_memory ? 1e4 : 100,
                                .normalized_heads = !training.unnormalized},
                               random);
 }
@@ -108,7 +111,8 @@ inline Transformer<float> trained_dictionary_model(const Example& example, const
     Transformer<float> model = new_dictionary_model(training, weights);
     const bool quick = example.scale() == Scale::quick;
     const double accuracy = quick ? 0.01 : 0.9;
-    const Index curriculum = quick ? 40 : 2000;
+    const Index usual_curriculum = quick ? 40 : 2000,
+                curriculum = training.curriculum_steps > 0 ? training.curriculum_steps : usual_curriculum;
     const auto stage = [](Index length, Index batch, double until) {
         return Stage<LengthAndBatch>{{length, batch}, Stage<LengthAndBatch>::no_step, until};
     };

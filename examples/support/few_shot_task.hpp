@@ -110,10 +110,11 @@ class DocumentWords {
                 has_[static_cast<std::size_t>(at->second)][d] = true;
                 of_documents_[d].push_back(at->second);
             });
+        std::vector<bool> common;
+        for (const std::vector<bool>& having : has_)
+            common.push_back(4 * std::ranges::count(having, true) > std::max<Index>(4, length_of(documents)));
         for (std::size_t d = 0; d < documents.size(); ++d) {
-            std::erase_if(of_documents_[d], [&](Index word) {
-                return 4 * std::ranges::count(element(has_, word), true) > std::max<Index>(4, length_of(documents));
-            });
+            std::erase_if(of_documents_[d], [&](Index word) { return static_cast<bool>(element(common, word)); });
             require<DataError>(!of_documents_[d].empty(), "few-shot episode: ", documents[d].name,
                                " has no word that at most a quarter of the documents have");
         }

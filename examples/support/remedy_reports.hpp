@@ -1,11 +1,10 @@
 /// What is reported of remedies for distraction: a table of all models, their differences to the control, and two figures.
 ///
-/// Read first: support/memory_curves.hpp, support/positive_masses.hpp, support/verdict.hpp.   Read next: distraction_remedies.cpp.
+/// Read first: support/memory_curves.hpp, support/positive_masses.hpp.   Read next: distraction_remedies.cpp.
 #pragma once
 
 #include "memory_curves.hpp"
 #include "positive_masses.hpp"
-#include "verdict.hpp"
 
 namespace fot::examples {
 
@@ -55,9 +54,9 @@ inline void report_remedies(Example& example, const RemedyMeasurements& measured
     example.csv("bits_per_byte_by_seed", csv);
 }
 
-/// Two rows a model: what it has more or less than the control on the same documents, and whether that is lower by the rule of
-/// verdicts. `result difference.<model>-<control>.<memory> <value> <low> <high>`, both names with "_interleaved" for documents by
-/// turns. Nothing without the control.
+/// Two rows a model: what it has more or less than the control on the same documents, marked where the whole interval lies below 0.
+/// `result difference.<model>-<control>.<memory> <value> <low> <high>`, both names with "_interleaved" for documents by turns.
+/// Nothing without the control.
 inline void report_differences(Example& example, const RemedyMeasurements& measured, const std::vector<Index>& sizes,
                                const Reading& reading, const std::string& control) {
     if (!measured.curves.has(control)) return;
@@ -72,13 +71,12 @@ inline void report_differences(Example& example, const RemedyMeasurements& measu
             for (const Index size : sizes) {
                 const Estimate difference = measured.curves.difference(a, reading.with(size), b, reading.with(size));
                 example.result(message("difference.", a, "-", b, ".", size), difference);
-                cells.push_back(message(estimate_text(difference), " ",
-                                        verdict(difference.interval, lower_than_zero, length_of(example.seeds()))));
+                cells.push_back(estimate_text(difference) + (difference.interval.high < 0 ? " *" : ""));
             }
             table.add_row(cells);
         }
-    example.show(message("Bits per byte minus those of ", control, " by tokens of memory; is the model lower? (",
-                         intervals_over(example), ")"),
+    example.show(message("Bits per byte minus those of ", control, " by tokens of memory, ", intervals_over(example),
+                         "; *: lower, the whole interval"),
                  table);
 }
 
