@@ -278,6 +278,10 @@ int main(int argc, char** argv) try {
     const CorpusSplit split = load_split(text);
     const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory),
                                      others = byte_documents(split.validation);
+    for (const Index tokens : settings.memories)  // what does not fit is refused before anything is trained
+        if (!no_text) tokens_of_others(test, others, {tokens, settings.own, text.places, text.length});
+    const EvaluationDictionary any({}, 0);
+    for (const Index tokens : settings.dictionary_memories) any.windows_for(tokens);
     Table table({"model", "memory", "index", "keys scored for recall .95", "the same for keys as queries", "best recall",
                  "scored within .01", "its recall", "build, s"});
     Measurements<Numbers> measured;

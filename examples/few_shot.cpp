@@ -1,9 +1,10 @@
 /// Do more demonstrations help, beyond the length a model was trained on?   (claim C11)
 ///
 /// A byte-level LLaMA learns to classify in context: its windows hold demonstrations of an episode, whose labels are new
-/// (support/few_shot_task.hpp). The classes are made-up words or, with --corpus, documents: which one is a word from? Then it
-/// is continued by crossbatch, with the previous window of a query's own episode beside windows of other episodes. It is asked
-/// after more and more demonstrations:
+/// (support/few_shot_task.hpp). The classes are made-up words or, with --corpus, documents: which one is a word from? (In training
+/// each episode has a cipher for its words: else the model learns by heart which words a document has.) Then it is continued by
+/// crossbatch, with the previous window of a query's own episode beside windows of other episodes. It is asked after more and more
+/// demonstrations:
 ///
 ///     base         sees the last of them, as many as its window holds beside the question
 ///     base_memory  the same model, never trained with a memory; it sees the last 64 bytes, all others are in its last layer's
@@ -45,7 +46,8 @@ constexpr Index other_episode = 1024;
 
 struct FewShotSettings {
     std::string corpus;
-    Index classes = 50, contexts = 8, top_k = 32;
+    EpisodeSize episode{.classes = 50, .words = 8};
+    Index contexts = 8, top_k = 32;
     Index steps = 0, further_steps = 0, draws = 0, most_windows = 0, most_others = 0;
 };
 
@@ -56,13 +58,14 @@ struct FewShotTasks {
     explicit FewShotTasks(const std::string& corpus) : training(made_up_words()), asked(training), others(training) {
         if (corpus.empty()) return;
         const CorpusSplit split = load_split({.corpus = corpus});
-        training = others = words_of_documents(split.train);
+        training = words_of_documents(split.train, Spelling::ciphered);
+        others = words_of_documents(split.train);
         asked = words_of_documents(split.test);
     }
     /// Throws, before anything is trained, what an episode of so many classes would throw.
-    void require_classes(Index classes) const {
+    void require_episode(const EpisodeSize& size) const {
         Random trial(0);
-        for (const FewShotTask* task : {&training, &asked, &others}) task->episode(classes, trial).draw(trial);
+        for (const FewShotTask* task : {&training, &asked, &others}) task->episode(size, trial).draw(trial);
     }
     /// Demonstrations that a window of training holds at least.
     Index window() const { return length / asked.most_bytes; }
@@ -103,15 +106,16 @@ void train(Example& example, const FewShotSettings& settings, const FewShotTask&
         .curriculum_steps = 3 * steps / 4,
         .steps = steps,
         .steps_before = crossbatch ? settings.steps : 0,
-        .settings = {{"classes", message(settings.classes)}, {"contexts", message(crossbatch ? settings.contexts : 0)}}};
-    if (!settings.corpus.empty()) training.settings.insert({"corpus", settings.corpus});
+        .settings = {{"classes", message(settings.episode.classes)}, {"contexts", message(crossbatch ? settings.contexts : 0)}}};
+    if (!settings.corpus.empty())
+        training.settings.insert({{"corpus", settings.corpus}, {"words", message(settings.episode.words)}});
     train_in_stages(example, training, 0.9, seed, model, [&](Index stage, const LengthAndBatch& at, Random& random) {
-        const Index classes = element(classes_of_stages(settings.classes), stage);
+        const EpisodeSize size = element(episodes_of_stages(settings.episode), stage);
         // A first stage without other episodes: the model must first learn that its own previous window is worth attention.
         StagedBatch batch;
         if (crossbatch) batch.table = previous_contexts(at.batch, 1, stage == 0 ? 0 : settings.contexts - 1);
         for (Index b = 0; b < at.batch; ++b)
-            batch.documents.push_back(demonstrations(task.episode(classes, random), training.windows * at.length + 1, random));
+            batch.documents.push_back(demonstrations(task.episode(size, random), training.windows * at.length + 1, random));
         return batch;
     });
 }
@@ -133,7 +137,7 @@ EpisodeScores answered(Transformer<float>& model, const FewShotSettings& setting
     for (Index draw = 0; draw < settings.draws; ++draw) {
         stop_if_interrupted("trained models are kept; the same command asks again");
         Random random(seed * 1000003 + static_cast<std::uint64_t>(draw));
-        const FewShotEpisode episode = tasks.asked.episode(settings.classes, random);
+        const FewShotEpisode episode = tasks.asked.episode(settings.episode, random);
         std::vector<Demonstration> asked;
         for (Index i = 0; i < questions; ++i) asked.push_back(episode.draw(random));
         std::string text;
@@ -152,7 +156,7 @@ EpisodeScores answered(Transformer<float>& model, const FewShotSettings& setting
             remember_document(model, token_row(tokens), length, memory);
         };
         for (Index bytes = 0; remembers && bytes < setting.others; bytes += other_episode)
-            read(demonstrations(tasks.others.episode(settings.classes, random), other_episode, random).tokens);
+            read(demonstrations(tasks.others.episode(settings.episode, random), other_episode, random).tokens);
         if (remembers && near < length_of(text)) read(byte_tokens({text.begin(), text.end() - near}));
         Proportion right, knowable;
         for (const Demonstration& question : asked) {
@@ -176,7 +180,8 @@ int main(int argc, char** argv) try {
     FewShotSettings settings;
     example.option("--corpus", settings.corpus,
                    "classes are its documents (libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]); none: made-up words");
-    example.option("--classes", settings.classes, "classes of an episode", 1);
+    example.option("--classes", settings.episode.classes, "classes of an episode", 1);
+    example.option("--words", settings.episode.words, "words of a class, with --corpus", 1);
     example.option("--steps", settings.steps, {12, 600, 600}, "steps of pre-training", 6);
     example.option("--further-steps", settings.further_steps, {8, 600, 600}, "steps of crossbatch", 6);
     example.add_seeds_option();
@@ -189,7 +194,7 @@ int main(int argc, char** argv) try {
     example.parse();
 
     const FewShotTasks tasks(settings.corpus);
-    tasks.require_classes(settings.classes);
+    tasks.require_episode(settings.episode);
     const Index window = tasks.window();
     std::vector<Setting> alone{{window / 4}, {window / 2}}, crowded;
     for (Index windows = 1; windows <= settings.most_windows; windows *= 2) alone.push_back({windows * window});
@@ -232,7 +237,7 @@ int main(int argc, char** argv) try {
                          " demonstrations or more"),
                  table);
     Plot plot{.name = "accuracy",
-              .title = message(settings.classes, settings.corpus.empty() ? " classes; " : " documents; ", window,
+              .title = message(settings.episode.classes, settings.corpus.empty() ? " classes; " : " documents; ", window,
                                " demonstrations in a window of training"),
               .x_label = "demonstrations",
               .y_label = "accuracy"};

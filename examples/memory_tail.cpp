@@ -132,12 +132,13 @@ int main(int argc, char** argv) try {
     const CorpusSplit split = load_split(text);
     const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory),
                                      others = byte_documents(split.validation);
+    const TextSnapshotOptions options{settings.tokens, settings.own, text.places, text.length};
+    tokens_of_others(test, others, options);  // what does not fit is refused before anything is trained
     Measurements<TailReadings> measured;
     for (const std::uint64_t seed : example.seeds())
         for (const MemoryModelPlan& plan : plans) {
             const Transformer<float> model = trained_memory_model(example, text, plan, training, seed);
-            const MemorySnapshot snapshot =
-                text_snapshot(model, test, others, {settings.tokens, settings.own, text.places, text.length});
+            const MemorySnapshot snapshot = text_snapshot(model, test, others, options);
             measured.add(plan.name, read_in_all_ways(snapshot, memory.top_k, settings));
             example.out() << plan.name << ", seed " << seed << ": measured" << std::endl;
         }

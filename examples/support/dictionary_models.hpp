@@ -58,7 +58,6 @@ inline std::vector<DictionaryModelPlan> chosen_plans(const Example& example, con
 inline Transformer<float> trained_dictionary_model(const Example& example, const DictionaryModelSettings& settings,
                                                    const DictionaryModelPlan& plan, std::uint64_t seed) {
     const std::filesystem::path folder = settings.folder.empty() ? example.output() : std::filesystem::path(settings.folder);
-    make_folder(folder);
     return trained_dictionary_model(example, folder, plan.training, seed);
 }
 

@@ -99,7 +99,7 @@ inline StepResult dictionary_step(Transformer<float>& model, const DictionaryTra
 /// What phase 2 does in a step: steps count from 0.
 using DictionaryStep = std::function<StepResult(Transformer<float>& model, Index step, Random& random)>;
 
-/// A trained model, which is kept in a folder.
+/// A trained model, which is kept in a folder that is made if missing.
 ///
 /// It is trained in one run of two phases: a curriculum of lengths with its own context alone, until the model has learned to look
 /// definitions up; then the contexts and data of the training. (The paper raises the number of contexts at an accuracy of 98 %
@@ -107,6 +107,7 @@ using DictionaryStep = std::function<StepResult(Transformer<float>& model, Index
 inline Transformer<float> trained_dictionary_model(const Example& example, const std::filesystem::path& folder,
                                                    const DictionaryTraining& training, std::uint64_t seed,
                                                    const DictionaryStep& special_step = {}) {
+    make_folder(folder);
     Random weights(seed), random(seed + 1000);
     Transformer<float> model = new_dictionary_model(training, weights);
     const bool quick = example.scale() == Scale::quick;

@@ -21,6 +21,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -67,10 +68,16 @@ struct FewShotEpisode {
     }
 };
 
+/// How hard an episode is.
+struct EpisodeSize {
+    Index classes;
+    Index words = 1;  ///< of a class, at most (a class of made-up words is three letters, whatever is said here)
+};
+
 /// A kind of episodes.
 struct FewShotTask {
-    std::function<FewShotEpisode(Index classes, Random&)> episode;  ///< with labels of its own
-    Index most_bytes;                                               ///< of a demonstration's line
+    std::function<FewShotEpisode(const EpisodeSize&, Random&)> episode;  ///< with labels of its own
+    Index most_bytes;                                                    ///< of a demonstration's line
 };
 
 /// Labels for that many classes.   Errors: ConfigError unless there are 1 ... 256.
@@ -81,9 +88,9 @@ inline std::vector<std::string> few_shot_labels(Index classes, Random& random) {
 
 /// Made-up words.   Errors of an episode: as few_shot_labels.
 inline FewShotTask made_up_words() {
-    const auto episode = [](Index classes, Random& random) {
-        std::vector<std::string> labels = few_shot_labels(classes, random);
-        const auto input = [endings = distinct_words(classes, 'a', 3, random)](Index kind, Random& drawing) {
+    const auto episode = [](const EpisodeSize& size, Random& random) {
+        std::vector<std::string> labels = few_shot_labels(size.classes, random);
+        const auto input = [endings = distinct_words(size.classes, 'a', 3, random)](Index kind, Random& drawing) {
             const char first = static_cast<char>('a' + drawing.below(26));
             return first + element(endings, kind);
         };
@@ -120,16 +127,20 @@ class DocumentWords {
         }
     }
 
-    /// A word of one of these documents that no other of them has.
+    /// Up to `count` different words of one of these documents that no other of them has; frequent words are likelier.
     /// Errors: DataError if a thousand draws give none.
-    std::string draw(const std::vector<Index>& documents, Index kind, Random& random) const {
+    std::vector<std::string> draw(const std::vector<Index>& documents, Index kind, Index count, Random& random) const {
         const std::vector<Index>& list = element(of_documents_, element(documents, kind));
-        for (Index i = 0; i < 1000; ++i) {
+        std::set<Index> drawn;
+        for (Index i = 0; i < 1000 && length_of(drawn) < count; ++i) {
             const Index word = element(list, random.below(length_of(list)));
             const auto has = [&](Index d) { return static_cast<bool>(element(element(has_, word), d)); };
-            if (std::ranges::count_if(documents, has) == 1) return element(words_, word);
+            if (std::ranges::count_if(documents, has) == 1) drawn.insert(word);
         }
-        throw DataError("few-shot episode: a document has hardly a word that others have not");
+        require<DataError>(!drawn.empty(), "few-shot episode: a document has hardly a word that others have not");
+        std::vector<std::string> words;
+        for (const Index word : drawn) words.push_back(element(words_, word));
+        return words;
     }
 
     /// How many documents there are.
@@ -154,26 +165,48 @@ class DocumentWords {
     std::vector<std::vector<Index>> of_documents_;
 };
 
-/// Which document is a word from? The classes of an episode are documents.
+/// How words are written: as they are, or by a cipher that each episode draws. With a cipher no model can learn by heart which
+/// words a document has: it must look at the demonstrations.
+enum class Spelling { plain, ciphered };
+
+/// Which document is a word from? The classes of an episode are documents; of each it has some words, all equally likely.
 /// Errors of an episode: as few_shot_labels; ConfigError if there are fewer documents than classes.
-inline FewShotTask words_of_documents(const std::vector<Document>& documents) {
-    const auto episode = [words = std::make_shared<const DocumentWords>(documents)](Index classes, Random& random) {
-        require<ConfigError>(classes <= words->documents(), "few-shot episode: ", classes, " classes, expected at most the ",
-                             words->documents(), " documents");
-        std::vector<std::string> labels = few_shot_labels(classes, random);
+inline FewShotTask words_of_documents(const std::vector<Document>& documents, Spelling spelling = Spelling::plain) {
+    const auto episode = [words = std::make_shared<const DocumentWords>(documents), spelling](const EpisodeSize& size,
+                                                                                              Random& random) {
+        require<ConfigError>(size.classes <= words->documents(), "few-shot episode: ", size.classes,
+                             " classes, expected at most the ", words->documents(), " documents");
+        std::vector<std::string> labels = few_shot_labels(size.classes, random);
         std::vector<Index> chosen;
         const IndexPermutation order(words->documents(), random.bits());
-        for (Index i = 0; i < classes; ++i) chosen.push_back(order(i));
-        return FewShotEpisode{std::move(labels),
-                              [words, chosen](Index kind, Random& drawing) { return words->draw(chosen, kind, drawing); }};
+        for (Index i = 0; i < size.classes; ++i) chosen.push_back(order(i));
+        std::string letters = "abcdefghijklmnopqrstuvwxyz";
+        if (spelling == Spelling::ciphered) random.shuffle(letters);
+        std::vector<std::vector<std::string>> of_classes;
+        for (Index kind = 0; kind < size.classes; ++kind) {
+            of_classes.push_back(words->draw(chosen, kind, size.words, random));
+            for (std::string& word : of_classes.back())
+                for (char& c : word)
+                    if (c != '_') c = element(letters, c - 'a');
+        }
+        const auto input = [of_classes](Index kind, Random& drawing) {
+            const std::vector<std::string>& list = element(of_classes, kind);
+            return element(list, drawing.below(length_of(list)));
+        };
+        return FewShotEpisode{std::move(labels), input};
     };
     return {episode, 11};
 }
 
-/// Classes of an episode in each of the five stages of training, few first.
-inline std::vector<Index> classes_of_stages(Index classes) {
+/// The episodes of the five stages of training: small ones first.
+inline std::vector<EpisodeSize> episodes_of_stages(const EpisodeSize& last) {
+    const auto [classes, words] = last;
     const Index few = std::min<Index>(12, classes);
-    return {std::min<Index>(3, classes), std::min<Index>(6, classes), few, std::max(few, (classes + 1) / 2), classes};
+    return {{std::min<Index>(3, classes)},
+            {std::min<Index>(6, classes)},
+            {few, std::min<Index>(2, words)},
+            {std::max(few, (classes + 1) / 2), std::max(std::min<Index>(2, words), (words + 1) / 2)},
+            last};
 }
 
 }  // namespace fot::examples

@@ -64,21 +64,36 @@ struct TextSnapshotOptions {
     Index own = 8192;       ///< of each test document that are remembered, the beginning
     Index places = 8;       ///< windows that are predicted after that
     Index window = 128;
+
+    /// A document to be measured: something is left to predict after what is remembered.
+    bool is_long_enough(const TokenDocument& document) const { return document.length() > own + places * window; }
 };
 
-/// A memory of text: M tokens, of which the last are the beginnings of the test documents.
+/// The tokens of other documents that a memory of text holds, M less the beginnings of the test documents that are long enough.
 /// Errors: DataError if no test document is long enough, the others are too short to fill the memory, or the beginnings do not fit.
+inline Index tokens_of_others(const std::vector<TokenDocument>& test, const std::vector<TokenDocument>& others,
+                              const TextSnapshotOptions& options) {
+    const auto [tokens, own, places, window] = options;
+    const Index measured = std::ranges::count_if(test, [&](const TokenDocument& each) { return options.is_long_enough(each); });
+    require<DataError>(measured > 0, "text_snapshot: none of ", test.size(), " test documents has more than ",
+                       own + places * window, " bytes");
+    require<DataError>(own % window == 0, "text_snapshot: ", own,
+                       " bytes of each document are remembered, expected whole windows of ", window);
+    const Index left = tokens - measured * own;
+    require<DataError>(left >= 0, "text_snapshot: the beginnings of ", measured, " documents, ", own,
+                       " tokens each, do not fit into a memory of ", tokens, " tokens");
+    Index missing = left;
+    for (const TokenDocument& document : others) missing -= std::min(missing, document.length()) / window * window;
+    require<DataError>(missing < window, "text_snapshot: ", missing, " tokens of ", tokens,
+                       " are missing: the other documents are too short");
+    return left;
+}
+
+/// A memory of text: M tokens, of which the last are the beginnings of the test documents.   Errors: as tokens_of_others.
 inline MemorySnapshot text_snapshot(const Transformer<float>& model, const std::vector<TokenDocument>& test,
                                     const std::vector<TokenDocument>& others, const TextSnapshotOptions& options) {
-    const Index tokens = options.tokens, own = options.own, places = options.places, window = options.window;
-    const auto long_enough = [&](const TokenDocument& each) { return each.length() > own + places * window; };
-    const Index measured = std::ranges::count_if(test, long_enough);
-    require<DataError>(measured > 0 && own % window == 0, "text_snapshot: ", measured, " of ", test.size(),
-                       " test documents have more than ", own + places * window, " bytes; and ", own,
-                       " of each are remembered, expected whole windows of ", window);
-    Index left = tokens - measured * own;
-    require<DataError>(left >= 0, "text_snapshot: a memory of ", tokens, " tokens for the beginnings of ", measured, " documents, ",
-                       own, " tokens each");
+    const auto [tokens, own, places, window] = options;
+    Index left = tokens_of_others(test, others, options);
     const auto part = [&](const TokenDocument& document, Index first, Index count, Index width) {
         return reshaped<2>(
             token_row(std::span(document.tokens).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count * width))),
@@ -96,11 +111,9 @@ inline MemorySnapshot text_snapshot(const Transformer<float>& model, const std::
         remember(document, length, -1);
         left -= length;
     }
-    require<DataError>(left < window, "text_snapshot: ", left, " tokens of ", tokens,
-                       " are missing: the other documents are too short");
     for (Index i = 0; i < length_of(test); ++i) {
         const TokenDocument& document = element(test, i);
-        if (!long_enough(document)) continue;
+        if (!options.is_long_enough(document)) continue;
         remember(document, own, i);
         for (Index first = own; first < own + places * window; first += window)
             snapshot.ask(part(document, first, 1, window), part(document, first + 1, 1, window), i);

@@ -68,9 +68,17 @@ TEST_CASE("a memory of text holds other documents, then the beginnings of the te
 TEST_CASE("memories that cannot be filled, or that the beginnings do not fit, are refused") {
     const Transformer<float> model = small_model(50);
     const std::vector<TokenDocument> test{document(60, 1)}, others{document(30, 4)};
-    CHECK_THROWS_AS(text_snapshot(model, test, others, {.tokens = 80, .own = 16, .places = 3, .window = 8}), DataError);
-    CHECK_THROWS_AS(text_snapshot(model, test, others, {.tokens = 8, .own = 16, .places = 3, .window = 8}), DataError);
-    CHECK_THROWS_AS(text_snapshot(model, test, others, {.tokens = 40, .own = 64, .places = 3, .window = 8}), DataError);
+    const auto refused = [&](const TextSnapshotOptions& options, const char* why) {
+        CHECK_THROWS_WITH_AS(tokens_of_others(test, others, options), why, DataError);
+        CHECK_THROWS_WITH_AS(text_snapshot(model, test, others, options), why, DataError);
+    };
+    refused({.tokens = 80, .own = 16, .places = 3, .window = 8},
+            "text_snapshot: 40 tokens of 80 are missing: the other documents are too short");
+    refused({.tokens = 8, .own = 16, .places = 3, .window = 8},
+            "text_snapshot: the beginnings of 1 documents, 16 tokens each, do not fit into a memory of 8 tokens");
+    refused({.tokens = 40, .own = 64, .places = 3, .window = 8}, "text_snapshot: none of 1 test documents has more than 88 bytes");
+    refused({.tokens = 40, .own = 12, .places = 3, .window = 8},
+            "text_snapshot: 12 bytes of each document are remembered, expected whole windows of 8");
 }
 
 TEST_CASE("a memory of definitions is asked for some of them, at the answers alone") {
