@@ -43,8 +43,11 @@ struct Demonstration {
     std::string text() const { return input + label + "\n"; }
 };
 
-/// Words of `length` random letters from `first` on, all different: no more than there are (676 of two letters).
+/// Words of `length` random letters from `first` on, all different.   Errors: ConfigError if there are not so many.
 inline std::vector<std::string> distinct_words(Index words, char first, Index length, Random& random) {
+    Index all = 1;
+    for (Index i = 0; i < length; ++i) all *= 26;
+    require<ConfigError>(words <= all, "distinct_words: ", words, " words of ", length, " letters, there are ", all);
     std::vector<std::string> list;
     while (length_of(list) < words) {
         std::string word;
@@ -71,7 +74,7 @@ struct FewShotEpisode {
 /// How hard an episode is.
 struct EpisodeSize {
     Index classes;
-    Index words = 1;  ///< of a class, at most (a class of made-up words is three letters, whatever is said here)
+    Index words = 1;  ///< of a class, at most; made-up words have 26 in every class, and ignore it
 };
 
 /// A kind of episodes.
@@ -106,6 +109,7 @@ class DocumentWords {
    public:
     /// Errors: DataError if a document has no such word.
     explicit DocumentWords(const std::vector<Document>& documents) : of_documents_(documents.size()) {
+        for (const Document& document : documents) names_.push_back(document.name);
         std::map<std::string, Index> numbers;
         for (std::size_t d = 0; d < documents.size(); ++d)
             for_each_word(documents[d].text, [&](const std::string& word) {
@@ -137,7 +141,8 @@ class DocumentWords {
             const auto has = [&](Index d) { return static_cast<bool>(element(element(has_, word), d)); };
             if (std::ranges::count_if(documents, has) == 1) drawn.insert(word);
         }
-        require<DataError>(!drawn.empty(), "few-shot episode: a document has hardly a word that others have not");
+        require<DataError>(!drawn.empty(), "few-shot episode: ", element(names_, element(documents, kind)),
+                           " has hardly a word that ", length_of(documents) - 1, " other documents have not");
         std::vector<std::string> words;
         for (const Index word : drawn) words.push_back(element(words_, word));
         return words;
@@ -160,22 +165,23 @@ class DocumentWords {
         }
     }
 
-    std::vector<std::string> words_;
+    std::vector<std::string> names_, words_;
     std::vector<std::vector<bool>> has_;  // by word and document
     std::vector<std::vector<Index>> of_documents_;
 };
 
-/// How words are written: as they are, or by a cipher that each episode draws. With a cipher no model can learn by heart which
-/// words a document has: it must look at the demonstrations.
+/// How words are written: as they are, or by a cipher that each episode draws. With a cipher nothing can be learned by heart of the
+/// training documents, such as that two words belong to the same one: what remains is to look at the demonstrations.
 enum class Spelling { plain, ciphered };
 
 /// Which document is a word from? The classes of an episode are documents; of each it has some words, all equally likely.
-/// Errors of an episode: as few_shot_labels; ConfigError if there are fewer documents than classes.
+/// Errors: as DocumentWords. Errors of an episode: as few_shot_labels; ConfigError if there are fewer documents than classes;
+/// DataError if a document has no word of its own.
 inline FewShotTask words_of_documents(const std::vector<Document>& documents, Spelling spelling = Spelling::plain) {
     const auto episode = [words = std::make_shared<const DocumentWords>(documents), spelling](const EpisodeSize& size,
                                                                                               Random& random) {
         require<ConfigError>(size.classes <= words->documents(), "few-shot episode: ", size.classes,
-                             " classes, expected at most the ", words->documents(), " documents");
+                             " classes, but there are only ", words->documents(), " documents to take them from");
         std::vector<std::string> labels = few_shot_labels(size.classes, random);
         std::vector<Index> chosen;
         const IndexPermutation order(words->documents(), random.bits());
@@ -198,7 +204,7 @@ inline FewShotTask words_of_documents(const std::vector<Document>& documents, Sp
     return {episode, 11};
 }
 
-/// The episodes of the five stages of training: small ones first.
+/// Sizes of episodes in the five stages of training: small ones first.
 inline std::vector<EpisodeSize> episodes_of_stages(const EpisodeSize& last) {
     const auto [classes, words] = last;
     const Index few = std::min<Index>(12, classes);

@@ -72,7 +72,7 @@ TEST_CASE("words of documents: each is a word of its class's document and of no 
     CHECK(classes == std::set<std::set<std::string>>{
                          {"the_alph", "alpha", "alphabet"}, {"beta", "gamma"}, {"delta_on"}, {"epsilon"}, {"zeta"}});
 
-    CHECK_THROWS_WITH_AS(task.episode({6}, random), "few-shot episode: 6 classes, expected at most the 5 documents", ConfigError);
+    CHECK_THROWS_WITH_AS(task.episode({6}, random), "few-shot episode: 6 classes, but there are only 5 documents to take them from", ConfigError);
     CHECK_THROWS_AS(words_of_documents({{"a", "one two 12"}, {"b", "four"}}), DataError);
     using Words = std::vector<std::string>;
     const DocumentWords alike({{"a", "word alone"},
@@ -84,7 +84,7 @@ TEST_CASE("words of documents: each is a word of its class's document and of no 
                                {"g", "gggg"},
                                {"h", "hhhh"}});
     for (Index i = 0; i < 20; ++i) CHECK(alike.draw({0, 1}, 0, 1, random) == Words{"alone"});  // "word" is in the other one, too
-    CHECK_THROWS_WITH_AS(alike.draw({0, 1}, 1, 1, random), "few-shot episode: a document has hardly a word that others have not",
+    CHECK_THROWS_WITH_AS(alike.draw({0, 1}, 1, 1, random), "few-shot episode: b has hardly a word that 1 other documents have not",
                          DataError);
     CHECK(alike.draw({1, 2}, 0, 5, random) == Words{"word"});
 }
