@@ -170,17 +170,17 @@ int main(int argc, char** argv) try {
                        name);
     }
     const MemoryCondition bare = own.with(0);
-    const auto compare_short = [&](const std::string& model, const std::string& other) {
-        if (!brief.curves.has(model) || !brief.curves.has(other)) return;
-        example.result(message("difference.", model, "-", other, ".short"), brief.curves.difference(model, bare, other, bare));
+    const auto compared = [&](const std::string& model, const std::string& other) -> std::string {
+        if (model == other || !brief.curves.has(model) || !brief.curves.has(other)) return "-";
+        const Estimate difference = brief.curves.difference(model, bare, other, bare);
+        example.result(message("difference.", model, "-", other, ".short"), difference);
+        return estimate_text(difference);
     };
-    Table of_short({"model", "bits/byte"});
-    for (const LanguageModelRecipe& plan : plans) {
-        of_short.add(plan.name, estimate_text(brief.curves.bits_per_byte(plan.name, bare)));
-        if (plan.name != "before") compare_short(plan.name, "before");
-    }
+    Table of_short({"model", "bits/byte", "minus before"});
+    for (const LanguageModelRecipe& plan : plans)
+        of_short.add(plan.name, estimate_text(brief.curves.bits_per_byte(plan.name, bare)), compared(plan.name, "before"));
     example.show("Short inputs without memory", of_short);
-    for (const char* other : {"standard", "long"}) compare_short(focused, other);
+    for (const char* other : {"standard", "long"}) compared(focused, other);
     return example.finish();
 } catch (...) {
     return report_failure();
