@@ -86,7 +86,7 @@ void run_text(Example& example, TextSettings text, const NegativesSettings& sett
                 const std::string kind = mined ? "mined" : "random", name = message(kind, "_", contexts);
                 Random weights(seed);
                 Transformer<float> model = new_text_model(text, weights);
-                const double seconds = train_text(example, text, name, contexts, mined, settings.pool, training, seed, model);
+                const double seconds = train_on_pool(example, text, name, contexts, mined, settings.pool, training, seed, model);
                 masses.add(name, measure_positive_mass(text, split, model));
                 table.add(kind, contexts, seed, fixed(seconds, 3));
             }

@@ -136,67 +136,99 @@ inline ContextTable own_and_others(const std::vector<Index>& of_entries, const s
     return table;
 }
 
-/// Trains on text with d contexts in the end: the previous ones of the batch, and windows of a pool beyond them, at random or the
-/// hardest. Returns the seconds of a step with all d contexts.
-inline double train_text(const Example& example, const TextSettings& settings, const std::string& name, Index contexts, bool mined,
-                         Index pool, const std::vector<TokenDocument>& training, std::uint64_t seed, Transformer<float>& model) {
-    ContextSchedule schedule = doubled_contexts(contexts, settings.steps);
-    Random random(seed + 1000);
-    Muon<float> optimizer(model.parameters(), {});
-    const LearningRate rate = LearningRate::linear_decay(settings.learning_rate, 40, settings.steps);
-    TextModelFile file(example, settings, model.config(), seed);
-    file.add_training({.name = name, .kind = LanguageModelKind::crossbatch, .contexts = schedule}, {settings.steps}, training);
-    Progress bar(message("train ", name, ", seed ", seed), settings.steps);
-    Trainer<float> trainer(optimizer,
-                           {.steps = settings.steps,
-                            .learning_rate = [&](Index step) { return rate.at(step); },
-                            .checkpoint = file.path(),
-                            .checkpoint_every_seconds = 60,
-                            .metadata = file.metadata(),
-                            .progress = [&](const TrainingProgress& at) { bar.update(at.steps_done, training_note(at)); }});
-    trainer.keep("batches", random);
-    trainer.keep("contexts", schedule);
-    resume(trainer);
-    std::optional<WindowPool> windows;
-    std::optional<ContextKeys<float>> keys;
-    StepClock clock;
-    const auto step_with = [&](Index step, Index d) {
-        const ContextBatch<float> batch = sample_contexts<float>(training, {.entries = entries, .length = settings.length}, random);
+/// Steps of crossbatch on text, with d contexts in the end: the previous ones of the batch, and beyond them windows of a pool, at
+/// random or the hardest. The pool is made anew from time to time, and where a training goes on after Ctrl-C: what comes then is
+/// not what would have come without the interruption. Settings and documents must outlive it.
+class PooledTextSteps {
+   public:
+    PooledTextSteps(Transformer<float>& model, const TextSettings& settings, const std::vector<TokenDocument>& training,
+                    const ContextSchedule& schedule, bool mined, Index pool, std::uint64_t seed)
+        : model_(model),
+          settings_(settings),
+          training_(training),
+          schedule_(schedule),
+          mined_(mined),
+          pool_(pool),
+          random_(seed + 1000) {}
+
+    /// What belongs to the training's checkpoint.
+    void keep(Trainer<float>& trainer) {
+        trainer.keep("batches", random_);
+        trainer.keep("contexts", schedule_);
+    }
+
+    StepResult operator()(Index step) {
+        const Index d = schedule_.next(step, random_);
+        return clock_.time(d == schedule_.values().back(), [&] { return step_with(step, d); });
+    }
+
+    /// Seconds of a step with all d contexts.
+    double seconds_per_step() const { return clock_.per_step(); }
+
+   private:
+    StepResult step_with(Index step, Index d) {
+        const ContextBatch<float> batch =
+            sample_contexts<float>(training_, {.entries = entries, .length = settings_.length}, random_);
         Tokens previous = batch.previous;
         ContextTable table = previous_contexts(entries, 1, std::min(d, entries) - 1);
         if (d > entries) {
-            if (!windows || step % refresh_steps == 0) {
-                windows.emplace(training, pool, settings.length, random);
-                if (mined) keys.emplace(keys_of_contexts(model, windows->windows));
-            }
-            std::vector<Index> chosen;
-            if (mined) {
-                const Tensor<double, 2> mass = keys->attention_mass(queries_of_windows(model, batch.current, {}), searched_keys);
-                const auto of_others = [&](Index b, Index c) {
-                    return element(windows->documents, c) != element(batch.documents, b);
-                };
-                chosen = hardest_contexts(mass, of_others, d - entries);
-            } else {
-                IndexPermutation order(pool, random.bits());
-                for (Index i = 0; i < d - entries; ++i) chosen.push_back(order(i));
-            }
-            previous = concatenate<0>(batch.previous, rows_of(windows->windows, chosen));
+            if (!windows_ || step % refresh_steps == 0) refresh();
+            const std::vector<Index> chosen = mined_ ? hardest(batch, d - entries) : drawn(d - entries);
+            previous = concatenate<0>(batch.previous, rows_of(windows_->windows, chosen));
             std::vector<Index> of_contexts = batch.documents;
-            for (const Index c : chosen) of_contexts.push_back(element(windows->documents, c));
+            for (const Index c : chosen) of_contexts.push_back(element(windows_->documents, c));
             table = own_and_others(batch.documents, of_contexts);
         }
         Tape tape;
-        const Variable<float, 3> logits = model.crossbatch(tape, {.previous = previous, .current = batch.current, .table = table});
+        const Variable<float, 3> logits = model_.crossbatch(tape, {.previous = previous, .current = batch.current, .table = table});
         const Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
         tape.backward(loss);
-        return StepResult{.loss = loss.value()(0), .tokens = entries * settings.length};
-    };
-    trainer.run([&](Index step) {
-        const Index d = schedule.next(step, random);
-        return clock.time(d == contexts, [&] { return step_with(step, d); });
-    });
-    stop_if_interrupted(training_is_kept);
-    return clock.per_step();
+        return {.loss = loss.value()(0), .tokens = entries * settings_.length};
+    }
+
+    void refresh() {
+        windows_.emplace(training_, pool_, settings_.length, random_);
+        if (mined_) keys_.emplace(keys_of_contexts(model_, windows_->windows));
+    }
+
+    /// Windows of other documents that would draw most attention from a batch, by number in the pool.
+    std::vector<Index> hardest(const ContextBatch<float>& batch, Index count) const {
+        const Tensor<double, 2> mass = keys_->attention_mass(queries_of_windows(model_, batch.current, {}), searched_keys);
+        const auto of_others = [&](Index b, Index c) { return element(windows_->documents, c) != element(batch.documents, b); };
+        return hardest_contexts(mass, of_others, count);
+    }
+
+    /// Windows at random, each once.
+    std::vector<Index> drawn(Index count) {
+        const IndexPermutation order(pool_, random_.bits());
+        std::vector<Index> chosen;
+        for (Index i = 0; i < count; ++i) chosen.push_back(order(i));
+        return chosen;
+    }
+
+    Transformer<float>& model_;
+    const TextSettings& settings_;
+    const std::vector<TokenDocument>& training_;
+    ContextSchedule schedule_;
+    bool mined_;
+    Index pool_;
+    Random random_;
+    StepClock clock_ = {};
+    std::optional<WindowPool> windows_ = {};
+    std::optional<ContextKeys<float>> keys_ = {};
+};
+
+/// Trains on text with d contexts in the end. Returns the seconds of a step with all of them.
+inline double train_on_pool(const Example& example, const TextSettings& settings, const std::string& name, Index contexts,
+                            bool mined, Index pool, const std::vector<TokenDocument>& training, std::uint64_t seed,
+                            Transformer<float>& model) {
+    const ContextSchedule schedule = doubled_contexts(contexts, settings.steps);
+    PooledTextSteps steps(model, settings, training, schedule, mined, pool, seed);
+    Muon<float> optimizer(model.parameters(), {});
+    TextModelFile file(example, settings, model.config(), seed);
+    file.add_training({.name = name, .kind = LanguageModelKind::crossbatch, .contexts = schedule}, {settings.steps}, training);
+    run_text_training(settings, name, {settings.steps}, file, steps, optimizer, LearningRate::linear_decay(1, 40, settings.steps));
+    return steps.seconds_per_step();
 }
 
 }  // namespace fot::examples
