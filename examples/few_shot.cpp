@@ -73,27 +73,6 @@ struct FewShotTasks {
     Index window() const { return length / asked.most_bytes; }
 };
 
-/// Demonstrations of an episode; the first one begins at a random byte. In the loss a label counts 1 if its sign was shown before,
-/// the first demonstration not included; all other bytes count 0.1.
-TokenDocument demonstrations(const FewShotEpisode& episode, Index bytes, Random& random) {
-    TokenDocument document{"episode", {}};
-    std::set<std::string> shown;
-    while (document.length() < bytes) {
-        const Demonstration next = episode.draw(random);
-        const bool first = document.length() == 0;
-        const std::string text = next.text();
-        const Index cut = first ? random.below(length_of(text)) : 0;
-        const std::vector<std::int32_t> tokens = byte_tokens({text.begin() + cut, text.end()});
-        document.tokens.insert(document.tokens.end(), tokens.begin(), tokens.end());
-        document.loss_mask.resize(document.tokens.size(), 0.1f);
-        if (first) continue;
-        if (!shown.insert(next.sign).second) std::fill_n(document.loss_mask.rbegin() + 1, next.label.size(), 1.0f);
-    }
-    document.tokens.resize(static_cast<std::size_t>(bytes));
-    document.loss_mask.resize(static_cast<std::size_t>(bytes));
-    return document;
-}
-
 void train(Example& example, const FewShotSettings& settings, const FewShotTasks& tasks, bool crossbatch, std::uint64_t seed,
            Transformer<float>& model) {
     const Index steps = crossbatch ? settings.further_steps : settings.steps;

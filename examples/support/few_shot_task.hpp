@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "fot/core/random.hpp"
+#include "fot/data/documents.hpp"
 #include "fot/data/index_permutation.hpp"
 #include "fot/data/text.hpp"
 
@@ -82,6 +83,27 @@ struct FewShotTask {
     std::function<FewShotEpisode(const EpisodeSize&, Random&)> episode;  ///< with labels of its own
     Index most_bytes;                                                    ///< of a demonstration's line
 };
+
+/// Demonstrations of an episode; the first one begins at a random byte. In the loss a label counts 1 if its sign was shown before,
+/// the first demonstration not included; all other bytes count 0.1.
+inline TokenDocument demonstrations(const FewShotEpisode& episode, Index bytes, Random& random) {
+    TokenDocument document{"episode", {}};
+    std::set<std::string> shown;
+    while (document.length() < bytes) {
+        const Demonstration next = episode.draw(random);
+        const bool first = document.length() == 0;
+        const std::string text = next.text();
+        const Index cut = first ? random.below(length_of(text)) : 0;
+        const std::vector<std::int32_t> tokens = byte_tokens({text.begin() + cut, text.end()});
+        document.tokens.insert(document.tokens.end(), tokens.begin(), tokens.end());
+        document.loss_mask.resize(document.tokens.size(), 0.1f);
+        if (first) continue;
+        if (!shown.insert(next.sign).second) std::fill_n(document.loss_mask.rbegin() + 1, next.label.size(), 1.0f);
+    }
+    document.tokens.resize(static_cast<std::size_t>(bytes));
+    document.loss_mask.resize(static_cast<std::size_t>(bytes));
+    return document;
+}
 
 /// Labels for that many classes.   Errors: ConfigError unless there are 1 ... 256.
 inline std::vector<std::string> few_shot_labels(Index classes, Random& random) {

@@ -72,7 +72,8 @@ TEST_CASE("words of documents: each is a word of its class's document and of no 
     CHECK(classes == std::set<std::set<std::string>>{
                          {"the_alph", "alpha", "alphabet"}, {"beta", "gamma"}, {"delta_on"}, {"epsilon"}, {"zeta"}});
 
-    CHECK_THROWS_WITH_AS(task.episode({6}, random), "few-shot episode: 6 classes, but there are only 5 documents to take them from", ConfigError);
+    CHECK_THROWS_WITH_AS(task.episode({6}, random), "few-shot episode: 6 classes, but there are only 5 documents to take them from",
+                         ConfigError);
     CHECK_THROWS_AS(words_of_documents({{"a", "one two 12"}, {"b", "four"}}), DataError);
     using Words = std::vector<std::string>;
     const DocumentWords alike({{"a", "word alone"},
@@ -120,6 +121,22 @@ TEST_CASE("an episode has no more words of a class than it should") {
         for (Index i = 0; i < 200; ++i) of_a.insert(episode.draw_input(1, random));
         CHECK(length_of(of_a) == std::min<Index>(words, 6) + 1);
     }
+}
+
+TEST_CASE("of demonstrations a label counts in the loss once its sign was shown, the cut first demonstration not included") {
+    Index next = 0;
+    const std::vector<std::string> inputs{"cccc", "aaaa", "bbbb", "aaaa", "cccc", "bbbb"};
+    const FewShotEpisode episode{{"XY"}, [&](Index, Random&) { return element(inputs, next++ % 6); }};
+    Random random(7);
+    const TokenDocument document = demonstrations(episode, 36, random);
+    REQUIRE(document.tokens.size() == 36);
+    REQUIRE(document.loss_mask.size() == 36);
+    std::string text(document.tokens.begin(), document.tokens.end()), counted;
+    for (std::size_t i = 0; i < 36; ++i) counted += document.loss_mask[i] == 1.0f ? text[i] : '-';
+    const std::size_t left = text.find('\n') + 1;  // bytes of the first
+    CHECK(text ==
+          std::string("ccccXY\n").substr(7 - left) + std::string("aaaaXY\nbbbbXY\naaaaXY\nccccXY\nbbbbXY\n").substr(0, 36 - left));
+    CHECK(counted == std::string(left, '-') + std::string("------------------XY------------XY-").substr(0, 36 - left));
 }
 
 TEST_CASE("a stage is never easier than the one before, and the last is the whole episode") {
