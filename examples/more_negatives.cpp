@@ -18,6 +18,7 @@
 ///          d = 4096.
 /// Command: build/release/examples/more_negatives
 /// Expect:  measurements.md has what was run.
+#include "support/accuracy_curves.hpp"
 #include "support/dictionary_evaluation.hpp"
 #include "support/mined_training.hpp"
 #include "support/positive_masses.hpp"
@@ -68,7 +69,7 @@ void run_dictionary(Example& example, const NegativesSettings& settings, const s
                           << fixed(clock.per_step(), 2) << std::endl;
         }
         for (const auto& [size, of_seeds] : accuracy)
-            example.result(message("accuracy.", training.name, ".", training.contexts, ".", size), over_seeds(of_seeds));
+            example.result(message("accuracy.", training.name, ".", training.contexts, ".", size), share_over_seeds(of_seeds));
     }
     if (!trainings.empty()) example.show("The dictionary: more negatives, and mined ones", table);
 }
