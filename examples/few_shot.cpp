@@ -20,7 +20,7 @@
 ///
 /// Source: paper section 4.4, Table 1 (TREC); the tasks are ours, because TREC needs a model that knows English.
 /// Data:    made-up words; with --corpus its documents, those for training and those for testing.
-/// Time:    not measured at default size; --quick: seconds; --full: three seeds, to 128 windows of demonstrations.
+/// Time:    20 minutes with --corpus, on one core that other work shared; --quick: seconds; --full: three seeds, to 128 windows.
 /// Command: build/release/examples/few_shot
 ///          build/release/examples/few_shot --corpus libstdcxx --classes 8 --output results/few_shot_libstdcxx
 /// Expect:  base ends at the share that its window answers, fot rises with the number of demonstrations, near `known`. base_memory
