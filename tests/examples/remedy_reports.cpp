@@ -55,14 +55,14 @@ TEST_CASE("remedies are reported a row a model, with results and a file of each 
               .starts_with("model,seed,memory_tokens,bits_per_byte,low,high\ncrossbatch_2,1,0,0.577"));
 }
 
-TEST_CASE("differences to the control come with the verdict whether they lie below 0; without the control there are none") {
+TEST_CASE("differences to the control are marked where they lie below 0; without the control there are none") {
     const TemporaryFolder folder;
     ExampleIn in(folder);
     report_differences(in.example, two_models(), {4}, reading, "crossbatch_2");
     in.example.finish();
     const std::string out = in.out.str(), lower = fixed(-nat_in_ten_bytes, 3);
-    CHECK(out.find(message("one after another  ", lower, " [", lower, ", ", lower, "] agrees")) != std::string::npos);
-    CHECK(out.find("interleaved        0.000 [0.000, 0.000] disagrees") != std::string::npos);
+    CHECK(out.find(message(lower, " [", lower, ", ", lower, "] *\n")) != std::string::npos);
+    CHECK(out.find("0.000 [0.000, 0.000]\n") != std::string::npos);
     CHECK(out.find(message("result difference.sink_crossbatch-crossbatch_2.4 ", fixed(-nat_in_ten_bytes, 5))) != std::string::npos);
     CHECK(out.find("result difference.sink_crossbatch_interleaved-crossbatch_2_interleaved.4 0.00000") != std::string::npos);
 
