@@ -107,7 +107,7 @@ int main(int argc, char** argv) try {
         for (const auto& [score, of_seeds] : {std::pair{"knn_score.", knn_scores}, std::pair{"focus_score.", focus_scores}}) {
             const std::string name = message(score, training.name, ".", sizes.back());
             if (of_seeds.size() >= 3)
-                example.result(name, over_seeds(of_seeds));
+                example.result(name, share_over_seeds(of_seeds));
             else
                 example.result(name, over_seeds(of_seeds).value);
         }

@@ -14,7 +14,7 @@
 ///          and a million of the dictionary (hours).
 /// Command: build/release/examples/exact_or_approximate
 /// Expect:  with QK-norm a few per cent of the keys are enough for either index. Without it a graph of the standard model's keys
-///          fails, and lists must score twice as many keys of crossbatch_16. Cutting the standard model's memory to k costs much
+///          fails, and lists must score more keys of crossbatch_16. Cutting the standard model's memory to k costs much
 ///          more than approximating.
 #include "fot/model/index_source.hpp"
 #include "support/accuracy_curves.hpp"

@@ -17,7 +17,7 @@
 /// Time:    about half an hour on two cores, most of it the dictionary with 512 contexts; --quick: seconds; --full: days for
 ///          d = 4096.
 /// Command: build/release/examples/more_negatives
-/// Expect:  measurements.md has what was run.
+/// Expect:  with 128 contexts mined negatives leave fewer answers wrong at 4M tokens than random ones.
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_evaluation.hpp"
 #include "support/mined_training.hpp"

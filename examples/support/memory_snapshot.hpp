@@ -73,7 +73,7 @@ struct TextSnapshotOptions {
 /// Errors: DataError if no test document is long enough, the others are too short to fill the memory, or the beginnings do not fit.
 inline Index tokens_of_others(const std::vector<TokenDocument>& test, const std::vector<TokenDocument>& others,
                               const TextSnapshotOptions& options) {
-    const auto [tokens, own, places, window] = options;
+    const Index tokens = options.tokens, own = options.own, places = options.places, window = options.window;
     const Index measured = std::ranges::count_if(test, [&](const TokenDocument& each) { return options.is_long_enough(each); });
     require<DataError>(measured > 0, "text_snapshot: none of ", test.size(), " test documents has more than ",
                        own + places * window, " bytes");
@@ -92,7 +92,7 @@ inline Index tokens_of_others(const std::vector<TokenDocument>& test, const std:
 /// A memory of text: M tokens, of which the last are the beginnings of the test documents.   Errors: as tokens_of_others.
 inline MemorySnapshot text_snapshot(const Transformer<float>& model, const std::vector<TokenDocument>& test,
                                     const std::vector<TokenDocument>& others, const TextSnapshotOptions& options) {
-    const auto [tokens, own, places, window] = options;
+    const Index own = options.own, places = options.places, window = options.window;
     Index left = tokens_of_others(test, others, options);
     const auto part = [&](const TokenDocument& document, Index first, Index count, Index width) {
         return reshaped<2>(
