@@ -43,18 +43,19 @@ inline std::vector<DictionaryTraining> dictionary_trainings(const Example& examp
     return list;
 }
 
-/// A new model: its last layer is the memory layer, if it has one.
+/// A new model: its last layer is the memory layer, if it has one. Without one all heads look words up, at any distance, so their
+/// pairs turn slowly, and there are as many as a memory layer has.
 inline Transformer<float> new_dictionary_model(const DictionaryTraining& training, Random& random) {
     return Transformer<float>({.vocabulary = 64,
                                .width = 128,
                                .layers = 3,
                                .memory_layers = training.without_memory ? std::vector<Index>{} : std::vector<Index>{2},
-                               .heads = 4,
+                               .heads = training.without_memory ? 2 : 4,
                                .memory_heads = training.memory_heads,
                                .key_heads = training.key_heads,
                                .feed_forward = 256,
                                .integration = training.memorizing ? Integration::gated : Integration::merged,
-                               .rotary_base = training.without_memory ? 1e4 : 100,
+                               .rotary_base = training.without_memory ? 1e6 : 100,
                                .normalized_heads = !training.unnormalized},
                               random);
 }
