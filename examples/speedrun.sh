@@ -41,23 +41,28 @@ seconds_of() {  # wall clock of a command, whose output is kept
 }
 median() { sort -g | awk '{ value[NR] = $1 } END { print NR % 2 ? value[(NR + 1) / 2] : (value[NR / 2] + value[NR / 2 + 1]) / 2 }'; }
 
-echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), ${THREADS:-2} threads, $(date +%F), fot $(git -C "$here" rev-parse --short HEAD 2>/dev/null || echo "of no commit")"
+echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), ${THREADS:-2} threads, $(date +%F)"
 echo
 echo "| entry | seconds, median | seconds by seed | figures by seed |"
 echo "|---|---|---|---|"
 for name in ${@:-$known}; do
   IFS='|' read -r _ results command <<< "$(echo "$entries" | grep "^$name|")"
-  seconds=() figures=()
+  read -ra words <<< "$command"
+  seconds=() figures=""
   for seed in ${SEEDS:-1 2 3}; do
-    run="$programs/$command --seed $seed --threads ${THREADS:-2} --output $work/$name"
-    both=$(seconds_of $run)
-    measuring=$(seconds_of $run)
+    run=("$programs/${words[0]}" "${words[@]:1}" --seed "$seed" --threads "${THREADS:-2}" --output "$work/$name")
+    both=$(seconds_of "${run[@]}")
+    measuring=$(seconds_of "${run[@]}")
+    awk -v both="$both" -v measuring="$measuring" 'BEGIN { exit !(measuring < 0.75 * both) }' ||
+      { echo "speedrun: the second run did not find what the first had trained: ${run[*]}" >&2; exit 1; }
     seconds+=("$(awk -v both="$both" -v measuring="$measuring" 'BEGIN { printf "%.1f", both - measuring }')")
+    of_seed=""
     for result in $results; do
       figure=$(awk -v result="$result" '$1 == "result" && $2 == result { print $3 }' "$work/printed")
-      [ -n "$figure" ] || { echo "speedrun: no result $result from: $run" >&2; exit 1; }
-      figures+=("$figure")
+      [ -n "$figure" ] || { echo "speedrun: no result $result from: ${run[*]}" >&2; exit 1; }
+      of_seed="${of_seed:+$of_seed; }$figure"
     done
+    figures="${figures:+$figures, }$of_seed"
   done
-  echo "| $name | $(printf '%s\n' "${seconds[@]}" | median) | ${seconds[*]} | ${figures[*]} |"
+  echo "| $name | $(printf '%s\n' "${seconds[@]}" | median) | $(printf '%s, ' "${seconds[@]}" | sed 's/, $//') | $figures |"
 done

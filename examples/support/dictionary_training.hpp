@@ -43,8 +43,8 @@ inline std::vector<DictionaryTraining> dictionary_trainings(const Example& examp
     return list;
 }
 
-/// A new model: its last layer is the memory layer, if it has one. Without one all heads look words up, at any distance, so their
-/// pairs turn slowly, and there are as many as a memory layer has.
+/// A new model: its last layer is the memory layer, if it has one. Without one it has fewer heads and a large rotary base, with
+/// which it learns faster.
 inline Transformer<float> new_dictionary_model(const DictionaryTraining& training, Random& random) {
     return Transformer<float>({.vocabulary = 64,
                                .width = 128,
