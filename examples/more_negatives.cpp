@@ -1,23 +1,25 @@
 /// Do more negatives help, or harder ones?   (the paper's open questions: larger d, hard negatives)
 ///
 /// Crossbatch shows a query d contexts, of which d - 1 are of other documents. The paper stops at d = 128, because more did not fit
-/// its machine, and names hard negatives as future work. Here both are tried. More: d goes up to 4096; keys and values of the
-/// contexts are computed twice, a few contexts at a time, so that memory is bounded. Harder: a search in a memory of the training
-/// set's own keys finds the contexts that would draw most attention from the batch; this memory is made anew every 25 steps.
+/// its machine, and names hard negatives as future work. Here both are tried. More: d goes up to 4096. Of these contexts 128 are
+/// trained on; the others are constants that compete for attention, so they need neither activations nor a backward pass. Harder: a
+/// search in a memory of the training set's own keys finds the contexts that would draw most attention from the batch; this memory
+/// is made anew every 25 steps.
 ///
-///     uniform   the dictionary, negatives at random
-///     mined     the dictionary, negatives found by search among 1024 documents
-///     random    text, the previous contexts of the batch and windows of other documents at random
-///     mined     text, the same with windows of other documents found by search among 1024
+///     the dictionary   uniform   negatives at random
+///                      mined     the hardest of a pool of documents
+///                      further_  either of them in some last steps, after a training with 128 contexts at random (--further-steps)
+///     text             random    the previous contexts of the batch, and windows of a pool at random
+///                      mined     the same, and the hardest windows of the pool
 ///
-/// A step encodes the same number of contexts with random and with mined negatives. The time of a step includes the search and the
-/// making of its memory.
+/// A step shows as many contexts with mined negatives as with random ones. The search and the making of its memory come on top and
+/// are in the time of a step.
 ///
 /// Data:    the dictionary, made here, and the libstdc++ headers that come with g++ (--corpus for other text).
-/// Time:    about half an hour on two cores, most of it the dictionary with 512 contexts; --quick: seconds; --full: days for
-///          d = 4096.
+/// Time:    about half an hour on two cores, most of it the dictionary with 512 contexts; --quick: seconds; --full: further steps
+///          with up to 4096 contexts, three seeds (hours).
 /// Command: build/release/examples/more_negatives
-/// Expect:  with 128 contexts mined negatives leave fewer answers wrong at 4M tokens than random ones.
+/// Expect:  from 4M tokens on (--largest) more contexts leave fewer answers wrong, and mined ones fewer than as many random ones.
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_evaluation.hpp"
 #include "support/mined_training.hpp"
@@ -29,52 +31,103 @@ using namespace fot::examples;
 
 namespace {
 
-/// What is trained, and on how large memories of definitions it is asked.
+/// What is trained, and how large the memories of definitions are that it is tested with.
 struct NegativesSettings {
     std::vector<Index> uniform = {}, mined = {}, text = {};  // numbers of contexts
-    Index together = 0, pool = 0, dictionary_steps = 0, largest = 0, questions = 400;
+    Index first_contexts = 0, trained = 0, pool = 0, dictionary_steps = 0, further_steps = 0, largest = 0, questions = 400;
+
+    /// Throws ConfigError unless there are negatives to choose: more contexts than documents in a batch, and a pool that has them.
+    void check() const {
+        for (const auto& [option, list] : {std::pair{"--mined", &mined}, {"--text-contexts", &text}})
+            for (const Index contexts : *list)
+                require<ConfigError>(contexts > entries && contexts <= pool, option, ": ", contexts, ", expected ", entries + 1,
+                                     " ... ", pool, " (--pool)");
+    }
 };
 
-/// One dictionary training after another, and its row of the table: accuracy at each size.
+/// The trainings that are compared.
+std::vector<DictionaryTraining> dictionary_comparisons(const NegativesSettings& settings) {
+    const bool further = settings.further_steps > 0;
+    std::vector<DictionaryTraining> list;
+    const auto add = [&](const char* kind, const std::vector<Index>& numbers, Index pool) {
+        for (const Index contexts : numbers)
+            list.push_back({.name = message(further ? "further_" : "", kind),
+                            .steps = further ? settings.further_steps : settings.dictionary_steps,
+                            .contexts = contexts,
+                            .trained = settings.trained,
+                            .pool = pool});
+    };
+    add("uniform", settings.uniform, 0);
+    add("mined", settings.mined, settings.pool);
+    return list;
+}
+
+/// A model that has been trained with random negatives, and then some steps further as `training` says: a warm restart at a quarter
+/// of the learning rate, which falls to 0 again.
+Transformer<float> trained_further(Example& example, const NegativesSettings& settings, const std::filesystem::path& folder,
+                                   const DictionaryTraining& training, std::uint64_t seed, const DictionaryStep& step) {
+    const DictionaryTraining first{.name = "uniform", .steps = settings.dictionary_steps, .contexts = settings.first_contexts};
+    Transformer<float> model = trained_dictionary_model(example, folder, first, seed);
+    const LearningRate rate = LearningRate::linear_decay(0.25, 0, training.steps, 1);
+    Random random(seed + 7000);
+    Muon<float> optimizer(model.parameters(), dictionary_optimizer());
+    Progress bar(message(training.name, "_", training.contexts, ", seed ", seed), training.steps);
+    Trainer<float> trainer(model, optimizer,
+                           {.steps = training.steps,
+                            .learning_rate = rate,
+                            .checkpoint = folder / dictionary_file(example, training, seed),
+                            .checkpoint_every_seconds = 60,
+                            .metadata = {{"first", dictionary_file(example, first, seed)}},
+                            .progress = [&](const TrainingProgress& at) { bar.update(at.steps_done, training_note(at)); }});
+    trainer.keep("batches", random);
+    resume(trainer);
+    trainer.run([&](Index at) { return step(model, at, random); });
+    stop_if_interrupted(training_is_kept);
+    return model;
+}
+
+/// One dictionary training after another, and its rows of the table: accuracy at each size.
 void run_dictionary(Example& example, const NegativesSettings& settings, const std::filesystem::path& folder) {
-    Table table({"negatives", "contexts", "seed", "memory tokens", "token accuracy", "seconds a step"});
-    std::vector<DictionaryTraining> trainings;
-    for (const Index contexts : settings.uniform) trainings.push_back({"uniform", settings.dictionary_steps, contexts});
-    for (const Index contexts : settings.mined) trainings.push_back({"mined", settings.dictionary_steps, contexts});
-    for (DictionaryTraining& training : trainings) {
-        training.together = training.contexts > settings.together ? settings.together : 0;
-        std::map<Index, std::vector<Estimate>> accuracy;
+    Table table({"negatives", "contexts", "seed", "memory tokens", "token accuracy", "seconds a step"}),
+        csv({"training", "contexts", "seed", "memory_tokens", "token_accuracy", "low", "high"});
+    Plot plot{.name = "accuracy",
+              .title = "Dictionary lookup, trained on 512 tokens and so many contexts",
+              .x_label = "memory tokens",
+              .y_label = "accuracy of answer tokens"};
+    Measurements<AccuracyCurve> accuracies;
+    for (const DictionaryTraining& training : dictionary_comparisons(settings)) {
+        const std::string name = message(training.name, ".", training.contexts);
         for (const std::uint64_t seed : example.seeds()) {
             StepClock clock;
-            MinedDictionarySteps mined(training, settings.pool);
-            const Transformer<float> model = trained_dictionary_model(
-                example, folder, training, seed, [&](Transformer<float>& changing, Index step, Random& random) {
-                    return clock.time(true, [&] {
-                        return training.name == "mined"
-                                   ? mined(changing, step, random)
-                                   : dictionary_step(changing, training, {256, dictionary_batch_size}, training.contexts, random);
-                    });
-                });
+            const DictionaryStep step = phase_two_step(training), timed = [&](auto&model, Index at, Random&random) {
+                return clock.time([&] { return step(model, at, random); });
+            };
+            const Transformer<float> model = settings.further_steps > 0
+                                                 ? trained_further(example, settings, folder, training, seed, timed)
+                                                 : trained_dictionary_model(example, folder, training, seed, timed);
             const EvaluationDictionary dictionary({}, seed + 5000);
             DictionaryEvaluation evaluation(model, dictionary,
                                             memory_ladder(std::min<Index>(65536, settings.largest), settings.largest),
                                             settings.questions, 32, seed + 6000);
-            for (const Lookup& lookup :
-                 evaluation.run(message("evaluate ", training.name, "_", training.contexts, ", seed ", seed))) {
-                accuracy[lookup.memory_tokens].push_back(estimate_of(lookup.tokens));
-                table.add(training.name, training.contexts, seed, count_text(lookup.memory_tokens),
-                          estimate_text(estimate_of(lookup.tokens), 4), fixed(clock.per_step(), 2));
+            AccuracyCurve accuracy;
+            for (const Lookup& lookup : evaluation.run(message("evaluate ", name, ", seed ", seed))) {
+                const Estimate tokens = estimate_of(lookup.tokens);
+                accuracy[lookup.memory_tokens] = tokens;
+                table.add(training.name, training.contexts, seed, count_text(lookup.memory_tokens), estimate_text(tokens, 4),
+                          clock.per_step());
+                csv.add(training.name, training.contexts, seed, lookup.memory_tokens, tokens);
             }
-            example.out() << "seconds a step, " << training.name << "_" << training.contexts << ", seed " << seed << ": "
-                          << fixed(clock.per_step(), 2) << std::endl;
+            accuracies.add(name, accuracy);
         }
-        for (const auto& [size, of_seeds] : accuracy)
-            example.result(message("accuracy.", training.name, ".", training.contexts, ".", size), share_over_seeds(of_seeds));
+        report_accuracy(example, "accuracy", accuracies, name, plot);
     }
-    if (!trainings.empty()) example.show("The dictionary: more negatives, and mined ones", table);
+    if (plot.series.empty()) return;
+    example.show("The dictionary: more negatives, and mined ones", table);
+    example.csv("accuracy_by_seed", csv);
+    example.plot(plot);
 }
 
-/// The same of text: the share of attention that falls on the query's own document.
+/// Text: the share of attention that falls on the query's own document.
 void run_text(Example& example, TextSettings text, const NegativesSettings& settings) {
     if (settings.text.empty()) return;
     const CorpusSplit split = load_split(text);
@@ -87,9 +140,10 @@ void run_text(Example& example, TextSettings text, const NegativesSettings& sett
                 const std::string kind = mined ? "mined" : "random", name = message(kind, "_", contexts);
                 Random weights(seed);
                 Transformer<float> model = new_text_model(text, weights);
-                const double seconds = train_on_pool(example, text, name, contexts, mined, settings.pool, training, seed, model);
+                const std::string seconds =
+                    train_on_pool(example, text, name, contexts, mined, settings.pool, training, seed, model);
                 masses.add(name, measure_positive_mass(text, split, model));
-                table.add(kind, contexts, seed, fixed(seconds, 3));
+                table.add(kind, contexts, seed, seconds);
             }
     report_positive_mass(example, masses, "Attention that stays with its own document");
     example.show("What a step takes with all its contexts", table);
@@ -112,13 +166,20 @@ int main(int argc, char** argv) try {
     example.option("--uniform", settings.uniform, "contexts of dictionary trainings with random negatives; 0: none");
     example.option("--mined", settings.mined, "contexts of dictionary trainings with mined negatives; 0: none");
     example.option("--text-contexts", settings.text, "contexts of trainings on text, random and mined, powers of two; 0: none");
-    example.option("--together", settings.together, {8, 256, 256}, "contexts whose activations are held at a time", 1);
-    example.option("--pool", settings.pool, {448, 1024, 1024}, "contexts that are mined", refresh_steps * entries);
+    example.option("--further-steps", settings.further_steps, {0, 0, 25},
+                   "the trainings go on for so many steps from one with --first contexts at random; 0: they begin anew");
+    example.option("--first", settings.first_contexts, {20, 128, 128}, "contexts of the training from which they go on", entries);
+    example.option("--trained", settings.trained, {16, 128, 128},
+                   "contexts of a step on the dictionary whose keys have gradients, the batch's own first, then the hardest",
+                   entries);
+    example.option("--pool", settings.pool, {448, 1024, 4096}, "documents, or windows of text, of which negatives are taken",
+                   refresh_steps * entries);
     example.option("--dictionary-steps", settings.dictionary_steps, {2, 200, 200}, "steps with negatives, after the curriculum", 1);
     example.option("--largest", settings.largest, {4096, 1048576, 16777216}, "largest memory of definitions", 256);
     example.option("--questions", settings.questions, "questions at each size", 1);
     example.parse();
     for (std::vector<Index>* list : {&settings.uniform, &settings.mined, &settings.text}) std::erase(*list, 0);
+    settings.check();
 
     run_dictionary(example, settings, text.models.empty() ? example.output() : std::filesystem::path(text.models));
     run_text(example, text, settings);

@@ -6,7 +6,7 @@
 #include "fot/data/dictionary.hpp"
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
-#include "fot/train/recomputed_contexts.hpp"
+#include "fot/train/partly_trained_contexts.hpp"
 #include "two_phases.hpp"
 
 namespace fot::examples {
@@ -24,7 +24,8 @@ struct DictionaryTraining {
     bool memorizing = false;      ///< as the Memorizing Transformer: a gate, and contexts whose keys and values are constants;
                                   ///< phase 1 as a standard transformer, where keys are learned
     bool unnormalized = false;    ///< scores <q, k> / sqrt(D), without QK-norm and temperature
-    Index together = 0;           ///< contexts whose activations are held at a time; 0: all, which is faster
+    Index trained = 0;            ///< contexts whose keys and values have gradients, the batch's own first; 0: all
+    Index pool = 0;               ///< negatives are the hardest of so many documents (support/mined_training.hpp); 0: at random
     Index memory_heads = 2;       ///< of the memory layer
     Index key_heads = 0;          ///< that they share; 0: each its own
     bool without_memory = false;  ///< no memory layer, so positions in every layer
@@ -36,9 +37,11 @@ inline std::vector<DictionaryTraining> dictionary_trainings(const Example& examp
     const auto at = [&](Index quick, Index standard, Index full) {
         return Scaled<Index>{quick, standard, full}.at(example.scale());
     };
-    std::vector<DictionaryTraining> list{{"uniform", at(2, 200, 200), at(16, 128, 512), 0}, {"hard", at(2, 200, 400), 16, 8}};
-    if (example.scale() == Scale::full || only == "one_context") list.push_back({"one_context", 600, 1, 0});
-    if (example.scale() == Scale::full || only == "standard") list.push_back({"standard", 600, 0, 0, true});
+    std::vector<DictionaryTraining> list{{.name = "uniform", .steps = at(2, 200, 200), .contexts = at(16, 128, 512)},
+                                         {.name = "hard", .steps = at(2, 200, 400), .contexts = 16, .symbols = 8}};
+    const auto also = [&](const char* name) { return example.scale() == Scale::full || only == name; };
+    if (also("one_context")) list.push_back({.name = "one_context", .steps = 600, .contexts = 1});
+    if (also("standard")) list.push_back({.name = "standard", .steps = 600, .standard = true});
     if (!only.empty()) std::erase_if(list, [&](const DictionaryTraining& training) { return training.name != only; });
     return list;
 }
@@ -46,18 +49,34 @@ inline std::vector<DictionaryTraining> dictionary_trainings(const Example& examp
 /// A new model: its last layer is the memory layer, if it has one. Without one it has fewer heads and a large rotary base, with
 /// which it learns faster.
 inline Transformer<float> new_dictionary_model(const DictionaryTraining& training, Random& random) {
-    return Transformer<float>({.vocabulary = 64,
-                               .width = 128,
-                               .layers = 3,
-                               .memory_layers = training.without_memory ? std::vector<Index>{} : std::vector<Index>{2},
-                               .heads = training.without_memory ? 2 : 4,
-                               .memory_heads = training.memory_heads,
-                               .key_heads = training.key_heads,
-                               .feed_forward = 256,
-                               .integration = training.memorizing ? Integration::gated : Integration::merged,
-                               .rotary_base = training.without_memory ? 1e6 : 100,
-                               .normalized_heads = !training.unnormalized},
-                              random);
+    TransformerConfig config{.vocabulary = 64,
+                             .width = 128,
+                             .layers = 3,
+                             .memory_layers = {2},
+                             .heads = 4,
+                             .memory_heads = training.memory_heads,
+                             .key_heads = training.key_heads,
+                             .feed_forward = 256,
+                             .integration = training.memorizing ? Integration::gated : Integration::merged,
+                             .rotary_base = 100,
+                             .normalized_heads = !training.unnormalized};
+    if (training.without_memory) {
+        config.memory_layers = {};
+        config.heads = 2;
+        config.rotary_base = 1e6;
+    }
+    return Transformer<float>(config, random);
+}
+
+/// What the questions of a batch see: its contexts, of which all, some or none have gradients.
+inline std::unique_ptr<Source<float>> visible_contexts(Tape& tape, const Transformer<float>& model,
+                                                       const DictionaryTraining& training, const Tokens& previous,
+                                                       const ContextTable& table) {
+    Tape constant(Tape::inference);
+    if (training.memorizing) return std::make_unique<Contexts<float>>(model.keys_and_values(constant, previous), table);
+    if (training.trained > 0 && training.trained < table.sources)
+        return std::make_unique<PartlyTrainedContexts<float>>(tape, model, previous, table, training.trained);
+    return std::make_unique<Contexts<float>>(model.keys_and_values(tape, previous), table);
 }
 
 /// Loss and gradients of a batch, whose entries see the contexts of a table. Only the answers, at some positions, are computed:
@@ -66,12 +85,9 @@ inline StepResult dictionary_step_on(Transformer<float>& model, const Dictionary
                                      const DictionaryBatch<float>& batch, const ContextTable& table,
                                      const std::vector<Index>& answers) {
     const Tokens targets = take_positions(batch.targets, answers);
-    Tape tape, constant(Tape::inference);
-    const Contexts<float> contexts(training.together > 0
-                                       ? recomputed_keys_and_values(tape, model, batch.previous, training.together)
-                                       : model.keys_and_values(training.memorizing ? constant : tape, batch.previous),
-                                   table);
-    const Variable<float, 3> logits = model.forward(tape, batch.current, contexts, answers);
+    Tape tape;
+    const std::unique_ptr<Source<float>> contexts = visible_contexts(tape, model, training, batch.previous, table);
+    const Variable<float, 3> logits = model.forward(tape, batch.current, *contexts, answers);
     const Variable<float, 1> loss =
         cross_entropy(tape, logits, targets, full<float, 2>(shape_of(targets), 1.0f), Reduction::token_mean);
     Proportion right;
@@ -84,31 +100,60 @@ inline StepResult dictionary_step_on(Transformer<float>& model, const Dictionary
 
 /// One training step on a fresh batch, with random negatives.
 inline StepResult dictionary_step(Transformer<float>& model, const DictionaryTraining& training, const LengthAndBatch& at,
-                                  Index contexts, Random& random) {
+                                  Random& random) {
     const DictionaryTask task{.half_length = at.length};
-    DictionaryBatch<float> batch = dictionary_batch<float>(task, at.batch, std::max(at.batch, contexts), random, training.symbols);
+    DictionaryBatch<float> batch =
+        dictionary_batch<float>(task, at.batch, std::max(at.batch, training.contexts), random, training.symbols);
     std::vector<Index> answers = answer_positions(task);
     ContextTable table = no_contexts(at.batch);
     if (training.standard) {
         batch = whole_documents(batch);
         for (Index& position : answers) position += at.length;
     } else {
-        table = previous_contexts(at.batch, 1, contexts - 1, extent(batch.previous, 0));
+        table = previous_contexts(at.batch, 1, training.contexts - 1, extent(batch.previous, 0));
     }
     return dictionary_step_on(model, training, batch, table, answers);
+}
+
+/// A step of phase 2.
+inline StepResult dictionary_step(Transformer<float>& model, const DictionaryTraining& training, Random& random) {
+    return dictionary_step(model, training, {256, dictionary_batch_size}, random);
+}
+
+/// The settings of the optimiser, Muon.
+inline MuonOptions dictionary_optimizer() {
+    MuonOptions options;
+    options.adam.learning_rate_factors.temperature = 60;  // sharp attention matters more here than anywhere else
+    return options;
 }
 
 /// What phase 2 does in a step: steps count from 0.
 using DictionaryStep = std::function<StepResult(Transformer<float>& model, Index step, Random& random)>;
 
+/// The name of a model's file.
+inline std::string dictionary_file(const Example& example, const DictionaryTraining& training, std::uint64_t seed) {
+    std::string name = message(training.name, "_", training.contexts, "contexts_", training.steps, "steps");
+    const auto add_if = [&](bool unusual, const auto&... parts) {
+        if (unusual) name += message("_", parts...);
+    };
+    const DictionaryTraining usual;
+    add_if(training.trained > 0, training.trained, "trained");
+    add_if(training.pool > 0, "of", training.pool);
+    add_if(training.memory_heads != usual.memory_heads || training.key_heads != usual.key_heads, training.memory_heads, "heads_",
+           training.key_heads, "keyheads");
+    return message(name, "_seed", seed, example.scale() == Scale::quick ? "_quick" : "", ".safetensors");
+}
+
 /// A trained model, which is kept in a folder that is made if missing.
 ///
 /// It is trained in one run of two phases: a curriculum of lengths, until the model has learned to look definitions up, or the
 /// curriculum has taken all its steps, which is said; then the contexts and data of the training. (The paper, too, raises the
-/// number of contexts at an accuracy of 98 %.) The optimiser goes on from phase to phase. Phase 2 may have a step of its own.
+/// number of contexts at an accuracy of 98 %.) The optimiser goes on from phase to phase. Phase 2 may have a step of its own, and
+/// must if its negatives come from a pool.
 inline Transformer<float> trained_dictionary_model(Example& example, const std::filesystem::path& folder,
                                                    const DictionaryTraining& training, std::uint64_t seed,
                                                    const DictionaryStep& special_step = {}) {
+    require<ConfigError>(training.pool == 0 || special_step, training.name, ": negatives from a pool need a step that finds them");
     make_folder(folder);
     Random weights(seed), random(seed + 1000);
     Transformer<float> model = new_dictionary_model(training, weights);
@@ -122,29 +167,22 @@ inline Transformer<float> trained_dictionary_model(Example& example, const std::
     LengthSchedule lengths = LengthSchedule::stages(
         {stage(20, 64, accuracy), stage(60, 32, accuracy), stage(130, 16, accuracy), stage(256, 8, accuracy + 0.08)});
 
-    MuonOptions options;
-    options.adam.learning_rate_factors.temperature = 60;  // sharp attention matters more here than anywhere else
-    Muon<float> optimizer(model.parameters(), options);
-    const DictionaryTraining usual;
-    const bool usual_heads = training.memory_heads == usual.memory_heads && training.key_heads == usual.key_heads;
-    const std::string heads = usual_heads ? "" : message("_", training.memory_heads, "heads_", training.key_heads, "keyheads");
-    const std::string file = message(training.name, "_", training.contexts, "contexts_", training.steps, "steps", heads, "_seed",
-                                     seed, quick ? "_quick" : "", ".safetensors");
+    Muon<float> optimizer(model.parameters(), dictionary_optimizer());
     const Index learned_in = train_in_two_phases(
         {.name = message(training.name, ", seed ", seed),
          .curriculum_steps = curriculum,
          .steps = training.steps,
-         .checkpoint = folder / file,
+         .checkpoint = folder / dictionary_file(example, training, seed),
          .metadata = {{"task", "dictionary lookup"}, {"curriculum_steps", message(curriculum)}}},
         optimizer, lengths, random,
         [&](Index step, Index learned) {
             if (step >= learned)
-                return special_step ? special_step(model, step - learned, random)
-                                    : dictionary_step(model, training, {256, dictionary_batch_size}, training.contexts, random);
+                return special_step ? special_step(model, step - learned, random) : dictionary_step(model, training, random);
             DictionaryTraining one_context = training;
-            one_context.symbols = 0;
+            one_context.contexts = 1;
+            one_context.symbols = one_context.trained = 0;
             one_context.standard = training.standard || training.memorizing;
-            const StepResult result = dictionary_step(model, one_context, lengths.next(step, random), 1, random);
+            const StepResult result = dictionary_step(model, one_context, lengths.next(step, random), random);
             lengths.observe(*result.accuracy);
             return result;
         },

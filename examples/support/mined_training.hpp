@@ -36,13 +36,14 @@ inline ContextKeys<float> keys_of_contexts(const Transformer<float>& model, cons
     return keys;
 }
 
-/// What the memory layer asks at some positions of windows (B,T); none: at all.
+/// What the memory layer asks at some positions of windows (B,T); empty: at all.
 inline Tensor<float, 4> queries_of_windows(const Transformer<float>& model, const Tokens& windows,
                                            const std::vector<Index>& wanted) {
     const Index layer = model.config().last_memory_layer();
-    const NoSource<float> none;
+    const NoSource<float> no_source;
     Tape tape(Tape::inference);
-    return model.layer(layer).view(tape, model.layers(tape, model.embed(tape, windows), 0, layer, none), none, wanted).q.value();
+    const Variable<float, 3> x = model.layers(tape, model.embed(tape, windows), 0, layer, no_source);
+    return model.layer(layer).view(tape, x, no_source, wanted).q.value();
 }
 
 /// Rows of tokens by number.
@@ -52,20 +53,42 @@ inline Tokens rows_of(const Tokens& tokens, const std::vector<Index>& numbers) {
     return rows;
 }
 
+/// Mean seconds of the steps that it runs.
+class StepClock {
+   public:
+    /// Runs a step.
+    template <class Step>
+    StepResult time(Step&& step) {
+        const auto start = std::chrono::steady_clock::now();
+        const StepResult result = step();
+        seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        ++steps_;
+        return result;
+    }
+    /// "2.84"; "none run" if the training was read from its file.
+    std::string per_step() const { return steps_ == 0 ? "none run" : fixed(seconds_ / static_cast<double>(steps_), 2); }
+
+   private:
+    double seconds_ = 0;
+    Index steps_ = 0;
+};
+
 // ---- The dictionary ----
 
-/// Steps of phase 2 whose negatives are mined among the documents of a pool, with a memory of their keys.
+/// Steps of phase 2 whose negatives are mined among the documents of a pool, with a memory of their keys. The memory is made anew
+/// from time to time, and where a training goes on after Ctrl-C: what comes then is not what would have come without that.
 class MinedDictionarySteps {
    public:
-    explicit MinedDictionarySteps(DictionaryTraining training, Index pool) : training_(std::move(training)), pool_(pool) {}
+    explicit MinedDictionarySteps(DictionaryTraining training) : training_(std::move(training)) {}
 
     StepResult operator()(Transformer<float>& model, Index step, Random& random) {
         const DictionaryTask task;
         if (!keys_ || step % refresh_steps == 0) {
-            documents_ = dictionary_batch<float>(task, pool_, pool_, random);
+            documents_ = dictionary_batch<float>(task, training_.pool, training_.pool, random, training_.symbols);
             keys_ = keys_of_contexts(model, documents_.previous);
         }
-        // The documents of this step, and those whose definitions their questions would look up wrongly.
+        // The documents of this step, then those of the pool that draw most attention away from their questions. A question looks
+        // its definition up where its answer begins.
         std::vector<Index> numbers, first_answers;
         for (Index b = 0; b < entries; ++b) numbers.push_back(step % refresh_steps * entries + b);
         const std::vector<Index> answers = answer_positions(task);
@@ -82,28 +105,17 @@ class MinedDictionarySteps {
 
    private:
     DictionaryTraining training_;
-    Index pool_;
     DictionaryBatch<float> documents_;
     std::optional<ContextKeys<float>> keys_;
 };
 
-/// Mean seconds of the steps that it is told to count.
-class StepClock {
-   public:
-    /// Runs a step, whose time counts or not.
-    template <class Step>
-    StepResult time(bool counts, Step&& step) {
-        const auto start = std::chrono::steady_clock::now();
-        const StepResult result = step();
-        if (counts) seconds_.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
-        return result;
-    }
-    /// NaN if none was counted: the training was read from its file.
-    double per_step() const { return seconds_.empty() ? NAN : mean(seconds_); }
-
-   private:
-    std::vector<double> seconds_;
-};
+/// The steps of phase 2 of a training: their negatives are random, or mined if it has a pool.
+inline DictionaryStep phase_two_step(const DictionaryTraining& training) {
+    if (training.pool == 0)
+        return [training](Transformer<float>& model, Index, Random& random) { return dictionary_step(model, training, random); };
+    const auto mined = std::make_shared<MinedDictionarySteps>(training);
+    return [mined](Transformer<float>& model, Index step, Random& random) { return (*mined)(model, step, random); };
+}
 
 // ---- Text ----
 
@@ -159,11 +171,11 @@ class PooledTextSteps {
 
     StepResult operator()(Index step) {
         const Index d = schedule_.next(step, random_);
-        return clock_.time(d == schedule_.values().back(), [&] { return step_with(step, d); });
+        return d < schedule_.values().back() ? step_with(step, d) : clock_.time([&] { return step_with(step, d); });
     }
 
-    /// Seconds of a step with all d contexts.
-    double seconds_per_step() const { return clock_.per_step(); }
+    /// Seconds of a step with all d contexts, as text.
+    std::string seconds_per_step() const { return clock_.per_step(); }
 
    private:
     StepResult step_with(Index step, Index d) {
@@ -218,15 +230,16 @@ class PooledTextSteps {
     std::optional<ContextKeys<float>> keys_ = {};
 };
 
-/// Trains on text with d contexts in the end. Returns the seconds of a step with all of them.
-inline double train_on_pool(const Example& example, const TextSettings& settings, const std::string& name, Index contexts,
-                            bool mined, Index pool, const std::vector<TokenDocument>& training, std::uint64_t seed,
-                            Transformer<float>& model) {
+/// Trains on text with d contexts in the end. Returns the seconds of a step with all of them, as text.
+inline std::string train_on_pool(const Example& example, const TextSettings& settings, const std::string& name, Index contexts,
+                                 bool mined, Index pool, const std::vector<TokenDocument>& training, std::uint64_t seed,
+                                 Transformer<float>& model) {
     const ContextSchedule schedule = doubled_contexts(contexts, settings.steps);
     PooledTextSteps steps(model, settings, training, schedule, mined, pool, seed);
     Muon<float> optimizer(model.parameters(), {});
     TextModelFile file(example, settings, model.config(), seed);
-    file.add_training({.name = name, .kind = LanguageModelKind::crossbatch, .contexts = schedule}, {settings.steps}, training);
+    file.add_training({.name = message(name, "_of", pool), .kind = LanguageModelKind::crossbatch, .contexts = schedule},
+                      {settings.steps}, training);
     run_text_training(settings, name, {settings.steps}, file, steps, optimizer, LearningRate::linear_decay(1, 40, settings.steps));
     return steps.seconds_per_step();
 }

@@ -192,6 +192,7 @@
 #include "fot/train/kept_states.hpp"     // what a model remembers, as numbers of a checkpoint
 #include "fot/train/language_model.hpp"  // one way to train each of the compared language models
 #include "fot/train/recomputed_contexts.hpp"  // thousands of contexts in bounded memory
+#include "fot/train/partly_trained_contexts.hpp"  // the same, few of them trained on
 #include "fot/train/mined_contexts.hpp"  // hard negatives, found by search
 
 #include "fot/measure/intervals.hpp"              // how sure a number is

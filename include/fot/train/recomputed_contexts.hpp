@@ -8,7 +8,7 @@
 /// per token. The price is one forward pass more over the contexts, about a third of their cost. Gradients are the same up to
 /// rounding. (The idea is gradient caching: Gao et al. 2021.)
 ///
-/// Read first: model/contexts_source.hpp, model/transformer.hpp.   Read next: examples/more_negatives.cpp.
+/// Read first: model/contexts_source.hpp, model/transformer.hpp.   Read next: train/partly_trained_contexts.hpp.
 #pragma once
 
 #include <algorithm>
