@@ -17,7 +17,7 @@
 /// Command: build/release/examples/context_extrapolation
 /// Expect:  with a memory, w = 2 is below w = 1, and mt_merged and crossbatch_1_detached are above crossbatch_1. With a long memory
 ///          (16384 bytes) d = 2 is below d = 1.
-#include "support/memory_reports.hpp"
+#include "support/long_documents.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -56,27 +56,13 @@ int main(int argc, char** argv) try {
     example.parse();
 
     const std::vector<LanguageModelRecipe> plans = chosen_plans(example, memory, settings, recipes(settings));
-    const CorpusSplit split = split_of(settings, memory, 0);
-    const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory);
-    const std::vector<Index> sizes = memory_sizes(memory);
-    const Reading own{MemoryScope::single_document, memory.top_k};
-    const MemoryCurveOptions options = curve_options(settings, sizes, {own}, memory.largest);
-    require_measurable(settings.corpus, test, options);
-    example.out() << training.size() << " documents for training, " << test.size() << " for testing where they are longer than "
-                  << count_text(memory.largest) << " bytes\n\n";
-
-    MemoryCurves curves;
-    for (const std::uint64_t seed : example.seeds())
-        for (const LanguageModelRecipe& plan : plans) {
-            Transformer<float> model = memory.checkpoint.empty() ? trained_text_model(example, settings, plan, training, seed)
-                                                                 : stored_text_model(memory.checkpoint, settings);
-            curves.add(plan.name, measured_curve(model, test, {}, options, message(plan.name, ", seed ", seed)));
-        }
-
-    report_curves(example, curves, sizes, own, message("Bits per byte from byte ", memory.largest, " of a document on"));
-    report_changes(example, curves, own, memory.smallest, memory.largest);
+    const MemoryCurves curves = long_document_curves(
+        example, settings, memory, plans, [&](const auto& plan, const std::vector<TokenDocument>& training, std::uint64_t seed) {
+            return trained_text_model(example, settings, plan, training, seed);
+        });
+    const Reading own = own_document(memory);
     const std::string many = message("crossbatch_", settings.contexts);
-    compare_models(example, curves, sizes,
+    compare_models(example, curves, memory_sizes(memory),
                    {{"crossbatch_2", "crossbatch_1", own},
                     {"crossbatch_1_w2", "crossbatch_1", own},
                     {"crossbatch_2_w2", "crossbatch_1_w2", own},

@@ -18,7 +18,7 @@
 /// Command: build/release/examples/memorizing_transformer          (--memory-heads 4: a gate per head can specialise)
 /// Expect:  the tuned models below mt and mt_merged; mt_merged below mt with a small memory; with a large memory and a single
 ///          memory head the difference is not resolved (C9); after crossbatch one softmax better than a gate at this size.
-#include "support/memory_reports.hpp"
+#include "support/long_documents.hpp"
 
 using namespace fot;
 using namespace fot::examples;
@@ -81,29 +81,15 @@ int main(int argc, char** argv) try {
     example.parse();
 
     const std::vector<Plan> plans = chosen_plans(example, memory, settings, all_plans(settings));
-    const CorpusSplit split = split_of(settings, memory, 0);
-    const std::vector<TokenDocument> training = byte_documents(split.train), test = measured_documents(split, memory);
-    const std::vector<Index> sizes = memory_sizes(memory);
-    const Reading own{MemoryScope::single_document, memory.top_k};
-    const MemoryCurveOptions options = curve_options(settings, sizes, {own}, memory.largest);
-    require_measurable(settings.corpus, test, options);
-    example.out() << training.size() << " documents for training, " << test.size() << " for testing where they are longer than "
-                  << count_text(memory.largest) << " bytes\n\n";
-
-    MemoryCurves curves;
-    for (const std::uint64_t seed : example.seeds())
-        for (const Plan& plan : plans) {
-            Transformer<float> model = memory.checkpoint.empty() ? trained_model(example, settings, plan, training, seed)
-                                                                 : stored_text_model(memory.checkpoint, settings);
-            curves.add(plan.name, measured_curve(model, test, {}, options, message(plan.name, ", seed ", seed)));
-        }
-
-    report_curves(example, curves, sizes, own, message("Bits per byte from byte ", memory.largest, " of a document on"));
-    report_changes(example, curves, own, memory.smallest, memory.largest);
+    const MemoryCurves curves = long_document_curves(
+        example, settings, memory, plans, [&](const Plan& plan, const std::vector<TokenDocument>& training, std::uint64_t seed) {
+            return trained_model(example, settings, plan, training, seed);
+        });
+    const Reading own = own_document(memory);
     const std::string trained = message("crossbatch_", settings.contexts), tuned = trained + "_tuned",
                       gated = trained + "_gated_tuned";
     compare_models(
-        example, curves, sizes,
+        example, curves, memory_sizes(memory),
         {{tuned, "mt_merged", own}, {gated, "mt", own}, {tuned, trained, own}, {"mt_merged", "mt", own}, {tuned, gated, own}});
     return example.finish();
 } catch (...) {
