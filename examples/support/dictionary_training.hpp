@@ -6,6 +6,7 @@
 #include "fot/data/dictionary.hpp"
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
+#include "fot/remedies/length_temperature.hpp"
 #include "fot/train/partly_trained_contexts.hpp"
 #include "two_phases.hpp"
 
@@ -24,6 +25,7 @@ struct DictionaryTraining {
     bool memorizing = false;      ///< as the Memorizing Transformer: a gate, and contexts whose keys and values are constants;
                                   ///< phase 1 as a standard transformer, where keys are learned
     bool unnormalized = false;    ///< scores <q, k> / sqrt(D), without QK-norm and temperature
+    bool length_scaled = false;   ///< scores that grow with the logarithm of the number of keys (SSMax)
     Index trained = 0;            ///< contexts whose keys and values have gradients, the batch's own first; 0: all
     Index pool = 0;               ///< negatives are the hardest of so many documents (support/mined_training.hpp); 0: at random
     Index memory_heads = 2;       ///< of the memory layer
@@ -46,6 +48,9 @@ inline std::vector<DictionaryTraining> dictionary_trainings(const Example& examp
     return list;
 }
 
+/// Keys that a query sees in training: half a document in each context, and on average half of its own half.
+inline Index keys_in_training(const DictionaryTraining& training) { return 256 * training.contexts + 128; }
+
 /// A new model: its last layer is the memory layer, if it has one. Without one it has fewer heads and a large rotary base, with
 /// which it learns faster.
 inline Transformer<float> new_dictionary_model(const DictionaryTraining& training, Random& random) {
@@ -65,7 +70,12 @@ inline Transformer<float> new_dictionary_model(const DictionaryTraining& trainin
         config.heads = 2;
         config.rotary_base = 1e6;
     }
-    return Transformer<float>(config, random);
+    Transformer<float> model(config, random);
+    if (training.length_scaled) {  // scores begin as those of the plain model
+        const double scale = config.initial_inverse_temperature / std::log(static_cast<double>(keys_in_training(training)));
+        model.layer(2).scoring = std::make_unique<ScalableSoftmax<float>>(config.memory_heads, scale, config.norm_epsilon);
+    }
+    return model;
 }
 
 /// What the questions of a batch see: its contexts, of which all, some or none have gradients.

@@ -1,0 +1,125 @@
+/// Does a memory lose a definition because other keys are many, or because they look alike?   (beyond the paper)
+///
+/// A key that a query needs can lose its weight in two ways. Unrelated keys dilute it: each has little weight, but there are many.
+/// Or keys of other definitions overlap with it: one of them has a larger score. A score that grows with the logarithm of the
+/// number of keys (SSMax, LogN) cures dilution, and cannot cure overlap, since it changes all scores of a query alike.
+///
+/// The two are told apart by how much of the memory is read. A query that reads its best entry alone is not diluted: what it gets
+/// wrong is overlap. What is lost beyond that if all entries are read is dilution.
+///
+///     crossbatch_1    trained on its own context alone: no negatives
+///     crossbatch_16   trained on 16 contexts
+///     ..._log_length  the same model; in inference its scores grow with the logarithm of the number of keys (LogN)
+///     ..._ssmax       trained with scores that do so (SSMax)
+///
+///     best            a query reads its best entry
+///     best_32         its 32 best, as in dictionary_lookup
+///     whole           all of them
+///
+/// Data:    the dictionary, made here.
+/// Time:    not measured as a whole; --quick: seconds; --full: three seeds.
+/// Memory:  1 GiB for each million tokens.
+/// Command: build/release/examples/dilution_or_overlap
+/// Expect:  see measurements.md, "Dilution or overlap".
+#include "fot/model/memory_source.hpp"
+#include "support/accuracy_curves.hpp"
+#include "support/dictionary_training.hpp"
+#include "support/memory_snapshot.hpp"
+#include "support/sizes.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+
+namespace {
+
+/// What is measured.
+struct DilutionSettings {
+    std::vector<Index> contexts = {}, memories = {};
+    Index questions = 400;
+    std::string models = {};
+};
+
+/// The models: contexts in training, and what is done to their scores.
+struct DilutionPlan {
+    DictionaryTraining training = {};
+    bool log_length = false;  ///< in inference
+
+    std::string name() const {
+        return message("crossbatch_", training.contexts, log_length ? "_log_length" : training.length_scaled ? "_ssmax" : "");
+    }
+};
+
+std::vector<DilutionPlan> all_plans(const DilutionSettings& settings, Scale scale) {
+    const Index steps = Scaled<Index>{2, 200, 200}.at(scale);
+    std::vector<DilutionPlan> plans;
+    for (const Index contexts : settings.contexts) {
+        const DictionaryTraining plain{.name = "uniform", .steps = steps, .contexts = contexts},
+            ssmax{.name = "ssmax", .steps = steps, .contexts = contexts, .length_scaled = true};
+        plans.insert(plans.end(), {{plain}, {plain, true}, {ssmax}});
+    }
+    return plans;
+}
+
+/// Right answers at each size of the memory, by what a query reads.
+std::map<std::string, AccuracyCurve> right_at_each_size(const Transformer<float>& model, const DilutionSettings& settings,
+                                                        std::uint64_t seed) {
+    const EvaluationDictionary dictionary({}, seed + 5000);
+    std::map<std::string, AccuracyCurve> right;
+    for (const Index tokens : settings.memories) {
+        const MemorySnapshot snapshot = dictionary_snapshot(model, dictionary, tokens, settings.questions, seed + 6000);
+        for (const auto& [name, top_k] : {std::pair{"best", Index(1)}, {"best_32", Index(32)}, {"whole", Index(0)}})
+            right[name][tokens] = estimate_of(right_answers(snapshot, MemorySource<float>(snapshot.state, top_k)));
+    }
+    return right;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "Does a memory lose a definition because other keys are many, or because they look alike?");
+    DilutionSettings settings;
+    example.add_seeds_option();
+    const auto at_scale = [&](std::vector<Index> quick, std::vector<Index> standard) {
+        return Scaled<std::vector<Index>>{quick, standard, standard}.at(example.scale());
+    };
+    settings.contexts = at_scale({1}, {1, 16});
+    settings.memories = at_scale({4096}, {4096, 65536, 1048576});
+    example.option("--contexts", settings.contexts, "contexts that the models are trained with", 1);
+    example.option("--memories", settings.memories, "tokens of the memories of definitions", 256);
+    example.option("--questions", settings.questions, "questions at each size", 1);
+    example.option("--models", settings.models, "folder of trained models, which programs can share; empty: --output");
+    example.parse();
+    const EvaluationDictionary any({}, 0);
+    for (const Index tokens : settings.memories) any.windows_for(tokens);  // refused before training, not after
+
+    Table table({"model", "seed", "memory tokens", "best entry", "32 best", "whole memory"}),
+        csv({"model", "reads", "seed", "memory_tokens", "token_accuracy", "low", "high"});
+    Plot plot{.name = "accuracy",
+              .title = "Dictionary lookup: what dilution and overlap cost",
+              .x_label = "memory tokens",
+              .y_label = "accuracy of answer tokens"};
+    Measurements<AccuracyCurve> curves;
+    const std::filesystem::path folder = settings.models.empty() ? example.output() : std::filesystem::path(settings.models);
+    for (const DilutionPlan& plan : all_plans(settings, example.scale()))
+        for (const std::uint64_t seed : example.seeds()) {
+            Transformer<float> model = trained_dictionary_model(example, folder, plan.training, seed);
+            std::unique_ptr<Scoring<float>>& scoring = model.layer(model.config().last_memory_layer()).scoring;
+            if (plan.log_length) scoring = std::make_unique<LogLength<float>>(std::move(scoring), keys_in_training(plan.training));
+            example.out() << "measure " << plan.name() << ", seed " << seed << std::endl;
+            const std::map<std::string, AccuracyCurve> right = right_at_each_size(model, settings, seed);
+            for (const auto& [reads, curve] : right) {
+                curves.add(message(plan.name(), ".", reads), curve);
+                for (const auto& [tokens, accuracy] : curve) csv.add(plan.name(), reads, seed, tokens, accuracy);
+            }
+            const auto of = [&](const char* reads, Index tokens) { return fixed(right.at(reads).at(tokens).value, 4); };
+            for (const Index tokens : settings.memories)
+                table.add(plan.name(), seed, count_text(tokens), of("best", tokens), of("best_32", tokens), of("whole", tokens));
+        }
+    for (const std::string& name : curves.models()) report_accuracy(example, "accuracy", curves, name, plot);
+    example.show("Right answer tokens, by what a query reads", table);
+    example.csv("accuracy_by_seed", csv);
+    example.plot(plot);
+    return example.finish();
+} catch (...) {
+    return report_failure();
+}
