@@ -144,7 +144,7 @@ int main(int argc, char** argv) try {
     for (const std::uint64_t seed : example.seeds())
         for (const std::string& name : settings.models) {
             const Transformer<float> model =
-                trained_named_passkey_model(example, settings, name == "base_memory" ? "base" : name, training, seed);
+                trained_named_passkey_model(example, settings, name == "base_memory" ? "base" : name, training, seed).first;
             WindowMemory windows(model, settings.length, settings.overlap, /*kept=*/1);
             MemoryState<float> state(model.config(), 1, longest > 4194304 ? Storage::bfloat16 : Storage::full);
             for (const Index size : settings.sizes) {

@@ -189,7 +189,7 @@ int main(int argc, char** argv) try {
     Table csv({"model", "seed", "question", "reading", "moves", "bytes", "last", "low", "high", "any"});
     for (const std::uint64_t seed : example.seeds())
         for (const std::string& name : settings.models) {
-            const Transformer<float> model = trained_story_model(example, settings, name, training, seed);
+            const Transformer<float> model = trained_story_model(example, settings, name, training, seed).first;
             const StoryQuestion two_hops = name == "in_writing" ? StoryQuestion::thing_in_writing : StoryQuestion::thing;
             WindowMemory windows(model, settings.length, settings.overlap, /*kept=*/1);
             MemoryState<float> state(model.config(), 1, longest > 4194304 ? Storage::bfloat16 : Storage::full);

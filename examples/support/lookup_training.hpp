@@ -35,13 +35,14 @@ struct LookupBatch {
     bool awaited = true;    ///< the curriculum goes on when such questions are answered; false: it does not look at them
 };
 
-/// Trains a model, which is kept in --output under its name. The first windows have `shortest` bytes.
+/// Trains a model, which is kept in --output under its name. The first windows have `shortest` bytes. Returns the steps that the
+/// curriculum took: all that it may, if it was not learned.
 ///
 /// `make_batch(windows, late, random)` gives the batch of a step: so many windows of such a length; late: with negatives.
 /// Errors: ConfigError if what is kept was trained otherwise; Interrupted after Ctrl-C; as Trainer.
 template <class MakeBatch>
-void train_lookup(Example& example, const LookupTraining& settings, const std::string& name, Transformer<float>& model,
-                  const std::vector<TokenDocument>& text, Index shortest, std::uint64_t seed, const MakeBatch& make_batch) {
+Index train_lookup(Example& example, const LookupTraining& settings, const std::string& name, Transformer<float>& model,
+                   const std::vector<TokenDocument>& text, Index shortest, std::uint64_t seed, const MakeBatch& make_batch) {
     Random random(seed + 1000);
     const auto stage = [](Index length, Index windows) {
         return Stage<LengthAndBatch>{{length, windows}, Stage<LengthAndBatch>::no_step, 0.95};
@@ -53,7 +54,7 @@ void train_lookup(Example& example, const LookupTraining& settings, const std::s
     MuonOptions options;
     options.adam.learning_rate_factors.temperature = 60;  // as for the dictionary: attention must become sharp
     Muon<float> optimizer(model.parameters(), options);
-    train_in_two_phases(
+    return train_in_two_phases(
         {.name = message("train ", name, ", seed ", seed),
          .curriculum_steps = settings.curriculum_steps,
          .steps = settings.steps,

@@ -74,19 +74,23 @@ inline LookupBatch in_one_piece(const LookupBatch& batch) {
     return whole;
 }
 
-/// A model trained under one of the names above. It is kept in --output.   Errors: as train_lookup.
-inline Transformer<float> trained_named_passkey_model(Example& example, const LookupTraining& settings, const std::string& name,
-                                                      const std::vector<TokenDocument>& text, std::uint64_t seed) {
+/// A model trained under one of the names above, and the steps of its curriculum. It is kept in --output.
+/// Errors: as train_lookup.
+inline std::pair<Transformer<float>, Index> trained_named_passkey_model(Example& example, const LookupTraining& settings,
+                                                                        const std::string& name,
+                                                                        const std::vector<TokenDocument>& text,
+                                                                        std::uint64_t seed) {
     Random weights(seed);
     Transformer<float> model = new_named_passkey_model(weights);
-    train_lookup(example, settings, name, model, text, 40, seed, [&](const LengthAndBatch& windows, bool late, Random& random) {
+    const auto make_batch = [&](const LengthAndBatch& windows, bool late, Random& random) {
         const bool hard = late && random.below(2) == 0;
         const Index questions = name == "base" ? 32 : 64,  // then steps cost about the same
             contexts = late && name == "fot" ? windows.batch : 1;
         const LookupBatch batch = named_key_batch(text, windows, questions, contexts, hard, random);
         return name == "base" ? in_one_piece(batch) : batch;
-    });
-    return model;
+    };
+    const Index curriculum = train_lookup(example, settings, name, model, text, 40, seed, make_batch);
+    return {std::move(model), curriculum};
 }
 
 }  // namespace fot::examples

@@ -78,22 +78,24 @@ inline LookupBatch story_batch(const std::vector<TokenDocument>& text, const Len
     return batch;
 }
 
-/// A model trained under one of the names above. It is kept in --output.   Errors: as train_lookup.
-inline Transformer<float> trained_story_model(Example& example, const LookupTraining& settings, const std::string& name,
-                                              const std::vector<TokenDocument>& text, std::uint64_t seed) {
+/// A model trained under one of the names above, and the steps of its curriculum. It is kept in --output.
+/// Errors: as train_lookup.
+inline std::pair<Transformer<float>, Index> trained_story_model(Example& example, const LookupTraining& settings,
+                                                                const std::string& name, const std::vector<TokenDocument>& text,
+                                                                std::uint64_t seed) {
     Random weights(seed);
     Transformer<float> model = new_story_model(name == "two_layers" ? 2 : 1, weights);
     const StoryQuestion two_hops = name == "in_writing" ? StoryQuestion::thing_in_writing : StoryQuestion::thing;
     constexpr Index shortest = fact_bytes + 5;
-    train_lookup(example, settings, name, model, text, shortest, seed,
-                 [&](const LengthAndBatch& windows, bool late, Random& random) {
-                     const StoryQuestion kind = random.below(2) == 0 ? StoryQuestion::person : two_hops;
-                     const Index contexts = late ? windows.batch : windows.length == shortest ? Index(1) << random.below(3) : 1;
-                     LookupBatch batch = story_batch(text, windows, 128, contexts, kind, late && random.below(2) == 0, random);
-                     batch.awaited = name != "one_layer" || kind == StoryQuestion::person;  // two hops it will not learn
-                     return batch;
-                 });
-    return model;
+    const auto make_batch = [&](const LengthAndBatch& windows, bool late, Random& random) {
+        const StoryQuestion kind = random.below(2) == 0 ? StoryQuestion::person : two_hops;
+        const Index contexts = late ? windows.batch : windows.length == shortest ? Index(1) << random.below(3) : 1;
+        LookupBatch batch = story_batch(text, windows, 128, contexts, kind, late && random.below(2) == 0, random);
+        batch.awaited = name != "one_layer" || kind == StoryQuestion::person;  // two hops it will not learn
+        return batch;
+    };
+    const Index curriculum = train_lookup(example, settings, name, model, text, shortest, seed, make_batch);
+    return {std::move(model), curriculum};
 }
 
 }  // namespace fot::examples

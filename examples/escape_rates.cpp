@@ -1,0 +1,117 @@
+/// How often does a model learn a synthetic task at all?
+///
+/// A model that is to look something up stays on a plateau at first, where no answer is better than a guess. Within some dozens of
+/// steps it then finds out how to look. When that happens depends on the first weights and the order of the batches, and for some
+/// seeds it may not happen in the steps that a training has. A table of accuracies over three seeds does not show that. Here many
+/// seeds go through the curriculum of each task alone, and `escaped` is the share of them that have learned it within so many
+/// steps.
+///
+///     dictionary   of one_context (the query's own context in a memory, as all crossbatch models begin), of standard (whole
+///                  documents in one local context) and of without_memory (the same in every layer: the baseline of C2)
+///     passkeys     keys by name in text: of fot (passkey_in_text) and of base (window and question are one local context)
+///     stories      facts in text: of in_writing (two_hops)
+///
+/// associative_recall prints the same of its own models.
+///
+/// Data:    the dictionary, made here; passkeys and stories are hidden in the libstdc++ headers that come with g++.
+/// Time:    not measured as a whole; a curriculum of the dictionary takes some two minutes of one core; --quick: seconds.
+/// Command: build/release/examples/escape_rates --seeds 10
+/// Expect:  see measurements.md, "Escape rates".
+#include <functional>
+
+#include "fot/measure/intervals.hpp"
+#include "support/accuracy_curves.hpp"
+#include "support/dictionary_training.hpp"
+#include "support/named_passkey_training.hpp"
+#include "support/story_training.hpp"
+
+using namespace fot;
+using namespace fot::examples;
+
+namespace {
+
+/// What is learned, and the most steps that it may take.
+struct EscapeSettings {
+    std::vector<std::string> only = {};
+    Index dictionary_steps = 0;
+    LookupTraining lookup = {};
+};
+
+/// A task and a model, and the steps that its curriculum takes with a seed: all that it may, if it is not learned.
+struct Escape {
+    std::string name;
+    Index most_steps;
+    std::function<Index(std::uint64_t seed)> learn;
+};
+
+std::vector<Escape> all_escapes(Example& example, const EscapeSettings& settings, const std::vector<TokenDocument>& text) {
+    const auto dictionary = [&](DictionaryTraining training) {
+        training.curriculum_steps = settings.dictionary_steps;
+        training.steps = 1;  // after the curriculum
+        return Escape{"dictionary." + training.name, settings.dictionary_steps, [&example, training](std::uint64_t seed) {
+                          Random weights(seed);
+                          Transformer<float> model = new_dictionary_model(training, weights);
+                          return train_dictionary_model(example, example.output(), training, seed, model);
+                      }};
+    };
+    const auto passkeys = [&](const char* model) {
+        return Escape{message("passkeys.", model), settings.lookup.curriculum_steps, [&, model](std::uint64_t seed) {
+                          return trained_named_passkey_model(example, settings.lookup, model, text, seed).second;
+                      }};
+    };
+    const auto stories = [&](const char* model) {
+        return Escape{message("stories.", model), settings.lookup.curriculum_steps, [&, model](std::uint64_t seed) {
+                          return trained_story_model(example, settings.lookup, model, text, seed).second;
+                      }};
+    };
+    return {dictionary({.name = "one_context", .contexts = 1}),
+            dictionary({.name = "standard", .standard = true}),
+            dictionary({.name = "without_memory", .standard = true, .without_memory = true}),
+            passkeys("fot"),
+            passkeys("base"),
+            stories("in_writing")};
+}
+
+}  // namespace
+
+int main(int argc, char** argv) try {
+    Example example(argc, argv, "How often does a model learn a synthetic task at all?");
+    EscapeSettings settings;
+    const std::vector<std::string> names{"dictionary.one_context", "dictionary.standard", "dictionary.without_memory",
+                                         "passkeys.fot",           "passkeys.base",       "stories.in_writing"};
+    settings.only = names;
+    settings.lookup.steps = 1;  // after the curriculum
+    example.option("--only", settings.only, "tasks and models").one_of(names);
+    example.option("--dictionary-steps", settings.dictionary_steps, {40, 2000, 2000},
+                   "most steps of a curriculum of the dictionary", 1);
+    example.option("--curriculum-steps", settings.lookup.curriculum_steps, {20, 3000, 3000}, "most steps of the other curricula",
+                   1);
+    example.option("--windows", settings.lookup.windows, {8, 64, 64}, "four times as many as a batch of the longest has", 8);
+    example.add_seeds_option();
+    example.parse();
+
+    const CorpusSplit split = load_split({.corpus = settings.lookup.corpus});
+    const std::vector<TokenDocument> text = byte_documents(split.train);
+    Table table({"task and model", "seeds", "escaped", "steps: median", "least", "most"}),
+        csv({"task", "seed", "steps", "escaped"});
+    for (const Escape& escape : all_escapes(example, settings, text)) {
+        if (std::ranges::count(settings.only, escape.name) == 0) continue;
+        Proportion escaped;
+        std::vector<double> steps;
+        for (const std::uint64_t seed : example.seeds()) {
+            const Index took = escape.learn(seed);
+            steps.push_back(static_cast<double>(took));
+            escaped.add(took < escape.most_steps);
+            csv.add(escape.name, seed, took, took < escape.most_steps ? 1 : 0);
+        }
+        const auto [least, most] = std::ranges::minmax(steps);
+        table.add(escape.name, escaped.trials, estimate_text(estimate_of(escaped), 2), fixed(median(steps), 0), fixed(least, 0),
+                  fixed(most, 0));
+        example.result("escaped." + escape.name, estimate_of(escaped));
+    }
+    example.show("The share of seeds that learn a curriculum", table);
+    example.csv("curriculum_steps_by_seed", csv);
+    return example.finish();
+} catch (...) {
+    return report_failure();
+}
