@@ -5,7 +5,8 @@
 /// number of keys (SSMax, LogN) cures dilution, and cannot cure overlap, since it changes all scores of a query alike.
 ///
 /// The two are told apart by how much of the memory is read. A query that reads its best entry alone is not diluted: what it gets
-/// wrong is overlap. What is lost beyond that if all entries are read is dilution.
+/// wrong is overlap, but for answers that several entries together would get right. What is lost beyond that if all entries are read
+/// is dilution.
 ///
 ///     crossbatch_1    trained on its own context alone: no negatives
 ///     crossbatch_16   trained on 16 contexts
@@ -22,7 +23,7 @@
 /// Memory:  1 GiB for each million tokens.
 /// Command: build/release/examples/dilution_or_overlap
 /// Expect:  without negatives most answers are lost at a million tokens, about half of them to dilution and half to overlap. LogN,
-///          which needs no training, gives back what was lost to dilution, and no more.
+///          which needs no training, gives back what was lost to dilution.
 #include "fot/model/memory_source.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_training.hpp"
