@@ -5,8 +5,8 @@
 /// number of keys (SSMax, LogN) cures dilution, and cannot cure overlap, since it changes all scores of a query alike.
 ///
 /// The two are told apart by how much of the memory is read. A query that reads its best entry alone is not diluted: what it gets
-/// wrong is overlap, but for answers that several entries together would get right. What is lost beyond that if all entries are read
-/// is dilution.
+/// wrong is overlap, but for answers that several entries together would get right. What is lost beyond that if all entries are
+/// read is dilution.
 ///
 ///     crossbatch_1    trained on its own context alone: no negatives
 ///     crossbatch_16   trained on 16 contexts
