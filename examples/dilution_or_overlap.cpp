@@ -18,12 +18,12 @@
 ///     whole           all of them
 ///
 /// Data:    the dictionary, made here.
-/// Time:    a quarter of an hour on a shared core for --contexts 1 --seeds 3, most of it to train three models; --quick: seconds;
-///          --full: three seeds.
+/// Time:    not measured as a whole; three seeds of one number of contexts took a quarter of an hour of a shared core, most of it to
+///          train the models with SSMax; --quick: seconds; --full: three seeds.
 /// Memory:  1 GiB for each million tokens.
 /// Command: build/release/examples/dilution_or_overlap
-/// Expect:  without negatives most answers are lost at a million tokens, about half of them to dilution and half to overlap. LogN,
-///          which needs no training, gives back what was lost to dilution.
+/// Expect:  without negatives most answers are lost at a million tokens, about half of them to dilution and half to overlap.
+///          Crossbatch shrinks both. LogN, which needs no training, gives back what was lost to dilution.
 #include "fot/model/memory_source.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_training.hpp"
