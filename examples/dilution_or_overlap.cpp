@@ -18,7 +18,8 @@
 ///     whole           all of them
 ///
 /// Data:    the dictionary, made here.
-/// Time:    not measured as a whole; three seeds of one number of contexts took a quarter of an hour of a shared core, most of it to
+/// Time:    not measured as a whole; three seeds of one number of contexts took a quarter of an hour of a shared core, most of it
+/// to
 ///          train the models with SSMax; --quick: seconds; --full: three seeds.
 /// Memory:  1 GiB for each million tokens.
 /// Command: build/release/examples/dilution_or_overlap
