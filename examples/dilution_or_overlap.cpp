@@ -18,9 +18,8 @@
 ///     whole           all of them
 ///
 /// Data:    the dictionary, made here.
-/// Time:    not measured as a whole; three seeds of one number of contexts took a quarter of an hour of a shared core, most of it
-/// to
-///          train the models with SSMax; --quick: seconds; --full: three seeds.
+/// Time:    not measured as a whole; three seeds of one number of contexts took a quarter of an hour of a shared core, most of
+///          it for training with SSMax; --quick: seconds; --full: three seeds.
 /// Memory:  1 GiB for each million tokens.
 /// Command: build/release/examples/dilution_or_overlap
 /// Expect:  without negatives most answers are lost at a million tokens, about half of them to dilution and half to overlap.

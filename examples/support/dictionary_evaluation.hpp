@@ -62,9 +62,9 @@ class DictionaryEvaluation {
             const DictionaryBatch<float> batch = dictionary.questions<float>(questions.records);
             questions.targets = take_positions(batch.targets, answers_);
             Tape tape(Tape::inference);
-            const NoSource<float> none;
-            questions.x = model.layers(tape, model.embed(tape, batch.current), 0, layer_, none);
-            questions.q = model.layer(layer_).view(tape, questions.x, none, answers_).q;
+            const FoundBefore so_many({}, size);  // keys: scores may depend on their number
+            questions.x = model.layers(tape, model.embed(tape, batch.current), 0, layer_, so_many);
+            questions.q = model.layer(layer_).view(tape, questions.x, so_many, answers_).q;
             for (Index h = 0; h < extent(questions.q.value(), 2); ++h)
                 questions.heads.push_back({StreamingSearch<float>(rows_of(questions.q, h), k), rows_of(questions.q, h).rows});
         }
