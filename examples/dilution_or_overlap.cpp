@@ -26,7 +26,7 @@
 ///          Crossbatch shrinks both. LogN, which needs no training, gives back what was lost to dilution.
 #include "fot/model/memory_source.hpp"
 #include "support/accuracy_curves.hpp"
-#include "support/dictionary_training.hpp"
+#include "support/dictionary_models.hpp"
 #include "support/memory_snapshot.hpp"
 #include "support/sizes.hpp"
 
@@ -39,7 +39,7 @@ namespace {
 struct DilutionSettings {
     std::vector<Index> contexts = {}, memories = {};
     Index questions = 400;
-    std::string models = {};
+    DictionaryModelSettings models = {};
 };
 
 /// The models: contexts in training, and what is done to their scores.
@@ -91,7 +91,7 @@ int main(int argc, char** argv) try {
     example.option("--contexts", settings.contexts, "contexts that the models are trained with", 1);
     example.option("--memories", settings.memories, "tokens of the memories of definitions", 256);
     example.option("--questions", settings.questions, "questions at each size", 1);
-    example.option("--models", settings.models, "folder of trained models, which programs can share; empty: --output");
+    example.option("--models", settings.models.folder, "folder of trained models, which programs can share; empty: --output");
     example.parse();
     const EvaluationDictionary any({}, 0);
     for (const Index tokens : settings.memories) any.windows_for(tokens);  // refused before training, not after
@@ -103,10 +103,10 @@ int main(int argc, char** argv) try {
               .x_label = "memory tokens",
               .y_label = "accuracy of answer tokens"};
     Measurements<AccuracyCurve> curves;
-    const std::filesystem::path folder = settings.models.empty() ? example.output() : std::filesystem::path(settings.models);
-    for (const DilutionPlan& plan : all_plans(settings, example.scale()))
+    Plot not_drawn;  // the picture has what is lost to both, and what is lost to overlap alone
+    for (const DilutionPlan& plan : all_plans(settings, example.scale())) {
         for (const std::uint64_t seed : example.seeds()) {
-            Transformer<float> model = trained_dictionary_model(example, folder, plan.training, seed);
+            Transformer<float> model = trained_dictionary_model(example, settings.models, {plan.name(), plan.training}, seed);
             std::unique_ptr<Scoring<float>>& scoring = model.layer(model.config().last_memory_layer()).scoring;
             if (plan.log_length) scoring = std::make_unique<LogLength<float>>(std::move(scoring), keys_in_training(plan.training));
             example.out() << "measure " << plan.name() << ", seed " << seed << std::endl;
@@ -119,12 +119,11 @@ int main(int argc, char** argv) try {
             for (const Index tokens : settings.memories)
                 table.add(plan.name(), seed, count_text(tokens), of("best", tokens), of("best_32", tokens), of("whole", tokens));
         }
-    Plot not_drawn;  // the picture has what is lost to both, and what is lost to overlap alone
-    for (const DilutionPlan& plan : all_plans(settings, example.scale()))
         for (const std::string reads : {"best", "best_32", "whole"}) {
             const bool drawn = reads == "whole" || (reads == "best" && plan.is_plain());
             report_accuracy(example, "accuracy", curves, message(plan.name(), ".", reads), drawn ? plot : not_drawn);
         }
+    }
     example.show("Right answer tokens, by what a query reads", table);
     example.csv("accuracy_by_seed", csv);
     example.plot(plot);
