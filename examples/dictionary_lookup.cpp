@@ -12,6 +12,7 @@
 ///     one_context   uniform, no negatives                                                                    (--full)
 ///     standard      a plain transformer on whole 512-token documents, given the same memory afterwards.
 ///                   Not the paper's baseline, which reads all tokens as one context                          (--full)
+///     ..._log_length  any of them; in inference its scores grow with the memory (LogN)                       (--log-length)
 ///
 /// Source: paper section 5.2, appendix F, Figure 10 (accuracy); appendix B.4, Table 7 (kNN and Focus score).
 /// Data:    made here.
@@ -50,7 +51,7 @@ int main(int argc, char** argv) try {
     std::string only;
     Sizes asked_sizes;
     Index k = 32, questions = 400;
-    bool repeat_keys = false;
+    bool repeat_keys = false, log_length = false;
     example.option("--training", only, "this one only; empty: uniform and hard, all four with --full")
         .one_of({"uniform", "hard", "one_context", "standard"});
     example.option("--memory-tokens", asked_sizes.only, "evaluate this one size; 0: a row of sizes").within(0, 67108864);
@@ -59,6 +60,7 @@ int main(int argc, char** argv) try {
     example.option("--k", k, "retrieved keys per query and head", 1);
     example.option("--questions", questions, "questions at each size, four answer tokens each, rounded up to windows of 25", 1);
     example.flag("--repeat-keys", repeat_keys, "draw evaluation keys independently: some are defined twice");
+    example.flag("--log-length", log_length, "trained models answer with scores that grow with the memory (LogN)");
     example.parse();
     const std::vector<DictionaryTraining> list = dictionary_trainings(example, only);
     if (example.scale() == Scale::quick)
@@ -76,14 +78,16 @@ int main(int argc, char** argv) try {
               .y_range = Interval{0, 1.05}};
     Measurements<AccuracyCurve> accuracies;
     for (const DictionaryTraining& training : list) {
+        const std::string name = message(training.name, log_length ? "_log_length" : "");
         const std::vector<Index> sizes = asked_sizes.of(training, example.scale());
         std::vector<Estimate> knn_scores, focus_scores;  // at the largest size, of each seed: a mean over answers, without interval
         Table table({"memory tokens", "seed", "token accuracy", "whole values", "kNN score", "Focus score", "ceiling"});
         for (const std::uint64_t seed : example.seeds()) {
             Transformer<float> model = trained_dictionary_model(example, example.output(), training, seed);
+            if (log_length) score_by_log_length(model, training);
             const EvaluationDictionary dictionary({}, seed + 5000, repeat_keys);
             DictionaryEvaluation evaluation(model, dictionary, sizes, questions, k, seed + 6000);
-            const std::vector<Lookup> lookups = evaluation.run(message("evaluate ", training.name, ", seed ", seed));
+            const std::vector<Lookup> lookups = evaluation.run(message("evaluate ", name, ", seed ", seed));
             AccuracyCurve accuracy;
             for (const Lookup& lookup : lookups) {
                 const double ceiling = dictionary.accuracy_ceiling(lookup.memory_tokens);
@@ -92,24 +96,24 @@ int main(int argc, char** argv) try {
                 table.add(count_text(lookup.memory_tokens), seed, estimate_text(tokens, 4),
                           estimate_text(estimate_of(lookup.values), 4), fixed(lookup.knn_score), fixed(lookup.focus_score),
                           fixed(ceiling, 4));
-                csv.add(training.name, seed, lookup.memory_tokens, tokens, lookup.values.value(), lookup.knn_score,
-                        lookup.focus_score, ceiling);
+                csv.add(name, seed, lookup.memory_tokens, tokens, lookup.values.value(), lookup.knn_score, lookup.focus_score,
+                        ceiling);
             }
-            accuracies.add(training.name, accuracy);
+            accuracies.add(name, accuracy);
             knn_scores.push_back({lookups.back().knn_score, {}});
             focus_scores.push_back({lookups.back().focus_score, {}});
             if (seed == example.seed())
-                example.show(message(training.name, ": what is retrieved at ", count_text(sizes.back()), " memory tokens"),
+                example.show(message(name, ": what is retrieved at ", count_text(sizes.back()), " memory tokens"),
                              evaluation.retrieved_keys(2));
         }
-        example.show(message(training.name, ": ", training.steps, " steps with ", training.contexts, " contexts"), table);
-        report_accuracy(example, "accuracy", accuracies, training.name, plot);
+        example.show(message(name, ": ", training.steps, " steps with ", training.contexts, " contexts"), table);
+        report_accuracy(example, "accuracy", accuracies, name, plot);
         for (const auto& [score, of_seeds] : {std::pair{"knn_score.", knn_scores}, std::pair{"focus_score.", focus_scores}}) {
-            const std::string name = message(score, training.name, ".", sizes.back());
+            const std::string result = message(score, name, ".", sizes.back());
             if (of_seeds.size() >= 3)
-                example.result(name, share_over_seeds(of_seeds));
+                example.result(result, share_over_seeds(of_seeds));
             else
-                example.result(name, over_seeds(of_seeds).value);
+                example.result(result, over_seeds(of_seeds).value);
         }
     }
     Series paper{"the paper at 16M: above 0.92"};

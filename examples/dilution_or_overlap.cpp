@@ -107,8 +107,7 @@ int main(int argc, char** argv) try {
     for (const DilutionPlan& plan : all_plans(settings, example.scale())) {
         for (const std::uint64_t seed : example.seeds()) {
             Transformer<float> model = trained_dictionary_model(example, settings.models, {plan.name(), plan.training}, seed);
-            std::unique_ptr<Scoring<float>>& scoring = model.layer(model.config().last_memory_layer()).scoring;
-            if (plan.log_length) scoring = std::make_unique<LogLength<float>>(std::move(scoring), keys_in_training(plan.training));
+            if (plan.log_length) score_by_log_length(model, plan.training);
             example.out() << "measure " << plan.name() << ", seed " << seed << std::endl;
             const std::map<std::string, AccuracyCurve> right = right_at_each_size(model, settings, seed);
             for (const auto& [reads, curve] : right) {

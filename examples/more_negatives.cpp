@@ -9,6 +9,7 @@
 ///     the dictionary   uniform   negatives at random
 ///                      mined     the hardest of a pool of documents
 ///                      further_  either of them in some last steps, after a training with 128 contexts at random (--further-steps)
+///                      ..._log_length  any of them; in inference its scores grow with the memory (LogN, --log-length)
 ///     text             random    the previous contexts of the batch, and windows of a pool at random
 ///                      mined     the same, and the hardest windows of the pool
 ///
@@ -35,6 +36,7 @@ namespace {
 struct NegativesSettings {
     std::vector<Index> uniform = {}, mined = {}, text = {};  // numbers of contexts
     Index first_contexts = 0, trained = 0, pool = 0, dictionary_steps = 0, further_steps = 0, largest = 0, questions = 400;
+    bool log_length = false;
 
     /// Throws ConfigError unless there are negatives to choose: more contexts than documents in a batch, and a pool that has them.
     void check() const {
@@ -96,15 +98,17 @@ void run_dictionary(Example& example, const NegativesSettings& settings, const s
               .y_label = "accuracy of answer tokens"};
     Measurements<AccuracyCurve> accuracies;
     for (const DictionaryTraining& training : dictionary_comparisons(settings)) {
-        const std::string name = message(training.name, ".", training.contexts);
+        const std::string training_name = message(training.name, settings.log_length ? "_log_length" : ""),
+                          name = message(training_name, ".", training.contexts);
         for (const std::uint64_t seed : example.seeds()) {
             StepClock clock;
             const DictionaryStep step = phase_two_step(training), timed = [&](auto&model, Index at, Random&random) {
                 return clock.time([&] { return step(model, at, random); });
             };
-            const Transformer<float> model = settings.further_steps > 0
-                                                 ? trained_further(example, settings, folder, training, seed, timed)
-                                                 : trained_dictionary_model(example, folder, training, seed, timed);
+            Transformer<float> model = settings.further_steps > 0
+                                           ? trained_further(example, settings, folder, training, seed, timed)
+                                           : trained_dictionary_model(example, folder, training, seed, timed);
+            if (settings.log_length) score_by_log_length(model, training);
             const EvaluationDictionary dictionary({}, seed + 5000);
             DictionaryEvaluation evaluation(model, dictionary,
                                             memory_ladder(std::min<Index>(65536, settings.largest), settings.largest),
@@ -113,9 +117,9 @@ void run_dictionary(Example& example, const NegativesSettings& settings, const s
             for (const Lookup& lookup : evaluation.run(message("evaluate ", name, ", seed ", seed))) {
                 const Estimate tokens = estimate_of(lookup.tokens);
                 accuracy[lookup.memory_tokens] = tokens;
-                table.add(training.name, training.contexts, seed, count_text(lookup.memory_tokens), estimate_text(tokens, 4),
+                table.add(training_name, training.contexts, seed, count_text(lookup.memory_tokens), estimate_text(tokens, 4),
                           clock.per_step());
-                csv.add(training.name, training.contexts, seed, lookup.memory_tokens, tokens);
+                csv.add(training_name, training.contexts, seed, lookup.memory_tokens, tokens);
             }
             accuracies.add(name, accuracy);
         }
@@ -177,6 +181,7 @@ int main(int argc, char** argv) try {
     example.option("--dictionary-steps", settings.dictionary_steps, {2, 200, 200}, "steps with negatives, after the curriculum", 1);
     example.option("--largest", settings.largest, {4096, 1048576, 16777216}, "largest memory of definitions", 256);
     example.option("--questions", settings.questions, "questions at each size", 1);
+    example.flag("--log-length", settings.log_length, "trained models answer with scores that grow with the memory (LogN)");
     example.parse();
     for (std::vector<Index>* list : {&settings.uniform, &settings.mined, &settings.text}) std::erase(*list, 0);
     settings.check();

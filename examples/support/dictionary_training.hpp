@@ -49,7 +49,9 @@ inline std::vector<DictionaryTraining> dictionary_trainings(const Example& examp
 }
 
 /// Keys that a query sees in training: half a document in each context, and on average half of its own half.
-inline Index keys_in_training(const DictionaryTraining& training) { return 256 * training.contexts + 128; }
+inline Index keys_in_training(const DictionaryTraining& training) {
+    return 256 * std::max<Index>(training.contexts, 1) + 128;  // one document, too, if it is its own local context
+}
 
 /// A new model: its last layer is the memory layer, if it has one. Without one it has fewer heads and a large rotary base, with
 /// which it learns faster.
@@ -76,6 +78,12 @@ inline Transformer<float> new_dictionary_model(const DictionaryTraining& trainin
         model.layer(2).scoring = std::make_unique<ScalableSoftmax<float>>(config.memory_heads, scale, config.norm_epsilon);
     }
     return model;
+}
+
+/// From now on the scores of the model's memory grow with the logarithm of the number of keys beyond that of training (LogN).
+inline void score_by_log_length(Transformer<float>& model, const DictionaryTraining& training) {
+    std::unique_ptr<Scoring<float>>& scoring = model.layer(model.config().last_memory_layer()).scoring;
+    scoring = std::make_unique<LogLength<float>>(std::move(scoring), keys_in_training(training));
 }
 
 /// What the questions of a batch see: its contexts, of which all, some or none have gradients.
