@@ -83,16 +83,15 @@ int main(int argc, char** argv) try {
     RecallQuestions asked;
     std::vector<std::string> names;
     for (const RecallTraining& training : recall_trainings()) names.push_back(training.name);
-    std::vector<std::string> only =
-        Scaled<std::vector<std::string>>{{"standard", "mt", "crossbatch_16"}, names, names}.at(example.scale());
-    asked.documents = Scaled<std::vector<Index>>{{1, 16}, {1, 16, 256, 4096}, {1, 16, 256, 4096}}.at(example.scale());
-    example.option("--only", only, "models that are compared").one_of(names);
+    std::vector<std::string> only;
+    example.option("--only", only, {{"standard", "mt", "crossbatch_16"}, names, names}, "models that are compared").one_of(names);
     example.add_seeds_option();
     example.option("--vocabulary", settings.vocabulary, "tokens, one half keys, the other half values", 1024);
     example.option("--curriculum-steps", settings.curriculum_steps, {20, 1500, 1500}, "most steps until 64 pairs are recalled", 1);
     example.option("--steps", settings.steps, {4, 200, 200}, "training steps after that", 1);
     example.option("--pairs", asked.pairs, "pairs of a document", 1);
-    example.option("--documents", asked.documents, "documents whose pairs are in one memory", 1);
+    example.option("--documents", asked.documents, {{1, 16}, {1, 16, 256, 4096}, {1, 16, 256, 4096}},
+                   "documents whose pairs are in one memory", 1);
     example.option("--questions", asked.questions, {64, 1024, 1024}, "questions for each number of pairs and documents", 1);
     example.option("--top-k", asked.top_k, "entries of the memory that are read; 0: all");
     example.parse();

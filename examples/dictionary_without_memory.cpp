@@ -40,8 +40,7 @@ Proportion right_in_one_context(const Transformer<float>& model, const Evaluatio
         Tape tape(Tape::inference);
         const Tokens context = concatenate<1>(definitions, slice<0>(questions.current, i, 1));
         const Variable<float, 3> logits = model.forward(tape, context, NoSource<float>(), answers);
-        const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), slice<0>(targets, i, 1));
-        for (const auto each : correct.storage()) right.add(each != 0);
+        right.add_each(correct_predictions(logits.value(), slice<0>(targets, i, 1)));
     }
     return right;
 }

@@ -83,13 +83,9 @@ int main(int argc, char** argv) try {
     Example example(argc, argv, "Does a memory lose a definition because other keys are many, or because they look alike?");
     DilutionSettings settings;
     example.add_seeds_option();
-    const auto at_scale = [&](std::vector<Index> quick, std::vector<Index> standard) {
-        return Scaled<std::vector<Index>>{quick, standard, standard}.at(example.scale());
-    };
-    settings.contexts = at_scale({1}, {1, 16});
-    settings.memories = at_scale({4096}, {4096, 65536, 1048576});
-    example.option("--contexts", settings.contexts, "contexts that the models are trained with", 1);
-    example.option("--memories", settings.memories, "tokens of the memories of definitions", 256);
+    example.option("--contexts", settings.contexts, {{1}, {1, 16}, {1, 16}}, "contexts that the models are trained with", 1);
+    example.option("--memories", settings.memories, {{4096}, {4096, 65536, 1048576}, {4096, 65536, 1048576}},
+                   "tokens of the memories of definitions", 256);
     example.option("--questions", settings.questions, "questions at each size", 1);
     example.option("--models", settings.models.folder, "folder of trained models, which programs can share; empty: --output");
     example.parse();

@@ -174,10 +174,9 @@ int main(int argc, char** argv) try {
                                   {"standard", "mt", "crossbatch_1", "crossbatch_16", "crossbatch_128"},
                                   {"standard", "mt", "crossbatch_1", "crossbatch_16", "crossbatch_128", "hard_16"}});
     example.add_seeds_option();
-    settings.distractors =
-        Scaled<std::vector<Index>>{{0, 10, 100}, {0, 10, 100, 1000}, {0, 10, 100, 1000, 10000}}.at(example.scale());
     example.option("--distances", settings.distances, "symbols in which distractors' keys differ from the asked one");
-    example.option("--distractors", settings.distractors, "distractors of each question");
+    example.option("--distractors", settings.distractors, {{0, 10, 100}, {0, 10, 100, 1000}, {0, 10, 100, 1000, 10000}},
+                   "distractors of each question");
     example.option("--at", settings.at, "distractors at which the half-accuracy memory is reported");
     example.option("--largest", settings.largest, {4096, 1048576, 1048576}, "largest memory, tokens", 1024);
     example.option("--questions", settings.questions, "questions, whole windows of 25").within(25, 100);

@@ -17,8 +17,6 @@
 /// Time:    not measured as a whole; a curriculum of the dictionary takes some two minutes of one core; --quick: seconds.
 /// Command: build/release/examples/escape_rates --seeds 10
 /// Expect:  see measurements.md, "Escape rates".
-#include <functional>
-
 #include "fot/measure/intervals.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_training.hpp"
@@ -37,39 +35,35 @@ struct EscapeSettings {
     LookupTraining lookup = {};
 };
 
-/// A task and a model, and the steps that its curriculum takes with a seed: all that it may, if it is not learned.
+/// A task, and the model that is to learn it.
 struct Escape {
-    std::string name;
-    Index most_steps;
-    std::function<Index(std::uint64_t seed)> learn;
+    std::string task, model;
+    std::string name() const { return task + "." + model; }
 };
 
-std::vector<Escape> all_escapes(Example& example, const EscapeSettings& settings, const std::vector<TokenDocument>& text) {
-    const auto dictionary = [&](DictionaryTraining training) {
-        training.curriculum_steps = settings.dictionary_steps;
-        training.steps = 1;  // after the curriculum
-        return Escape{"dictionary." + training.name, settings.dictionary_steps, [&example, training](std::uint64_t seed) {
-                          Random weights(seed);
-                          Transformer<float> model = new_dictionary_model(training, weights);
-                          return train_dictionary_model(example, example.output(), training, seed, model);
-                      }};
-    };
-    const auto passkeys = [&](const char* model) {
-        return Escape{message("passkeys.", model), settings.lookup.curriculum_steps, [&, model](std::uint64_t seed) {
-                          return trained_named_passkey_model(example, settings.lookup, model, text, seed).second;
-                      }};
-    };
-    const auto stories = [&](const char* model) {
-        return Escape{message("stories.", model), settings.lookup.curriculum_steps, [&, model](std::uint64_t seed) {
-                          return trained_story_model(example, settings.lookup, model, text, seed).second;
-                      }};
-    };
-    return {dictionary({.name = "one_context", .contexts = 1}),
-            dictionary({.name = "standard", .standard = true}),
-            dictionary({.name = "without_memory", .standard = true, .without_memory = true}),
-            passkeys("fot"),
-            passkeys("base"),
-            stories("in_writing")};
+const std::vector<Escape> all_escapes{{"dictionary", "one_context"}, {"dictionary", "standard"}, {"dictionary", "without_memory"},
+                                      {"passkeys", "fot"},           {"passkeys", "base"},       {"stories", "in_writing"}};
+
+/// The most steps that the curriculum of a task may take.
+Index most_steps(const EscapeSettings& settings, const Escape& escape) {
+    return escape.task == "dictionary" ? settings.dictionary_steps : settings.lookup.curriculum_steps;
+}
+
+/// The steps that it takes with a seed: all that it may, if the task is not learned.
+Index steps_until_learned(Example& example, const EscapeSettings& settings, const Escape& escape,
+                          const std::vector<TokenDocument>& text, std::uint64_t seed) {
+    if (escape.task == "passkeys") return trained_named_passkey_model(example, settings.lookup, escape.model, text, seed).second;
+    if (escape.task == "stories") return trained_story_model(example, settings.lookup, escape.model, text, seed).second;
+    const bool one_context = escape.model == "one_context";
+    const DictionaryTraining training{.name = escape.model,
+                                      .steps = 1,  // after the curriculum
+                                      .contexts = one_context ? 1 : 0,
+                                      .standard = !one_context,
+                                      .without_memory = escape.model == "without_memory",
+                                      .curriculum_steps = settings.dictionary_steps};
+    Random weights(seed);
+    Transformer<float> model = new_dictionary_model(training, weights);
+    return train_dictionary_model(example, example.output(), training, seed, model);
 }
 
 }  // namespace
@@ -77,8 +71,8 @@ std::vector<Escape> all_escapes(Example& example, const EscapeSettings& settings
 int main(int argc, char** argv) try {
     Example example(argc, argv, "How often does a model learn a synthetic task at all?");
     EscapeSettings settings;
-    const std::vector<std::string> names{"dictionary.one_context", "dictionary.standard", "dictionary.without_memory",
-                                         "passkeys.fot",           "passkeys.base",       "stories.in_writing"};
+    std::vector<std::string> names;
+    for (const Escape& escape : all_escapes) names.push_back(escape.name());
     settings.only = names;
     settings.lookup.steps = 1;  // after the curriculum
     example.option("--only", settings.only, "tasks and models").one_of(names);
@@ -94,20 +88,21 @@ int main(int argc, char** argv) try {
     const std::vector<TokenDocument> text = byte_documents(split.train);
     Table table({"task and model", "seeds", "escaped", "steps: median", "least", "most"}),
         csv({"task", "seed", "steps", "escaped"});
-    for (const Escape& escape : all_escapes(example, settings, text)) {
-        if (std::ranges::count(settings.only, escape.name) == 0) continue;
+    for (const Escape& escape : all_escapes) {
+        if (std::ranges::count(settings.only, escape.name()) == 0) continue;
+        const Index most = most_steps(settings, escape);
         Proportion escaped;
         std::vector<double> steps;
         for (const std::uint64_t seed : example.seeds()) {
-            const Index took = escape.learn(seed);
+            const Index took = steps_until_learned(example, settings, escape, text, seed);
             steps.push_back(static_cast<double>(took));
-            escaped.add(took < escape.most_steps);
-            csv.add(escape.name, seed, took, took < escape.most_steps ? 1 : 0);
+            escaped.add(took < most);
+            csv.add(escape.name(), seed, took, took < most ? 1 : 0);
         }
-        const auto [least, most] = std::ranges::minmax(steps);
-        table.add(escape.name, escaped.trials, estimate_text(estimate_of(escaped), 2), fixed(median(steps), 0), fixed(least, 0),
-                  fixed(most, 0));
-        example.result("escaped." + escape.name, estimate_of(escaped));
+        const auto [shortest, longest] = std::ranges::minmax(steps);
+        table.add(escape.name(), escaped.trials, estimate_text(estimate_of(escaped), 2), fixed(median(steps), 0),
+                  fixed(shortest, 0), fixed(longest, 0));
+        example.result("escaped." + escape.name(), estimate_of(escaped));
     }
     example.show("The share of seeds that learn a curriculum", table);
     example.csv("curriculum_steps_by_seed", csv);

@@ -251,13 +251,9 @@ int main(int argc, char** argv) try {
     example.add_seeds_option();
     example.option("--places", text.places, {1, 8, 8}, "windows of each test document that are predicted", 1);
     add_walk_option(example, text);
-    const auto at_scale = [&](std::vector<Index> quick, std::vector<Index> standard, std::vector<Index> full) {
-        return Scaled<std::vector<Index>>{quick, standard, full}.at(example.scale());
-    };
-    settings.memories = at_scale({4096}, {131072}, {131072, 524288});
-    settings.dictionary_memories = at_scale({4096}, {131072}, {131072, 1048576});
-    example.option("--memories", settings.memories, "tokens of the memories of text", 1);
-    example.option("--dictionary-memories", settings.dictionary_memories, "tokens of the memories of definitions", 1);
+    example.option("--memories", settings.memories, {{4096}, {131072}, {131072, 524288}}, "tokens of the memories of text", 1);
+    example.option("--dictionary-memories", settings.dictionary_memories, {{4096}, {131072}, {131072, 1048576}},
+                   "tokens of the memories of definitions", 1);
     example.option("--own", settings.own, {1024, 8192, 8192}, "bytes of each test document that are in the memory", 1);
     example.option("--documents", memory.documents, {2, 0, 0}, "test documents that are measured; 0: all");
     example.option("--top-k", memory.top_k, "entries that each query and head reads", 1);

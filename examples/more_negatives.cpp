@@ -159,17 +159,14 @@ int main(int argc, char** argv) try {
     Example example(argc, argv, "Do more negatives help, or harder ones?");
     TextSettings text;
     NegativesSettings settings;
-    const auto at_scale = [&](std::vector<Index> quick, std::vector<Index> standard, std::vector<Index> full) {
-        return Scaled<std::vector<Index>>{quick, standard, full}.at(example.scale());
-    };
     add_text_options(example, text, {12, 600, 600}, {32, 64, 64});
     add_comparison_options(example, text);
-    settings.uniform = at_scale({20}, {128, 512}, {128, 512, 1024, 4096});
-    settings.mined = at_scale({20}, {128}, {128, 512});
-    settings.text = at_scale({32}, {64}, {64, 128});
-    example.option("--uniform", settings.uniform, "contexts of dictionary trainings with random negatives; 0: none");
-    example.option("--mined", settings.mined, "contexts of dictionary trainings with mined negatives; 0: none");
-    example.option("--text-contexts", settings.text, "contexts of trainings on text, random and mined, powers of two; 0: none");
+    example.option("--uniform", settings.uniform, {{20}, {128, 512}, {128, 512, 1024, 4096}},
+                   "contexts of dictionary trainings with random negatives; 0: none");
+    example.option("--mined", settings.mined, {{20}, {128}, {128, 512}},
+                   "contexts of dictionary trainings with mined negatives; 0: none");
+    example.option("--text-contexts", settings.text, {{32}, {64}, {64, 128}},
+                   "contexts of trainings on text, random and mined, powers of two; 0: none");
     example.option("--further-steps", settings.further_steps, {0, 0, 25},
                    "the trainings go on for so many steps from one with --first contexts at random; 0: they begin anew");
     example.option("--first", settings.first_contexts, {20, 128, 128}, "contexts of the training from which they go on", entries);

@@ -220,12 +220,11 @@ int main(int argc, char** argv) try {
         example, models,
         {{"crossbatch_16"}, {"crossbatch_16", "crossbatch_128"}, {"standard", "crossbatch_1", "crossbatch_16", "crossbatch_128"}});
     example.add_seeds_option();
-    settings.times = Scaled<std::vector<Index>>{{1, 2, 8}, {1, 2, 4, 8, 16}, {1, 2, 4, 8, 16, 32}}.at(example.scale());
     example.option("--places", settings.places, "parts of the memory that are asked about", 2);
     example.option("--depth-tokens", settings.depth_tokens, {20480, 1048576, 1048576}, "memory in which keys are defined once",
                    256);
     example.option("--depth-questions", settings.depth_questions, {25, 100, 400}, "questions about each part", 25);
-    example.option("--times", settings.times, "how often a key is defined", 1);
+    example.option("--times", settings.times, {{1, 2, 8}, {1, 2, 4, 8, 16}, {1, 2, 4, 8, 16, 32}}, "how often a key is defined", 1);
     example.option("--tokens", settings.tokens, {16384, 262144, 262144}, "memory in which keys are overwritten", 256);
     example.option("--asked", settings.asked, {25, 400, 400}, "overwritten keys", 25);
     example.option("--strengths", settings.strengths, "strengths with which old entries lose weight; 0: the model as trained");

@@ -18,6 +18,7 @@
 #include "fot/data/evaluation_dictionary.hpp"
 #include "fot/distributed/sharded_memory_source.hpp"
 #include "fot/measure/intervals.hpp"
+#include "support/dictionary_evaluation.hpp"
 #include "support/dictionary_training.hpp"
 #include "support/ranks.hpp"
 #include "support/sizes.hpp"
@@ -85,12 +86,8 @@ Answers ask(const Transformer<float>& model, const EvaluationDictionary& diction
     const Variable<float, 3> x = model.layers(tape, model.embed(tape, batch.current), 0, model.config().layers, memory, answers);
     const Tensor<std::uint8_t, 2> right = correct_predictions(model.head(tape, x).value(), take_positions(batch.targets, answers));
     Answers result{.queries = element_count(right)};
-    const Index value_length = dictionary.task().value_length;
-    for (Index first = 0; first < result.queries; first += value_length) {
-        const auto right_tokens = std::count(right.data() + first, right.data() + first + value_length, 1);
-        for (Index i = 0; i < value_length; ++i) result.tokens.add(right.data()[first + i] != 0);
-        result.values.add(right_tokens == value_length);
-    }
+    result.tokens.add_each(right);
+    result.values = right_values(right, dictionary.task().value_length);
     return result;
 }
 

@@ -154,7 +154,6 @@ int main(int argc, char** argv) try {
     Example example(argc, argv,
                     "Can a memory answer from facts that are spread over a long text: one, or two that belong together?");
     StorySettings settings;
-    settings.sizes = Scaled<std::vector<Index>>{{4096}, {4096, 65536, 1048576}, {4096, 65536, 1048576}}.at(example.scale());
     example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
     example.option("--filler", settings.filler, "other corpora to hide facts in; none: the same, held-out documents first");
     example.option("--measure", settings.models, "models that are measured").one_of({"in_writing", "one_layer", "two_layers"});
@@ -167,7 +166,8 @@ int main(int argc, char** argv) try {
     example.add_seeds_option();
     example.option("--trials", settings.trials, {2, 100, 100}, "questions of each kind for each length", 1);
     example.option("--together", settings.together, "stories, and persons of each number of moves, in one prompt", 1);
-    example.option("--sizes", settings.sizes, "bytes of prompts, the shortest first", 4096);
+    example.option("--sizes", settings.sizes, {{4096}, {4096, 65536, 1048576}, {4096, 65536, 1048576}},
+                   "bytes of prompts, the shortest first", 4096);
     example.option("--moves", settings.moves, "how often a person has moved; 0: a story of bAbI's form");
     example.option("--strength", settings.strength, "with which old entries lose weight, in the reading aged");
     example.option("--margin", settings.margin, "nats within which the newest entry counts, in the reading newest");

@@ -45,8 +45,7 @@ int main() {
         tape.backward(loss);
         optimizer.step(1);
         Proportion right;
-        const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), batch.targets);
-        for (const auto each : correct.storage()) right.add(each != 0);
+        right.add_each(correct_predictions(logits.value(), batch.targets));
         accuracy = 0.95 * accuracy + 0.05 * right.value();
     }
     std::printf("%td steps, accuracy %.2f\n", step, accuracy);

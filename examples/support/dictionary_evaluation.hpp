@@ -205,7 +205,7 @@ class DictionaryEvaluation {
 
         const Tensor<std::uint8_t, 2> right = correct_predictions(logits.value(), questions.targets);
         Lookup lookup{.memory_tokens = questions.memory_tokens, .values = right_values(right, dictionary_.task().value_length)};
-        for (const auto each : right.storage()) lookup.tokens.add(each != 0);
+        lookup.tokens.add_each(right);
         const Index sampled = std::min<Index>(queries, 100);
         for (Index h = 0; h < heads; ++h) {
             double knn = 0, focus = 0;

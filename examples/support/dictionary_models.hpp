@@ -40,10 +40,9 @@ inline std::vector<DictionaryModelPlan> dictionary_model_plans(Scale scale) {
 /// Declares the options; without --only a program compares the models of its scale.
 inline void add_dictionary_model_options(Example& example, DictionaryModelSettings& settings,
                                          const Scaled<std::vector<std::string>>& compared) {
-    settings.only = compared.at(example.scale());
     std::vector<std::string> names;
     for (const DictionaryModelPlan& plan : dictionary_model_plans(example.scale())) names.push_back(plan.name);
-    example.option("--only", settings.only, "models that are compared").one_of(names);
+    example.option("--only", settings.only, compared, "models that are compared").one_of(names);
     example.option("--models", settings.folder, "folder of trained models, which programs can share; empty: --output");
 }
 

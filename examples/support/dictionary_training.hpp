@@ -109,8 +109,7 @@ inline StepResult dictionary_step_on(Transformer<float>& model, const Dictionary
     const Variable<float, 1> loss =
         cross_entropy(tape, logits, targets, full<float, 2>(shape_of(targets), 1.0f), Reduction::token_mean);
     Proportion right;
-    const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), targets);
-    for (const auto each : correct.storage()) right.add(each != 0);
+    right.add_each(correct_predictions(logits.value(), targets));
     tape.backward(loss);
     return {
         .loss = loss.value()(0), .accuracy = right.value(), .tokens = element_count(batch.current) + element_count(batch.previous)};

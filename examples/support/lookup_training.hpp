@@ -77,8 +77,7 @@ Index train_lookup(Example& example, const LookupTraining& settings, const std::
                 cross_entropy(tape, logits, batch.targets, full<float, 2>(shape_of(batch.targets), 1.0f), Reduction::token_mean);
             tape.backward(loss);
             Proportion right;
-            const Tensor<std::uint8_t, 2> correct = correct_predictions(logits.value(), batch.targets);
-            for (const auto each : correct.storage()) right.add(each != 0);
+            right.add_each(correct_predictions(logits.value(), batch.targets));
             if (!late && batch.awaited) lengths.observe(right.value());
             return StepResult{.loss = loss.value()(0), .accuracy = right.value(), .tokens = element_count(batch.input.current)};
         },

@@ -160,8 +160,7 @@ inline Proportion right_answers(const MemorySnapshot& snapshot, const Source<flo
     Proportion right;
     for (const SnapshotWindow& window : snapshot.windows) {
         stop_if_interrupted("trained models are kept; the same command measures again");
-        const Tensor<std::uint8_t, 2> correct = correct_predictions(snapshot.logits(window, source), window.targets);
-        for (const auto each : correct) right.add(each != 0);
+        right.add_each(correct_predictions(snapshot.logits(window, source), window.targets));
     }
     return right;
 }

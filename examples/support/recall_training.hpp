@@ -84,7 +84,7 @@ inline StepResult recall_step(const Transformer<float>& model, const RecallTrain
         cross_entropy(tape, logits, batch.values, full<float, 2>(shape_of(batch.values), 1.0f), Reduction::token_mean);
     tape.backward(loss);
     Proportion right;
-    for (const auto each : correct_predictions(logits.value(), batch.values)) right.add(each != 0);
+    right.add_each(correct_predictions(logits.value(), batch.values));
     return {.loss = loss.value()(0), .accuracy = right.value(), .tokens = entries * task.length};
 }
 

@@ -25,15 +25,21 @@ std::string number_text(Number number) {
     return std::string(buffer, result.ptr);
 }
 
-/// A cell or a result as text: words as they are, truth as yes or no, numbers by `number_text`.
+/// A cell or a result as text: words as they are, truth as yes or no, numbers by `number_text`, several values with blanks between
+/// them.
 template <class Value>
 std::string value_text(const Value& value) {
     if constexpr (std::same_as<Value, bool>)
         return value ? "yes" : "no";
     else if constexpr (std::is_arithmetic_v<Value> && !std::same_as<Value, char>)
         return number_text(value);
-    else
+    else if constexpr (std::convertible_to<Value, std::string>)
         return std::string(value);
+    else {
+        std::string all;
+        for (const auto& each : value) all += (all.empty() ? "" : " ") + value_text(each);
+        return all;
+    }
 }
 
 /// A number with a fixed count of digits after the point; "-" for NaN.

@@ -12,6 +12,9 @@ TEST_CASE("a number as text reads back as the same number") {
     CHECK(number_text(std::nan("")) == "");
     CHECK(value_text(true) == "yes");
     CHECK(value_text("word") == "word");
+    CHECK(value_text(std::vector{4096, 65536}) == "4096 65536");
+    CHECK(value_text(std::vector<std::string>{"standard", "mt"}) == "standard mt");
+    CHECK(value_text(std::vector<int>{}) == "");
 }
 
 TEST_CASE("in a file, cells with commas, quotes and line breaks stand in quotes, and an estimate fills three columns") {

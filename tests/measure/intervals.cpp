@@ -49,6 +49,9 @@ TEST_CASE("a proportion counts answers") {
     for (int i = 0; i < 4; ++i) accuracy.add(i != 2);
     CHECK(accuracy.value() == 0.75);
     CHECK((accuracy.interval().low == Proportion{3, 4}.interval().low));
+    accuracy.add_each(std::vector<int>{1, 2, 0});
+    CHECK(accuracy.successes == 5);
+    CHECK(accuracy.trials == 7);
 }
 
 TEST_CASE("median and quantiles interpolate between sorted neighbours") {

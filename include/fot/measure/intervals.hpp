@@ -56,6 +56,11 @@ struct Proportion {
         successes += success ? 1 : 0;
         ++trials;
     }
+    /// Counts an answer for each element, a success where it is not 0.
+    template <class Range>
+    void add_each(const Range& outcomes) {
+        for (const auto& outcome : outcomes) add(outcome != 0);
+    }
     /// Counts the answers of another as well.
     Proportion& operator+=(const Proportion& other) {
         successes += other.successes;
