@@ -49,16 +49,16 @@ Proportion right_in_one_context(const Transformer<float>& model, const Evaluatio
 
 int main(int argc, char** argv) try {
     Example example(argc, argv, "In how long a dictionary can a standard transformer look words up, if it is all one context?");
-    DictionaryTraining training{.name = "without_memory", .standard = true, .without_memory = true};
+    DictionaryTraining training{.name = "without_memory", .standard = true, .shape = {.without_memory = true}};
     Index largest = 0, questions = 0;
     example.add_seeds_option();
     example.option("--curriculum-steps", training.curriculum_steps, {40, 2000, 2000}, "most steps of the curriculum", 1);
     example.option("--steps", training.steps, {2, 600, 600}, "training steps after that, on 512 tokens", 1);
     example.option("--largest", largest, {1024, 16384, 16384}, "tokens of the largest dictionary", 256);
     example.option("--questions", questions, {25, 400, 400}, "questions at each size, rounded up to windows of 25", 1);
-    example.flag("--unnormalized-heads", training.unnormalized, "queries and keys of any length, without a temperature");
+    example.flag("--unnormalized-heads", training.shape.unnormalized, "queries and keys of any length, without a temperature");
     example.parse();
-    if (training.unnormalized) training.name += "_unnormalized";
+    if (training.shape.unnormalized) training.name += "_unnormalized";
     const std::vector<Index> sizes = memory_ladder(256, largest);
     for (const Index size : sizes) EvaluationDictionary({}, 0).windows_for(size);  // refused before training, not after
 

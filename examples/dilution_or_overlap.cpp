@@ -47,9 +47,9 @@ struct DilutionPlan {
     DictionaryTraining training = {};
     bool log_length = false;  ///< in inference
 
-    bool is_plain() const { return !log_length && !training.length_scaled; }
+    bool is_plain() const { return !log_length && !training.shape.length_scaled; }
     std::string name() const {
-        return message("crossbatch_", training.contexts, log_length ? "_log_length" : training.length_scaled ? "_ssmax" : "");
+        return message("crossbatch_", training.contexts, log_length ? "_log_length" : training.shape.length_scaled ? "_ssmax" : "");
     }
 };
 
@@ -58,7 +58,7 @@ std::vector<DilutionPlan> all_plans(const DilutionSettings& settings, Scale scal
     std::vector<DilutionPlan> plans;
     for (const Index contexts : settings.contexts) {
         const DictionaryTraining plain{.name = "uniform", .steps = steps, .contexts = contexts},
-            ssmax{.name = "ssmax", .steps = steps, .contexts = contexts, .length_scaled = true};
+            ssmax{.name = "ssmax", .steps = steps, .contexts = contexts, .shape = {.length_scaled = true}};
         plans.insert(plans.end(), {{plain}, {plain, true}, {ssmax}});
     }
     return plans;

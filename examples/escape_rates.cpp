@@ -59,8 +59,8 @@ Index steps_until_learned(Example& example, const EscapeSettings& settings, cons
                                       .steps = 1,  // after the curriculum
                                       .contexts = one_context ? 1 : 0,
                                       .standard = !one_context,
-                                      .without_memory = escape.model == "without_memory",
-                                      .curriculum_steps = settings.dictionary_steps};
+                                      .curriculum_steps = settings.dictionary_steps,
+                                      .shape = {.without_memory = escape.model == "without_memory"}};
     Random weights(seed);
     Transformer<float> model = new_dictionary_model(training, weights);
     return train_dictionary_model(example, example.output(), training, seed, model);

@@ -234,7 +234,7 @@ std::vector<DictionaryTraining> compared_dictionaries(const Example& example) {
         if (example.scale() != Scale::full) break;
         list.push_back(training);
         list.back().name += "_unnormalized";
-        list.back().unnormalized = true;
+        list.back().shape.unnormalized = true;
     }
     return list;
 }

@@ -36,8 +36,8 @@ struct Settings {
 /// The model that rank 0 trains, or has trained before, on every rank.
 Transformer<float> model_of_rank_0(Example& example, Communicator& ranks, const Settings& settings) {
     DictionaryTraining training = dictionary_trainings(example, settings.training).front();
-    training.memory_heads = settings.memory_heads;
-    training.key_heads = settings.key_heads;
+    training.shape.memory_heads = settings.memory_heads;
+    training.shape.key_heads = settings.key_heads;
     Random random(example.seed());
     Transformer<float> model = new_dictionary_model(training, random);
     together(ranks, "training", [&] {

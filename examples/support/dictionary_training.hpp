@@ -15,23 +15,28 @@ namespace fot::examples {
 /// Documents with questions in a batch, B.
 inline constexpr Index dictionary_batch_size = 16;
 
+/// What a model of dictionaries has that is unusual.
+struct DictionaryModelShape {
+    bool unnormalized = false;    ///< scores <q, k> / sqrt(D), without QK-norm and temperature
+    bool length_scaled = false;   ///< scores that grow with the logarithm of the number of keys (SSMax)
+    bool without_memory = false;  ///< no memory layer, so positions in every layer
+    Index memory_heads = 2;       ///< of the memory layer
+    Index key_heads = 0;          ///< that they share; 0: each its own
+};
+
 /// A model, and how it is trained: phase 1 is a curriculum on the query's own context alone, phase 2 what is said here.
 struct DictionaryTraining {
     std::string name = {};
-    Index steps = 0;              ///< of phase 2
-    Index contexts = 0;           ///< contexts that each document sees, its own included
-    Index symbols = 0;            ///< each batch spells with so many of the 61 symbols; 0: all of them
-    bool standard = false;        ///< whole documents in one local context, no previous one
-    bool memorizing = false;      ///< as the Memorizing Transformer: a gate, and contexts whose keys and values are constants;
-                                  ///< phase 1 as a standard transformer, where keys are learned
-    bool unnormalized = false;    ///< scores <q, k> / sqrt(D), without QK-norm and temperature
-    bool length_scaled = false;   ///< scores that grow with the logarithm of the number of keys (SSMax)
-    Index trained = 0;            ///< contexts whose keys and values have gradients, the batch's own first; 0: all
-    Index pool = 0;               ///< negatives are the hardest of so many documents (support/mined_training.hpp); 0: at random
-    Index memory_heads = 2;       ///< of the memory layer
-    Index key_heads = 0;          ///< that they share; 0: each its own
-    bool without_memory = false;  ///< no memory layer, so positions in every layer
-    Index curriculum_steps = 0;   ///< the most that phase 1 takes; 0: 2000 (40 with --quick)
+    Index steps = 0;             ///< of phase 2
+    Index contexts = 0;          ///< contexts that each document sees, its own included
+    Index symbols = 0;           ///< each batch spells with so many of the 61 symbols; 0: all of them
+    bool standard = false;       ///< whole documents in one local context, no previous one
+    bool memorizing = false;     ///< as the Memorizing Transformer: a gate, and contexts whose keys and values are constants;
+                                 ///< phase 1 as a standard transformer, where keys are learned
+    Index trained = 0;           ///< contexts whose keys and values have gradients, the batch's own first; 0: all
+    Index pool = 0;              ///< negatives are the hardest of so many documents (support/mined_training.hpp); 0: at random
+    Index curriculum_steps = 0;  ///< the most that phase 1 takes; 0: 2000 (40 with --quick)
+    DictionaryModelShape shape = {};
 };
 
 /// The one of that name, or those of the scale.
@@ -61,19 +66,19 @@ inline Transformer<float> new_dictionary_model(const DictionaryTraining& trainin
                              .layers = 3,
                              .memory_layers = {2},
                              .heads = 4,
-                             .memory_heads = training.memory_heads,
-                             .key_heads = training.key_heads,
+                             .memory_heads = training.shape.memory_heads,
+                             .key_heads = training.shape.key_heads,
                              .feed_forward = 256,
                              .integration = training.memorizing ? Integration::gated : Integration::merged,
                              .rotary_base = 100,
-                             .normalized_heads = !training.unnormalized};
-    if (training.without_memory) {
+                             .normalized_heads = !training.shape.unnormalized};
+    if (training.shape.without_memory) {
         config.memory_layers = {};
         config.heads = 2;
         config.rotary_base = 1e6;
     }
     Transformer<float> model(config, random);
-    if (training.length_scaled) {  // scores begin as those of the plain model
+    if (training.shape.length_scaled) {  // scores begin as those of the plain model
         const double scale = config.initial_inverse_temperature / std::log(static_cast<double>(keys_in_training(training)));
         model.layer(2).scoring = std::make_unique<ScalableSoftmax<float>>(config.memory_heads, scale, config.norm_epsilon);
     }
@@ -153,11 +158,12 @@ inline std::string dictionary_file(const Example& example, const DictionaryTrain
     const auto add_if = [&](bool unusual, const auto&... parts) {
         if (unusual) name += message("_", parts...);
     };
-    const DictionaryTraining usual;
+    const DictionaryModelShape& shape = training.shape;
+    const DictionaryModelShape usual;
     add_if(training.trained > 0, training.trained, "trained");
     add_if(training.pool > 0, "of", training.pool);
-    add_if(training.memory_heads != usual.memory_heads || training.key_heads != usual.key_heads, training.memory_heads, "heads_",
-           training.key_heads, "keyheads");
+    add_if(shape.memory_heads != usual.memory_heads || shape.key_heads != usual.key_heads, shape.memory_heads, "heads_",
+           shape.key_heads, "keyheads");
     return message(name, "_seed", seed, example.scale() == Scale::quick ? "_quick" : "", ".safetensors");
 }
 
