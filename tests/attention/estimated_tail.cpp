@@ -172,4 +172,5 @@ TEST_CASE("means for lists that do not hold the memory's keys, or for other head
     lists.add(as_matrix(keys));
     CHECK_THROWS_AS(ListMeans<double>(data.memory, 0, lists), DataError);
     CHECK_THROWS_AS(list_means_tail(data.q, 1, data.found, std::vector<ListMeans<double>>{}, false), ShapeError);
+    CHECK_THROWS_AS(sampled_tail(zeros<double, 4>({2, 3, 1, 8}), 1, data.memory, data.found, 9, 5), ShapeError);
 }

@@ -77,6 +77,13 @@ TEST_CASE("all facts come once, in another order each time, but a person's moves
     CHECK(orders.size() > 20);
 }
 
+TEST_CASE("nobody asks where a person is who has not moved") {
+    Mover nobody;
+    nobody.name = "Kuz";
+    CHECK_THROWS_WITH_AS(question_about(nobody, StoryQuestion::person), "question_about: Kuz has not moved, so there is no answer",
+                         DataError);
+}
+
 TEST_CASE("a story of bAbI's form has 2 to 10 moves, and guessing one of the first person's moves is right in .668 of the cases") {
     Random random(3);
     std::set<Index> counts, of_first;

@@ -71,6 +71,20 @@ TEST_CASE("a save removes what killed ranks have left, and no file of the user's
     CHECK(names == expected);
 }
 
+TEST_CASE("memories whose names differ in nothing but what follows a dot do not share parts") {
+    const TemporaryFolder folder;
+    const Stream<double> first(1500, 1), second(1200, 2);
+    run_as_ranks(2, [&](Communicator& ranks) {
+        save_sharded_memory(first.sharded(ranks), folder / "memory.v1");
+        for (int again = 0; again < 2; ++again) save_sharded_memory(second.sharded(ranks), folder / "memory.v2");
+        for (const auto& [name, stream] : {std::pair{"memory.v1", &first}, {"memory.v2", &second}}) {
+            ShardedMemory<double> memory(ranks, 2, 8);
+            load_sharded_memory(memory, folder / name);
+            check_holds(memory, stream->one_memory());
+        }
+    });
+}
+
 TEST_CASE("a save replaces an earlier one of more ranks, and leaves nothing of it") {
     const TemporaryFolder folder;
     const std::filesystem::path file = folder / "memory.safetensors";

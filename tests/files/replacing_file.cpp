@@ -33,6 +33,19 @@ TEST_CASE("a file that is not committed leaves the old one as it was") {
     CHECK(folder.entries() == 1);
 }
 
+TEST_CASE("a file keeps its permissions, and what is written to a link is found where the link leads") {
+    const testing::TemporaryFolder folder;
+    write_text_file(folder / "a", "old");
+    std::filesystem::permissions(folder / "a", std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+    std::filesystem::create_symlink("a", folder / "link");
+    write_text_file(folder / "link", "new");
+    CHECK(std::filesystem::is_symlink(folder / "link"));
+    CHECK(file_text(folder / "a") == "new");
+    CHECK(std::filesystem::status(folder / "a").permissions() ==
+          (std::filesystem::perms::owner_read | std::filesystem::perms::owner_write));
+    CHECK(folder.entries() == 2);
+}
+
 TEST_CASE("two writers of one name do not mix: the last commit wins") {
     const testing::TemporaryFolder folder;
     ReplacingFile first(folder / "a"), second(folder / "a");

@@ -154,6 +154,18 @@ TEST_CASE("what a nested memory gives for one size does not depend on the others
     }
 }
 
+TEST_CASE("nothing is learned through a nested memory, and each entry has a reading") {
+    Random random(24);
+    KeyValueMemory<double> memory(2, 4);
+    memory.append(normal_tensor<double, 3>({6, 2, 4}, 1, random), normal_tensor<double, 3>({6, 2, 4}, 1, random), 0);
+    const Variable<double, 4> q(normal_tensor<double, 4>({3, 4, 2, 4}, 1, random));
+    Tape training, tape(Tape::inference);
+    const LayerView<double> at{.q = q, .k = q, .v = q};
+    CHECK_THROWS_AS(NestedMemory<double>(memory, {{6, 2}, {5, 2}, {4, 2}}).attend(training, at), ConfigError);
+    CHECK_THROWS_WITH_AS(NestedMemory<double>(memory, {{6, 2}, {5, 2}}).attend(tape, at),
+                         "NestedMemory: 3 batch entries, expected 2, one for each reading", ShapeError);
+}
+
 TEST_CASE("a condition that is asked for twice is measured once") {
     Random random(18);
     Transformer<double> model(small_config(), random);

@@ -2,6 +2,8 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
+
 #include "fot/core/random.hpp"
 
 using namespace fot;
@@ -153,6 +155,11 @@ TEST_CASE("what does not fit a counted memory is refused") {
     CHECK_THROWS_AS(memory.repeat(2, -1), DataError);
     memory.repeat(2, 1);
     CHECK_THROWS_AS(memory.repeat(3, 1), DataError);
+    const Index most = std::numeric_limits<Index>::max();
+    CHECK_THROWS_WITH_AS(memory.repeat(2, most / 2), doctest::Contains("more than can be counted"), DataError);
+    memory.repeat(0, most);
+    memory.repeat(2, 1);
+    CHECK(memory.size() == 8);
     CHECK_THROWS_WITH_AS(memory.search(zeros<float, 4>({1, 1, 2, 3}), 0, 9), doctest::Contains("k = 9, expected 8 or less"),
                          ConfigError);
 }

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <set>
 
 #include "support/search_check.hpp"
@@ -106,6 +107,14 @@ TEST_CASE("a sample is learned from: other seeds give other means, the same seed
     const auto with = [&](std::uint64_t seed) { return k_means(keys, 10, {.keys_per_mean = 20, .seed = seed}); };
     CHECK(with(1).storage() == with(1).storage());
     CHECK(with(1).storage() != with(2).storage());
+}
+
+TEST_CASE("more keys per mean than there are keys are all of them") {
+    Random random(6);
+    const Tensor<float, 2> keys = unit_rows<float>(100, 8, random);
+    const Tensor<float, 2> of_all = k_means(keys, 10, {.keys_per_mean = 0});
+    CHECK(k_means(keys, 10, {.keys_per_mean = std::numeric_limits<Index>::max()}).storage() == of_all.storage());
+    CHECK(k_means(keys, 10, {.keys_per_mean = 10}).storage() == of_all.storage());
 }
 
 TEST_CASE("impossible numbers of means are refused") {

@@ -64,6 +64,16 @@ TEST_CASE("the same keys in the same order make the same graph; threads change n
     CHECK(one.scored == four.scored);
 }
 
+TEST_CASE("scores are the inner products themselves, however small") {
+    KeyGraph graph(2);
+    const Tensor<float, 2> keys{{3e-9f, 0}, {2e-9f, 0}, {5e-9f, 0}};
+    graph.add(as_matrix(keys));
+    const Tensor<float, 2> query{{1, 0}};
+    const KeysFound<float> found = graph.find(as_matrix(query), 3);
+    CHECK(found.best.indices.storage() == Tensor<Index, 2>{{2, 0, 1}}.storage());
+    CHECK(found.best.scores(0, 0) == 5e-9f);
+}
+
 TEST_CASE("impossible options are refused") {
     CHECK_THROWS_AS(KeyGraph(8, {.neighbours = 1}), ConfigError);
     CHECK_THROWS_AS(KeyGraph(8, {.build_breadth = 0}), ConfigError);

@@ -403,3 +403,24 @@ TEST_CASE("an append is undone by going back to before it, whether or not the ol
         CHECK(same());
     }
 }
+
+TEST_CASE("numbers that 16 bits cannot hold are refused, and there is no key of a head that is not there") {
+    for (const auto& [storage, large] : {std::pair{Storage::float16, 65520.0f}, {Storage::bfloat16, 3.4e38f}}) {
+        KeyValueMemory<float> memory(1, 2, storage);
+        Tensor<float, 3> one = zeros<float, 3>({1, 1, 2});
+        one(0, 0, 1) = -large;
+        CHECK_THROWS_WITH_AS(memory.append(one, zeros<float, 3>({1, 1, 2}), 0),
+                             doctest::Contains("is too large for a memory of 16-bit numbers"), NumericError);
+        CHECK_THROWS_AS(memory.append(zeros<float, 3>({1, 1, 2}), one, 0), NumericError);
+        CHECK(memory.size() == 0);
+        one(0, 0, 1) = storage == Storage::float16 ? 65519.0f : 3.38e38f;
+        memory.append(one, one, 0);
+        float key[2];
+        memory.copy_key(0, 0, key);
+        CHECK(std::isfinite(key[1]));
+        CHECK_THROWS_WITH_AS(memory.copy_key(0, 1, key), "KeyValueMemory: head 1 of 1", ShapeError);
+        CHECK_THROWS_AS(memory.copy_value(0, -1, key), ShapeError);
+    }
+    KeyValueMemory<float> whole(1, 2);
+    CHECK_NOTHROW(whole.append(full<float, 3>({1, 1, 2}, 1e38f), zeros<float, 3>({1, 1, 2}), 0));
+}

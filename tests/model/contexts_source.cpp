@@ -89,3 +89,15 @@ TEST_CASE("the table of a batch fits it: a pool larger than the batch, several p
     CHECK_THROWS_WITH_AS(contexts_of(sample_packed<float>(documents, {.entries = 2, .packing = 2, .length = 5}, random), 0),
                          "contexts_of: a batch of 2 documents has 0 previous windows, expected one or more of each", ConfigError);
 }
+
+TEST_CASE("contexts of another model, and packed windows of another length, are refused") {
+    Random random(4);
+    const Transformer<double> shallow(testing::small_model_config({1}), random), other(testing::small_model_config({2}), random);
+    const Tokens windows = testing::random_tokens(3, 5, 11, 1);
+    Tape tape;
+    const Contexts<double> contexts(shallow.keys_and_values(tape, windows), previous_contexts(3, 1, 0, 3));
+    CHECK_THROWS_WITH_AS(other.forward(tape, windows, contexts), doctest::Contains("the contexts have no keys of it"), ShapeError);
+    CHECK_THROWS_WITH_AS(contexts.of_layer(3), "Contexts: layer 3 of 3", ShapeError);
+    const PackedContexts<double> packed(previous_contexts(3, 1, 0, 3), 6);
+    CHECK_THROWS_WITH_AS(shallow.forward(tape, windows, packed), "PackedContexts: windows of 5 tokens, expected 6", ShapeError);
+}

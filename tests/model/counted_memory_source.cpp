@@ -4,6 +4,7 @@
 
 #include "fot/model/generation.hpp"
 #include "support/difference.hpp"
+#include "support/model_check.hpp"
 
 using namespace fot;
 using testing::largest_difference;
@@ -63,6 +64,10 @@ TEST_CASE("a counted memory takes one text, in inference, of the layers that it 
     const Transformer<double> model = small_model();
     CountedMemoryState<double> state(model.config());
     CHECK_THROWS_WITH_AS(read_window(model, zeros<std::int32_t, 2>({2, 3}), state), doctest::Contains("2 batch entries"),
+                         ShapeError);
+    Random random(3);
+    const Transformer<double> other(testing::small_model_config({2}), random);
+    CHECK_THROWS_WITH_AS(read_window(other, zeros<std::int32_t, 2>({1, 3}), state), doctest::Contains("other memory layers"),
                          ShapeError);
     CHECK_THROWS_WITH_AS(state.memory(0), doctest::Contains("layer 0 is no memory layer"), ShapeError);
     Tape training;

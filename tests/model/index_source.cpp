@@ -75,6 +75,18 @@ TEST_CASE("entries that were appended are seen once the indexes are updated") {
     CHECK(largest_difference(reader.read(source), reader.read(MemorySource<double>(reader.state, 0))) < 1e-12);
 }
 
+TEST_CASE("through indexes of what the memory no longer holds nothing is read; a state may be replaced by another") {
+    Reader reader({1});
+    const IndexSource<double> source(reader.state, reader.indexes, 5);
+    reader.state = MemoryState<double>(reader.model.config(), 2);
+    remember_document(reader.model, random_tokens(2, 40, 11, 5), 8, reader.state);
+    CHECK_THROWS_AS(reader.read(source), ConfigError);
+    reader.indexes.update();
+    CHECK(largest_difference(reader.read(source), reader.read(MemorySource<double>(reader.state, 5))) < 1e-12);
+    reader.state = MemoryState<double>(reader.model.config(), 1);
+    CHECK_THROWS_AS(reader.indexes.update(), ShapeError);
+}
+
 TEST_CASE("where a search finds fewer than k the others of its places have no weight") {
     const auto one_list = [](MatrixView<const double> keys) -> std::unique_ptr<KeySearch<double>> {
         return std::make_unique<InvertedLists<double>>(keys, InvertedListsOptions{.lists = 8, .probes = 1});

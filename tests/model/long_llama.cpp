@@ -329,6 +329,10 @@ TEST_CASE("wrong input is named") {
                          ShapeError);
     CHECK_THROWS_WITH_AS(generate<double>(small.model, one, 1, state, {}, random, {.visible = &visible}),
                          "generate: visible has shape (1, 4), expected (1, 5)", ShapeError);
+    Visible right_padded = full<std::uint8_t, 2>({1, 5}, std::uint8_t(1));
+    right_padded(0, 4) = 0;
+    CHECK_THROWS_WITH_AS(generate<double>(small.model, one, 1, state, {}, random, {.visible = &right_padded}),
+                         "generate: prompt 0 ends in padding, expected it on the left", DataError);
     Tokens outside_later = random_tokens(1, 20, 11, 13);
     outside_later(0, 18) = -1;
     LongLlamaState<double> untouched(small.config, 1);

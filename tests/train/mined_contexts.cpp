@@ -61,7 +61,7 @@ TEST_CASE("the hardest contexts are those with most mass of entries that they ma
     CHECK_THROWS_AS(hardest_contexts(mass, only_first, 2), ConfigError);
 }
 
-TEST_CASE("keys and queries of other shapes are refused") {
+TEST_CASE("keys and queries of other shapes, and numbers that are none, are refused") {
     Random random(1);
     ContextKeys<double> keys(2, 4, 3, exact);
     CHECK_THROWS_AS(keys.add(normal_tensor<double, 4>({1, 2, 2, 4}, 1, random)), ShapeError);
@@ -70,4 +70,10 @@ TEST_CASE("keys and queries of other shapes are refused") {
     CHECK_THROWS_AS(keys.attention_mass(normal_tensor<double, 4>({1, 1, 2, 5}, 1, random), 2), ShapeError);
     CHECK_THROWS_AS(keys.attention_mass(normal_tensor<double, 4>({1, 1, 2, 4}, 1, random), 0), ConfigError);
     CHECK_THROWS_AS((ContextKeys<double>(0, 4, 3, exact)), ConfigError);
+    Tensor<double, 4> q = normal_tensor<double, 4>({1, 2, 2, 4}, 1, random);
+    q(0, 1, 0, 2) = NAN;
+    CHECK_THROWS_AS(keys.attention_mass(q, 2), NumericError);
+    CHECK_THROWS_AS(hardest_contexts(
+                        Tensor<double, 2>{{1, NAN, 2}}, [](Index, Index) { return true; }, 1),
+                    NumericError);
 }

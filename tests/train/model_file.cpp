@@ -149,6 +149,8 @@ TEST_CASE("metadata that is no configuration is refused by name") {
             doctest::Contains(message("m: metadata 'config.", field, "' is '", text, "', expected a value such as ").c_str()),
             FileError);
     }
+    CHECK_THROWS_WITH_AS(config_from(with("sinks", "3"), "m"),
+                         "m: metadata 'config.sinks' is unknown: a later version may have written the file", FileError);
     CHECK_THROWS_AS(config_from(with("heads", "3"), "m"), ConfigError);  // a number, but 16 does not divide into 3 heads
     CHECK_NOTHROW(config_from(with("rotary_base", "100"), "m"));
 }

@@ -90,6 +90,9 @@ TEST_CASE("it counts the keys that an entry sees, and refuses tables of other co
     for (const Index trained : {Index(0), all + 1})
         CHECK_THROWS_WITH_AS(PartlyTrainedContexts<double>(tape, model, windows_before, table, trained),
                              doctest::Contains("expected 1 ... 7"), ConfigError);
+    for (const ContextTable& wrong : {ContextTable{7, {{0, 9}, {1}, {2}}, {1, 1, 1}}, ContextTable{7, {{0}, {-1}, {2}}, {1, 1, 1}},
+                                      ContextTable{7, {{0}, {1}, {2}}, {77, -3, 1}}, ContextTable{7, {{0}, {1}, {2}}, {}}})
+        CHECK_THROWS_AS(PartlyTrainedContexts<double>(tape, model, windows_before, wrong, few), ConfigError);
     CHECK_THROWS_WITH_AS(PartlyTrainedContexts<double>(tape, model, windows_before, previous_contexts(3, 1, 6, 8), few),
                          "PartlyTrainedContexts: the table is made for 8 contexts, got 7", ConfigError);
 }

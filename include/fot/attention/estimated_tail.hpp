@@ -71,11 +71,14 @@ Real scored_attention(const std::vector<Real>& scores, MatrixView<const Real> va
 /// Shapes: q (B,T,H,D), of which batch entry b asks; found (T,H,k) -> o (1,T,H,D), log_sum_exp (1,H,T). No tail, or no samples:
 ///         zeros and -infinity.
 /// Cost:   T H `samples` D multiply-adds twice, and as many rows of keys and of values read from the memory.
-/// Errors: ConfigError if samples is negative.
+/// Errors: ConfigError if samples is negative; ShapeError if the queries do not fit the memory.
 template <class Real>
 AttentionResult<Real> sampled_tail(const Tensor<Real, 4>& q, Index b, const KeyValueMemory<Real>& memory,
                                    const FoundEntries<Real>& found, Index samples, std::uint64_t seed) {
     require<ConfigError>(samples >= 0, "sampled_tail: ", samples, " samples, expected 0 or more");
+    require<ShapeError>(extent(q, 3) == memory.width() && extent(q, 2) % memory.heads() == 0, "sampled_tail: queries ",
+                        shape_text(shape_of(q)), ", expected ", memory.heads(), " heads or a multiple of them, of width ",
+                        memory.width());
     const Index tokens = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
     AttentionResult<Real> tail{empty<Real, 4>({1, tokens, heads, width}), empty<Real, 3>({1, heads, tokens})};
     parallel_for(tokens * heads, [&](Index unit) {

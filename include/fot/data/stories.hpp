@@ -108,8 +108,9 @@ struct FormToFill {
     }
 };
 
-/// Where is a person, or a thing?
+/// Where is a person, or a thing?   Errors: DataError if the person has not moved: nothing says where it is.
 inline FormToFill question_about(const Mover& mover, StoryQuestion kind) {
+    require<DataError>(!mover.rooms.empty(), "question_about: ", mover.name, " has not moved, so there is no answer");
     FormToFill form;
     const auto fill_in = [&](const std::string& name) {
         for (const char letter : name) {

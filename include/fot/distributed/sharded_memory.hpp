@@ -75,6 +75,11 @@ class ShardedMemory {
     Index width() const { return shard_.width(); }
     /// Most entries that are kept; 0: unlimited.
     Index capacity() const { return capacity_; }
+    /// As of KeyValueMemory.
+    template <std::size_t Rank>
+    void require_storable(const char* what, const Tensor<Real, Rank>& numbers) const {
+        shard_.require_storable(what, numbers);
+    }
     /// Entries that are there now, on all ranks.
     Index size() const { return next_ - oldest_; }
     /// Those of them that one rank holds.

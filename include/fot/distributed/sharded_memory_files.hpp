@@ -16,6 +16,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -45,8 +46,9 @@ struct SavedShards {
         save = numbers[0], ranks = numbers[1], first = numbers[2], entries = numbers[3], heads = numbers[4];
         document_begins = file.read<Index>("document_begins");
         documents = file.read<Index>("documents");
-        bool valid = ranks >= 1 && first >= 0 && entries >= 0 && document_begins.size() == documents.size() &&
-                     document_begins.empty() == (entries == 0);
+        bool valid = ranks >= 1 && first >= 0 && entries >= 0 &&
+                     entries <= std::numeric_limits<Index>::max() - DealtBlocks::entries - first &&
+                     document_begins.size() == documents.size() && document_begins.empty() == (entries == 0);
         Index expected_from = 0;
         for (const Index begin : document_begins) {
             valid = valid && begin >= expected_from && begin < entries && (expected_from > 0 || begin == 0);
@@ -64,7 +66,10 @@ struct SavedShards {
         writer.write(path);
     }
 
-    std::string part_prefix() const { return path.stem().string() + ".part-"; }
+    /// The whole name, but for ".safetensors": memories of other names have other parts.
+    std::string part_prefix() const {
+        return (path.extension() == ".safetensors" ? path.stem() : path.filename()).string() + ".part-";
+    }
     std::filesystem::path part(Index rank) const {
         return path.parent_path() / message(part_prefix(), save, "-", rank, "-of-", ranks, ".safetensors");
     }

@@ -58,9 +58,10 @@ class ShardedMemoryState {
     /// The same, to be written to.
     ShardedMemory<Real>& memory(Index layer) { return const_cast<ShardedMemory<Real>&>(std::as_const(*this).memory(layer)); }
 
-    /// Throws ShapeError, in the name of `who`, unless a batch is of one text.
-    void require_fits(const char* who, const TransformerConfig&, Index entries) const {
+    /// Throws ShapeError, in the name of `who`, unless a batch is of one text, and the model has these memory layers.
+    void require_fits(const char* who, const TransformerConfig& config, Index entries) const {
         require<ShapeError>(entries == 1, who, ": ", entries, " batch entries, a sharded memory is of 1");
+        require_memory_layers(who, config, memories_);
     }
 
     /// Appends a window that all ranks have read: keys and values (1,T,G,D) of each of these layers, marked with a document.

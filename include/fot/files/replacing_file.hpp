@@ -2,8 +2,8 @@
 ///
 /// The bytes go to a temporary name in the same folder; `commit` waits until they are on disk and renames. Without `commit` (an
 /// exception, a full disk) the temporary is removed and the old file stays as it was. A writer locks its temporary. A temporary
-/// without a lock belongs to a process that was killed, and is removed when the file is written next. Needs POSIX (open, flock,
-/// fsync, rename).
+/// without a lock belongs to a process that was killed, and is removed when the file is written next. What replaces a file has its
+/// permissions; what is written to a link replaces the file that it leads to. Needs POSIX (open, flock, fsync, rename).
 ///
 /// Read first: core/check.hpp.   Read next: files/safetensors.hpp.
 #pragma once
@@ -28,18 +28,24 @@ namespace fot {
 
 /// A file that takes the place of `path` at `commit`.
 ///
-/// Errors: FileError, naming the file, the action and the reason, from every function; `path` must be new or a regular file.
+/// Errors: FileError, naming the file, the action and the reason, from every function; `path` must be new, or a regular file that
+///         may be written.
 class ReplacingFile {
    public:
     /// Opens a temporary file beside `path`.
     explicit ReplacingFile(std::filesystem::path path) : path_(std::move(path)) {
         std::error_code ignored;
-        const auto status = std::filesystem::status(path_, ignored);
-        require<FileError>(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status), path_.string(),
+        if (std::filesystem::is_symlink(path_, ignored))
+            if (const auto target = std::filesystem::canonical(path_, ignored); !ignored) path_ = target;
+        struct stat old {};
+        const bool replaces = ::stat(path_.c_str(), &old) == 0;
+        require<FileError>(!replaces || S_ISREG(old.st_mode), path_.string(),
                            ": cannot write: it exists and is not a regular file");
+        check(!replaces || ::access(path_.c_str(), W_OK) == 0, "replace it");
         remove_leftovers();
         while (!create_temporary()) {
         }
+        if (replaces) ::fchmod(file_, old.st_mode & 07777);  // where a file system has no permissions, nothing is lost
     }
     ReplacingFile(const ReplacingFile&) = delete;
     ReplacingFile& operator=(const ReplacingFile&) = delete;

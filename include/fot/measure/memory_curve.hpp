@@ -63,12 +63,16 @@ struct MemoryCurveOptions {
 template <class Real>
 class NestedMemory : public Source<Real> {
    public:
-    /// The memory must outlive the source.
+    /// The memory must outlive the source.   Errors of attend: ConfigError while the tape records; ShapeError unless there are as
+    /// many entries as readings.
     NestedMemory(const KeyValueMemory<Real>& memory, std::vector<MemoryReading> readings)
         : memory_(memory), readings_(std::move(readings)) {}
 
-    Attention<Real> attend(Tape&, const LayerView<Real>& at) const override {
+    Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
         const Tensor<Real, 4>& q = at.q.value();
+        require<ConfigError>(!tape.recording(), "NestedMemory: the tape records, expected inference");
+        require<ShapeError>(extent(q, 0) == length_of(readings_), "NestedMemory: ", extent(q, 0), " batch entries, expected ",
+                            readings_.size(), ", one for each reading");
         AttentionResult<Real> result = detail::unwritten_result<Real>({q, at.k.value(), at.v.value()});
         const Index count = length_of(readings_), numbers = count == 0 ? 0 : element_count(q) / count;
         for (Index first = 0, last; first < count; first = last) {
@@ -81,7 +85,7 @@ class NestedMemory : public Source<Real> {
         }
         return as_constant(std::move(result));
     }
-    Index keys(Index, Index b) const override { return element(readings_, b).tokens; }
+    Index keys(Index, Index b) const override { return b < length_of(readings_) ? element(readings_, b).tokens : 0; }
 
    private:
     const KeyValueMemory<Real>& memory_;

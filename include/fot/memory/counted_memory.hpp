@@ -26,6 +26,7 @@
 #pragma once
 
 #include <cstring>
+#include <limits>
 #include <string>
 #include <unordered_map>
 
@@ -46,6 +47,10 @@ class CountedMemory {
         require<ConfigError>(most_k >= 1, "CountedMemory: most_k ", most_k, ", expected 1 or more");
     }
 
+    /// H
+    Index heads() const { return distinct_.heads(); }
+    /// D
+    Index width() const { return distinct_.width(); }
     /// Entries with all their copies.
     Index size() const { return size_; }
     /// The distinct entries, in the order in which they first came.
@@ -84,7 +89,9 @@ class CountedMemory {
     void repeat(Index length, Index times) {
         require<DataError>(length >= 0 && length <= length_of(latest_) && times >= 0, "CountedMemory::repeat: ", length,
                            " entries ", times, " times, expected 0 to ", latest_.size(), " entries, and 0 times or more");
-        if (times == 0) return;
+        if (times == 0 || length == 0) return;
+        require<DataError>(times <= (std::numeric_limits<Index>::max() - size_) / length, "CountedMemory::repeat: ", length,
+                           " entries ", times, " times are more than can be counted");
         latest_.erase(latest_.begin(), latest_.end() - length);        // before these it is no longer the end of the stream
         for (Index time = 0; time < std::min(times, most_k_); ++time)  // then every entry has as many places as are kept
             for (Index i = 0; i < length; ++i) add_place(element(latest_, i), size_ + time * length + i);

@@ -118,8 +118,8 @@ Tensor<Real, 2> k_means(MatrixView<const Real> keys, Index count, const KMeansOp
                          " keys, expected 1 or more, and no more than there are keys");
     require<ConfigError>(options.iterations >= 0 && options.keys_per_mean >= 0, "k_means: ", options.iterations, " iterations, ",
                          options.keys_per_mean, " keys per mean, expected 0 or more");
-    const Index sampled =
-        options.keys_per_mean == 0 ? keys.rows : std::min(keys.rows, std::max<Index>(options.keys_per_mean, 1) * count);
+    const bool all = options.keys_per_mean == 0 || options.keys_per_mean > keys.rows / count;
+    const Index sampled = all ? keys.rows : options.keys_per_mean * count;
     std::vector<Index> order(static_cast<std::size_t>(keys.rows));
     std::iota(order.begin(), order.end(), Index(0));
     Random(options.seed).shuffle(order);

@@ -41,7 +41,7 @@ inline constexpr bool has_key_graph =
 
 namespace detail {
 
-/// Inner products as hnswlib's measure, 1 - <a, b>, which also counts those that this thread has computed.
+/// Inner products as hnswlib's measure, -<a, b>, which also counts those that this thread has computed.
 class CountedInnerProducts : public hnswlib::SpaceInterface<float> {
    public:
     explicit CountedInnerProducts(Index width) : width_(width) {}
@@ -54,7 +54,7 @@ class CountedInnerProducts : public hnswlib::SpaceInterface<float> {
    private:
     static float counted(const void* a, const void* b, const void* width) {
         ++products;
-        return 1 - inner_product(static_cast<const float*>(a), static_cast<const float*>(b), *static_cast<const Index*>(width));
+        return -inner_product(static_cast<const float*>(a), static_cast<const float*>(b), *static_cast<const Index*>(width));
     }
     Index width_;
 };
@@ -105,7 +105,7 @@ class KeyGraph : public KeySearch<float> {
                 const Index before = detail::CountedInnerProducts::products;
                 TopK<float> best(k);
                 for (auto walked = graph_.searchKnn(queries.row(n), static_cast<std::size_t>(k)); !walked.empty(); walked.pop())
-                    best.offer(1 - walked.top().first, static_cast<Index>(walked.top().second));
+                    best.offer(-walked.top().first, static_cast<Index>(walked.top().second));
                 best.write(n, found.best);
                 element(scored, n) = detail::CountedInnerProducts::products - before;
             }

@@ -1,9 +1,9 @@
 /// A memory and, beside it, a search for the keys of each of its heads, through which entries are found approximately.
 ///
-///     MemoryIndex<float> index(memory, [](MatrixView<const float> keys) {
+///     MemoryIndex<float> index([](MatrixView<const float> keys) {
 ///         return std::make_unique<InvertedLists<float>>(keys, InvertedListsOptions{.lists = 512, .probes = 8});
 ///     });
-///     index.update();                                        // whenever entries were appended
+///     index.update(memory);                                  // whenever entries were appended
 ///     FoundThrough<float> found = index.search(q, 0, 128);   // for batch entry 0 of queries (B,T,H,D)
 ///
 /// The memory itself stays as it is: values are read from it, and its own search stays exact. An index would pay off for single
@@ -37,26 +37,32 @@ struct FoundThrough {
 template <class Real>
 class MemoryIndex {
    public:
-    /// The memory must outlive this. `make` is called for each head at the first update that finds entries, with their keys.
-    MemoryIndex(const KeyValueMemory<Real>& memory, MakeKeySearch<Real> make) : memory_(memory), make_(std::move(make)) {
+    /// `make` is called for each head at the first update that finds entries, with their keys.
+    explicit MemoryIndex(MakeKeySearch<Real> make) : make_(std::move(make)) {}
+
+    /// Adds what the memory has got since the last time. If it has changed otherwise, or is another one, all of it is searched
+    /// anew.
+    void update(const KeyValueMemory<Real>& memory) {
         require<ConfigError>(memory.capacity() == 0, "MemoryIndex: a memory with a capacity of ", memory.capacity(),
                              ", expected one that keeps all entries");
-    }
-
-    /// Adds what the memory has got since the last time. A memory that was cleared is searched anew.
-    void update() {
-        if (memory_.size() < size()) searches_.clear();
-        if (memory_.size() == size()) return;
-        for (Index h = 0; h < memory_.heads(); ++h) {
-            const Index first = size_of_head(h), count = memory_.size() - first;
-            Tensor<Real, 2> keys = empty<Real, 2>({count, memory_.width()});
-            memory_.for_each_block(h, first, memory_.size(), [&](const auto& block, const auto&, Index entry) {
+        if (!knows(memory)) searches_.clear();
+        generation_ = memory.generation();
+        heads_ = memory.heads();
+        width_ = memory.width();
+        if (memory.size() == size()) return;
+        for (Index h = 0; h < heads_; ++h) {
+            const Index first = size_of_head(h), count = memory.size() - first;
+            Tensor<Real, 2> keys = empty<Real, 2>({count, width_});
+            memory.for_each_block(h, first, memory.size(), [&](const auto& block, const auto&, Index entry) {
                 std::copy_n(block.data, block.rows * block.columns, row(keys, entry - first));
             });
             if (length_of(searches_) == h) searches_.push_back(make_(as_matrix(std::as_const(keys))));
             element(searches_, h)->add(as_matrix(std::as_const(keys)));
         }
     }
+
+    /// Are all entries that the searches know still those of this memory? It may have got more.
+    bool knows(const KeyValueMemory<Real>& memory) const { return memory.generation() == generation_; }
 
     /// Entries that searches know.
     Index size() const { return searches_.empty() ? 0 : searches_.back()->size(); }
@@ -67,19 +73,21 @@ class MemoryIndex {
         return *element(searches_, h);
     }
 
-    /// What the searches find for batch entry `entry` of queries (B,T,H,D), H a multiple of the memory's heads.
+    /// What the searches find for batch entry `entry` of queries (B,T,H,D), H a multiple of the memory's heads. Nothing, before
+    /// the first update.
     /// Same as: KeyValueMemory::search, with exact searches.
     /// Errors: ShapeError if the queries do not fit; ConfigError if k is negative.
     FoundThrough<Real> search(const Tensor<Real, 4>& queries, Index entry, Index k) const {
         const auto [entries, tokens, query_heads, width] = shape_of(queries);
-        require<ShapeError>(entry >= 0 && entry < entries && width == memory_.width() && query_heads % memory_.heads() == 0,
-                            "MemoryIndex::search: entry ", entry, " of queries ", shape_text(shape_of(queries)), ", expected ",
-                            memory_.heads(), " heads or a multiple of them, of width ", memory_.width());
+        require<ShapeError>(entry >= 0 && entry < entries, "MemoryIndex::search: entry ", entry, " of ", entries);
+        require<ShapeError>(size() == 0 || (width == width_ && query_heads % heads_ == 0), "MemoryIndex::search: queries ",
+                            shape_text(shape_of(queries)), ", expected ", heads_, " heads or a multiple of them, of width ",
+                            width_);
         require<ConfigError>(k >= 0, "MemoryIndex::search: k = ", k, " is negative");
         const Index found = std::min(k, size());
         FoundThrough<Real> result{{empty<Real, 3>({tokens, query_heads, found}), empty<Index, 3>({tokens, query_heads, found})}};
         for (Index h = 0; h < query_heads && found > 0; ++h) {
-            const KeysFound<Real> of_head = head(h * memory_.heads() / query_heads).find(fot::head(queries, entry, h), found);
+            const KeysFound<Real> of_head = head(h * heads_ / query_heads).find(fot::head(queries, entry, h), found);
             result.scored += of_head.scored;
             for (Index t = 0; t < tokens; ++t) {
                 std::copy_n(row(of_head.best.scores, t), found, row(result.entries.scores, t, h));
@@ -92,8 +100,9 @@ class MemoryIndex {
    private:
     Index size_of_head(Index h) const { return h < length_of(searches_) ? element(searches_, h)->size() : 0; }
 
-    const KeyValueMemory<Real>& memory_;
     MakeKeySearch<Real> make_;
+    std::uint64_t generation_ = 0;  // of the memory at the last update
+    Index heads_ = 0, width_ = 0;
     std::vector<std::unique_ptr<KeySearch<Real>>> searches_;  // one per head of the memory
 };
 

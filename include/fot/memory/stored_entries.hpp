@@ -11,6 +11,9 @@
 /// Read first: core/tensor.hpp.   Read next: memory/key_value_memory.hpp.
 #pragma once
 
+#include <atomic>
+#include <cmath>
+#include <cstdint>
 #include <deque>
 #include <variant>
 
@@ -26,6 +29,30 @@ enum class Storage {
     bfloat16,  ///< read where it lies: no slower than full
     float16    ///< half precision, for models whose released code keeps it so
 };
+
+namespace detail {
+
+/// A number that no two contents share: another one for each object, copies too, and whenever `renew` is called.
+class Generation {
+   public:
+    Generation() = default;
+    Generation(const Generation&) noexcept {}
+    Generation& operator=(const Generation&) noexcept {
+        renew();
+        return *this;
+    }
+    void renew() noexcept { number_ = next(); }
+    std::uint64_t number() const noexcept { return number_; }
+
+   private:
+    static std::uint64_t next() noexcept {
+        static std::atomic<std::uint64_t> last = 0;
+        return ++last;
+    }
+    std::uint64_t number_ = next();
+};
+
+}  // namespace detail
 
 /// Keys and values of H heads, each of width D. A KeyValueMemory is this, and its errors are in that name.
 ///
@@ -56,6 +83,10 @@ class StoredEntries {
     /// Entries that are there now.
     Index size() const { return next_ - oldest_; }
 
+    /// A number that changes with everything but `append`, and that no two memories share. While it is the same, what was derived
+    /// from the entries (a search for their keys, say) still holds for them.
+    std::uint64_t generation() const { return generation_.number(); }
+
     /// Bytes of the blocks held.
     std::size_t bytes() const {
         const std::size_t number = storage_ == Storage::full ? sizeof(Real) : sizeof(std::uint16_t);
@@ -66,12 +97,25 @@ class StoredEntries {
     void clear() {
         blocks_.clear();
         oldest_ = next_ = first_block_ = 0;
+        generation_.renew();
     }
 
     /// Forgets the oldest entries, as many as `count`.   Errors: DataError unless there are as many.
     void drop_oldest(Index count) {
         require<DataError>(count >= 0 && count <= size(), "KeyValueMemory::drop_oldest: ", count, " entries of ", size());
         oldest_ += count;
+        generation_.renew();
+    }
+
+    /// Throws NumericError, in the name of `what`, if one of the numbers would become an infinity in the 16 bits that are kept of
+    /// it.
+    template <std::size_t Rank>
+    void require_storable(const char* what, const Tensor<Real, Rank>& numbers) const {
+        if (storage_ == Storage::full) return;
+        const double first_too_large = storage_ == Storage::float16 ? 65520 : 0x1.ffp127;
+        for (const Real number : numbers.storage())
+            require<NumericError>(!(std::abs(number) >= first_too_large) || std::isinf(number), what, ": ", number,
+                                  " is too large for a memory of 16-bit numbers");
     }
 
     /// Makes room for `tokens` more entries, so that appending them cannot run out of memory. If memory runs out here, the memory
@@ -92,12 +136,16 @@ class StoredEntries {
     void go_back(const Mark& mark) noexcept {
         oldest_ = mark.oldest;
         next_ = mark.next;
+        generation_.renew();
     }
 
     /// Appends T entries of one document: keys and values (T,H,D). If there is no room for all of them, none is appended.
+    /// Errors: NumericError as require_storable.
     void append(const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values, Index document) {
         require_shape("KeyValueMemory::append: keys", keys, Shape<3>{-1, heads_, width_});
         require_shape("KeyValueMemory::append: values", values, shape_of(keys));
+        require_storable("KeyValueMemory::append: keys", keys);
+        require_storable("KeyValueMemory::append: values", values);
         append_rows(keys.data(), values.data(), extent(keys, 0), document);
     }
 
@@ -106,17 +154,22 @@ class StoredEntries {
         require_shape("KeyValueMemory::append: keys", keys, Shape<4>{-1, -1, heads_, width_});
         require_shape("KeyValueMemory::append: values", values, shape_of(keys));
         require_entry("KeyValueMemory::append", keys, entry);
+        require_storable("KeyValueMemory::append: keys", keys);
+        require_storable("KeyValueMemory::append: values", values);
         append_rows(row(keys, entry), row(values, entry), extent(keys, 1), document);
     }
 
-    /// Writes T entries over those from number `first` on: keys and values (T,H,D). Places and documents stay. A MemoryIndex that
-    /// was made before does not see it.   Errors: DataError unless there are as many; ShapeError as in append.
+    /// Writes T entries over those from number `first` on: keys and values (T,H,D). Places and documents stay.
+    /// Errors: DataError unless there are as many; ShapeError as in append.
     void replace(Index first, const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values) {
         require_shape("KeyValueMemory::replace: keys", keys, Shape<3>{-1, heads_, width_});
         require_shape("KeyValueMemory::replace: values", values, shape_of(keys));
+        require_storable("KeyValueMemory::replace: keys", keys);
+        require_storable("KeyValueMemory::replace: values", values);
         const Index count = extent(keys, 0);
         require<DataError>(first >= 0 && first + count <= size(), "KeyValueMemory::replace: ", count, " entries from ", first,
                            " on, of ", size());
+        generation_.renew();
         for (Index t = 0; t < count; ++t) {
             const Index position = oldest_ + first + t;
             Block& block = element(blocks_, position / block_entries - first_block_);
@@ -139,14 +192,14 @@ class StoredEntries {
         return oldest_ + entry;
     }
 
-    /// Copies the key of an entry of one head, D numbers.
+    /// Copies the key of an entry of one head, D numbers.   Errors: ShapeError if there is no such head.
     void copy_key(Index entry, Index head, Real* target) const {
-        const Place place = locate(entry);
+        const Place place = locate(entry, head);
         read(place.block->keys, head, place.slot, target);
     }
     /// Copies its value.
     void copy_value(Index entry, Index head, Real* target) const {
-        const Place place = locate(entry);
+        const Place place = locate(entry, head);
         read(place.block->values, head, place.slot, target);
     }
 
@@ -156,7 +209,7 @@ class StoredEntries {
     /// Errors: ShapeError if there is no such head; DataError unless 0 <= first <= last <= size().
     template <class F>
     void for_each_stored_block(Index head, Index first, Index last, F&& f) const {
-        require<ShapeError>(head >= 0 && head < heads_, "KeyValueMemory::for_each_block: head ", head, " of ", heads_);
+        require_head(head);
         require<DataError>(first >= 0 && first <= last && last <= size(), "KeyValueMemory::for_each_block: entries ", first, " to ",
                            last, " of ", size());
         for (Index entry = first, count = 0; entry < last; entry += count) {
@@ -219,6 +272,10 @@ class StoredEntries {
         std::visit([&](auto& numbers) { round_numbers(source, width_, row(numbers, head, slot)); }, target);
     }
 
+    void require_head(Index head) const {
+        require<ShapeError>(head >= 0 && head < heads_, "KeyValueMemory: head ", head, " of ", heads_);
+    }
+
     struct Place {
         const Block* block;
         Index slot;
@@ -242,9 +299,13 @@ class StoredEntries {
                 block.keys);
             std::fill_n(&block.documents(first), count, document);
         }
-        if (capacity_ > 0) oldest_ = std::max(oldest_, next_ - capacity_);
+        if (capacity_ > 0 && size() > capacity_) drop_oldest(size() - capacity_);
     }
 
+    Place locate(Index entry, Index head) const {
+        require_head(head);
+        return locate(entry);
+    }
     /// Blocks are cut at multiples of block_entries in the stream, so a position says block and slot.
     Place locate(Index entry) const {
         require<DataError>(entry >= 0 && entry < size(), "KeyValueMemory: entry ", entry, " of ", size());
@@ -257,6 +318,7 @@ class StoredEntries {
     Index oldest_ = 0, next_ = 0;  // positions in the stream: entries oldest_ ... next_ - 1 are held
     Index first_block_ = 0;        // the place in the stream, in blocks, of the oldest block that is held
     std::deque<Block> blocks_;
+    detail::Generation generation_;
 };
 
 }  // namespace fot

@@ -53,15 +53,21 @@ class Contexts : public Source<Real> {
 
     Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
         if (table_.most_contexts() == 0) return {};
-        return context_attention(tape, at.q, of_layer(at.layer).k, of_layer(at.layer).v, table_);
+        const KeysAndValues<Real>& of_contexts = of_layer(at.layer);
+        require<ShapeError>(static_cast<bool>(of_contexts.k), "Contexts: layer ", at.layer,
+                            " asks, and the contexts have no keys of it");
+        return context_attention(tape, at.q, of_contexts.k, of_contexts.v, table_);
     }
     Index keys(Index layer, Index b) const override {
         const Variable<Real, 4>& k = of_layer(layer).k;
         return k ? detail::keys_in_contexts(table_, b, extent(k.value(), 1)) : 0;
     }
 
-    /// What a memory layer gets from here: (P,S,G,D).
-    const KeysAndValues<Real>& of_layer(Index layer) const { return element(of_layers_, layer); }
+    /// What a memory layer gets from here: (P,S,G,D).   Errors: ShapeError if there is no such layer.
+    const KeysAndValues<Real>& of_layer(Index layer) const {
+        require<ShapeError>(layer >= 0 && layer < length_of(of_layers_), "Contexts: layer ", layer, " of ", of_layers_.size());
+        return element(of_layers_, layer);
+    }
     /// Who sees what.
     const ContextTable& table() const { return table_; }
 
@@ -79,6 +85,8 @@ class PackedContexts : public Source<Real> {
 
     Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const override {
         if (table_.most_contexts() == 0) return {};
+        require<ShapeError>(extent(at.k.value(), 1) == length_, "PackedContexts: windows of ", extent(at.k.value(), 1),
+                            " tokens, expected ", length_);
         return context_attention(tape, at.q, at.k, at.v, table_);
     }
     Index keys(Index, Index b) const override { return detail::keys_in_contexts(table_, b, length_); }

@@ -49,9 +49,10 @@ class CountedMemoryState {
     /// The same, to be written to.
     CountedMemory<Real>& memory(Index layer) { return const_cast<CountedMemory<Real>&>(std::as_const(*this).memory(layer)); }
 
-    /// Throws ShapeError, in the name of `who`, unless a batch is of one text.
-    void require_fits(const char* who, const TransformerConfig&, Index entries) const {
+    /// Throws ShapeError, in the name of `who`, unless a batch is of one text, and the model has these memory layers.
+    void require_fits(const char* who, const TransformerConfig& config, Index entries) const {
         require<ShapeError>(entries == 1, who, ": ", entries, " batch entries, a counted memory is of 1");
+        require_memory_layers(who, config, memories_);
     }
 
     /// Appends a window: keys and values (1,T,G,D) of each of these layers. Equal entries of different documents are one, so it

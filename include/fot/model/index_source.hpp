@@ -32,19 +32,23 @@ template <class Real>
 class MemoryIndexes {
    public:
     /// The state must outlive this, and be of a model of this configuration. `make` makes the search of a head.
-    /// Errors: ShapeError if the state is not; ConfigError if its memories have a capacity.
+    /// Errors: ShapeError if the state is not.
     MemoryIndexes(const TransformerConfig& config, const MemoryState<Real>& state, const MakeKeySearch<Real>& make)
-        : indexes_(static_cast<std::size_t>(config.layers)) {
+        : config_(config), state_(state), indexes_(static_cast<std::size_t>(config.layers)) {
         state.require_fits("MemoryIndexes", config, state.entries());
         for (Index layer = 0; layer < config.layers; ++layer)
             for (Index b = 0; config.is_memory_layer(layer) && b < state.entries(); ++b)
-                element(indexes_, layer).emplace_back(state.memory(layer, b), make);
+                element(indexes_, layer).emplace_back(make);
     }
 
-    /// Adds what the memories have got since the last time.
+    /// Adds what the memories have got since the last time; those that have changed otherwise are searched anew.
+    /// Errors: ShapeError if the state has become one of another shape; ConfigError if its memories have a capacity.
     void update() {
-        for (auto& of_layer : indexes_)
-            for (MemoryIndex<Real>& index : of_layer) index.update();
+        for (Index layer = 0; layer < length_of(indexes_); ++layer) {
+            auto& of_layer = element(indexes_, layer);
+            if (!of_layer.empty()) state_.require_fits("MemoryIndexes", config_, length_of(of_layer));
+            for (Index b = 0; b < length_of(of_layer); ++b) element(of_layer, b).update(state_.memory(layer, b));
+        }
     }
 
     /// Of batch entry b in a layer.   Errors: ShapeError if there is none.
@@ -55,13 +59,16 @@ class MemoryIndexes {
     }
 
    private:
+    TransformerConfig config_;
+    const MemoryState<Real>& state_;
     std::vector<std::vector<MemoryIndex<Real>>> indexes_;  // [layer][entry]
 };
 
 /// The k best entries that indexes find.
 ///
 /// Cost:   what the searches score, which `scored` counts.
-/// Errors: as MemorySource; ConfigError while a tape records, for nothing is learned through an index.
+/// Errors: as MemorySource; ConfigError while a tape records, for nothing is learned through an index, and if a memory has changed
+///         otherwise than by appending since its index was updated.
 template <class Real>
 class IndexSource : public Source<Real> {
    public:
@@ -80,7 +87,10 @@ class IndexSource : public Source<Real> {
         AttentionResult<Real> result = detail::unwritten_result<Real>({q, at.k.value(), at.v.value()});
         for (Index b = 0; b < extent(q, 0); ++b) {
             const KeyValueMemory<Real>& memory = *element(memories, b);
-            const FoundThrough<Real> found = indexes_.index(at.layer, b).search(q, b, top_k_);
+            const MemoryIndex<Real>& index = indexes_.index(at.layer, b);
+            require<ConfigError>(memory.size() == 0 || index.knows(memory), "IndexSource: the memory of layer ", at.layer,
+                                 ", entry ", b, " is no longer what its index was made of; update the indexes");
+            const FoundThrough<Real> found = index.search(q, b, top_k_);
             scored_ += found.scored;
             found_attention(memory, found.entries, b, result);
             add_tail(at, b, memory, found.entries, result);

@@ -35,6 +35,8 @@ void read_and_write(const char* who, const LongLlama<Real>& model, const Tokens&
     require<ShapeError>(entries == state.entries(), who, ": ", entries, " prompts, the state has ", state.entries(), " entries");
     Tensor<Index, 2> positions = empty<Index, 2>({entries, length}), next = empty<Index, 2>({entries, 1});
     for (Index b = 0; b < entries; ++b) {
+        require<DataError>(!visible || length == 0 || (*visible)(b, length - 1) != 0, who, ": prompt ", b,
+                           " ends in padding, expected it on the left");
         next(b, 0) = state.next_position(b);
         for (Index t = 0; t < length; ++t) positions(b, t) = (next(b, 0) += !visible || (*visible)(b, t) ? 1 : 0) - 1;
     }

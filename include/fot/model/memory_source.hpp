@@ -10,6 +10,7 @@
 /// Read first: model/source.hpp, attention/memory_attention.hpp.   Read next: model/inference.hpp, model/index_source.hpp.
 #pragma once
 
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -123,7 +124,7 @@ class MemoryState {
 };
 
 /// Throws, in the name of a `state`, unless what a layer has computed for `entries` texts can go to such a memory.
-/// Errors: ShapeError if keys and values do not fit it; NumericError if one of them is not finite.
+/// Errors: ShapeError if keys and values do not fit it; NumericError if one of them is not finite, or too large for it.
 template <class Real, class Memory>
 void require_appendable(const std::string& state, const LayerView<Real>& at, Index entries, const Memory& memory) {
     const std::string keys = state + "::append: keys", values = state + "::append: values";
@@ -131,6 +132,19 @@ void require_appendable(const std::string& state, const LayerView<Real>& at, Ind
     require_shape(values.c_str(), at.v.value(), shape_of(at.k.value()));
     require_finite(keys.c_str(), at.k.value());
     require_finite(values.c_str(), at.v.value());
+    memory.require_storable(keys.c_str(), at.k.value());
+    memory.require_storable(values.c_str(), at.v.value());
+}
+
+/// Throws ShapeError, in the name of `who`, unless memories by layer are those of a model of this configuration.
+template <class Memory>
+void require_memory_layers(const char* who, const TransformerConfig& config, const std::map<Index, Memory>& memories) {
+    Index same = 0;
+    for (const auto& [layer, memory] : memories)
+        same += layer < config.layers && config.is_memory_layer(layer) && memory.heads() == config.key_heads_of(layer) &&
+                memory.width() == config.head_width_of(layer);
+    require<ShapeError>(same == length_of(memories) && same == length_of(config.memory_layers), who,
+                        ": the memory state is of a model with other memory layers, or other heads in them");
 }
 
 /// How a memory is read.

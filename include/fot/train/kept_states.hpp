@@ -13,6 +13,8 @@
 /// Read first: train/checkpoint.hpp, model/inference.hpp, model/transformer_xl.hpp.   Read next: train/language_model.hpp.
 #pragma once
 
+#include <algorithm>
+
 #include "fot/model/inference.hpp"
 #include "fot/model/transformer_xl.hpp"
 
@@ -39,8 +41,9 @@ void write_states(const RecurrentState<Real>& state, KeptStates<Real>& kept) {
 template <class Real>
 void read_states(const KeptStates<Real>& kept, const TransformerConfig& config, Index entries, RecurrentState<Real>& state) {
     const Index numbers = length_of(kept.numbers), each_token = config.layers * entries * config.width,
-                length = numbers / each_token;
-    require<DataError>(numbers == length * each_token && length_of(kept.sizes) == (numbers > 0 ? entries : 0),
+                length = numbers / std::max<Index>(each_token, 1);
+    const bool seen_or_not = std::ranges::all_of(kept.sizes, [](Index size) { return size == 0 || size == 1; });
+    require<DataError>(numbers == length * each_token && length_of(kept.sizes) == (numbers > 0 ? entries : 0) && seen_or_not,
                        "read_states: ", numbers, " kept states of ", kept.sizes.size(), " entries, expected ", entries,
                        " entries in ", config.layers, " layers of width ", config.width);
     RecurrentState<Real> read{.inputs = {}, .seen = {kept.sizes.begin(), kept.sizes.end()}};

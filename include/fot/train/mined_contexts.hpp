@@ -16,6 +16,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -53,7 +54,7 @@ class ContextKeys {
     ///
     ///     mass[b,c] = sum_{t,h} sum_{j of the k best, in context c} softmax_j <q[b,t,h], key_j>
     ///
-    /// Errors: ShapeError if the queries do not fit; ConfigError if k < 1.
+    /// Errors: ShapeError if the queries do not fit; ConfigError if k < 1; NumericError if a query has no finite score.
     Tensor<double, 2> attention_mass(const Tensor<Real, 4>& queries, Index k) const {
         require_shape("ContextKeys::attention_mass: queries", queries, Shape<4>{-1, -1, length_of(searches_), width_});
         require<ConfigError>(k >= 1, "ContextKeys::attention_mass: k = ", k, ", expected 1 or more");
@@ -66,6 +67,8 @@ class ContextKeys {
             const Index count = extent(found.scores, 1);
             for (Index n = 0; n < entries * tokens; ++n) {
                 const double whole = log_sum_exp(row(found.scores, n), count);
+                require<NumericError>(std::isfinite(whole) || contexts() == 0,
+                                      "ContextKeys::attention_mass: a query has no finite score, expected finite queries and keys");
                 for (Index j = 0; j < count && found.indices(n, j) >= 0; ++j)
                     mass(n / tokens, found.indices(n, j) / length_) += std::exp(static_cast<double>(found.scores(n, j)) - whole);
             }
@@ -83,7 +86,7 @@ class ContextKeys {
 /// `distracts(b, context)` says whether a context is of another document than batch entry b; mass (B, contexts) counts where it is.
 /// A context that distracts no entry is not among them. It is one list for all entries, so that a step encodes as many contexts as
 /// with random negatives.
-/// Errors: ConfigError if there are not so many contexts.
+/// Errors: ConfigError if there are not so many contexts; NumericError if a mass is not a number.
 template <class Distracts>
 std::vector<Index> hardest_contexts(const Tensor<double, 2>& mass, const Distracts& distracts, Index count) {
     std::vector<std::pair<double, Index>> order;  // negative mass, context
@@ -95,6 +98,7 @@ std::vector<Index> hardest_contexts(const Tensor<double, 2>& mass, const Distrac
             sum += mass(b, c);
             any = true;
         }
+        require<NumericError>(!std::isnan(sum), "hardest_contexts: the mass of context ", c, " is not a number");
         if (any) order.emplace_back(-sum, c);
     }
     require<ConfigError>(count >= 0 && count <= length_of(order), "hardest_contexts: ", count, " contexts, there are ",

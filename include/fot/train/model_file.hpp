@@ -50,7 +50,7 @@ inline Metadata config_metadata(const TransformerConfig& config) {
 
 /// The configuration that config_metadata wrote. `file` opens messages.
 ///
-/// Errors: FileError if an entry is missing or is not a value of its field; ConfigError if the fields do not fit each other.
+/// Errors: FileError if an entry is missing, unknown or not a value of its field; ConfigError if the fields do not fit each other.
 inline TransformerConfig config_from(const Metadata& metadata, const std::string& file) {
     TransformerConfig config;
     const nlohmann::json examples = config;
@@ -68,6 +68,9 @@ inline TransformerConfig config_from(const Metadata& metadata, const std::string
         require<FileError>(nlohmann::json(config)[field] == fields[field], file, ": metadata 'config.", field, "' is '",
                            entry->second, "', expected a value such as ", example.dump());
     }
+    for (const auto& [name, value] : metadata)
+        require<FileError>(!name.starts_with("config.") || examples.contains(name.substr(7)), file, ": metadata '", name,
+                           "' is unknown: a later version may have written the file");
     config.check();
     return config;
 }

@@ -24,13 +24,15 @@ class PartlyTrainedContexts : public Source<Real> {
     /// Contexts 0 ... trained-1 of `previous` (P,S) are trained on; of the others `together` are encoded at a time.
     ///
     /// The table says who sees which of the P contexts.
-    /// Errors: ConfigError unless the table is made for P contexts and 1 <= trained <= P; as recomputed_keys_and_values.
+    /// Errors: ConfigError unless the table is valid and made for P contexts, and 1 <= trained <= P; as
+    ///         recomputed_keys_and_values.
     PartlyTrainedContexts(Tape& tape, const Transformer<Real>& model, const Tokens& previous, const ContextTable& table,
                           Index trained, Index together = 64)
         : trained_({}, {}), others_({}, {}) {
         const Index contexts = extent(previous, 0);
         require<ConfigError>(table.sources == contexts, "PartlyTrainedContexts: the table is made for ", table.sources,
                              " contexts, got ", contexts);
+        require_valid(table, table.entries());
         require<ConfigError>(trained >= 1 && trained <= contexts, "PartlyTrainedContexts: ", trained, " of ", contexts,
                              " contexts are trained on, expected 1 ... ", contexts);
         Tape constant(Tape::inference);

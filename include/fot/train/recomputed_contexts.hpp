@@ -70,10 +70,10 @@ std::vector<KeysAndValues<Real>> recomputed_keys_and_values(Tape& tape, const Tr
         });
     };
     // Steps are replayed in reverse: the first one recorded comes when all gradients are known. The others see to it that it comes.
-    const Variable<Real, 1>& trained = model.layer(0).attention_norm;
+    const Variable<Real, 1> trained(zeros<Real, 1>({1}), true);  // on behalf of the weights, of which some may be frozen
     Variable<Real, 4> first;
     for (Index layer = 0; layer < length_of(k); ++layer) {
-        if (element(k, layer).size() == 0) continue;
+        if (!model.config().is_memory_layer(layer) || contexts == 0) continue;
         const auto record = [&](Tensor<Real, 4> numbers) {
             if (first)
                 return tape.record(
