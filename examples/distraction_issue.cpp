@@ -27,11 +27,12 @@ using namespace fot::examples;
 namespace {
 
 /// The models of the comparison. Every one is trained in the same way but for the contexts it sees.
-std::vector<LanguageModelRecipe> recipes(const TextSettings& settings, double contrastive_weight) {
-    const LanguageModelRecipe one{.name = "crossbatch_1", .kind = LanguageModelKind::crossbatch},
+std::vector<LanguageModelRecipe> recipes(const TextSettings& settings, double contrastive_weight, Index sliding_steps) {
+    const LanguageModelRecipe one{.name = "crossbatch_1", .kind = LanguageModelKind::crossbatch, .sliding_steps = sliding_steps},
         many{.name = message("crossbatch_", settings.contexts),
              .kind = LanguageModelKind::crossbatch,
-             .contexts = doubled_contexts(settings.contexts, settings.steps)};
+             .contexts = doubled_contexts(settings.contexts, settings.steps),
+             .sliding_steps = sliding_steps};
     std::vector<LanguageModelRecipe> list{{.name = "standard", .kind = LanguageModelKind::standard}, one, many};
     if (contrastive_weight > 0) {
         list.push_back(many);
@@ -61,14 +62,15 @@ void train(const Example& example, const TextSettings& settings, const LanguageM
     trainer.keep("batches", random);
     trainer.keep("contexts", contexts);
     resume(trainer);
-    const auto drawn = [&](Index pool, Random& from) {
-        return sample_contexts<float>(documents, {.entries = settings.batch, .pool = pool, .length = settings.length}, from);
+    const auto drawn = [&](Index pool, Index overlap, Random& from) {
+        return sample_contexts<float>(
+            documents, {.entries = settings.batch, .pool = pool, .length = settings.length, .overlap = overlap}, from);
     };
     Random trial(0);  // too few documents for the largest d are refused now, not when it comes
-    drawn(std::max(settings.batch, contexts.values().back()), trial);
+    drawn(std::max(settings.batch, contexts.values().back()), 0, trial);
     trainer.run([&](Index step) {
         const Index d = contexts.next(step, random), pool = std::max(settings.batch, d);
-        const ContextBatch<float> batch = drawn(pool, random);
+        const ContextBatch<float> batch = drawn(pool, sliding_overlap(step, recipe.sliding_steps, settings.length), random);
         // Of the d previous contexts that a document sees the first is its own; the others are there to be told apart from it.
         const ContextTable own_and_others = previous_contexts(settings.batch, 1, d - 1, pool);
         Tape tape;
@@ -95,14 +97,18 @@ int main(int argc, char** argv) try {
     TextSettings settings;
     MemorySettings memory;
     double contrastive_weight = 0;
+    Index sliding_steps = 0;
     add_text_options(example, settings, {12, 1000, 1000}, {8, 16, 32});
     add_comparison_options(example, settings);
     add_memory_options(example, memory, {8192, 131072, 131072}, {8192, 32768, 32768});
     example.option("--contrastive-weight", contrastive_weight, {0, 0, 0.5},
                    "weight of InfoNCE in a further model; 0: none is trained");
+    example.option("--sliding-steps", sliding_steps,
+                   "first steps of crossbatch, in which contexts slide from the current window to the place before it");
     example.parse();
 
-    const std::vector<LanguageModelRecipe> plans = chosen_plans(example, memory, settings, recipes(settings, contrastive_weight));
+    const std::vector<LanguageModelRecipe> plans =
+        chosen_plans(example, memory, settings, recipes(settings, contrastive_weight, sliding_steps));
     const CorpusSplit split = split_of(settings, memory, memory.largest);
     const std::vector<TokenDocument> training = byte_documents(split.train), before = documents_before(split, memory),
                                      test = measured_documents(split, memory);

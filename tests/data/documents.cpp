@@ -60,6 +60,29 @@ TEST_CASE("random pieces: the previous windows lie just before the current one, 
     CHECK(drawn == std::set<Index>{0, 1, 2, 3, 5});  // the fifth document is too short: 13 < 25
 }
 
+TEST_CASE(
+    "contexts that overlap end that many tokens after the beginning of the current window; while they slide it shrinks to 0") {
+    const std::vector<TokenDocument> documents = numbered_documents({60, 40});
+    Random random(1);
+    for (const Index overlap : {0, 1, 4, 6}) {
+        const ContextBatch<float> batch =
+            sample_contexts<float>(documents, {.entries = 2, .positives = 2, .length = 6, .overlap = overlap}, random);
+        for (Index j = 0; j < 2; ++j)
+            for (Index t = 0; t < 6; ++t) {
+                CHECK(batch.previous(j, t) == batch.current(j, 0) - 6 + overlap + t);
+                CHECK(batch.previous(2 + j, t) == batch.current(j, 0) - 12 + overlap + t);
+            }
+    }
+    CHECK_THROWS_WITH_AS(sample_contexts<float>(documents, {.length = 6, .overlap = 7}, random),
+                         "sample_contexts: an overlap of 7 tokens of windows of 6, expected 0 ... 6", ConfigError);
+    CHECK_THROWS_AS(document_contexts<float>(documents, {.entries = 2, .length = 6, .overlap = 1}), ConfigError);
+    CHECK(sliding_overlap(0, 3, 6) == 6);
+    CHECK(sliding_overlap(1, 3, 6) == 4);
+    CHECK(sliding_overlap(2, 3, 6) == 2);
+    CHECK(sliding_overlap(3, 3, 6) == 0);
+    CHECK(sliding_overlap(0, 0, 6) == 0);
+}
+
 TEST_CASE("random pieces begin anywhere in a document") {
     const std::vector<TokenDocument> documents = numbered_documents({12});
     Random random(2);

@@ -97,6 +97,8 @@ TEST_CASE("a recipe in words names what matters to its kind, and nothing else") 
     CHECK(text(recipe) == "a: crossbatch, 20 steps, 2 positives, contexts 1 until step 6, 2, not differentiable, 3 entries local");
     CHECK(text({.name = "p", .kind = LanguageModelKind::crossbatch, .packing = 4}) ==
           "p: crossbatch, 20 steps, 1 positives, contexts 1, packed by 4");
+    CHECK(text({.name = "s", .kind = LanguageModelKind::crossbatch, .sliding_steps = 9}) ==
+          "s: crossbatch, 20 steps, 1 positives, contexts 1, contexts slide for 9 steps");
     CHECK(text({.name = "l", .local_windows = 2}) == "l: standard, 20 steps, local contexts of 2 windows");
     CHECK(text({.name = "b", .contrastive_weight = 0.5}) == "b: standard, 20 steps, 1 positives, contexts 1, InfoNCE 0.5");
 }
@@ -272,6 +274,23 @@ TEST_CASE("entries without contexts are trained as the standard model") {
     CHECK(loss == doctest::Approx(sum / 24).epsilon(1e-5));
 }
 
+TEST_CASE("contexts that slide are the current windows in the first step, and from the last sliding step on those before") {
+    const std::vector<TokenDocument> text = documents(6, 100);
+    Transformer<float> model = small_model();
+    LanguageModelRecipe recipe = recipes()[4];
+    recipe.sliding_steps = 2;
+    LanguageModelTraining<float> training(model, recipe, text, {.entries = 3, .length = 8}, 5);
+    Random random(5);
+    for (const Index overlap : {8, 4, 0, 0}) {
+        const auto pieces = sample_contexts<float>(text, {.entries = 3, .positives = 1, .length = 8, .overlap = overlap}, random);
+        Tape tape(Tape::inference);
+        const Tensor<float, 2> nats = token_nats(
+            model.crossbatch(tape, {pieces.previous, pieces.current, previous_contexts(3, 1, 0)}).value(), pieces.targets);
+        const Index step = overlap == 8 ? 0 : overlap == 4 ? 1 : 2;
+        CHECK(training(step).loss == doctest::Approx(std::accumulate(nats.begin(), nats.end(), 0.0) / 24).epsilon(1e-5));
+    }
+}
+
 TEST_CASE("a longer local context is trained on the text that crossbatch sees as previous and current context") {
     const std::vector<TokenDocument> text = documents(6, 100);
     Transformer<float> model = small_model();
@@ -354,6 +373,9 @@ TEST_CASE("a recipe for another integration and too little text are refused") {
     odd = recipes()[3];
     odd.contrastive_weight = 1;
     refused(odd, text, "a contrastive loss in standard and crossbatch training only");
+    odd = recipes()[0];
+    odd.sliding_steps = 4;
+    refused(odd, text, "has contexts that slide for 4 steps, expected 0 or more, in crossbatch that is not packed");
     odd = recipes()[4];
     odd.positives = -1;
     refused(odd, text, "has -1 positives");

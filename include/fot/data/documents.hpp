@@ -27,16 +27,22 @@ struct WindowShape {
     Index pool = 0;       ///< P, documents with previous contexts: the entries, then others; 0: as many as entries
     Index positives = 1;  ///< w, previous contexts of a document; 0: none, local context only
     Index length = 128;   ///< T, tokens of a window
+    Index overlap = 0;    ///< tokens at the beginning of the current window that the last previous one ends with
 
     /// Documents that are in use at a time.
     Index documents() const { return pool == 0 ? entries : pool; }
 };
 
+/// The overlap of a step while previous contexts slide: at first a context is the current window itself, so that what a query needs
+/// stands in it; from `steps` on it is the window before. A model that is to learn to look things up finds out sooner how that is
+/// done.
+inline Index sliding_overlap(Index step, Index steps, Index length) { return step >= steps ? 0 : length - length * step / steps; }
+
 /// Documents are drawn in proportion to length to this power: long ones come more often, but do not fill every batch.
 inline constexpr double length_power = 0.75;
 
 /// A batch. Row window * P + j of `previous` is window number `window` of document j counted backwards: window
-/// 0 ends where the current one begins. attention/contexts.hpp numbers contexts in the same way.
+/// 0 ends where the current one begins, or `overlap` tokens later. attention/contexts.hpp numbers contexts in the same way.
 template <class Real>
 struct ContextBatch {
     Tokens previous;               ///< (w P, T)
@@ -53,6 +59,8 @@ inline void require_valid(const char* who, const WindowShape& shape) {
     require<ConfigError>(shape.entries >= 1 && shape.length >= 1 && shape.positives >= 0, who, ": ", shape.entries, " entries of ",
                          shape.length, " tokens with ", shape.positives,
                          " previous windows, expected 1 or more of the first two and 0 or more of the last");
+    require<ConfigError>(shape.overlap >= 0 && shape.overlap <= shape.length, who, ": an overlap of ", shape.overlap,
+                         " tokens of windows of ", shape.length, ", expected 0 ... ", shape.length);
     require<ConfigError>(shape.documents() >= shape.entries, who, ": a pool of ", shape.pool, " documents is smaller than the ",
                          shape.entries, " entries");
 }
@@ -73,7 +81,8 @@ template <class Real>
 void write_entry(const WindowShape& shape, Index j, const TokenDocument& document, Index start, ContextBatch<Real>& batch) {
     const std::int32_t* tokens = document.tokens.data() + start;
     for (Index window = 0; window < shape.positives; ++window)
-        std::copy_n(tokens - (window + 1) * shape.length, shape.length, row(batch.previous, window * shape.documents() + j));
+        std::copy_n(tokens + shape.overlap - (window + 1) * shape.length, shape.length,
+                    row(batch.previous, window * shape.documents() + j));
     if (j >= shape.entries) return;
     const Index left = document.length() - start, with_target = std::min(shape.length, left - 1);
     std::copy_n(tokens, std::min(shape.length, left), row(batch.current, j));
@@ -168,6 +177,7 @@ ContextBatch<Real> sample_packed(const std::vector<TokenDocument>& documents, co
 template <class Real>
 ContextBatch<Real> document_contexts(const std::vector<TokenDocument>& documents, const WindowShape& shape) {
     ContextBatch<Real> batch = detail::empty_context_batch<Real>("document_contexts", shape);
+    require<ConfigError>(shape.overlap == 0, "document_contexts: an overlap of ", shape.overlap, ", expected 0");
     const Index count = shape.documents(), start = shape.positives * shape.length;
     require<DataError>(length_of(documents) == count, "document_contexts: ", documents.size(), " documents, expected ", count);
     for (Index j = 0; j < count; ++j) {

@@ -43,6 +43,7 @@ struct LanguageModelRecipe {
     ContextSchedule contexts = ContextSchedule::constant(1);  ///< d of each step: w positives and (d - 1) w negatives
     bool differentiable = true;                               ///< false: keys and values of previous contexts are constants
     Index local_entries = 0;  ///< entries of a batch that see no context, so that the model stays good without a memory
+    Index sliding_steps = 0;  ///< first steps, in which contexts slide from the current window to their places (sliding_overlap)
     Index packing = 0;        ///< the released code's form: windows of a document in a batch, d the range; 0: the paper's form
 
     // standard and crossbatch
@@ -68,6 +69,7 @@ struct LanguageModelRecipe {
                 message(", ", positives, " positives, contexts ", contexts.text(), differentiable ? "" : ", not differentiable");
         if (local_windows != 1) words += message(", local contexts of ", local_windows, " windows");
         if (packing > 0) words += message(", packed by ", packing);
+        if (sliding_steps > 0) words += message(", contexts slide for ", sliding_steps, " steps");
         if (local_entries > 0) words += message(", ", local_entries, " entries local");
         if (contrastive_weight > 0) words += message(", InfoNCE ", contrastive_weight);
         if (kind == LanguageModelKind::memorizing) words += message(", memory ", memory_tokens, ", top ", top_k);
@@ -149,7 +151,8 @@ class LanguageModelTraining {
         const WindowShape shape{.entries = batch_.entries,
                                 .pool = std::max(batch_.entries, contexts),
                                 .positives = std::max<Index>(recipe_.positives + 1 - recipe_.local_windows, 0),
-                                .length = batch_.length * recipe_.local_windows};
+                                .length = batch_.length * recipe_.local_windows,
+                                .overlap = sliding_overlap(step, recipe_.sliding_steps, batch_.length)};
         const bool packed = recipe_.packing > 0;  // then all windows of a document are trained on
         const ContextBatch<Real> batch =
             packed ? sample_packed<Real>(documents_, {batch_.entries, recipe_.packing, batch_.length}, random_)
@@ -225,6 +228,10 @@ class LanguageModelTraining {
         require<ConfigError>(recipe_.packing == 0 || (recipe_.packing > 0 && recipe_.kind == LanguageModelKind::crossbatch &&
                                                       weight == 0 && local == 0 && recipe_.differentiable),
                              recipe, "packs ", recipe_.packing, " windows, expected 0 or more, in plain crossbatch training");
+        require<ConfigError>(recipe_.sliding_steps == 0 || (recipe_.sliding_steps > 0 && recipe_.packing == 0 &&
+                                                            recipe_.kind == LanguageModelKind::crossbatch),
+                             recipe, "has contexts that slide for ", recipe_.sliding_steps,
+                             " steps, expected 0 or more, in crossbatch that is not packed");
         if (recipe_.packing > 0) {  // a trial: too few documents are refused now, not at the first step
             Random trial(0);
             sample_packed<Real>(documents_, {entries, recipe_.packing, batch_.length}, trial);
