@@ -84,14 +84,20 @@ std::string shard_name(Index i, Index count) {
     return count == 1 ? "model.safetensors" : "model-" + five_digits(i + 1) + "-of-" + five_digits(count) + ".safetensors";
 }
 
-/// Copies what is not weights, and tells config.json the new element type.
-void copy_other_files(const std::filesystem::path& from, const std::filesystem::path& to, const std::string& dtype) {
-    for (const auto& entry : std::filesystem::directory_iterator(from)) {
+/// The names of what is not weights.
+std::vector<std::string> other_files(const std::filesystem::path& folder) {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
         const std::string name = entry.path().filename().string(), extension = entry.path().extension().string();
         const bool wanted = extension == ".json" || extension == ".model" || extension == ".txt" || extension == ".py";
-        if (entry.is_regular_file() && wanted && !name.ends_with(".index.json"))
-            std::filesystem::copy_file(entry.path(), to / name, std::filesystem::copy_options::overwrite_existing);
+        if (entry.is_regular_file() && wanted && !name.ends_with(".index.json")) names.push_back(name);
     }
+    return names;
+}
+
+/// Copies what is not weights, and tells config.json the new element type.
+void copy_other_files(const std::filesystem::path& from, const std::filesystem::path& to, const std::string& dtype) {
+    for (const std::string& name : other_files(from)) std::filesystem::copy_file(from / name, to / name);
     if (dtype == "stored" || !file_exists(from / "config.json")) return;
     const detail::OwnedJson owned = detail::read_json_object(from / "config.json");
     nlohmann::json& config = *owned;
@@ -116,6 +122,8 @@ int main(int argc, char** argv) try {
     for (const char* name : {"model.safetensors", CheckpointFolder::index_name})
         require<FileError>(!file_exists(target / name), (target / name).string(),
                            ": is there already, expected a folder without weights");
+    for (const std::string& name : other_files(source))
+        require<FileError>(!file_exists(target / name), (target / name).string(), ": is there already, and would be overwritten");
 
     const CheckpointFolder folder(source);
     const auto shards = shards_of(folder.tensors(), dtype, 1e9 * shard_gigabytes);

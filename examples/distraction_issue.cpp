@@ -106,6 +106,8 @@ int main(int argc, char** argv) try {
     example.option("--sliding-steps", sliding_steps,
                    "first steps of crossbatch, in which contexts slide from the current window to the place before it");
     example.parse();
+    require<ConfigError>(sliding_steps < settings.steps, "--sliding-steps ", sliding_steps, ": expected fewer than the ",
+                         settings.steps, " of the training");
 
     const std::vector<LanguageModelRecipe> plans =
         chosen_plans(example, memory, settings, recipes(settings, contrastive_weight, sliding_steps));

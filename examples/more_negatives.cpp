@@ -182,6 +182,8 @@ int main(int argc, char** argv) try {
     example.parse();
     for (std::vector<Index>* list : {&settings.uniform, &settings.mined, &settings.text}) std::erase(*list, 0);
     settings.check();
+    const EvaluationDictionary any({}, 0);
+    if (!settings.uniform.empty() || !settings.mined.empty()) any.windows_for(settings.largest);  // before training, not after
 
     run_dictionary(example, settings, text.models.empty() ? example.output() : std::filesystem::path(text.models));
     run_text(example, text, settings);

@@ -5,6 +5,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <chrono>
 #include <cmath>
@@ -119,7 +120,9 @@ Option Example::option(const std::string& names, T& target, const std::string& d
     const auto check = [least](const std::string& text) {
         char* end = nullptr;
         const double number = std::strtod(text.c_str(), &end);
-        const bool in_range = !text.empty() && *end == '\0' && std::isfinite(number) && number >= static_cast<double>(least);
+        const bool octal = text.size() > 1 && text[0] == '0' && std::isdigit(static_cast<unsigned char>(text[1])) != 0;
+        const bool in_range =
+            !text.empty() && *end == '\0' && std::isfinite(number) && number >= static_cast<double>(least) && !octal;
         return in_range ? "" : message(text.empty() ? "nothing" : text, ", expected ", least, " or more");
     };
     CLI::Option* added = app_->add_option(names, target, description)->capture_default_str();
@@ -152,6 +155,8 @@ void refuse_repeated(const CLI::Option& option) {
 
 void Example::parse() {
     try {
+        for (const std::string& word : words_)  // the defaults of other options were chosen without the value
+            if (word.starts_with("--quick=") || word.starts_with("--full=")) throw CLI::ValidationError(word, "takes no value");
         app_->parse(std::vector<std::string>(words_.rbegin(), words_.rend() - 1));
         for (const CLI::Option* each : app_->get_options())
             if (!sequences_.contains(each->get_name())) refuse_repeated(*each);

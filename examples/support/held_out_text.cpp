@@ -65,11 +65,25 @@ std::vector<TrainedOn> trained_on(const std::filesystem::path& path) {
     return list;
 }
 
+namespace {
+
+/// Are these texts of the same folder, however it is spelled and whatever of its files is taken?
+bool same_folder(const std::string& a, const std::string& b) {
+    const auto folder = [](const std::string& corpus) {
+        std::error_code failure;
+        const std::filesystem::path path(parse_corpus(corpus).first), canonical = std::filesystem::canonical(path, failure);
+        return failure ? path : canonical;
+    };
+    return folder(a) == folder(b);
+}
+
+}  // namespace
+
 void require_unseen(const std::filesystem::path& path, const TextSettings& settings, const CorpusSplit& split) {
     const std::string of_long = fingerprint(byte_documents(long_documents(split.train))),
                       of_short = fingerprint(byte_documents(short_documents(split.train)));  // programs train on either
     for (const TrainedOn& before : trained_on(path)) {
-        if (before.corpus != settings.corpus) continue;
+        if (!same_folder(before.corpus, settings.corpus)) continue;
         require<ConfigError>(before.split_from == settings.split_from, path.string(), ": was trained on ", before.corpus,
                              " split from documents of ", before.split_from, " bytes on, here it is split from those of ",
                              settings.split_from,
@@ -83,7 +97,7 @@ void require_unseen(const std::filesystem::path& path, const TextSettings& setti
 
 std::optional<CorpusSplit> split_of_training(const std::filesystem::path& path, TextSettings settings) {
     for (const TrainedOn& before : trained_on(path))
-        if (before.corpus == settings.corpus) {
+        if (same_folder(before.corpus, settings.corpus)) {
             settings.split_from = before.split_from;
             CorpusSplit split = split_corpus(settings);
             require_unseen(path, settings, split);

@@ -43,6 +43,7 @@ inline std::vector<MemoryModelPlan> memory_model_plans(const TextSettings& setti
 /// A model of the comparison, trained, or read from its file if it is there.
 inline Transformer<float> trained_memory_model(const Example& example, TextSettings settings, const MemoryModelPlan& plan,
                                                const std::vector<TokenDocument>& documents, std::uint64_t seed) {
+    require<ConfigError>(!settings.unnormalized_heads, "--unnormalized-heads: name models instead, --only standard_unnormalized");
     settings.unnormalized_heads = plan.unnormalized;
     return trained_text_model(example, settings, plan.recipe, documents, seed);
 }

@@ -80,4 +80,13 @@ TEST_CASE("a result without an interval, or that is not a number, has no verdict
     CHECK(rows_of("dictionary_lookup", {{"knn_score.uniform.16777216", "0.8"}}, 3)[0][4] == "no interval");
     CHECK(rows_of("dictionary_lookup", {{"knn_score.uniform.16777216", "nan"}}, 3)[0][4] == "no interval");
     CHECK(rows_of("passkey", {{"knn_score.uniform.16777216", "0.8 0.7 0.9"}}, 3).empty());
+    const Rows none = rows_of("dictionary_lookup", {{"accuracy.uniform.16777216", "- - -"}}, 3);
+    CHECK(none[0][4] == "no interval");
+    CHECK(none[0][3].find("0.0") == std::string::npos);
+    CHECK(rows_of("dictionary_lookup", {{"accuracy.uniform.16777216", "0.95 -inf inf"}}, 3)[0][4] == "not resolved");
+}
+
+TEST_CASE("a baseline that fails altogether has failed") {
+    CHECK(rows_of("dictionary_without_memory", {{"accuracy.without_memory.16384", "0 0 0"}}, 3)[0][4] == "reproduced");
+    CHECK(rows_of("dictionary_without_memory", {{"accuracy.without_memory.16384", "0.6 0.55 0.7"}}, 3)[0][4] == "not reproduced");
 }

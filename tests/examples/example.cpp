@@ -112,7 +112,8 @@ TEST_CASE("help is no error, a wrong option is") {
     CHECK(help.code == 0);
     CHECK(help.out.str().find("(1 quick, 10, 100 full)") != std::string::npos);
     CHECK(help.out.str().find("results/some_example") != std::string::npos);
-    for (const std::vector<std::string>& words : {std::vector<std::string>{"--stepz", "1"}, {"--steps", "many"}}) {
+    for (const std::vector<std::string>& words :
+         {std::vector<std::string>{"--stepz", "1"}, {"--steps", "many"}, {"--quick=true"}, {"--full=1"}, {"--steps", "010"}}) {
         const Run wrong(words, body);
         CHECK(wrong.code == 2);
         CHECK_FALSE(wrong.errors.str().empty());

@@ -34,6 +34,9 @@ TEST_CASE("a model is measured on what it has not seen, whichever program has tr
     CHECK(names(measured.test) == names(seen.test));
     CHECK(common(measured.test, seen.train).empty());
     for (const Document& document : measured.test) CHECK(document.text.size() >= 20000);
+    TextSettings spelled_otherwise = settings;
+    spelled_otherwise.corpus += "/";
+    CHECK(names(split_of(spelled_otherwise, memory, 0).test) == names(seen.test));
     memory.checkpoint.clear();
     CHECK(names(split_of(settings, memory, 0).test) == names(load_split(settings).test));
 }

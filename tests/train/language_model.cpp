@@ -373,6 +373,10 @@ TEST_CASE("a recipe for another integration and too little text are refused") {
     odd = recipes()[3];
     odd.contrastive_weight = 1;
     refused(odd, text, "a contrastive loss in standard and crossbatch training only");
+    odd = recipes()[4];
+    odd.sliding_steps = 4;
+    CHECK_THROWS_WITH_AS(train_language_model(merged, odd, text, {.entries = 3, .length = 8}, 4),
+                         "train_language_model: contexts slide for 4 steps, expected fewer than 4", ConfigError);
     odd = recipes()[0];
     odd.sliding_steps = 4;
     refused(odd, text, "has contexts that slide for 4 steps, expected 0 or more, in crossbatch that is not packed");

@@ -161,6 +161,10 @@ TEST_CASE("an optimiser refuses a bad factor and two parameters of one name") {
     CHECK_THROWS_AS(optimizer.step(std::numeric_limits<double>::infinity()), ConfigError);
     CHECK(optimizer.step_count() == 0);
     CHECK_THROWS_WITH_AS(AdamW<float>({parameters[0], parameters[0]}), "adamw: two parameters are named embedding", ConfigError);
+    Parameter<float> again = parameters[0];
+    again.name = "head";
+    CHECK_THROWS_WITH_AS(AdamW<float>({parameters[0], again}), "adamw: embedding and head are one parameter under two names",
+                         ConfigError);
 }
 
 TEST_CASE("an optimiser of no parameters and of empty ones can step") {
@@ -212,9 +216,9 @@ TEST_CASE("a step that runs out of memory has not been taken, and the next one i
     }
 }
 
-TEST_CASE("a gradient that is not finite reaches neither values nor state") {
+TEST_CASE("a gradient that is not finite, or whose square is not, reaches neither values nor state") {
     for (const std::string name : {"adamw", "muon", "adafactor"})
-        for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
+        for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(), 1e21f})
             for (const std::size_t i : {0u, 1u, 2u}) {
                 Toy toy(1);
                 const auto optimizer = make(name, toy.parameters());
@@ -222,8 +226,8 @@ TEST_CASE("a gradient that is not finite reaches neither values nor state") {
                 const Parameter<float> p = toy.parameters()[i];
                 p.gradient().back() = bad;
                 const std::vector<float> before = numbers_of(toy.parameters());
-                CHECK_THROWS_WITH_AS(optimizer->step(), (name + ": the gradient of " + p.name + " is not finite").c_str(),
-                                     NumericError);
+                const std::string why = bad == 1e21f ? " is too large to be squared" : " is not finite";
+                CHECK_THROWS_WITH_AS(optimizer->step(), (name + ": the gradient of " + p.name + why).c_str(), NumericError);
                 CHECK(numbers_of(toy.parameters()) == before);
                 CHECK(optimizer->step_count() == 0);
                 for (const auto& slot : optimizer->state().slots)

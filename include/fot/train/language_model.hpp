@@ -238,7 +238,7 @@ class LanguageModelTraining {
         }
         if (recipe_.walks() || recipe_.packing > 0) return;
         const Index most = std::max(entries, std::ranges::max(recipe_.contexts.values())),
-                    least_tokens = std::max(positives + 1, windows) * batch_.length + 1;
+                    least_tokens = (std::max<Index>(positives + 1 - windows, 0) + 1) * windows * batch_.length + 1;
         const auto usable = std::ranges::count_if(documents_, [&](const auto& each) { return each.length() >= least_tokens; });
         require<DataError>(usable >= most, recipe, "needs ", most, " documents of ", least_tokens,
                            " tokens or more at a time, there are ", usable);
@@ -261,6 +261,8 @@ class LanguageModelTraining {
 template <class Real>
 void train_language_model(Transformer<Real>& model, const LanguageModelRecipe& recipe, const std::vector<TokenDocument>& documents,
                           const LanguageModelBatch& batch, Index steps, std::uint64_t seed = 1) {
+    require<ConfigError>(recipe.sliding_steps == 0 || recipe.sliding_steps < steps, "train_language_model: contexts slide for ",
+                         recipe.sliding_steps, " steps, expected fewer than ", steps);
     LanguageModelTraining<Real> training(model, recipe, documents, batch, seed);
     Muon<Real> optimizer(model.parameters());
     const LearningRate rate = LearningRate::linear_decay(1, std::min<Index>(40, steps / 2), steps);

@@ -18,11 +18,13 @@
 
 #include <cmath>
 #include <deque>
+#include <map>
 #include <set>
 #include <utility>
 
 #include "fot/core/finite.hpp"
 #include "fot/core/parameter.hpp"
+#include "fot/core/simd.hpp"
 
 namespace fot {
 
@@ -96,14 +98,17 @@ class Optimizer {
 
     /// Reads the gradients and changes the values; the gradients stay as they are. The learning rates are those of the options,
     /// times `factor`. If memory runs out, or in case of an error, neither values nor state have changed.
-    /// Errors: ConfigError if the factor is negative or not finite; NumericError, which names the parameter, if a gradient is not
-    ///         finite.
+    /// Errors: ConfigError if the factor is negative or not finite; NumericError, which names the parameter, if a gradient or the
+    /// sum
+    ///         of its squares is not finite.
     void step(double factor = 1) {
         detail::require_not_negative(name_, "a factor on the learning rates of", factor);
         for (const Parameter<Real>& p : parameters_) {
             const std::span<const Real> gradient = p.gradient();
             require<NumericError>(all_finite(gradient.data(), length_of(gradient)), name_, ": the gradient of ", p.name,
                                   " is not finite");
+            const Real squares = inner_product(gradient.data(), gradient.data(), length_of(gradient));
+            require<NumericError>(std::isfinite(squares), name_, ": the gradient of ", p.name, " is too large to be squared");
         }
         update(step_count_ + 1, factor);
         ++step_count_;
@@ -122,12 +127,17 @@ class Optimizer {
     const std::string& name() const { return name_; }
 
    protected:
-    /// `name` opens messages and the names of slots.   Errors: ConfigError if two parameters share a name.
+    /// `name` opens messages and the names of slots.   Errors: ConfigError if two parameters share a name, or their numbers.
     Optimizer(std::string name, std::vector<Parameter<Real>> parameters)
         : name_(std::move(name)), parameters_(std::move(parameters)) {
         std::set<std::string> names;
-        for (const auto& p : parameters_)
+        std::map<const Real*, std::string> numbers;
+        for (const auto& p : parameters_) {
             require<ConfigError>(names.insert(p.name).second, name_, ": two parameters are named ", p.name);
+            if (p.value().empty()) continue;
+            const auto [known, is_new] = numbers.emplace(p.value().data(), p.name);
+            require<ConfigError>(is_new, name_, ": ", known->second, " and ", p.name, " are one parameter under two names");
+        }
     }
 
     /// Lays out a slot of zeros; returns its place for `slot()`.
