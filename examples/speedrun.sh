@@ -19,6 +19,7 @@ export LC_ALL=C
 passkey="passkey --measure fot --counted --longest 1048576"
 entries="
 model_1|positive_mass.crossbatch_16.64 bits_per_byte.crossbatch_16.131072|distraction_issue --only crossbatch_16
+text_2|bits_per_byte.crossbatch_16.131072 positive_mass.crossbatch_16.64|distraction_issue --only crossbatch_16 --steps 490 --learning-rate 1.5 --sliding-steps 450
 attention_2|positive_mass.crossbatch_16_infonce.64|distraction_issue --only crossbatch_16_infonce --contrastive-weight 1 --learning-rate 1.5 --batch 8 --steps 600 --largest 512
 dictionary_1|accuracy.uniform.1048576|dictionary_lookup --training uniform --memory-tokens 1048576
 dictionary_2|accuracy.hard.1048576|dictionary_lookup --training hard --memory-tokens 1048576
