@@ -76,7 +76,7 @@ ContextBatch<Real> empty_context_batch(const char* who, const WindowShape& shape
             .documents = {}};
 }
 
-/// Writes entry j: its current window begins at token `start`, its previous ones lie before that.
+/// Writes entry j: its current window begins at token `start`, its previous ones end there, or `overlap` tokens later.
 template <class Real>
 void write_entry(const WindowShape& shape, Index j, const TokenDocument& document, Index start, ContextBatch<Real>& batch) {
     const std::int32_t* tokens = document.tokens.data() + start;

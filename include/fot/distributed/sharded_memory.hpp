@@ -76,9 +76,8 @@ class ShardedMemory {
     /// Most entries that are kept; 0: unlimited.
     Index capacity() const { return capacity_; }
     /// As of KeyValueMemory.
-    template <std::size_t Rank>
-    void require_storable(const char* what, const Tensor<Real, Rank>& numbers) const {
-        shard_.require_storable(what, numbers);
+    void require_storable(const char* what, const Real* numbers, Index count) const {
+        shard_.require_storable(what, numbers, count);
     }
     /// Entries that are there now, on all ranks.
     Index size() const { return next_ - oldest_; }

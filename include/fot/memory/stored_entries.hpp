@@ -109,12 +109,11 @@ class StoredEntries {
 
     /// Throws NumericError, in the name of `what`, if one of the numbers would become an infinity in the 16 bits that are kept of
     /// it.
-    template <std::size_t Rank>
-    void require_storable(const char* what, const Tensor<Real, Rank>& numbers) const {
+    void require_storable(const char* what, const Real* numbers, Index count) const {
         if (storage_ == Storage::full) return;
         const double first_too_large = storage_ == Storage::float16 ? 65520 : 0x1.ffp127;
-        for (const Real number : numbers.storage())
-            require<NumericError>(!(std::abs(number) >= first_too_large) || std::isinf(number), what, ": ", number,
+        for (Index i = 0; i < count; ++i)
+            require<NumericError>(!(std::abs(numbers[i]) >= first_too_large) || std::isinf(numbers[i]), what, ": ", numbers[i],
                                   " is too large for a memory of 16-bit numbers");
     }
 
@@ -144,8 +143,6 @@ class StoredEntries {
     void append(const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values, Index document) {
         require_shape("KeyValueMemory::append: keys", keys, Shape<3>{-1, heads_, width_});
         require_shape("KeyValueMemory::append: values", values, shape_of(keys));
-        require_storable("KeyValueMemory::append: keys", keys);
-        require_storable("KeyValueMemory::append: values", values);
         append_rows(keys.data(), values.data(), extent(keys, 0), document);
     }
 
@@ -154,8 +151,6 @@ class StoredEntries {
         require_shape("KeyValueMemory::append: keys", keys, Shape<4>{-1, -1, heads_, width_});
         require_shape("KeyValueMemory::append: values", values, shape_of(keys));
         require_entry("KeyValueMemory::append", keys, entry);
-        require_storable("KeyValueMemory::append: keys", keys);
-        require_storable("KeyValueMemory::append: values", values);
         append_rows(row(keys, entry), row(values, entry), extent(keys, 1), document);
     }
 
@@ -164,8 +159,8 @@ class StoredEntries {
     void replace(Index first, const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values) {
         require_shape("KeyValueMemory::replace: keys", keys, Shape<3>{-1, heads_, width_});
         require_shape("KeyValueMemory::replace: values", values, shape_of(keys));
-        require_storable("KeyValueMemory::replace: keys", keys);
-        require_storable("KeyValueMemory::replace: values", values);
+        require_storable("KeyValueMemory::replace: keys", keys.data(), element_count(keys));
+        require_storable("KeyValueMemory::replace: values", values.data(), element_count(values));
         const Index count = extent(keys, 0);
         require<DataError>(first >= 0 && first + count <= size(), "KeyValueMemory::replace: ", count, " entries from ", first,
                            " on, of ", size());
@@ -282,6 +277,8 @@ class StoredEntries {
     };
 
     void append_rows(const Real* keys, const Real* values, Index tokens, Index document) {
+        require_storable("KeyValueMemory::append: keys", keys, tokens * heads_ * width_);
+        require_storable("KeyValueMemory::append: values", values, tokens * heads_ * width_);
         reserve(tokens);
         for (Index end = next_ + tokens, count = 0; next_ < end; next_ += count) {
             Block& block = element(blocks_, next_ / block_entries - first_block_);

@@ -132,8 +132,8 @@ void require_appendable(const std::string& state, const LayerView<Real>& at, Ind
     require_shape(values.c_str(), at.v.value(), shape_of(at.k.value()));
     require_finite(keys.c_str(), at.k.value());
     require_finite(values.c_str(), at.v.value());
-    memory.require_storable(keys.c_str(), at.k.value());
-    memory.require_storable(values.c_str(), at.v.value());
+    memory.require_storable(keys.c_str(), at.k.value().data(), element_count(at.k.value()));
+    memory.require_storable(values.c_str(), at.v.value().data(), element_count(at.v.value()));
 }
 
 /// Throws ShapeError, in the name of `who`, unless memories by layer are those of a model of this configuration.
