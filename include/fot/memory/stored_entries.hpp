@@ -83,8 +83,8 @@ class StoredEntries {
     /// Entries that are there now.
     Index size() const { return next_ - oldest_; }
 
-    /// A number that changes with everything but `append`, and that no two memories share. While it is the same, what was derived
-    /// from the entries (a search for their keys, say) still holds for them.
+    /// A number that changes whenever entries do, but for new ones at the end, and that no two memories share. While it is the
+    /// same, what was derived from the entries (a search for their keys, say) still holds for them.
     std::uint64_t generation() const { return generation_.number(); }
 
     /// Bytes of the blocks held.

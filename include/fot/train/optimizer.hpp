@@ -98,9 +98,8 @@ class Optimizer {
 
     /// Reads the gradients and changes the values; the gradients stay as they are. The learning rates are those of the options,
     /// times `factor`. If memory runs out, or in case of an error, neither values nor state have changed.
-    /// Errors: ConfigError if the factor is negative or not finite; NumericError, which names the parameter, if a gradient or the
-    /// sum
-    ///         of its squares is not finite.
+    /// Errors: ConfigError if the factor is negative or not finite; NumericError, which names the parameter, if a gradient is not
+    ///         finite, or the sum of its squares is not.
     void step(double factor = 1) {
         detail::require_not_negative(name_, "a factor on the learning rates of", factor);
         for (const Parameter<Real>& p : parameters_) {
