@@ -22,13 +22,17 @@ Transformer<float> new_text_model(const TextSettings& settings, Random& random, 
 
 Transformer<float> stored_text_model(const std::filesystem::path& path, TextSettings& settings) {
     Transformer<float> model = load_model<float>(path);
+    const Metadata metadata = read_metadata(path);
+    const auto unfinished = metadata.find("unfinished");
+    require<FileError>(unfinished == metadata.end(), path.string(), ": the training was stopped after ",
+                       unfinished == metadata.end() ? "" : unfinished->second, "; the command that began it finishes it");
     const TransformerConfig& config = model.config();
     settings.width = config.width;
     settings.layers = config.layers;
     settings.heads = config.heads;
     settings.memory_heads = config.memory_heads;
     settings.unnormalized_heads = !config.normalized_heads;
-    settings.length = metadata_number(path, read_metadata(path), "length");
+    settings.length = metadata_number(path, metadata, "length");
     return model;
 }
 

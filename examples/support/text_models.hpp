@@ -17,7 +17,7 @@ TransformerConfig text_model_config(const TextSettings& settings, Integration in
 Transformer<float> new_text_model(const TextSettings& settings, Random& random, Integration integration = Integration::merged);
 
 /// A model that one of these programs trained and kept. The shape and length in `settings` become those of the file.
-/// Errors: FileError if the file is malformed or holds no model of these programs.
+/// Errors: FileError if the file is malformed, holds no model of these programs, or one whose training was stopped.
 Transformer<float> stored_text_model(const std::filesystem::path& path, TextSettings& settings);
 
 /// Steps of a training, and where they lie in a schedule of the learning rate that several trainings may share.

@@ -147,4 +147,7 @@ TEST_CASE("a file that is no model of these programs is refused") {
     save_model(folder / "long.safetensors", model, {{"length", "8 or so"}});
     CHECK_THROWS_WITH_AS(stored_text_model(folder / "long.safetensors", settings),
                          doctest::Contains("its length is '8 or so', expected a number"), FileError);
+    save_model(folder / "stopped.safetensors", model, {{"length", "8"}, {"unfinished", "120 of 600 steps"}});
+    CHECK_THROWS_WITH_AS(stored_text_model(folder / "stopped.safetensors", settings),
+                         doctest::Contains("the training was stopped after 120 of 600 steps"), FileError);
 }

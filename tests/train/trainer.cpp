@@ -266,6 +266,51 @@ TEST_CASE("a finished run that is resumed has nothing left to do") {
     CHECK(again.model.numbers() == run.model.numbers());
 }
 
+TEST_CASE("a checkpoint that was not resumed is not overwritten") {
+    std::filesystem::remove(path);
+    Run<float, AdamW<float>> kept({.steps = 3, .learning_rate = learning_rate, .checkpoint = path});
+    kept.run();
+    const std::string bytes = testing::file_text(path);
+    Run<float, AdamW<float>> other({.steps = 3, .learning_rate = learning_rate, .checkpoint = path, .metadata = {{"seed", "2"}}});
+    const auto refused = [&] {
+        CHECK_THROWS_WITH_AS(other.run(),
+                             doctest::Contains("run.safetensors is there already and would be overwritten: call resume()"),
+                             ConfigError);
+        CHECK(other.trainer.steps_done() == 0);
+        CHECK(testing::file_text(path) == bytes);
+    };
+    refused();
+    CHECK_THROWS_AS(other.trainer.resume(), ConfigError);
+    refused();
+    Run<float, AdamW<float>> reader(
+        {.steps = 3, .learning_rate = learning_rate, .checkpoint = path, .writes_checkpoint = false, .metadata = {{"seed", "2"}}});
+    CHECK(reader.run() == TrainingOutcome::finished);
+    CHECK(testing::file_text(path) == bytes);
+}
+
+TEST_CASE("a checkpoint says that steps are left, until none is") {
+    std::filesystem::remove(path);
+    const auto unfinished = [](Index interrupt_at, bool done = false) {
+        const InterruptGuard guard;
+        testing::TinyRegression<float> model;
+        AdamW<float> optimizer(model.parameters());
+        Random random(3);
+        Trainer<float> trainer(optimizer, {.steps = 10, .learning_rate = learning_rate, .checkpoint = path});
+        trainer.resume();
+        trainer.run([&](Index step) {
+            if (step == interrupt_at) ::raise(SIGINT);
+            return StepResult{.loss = model.loss(random), .done = done};
+        });
+        const Metadata metadata = read_metadata(path);
+        return metadata.contains("unfinished") ? metadata.at("unfinished") : "finished";
+    };
+    CHECK(unfinished(3) == "4 of 10 steps");
+    CHECK(unfinished(5) == "6 of 10 steps");
+    CHECK(unfinished(-1) == "finished");
+    std::filesystem::remove(path);
+    CHECK(unfinished(-1, true) == "finished");  // its aim was reached in the first step
+}
+
 TEST_CASE("what is on disk already is not written again") {
     std::filesystem::remove(path);
     Run<float, AdamW<float>>({.steps = 3, .learning_rate = learning_rate, .checkpoint = path}).run();

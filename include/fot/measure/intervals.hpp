@@ -102,7 +102,8 @@ inline double quantile(std::vector<double> values, double share) {
     const double place = share * static_cast<double>(values.size() - 1);
     const auto below = static_cast<std::size_t>(place);
     const double part = place - std::floor(place);
-    return part == 0 ? values[below] : values[below] + part * (values[below + 1] - values[below]);
+    if (part == 0 || values[below] == values[below + 1]) return values[below];  // two infinities, too
+    return values[below] + part * (values[below + 1] - values[below]);
 }
 
 /// The value in the middle; the mean of the two in the middle if their number is even.

@@ -78,6 +78,7 @@ struct TrainerOptions {
 /// Errors: ConfigError if an option is out of its range; NumericError if a loss or gradient is not finite; FileError if a
 ///         checkpoint cannot be written or read. A step that fails, even when memory runs out, leaves weights, optimiser and step
 ///         count as they were.
+/// A checkpoint of a run with steps left has the metadata "unfinished": whoever takes it for a model can tell.
 /// Same as: n steps, a checkpoint, new objects, `resume` and m steps end bitwise like n + m steps.
 template <class Real>
 class Trainer {
@@ -137,18 +138,22 @@ class Trainer {
             require<FileError>(step_ >= 0, options_.checkpoint.string(), ": ", step_, " steps are done, expected 0 or more");
             for (const auto& [before_save, after_load] : around_checkpoints_) after_load();
         });
-        kept_ = true;
+        kept_ = own_file_ = true;
         return true;
     }
 
     /// Trains from the present step to the last. `step_loss(step)` adds to the gradients, which are zero then, and returns a
     /// StepResult. A resumed run that has no step left writes nothing: it may be kept where one can only read.
+    ///
+    /// Errors: those above; ConfigError, before the first step, if there is a checkpoint that was not resumed: it would be lost.
     template <class StepLoss>
     TrainingOutcome run(StepLoss&& step_loss) {
+        require<ConfigError>(own_file_ || !writes() || !file_exists(options_.checkpoint), "Trainer: ", options_.checkpoint.string(),
+                             " is there already and would be overwritten: call resume() to go on from it, or remove it");
         const Clock::time_point begun = saved_ = Clock::now();
         Index tokens = 0;
         bool stopped = false;
-        while (step_ < options_.steps && aim_reached_ == 0 && !(stopped = options_.stop())) {
+        while (steps_are_left() && !(stopped = options_.stop())) {
             zero_gradients(state_.parameters);
             const StepResult result = step_loss(step_);
             const double gradient_norm = checked_norm(result.loss), learning_rate = options_.learning_rate(step_);
@@ -174,15 +179,20 @@ class Trainer {
 
     /// Writes the checkpoint now, if the options name one and let it.
     void save() {
-        if (options_.checkpoint.empty() || !options_.writes_checkpoint) return;
+        if (!writes()) return;
         for (const auto& [before_save, after_load] : around_checkpoints_) before_save();
-        save_checkpoint(options_.checkpoint, state_, options_.metadata);
+        Metadata metadata = options_.metadata;
+        if (steps_are_left()) metadata["unfinished"] = message(step_, " of ", options_.steps, " steps");
+        save_checkpoint(options_.checkpoint, state_, metadata);
         saved_ = Clock::now();
-        kept_ = true;
+        kept_ = own_file_ = true;
     }
 
    private:
     using Clock = std::chrono::steady_clock;
+
+    bool writes() const { return options_.writes_checkpoint && !options_.checkpoint.empty(); }
+    bool steps_are_left() const { return step_ < options_.steps && aim_reached_ == 0; }
 
     static double seconds_since(Clock::time_point before) { return std::chrono::duration<double>(Clock::now() - before).count(); }
 
@@ -206,6 +216,7 @@ class Trainer {
     Index step_ = 0;
     Index aim_reached_ = 0;  // 1 after a StepResult that was `done`: a resumed run knows it too
     bool kept_ = false;      // the checkpoint holds the present step
+    bool own_file_ = false;  // the checkpoint is this run's: it was resumed, or written
     Clock::time_point saved_{};
 };
 
