@@ -22,8 +22,8 @@
 /// local context. Scores are strict: all five digits under greedy decoding, and then a full stop.
 ///
 /// Source: paper section 4.2, Figure 1, made harder. The paper counts tokens, this program bytes.
-/// Data:    the libstdc++ headers that come with g++ (--corpus for other text), held-out documents first. A corpus that is smaller
-///          than the prompt comes again from its beginning; the program says how often. libstdc++ has 7 million bytes.
+/// Data:    the libstdc++ headers that come with g++ (--corpus, --filler for other text), held-out documents first. Text that is
+///          shorter than the prompt comes again from its beginning; the program says how often. libstdc++ has 7 million bytes.
 /// Time:    fot some nine minutes of one core, base_memory longer; --quick: seconds; --full: three seeds, up to 16M bytes.
 /// Memory:  1 GiB per million bytes of the longest prompt; half of that above 4M bytes, since keys and values are then stored as
 ///          bfloat16.
@@ -45,7 +45,7 @@ namespace {
 struct TextPasskeySettings : LookupTraining {
     Index trials = 0, top_k = 32, overlap = 64;
     std::vector<Index> sizes = {}, decoys = {};
-    std::vector<std::string> models{"fot", "base_memory"};
+    std::vector<std::string> filler = {}, models{"fot", "base_memory"};
 };
 
 /// What a model answers to questions of the same length: its likeliest bytes, one after another, as many as an answer has.
@@ -108,12 +108,8 @@ Answered ask(const Transformer<float>& model, const TextPasskeySettings& setting
 int main(int argc, char** argv) try {
     Example example(argc, argv, "Does a model find one pass key among others, in text that does not repeat?");
     TextPasskeySettings settings;
-    const bool quick = example.scale() == Scale::quick, full = example.scale() == Scale::full;
-    settings.sizes = quick  ? std::vector<Index>{4096}
-                     : full ? std::vector<Index>{16384, 1048576, 16777216}
-                            : std::vector<Index>{16384, 1048576};
-    settings.decoys = quick ? std::vector<Index>{1, 10} : std::vector<Index>{1, 10, 100, 1000};
     example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
+    example.option("--filler", settings.filler, "other corpora to hide keys in; none: the same, held-out documents first");
     example.option("--measure", settings.models, "models that are measured").one_of({"fot", "one_context", "base_memory"});
     example.option("--curriculum-steps", settings.curriculum_steps, {20, 3000, 3000},
                    "most steps of each training in which a question sees its own window alone", 1);
@@ -123,8 +119,10 @@ int main(int argc, char** argv) try {
     example.option("--length", settings.length, "bytes of a window");
     example.add_seeds_option();
     example.option("--trials", settings.trials, {2, 100, 100}, "questions for each length and number of decoys", 1);
-    example.option("--sizes", settings.sizes, "bytes of prompts, the shortest first", 1024);
-    example.option("--decoys", settings.decoys, "other keys in a prompt; left out where they would be a quarter of it");
+    example.option("--sizes", settings.sizes, {{4096}, {16384, 1048576}, {16384, 1048576, 16777216}},
+                   "bytes of prompts, the shortest first", 1024);
+    example.option("--decoys", settings.decoys, {{1, 10}, {1, 10, 100, 1000}, {1, 10, 100, 1000}},
+                   "other keys in a prompt; left out where they would be a quarter of it");
     example.option("--overlap", settings.overlap, "bytes before a window that are read with it, on the way to memory");
     example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.parse();
@@ -136,7 +134,7 @@ int main(int argc, char** argv) try {
     const CorpusSplit split = load_split({.corpus = settings.corpus});
     const std::vector<TokenDocument> training = byte_documents(split.train);
     const Index longest = settings.sizes.back();
-    const std::string text = filler_text(example, held_out_first(split), longest);
+    const std::string text = filler_text(example, filler_documents(split, settings.filler), longest);
 
     Measurements<AccuracyCurve> accuracies;  // by model and bytes: over decoys
     Table table({"model", "seed", "prompt, bytes", "decoys", "accuracy", "answers a decoy"});

@@ -180,9 +180,7 @@ int main(int argc, char** argv) try {
     const CorpusSplit split = load_split({.corpus = settings.corpus});
     const std::vector<TokenDocument> training = byte_documents(split.train);
     const Index longest = settings.sizes.back();
-    std::vector<Document> filler = settings.filler.empty() ? held_out_first(split) : std::vector<Document>();
-    for (const std::string& corpus : settings.filler) std::ranges::move(load_corpus(corpus), std::back_inserter(filler));
-    const std::string text = filler_text(example, filler, longest);
+    const std::string text = filler_text(example, filler_documents(split, settings.filler), longest);
 
     Measurements<AccuracyCurve> accuracies;
     Table table({"model", "seed", "question", "reading", "moves", "prompt, bytes", "the last room", "any, by its first letter"});

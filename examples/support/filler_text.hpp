@@ -6,14 +6,17 @@
 #include "example.hpp"
 #include "fot/data/named_passkeys.hpp"
 #include "fot/data/split.hpp"
+#include "named_corpus.hpp"
 
 namespace fot::examples {
 
-/// All documents of a split, those first that were not trained on.
-inline std::vector<Document> held_out_first(const CorpusSplit& split) {
-    std::vector<Document> documents = split.test;
-    for (const std::vector<Document>* part : {&split.validation, &split.train})
-        documents.insert(documents.end(), part->begin(), part->end());
+/// The documents of these corpora, one corpus after another; of none: all of a split, those first that were not trained on.
+inline std::vector<Document> filler_documents(const CorpusSplit& split, const std::vector<std::string>& corpora) {
+    std::vector<Document> documents;
+    for (const std::string& corpus : corpora) std::ranges::move(load_corpus(corpus), std::back_inserter(documents));
+    if (corpora.empty())
+        for (const std::vector<Document>* part : {&split.test, &split.validation, &split.train})
+            documents.insert(documents.end(), part->begin(), part->end());
     return documents;
 }
 
