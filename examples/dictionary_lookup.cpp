@@ -5,6 +5,11 @@
 /// tokens of definitions, and it is asked for 400 of them. Keys are computed block by block as the search goes on. The search is
 /// exact, and no key is kept.
 ///
+/// The heart of a training step, in which a document sees the definitions of d documents (support/dictionary_training.hpp):
+///
+///     table  = previous_contexts(16, 1, d - 1, pool)
+///     logits = model.forward(tape, questions, Contexts(model.keys_and_values(tape, definitions), table), places of the answers)
+///
 /// The models, by how they are trained; each result names one of them:
 ///
 ///     uniform       all symbols are drawn: the paper's data

@@ -2,9 +2,11 @@
 ///
 /// Three models of the same shape, data, steps and optimiser learn the same text byte by byte:
 ///
-///     standard        a standard transformer
+///     standard        trained on its local context alone, as a transformer usually is
 ///     crossbatch_1    crossbatch with one context, that of the query's own document
 ///     crossbatch_<n>  crossbatch in which contexts of other documents of the batch are added as negatives
+///
+/// In all three the last layer has no positions, so that it can be given a memory afterwards.
 ///
 /// Then each model sees the previous context of a held-out document beside contexts of other held-out documents. We measure r_d,
 /// the share of a query's attention to d contexts in the memory layer that falls on the query's own document. Even attention gives

@@ -130,7 +130,7 @@ std::vector<RecallPoint> ladder_of(const MemoryIndex<float>& index, const IndexK
     for (Index h = 0; h < length_of(heads); ++h) {
         const AskedHead& head = element(heads, h);
         const SearchResult<float>& best = keys_ask ? head.best_of_keys : head.best;
-        tasks.push_back({index.head(h),
+        tasks.push_back({index.of_head(h),
                          keys_ask ? head.keys_as_queries : head.queries,
                          {slice<1>(best.scores, 0, found), slice<1>(best.indices, 0, found)}});
     }
@@ -166,7 +166,7 @@ void measure_index(const Subject& subject, const IndexKind& kind, const std::vec
     }
     const IndexSource<float> source(snapshot.state, indexes, k);
     const auto read_at = [&](Index setting, const std::string& name) {
-        for (Index h = 0; h < length_of(heads); ++h) kind.set(index.head(h), setting);
+        for (Index h = 0; h < length_of(heads); ++h) kind.set(index.of_head(h), setting);
         read(name, source);
     };
     read_at(setting_at(ladder, wanted_recall), kind.name);

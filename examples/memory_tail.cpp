@@ -75,7 +75,7 @@ TailReadings read_in_all_ways(const MemorySnapshot& snapshot, Index k, const Tai
         lists.update();
         std::vector<ListMeans<float>> means;
         for (Index h = 0; h < snapshot.memory().heads(); ++h) {
-            const KeySearch<float>& of_head = lists.index(snapshot.layer, 0).head(h);
+            const KeySearch<float>& of_head = lists.index(snapshot.layer, 0).of_head(h);
             means.emplace_back(snapshot.memory(), h, dynamic_cast<const InvertedLists<float>&>(of_head));
         }
         const Index values = k + count;

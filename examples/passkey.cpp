@@ -12,9 +12,9 @@
 /// the prompt, as much of it as they were trained on. Scores are strict: every digit right under greedy decoding, and then a full
 /// stop.
 ///
-/// With --packed-contexts `fot` is trained as LongLLaMA was: the three windows of a document are entries of one batch, each sees
-/// the windows before it and the last windows of the preceding document, and all are trained on. A step then costs about a fifth
-/// more.
+/// With --packed-contexts `fot` is trained as LongLLaMA was: the three windows of a document are entries of one batch, and all are
+/// trained on. The first sees no other window, the second and third see those before them and the last of the preceding document.
+/// A step then costs about a fifth more.
 ///
 /// Reading is exact, but not wasteful: the layers below the memory layer see only one window, so windows of the same bytes (the
 /// filler comes again and again) leave the same keys and values, which are computed once. With --counted the memory holds them once
@@ -70,10 +70,13 @@ std::string answer(const Transformer<float>& model, const PasskeyPrompt& prompt,
 }  // namespace
 
 int main(int argc, char** argv) try {
-    Example example(argc, argv, "Does a model find a pass key far beyond the length it was trained on?");
+    Example example(argc, argv, "Does a model find a passkey far beyond the length it was trained on?");
     PasskeySettings settings;
     add_passkey_options(example, settings);
-    example.option("--contexts", settings.contexts, "contexts that an entry sees in crossbatch").within(1, 4);
+    example
+        .option("--contexts", settings.contexts,
+                "documents that a prompt sees in crossbatch; with --packed-contexts, windows before it")
+        .within(1, 4);
     example.flag("--packed-contexts", settings.packed, "train fot in the released form: contexts are other windows of the batch");
     example.option("--measure", settings.models, "models that are measured").one_of({"base", "base_memory", "long", "fot"});
     example.option("--trials", settings.trials, {2, 100, 100}, "prompts of each length", 1);

@@ -43,7 +43,7 @@ class AgingMemory : public Source<float> {
         found_attention(memory, found, 0, result);
         return as_constant(std::move(result));
     }
-    Index keys(Index layer, Index) const override { return state_.memory(layer, 0).size(); }
+    Index key_count(Index layer, Index) const override { return state_.memory(layer, 0).size(); }
 
    private:
     const MemoryState<float>& state_;

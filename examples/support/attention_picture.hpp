@@ -17,12 +17,12 @@ namespace fot::examples {
 /// Errors: ConfigError if the table is not valid (require_valid).
 inline std::string attention_pattern(const ContextTable& table) {
     require_valid(table, table.entries());
-    const std::string which = table.sources == 0 ? "no contexts" : message("contexts 0 ... ", table.sources - 1);
+    const std::string which = table.available == 0 ? "no contexts" : message("contexts 0 ... ", table.available - 1);
     std::string text = message("entry  sees ", which, "  (+ own document, - other document)\n");
     for (Index entry = 0; entry < table.entries(); ++entry) {
         const std::vector<Index>& contexts = element(table.contexts, entry);
         const Index positives = element(table.positives, entry);
-        std::string line(static_cast<std::size_t>(table.sources), '.');
+        std::string line(static_cast<std::size_t>(table.available), '.');
         for (Index i = 0; i < length_of(contexts); ++i) element(line, element(contexts, i)) = i < positives ? '+' : '-';
         const std::string number = message(entry), room(static_cast<std::size_t>(std::max<Index>(5 - length_of(number), 0)), ' ');
         text += message(room, number, "  ", line, "  ", positives, " positive, ", length_of(contexts) - positives, " negative\n");
@@ -37,7 +37,7 @@ inline std::string attention_svg(const ContextTable& table, const std::string& t
     require<ConfigError>(title.find_first_of("<>&") == std::string::npos, "attention_svg: the title '", title,
                          "' has letters that SVG reads as its own");
     const Index cell = 22, left = 70, top = 64, title_width = 20 + 9 * static_cast<Index>(title.size()),
-                width = std::max({left + table.sources * cell + 20, title_width, Index(400)}),
+                width = std::max({left + table.available * cell + 20, title_width, Index(400)}),
                 height = top + table.entries() * cell + 44;
     std::string svg = message("<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 ", width, " ", height, "\" width=\"", width,
                               "\" height=\"", height, "\" font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n",
@@ -52,13 +52,13 @@ inline std::string attention_svg(const ContextTable& table, const std::string& t
     const char *own = "#1b6ca8", *other = "#f0b27a";
     text(10, 22, "start", title, " font-size=\"14\" font-weight=\"bold\"");
     text(left, 42, "start", "sees context");
-    for (Index context = 0; context < table.sources; ++context)
+    for (Index context = 0; context < table.available; ++context)
         text(left + context * cell + cell / 2, top - 6, "middle", std::to_string(context), " font-size=\"10\"");
     for (Index entry = 0; entry < table.entries(); ++entry) {
         const std::vector<Index>& contexts = element(table.contexts, entry);
         const Index y = top + entry * cell;
         text(left - 8, y + 15, "end", message("entry ", entry));
-        for (Index context = 0; context < table.sources; ++context) {
+        for (Index context = 0; context < table.available; ++context) {
             const Index x = left + context * cell, place = std::ranges::find(contexts, context) - contexts.begin();
             if (place < length_of(contexts))
                 square(x, y, place < element(table.positives, entry) ? own : other);

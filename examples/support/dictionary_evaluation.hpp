@@ -25,7 +25,7 @@ class FoundBefore : public Source<float> {
    public:
     FoundBefore(Attention<float> found, Index keys) : found_(std::move(found)), keys_(keys) {}
     Attention<float> attend(Tape&, const LayerView<float>&) const override { return found_; }
-    Index keys(Index, Index) const override { return keys_; }
+    Index key_count(Index, Index) const override { return keys_; }
 
    private:
     Attention<float> found_;
@@ -44,7 +44,8 @@ inline Proportion right_values(const Tensor<std::uint8_t, 2>& right, Index value
 struct Lookup {
     Index memory_tokens;
     Proportion tokens = {}, values = {};
-    double knn_score = 0, focus_score = 0;  ///< of the best key of an answer token, mean over the head that decides more
+    double knn_score = 0, focus_score = 0;  ///< of the best key, means over the first answer tokens, in the head
+                                            ///< of the larger kNN score
 };
 
 /// The questions of each memory size, and what is found for them.
@@ -206,13 +207,13 @@ class DictionaryEvaluation {
         const Tensor<std::uint8_t, 2> right = correct_predictions(logits.value(), questions.targets);
         Lookup lookup{.memory_tokens = questions.memory_tokens, .values = right_values(right, dictionary_.task().value_length)};
         lookup.tokens.add_each(right);
-        const Index sampled = std::min<Index>(queries, 100);
+        const Index first_answers = std::min<Index>(queries, 100);
         for (Index h = 0; h < heads; ++h) {
             double knn = 0, focus = 0;
-            for (Index n = 0; n < sampled; ++n) {
+            for (Index n = 0; n < first_answers; ++n) {
                 const auto [knn_n, focus_n] = scores_of_best(questions, h, n);
-                knn += knn_n / static_cast<double>(sampled);
-                focus += focus_n / static_cast<double>(sampled);
+                knn += knn_n / static_cast<double>(first_answers);
+                focus += focus_n / static_cast<double>(first_answers);
             }
             if (knn <= lookup.knn_score) continue;
             lookup.knn_score = knn;

@@ -97,7 +97,7 @@ inline std::unique_ptr<Source<float>> visible_contexts(Tape& tape, const Transfo
                                                        const ContextTable& table) {
     Tape constant(Tape::inference);
     if (training.memorizing) return std::make_unique<Contexts<float>>(model.keys_and_values(constant, previous), table);
-    if (training.trained > 0 && training.trained < table.sources)
+    if (training.trained > 0 && training.trained < table.available)
         return std::make_unique<PartlyTrainedContexts<float>>(tape, model, previous, table, training.trained);
     return std::make_unique<Contexts<float>>(model.keys_and_values(tape, previous), table);
 }

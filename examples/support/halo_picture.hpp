@@ -28,7 +28,7 @@ inline std::string halo_pattern(const BatchShares& shares) {
     std::string text;
     for (Index rank = 0; rank < shares.ranks; ++rank) {
         text += message("  rank ", rank, "  ");
-        for (Index context = 0; context < shares.table.sources; ++context) text += message(" ", halo_sign(shares, rank, context));
+        for (Index context = 0; context < shares.table.available; ++context) text += message(" ", halo_sign(shares, rank, context));
         text += "\n";
     }
     return text;
@@ -38,18 +38,18 @@ inline std::string halo_pattern(const BatchShares& shares) {
 inline std::string halo_svg(const BatchShares& shares) {
     constexpr std::array colours = {"#1b6ca8", "#d1662d", "#3d8b53", "#8a5aa5", "#a8324a", "#6b7280"};
     const auto colour = [&](Index rank) { return element(colours, rank % length_of(colours)); };
-    const Index cell = 34, left = 80, top = 46, width = left + shares.table.sources * cell + 10,
+    const Index cell = 34, left = 80, top = 46, width = left + shares.table.available * cell + 10,
                 height = top + shares.ranks * cell + 34;
     std::ostringstream svg;
     svg << "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 " << width << " " << height
         << "\" font-family=\"sans-serif\" font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n<text x=\""
         << left << "\" y=\"18\">previous context of document</text>\n";
-    for (Index context = 0; context < shares.table.sources; ++context)
+    for (Index context = 0; context < shares.table.available; ++context)
         svg << "<text x=\"" << left + context * cell + cell / 2 - 4 << "\" y=\"" << top - 8 << "\">" << context % shares.pool
             << "</text>\n";
     for (Index rank = 0; rank < shares.ranks; ++rank) {
         svg << "<text x=\"8\" y=\"" << top + rank * cell + 21 << "\">rank " << rank << "</text>\n";
-        for (Index context = 0; context < shares.table.sources; ++context) {
+        for (Index context = 0; context < shares.table.available; ++context) {
             const char sign = halo_sign(shares, rank, context);
             Index owner = 0;
             while (!shares.documents_of(owner).contains(context % shares.pool)) ++owner;

@@ -138,7 +138,7 @@ struct WindowPool {
 
 /// Who sees whom: every entry its own previous context, then all contexts that are of other documents.
 inline ContextTable own_and_others(const std::vector<Index>& of_entries, const std::vector<Index>& of_contexts) {
-    ContextTable table{.sources = length_of(of_contexts), .contexts = {}, .positives = {}};
+    ContextTable table{.available = length_of(of_contexts), .contexts = {}, .positives = {}};
     for (Index b = 0; b < length_of(of_entries); ++b) {
         std::vector<Index>& seen = table.contexts.emplace_back(std::vector<Index>{b});
         for (Index c = 0; c < length_of(of_contexts); ++c)

@@ -36,7 +36,7 @@ class OverwritingMemory : public Source<float> {
         found_attention(memory, found, 0, result);
         return as_constant(std::move(result));
     }
-    Index keys(Index layer, Index) const override { return state_.memory(layer, 0).size(); }
+    Index key_count(Index layer, Index) const override { return state_.memory(layer, 0).size(); }
 
    private:
     /// Entries of one query and head, best first, become those that count, best first; an index of -1 ends them.

@@ -21,7 +21,7 @@ class SharedMemory : public Source<float> {
         const Variable<float, 3> by_entry(reshaped<3>(found.log_sum_exp.value(), {heads, entries, tokens}));
         return {Variable<float, 4>(reshaped<4>(found.o.value(), shape_of(at.q.value()))), permuted(tape, by_entry, {1, 0, 2})};
     }
-    Index keys(Index layer, Index) const override { return of_one_.keys(layer, 0); }
+    Index key_count(Index layer, Index) const override { return of_one_.key_count(layer, 0); }
 
    private:
     const Source<float>& of_one_;

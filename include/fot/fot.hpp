@@ -19,7 +19,9 @@
 ///               measure     positive attention mass, perplexity, retrieval
 ///               distributed crossbatch training on several processes or machines (fot/distributed.hpp)
 ///
-/// To learn the method and not the machinery, read `reference`, `attention` and `model`, and take `core` on trust.
+/// To learn the method and not the machinery, read `reference`; then of `attention` contexts, joining, crossbatch_attention and
+/// memory_attention; of `model` source, memory_layer, contexts_source, memory_source, transformer and inference. Take `core` on
+/// trust. What remains is speed, other models, remedies, training and measurement.
 ///
 /// **With CMake.** `find_package(fot 0.1 REQUIRED)` after `cmake --install build/release --prefix PLACE`, or
 /// `add_subdirectory(fot)`, or FetchContent with this folder as SOURCE_DIR; then `target_link_libraries(my_program PRIVATE
@@ -95,6 +97,7 @@
 
 #include "fot/memory/byte_filter.hpp"       // which keys cannot be among the best
 #include "fot/memory/streaming_search.hpp"  // the best of keys that come in blocks
+#include "fot/memory/parallel_search.hpp"   // such searches shared among threads
 #include "fot/memory/exact_search.hpp"      // the k keys of largest inner product
 #include "fot/memory/stored_entries.hpp"    // keys and values of earlier text, in blocks
 #include "fot/memory/key_value_memory.hpp"  // the external memory of a layer: the same, searched

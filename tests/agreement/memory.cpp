@@ -107,8 +107,8 @@ TEST_CASE("a memory that is filled in portions, with a capacity or without, agre
                     worst = worse(worst, std::abs(found.found.scores(t, h, j) - score));
                     CHECK(found.found.indices(t, h, j) == entry - oldest);
                     CHECK(found.documents(t, h, j) == documents[static_cast<std::size_t>(entry)]);
-                    CHECK(std::equal(row(keys, entry, g), row(keys, entry, g) + width, row(found.keys, 0, t, h, j)));
-                    CHECK(std::equal(row(values, entry, g), row(values, entry, g) + width, row(found.values, 0, t, h, j)));
+                    CHECK(std::equal(row(keys, entry, g), row(keys, entry, g) + width, row(found.keys, t, h, j)));
+                    CHECK(std::equal(row(values, entry, g), row(values, entry, g) + width, row(found.values, t, h, j)));
                 }
             }
         return worst;

@@ -25,7 +25,7 @@ Mixture steady_state(const ContextTable& table, Index packing) {
 
 TEST_CASE("the paper's form: own previous context first, then the next documents, around the batch") {
     const ContextTable table = previous_contexts(4, 1, 2);
-    CHECK(table.sources == 4);
+    CHECK(table.available == 4);
     CHECK(table.contexts == Lists{{0, 1, 2}, {1, 2, 3}, {2, 3, 0}, {3, 0, 1}});
     CHECK(table.positives == std::vector<Index>{1, 1, 1, 1});
     CHECK(table.most_contexts() == 3);
@@ -34,14 +34,14 @@ TEST_CASE("the paper's form: own previous context first, then the next documents
 
 TEST_CASE("several previous contexts: window by window of the own document, then of the next ones") {
     const ContextTable table = previous_contexts(3, 2, 3);
-    CHECK(table.sources == 6);
+    CHECK(table.available == 6);
     CHECK(table.contexts == Lists{{0, 3, 1, 4, 2}, {1, 4, 2, 5, 0}, {2, 5, 0, 3, 1}});
     CHECK(table.positives == std::vector<Index>{2, 2, 2});
 }
 
 TEST_CASE("a pool gives more negatives than there are entries, and negatives can come without positives") {
     CHECK(previous_contexts(2, 1, 3, 5).contexts == Lists{{0, 1, 2, 3}, {1, 2, 3, 4}});
-    CHECK(previous_contexts(2, 1, 3, 5).sources == 5);
+    CHECK(previous_contexts(2, 1, 3, 5).available == 5);
     CHECK(previous_contexts(3, 0, 2).contexts == Lists{{1, 2}, {2, 0}, {0, 1}});
     CHECK(previous_contexts(3, 0, 2).positives == std::vector<Index>{0, 0, 0});
     CHECK(previous_contexts(1, 1, 0).contexts == Lists{{0}});
@@ -67,7 +67,7 @@ TEST_CASE("the released code's stepped packing settles to the mixtures that it i
 
 TEST_CASE("packed entries see the rows before them, never later ones, and the first pack sees fewer") {
     const ContextTable stepped = packed_contexts(8, 7, 4, true);
-    CHECK(stepped.sources == 8);
+    CHECK(stepped.available == 8);
     CHECK(stepped.contexts == Lists{{}, {0}, {1, 0}, {2, 1, 0}, {}, {4, 3, 2}, {5, 4, 3, 2, 1, 0}, {6, 5, 4, 3, 2, 1, 0}});
     const ContextTable plain = packed_contexts(4, 2, 2, false);
     CHECK(plain.contexts == Lists{{}, {0}, {1, 0}, {2, 1}});
@@ -77,7 +77,8 @@ TEST_CASE("packed entries see the rows before them, never later ones, and the fi
 }
 
 TEST_CASE("tables that make no sense are refused") {
-    CHECK_THROWS_WITH_AS(require_valid({-1, {{}}, {0}}, 1), "context table: has -1 sources, expected 0 or more", ConfigError);
+    CHECK_THROWS_WITH_AS(require_valid({-1, {{}}, {0}}, 1), "context table: has -1 contexts available, expected 0 or more",
+                         ConfigError);
     CHECK_THROWS_WITH_AS(require_valid({2, {{0}, {1}}, {1, 1}}, 3),
                          "context table: has 2 lists and 2 counts of positives, expected 3 of each, one per batch entry",
                          ConfigError);

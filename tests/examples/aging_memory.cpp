@@ -42,7 +42,7 @@ TEST_CASE("a memory that ages with strength 0 is a memory") {
                            plain = MemorySource<float>(c.state, 5).attend(tape, c.at);
     CHECK(aged.o.value() == plain.o.value());
     CHECK(aged.log_sum_exp.value() == plain.log_sum_exp.value());
-    CHECK(AgingMemory(c.state, 5, 0, 2).keys(0, 0) == 8);
+    CHECK(AgingMemory(c.state, 5, 0, 2).key_count(0, 0) == 8);
 }
 
 TEST_CASE("of two equal keys the newer one weighs as much more as its age says") {

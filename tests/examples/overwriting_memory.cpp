@@ -24,7 +24,7 @@ float attended_value(const std::vector<float>& scores, Index top_k, double margi
     at.q = Variable<float, 4>(q);
     Tape tape(Tape::inference);
     const OverwritingMemory memory(state, top_k, margin);
-    CHECK(memory.keys(0, 0) == count);
+    CHECK(memory.key_count(0, 0) == count);
     return memory.attend(tape, at).o.value()(0, 0, 0, 0);
 }
 

@@ -21,7 +21,7 @@ TEST_CASE("a shared memory gives every batch entry what it would get of the memo
     };
     CHECK(!attention(shared, q).o);  // nothing was read
     state.memory(0, 0).append(normal_tensor<float, 3>({20, 1, 4}, 1, random), normal_tensor<float, 3>({20, 1, 4}, 1, random), 0);
-    CHECK(shared.keys(0, 2) == 20);
+    CHECK(shared.key_count(0, 2) == 20);
     const Attention<float> all = attention(shared, q);
     for (Index b = 0; b < 3; ++b) {
         const Attention<float> of_one = attention(memory, slice<0>(q, b, 1));

@@ -40,7 +40,7 @@ class BestDocuments : public Source<double> {
     }
 
     /// Keys held, before the choice.
-    Index keys(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
+    Index key_count(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
 
     /// How many documents a query sees.
     Index documents() const { return documents_; }

@@ -33,7 +33,7 @@ TEST_CASE("3: each entry sees its own context first, and others once") {
         for (int draw = 0; draw < 50; ++draw) {
             const ContextTable table = sampled_contexts(7, negatives, 10, random);
             REQUIRE_NOTHROW(require_valid(table, 7));  // distinct contexts of the pool
-            CHECK(table.sources == 10);
+            CHECK(table.available == 10);
             for (Index entry = 0; entry < 7; ++entry) {
                 CHECK(element(table.positives, entry) == 1);
                 REQUIRE(length_of(element(table.contexts, entry)) == 1 + negatives);

@@ -23,7 +23,7 @@ struct Setting {
 Setting setting_of(ContextTable table, Index key_heads = 2) {
     Random random(1);
     Setting setting{table, Variable<double, 4>(normal_tensor<double, 4>({table.entries(), 3, 2, 4}, 1, random), true),
-                    Variable<double, 4>(normal_tensor<double, 4>({table.sources, 6, key_heads, 4}, 1, random), true)};
+                    Variable<double, 4>(normal_tensor<double, 4>({table.available, 6, key_heads, 4}, 1, random), true)};
     return setting;
 }
 

@@ -53,7 +53,7 @@ void check_holds(const KeyValueMemory<Real>& memory, const Tensor<Real, 3>& keys
     const RetrievedEntries<Real> got = memory.retrieve(queries, k);
     const Index query_heads = extent(queries, 1), group = query_heads / memory.heads(), found = std::min(k, last - first);
     REQUIRE(shape_of(got.found.scores) == Shape<3>{extent(queries, 0), query_heads, found});
-    REQUIRE(shape_of(got.keys) == Shape<5>{1, extent(queries, 0), query_heads, found, memory.width()});
+    REQUIRE(shape_of(got.keys) == Shape<4>{extent(queries, 0), query_heads, found, memory.width()});
     for (Index h = 0; h < query_heads; ++h) {
         const SearchResult<Real> expected =
             exact_search(head_of(keys, h / group, first, last), head_of(queries, h, 0, extent(queries, 0)), k);
@@ -63,8 +63,8 @@ void check_holds(const KeyValueMemory<Real>& memory, const Tensor<Real, 3>& keys
                 REQUIRE(got.found.indices(t, h, rank) == entry);
                 REQUIRE(got.found.scores(t, h, rank) == expected.scores(t, rank));
                 for (Index d = 0; d < memory.width(); ++d) {
-                    REQUIRE(got.keys(0, t, h, rank, d) == keys(first + entry, h / group, d));
-                    REQUIRE(got.values(0, t, h, rank, d) == values(first + entry, h / group, d));
+                    REQUIRE(got.keys(t, h, rank, d) == keys(first + entry, h / group, d));
+                    REQUIRE(got.values(t, h, rank, d) == values(first + entry, h / group, d));
                 }
                 REQUIRE(got.documents(t, h, rank) == memory.document(entry));
             }
@@ -93,8 +93,8 @@ TEST_CASE("two entries by hand") {
     const RetrievedEntries<double> got = memory.retrieve(query, 1);
     CHECK(got.found.indices(0, 0, 0) == 1);
     CHECK(got.found.scores(0, 0, 0) == 3);
-    CHECK(got.keys(0, 0, 0, 0, 1) == 3);
-    CHECK(got.values(0, 0, 0, 0, 0) == 20);
+    CHECK(got.keys(0, 0, 0, 1) == 3);
+    CHECK(got.values(0, 0, 0, 0) == 20);
     CHECK(got.documents(0, 0, 0) == 5);
 }
 
@@ -190,11 +190,11 @@ TEST_CASE("an empty memory finds nothing") {
     CHECK(memory.size() == 0);
     CHECK(memory.bytes() == 0);
     CHECK(shape_of(got.found.indices) == Shape<3>{4, 2, 0});
-    CHECK(shape_of(got.values) == Shape<5>{1, 4, 2, 0, 3});
+    CHECK(shape_of(got.values) == Shape<4>{4, 2, 0, 3});
     memory.for_each_block(0, [](auto, auto, Index) { FAIL("an empty memory has no block"); });
     memory.append(zeros<float, 3>({0, 2, 3}), zeros<float, 3>({0, 2, 3}), 1);
     CHECK(memory.size() == 0);
-    CHECK(shape_of(memory.retrieve(queries, 0).keys) == Shape<5>{1, 4, 2, 0, 3});
+    CHECK(shape_of(memory.retrieve(queries, 0).keys) == Shape<4>{4, 2, 0, 3});
     memory.append(zeros<float, 3>({3, 2, 3}), zeros<float, 3>({3, 2, 3}), 1);
     CHECK(shape_of(memory.search(queries, 0).scores) == Shape<3>{4, 2, 0});
     CHECK(shape_of(memory.search(zeros<float, 3>({0, 2, 3}), 2).scores) == Shape<3>{0, 2, 2});

@@ -118,9 +118,9 @@ TEST_CASE("a search is made once a head, with the keys of that head that are the
         std::vector<double> key(4);
         memory.copy_key(29, h, key.data());
         CHECK(element(first_numbers, h) == key[3]);
-        CHECK(index.head(h).size() == 60);
+        CHECK(index.of_head(h).size() == 60);
     }
-    CHECK_THROWS_AS(index.head(3), ShapeError);
+    CHECK_THROWS_AS(index.of_head(3), ShapeError);
 }
 
 TEST_CASE("a memory with a capacity, and queries that do not fit, are refused") {

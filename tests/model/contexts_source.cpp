@@ -32,16 +32,16 @@ TEST_CASE("contexts count the keys that each entry's list holds") {
     const Transformer<double> model = small_model();
     Tape tape(Tape::inference);
     const Contexts<double> contexts(model.keys_and_values(tape, previous), table);
-    CHECK(contexts.keys(1, 0) == 10);
-    CHECK(contexts.keys(1, 1) == 5);
+    CHECK(contexts.key_count(1, 0) == 10);
+    CHECK(contexts.key_count(1, 1) == 5);
     CHECK(contexts.table().contexts == table.contexts);
     CHECK(shape_of(contexts.of_layer(1).k.value()) == Shape<4>{3, 5, 2, 4});
     CHECK_FALSE(static_cast<bool>(contexts.of_layer(0).k));
     const PackedContexts<double> packed({2, {{}, {0}}, {0, 1}}, 4);
-    CHECK(packed.keys(1, 0) == 0);
-    CHECK(packed.keys(1, 1) == 4);
+    CHECK(packed.key_count(1, 0) == 0);
+    CHECK(packed.key_count(1, 1) == 4);
     const Contexts<double> none(model.keys_and_values(tape, empty<std::int32_t, 2>({0, 0})), no_contexts(2));
-    CHECK(none.keys(1, 1) == 0);
+    CHECK(none.key_count(1, 1) == 0);
     CHECK_FALSE(static_cast<bool>(none.attend(tape, {.layer = 1}).o));
 }
 
@@ -67,7 +67,7 @@ TEST_CASE("previous contexts may have any length, and any number of entries may 
 TEST_CASE("a batch whose parts do not fit is refused by the check alone") {
     CrossbatchInput input = made_batch();
     CHECK_NOTHROW(input.check());
-    input.table.sources = 2;
+    input.table.available = 2;
     CHECK_THROWS_WITH_AS(input.check(), "crossbatch: the table is made for 2 previous contexts, got 3", ConfigError);
 }
 
@@ -77,7 +77,7 @@ TEST_CASE("the table of a batch fits it: a pool larger than the batch, several p
     const ContextBatch<float> batch =
         sample_contexts<float>(documents, {.entries = 2, .pool = 4, .positives = 3, .length = 5}, random);
     const ContextTable table = contexts_of(batch, 4);
-    CHECK(table.sources == extent(batch.previous, 0));
+    CHECK(table.available == extent(batch.previous, 0));
     CHECK(table.positives == std::vector<Index>{3, 3});
     CHECK_NOTHROW(require_valid(table, 2));
     for (Index b = 0; b < 2; ++b)

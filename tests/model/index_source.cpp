@@ -42,7 +42,7 @@ TEST_CASE("through exact searches a model reads what it reads in its memory, in 
     const Reader reader({0, 2});
     const IndexSource<double> source(reader.state, reader.indexes, 5);
     CHECK(largest_difference(reader.read(source), reader.read(MemorySource<double>(reader.state, 5))) < 1e-12);
-    CHECK(source.keys(2, 1) == 40);
+    CHECK(source.key_count(2, 1) == 40);
     CHECK(source.scored() > 0);
 }
 
@@ -61,8 +61,8 @@ TEST_CASE("one entry's memory may be empty while another's is not") {
     reader.indexes.update();
     const SampledTail<double> source(reader.state, reader.indexes, 100, 3, 1);
     CHECK(largest_difference(reader.read(source), reader.read(MemorySource<double>(reader.state, 0))) < 1e-12);
-    CHECK(source.keys(1, 0) == 0);
-    CHECK(source.keys(1, 1) == 40);
+    CHECK(source.key_count(1, 0) == 0);
+    CHECK(source.key_count(1, 1) == 40);
 }
 
 TEST_CASE("entries that were appended are seen once the indexes are updated") {
@@ -120,7 +120,7 @@ TEST_CASE("with every other entry in a list of its own a model reads what it rea
     indexes.update();
     std::vector<ListMeans<double>> means;
     for (Index h = 0; h < 2; ++h)
-        means.emplace_back(state.memory(1, 0), h, dynamic_cast<const InvertedLists<double>&>(indexes.index(1, 0).head(h)));
+        means.emplace_back(state.memory(1, 0), h, dynamic_cast<const InvertedLists<double>&>(indexes.index(1, 0).of_head(h)));
     Tape tape(Tape::inference);
     const Tokens window = random_tokens(1, 6, 11, 3);
     const Tensor<double, 3> whole = model.forward(tape, window, MemorySource<double>(state, 0)).value(),

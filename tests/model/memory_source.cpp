@@ -31,19 +31,19 @@ TEST_CASE("a source only looks at the memories") {
     const Transformer<double> model = model_of(small_model_config({0, 2}));
     MemoryState<double> state(model.config(), 2);
     const MemorySource<double> source(state);
-    CHECK(source.keys(2, 1) == 0);
+    CHECK(source.key_count(2, 1) == 0);
     CHECK(read(model, first, source).storage() == read(model, first, NoSource<double>()).storage());
-    CHECK(source.keys(2, 1) == 0);
+    CHECK(source.key_count(2, 1) == 0);
     std::vector<LayerView<double>> views;
     read(model, first, ObservedSource<double>(source, views));
     state.append(views, 6);
     for (const Index layer : {0, 2})
         for (const Index entry : {0, 1}) {
-            CHECK(source.keys(layer, entry) == 5);
+            CHECK(source.key_count(layer, entry) == 5);
             CHECK(state.memory(layer, entry).document(4) == 6);
         }
     CHECK(largest_difference(read(model, second, source), read(model, second, NoSource<double>())) > 1e-3);
-    CHECK(source.keys(0, 0) == 5);
+    CHECK(source.key_count(0, 0) == 5);
 }
 
 TEST_CASE("what is remembered is what the layer gives to others") {

@@ -37,8 +37,8 @@ TEST_CASE("documents that share a memory read what a memory of their own would h
     CHECK(shared.of_groups().size(1) == 22);
     shared.of_groups().clear(1);
     const SharedMemorySource<double> source(shared, 3);
-    CHECK(source.keys(2, 1) == 22);
-    CHECK(source.keys(2, 2) == 0);
+    CHECK(source.key_count(2, 1) == 22);
+    CHECK(source.key_count(2, 2) == 0);
 }
 
 TEST_CASE("a group of one is a memory of its own, and a capacity is the group's") {

@@ -27,7 +27,7 @@ struct HandKeys : Source<double> {
                                  {1, std::vector<std::vector<Index>>(static_cast<std::size_t>(entries), {0}),
                                   std::vector<Index>(static_cast<std::size_t>(entries), 1)});
     }
-    Index keys(Index, Index) const override { return extent(k.value(), 1); }
+    Index key_count(Index, Index) const override { return extent(k.value(), 1); }
 };
 
 /// A result given by hand, that is no attention to anything.
@@ -40,7 +40,7 @@ struct HandResult : Source<double> {
         return {Variable<double, 4>(full<double, 4>({entries, length, heads, width}, head)),
                 Variable<double, 3>(full<double, 3>({entries, heads, length}, log_sum_exp))};
     }
-    Index keys(Index, Index) const override { return 1; }
+    Index key_count(Index, Index) const override { return 1; }
 };
 
 const Tokens tokens = random_tokens(2, 4, 11, 2), previous = random_tokens(1, 3, 11, 3);
@@ -105,7 +105,7 @@ TEST_CASE("memory layers ask the source, once each and in order; other layers do
         for (Index layer = 0; layer < 3; ++layer)
             if (config.is_memory_layer(layer)) expected.push_back(layer);
         CHECK(asked == expected);
-        CHECK(observed.keys(0, 1) == 1);
+        CHECK(observed.key_count(0, 1) == 1);
     }
 }
 

@@ -134,10 +134,10 @@ TEST_CASE("through the previous window gradients flow into the maps to keys and 
         CHECK(largest(layer.v.trained().gradient()) > 1e-3);
         CHECK(largest(layer.q.trained().gradient()) == 0);
         CHECK(state.inputs == before);
-        CHECK(source.keys(layer_number, 1) == 4);
+        CHECK(source.key_count(layer_number, 1) == 4);
         state.clear(1);
-        CHECK(source.keys(layer_number, 1) == 0);
-        CHECK(source.keys(layer_number, 0) == 4);
+        CHECK(source.key_count(layer_number, 1) == 0);
+        CHECK(source.key_count(layer_number, 0) == 4);
     }
 
     // The embeddings of tokens that stand in the previous window alone get nothing.

@@ -53,7 +53,7 @@ class ConstantSource : public Source<double> {
         const auto [entries, length, heads, width] = shape_of(at.q.value());
         return as_constant(AttentionResult<double>{zeros_like(at.q.value()), zeros<double, 3>({entries, heads, length})});
     }
-    Index keys(Index, Index) const override { return 1; }
+    Index key_count(Index, Index) const override { return 1; }
 };
 
 template <class Inner, class... Given>
@@ -91,12 +91,12 @@ TEST_CASE("contexts and a memory are read with one temperature for local and fur
     CHECK(largest_difference(adaptive<MemorySource<double>>(model, state, 3).attend(tape, at).o.value(),
                              by_definition(at, seen[1], table, 3)) < 1e-12);
     const Attention<double> local = causal_attention(tape, at.q, at.local_k, at.v);
-    CHECK(model.layer(1).joining->heads(tape, at, local, contexts.attend(tape, at)).value() == contexts.attend(tape, at).o.value());
+    CHECK(model.layer(1).joining->join(tape, at, local, contexts.attend(tape, at)).value() == contexts.attend(tape, at).o.value());
 
     const Tensor<double, 3> read = model.forward(tape, current, memory).value();
     CHECK(largest_difference(read, model.forward(tape, current, contexts).value()) < 1e-12);
     CHECK(largest_difference(read, model.forward(tape, current, MemorySource<double>(state, 10)).value()) > 1e-4);
-    CHECK(memory.keys(1, 0) == 10);
+    CHECK(memory.key_count(1, 0) == 10);
     const auto nothing = adaptive<NoSource<double>>(model);
     CHECK(largest_difference(slice<0>(read, 1, 1), slice<0>(model.forward(tape, current, nothing).value(), 1, 1)) < 1e-12);
     CHECK(model.forward(tape, random_tokens(1, 1, 11, 9), nothing).value() ==

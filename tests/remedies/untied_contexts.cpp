@@ -40,7 +40,7 @@ TEST_CASE("softmax over all keys is a choice among contexts by their log-sum-exp
                     for (Index c = 0; c < length_of(list); ++c) {
                         const double w = std::exp(mass(b, t, h, c) - log_sum_exp(row(mass, b, t, h), length_of(list)));
                         ContextTable only = no_contexts(3);
-                        only.sources = 3;
+                        only.available = 3;
                         element(only.contexts, b) = {element(list, c)};
                         sum += w * context_attention(tape, of.q, of.k, of.v, only).o.value()(b, t, h, d);
                     }
@@ -71,7 +71,7 @@ TEST_CASE("a first level of zeros weighs all contexts alike, whatever their keys
     Tensor<double, 4> mean = zeros_like(untied);
     for (const Index c : {1, 0}) {
         ContextTable only = no_contexts(3);
-        only.sources = 3;
+        only.available = 3;
         only.contexts[2] = {c};
         mean += multiply(context_attention(tape, of.q, of.k, of.v, only).o.value(), 0.5);
     }

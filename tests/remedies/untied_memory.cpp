@@ -26,7 +26,7 @@ TEST_CASE("with an untied first level, windows as contexts and a memory in chunk
     CHECK(largest_difference(read, model.forward(tape, current, UntiedContexts<double>(windows, map)).value()) < 1e-12);
     CHECK(largest_difference(read, model.forward(tape, current, windows).value()) > 1e-4);
     CHECK(largest_difference(read, model.forward(tape, current, UntiedMemory<double>(state, map, 4)).value()) > 1e-6);
-    CHECK(memory.keys(1, 0) == 10);
+    CHECK(memory.key_count(1, 0) == 10);
 
     const Tensor<double, 3> one_chunk = model.forward(tape, current, UntiedMemory<double>(state, map, 100)).value();
     CHECK(largest_difference(one_chunk, read) > 1e-6);  // one context: nothing to choose but local or not

@@ -83,9 +83,9 @@ TEST_CASE("it counts the keys that an entry sees, and refuses tables of other co
     const Transformer<double> model = model_with({1});
     Tape tape;
     const PartlyTrainedContexts<double> contexts(tape, model, windows_before, {7, {{5, 0}, {6}, {}}, {1, 1, 0}}, few);
-    CHECK(contexts.keys(1, 0) == 10);
-    CHECK(contexts.keys(1, 1) == 5);
-    CHECK(contexts.keys(1, 2) == 0);
+    CHECK(contexts.key_count(1, 0) == 10);
+    CHECK(contexts.key_count(1, 1) == 5);
+    CHECK(contexts.key_count(1, 2) == 0);
     const ContextTable table = previous_contexts(3, 1, 6, 7);
     for (const Index trained : {Index(0), all + 1})
         CHECK_THROWS_WITH_AS(PartlyTrainedContexts<double>(tape, model, windows_before, table, trained),

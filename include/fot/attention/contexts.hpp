@@ -25,8 +25,8 @@ namespace fot {
 
 /// For each batch entry the list of contexts it sees. A context is a row of the tensor of context keys (P,S,H,D).
 struct ContextTable {
-    Index sources = 0;                         ///< P, how many contexts there are to point at
-    std::vector<std::vector<Index>> contexts;  ///< (B) lists of distinct indices in 0 ... sources-1, positives first
+    Index available = 0;                       ///< P, how many contexts there are to point at
+    std::vector<std::vector<Index>> contexts;  ///< (B) lists of distinct indices in 0 ... available-1, positives first
     std::vector<Index> positives;              ///< (B) how many of each list belong to the entry's own document
 
     Index entries() const { return length_of(contexts); }  ///< B, the number of batch entries
@@ -39,9 +39,9 @@ struct ContextTable {
     }
 };
 
-/// Throws ConfigError unless the table has `entries` lists of distinct contexts in 0 ... sources-1, with positives among them.
+/// Throws ConfigError unless the table has `entries` lists of distinct contexts in 0 ... available-1, with positives among them.
 inline void require_valid(const ContextTable& table, Index entries) {
-    require<ConfigError>(table.sources >= 0, "context table: has ", table.sources, " sources, expected 0 or more");
+    require<ConfigError>(table.available >= 0, "context table: has ", table.available, " contexts available, expected 0 or more");
     require<ConfigError>(table.entries() == entries && length_of(table.positives) == entries, "context table: has ",
                          table.entries(), " lists and ", table.positives.size(), " counts of positives, expected ", entries,
                          " of each, one per batch entry");
@@ -49,9 +49,9 @@ inline void require_valid(const ContextTable& table, Index entries) {
         std::vector<Index> sorted = element(table.contexts, entry);
         const Index positives = element(table.positives, entry);
         std::sort(sorted.begin(), sorted.end());
-        require<ConfigError>(sorted.empty() || (sorted.front() >= 0 && sorted.back() < table.sources), "context table: entry ",
+        require<ConfigError>(sorted.empty() || (sorted.front() >= 0 && sorted.back() < table.available), "context table: entry ",
                              entry, " lists context ", sorted.empty() ? 0 : (sorted.front() < 0 ? sorted.front() : sorted.back()),
-                             ", expected 0 ... ", table.sources - 1);
+                             ", expected 0 ... ", table.available - 1);
         require<ConfigError>(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end(), "context table: entry ", entry,
                              " lists a context twice");
         require<ConfigError>(positives >= 0 && positives <= length_of(sorted), "context table: entry ", entry, " has ", positives,
@@ -99,19 +99,20 @@ inline ContextTable no_contexts(Index entries) {
 
 /// The released code's packed form: entry i sees the `range` entries before it, whatever document they hold.
 ///
-/// With `stepping`, row j of a pack sees fewer, so that one batch mixes short and long contexts: itself included,
-/// min(j s + 1, A, i + 1) contexts with A = range + 1 and s = ceil(A / (packing - 1)). With a packing of 1 it changes nothing.
+/// With `stepping`, row j of a pack sees fewer, so that one batch mixes short and long contexts: j s, as far as there are so many,
+/// with s = ceil((range + 1) / (packing - 1)). With a packing of 1 it changes nothing.
 /// Errors: ConfigError for entries < 1, a range below 0 or of 2^32 and more, packing < 1, or entries that are not a multiple of it.
 inline ContextTable packed_contexts(Index entries, Index range, Index packing, bool stepping) {
     require<ConfigError>(entries >= 1 && range >= 0 && range < Index(1) << 32, "packed_contexts: ", entries, " entries with range ",
                          range, ", expected 1 or more entries and 0 <= range < 2^32");
     require<ConfigError>(packing >= 1 && entries % packing == 0, "packed_contexts: ", entries,
                          " entries are not a multiple of a packing of ", packing);
-    const Index most = range + 1, others = std::max<Index>(packing - 1, 1), step = (most + others - 1) / others;
+    const Index others = std::max<Index>(packing - 1, 1), step = (range + others) / others;  // ceil((range + 1) / others)
     ContextTable table{entries, {}, {}};
     for (Index entry = 0; entry < entries; ++entry) {
         const Index row_in_pack = entry % packing;
-        const Index seen = std::min(packing > 1 && stepping ? std::min(row_in_pack * step + 1, most) : most, entry + 1) - 1;
+        Index seen = std::min(range, entry);  // no row sees beyond the first
+        if (stepping && packing > 1) seen = std::min(seen, row_in_pack * step);
         std::vector<Index> list;
         for (Index back = 1; back <= seen; ++back) list.push_back(entry - back);
         table.positives.push_back(std::min(seen, row_in_pack));

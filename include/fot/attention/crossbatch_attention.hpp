@@ -16,7 +16,7 @@
 /// rotate nothing.
 ///
 /// Source: paper section 3.2 and appendix B.3, equation (2).
-/// Read first: reference/crossbatch.hpp, attention/contexts.hpp.   Read next: attention/joining.hpp.
+/// Read first: reference/crossbatch.hpp, attention/contexts.hpp, attention/joining.hpp.   Read next: model/contexts_source.hpp.
 #pragma once
 
 #include <vector>
@@ -33,7 +33,7 @@ namespace detail {
 template <class Real>
 void require_contexts(const char* what, const AttentionInput<Real>& in, const ContextTable& table) {
     require_valid(table, extent(in.q, 0));
-    require_attention_shapes(what, in, table.sources);
+    require_attention_shapes(what, in, table.available);
 }
 
 }  // namespace detail

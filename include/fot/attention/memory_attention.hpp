@@ -125,7 +125,8 @@ inline Index memory_parts(Index entries, Index units, Index rows) {
 
 /// Attention of each batch entry to the whole of its memory, block by block as it is stored; without gradients.
 ///
-/// A memory is cut into parts, which threads share as they share heads. Attention to the parts is merged.
+/// For one head this is a RunningSoftmax that attends to every stored block in turn. Here a memory is cut into parts, which threads
+/// share as they share heads, and attention to the parts is merged.
 /// Shapes: q (B,T,H,D), B memories of G heads of width D, G divides H -> o (B,T,H,D), log_sum_exp (B,H,T).
 /// Cost:   2 T H M D multiply-adds and T H M exponentials an entry.
 /// Errors: ShapeError if q does not fit the memories.   Same as: context_attention with each memory as the context.
@@ -140,12 +141,13 @@ AttentionResult<Real> memory_attention(const Tensor<Real, 4>& q, const Memories<
     AttentionResult<Real> of_parts{empty<Real, 4>({entries * parts, queries, heads, width}),
                                    empty<Real, 3>({entries * parts, heads, queries})};
     parallel_for(entries * parts * heads / together, [&](Index unit) {
-        const Index h = unit * together % heads, p = unit * together / heads, b = p / parts, part = p % parts;  // p: in of_parts
+        const Index h = unit * together % heads, row_of_parts = unit * together / heads, b = row_of_parts / parts,
+                    part = row_of_parts % parts;
         const KeyValueMemory<Real>& memory = *element(memories, b);
         RunningSoftmax<Real> softmax(detail::rows_of_heads(q, b, h, together), width);
         memory.for_each_stored_block(h * key_heads / heads, memory.size() * part / parts, memory.size() * (part + 1) / parts,
                                      [&](const auto& keys, const auto& values, Index) { softmax.attend(keys, values); });
-        softmax.write(detail::rows_of_heads(of_parts.o, p, h, together), row(of_parts.log_sum_exp, p, h));
+        softmax.write(detail::rows_of_heads(of_parts.o, row_of_parts, h, together), row(of_parts.log_sum_exp, row_of_parts, h));
     });
     return merge_parts(std::move(of_parts), parts);
 }
@@ -156,7 +158,7 @@ AttentionResult<Real> memory_attention(const Tensor<Real, 4>& q, const Memories<
 /// Shapes: q (B,T,H,D) -> o (B,T,H,D), log_sum_exp (B,H,T).
 /// Cost:   T H M D multiply-adds of search an entry, then 2 T H top_k D.
 /// Errors: ShapeError if q does not fit the memories; ConfigError if top_k is negative, or 0 while the tape records.
-/// Same as: reference::memory_attention.
+/// Same as: reference::memory_attention without local keys, if top_k is above 0.
 template <class Real>
 Attention<Real> memory_attention(Tape& tape, const Variable<Real, 4>& q, const Memories<Real>& memories, Index top_k) {
     require<ConfigError>(top_k >= (tape.recording() ? 1 : 0), "memory_attention: top_k ", top_k,
@@ -185,9 +187,8 @@ Attention<Real> memory_attention(Tape& tape, const Variable<Real, 4>& q, const M
                 const RetrievedEntries<Real>& of_entry = element(*found, b);
                 const Index k = extent(of_entry.found.scores, 2);
                 for (Index h = 0; h < heads && k > 0; ++h)
-                    found_attention_vjp(row(of_entry.found.scores, t, h), row(of_entry.keys, Index(0), t, h),
-                                        row(of_entry.values, Index(0), t, h), k, width, out.log_sum_exp(b, h, t), delta(b, h, t),
-                                        row(d_out.o, b, t, h), row(d_q, b, t, h));
+                    found_attention_vjp(row(of_entry.found.scores, t, h), row(of_entry.keys, t, h), row(of_entry.values, t, h), k,
+                                        width, out.log_sum_exp(b, h, t), delta(b, h, t), row(d_out.o, b, t, h), row(d_q, b, t, h));
             });
         },
         q);

@@ -1,4 +1,4 @@
-/// Softmax over keys that arrive in blocks: the inner loops that all attention in the library shares.
+/// Softmax over keys that arrive in blocks: the inner loops of attention to the local context, to contexts and to a whole memory.
 ///
 ///     m_t = max over keys seen so far of s_ts          s_ts = <q_t, k_s> (+ bias)
 ///     l_t = sum of exp(s_ts - m_t)                     a_t = sum of exp(s_ts - m_t) v_s

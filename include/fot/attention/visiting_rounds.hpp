@@ -36,7 +36,7 @@ inline std::vector<std::vector<Visit>> visiting_rounds(const ContextTable& table
             if (round == rounds.size()) {
                 rounds.emplace_back();
                 entry_busy.emplace_back(table.entries(), false);
-                context_busy.emplace_back(table.sources, false);
+                context_busy.emplace_back(table.available, false);
             }
             rounds[round].push_back({entry, context, place});
             element(entry_busy[round], entry) = element(context_busy[round], context) = true;

@@ -9,7 +9,7 @@
 /// Elementwise operations, slices and gates have a plain forward function only: their gradients are written in the tape operations.
 ///
 /// Why two layers: a gradient is read and tested as a formula on tensors, beside the forward line that it differentiates, and the
-/// model is written once, without gradients. Why a tape of our own: it has some twenty operations, each on whole tensors, so a
+/// model is written once, without gradients. Why a tape of our own: it has some thirty-five operations, each on whole tensors, so a
 /// class can read all of it, and a test can check each.
 ///
 /// A step of training is then: run the model on a tape, `tape.backward(loss)`, read the gradients of the parameters. The recorded

@@ -145,8 +145,8 @@ class DistributedCrossbatch {
     void require_fit(const ContextBatch<Real>& batch, const ContextTable& table) const {
         const Index pool = length_of(batch.documents), entries = extent(batch.current, 0);
         require_valid(table, entries);
-        require<ConfigError>(pool >= entries && table.sources == extent(batch.previous, 0) && table.sources % pool == 0,
-                             "DistributedCrossbatch: a table of ", table.sources, " contexts for a batch with ",
+        require<ConfigError>(pool >= entries && table.available == extent(batch.previous, 0) && table.available % pool == 0,
+                             "DistributedCrossbatch: a table of ", table.available, " contexts for a batch with ",
                              extent(batch.previous, 0), " of ", pool, " documents");
         require<ConfigError>(entries >= ranks_.size(), "DistributedCrossbatch: ", entries, " entries on ", ranks_.size(),
                              " ranks, expected one or more for each");

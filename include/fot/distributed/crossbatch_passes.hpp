@@ -40,7 +40,7 @@ struct CrossbatchPasses {
     /// Keys and values of the previous contexts of a rank's documents.
     LayerLists<Real> contexts_of(Index rank) const {
         LayerLists<Real> lists(static_cast<std::size_t>(model.config().layers));
-        for (Index context = 0; context < shares.table.sources; ++context) {
+        for (Index context = 0; context < shares.table.available; ++context) {
             if (!shares.has(rank, context)) continue;
             Tape tape(Tape::inference);
             const std::vector<KeysAndValues<Real>> of_layers = model.keys_and_values(tape, tokens_of_context(context));
@@ -78,7 +78,7 @@ struct CrossbatchPasses {
     /// Gradients of the parameters by way of the previous contexts of a document, whose keys and values have these gradients.
     std::vector<Real> document_gradients(const LayerLists<Real>& gradients_of_contexts, Index document) const {
         zero_gradients(model.parameters());
-        for (Index context = document; context < shares.table.sources; context += shares.pool) {
+        for (Index context = document; context < shares.table.available; context += shares.pool) {
             const auto has_it = [&](const ContextLists<Real>& lists) { return lists.contains(context); };
             if (std::ranges::none_of(gradients_of_contexts, has_it)) continue;  // nobody sees it
             Tape tape;

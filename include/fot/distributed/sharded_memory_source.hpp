@@ -98,7 +98,7 @@ class ShardedMemorySource : public Source<Real> {
         return as_constant(sharded_attention(memory, at.q.value(), reading_));
     }
 
-    Index keys(Index layer, Index) const override { return state_.memory(layer).size(); }
+    Index key_count(Index layer, Index) const override { return state_.memory(layer).size(); }
 
    private:
     const ShardedMemoryState<Real>& state_;

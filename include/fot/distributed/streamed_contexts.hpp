@@ -88,7 +88,7 @@ class AttentionBetweenPasses : public Source<Real> {
         };
         return detail::record_attention(tape, here.result, backward, at.q);
     }
-    Index keys(Index, Index) const override { return keys_; }
+    Index key_count(Index, Index) const override { return keys_; }
 
    private:
     Index keys_;
@@ -178,7 +178,7 @@ class StreamedContexts {
     /// Fetches each block of contexts in turn, and calls f with it.
     template <class F>
     void for_each_block(Index layer, F&& f) {
-        const std::vector<Index> order = order_of_reversed_bits(passes_.shares.table.sources);
+        const std::vector<Index> order = order_of_reversed_bits(passes_.shares.table.available);
         for (Index first = 0; first < length_of(order); first += at_a_time_) {
             const auto from = order.begin() + first, to = order.begin() + std::min(first + at_a_time_, length_of(order));
             Block block{.contexts = {from, to}, .shares = passes_.shares.of_contexts({from, to}), .lists = {}};

@@ -3,8 +3,8 @@
 ///     loss = mean over queries of  -log( sum over positive contexts of exp(L_c) / sum over all contexts of exp(L_c) )
 ///
 /// with L_c the log-sum-exp of the query's scores with context c (attention/context_mass.hpp). So its value is -log of the positive
-/// attention mass: exp(-loss) is the geometric mean of r_d. Every key of a positive context is a positive, every key of another
-/// document in the batch is an in-batch negative.
+/// attention mass: exp(-loss) is the geometric mean of r_d. Every key of a positive context is a positive, every key of the other
+/// contexts that the table gives to the entry is a negative.
 ///
 /// Crossbatch is the implicit form of the same contrast. There the softmax over positives and negatives is part of the model, and
 /// the next-token loss decides how sharply to contrast: attention to a negative is punished only where it makes the prediction

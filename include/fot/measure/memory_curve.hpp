@@ -85,7 +85,7 @@ class NestedMemory : public Source<Real> {
         }
         return as_constant(std::move(result));
     }
-    Index keys(Index, Index b) const override { return b < length_of(readings_) ? element(readings_, b).tokens : 0; }
+    Index key_count(Index, Index b) const override { return b < length_of(readings_) ? element(readings_, b).tokens : 0; }
 
    private:
     const KeyValueMemory<Real>& memory_;

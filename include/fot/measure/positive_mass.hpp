@@ -48,7 +48,7 @@ Tensor<Real, 4> context_log_mass(const Transformer<Real>& model, const Crossbatc
 /// The share of the first `positives` of `contexts` contexts, from their log masses.
 /// Errors: NumericError if a log mass is NaN or +infinity, or no context has any: 0/0.
 template <class Real>
-double positive_share(const Real* log_mass, Index positives, Index contexts) {
+double positive_share(const Real* log_mass, Index contexts, Index positives) {
     const double whole = log_sum_exp(log_mass, contexts);
     require<NumericError>(std::isfinite(whole), "positive_share: none of ", contexts,
                           " contexts has a mass, expected one at least");
@@ -64,7 +64,7 @@ Tensor<double, 3> positive_mass_per_query(const Tensor<Real, 4>& log_mass, Index
     Tensor<double, 3> mass = empty<double, 3>({extent(log_mass, 0), extent(log_mass, 1), extent(log_mass, 2)});
     for (Index b = 0; b < extent(mass, 0); ++b)
         for (Index t = 0; t < extent(mass, 1); ++t)
-            for (Index h = 0; h < extent(mass, 2); ++h) mass(b, t, h) = positive_share(row(log_mass, b, t, h), positives, contexts);
+            for (Index h = 0; h < extent(mass, 2); ++h) mass(b, t, h) = positive_share(row(log_mass, b, t, h), contexts, positives);
     return mass;
 }
 
@@ -85,28 +85,26 @@ class PositiveMass {
     template <class Real>
     void add(const Tensor<Real, 4>& log_mass, Index positives = 1) {
         const Index entries = extent(log_mass, 0), queries = extent(log_mass, 1), heads = extent(log_mass, 2);
-        std::vector<Tensor<double, 3>> masses;  // all of them before anything is taken in
-        for (const Index d : contexts_) masses.push_back(positive_mass_per_query(log_mass, d, positives));
-        std::vector<std::vector<double>> per_document = per_document_, per_head = per_head_;
-        for (std::vector<double>& of_heads : per_head) {
-            require<ShapeError>(documents_ == 0 || length_of(of_heads) == heads, "PositiveMass: ", heads,
-                                " heads after batches of ", of_heads.size());
-            of_heads.resize(static_cast<std::size_t>(heads), 0.0);
-        }
-        for (std::size_t i = 0; i < masses.size(); ++i)
+        PositiveMass sum = *this;
+        for (std::size_t i = 0; i < contexts_.size(); ++i) {
+            const Tensor<double, 3> mass = positive_mass_per_query(log_mass, contexts_[i], positives);
+            std::vector<double>& per_head = sum.per_head_[i];
+            require<ShapeError>(documents_ == 0 || length_of(per_head) == heads, "PositiveMass: ", heads,
+                                " heads after batches of ", per_head.size());
+            per_head.resize(static_cast<std::size_t>(heads), 0.0);
             for (Index b = 0; b < entries; ++b) {
                 double document = 0;
                 for (Index h = 0; h < heads; ++h) {
                     double head = 0;
-                    for (Index t = 0; t < queries; ++t) head += masses[i](b, t, h);
-                    element(per_head[i], h) += head / static_cast<double>(queries);
+                    for (Index t = 0; t < queries; ++t) head += mass(b, t, h);
+                    element(per_head, h) += head / static_cast<double>(queries);
                     document += head;
                 }
-                per_document[i].push_back(document / static_cast<double>(queries * heads));
+                sum.per_document_[i].push_back(document / static_cast<double>(queries * heads));
             }
-        per_document_ = std::move(per_document);
-        per_head_ = std::move(per_head);
-        documents_ += entries;
+        }
+        sum.documents_ += entries;
+        *this = std::move(sum);
     }
 
     /// The numbers d of contexts that r_d is measured for.

@@ -10,24 +10,25 @@
 /// Read first: memory/stored_entries.hpp, memory/exact_search.hpp.   Read next: attention/memory_attention.hpp.
 #pragma once
 
-#include "fot/memory/exact_search.hpp"
+#include "fot/memory/parallel_search.hpp"
 #include "fot/memory/stored_entries.hpp"
 
 namespace fot {
 
-/// Best entries of a memory per token and query head: scores descending, equal scores by ascending index. K = min(k, size).
+/// Best entries of a memory per token and query head, as a SearchResult has them per query: scores descending, equal scores by
+/// ascending index. K = min(k, size).
 template <class Real>
 struct FoundEntries {
     Tensor<Real, 3> scores;    ///< (T, H, K) inner products with the stored keys
     Tensor<Index, 3> indices;  ///< (T, H, K) 0 is the oldest entry
 };
 
-/// The same with what was stored. Keys and values have the shape in which retrieved_attention takes them: those of one batch entry.
+/// The same with copies of what was stored, for gradients and for inspection.
 template <class Real>
 struct RetrievedEntries {
     FoundEntries<Real> found;    ///< where they lie, and their scores
-    Tensor<Real, 5> keys;        ///< (1, T, H, K, D)
-    Tensor<Real, 5> values;      ///< (1, T, H, K, D)
+    Tensor<Real, 4> keys;        ///< (T, H, K, D)
+    Tensor<Real, 4> values;      ///< (T, H, K, D)
     Tensor<Index, 3> documents;  ///< (T, H, K) the document that each entry came from
 };
 
@@ -95,8 +96,8 @@ class KeyValueMemory : public StoredEntries<Real> {
     /// Gathers what was found, by index.
     RetrievedEntries<Real> with_contents(FoundEntries<Real> found) const {
         const Index tokens = extent(found.indices, 0), query_heads = extent(found.indices, 1), count = extent(found.indices, 2);
-        RetrievedEntries<Real> result{std::move(found), empty<Real, 5>({1, tokens, query_heads, count, width()}),
-                                      empty<Real, 5>({1, tokens, query_heads, count, width()}),
+        RetrievedEntries<Real> result{std::move(found), empty<Real, 4>({tokens, query_heads, count, width()}),
+                                      empty<Real, 4>({tokens, query_heads, count, width()}),
                                       empty<Index, 3>({tokens, query_heads, count})};
         const Index group = query_heads / heads();
         parallel_slices(tokens, 4, [&](Index first, Index last) {
@@ -104,8 +105,8 @@ class KeyValueMemory : public StoredEntries<Real> {
                 for (Index h = 0; h < query_heads; ++h)
                     for (Index j = 0; j < count; ++j) {
                         const Index entry = result.found.indices(t, h, j);
-                        this->copy_key(entry, h / group, row(result.keys, Index(0), t, h, j));
-                        this->copy_value(entry, h / group, row(result.values, Index(0), t, h, j));
+                        this->copy_key(entry, h / group, row(result.keys, t, h, j));
+                        this->copy_value(entry, h / group, row(result.values, t, h, j));
                         result.documents(t, h, j) = this->document(entry);
                     }
         });

@@ -68,7 +68,7 @@ class MemoryIndex {
     Index size() const { return searches_.empty() ? 0 : searches_.back()->size(); }
 
     /// The search for the keys of a head.   Errors: ShapeError if there is none.
-    KeySearch<Real>& head(Index h) const {
+    KeySearch<Real>& of_head(Index h) const {
         require<ShapeError>(h >= 0 && h < length_of(searches_), "MemoryIndex: head ", h, " of ", searches_.size());
         return *element(searches_, h);
     }
@@ -87,11 +87,11 @@ class MemoryIndex {
         const Index found = std::min(k, size());
         FoundThrough<Real> result{{empty<Real, 3>({tokens, query_heads, found}), empty<Index, 3>({tokens, query_heads, found})}};
         for (Index h = 0; h < query_heads && found > 0; ++h) {
-            const KeysFound<Real> of_head = head(h * heads_ / query_heads).find(fot::head(queries, entry, h), found);
-            result.scored += of_head.scored;
+            const KeysFound<Real> keys = of_head(h * heads_ / query_heads).find(head(queries, entry, h), found);
+            result.scored += keys.scored;
             for (Index t = 0; t < tokens; ++t) {
-                std::copy_n(row(of_head.best.scores, t), found, row(result.entries.scores, t, h));
-                std::copy_n(row(of_head.best.indices, t), found, row(result.entries.indices, t, h));
+                std::copy_n(row(keys.best.scores, t), found, row(result.entries.scores, t, h));
+                std::copy_n(row(keys.best.indices, t), found, row(result.entries.indices, t, h));
             }
         }
         return result;

@@ -5,7 +5,6 @@
 /// matrix. Dropping the oldest moves the beginning; blocks that are no longer used are freed when the next entries are appended.
 ///
 /// A capacity bounds the memory: the oldest entries are dropped so that no more than `capacity` remain. 0 keeps all.
-/// (Tested by "beyond its capacity a memory drops the oldest entries".)
 ///
 /// Source: ours; the paper says what a memory holds (section 3.1), not how.
 /// Read first: core/tensor.hpp.   Read next: memory/key_value_memory.hpp.

@@ -18,7 +18,7 @@
 ///
 /// Source: paper section 3.1, appendix B.2.
 /// Read first: reference/exact_search.hpp, core/tile_product.hpp, core/row_products.hpp, memory/byte_filter.hpp.
-/// Read next: memory/exact_search.hpp.
+/// Read next: memory/exact_search.hpp, memory/parallel_search.hpp.
 #pragma once
 
 #include <algorithm>
@@ -131,10 +131,6 @@ template <class Real>
 using SearchFilter = std::conditional_t<std::is_same_v<Real, float> && ByteProducts::fast, ByteFilter<>, NoFilter>;
 
 /// The k keys of largest inner product with each query, over blocks of keys that come one after another and are not kept.
-///
-///     StreamingSearch<float> search(queries, 32);
-///     for (each block of keys) search.add(block, index of its first key);
-///     search.result();                                                        // at any time
 ///
 /// It runs on one thread. The filter, of which every processor has the one that suits it, does not show in the result. Each index
 /// must come once only; gaps do not matter.

@@ -58,7 +58,7 @@ class Contexts : public Source<Real> {
                             " asks, and the contexts have no keys of it");
         return context_attention(tape, at.q, of_contexts.k, of_contexts.v, table_);
     }
-    Index keys(Index layer, Index b) const override {
+    Index key_count(Index layer, Index b) const override {
         const Variable<Real, 4>& k = of_layer(layer).k;
         return k ? detail::keys_in_contexts(table_, b, extent(k.value(), 1)) : 0;
     }
@@ -89,7 +89,7 @@ class PackedContexts : public Source<Real> {
                             " tokens, expected ", length_);
         return context_attention(tape, at.q, at.k, at.v, table_);
     }
-    Index keys(Index, Index b) const override { return detail::keys_in_contexts(table_, b, length_); }
+    Index key_count(Index, Index b) const override { return detail::keys_in_contexts(table_, b, length_); }
 
    private:
     ContextTable table_;
@@ -106,7 +106,7 @@ struct CrossbatchInput {
 
     /// Throws ConfigError unless the table is made for these previous contexts.
     void check() const {
-        require<ConfigError>(table.sources == extent(previous, 0), "crossbatch: the table is made for ", table.sources,
+        require<ConfigError>(table.available == extent(previous, 0), "crossbatch: the table is made for ", table.available,
                              " previous contexts, got ", extent(previous, 0));
     }
 };

@@ -89,7 +89,7 @@ class CountedMemorySource : public Source<Real> {
         return memory.size() == 0 ? Attention<Real>{} : as_constant(std::move(found));
     }
 
-    Index keys(Index layer, Index) const override { return state_.memory(layer).size(); }
+    Index key_count(Index layer, Index) const override { return state_.memory(layer).size(); }
 
    private:
     const CountedMemoryState<Real>& state_;

@@ -97,7 +97,7 @@ class IndexSource : public Source<Real> {
         }
         return as_constant(std::move(result));
     }
-    Index keys(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
+    Index key_count(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
 
     /// Inner products that the searches have computed so far.
     Index scored() const { return scored_; }

@@ -38,7 +38,7 @@ Variable<Real, 3> window_with_memory(Tape& tape, const Transformer<Real>& model,
     return logits;
 }
 
-/// Reads one window without gradients: its logits (B,T,V). Cost, errors and equivalences are those of window_with_memory.
+/// Reads one window without gradients: its logits (B,T,V). Errors and equivalences are those of window_with_memory.
 template <class Real, class State>
 Tensor<Real, 3> read_window(const Transformer<Real>& model, const Tokens& tokens, State& state, const MemoryOptions& options = {}) {
     Tape tape(Tape::inference);

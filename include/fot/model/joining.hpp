@@ -27,25 +27,25 @@ class Joining {
    public:
     virtual ~Joining() = default;
 
+    /// The heads' outputs (B,T,H,D): those of both attentions, or of the local one if the source had no keys (empty handles).
+    Variable<Real, 4> join(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
+                           const Attention<Real>& further) const {
+        return further.o ? join_both(tape, at, local, further) : alone(tape, at, local);
+    }
+
     /// The gate's logits (B,T,H).
     virtual Variable<Real, 3> logits(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
                                      const Attention<Real>& further) const = 0;
 
-    /// The heads' outputs (B,T,H,D). A query that saw no further key, whose log-sum-exp there is -infinity, keeps its local
+    /// What `join` gives with further keys. A query that saw none of them, whose log-sum-exp there is -infinity, keeps its local
     /// attention.
-    virtual Variable<Real, 4> join(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
-                                   const Attention<Real>& further) const {
+    virtual Variable<Real, 4> join_both(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
+                                        const Attention<Real>& further) const {
         return gate(tape, further, local.o, logits(tape, at, local, further));
     }
 
-    /// The heads' outputs (B,T,H,D) of queries without a source of further keys: what `join` gives if no query saw one.
+    /// What `join` gives without: the same as `join_both` if no query saw a further key.
     virtual Variable<Real, 4> alone(Tape&, const LayerView<Real>&, const Attention<Real>& local) const { return local.o; }
-
-    /// One or the other, as there are further keys or not (empty handles).
-    Variable<Real, 4> heads(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
-                            const Attention<Real>& further) const {
-        return further.o ? join(tape, at, local, further) : alone(tape, at, local);
-    }
 
     /// Adds what is trained, names after the prefix.
     virtual void add_parameters(const std::string& /*prefix*/, std::vector<Parameter<Real>>& /*list*/) {}
@@ -59,8 +59,8 @@ class OneSoftmax : public Joining<Real> {
                              const Attention<Real>& further) const override {
         return log_mass_difference(tape, further, local);
     }
-    Variable<Real, 4> join(Tape& tape, const LayerView<Real>&, const Attention<Real>& local,
-                           const Attention<Real>& further) const override {
+    Variable<Real, 4> join_both(Tape& tape, const LayerView<Real>&, const Attention<Real>& local,
+                                const Attention<Real>& further) const override {
         return merge(tape, further, local).o;  // the same in one pass
     }
 };

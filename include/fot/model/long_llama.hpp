@@ -145,7 +145,7 @@ class LongLlama {
                 at.q = rotate(tape, at.q, rotations, table);
             }
             const Attention<Real> local = as_constant(cache.attend(at.q.value(), mask)), further = source.attend(tape, at);
-            x = layer.finish(tape, x, layer.joining->heads(tape, at, local, further));
+            x = layer.finish(tape, x, layer.joining->join(tape, at, local, further));
             if (!keep) state.remember(i, at.k.value(), at.v.value(), visible);
         }
         if (keep) state.set_local(all_positions, all_visible);

@@ -5,7 +5,8 @@
 ///     x = x + feed_forward(norm(x))
 ///
 /// The paper's idea is one sentence: training and inference differ only in where a memory layer's further keys come from. In code,
-/// this is one argument of `forward`: the source. With no source the layer is that of a standard transformer.
+/// this is one argument of `forward`: the source. With `NoSource` the layer attends to its local context alone, still without
+/// positions if it is a memory layer.
 ///
 /// What can be exchanged without touching this file: the source (model/source.hpp), how queries and keys become scores
 /// (model/scoring.hpp), and how the two attentions are joined (model/joining.hpp).
@@ -13,15 +14,8 @@
 /// The layer's linear maps are parameters, or weights of a finished model that stay in their file (nn/linear_map.hpp). The layer is
 /// the same for both.
 ///
-/// Why no positions in memory layers. Rotary positions tell a query how far away a key is. A memory holds keys from any distance,
-/// and training has seen only a few of these distances. Keys of other documents have no distance at all. LongLLaMA continues a
-/// model that was trained with positions in every layer. It keeps them for the local keys; all other keys have position 0
-/// (`memory_positions`). When this is wrong: paper_notes.md, "Conditions".
-///
-/// When there are several memory layers. In training the previous contexts go through the lower memory layers with local attention
-/// only: their keys in an upper memory layer have not seen any memory. In inference an earlier window has attended, in the lower
-/// layer, to the memory as it was then, so that its keys in the upper one differ from what training has shown. With one memory
-/// layer, or one earlier window, training and inference agree, if k covers the memory.
+/// Why memory layers have no positions, and what differs between training and inference with several of them: paper_notes.md,
+/// "Reasons" and "Conditions".
 ///
 /// Source: paper sections 3.1 and 3.2, appendices B.2 and B.3, equations (1) and (2).
 /// Read first: model/config.hpp, model/source.hpp, model/joining.hpp, model/weights.hpp.   Read next: model/transformer.hpp.
@@ -58,7 +52,7 @@ class TransformerLayer {
         const LayerView<Real> at = view(tape, x, source, wanted);
         const Attention<Real> local = causal_attention(tape, at.q, at.local_k, at.v, {.query_positions = wanted}),
                               further = source.attend(tape, at);
-        return finish(tape, at_wanted(tape, x, wanted), joining->heads(tape, at, local, further));
+        return finish(tape, at_wanted(tape, x, wanted), joining->join(tape, at, local, further));
     }
 
     /// The rest of the layer after attention: x + O heads, then the feed-forward part. x (B,T,E), heads (B,T,H,D) -> (B,T,E).
@@ -79,11 +73,11 @@ class TransformerLayer {
     }
 
     /// The same before positions come in: nothing is rotated, and `local_k` is left empty. Query t has the place places[t] among
-    /// the local keys.
+    /// the local keys. The source is asked only how many keys it has, for scoring rules that depend on it.
     LayerView<Real> project(Tape& tape, const Variable<Real, 3>& x, const Source<Real>& source, const std::vector<Index>& places,
                             const std::vector<Index>& wanted = {}) const {
         KeysSeen seen{{}, places};
-        for (Index b = 0; b < extent(x.value(), 0); ++b) seen.further.push_back(source.keys(number_, b));
+        for (Index b = 0; b < extent(x.value(), 0); ++b) seen.further.push_back(source.key_count(number_, b));
         const Variable<Real, 3> h = rms_norm(tape, x, attention_norm, norm_epsilon_), h_asking = at_wanted(tape, h, wanted);
         const auto [keys, values] = keys_and_values_of(tape, h);
         return {number_, x, h_asking, scoring->queries(tape, project_heads(tape, h_asking, q, heads_), seen), {}, keys, values};

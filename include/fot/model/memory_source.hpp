@@ -147,7 +147,7 @@ void require_memory_layers(const char* who, const TransformerConfig& config, con
                         ": the memory state is of a model with other memory layers, or other heads in them");
 }
 
-/// How a memory is read.
+/// How a window reads a memory and is remembered.
 struct MemoryOptions {
     Index top_k = 128;   ///< retrieved entries per query and head; 0: the whole memory
     Index document = 0;  ///< what the entries of this window are marked with
@@ -172,7 +172,7 @@ class MemorySource : public Source<Real> {
         return all_empty(memories) ? Attention<Real>{} : found;
     }
 
-    Index keys(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
+    Index key_count(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
 
    private:
     const MemoryState<Real>& state_;

@@ -87,7 +87,7 @@ class SharedMemorySource : public Source<Real> {
         return all_empty(memories) ? Attention<Real>{} : found;
     }
 
-    Index keys(Index layer, Index b) const override { return state_.of_groups().memory(layer, b / state_.sharers()).size(); }
+    Index key_count(Index layer, Index b) const override { return state_.of_groups().memory(layer, b / state_.sharers()).size(); }
 
    private:
     const SharedMemoryState<Real>& state_;

@@ -5,8 +5,9 @@
 ///     neither     no further keys: the layer is a local one                            (NoSource)
 ///
 /// A memory layer asks its source to attend, and joins the result with its local attention (model/memory_layer.hpp). Keys from
-/// elsewhere need a source of their own: a class with two functions, `attend` and `keys`. `MemorySource` is a short one that uses
-/// the layer's queries; `FoundBefore` in examples/support/dictionary_evaluation.hpp returns attention that was found beforehand.
+/// elsewhere need a source of their own: a class with two functions, `attend` and `key_count`. `MemorySource` is a short one that
+/// uses the layer's queries; `FoundBefore` in examples/support/dictionary_evaluation.hpp returns attention that was found
+/// beforehand.
 ///
 /// Source: paper appendix B.3: equations (1) and (2) differ only in where the additional pairs come from.
 ///
@@ -50,7 +51,7 @@ class Source {
     virtual Attention<Real> attend(Tape& tape, const LayerView<Real>& at) const = 0;
 
     /// How many keys the source holds for batch entry b in that layer: what a scoring rule asks that depends on the memory's size.
-    virtual Index keys(Index layer, Index b) const = 0;
+    virtual Index key_count(Index layer, Index b) const = 0;
 };
 
 /// No further keys: memory layers attend to their local context alone.
@@ -58,7 +59,7 @@ template <class Real>
 class NoSource : public Source<Real> {
    public:
     Attention<Real> attend(Tape&, const LayerView<Real>&) const override { return {}; }
-    Index keys(Index, Index) const override { return 0; }
+    Index key_count(Index, Index) const override { return 0; }
 };
 
 /// Another source, and what the memory layers asked it: to measure attention, or to put a loss on it.
@@ -71,7 +72,7 @@ class ObservedSource : public Source<Real> {
         views_.push_back(at);
         return source_.attend(tape, at);
     }
-    Index keys(Index layer, Index b) const override { return source_.keys(layer, b); }
+    Index key_count(Index layer, Index b) const override { return source_.key_count(layer, b); }
 
    private:
     const Source<Real>& source_;

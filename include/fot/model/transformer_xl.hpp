@@ -38,7 +38,7 @@ class PreviousWindow : public Source<Real> {
     PreviousWindow(const Transformer<Real>& model, const RecurrentState<Real>& state) : model_(model), state_(state) {
         const Index entries = length_of(state.seen);
         table_ = no_contexts(entries);
-        table_.sources = entries;
+        table_.available = entries;
         for (Index b = 0; b < entries; ++b)
             if (element(state.seen, b)) {
                 element(table_.contexts, b) = {b};
@@ -57,7 +57,7 @@ class PreviousWindow : public Source<Real> {
         return context_attention(tape, layer.rotated(tape, at.q, further), layer.rotated(tape, previous.k, consecutive(0, length)),
                                  previous.v, table_);
     }
-    Index keys(Index layer, Index b) const override {
+    Index key_count(Index layer, Index b) const override {
         return state_.inputs.empty() || !element(state_.seen, b) ? 0 : extent(element(state_.inputs, layer), 1);
     }
 

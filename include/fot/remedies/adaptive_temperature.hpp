@@ -69,7 +69,7 @@ class AdaptiveTemperature : public Source<Real> {
         const Real all = std::numeric_limits<Real>::infinity();
         return {whole_attention(tape, asked).o, Variable<Real, 3>(full<Real, 3>(shape_of(log_sum_exp.value()), all))};
     }
-    Index keys(Index layer, Index b) const override { return source_->keys(layer, b); }
+    Index key_count(Index layer, Index b) const override { return source_->key_count(layer, b); }
 
    private:
     /// Local and further keys in one softmax.

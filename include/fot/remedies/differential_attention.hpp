@@ -49,8 +49,8 @@ class DifferentialAttention : public OneSoftmax<Real> {
     /// For H heads of a layer of width E. The projection begins with zeros: half of the second attention is subtracted.
     DifferentialAttention(Index heads, Index width) : map(zeros<Real, 2>({heads, width}), true) {}
 
-    Variable<Real, 4> join(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
-                           const Attention<Real>& further) const override {
+    Variable<Real, 4> join_both(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
+                                const Attention<Real>& further) const override {
         return alone(tape, at, merge(tape, further, local));
     }
     /// A(q_2h) - sigmoid(W x) A(q_2h+1): (B,T,2H,D) -> (B,T,H,D)

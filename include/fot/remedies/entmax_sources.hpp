@@ -34,7 +34,7 @@ class EntmaxContexts : public Source<Real> {
         return {entmax_context_attention(tape, at.q, k, v, contexts_.table()),
                 no_log_sum_exp(at.q.value(), [&](Index b) { return keys(at.layer, b) > 0; })};
     }
-    Index keys(Index layer, Index b) const override { return contexts_.keys(layer, b); }
+    Index key_count(Index layer, Index b) const override { return contexts_.key_count(layer, b); }
 
    private:
     Contexts<Real> contexts_;
@@ -64,7 +64,7 @@ class EntmaxMemory : public Source<Real> {
         }
         return {Variable<Real, 4>(std::move(o)), no_log_sum_exp(q, [&](Index b) { return keys(at.layer, b) > 0; })};
     }
-    Index keys(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
+    Index key_count(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
 
     /// Queries so far, of all heads, to which the k best did not give exactly what the whole memory does.
     Index inexact() const { return inexact_; }

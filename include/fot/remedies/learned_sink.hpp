@@ -27,8 +27,8 @@ class LearnedSink : public OneSoftmax<Real> {
     /// b_h at the start: a sink as heavy as one key of that score.
     explicit LearnedSink(Index heads, double first = 0) : score(full<Real, 1>({heads}, static_cast<Real>(first)), true) {}
 
-    Variable<Real, 4> join(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
-                           const Attention<Real>& further) const override {
+    Variable<Real, 4> join_both(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
+                                const Attention<Real>& further) const override {
         return alone(tape, at, merge(tape, further, local));
     }
     /// sigmoid(L - b_h) A

@@ -28,8 +28,8 @@ class OutputGate : public OneSoftmax<Real> {
     /// For H heads of a layer of width E.
     OutputGate(Index heads, Index width) : map(zeros<Real, 2>({heads, width}), true) {}
 
-    Variable<Real, 4> join(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
-                           const Attention<Real>& further) const override {
+    Variable<Real, 4> join_both(Tape& tape, const LayerView<Real>& at, const Attention<Real>& local,
+                                const Attention<Real>& further) const override {
         return alone(tape, at, merge(tape, further, local));
     }
     /// sigmoid(W x) A

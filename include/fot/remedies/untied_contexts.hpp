@@ -76,13 +76,13 @@ class UntiedContexts : public Source<Real> {
         }
         return whole;
     }
-    Index keys(Index layer, Index b) const override { return contexts_.keys(layer, b); }
+    Index key_count(Index layer, Index b) const override { return contexts_.key_count(layer, b); }
 
    private:
     /// The table with the context at one place of each list.
     ContextTable at_place(Index place) const {
         ContextTable only = no_contexts(contexts_.table().entries());
-        only.sources = contexts_.table().sources;
+        only.available = contexts_.table().available;
         for (Index b = 0; b < only.entries(); ++b)
             if (const auto& list = element(contexts_.table().contexts, b); place < length_of(list))
                 element(only.contexts, b) = {element(list, place)};

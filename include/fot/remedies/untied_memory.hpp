@@ -47,7 +47,7 @@ class UntiedMemory : public Source<Real> {
         });
         return as_constant(std::move(whole));
     }
-    Index keys(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
+    Index key_count(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
 
    private:
     static constexpr Real infinity = std::numeric_limits<Real>::infinity();

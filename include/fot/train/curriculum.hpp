@@ -186,7 +186,7 @@ class StageSchedule {
     bool drawn_;
 };
 
-/// The number of contexts C of each step.
+/// The number d of documents whose contexts a query sees, for each step: with w windows of each these are d w contexts.
 using ContextSchedule = StageSchedule<Index>;
 
 /// Local context and batch of each step.

@@ -30,7 +30,7 @@ class PartlyTrainedContexts : public Source<Real> {
                           Index trained, Index together = 64)
         : trained_({}, {}), others_({}, {}) {
         const Index contexts = extent(previous, 0);
-        require<ConfigError>(table.sources == contexts, "PartlyTrainedContexts: the table is made for ", table.sources,
+        require<ConfigError>(table.available == contexts, "PartlyTrainedContexts: the table is made for ", table.available,
                              " contexts, got ", contexts);
         require_valid(table, table.entries());
         require<ConfigError>(trained >= 1 && trained <= contexts, "PartlyTrainedContexts: ", trained, " of ", contexts,
@@ -46,13 +46,13 @@ class PartlyTrainedContexts : public Source<Real> {
         if (!others.o) return trained;
         return trained.o ? merge(tape, trained, others) : others;
     }
-    Index keys(Index layer, Index b) const override { return trained_.keys(layer, b) + others_.keys(layer, b); }
+    Index key_count(Index layer, Index b) const override { return trained_.key_count(layer, b) + others_.key_count(layer, b); }
 
    private:
     /// The table of the contexts first ... last-1 alone, numbered from 0.
     static ContextTable part_of(const ContextTable& table, Index first, Index last) {
         ContextTable part = no_contexts(table.entries());
-        part.sources = last - first;
+        part.available = last - first;
         for (Index b = 0; b < table.entries(); ++b)
             for (Index i = 0; i < length_of(element(table.contexts, b)); ++i) {
                 const Index context = element(element(table.contexts, b), i);

@@ -5,12 +5,14 @@
 ///                                               .learning_rate = LearningRate::linear_decay(1, 40, 5000),
 ///                                               .checkpoint = "run.safetensors"});
 ///     trainer.keep("batches", random);              // what a step draws from is part of the checkpoint
-///     trainer.keep("contexts", context_schedule);   // and so is a schedule that it asks, if it has one
+///     trainer.keep("contexts", context_schedule);   // and so is a schedule that it asks
 ///     trainer.resume();                             // goes on if the file is there
 ///     const TrainingOutcome outcome = trainer.run([&](Index step) {
-///         Tape tape;
+///         const Index d = context_schedule.next(step, random);
 ///         const ContextBatch<float> batch = sample_contexts<float>(documents, shape, random);
-///         const Variable<float, 1> loss = cross_entropy(tape, model.local(tape, batch.current), batch.targets, batch.mask);
+///         Tape tape;
+///         const auto logits = model.crossbatch(tape, {batch.previous, batch.current, previous_contexts(16, 1, d - 1)});
+///         const Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask);
 ///         tape.backward(loss);
 ///         return StepResult{.loss = loss.value()(0)};
 ///     });

@@ -39,14 +39,14 @@ class BestDocuments : public Source<double> {
         return {Variable<double, 4>(result.o), Variable<double, 3>(result.log_sum_exp)};
     }
 
-    Index keys(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
+    Index key_count(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
 
    private:
     static constexpr double infinity = std::numeric_limits<double>::infinity();
 
     /// Writes o of one query and head; returns the log-sum-exp of the scores that are left to it.
     double attend_to_best(const RetrievedEntries<double>& all, Index t, Index h, double* o) const {
-        const Index size = extent(all.found.scores, 2), width = extent(all.values, 4);
+        const Index size = extent(all.found.scores, 2), width = extent(all.values, 3);
         const double* scores = row(all.found.scores, t, h);
         const Index* document = row(all.documents, t, h);
         std::map<Index, double> mass;
@@ -59,7 +59,7 @@ class BestDocuments : public Source<double> {
         for (Index j = 0; j < size; ++j) {
             if (mass[document[j]] < least) continue;
             seen_scores.push_back(scores[j]);
-            const double* value = row(all.values, Index(0), t, h, j);
+            const double* value = row(all.values, t, h, j);
             seen_values.insert(seen_values.end(), value, value + width);
         }
         return found_attention(seen_scores.data(), seen_values.data(), length_of(seen_scores), width, o);

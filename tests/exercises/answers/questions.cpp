@@ -74,8 +74,8 @@ TEST_CASE("1: packing 4 and range 7 with stepping") {
 
 TEST_CASE("2: masses .6 local, .2 own, .1 and .1 of others") {
     const double log_mass[] = {std::log(.2), std::log(.1), std::log(.1)};
-    CHECK(positive_share(log_mass, 1, 2) == doctest::Approx(2. / 3));
-    CHECK(positive_share(log_mass, 1, 3) == doctest::Approx(1. / 2));
+    CHECK(positive_share(log_mass, 2, 1) == doctest::Approx(2. / 3));
+    CHECK(positive_share(log_mass, 3, 1) == doctest::Approx(1. / 2));
     // The loss asks for keys: one in each context, whose score is the log of its mass.
     Tensor<double, 4> keys = zeros<double, 4>({3, 1, 1, 1});
     for (Index c = 0; c < 3; ++c) keys(c, 0, 0, 0) = log_mass[c];
