@@ -43,12 +43,12 @@ std::vector<char> converted(const StoredTensor& tensor, Dtype dtype) {
         parallel_slices(tensor.count(), 1 << 16, [&](Index first, Index last) {
             for (Index i = first; i < last; ++i) {
                 const Real number = detail::widened<Real>(source[i]);
+                const double first_too_large = dtype == Dtype::f16 ? 65520 : dtype == Dtype::bf16 ? 0x1.ffp127 : 0x1.ffffffp127;
+                require<DataError>(!(std::abs(number) >= first_too_large && std::isfinite(number)), "the number ", number,
+                                   " is too large for ", dtype_name(dtype), dtype == Dtype::f16 ? ": take bfloat16" : "");
                 if (dtype == Dtype::f32) reinterpret_cast<float*>(target.data())[i] = static_cast<float>(number);
                 if (dtype == Dtype::bf16) reinterpret_cast<BFloat16*>(target.data())[i] = to_bfloat16(number);
-                if (dtype != Dtype::f16) continue;
-                require<DataError>(!(std::abs(number) >= 65520 && std::isfinite(number)), "the number ", number,
-                                   " is too large for float16, expected up to 65504: take bfloat16");
-                reinterpret_cast<detail::StoredHalf*>(target.data())[i] = detail::to_half(number);
+                if (dtype == Dtype::f16) reinterpret_cast<detail::StoredHalf*>(target.data())[i] = detail::to_half(number);
             }
         });
     });

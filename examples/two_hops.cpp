@@ -69,7 +69,7 @@ struct StorySettings : LookupTraining {
     double strength = 1, margin = 2;
     std::vector<std::string> filler = {};
     std::vector<Index> sizes = {}, moves{story, 1, 2, 4};
-    std::vector<std::string> models{"in_writing", "one_layer", "two_layers"}, readings{"plain", "aged", "newest"};
+    std::vector<std::string> models = {}, readings{"plain", "aged", "newest"};
 };
 
 /// By question (qa1, qa2), reading of the memory, and number of moves.
@@ -156,7 +156,8 @@ int main(int argc, char** argv) try {
     StorySettings settings;
     example.option("--corpus", settings.corpus, "libstdcxx, boost, books, latex, proofs, or DIR[:GLOB]");
     example.option("--filler", settings.filler, "other corpora to hide facts in; none: the same, held-out documents first");
-    example.option("--measure", settings.models, "models that are measured").one_of({"in_writing", "one_layer", "two_layers"});
+    const std::vector<std::string> all{"in_writing", "one_layer", "two_layers"};
+    example.option("--measure", settings.models, {all, {"in_writing"}, all}, "models that are measured").one_of(all);
     example.option("--readings", settings.readings, "of the memory").one_of({"plain", "aged", "newest"});
     example.option("--curriculum-steps", settings.curriculum_steps, {20, 3000, 3000},
                    "most steps of each training in which a question sees its own windows alone", 1);

@@ -107,7 +107,7 @@ TEST_CASE("without a tail, or without samples, a tail is empty") {
     const Case whole(5, 5), some;
     for (const AttentionResult<double>& tail :
          {sampled_tail(whole.q, 1, whole.memory, whole.found, 3, 1), sampled_tail(some.q, 1, some.memory, some.found, 0, 1),
-          list_means_tail(whole.q, 1, whole.found, whole.means(2), true)}) {
+          list_means_tail(whole.q, 1, whole.memory, whole.found, whole.means(2), true)}) {
         for (const double log_sum : tail.log_sum_exp.storage()) CHECK(log_sum == -INFINITY);
         for (const double o : tail.o.storage()) CHECK(o == 0);
     }
@@ -116,13 +116,14 @@ TEST_CASE("without a tail, or without samples, a tail is empty") {
 
 TEST_CASE("lists of one entry are the exact tail, with and without spread") {
     const Case data;
-    for (const bool spread : {false, true}) data.check_exact(list_means_tail(data.q, 1, data.found, data.means(60), spread), 1e-9);
+    for (const bool spread : {false, true})
+        data.check_exact(list_means_tail(data.q, 1, data.memory, data.found, data.means(60), spread), 1e-9);
 }
 
 TEST_CASE("the means of a list are those of the entries that were not found") {
     // One list: the tail is its size times the exponential of the mean key's score, at the mean value.
     const Case data;
-    const AttentionResult<double> tail = list_means_tail(data.q, 1, data.found, data.means(1), false);
+    const AttentionResult<double> tail = list_means_tail(data.q, 1, data.memory, data.found, data.means(1), false);
     for (Index t = 0; t < 3; ++t)
         for (Index h = 0; h < 4; ++h) {
             const std::vector<Index> numbers = detail::found_numbers(data.found, t, h);
@@ -144,7 +145,7 @@ TEST_CASE("the means of a list are those of the entries that were not found") {
 TEST_CASE("the spread adds what a mean of exponentials has more, for keys that lie around their mean as a ball") {
     const Case data(20000, 1);
     const auto mean_error = [&](bool spread) {
-        const AttentionResult<double> tail = list_means_tail(data.q, 1, data.found, data.means(1), spread);
+        const AttentionResult<double> tail = list_means_tail(data.q, 1, data.memory, data.found, data.means(1), spread);
         double error = 0;
         for (Index h = 0; h < 4; ++h)
             for (Index t = 0; t < 3; ++t) error += std::log(data.exact_tail(t, h).first) - tail.log_sum_exp(0, h, t);
@@ -165,12 +166,25 @@ TEST_CASE("draws do not depend on the number of threads") {
     CHECK(one.log_sum_exp.storage() == four.log_sum_exp.storage());
 }
 
+TEST_CASE("means of another memory, or of what the memory was before, are refused") {
+    Case data, other;
+    const std::vector<ListMeans<double>> means = data.means(3);
+    CHECK_NOTHROW(list_means_tail(data.q, 1, data.memory, data.found, means, false));
+    CHECK_THROWS_AS(list_means_tail(data.q, 1, other.memory, data.found, means, false), DataError);
+    const Tensor<double, 3> more = zeros<double, 3>({1, 2, 6});
+    data.memory.append(more, more, 0);
+    CHECK_THROWS_WITH_AS(list_means_tail(data.q, 1, data.memory, data.found, means, false),
+                         "list_means_tail: the means are not those of the 61 entries of this memory: make them again", DataError);
+    data.memory.drop_oldest(1);
+    CHECK_THROWS_AS(list_means_tail(data.q, 1, data.memory, data.found, means, false), DataError);
+}
+
 TEST_CASE("means for lists that do not hold the memory's keys, or for other heads, are refused") {
     const Case data;
     const Tensor<double, 2> keys = zeros<double, 2>({10, 6});
     InvertedLists<double> lists(as_matrix(keys), {.lists = 2});
     lists.add(as_matrix(keys));
     CHECK_THROWS_AS(ListMeans<double>(data.memory, 0, lists), DataError);
-    CHECK_THROWS_AS(list_means_tail(data.q, 1, data.found, std::vector<ListMeans<double>>{}, false), ShapeError);
+    CHECK_THROWS_AS(list_means_tail(data.q, 1, data.memory, data.found, std::vector<ListMeans<double>>{}, false), ShapeError);
     CHECK_THROWS_AS(sampled_tail(zeros<double, 4>({2, 3, 1, 8}), 1, data.memory, data.found, 9, 5), ShapeError);
 }

@@ -123,6 +123,36 @@ TEST_CASE("ranks that want different memories all learn of it") {
     CHECK(refused == 12);
 }
 
+TEST_CASE("what is refused leaves nothing in a shard") {
+    const Stream<float> stream(5000);
+    for (const Index p : {1, 2})
+        run_as_ranks(p, [&](Communicator& ranks) {
+            ShardedMemory<float> memory(ranks, 2, 8, Storage::float16), expected(ranks, 2, 8, Storage::float16);
+            memory.append(slice<0>(stream.keys, 0, 700), slice<0>(stream.keys, 0, 700), 3);
+            expected.append(slice<0>(stream.keys, 0, 700), slice<0>(stream.keys, 0, 700), 3);
+            Tensor<float, 3> bad = slice<0>(stream.keys, 0, 4000);
+            bad(3500, 1, 2) = 1e6f;  // which float16 does not hold: in a later block
+            CHECK_THROWS_AS(memory.append(bad, bad, 4), NumericError);
+            Index parts = 0;
+            const auto fails_late = [&](KeyValueMemory<float>& shard, Index first, Index last) {
+                if (++parts == 2) throw DataError("late");
+                shard.append(slice<0>(stream.keys, first, last - first), slice<0>(stream.keys, first, last - first), 4);
+            };
+            CHECK_THROWS_WITH_AS(memory.append_own(4000, 4, fails_late), "late", DataError);
+            CHECK(memory.size() == 700);
+            CHECK(memory.shard().size() == expected.shard().size());
+            for (ShardedMemory<float>* each : {&memory, &expected}) each->append(stream.keys, stream.keys, 5);
+            REQUIRE(memory.shard().size() == expected.shard().size());
+            for (Index i = 0; i < memory.shard().size(); ++i) {
+                std::array<float, 8> got{}, wanted{};
+                memory.shard().copy_value(i, 1, got.data());
+                expected.shard().copy_value(i, 1, wanted.data());
+                REQUIRE(got == wanted);
+                REQUIRE(memory.document(memory.entry_of(i)) == expected.document(expected.entry_of(i)));
+            }
+        });
+}
+
 TEST_CASE("what cannot be is named") {
     SingleProcess alone;
     CHECK_THROWS_WITH_AS(ShardedMemory<float>(alone, 2, 8, Storage::full, -1), "ShardedMemory: capacity -1 is negative",

@@ -146,6 +146,14 @@ TEST_CASE("files that are not those of this memory are refused on every rank") {
     CHECK(load_fails(2, 4, file));
     CHECK(load_fails(2, 8, folder / "none.safetensors"));
     CHECK(load_fails(2, 8, folder / "memory.part-1-0-of-2.safetensors"));
+    const TemporaryFolder elsewhere;  // the same memory, saved again: as many entries, and perhaps others
+    run_as_ranks(2, [&](Communicator& ranks) { save_sharded_memory(stream.sharded(ranks), elsewhere / "memory.safetensors"); });
+    const char* part = "memory.part-1-0-of-2.safetensors";
+    std::filesystem::rename(folder / part, folder / "kept");
+    std::filesystem::copy_file(elsewhere / part, folder / part);
+    CHECK(load_fails(2, 8, file));
+    std::filesystem::rename(folder / "kept", folder / part);
+    CHECK_FALSE(load_fails(2, 8, file));
     std::filesystem::remove(folder / "memory.part-1-1-of-2.safetensors");
     CHECK(load_fails(2, 8, file));
 }

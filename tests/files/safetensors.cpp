@@ -171,6 +171,18 @@ TEST_CASE("stored numbers become the type that is asked for") {
                          FileError);
     CHECK_THROWS_WITH_AS(file.read<std::uint64_t>("id"), (start + "'id' element 0 is -7, which does not fit U64").c_str(),
                          FileError);
+    const std::vector<double> large{1e38, 1e39, INFINITY};
+    const std::vector<std::int32_t> odd{16777216, 16777217};
+    SafetensorsWriter beyond;
+    beyond.add("large", {3}, large.data());
+    beyond.add("odd", {2}, odd.data());
+    beyond.write(folder / "beyond.safetensors");
+    const SafetensorsFile not_floats(folder / "beyond.safetensors");
+    CHECK(not_floats.read<double>("large") == large);
+    CHECK(not_floats.read<double>("odd") == std::vector<double>{16777216, 16777217});
+    CHECK_THROWS_WITH_AS(not_floats.read<float>("large"), doctest::Contains("element 1 is 1e+39, which does not fit F32"),
+                         FileError);
+    CHECK_THROWS_WITH_AS(not_floats.read<float>("odd"), doctest::Contains("element 1 is 16777217, which no F32 is"), FileError);
     CHECK_THROWS_WITH_AS(file.read<Index>("half"), (start + "'half' has dtype F16, integers were asked for").c_str(), FileError);
 }
 
@@ -343,7 +355,7 @@ TEST_CASE("random damage to a header never does more than throw FileError") {
             else
                 header[where] = what;
         }
-        write_bytes(length_bytes(header.size()) + header + std::string(32, '\1'));
+        write_bytes(length_bytes(header.size()) + header + std::string(32, '\0'));
         try {
             const SafetensorsFile file(path);
             for (const std::string& name : file.names()) file.read<double>(name);

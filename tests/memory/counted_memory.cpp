@@ -154,6 +154,7 @@ TEST_CASE("what does not fit a counted memory is refused") {
     CHECK_THROWS_WITH_AS(memory.repeat(5, 1), doctest::Contains("5 entries 1 times, expected 0 to 4 entries"), DataError);
     CHECK_THROWS_AS(memory.repeat(2, -1), DataError);
     memory.repeat(2, 1);
+    CHECK_THROWS_WITH_AS(memory.count(1), "CountedMemory: entry 1 of 1", DataError);
     CHECK_THROWS_AS(memory.repeat(3, 1), DataError);
     const Index most = std::numeric_limits<Index>::max();
     CHECK_THROWS_WITH_AS(memory.repeat(2, most / 2), doctest::Contains("more than can be counted"), DataError);

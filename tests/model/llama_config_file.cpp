@@ -40,7 +40,13 @@ TEST_CASE("how rotations are scaled is read from rope_scaling or rope_parameters
               .model.rotary_scaling == llama3);
 
     CHECK(with(R"({"rope_theta": 5e5})").model.rotary_base == 5e5);
-    CHECK(with(R"({"rope_theta": 5e5, "rope_parameters": {"rope_theta": 1e6}})").model.rotary_base == 1e6);
+    CHECK(with(R"({"rope_parameters": {"rope_theta": 1e6}})").model.rotary_base == 1e6);
+    CHECK(with(R"({"rope_scaling": {"rope_type": "linear", "factor": 2, "rope_theta": 5e5}})").model.rotary_base == 5e5);
+    CHECK(with(R"({"rope_theta": 5e5, "rope_parameters": {"rope_theta": 5e5}})").model.rotary_base == 5e5);
+    refused(R"({"rope_theta": 5e5, "rope_parameters": {"rope_theta": 1e6}})",
+            "field 'rope_theta' is 1e+06, and outside of it 500000");
+    refused(R"({"rope_scaling": {"rope_type": "linear", "factor": 2, "attention_factor": 1.2}})",
+            "field 'attention_factor' is 1.2, which is not supported: it may change the rotations");
     CHECK(with(R"({"rope_theta": 5e5, "rope_parameters": {"rope_type": "default"}})").model.rotary_base == 5e5);
 
     for (const std::string object : {"rope_scaling", "rope_parameters"})
@@ -153,6 +159,8 @@ TEST_CASE("what is written is read again as it was, a plain LLaMA without a word
     CHECK(again.model == config.model);
     CHECK(again.end_tokens == config.end_tokens);
     CHECK(again.last_context == -1);
+    config.end_tokens.clear();
+    CHECK(long_llama_config(llama_config_json(config), "again").end_tokens.empty());
     config.model.memory_layers = {-1};
     const nlohmann::json with_memory = llama_config_json(config);
     CHECK(with_memory["model_type"] == "longllama");

@@ -229,8 +229,10 @@ TEST_CASE("a contrastive loss is added with its weight, once there are negatives
     Transformer<float> model = small_model();
     for (const LanguageModelKind kind : {LanguageModelKind::standard, LanguageModelKind::crossbatch})
         for (const Index contexts : {1, 4}) {
-            LanguageModelRecipe recipe{
-                .name = "contrast", .kind = kind, .contexts = ContextSchedule::constant(contexts), .contrastive_weight = 0.5};
+            LanguageModelRecipe recipe{.name = "contrast",
+                                       .kind = kind,
+                                       .contexts = ContextSchedule::at_steps({{0, contexts}, {1, 4}}),
+                                       .contrastive_weight = 0.5};
             const auto first_loss = [&] {
                 LanguageModelTraining<float> training(model, recipe, text, {.entries = 4, .length = 8}, 5);
                 return training(0).loss;
@@ -370,6 +372,9 @@ TEST_CASE("a recipe for another integration and too little text are refused") {
         odd.contrastive_weight = weight;
         refused(odd, text, message("contrastive weight ", weight).c_str());
     }
+    odd = recipes()[4];
+    odd.contrastive_weight = 1;
+    refused(odd, text, "has a contrastive loss of weight 1 and never more than one document: there is nothing to contrast");
     odd = recipes()[3];
     odd.contrastive_weight = 1;
     refused(odd, text, "a contrastive loss in standard and crossbatch training only");

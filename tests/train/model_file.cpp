@@ -57,6 +57,23 @@ TEST_CASE("a model that was saved and loaded is the same model") {
     CHECK(load_model<double>(folder / "model.safetensors").config() == small);
 }
 
+TEST_CASE("metadata that says another configuration is refused, in files and in trainings") {
+    Random random(1);
+    TransformerConfig first_layer = small;
+    first_layer.memory_layers = {0};
+    Transformer<float> model(small, random);
+    Muon<float> optimizer(model.parameters());
+    const char* problem = "metadata 'config.memory_layers' is '[0]', but the model has '";
+    CHECK_THROWS_WITH_AS(save_model(folder / "other.safetensors", model, config_metadata(first_layer)), doctest::Contains(problem),
+                         ConfigError);
+    CHECK_FALSE(std::filesystem::exists(folder / "other.safetensors"));
+    CHECK_NOTHROW(save_model(folder / "other.safetensors", model, config_metadata(small)));
+    CHECK_THROWS_WITH_AS(
+        Trainer<float>(model, optimizer,
+                       {.steps = 1, .learning_rate = LearningRate::constant(1), .metadata = config_metadata(first_layer)}),
+        doctest::Contains(problem), ConfigError);
+}
+
 TEST_CASE("every field of a configuration survives the way through a file") {
     const TransformerConfig config{.vocabulary = 301,
                                    .width = 24,

@@ -311,6 +311,17 @@ TEST_CASE("a checkpoint says that steps are left, until none is") {
     CHECK(unfinished(-1, true) == "finished");  // its aim was reached in the first step
 }
 
+TEST_CASE("a checkpoint that has more steps than are wanted is refused") {
+    std::filesystem::remove(path);
+    Run<float, AdamW<float>>({.steps = 3, .learning_rate = learning_rate, .checkpoint = path}).run();
+    Run<float, AdamW<float>> shorter({.steps = 2, .learning_rate = learning_rate, .checkpoint = path});
+    const std::vector<float> before = shorter.model.numbers();
+    CHECK_THROWS_WITH_AS(shorter.trainer.resume(), doctest::Contains("3 steps are done, more than the 2 that are wanted"),
+                         ConfigError);
+    CHECK(shorter.model.numbers() == before);
+    CHECK(shorter.trainer.steps_done() == 0);
+}
+
 TEST_CASE("what is on disk already is not written again") {
     std::filesystem::remove(path);
     Run<float, AdamW<float>>({.steps = 3, .learning_rate = learning_rate, .checkpoint = path}).run();

@@ -109,10 +109,11 @@ AttentionResult<Real> sampled_tail(const Tensor<Real, 4>& q, Index b, const KeyV
 template <class Real>
 class ListMeans {
    public:
-    /// Of the lists that the head's keys are in. The memory must outlive this, and neither may change.
+    /// Of the lists that the head's keys are in. The memory must outlive this. If it changes, the means are to be made again.
     /// Errors: DataError unless the lists hold as many keys as the memory.
     ListMeans(const KeyValueMemory<Real>& memory, Index head, const InvertedLists<Real>& lists)
         : memory_(memory),
+          generation_(memory.generation()),
           head_(head),
           keys_(zeros<Real, 2>({lists.lists(), memory.width()})),
           values_(zeros<Real, 2>({lists.lists(), memory.width()})) {
@@ -130,6 +131,11 @@ class ListMeans {
             const auto length = static_cast<double>(inner_product(row(keys_, l), row(keys_, l), memory.width()));
             spreads_.push_back(std::max(0.0, of_list.squares / static_cast<double>(std::max<Index>(of_list.count, 1)) - length));
         }
+    }
+
+    /// Are these the means of the entries that this memory has now?
+    bool know(const KeyValueMemory<Real>& memory) const {
+        return memory.generation() == generation_ && memory.size() == length_of(list_of_);
     }
 
     /// Lists, and so many means of values are read for a query.
@@ -213,6 +219,7 @@ class ListMeans {
     }
 
     const KeyValueMemory<Real>& memory_;
+    std::uint64_t generation_;  // of the memory then
     Index head_;
     Tensor<Real, 2> keys_, values_;  // (lists, D) means
     std::vector<Index> counts_;      // of entries in each list
@@ -224,13 +231,18 @@ class ListMeans {
 ///
 /// Shapes: as sampled_tail.   Cost: T H lists D multiply-adds twice, and a row of keys and of values for each entry found.
 /// Same as: attention to the tail, if every list has one entry; then `spread` does not matter.
-/// Errors: ShapeError unless there are means for every head of the memory.
+/// Errors: ShapeError unless there are means for every head of the memory; DataError if they are of another memory, or of what it
+///         was before.
 template <class Real>
-AttentionResult<Real> list_means_tail(const Tensor<Real, 4>& q, Index b, const FoundEntries<Real>& found,
-                                      const std::vector<ListMeans<Real>>& heads_of_memory, bool spread) {
+AttentionResult<Real> list_means_tail(const Tensor<Real, 4>& q, Index b, const KeyValueMemory<Real>& memory,
+                                      const FoundEntries<Real>& found, const std::vector<ListMeans<Real>>& heads_of_memory,
+                                      bool spread) {
     const Index tokens = extent(q, 1), heads = extent(q, 2), width = extent(q, 3), key_heads = length_of(heads_of_memory);
     require<ShapeError>(key_heads >= 1 && heads % key_heads == 0, "list_means_tail: means of ", key_heads, " heads for queries of ",
                         heads);
+    for (const ListMeans<Real>& means : heads_of_memory)
+        require<DataError>(means.know(memory), "list_means_tail: the means are not those of the ", memory.size(),
+                           " entries of this memory: make them again");
     AttentionResult<Real> tail{empty<Real, 4>({1, tokens, heads, width}), empty<Real, 3>({1, heads, tokens})};
     parallel_for(tokens * heads, [&](Index unit) {
         const Index t = unit / heads, h = unit % heads;

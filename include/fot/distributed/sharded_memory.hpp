@@ -115,9 +115,12 @@ class ShardedMemory {
     }
 
     /// Appends T entries of one document that all ranks have computed: keys and values (T,H,D). Each rank keeps its own of them.
+    /// Errors: as KeyValueMemory::append, on all ranks; none of the entries is appended then.
     void append(const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values, Index document) {
         require_shape("ShardedMemory::append: keys", keys, Shape<3>{-1, heads(), width()});
         require_shape("ShardedMemory::append: values", values, shape_of(keys));
+        require_storable("ShardedMemory::append: keys", keys.data(), element_count(keys));
+        require_storable("ShardedMemory::append: values", values.data(), element_count(values));
         append_own(extent(keys, 0), document, [&](KeyValueMemory<Real>& shard, Index first, Index last) {
             shard.append(slice<0>(keys, first, last - first), slice<0>(values, first, last - first), document);
         });
@@ -127,18 +130,25 @@ class ShardedMemory {
     /// first ... last - 1 of the count to the shard. It is called for the parts that this rank holds, in order.
     ///
     /// All ranks call this with the same count and document, and need not have come equally far.
-    /// Errors: ConfigError if the count is negative; DataError if the shard then has not grown by as many entries.
+    /// Errors: ConfigError if the count is negative; DataError if the shard then has not grown by as many entries; those of
+    ///         `append_part`. This rank's part is then what it was.
     template <class AppendPart>
     void append_own(Index count, Index document, const AppendPart& append_part) {
         require<ConfigError>(count >= 0, "ShardedMemory::append_own: ", count, " entries, expected 0 or more");
         const Index end = next_ + count, rank = ranks_->rank();
-        for (Index first = next_, last; first < end; first = last) {
-            last = std::min(end, (first / DealtBlocks::entries + 1) * DealtBlocks::entries);
-            if (blocks_.rank_of(first) != rank) continue;
-            const Index before = shard_.size();
-            append_part(shard_, first - next_, last - next_);
-            require<DataError>(shard_.size() - before == last - first, "ShardedMemory::append_own: ", shard_.size() - before,
-                               " entries were appended, expected ", last - first);
+        const auto at_first = shard_.mark();
+        try {
+            for (Index first = next_, last; first < end; first = last) {
+                last = std::min(end, (first / DealtBlocks::entries + 1) * DealtBlocks::entries);
+                if (blocks_.rank_of(first) != rank) continue;
+                const Index before = shard_.size();
+                append_part(shard_, first - next_, last - next_);
+                require<DataError>(shard_.size() - before == last - first, "ShardedMemory::append_own: ", shard_.size() - before,
+                                   " entries were appended, expected ", last - first);
+            }
+        } catch (...) {
+            shard_.go_back(at_first);
+            throw;
         }
         if (count > 0 && (documents_.empty() || documents_.rbegin()->second != document)) documents_[next_] = document;
         next_ = end;

@@ -18,6 +18,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,7 @@ struct SavedShards {
     Index save = 0, ranks = 0;                                // number of the save, and how many ranks wrote it
     Index first = 0, entries = 0;                             // place of the oldest entry in the stream, and how many there are
     Index heads = 0;                                          // of each
+    std::string id = {};                                      // of the save: its parts have it too
     std::vector<Index> document_begins = {}, documents = {};  // the entry at which each document begins
 
     explicit SavedShards(std::filesystem::path file) : path(std::move(file)) {}
@@ -46,6 +48,7 @@ struct SavedShards {
         save = numbers[0], ranks = numbers[1], first = numbers[2], entries = numbers[3], heads = numbers[4];
         document_begins = file.read<Index>("document_begins");
         documents = file.read<Index>("documents");
+        if (const auto found = file.metadata().find("id"); found != file.metadata().end()) id = found->second;
         bool valid = ranks >= 1 && first >= 0 && entries >= 0 &&
                      entries <= std::numeric_limits<Index>::max() - DealtBlocks::entries - first &&
                      document_begins.size() == documents.size() && document_begins.empty() == (entries == 0);
@@ -60,6 +63,7 @@ struct SavedShards {
     void write() const {
         const std::vector<Index> numbers{save, ranks, first, entries, heads};
         SafetensorsWriter writer;
+        writer.metadata["id"] = id;
         writer.add("stream", {5}, numbers.data());
         writer.add("document_begins", {length_of(documents)}, document_begins.data());
         writer.add("documents", {length_of(documents)}, documents.data());
@@ -110,8 +114,12 @@ void save_sharded_memory(const ShardedMemory<Real>& memory, const std::filesyste
     together(ranks, "save_sharded_memory", [&] {
         if (ranks.rank() == 0 && file_exists(path)) saved.read();
     });
-    saved.save = all_gather(ranks, "save_sharded_memory", std::vector<Index>{saved.save + 1},
-                            std::vector<Index>(static_cast<std::size_t>(ranks.size()), 1))[0][0];
+    // Of rank 0: the number of the save, and a random one that no other memory's save has.
+    const std::vector<Index> of_save =
+        all_gather(ranks, "save_sharded_memory", std::vector<Index>{saved.save + 1, Index{std::random_device{}()}},
+                   std::vector<Index>(static_cast<std::size_t>(ranks.size()), 2))[0];
+    saved.save = of_save[0];
+    saved.id = message(of_save[1]);
     saved.ranks = ranks.size();
     saved.heads = memory.heads();
     saved.entries = memory.size();
@@ -124,6 +132,7 @@ void save_sharded_memory(const ShardedMemory<Real>& memory, const std::filesyste
     });
 
     SafetensorsWriter writer;
+    writer.metadata["id"] = saved.id;
     const KeyValueMemory<Real>& shard = memory.shard();
     for (Index head = 0; head < shard.heads(); ++head)
         shard.for_each_stored_block(head, 0, shard.size(), [&](const auto& keys, const auto& values, Index in_shard) {
@@ -153,7 +162,13 @@ void load_sharded_memory(ShardedMemory<Real>& memory, const std::filesystem::pat
         require<FileError>(saved.heads == memory.heads(), path.string(), ": has ", saved.heads, " heads, expected ",
                            memory.heads());
         std::vector<std::unique_ptr<SafetensorsFile>> parts;
-        for (Index rank = 0; rank < saved.ranks; ++rank) parts.push_back(std::make_unique<SafetensorsFile>(saved.part(rank)));
+        for (Index rank = 0; rank < saved.ranks; ++rank) {
+            parts.push_back(std::make_unique<SafetensorsFile>(saved.part(rank)));
+            const Metadata metadata = parts.back()->metadata();
+            const auto of_part = metadata.find("id");
+            require<FileError>(saved.id.empty() || (of_part != metadata.end() && of_part->second == saved.id),
+                               saved.part(rank).string(), ": is not a part of the save that ", path.string(), " is of");
+        }
         const DealtBlocks dealt{saved.ranks};
 
         // Rows (n,H,D) of the entries first ... last - 1, which may lie in several blocks of those who saved them.

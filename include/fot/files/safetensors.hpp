@@ -93,7 +93,7 @@ class SafetensorsFile {
     std::uint64_t offset(const std::string& name) const { return entry(name).begin; }
 
     /// Reads a tensor of exactly `count` elements to `destination`. A stored integer becomes any type that holds it, a stored
-    /// floating-point number any floating-point type (rounded to nearest), never an integer.
+    /// floating-point number any floating-point type (rounded to nearest), never an integer. What does not fit is refused.
     template <class T>
     void read_into(const std::string& name, T* destination, Index count) const {
         const Entry& stored = entry(name);
@@ -177,10 +177,19 @@ class SafetensorsFile {
                     if (!std::in_range<T>(stored)) [[unlikely]]
                         throw FileError(message(at(name), "element ", done + i, " is ", +stored, ", which does not fit ",
                                                 dtype_name(dtype_of<T>())));
+                T& number = destination[done + i];
                 if constexpr (std::is_class_v<Stored>)
-                    destination[done + i] = static_cast<T>(to_float(stored));
+                    number = static_cast<T>(to_float(stored));
                 else
-                    destination[done + i] = static_cast<T>(stored);
+                    number = static_cast<T>(stored);
+                if constexpr (std::is_integral_v<Stored> && !std::is_integral_v<T>)
+                    if (static_cast<long double>(number) != static_cast<long double>(stored)) [[unlikely]]
+                        throw FileError(message(at(name), "element ", done + i, " is ", +stored, ", which no ",
+                                                dtype_name(dtype_of<T>()), " is"));
+                if constexpr (std::is_same_v<Stored, double>)
+                    if (std::isinf(number) && std::isfinite(stored)) [[unlikely]]
+                        throw FileError(message(at(name), "element ", done + i, " is ", stored, ", which does not fit ",
+                                                dtype_name(dtype_of<T>())));
             }
         }
     }

@@ -31,12 +31,14 @@ class SafetensorsWriter {
     void add(const std::string& name, const std::vector<Index>& shape, const T* numbers) {
         add_bytes(name, dtype_of<T>(), shape, numbers);
     }
-    /// The same of a tensor.
+    /// The same of a tensor, which must be there until the file is written.
     template <class T, std::size_t N>
     void add(const std::string& name, const Tensor<T, N>& tensor) {
         const Shape<N> shape = shape_of(tensor);
         add(name, {shape.begin(), shape.end()}, tensor.data());
     }
+    template <class T, std::size_t N>
+    void add(const std::string& name, Tensor<T, N>&& tensor) = delete;  // would be gone when the file is written
 
     /// Adds a tensor whose bytes are already those of `dtype` (F16, BF16 and BOOL have no C++ type here).
     void add_bytes(const std::string& name, Dtype dtype, const std::vector<Index>& shape, const void* bytes) {

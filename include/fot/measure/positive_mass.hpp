@@ -46,9 +46,12 @@ Tensor<Real, 4> context_log_mass(const Transformer<Real>& model, const Crossbatc
 }
 
 /// The share of the first `positives` of `contexts` contexts, from their log masses.
-/// Errors: NumericError if a log mass is NaN or +infinity, or no context has any: 0/0.
+/// Errors: ConfigError unless 1 <= positives <= contexts; NumericError if a log mass is NaN or +infinity, or no context has any:
+/// 0/0.
 template <class Real>
 double positive_share(const Real* log_mass, Index contexts, Index positives) {
+    require<ConfigError>(positives >= 1 && positives <= contexts, "positive_share: ", positives, " positives among ", contexts,
+                         " contexts");
     const double whole = log_sum_exp(log_mass, contexts);
     require<NumericError>(std::isfinite(whole), "positive_share: none of ", contexts,
                           " contexts has a mass, expected one at least");
@@ -56,11 +59,11 @@ double positive_share(const Real* log_mass, Index contexts, Index positives) {
 }
 
 /// r_d of every query for d = `contexts`: log masses (B,T,H,C) -> (B,T,H).
-/// Errors: ConfigError unless 1 <= positives <= contexts <= C; NumericError as positive_share.
+/// Errors: as positive_share; ConfigError if there are not as many contexts.
 template <class Real>
 Tensor<double, 3> positive_mass_per_query(const Tensor<Real, 4>& log_mass, Index contexts, Index positives = 1) {
-    require<ConfigError>(positives >= 1 && positives <= contexts && contexts <= extent(log_mass, 3), "positive_mass: ", positives,
-                         " positives among ", contexts, " contexts, measured for ", extent(log_mass, 3));
+    require<ConfigError>(contexts <= extent(log_mass, 3), "positive_mass: ", contexts, " contexts, measured for ",
+                         extent(log_mass, 3));
     Tensor<double, 3> mass = empty<double, 3>({extent(log_mass, 0), extent(log_mass, 1), extent(log_mass, 2)});
     for (Index b = 0; b < extent(mass, 0); ++b)
         for (Index t = 0; t < extent(mass, 1); ++t)

@@ -55,8 +55,11 @@ class CountedMemory {
     Index size() const { return size_; }
     /// The distinct entries, in the order in which they first came.
     const KeyValueMemory<Real>& distinct() const { return distinct_; }
-    /// How many copies there are of a distinct entry.
-    Index count(Index number) const { return element(counts_, number); }
+    /// How many copies there are of a distinct entry.   Errors: DataError if there is no such entry.
+    Index count(Index number) const {
+        require<DataError>(number >= 0 && number < length_of(counts_), "CountedMemory: entry ", number, " of ", counts_.size());
+        return element(counts_, number);
+    }
 
     /// Forgets everything.
     void clear() { *this = CountedMemory(distinct_.heads(), distinct_.width(), most_k_); }

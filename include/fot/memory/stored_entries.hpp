@@ -130,7 +130,8 @@ class StoredEntries {
     };
     /// What `go_back` wants.
     Mark mark() const { return {oldest_, next_}; }
-    /// Makes the memory what it was at a mark, which lies at most one `append` back: that one is undone.
+    /// Makes the memory what it was at a mark: what was appended since is undone. That is one `append` at most, or any number
+    /// without a capacity.
     void go_back(const Mark& mark) noexcept {
         oldest_ = mark.oldest;
         next_ = mark.next;

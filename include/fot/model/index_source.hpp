@@ -151,9 +151,9 @@ class ListMeansTail : public IndexSource<Real> {
         : IndexSource<Real>(state, indexes, top_k), means_(means), spread_(spread) {}
 
    protected:
-    void add_tail(const LayerView<Real>& at, Index b, const KeyValueMemory<Real>&, const FoundEntries<Real>& found,
+    void add_tail(const LayerView<Real>& at, Index b, const KeyValueMemory<Real>& memory, const FoundEntries<Real>& found,
                   AttentionResult<Real>& result) const override {
-        this->join_tail(list_means_tail(at.q.value(), b, found, means_, spread_), b, result);
+        this->join_tail(list_means_tail(at.q.value(), b, memory, found, means_, spread_), b, result);
     }
 
    private:

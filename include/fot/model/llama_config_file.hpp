@@ -91,9 +91,20 @@ inline RotaryScaling rotary_scaling(const JsonFields& config, const std::string&
                          fields.value("factor", 1.0), ", but which scaling it is for, no field 'rope_type' says");
     require<ConfigError>(fields.value("partial_rotary_factor", 1.0) == 1, fields.at("partial_rotary_factor"),
                          " is not supported, expected 1");
-    for (const auto& [each, value] : config[name].items())
+    static const std::set<std::string> understood{"type",
+                                                  "rope_type",
+                                                  "rope_theta",
+                                                  "factor",
+                                                  "partial_rotary_factor",
+                                                  "original_max_position_embeddings",
+                                                  "low_freq_factor",
+                                                  "high_freq_factor"};
+    for (const auto& [each, value] : config[name].items()) {
         require<ConfigError>(!value.is_object(), fields.at(each),
                              " is an object: rotations that differ by layer are not supported");
+        require<ConfigError>(understood.contains(each) || value.is_null(), fields.at(each), " is ", shown(value),
+                             ", which is not supported: it may change the rotations");
+    }
     RotaryScaling scaling;
     if (kind == "linear") {
         scaling.factor = fields.number("factor");
@@ -184,9 +195,14 @@ inline LongLlamaConfig long_llama_config(const nlohmann::json& json, const std::
     require<ConfigError>(!fields.has("rope_scaling") || !fields.has("rope_parameters") || older == newer, fields.at("rope_scaling"),
                          " and 'rope_parameters' say different things");
     config.model.rotary_scaling = fields.has("rope_parameters") ? newer : older;
-    if (fields.has("rope_parameters"))
-        config.model.rotary_base =
-            detail::JsonFields(json["rope_parameters"], fields.at("rope_parameters")).value("rope_theta", config.model.rotary_base);
+    for (const char* name : {"rope_scaling", "rope_parameters"}) {  // one of them, or the file itself, may say the base
+        if (!fields.has(name)) continue;
+        const detail::JsonFields rotations(json[name], fields.at(name));
+        const double base = rotations.value("rope_theta", config.model.rotary_base);
+        require<ConfigError>(!fields.has("rope_theta") || base == config.model.rotary_base, rotations.at("rope_theta"), " is ",
+                             base, ", and outside of it ", config.model.rotary_base);
+        config.model.rotary_base = base;
+    }
 
     const std::string memory = fields.value("mem_dtype", std::string("bfloat16"));
     const auto storage = detail::memory_storages().find(memory);
@@ -236,7 +252,7 @@ inline nlohmann::json llama_config_json(const LongLlamaConfig& config) {
                         {"initializer_range", 0.02},
                         {"pad_token_id", 0},
                         {"bos_token_id", 1},
-                        {"eos_token_id", config.end_tokens.empty() ? std::vector<std::int32_t>{2} : config.end_tokens}};
+                        {"eos_token_id", config.end_tokens.empty() ? nlohmann::json(-1) : nlohmann::json(config.end_tokens)}};
     written.model.key_heads = written.model.key_heads_of(0);
     detail::for_each_json_field(written, [&](const char* name, const auto& field) { json[name] = field; });
     if (const RotaryScaling& scaling = written.model.rotary_scaling; scaling.factor != 1) {

@@ -147,10 +147,11 @@ Tensor<Real, 2> token_nats(const Tensor<Real, 3>& logits, const Tokens& targets)
     return detail::token_losses(logits, targets, full<Real, 2>({extent(logits, 0), extent(logits, 1)}, Real(1))).nats;
 }
 
-/// 1 where the largest logit is the target's, else 0. Of equal logits the first one counts as the largest.
+/// 1 where the largest logit is the target's, else 0. Of equal logits the first one counts as the largest. A target outside the
+/// vocabulary is never predicted.
 ///
 /// Shapes: logits (B,T,V), targets (B,T) -> (B,T).
-/// Errors: ShapeError if the shapes differ, or if the vocabulary is empty.
+/// Errors: ShapeError if the shapes differ, or if the vocabulary is empty; NumericError if a logit is NaN.
 template <class Real>
 Tensor<std::uint8_t, 2> correct_predictions(const Tensor<Real, 3>& logits, const Tokens& targets) {
     const Index batch = extent(logits, 0), length = extent(logits, 1), vocabulary = extent(logits, 2);
@@ -161,6 +162,9 @@ Tensor<std::uint8_t, 2> correct_predictions(const Tensor<Real, 3>& logits, const
     parallel_slices(batch * length, detail::cross_entropy_rows_per_slice, [&](Index first, Index last) {
         for (Index i = first; i < last; ++i) {
             const Real* logits_i = logits.data() + i * vocabulary;
+            require<NumericError>(std::none_of(logits_i, logits_i + vocabulary, [](Real x) { return std::isnan(x); }),
+                                  "correct_predictions: a logit of token ", i % length, " of batch entry ", i / length,
+                                  " is not a number");
             const Real* highest = std::find(logits_i, logits_i + vocabulary, largest(logits_i, vocabulary));
             correct.data()[i] = highest - logits_i == targets.data()[i];
         }

@@ -217,6 +217,9 @@ class LanguageModelTraining {
         require<ConfigError>(positives >= 0 && weight >= 0 && std::isfinite(weight) && (weight == 0 || !recipe_.walks()), recipe,
                              "has ", positives, " positives, contrastive weight ", weight,
                              ": expected numbers of 0 or more, and a contrastive loss in standard and crossbatch training only");
+        require<ConfigError>(weight == 0 || std::ranges::max(recipe_.contexts.values()) > 1, recipe,
+                             "has a contrastive loss of weight ", weight,
+                             " and never more than one document: there is nothing to contrast");
         const Index windows = recipe_.local_windows;
         require<ConfigError>(windows == 1 || (windows > 1 && recipe_.kind == LanguageModelKind::standard && weight == 0), recipe,
                              "has local contexts of ", windows,

@@ -48,6 +48,16 @@ inline Metadata config_metadata(const TransformerConfig& config) {
     return metadata;
 }
 
+/// Adds the configuration to metadata of the user's.
+/// Errors: ConfigError if an entry says something else of a configuration.
+inline void add_config(Metadata& metadata, const TransformerConfig& config) {
+    for (const auto& [name, value] : config_metadata(config)) {
+        const auto entry = metadata.emplace(name, value).first;
+        require<ConfigError>(entry->second == value, "metadata '", name, "' is '", entry->second, "', but the model has '", value,
+                             "'");
+    }
+}
+
 /// The configuration that config_metadata wrote. `file` opens messages.
 ///
 /// Errors: FileError if an entry is missing, unknown or not a value of its field; ConfigError if the fields do not fit each other.
@@ -75,10 +85,11 @@ inline TransformerConfig config_from(const Metadata& metadata, const std::string
     return config;
 }
 
-/// Writes the weights and the configuration, all or nothing. `metadata` is kept beside it.   Errors: as save_weights.
+/// Writes the weights and the configuration, all or nothing. `metadata` is kept beside it.   Errors: as save_weights and
+/// add_config.
 template <class Real>
 void save_model(const std::filesystem::path& path, Transformer<Real>& model, Metadata metadata = {}) {
-    metadata.merge(config_metadata(model.config()));
+    add_config(metadata, model.config());
     save_weights(path, model.parameters(), metadata);
 }
 

@@ -104,7 +104,7 @@ class Trainer {
     /// `resume` refuses one of a different configuration.
     template <class Model>
     Trainer(const Model& model, Optimizer<Real>& optimizer, TrainerOptions options) : Trainer(optimizer, std::move(options)) {
-        options_.metadata.merge(config_metadata(model.config()));
+        add_config(options_.metadata, model.config());
     }
     Trainer(const Trainer&) = delete;  // the state points at step_
     Trainer& operator=(const Trainer&) = delete;
@@ -132,12 +132,14 @@ class Trainer {
     /// and all that is kept are as before.
     ///
     /// Errors: ConfigError if the checkpoint was made under different metadata, by a run with different settings, or of a model
-    ///         with a different configuration; FileError if it cannot be read, or counts steps below 0.
+    ///         with a different configuration, or has more steps; FileError if it cannot be read, or counts steps below 0.
     bool resume() {
         if (options_.checkpoint.empty() || !file_exists(options_.checkpoint)) return false;
         require_metadata(options_.checkpoint, options_.metadata);
         load_checkpoint(options_.checkpoint, state_, [&] {
             require<FileError>(step_ >= 0, options_.checkpoint.string(), ": ", step_, " steps are done, expected 0 or more");
+            require<ConfigError>(step_ <= options_.steps, options_.checkpoint.string(), ": ", step_,
+                                 " steps are done, more than the ", options_.steps, " that are wanted");
             for (const auto& [before_save, after_load] : around_checkpoints_) after_load();
         });
         kept_ = own_file_ = true;
