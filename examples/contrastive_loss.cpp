@@ -44,6 +44,7 @@ int main(int argc, char** argv) try {
 
     const CorpusSplit split = load_split(settings);
     const std::vector<TokenDocument> training = byte_documents(split.train);
+    require_trainable(settings, recipes(settings, weight), training);
     PositiveMasses masses;
     Measurements<Predictions> predictions;
     for (const std::uint64_t seed : example.seeds())

@@ -127,6 +127,9 @@ int main(int argc, char** argv) try {
 
     const CheckpointFolder folder(source);
     const auto shards = shards_of(folder.tensors(), dtype, 1e9 * shard_gigabytes);
+    for (Index i = 0; i < length_of(shards); ++i)
+        require<FileError>(!file_exists(target / shard_name(i, length_of(shards))),
+                           (target / shard_name(i, length_of(shards))).string(), ": is there already, and would be overwritten");
     const Index tensors = length_of(folder.tensors());
     nlohmann::json weight_map;
     Index bytes = 0, done = 0;

@@ -59,8 +59,9 @@ int main(int argc, char** argv) try {
     bool repeat_keys = false, log_length = false;
     example.option("--training", only, "this one only; empty: uniform and hard, all four with --full")
         .one_of({"uniform", "hard", "one_context", "standard"});
-    example.option("--memory-tokens", asked_sizes.only, "evaluate this one size; 0: a row of sizes").within(0, 67108864);
-    example.option("--largest", asked_sizes.largest, "largest size of the row; 0: 1M, 16M with --full");
+    const Option one_size = example.option("--memory-tokens", asked_sizes.only, "evaluate this one size; 0: a row of sizes");
+    one_size.within(0, 67108864);
+    example.option("--largest", asked_sizes.largest, "largest size of the row; 0: 1M, 16M with --full").excludes(one_size);
     example.add_seeds_option();
     example.option("--k", k, "retrieved keys per query and head", 1);
     example.option("--questions", questions, "questions at each size, four answer tokens each, rounded up to windows of 25", 1);

@@ -68,8 +68,6 @@ void train(const Example& example, const TextSettings& settings, const LanguageM
         return sample_contexts<float>(
             documents, {.entries = settings.batch, .pool = pool, .length = settings.length, .overlap = overlap}, from);
     };
-    Random trial(0);  // too few documents for the largest d are refused now, not when it comes
-    drawn(std::max(settings.batch, contexts.values().back()), 0, trial);
     trainer.run([&](Index step) {
         const Index d = contexts.next(step, random), pool = std::max(settings.batch, d);
         const ContextBatch<float> batch = drawn(pool, sliding_overlap(step, recipe.sliding_steps, settings.length), random);
@@ -122,6 +120,7 @@ int main(int argc, char** argv) try {
     const std::vector<Index> sizes = memory_sizes(memory);
     const MemoryCurveOptions options = curve_options(settings, sizes, {stream});
     require_measurable(settings.corpus, test, options);
+    if (memory.checkpoint.empty()) require_trainable(settings, plans, training);
 
     PositiveMasses masses;
     MemoryCurves curves;

@@ -171,6 +171,7 @@ int main(int argc, char** argv) try {
     example.option("--only", memory.only, "train and measure these models; none: four remedies, all with --quick and --full");
     example.parse();
     require<ConfigError>(!settings.unnormalized_heads, "--unnormalized-heads: the remedies are for scores that are cosines");
+    require<ConfigError>(settings.contexts >= 2, "--contexts ", settings.contexts, ": expected 2 or more, to have negatives");
     if (memory.only.empty() && example.scale() == Scale::standard) memory.only = usual_models(settings);
 
     const std::vector<RemedyPlan> plans = chosen_plans(example, memory, settings, all_plans(settings));
@@ -179,6 +180,7 @@ int main(int argc, char** argv) try {
     std::vector<Index> sizes = memory_sizes(memory);
     documents_before(split, memory);  // too little text is refused before anything is trained
     require_measurable(settings.corpus, measured_documents(split, memory), curve_options(settings, sizes, {reading}));
+    for (const RemedyPlan& plan : plans) require_trainable(settings, {plan.recipe}, byte_documents(split.train));
     RemedyMeasurements measured;
     for (const std::uint64_t seed : example.seeds())
         for (const RemedyPlan& plan : plans) measure(example, settings, memory, plan, split, reading, seed, measured);

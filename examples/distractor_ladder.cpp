@@ -174,7 +174,8 @@ int main(int argc, char** argv) try {
                                   {"standard", "mt", "crossbatch_1", "crossbatch_16", "crossbatch_128"},
                                   {"standard", "mt", "crossbatch_1", "crossbatch_16", "crossbatch_128", "hard_16"}});
     example.add_seeds_option();
-    example.option("--distances", settings.distances, "symbols in which distractors' keys differ from the asked one");
+    example.option("--distances", settings.distances, "symbols in which distractors' keys differ from the asked one")
+        .within(1, DictionaryTask{}.key_length);
     example.option("--distractors", settings.distractors, {{0, 10, 100}, {0, 10, 100, 1000}, {0, 10, 100, 1000, 10000}},
                    "distractors of each question");
     example.option("--at", settings.at, "distractors at which the half-accuracy memory is reported");
@@ -188,6 +189,8 @@ int main(int argc, char** argv) try {
                          " is not among --distractors");
 
     const std::vector<Index> sizes = memory_ladder(1024, settings.largest);
+    const EvaluationDictionary any({}, 0);
+    for (const Index size : sizes) any.windows_for(size);  // before training, not after
     const std::vector<DictionaryModelPlan> plans = chosen_plans(example, models);
     Measurements<AccuracyCurve> curves;
     Table csv({"model", "seed", "distance", "distractors", "memory_tokens", "accuracy", "low", "high"});

@@ -27,9 +27,10 @@ namespace {
 
 /// What a training left beside the model.
 struct Trained {
-    std::vector<double> losses;  // of each step
-    double predicted_bytes = 0;  // that a rank sends of keys and values once, by the formula
-    Index most_of_others = 0;    // contexts of other ranks that this one has had at a time
+    std::vector<double> losses;                          // of each step
+    double predicted_bytes = 0;                          // that a rank sends of keys and values once, by the formula
+    Index keys_and_values_sent = 0, gradients_sent = 0;  // bytes, by this rank
+    Index most_of_others = 0;                            // contexts of other ranks that this one has had at a time
 };
 
 /// Trains the first `steps` of the training that the settings say, with `streamed` contexts at a time. All ranks call it.
@@ -62,7 +63,11 @@ Trained train(const Example& example, Communicator& ranks, const TextSettings& s
     trainer.keep("contexts", contexts);
     trainer.keep("losses", trained.losses);
     trainer.keep("predicted_bytes", trained.predicted_bytes);
+    trainer.keep("keys_and_values_sent", trained.keys_and_values_sent);
+    trainer.keep("gradients_sent", trained.gradients_sent);
+    trainer.keep("most_of_others", trained.most_of_others);
     resume(trainer);
+    const Trained before = trained;  // counts of the training so far: those of the ranks begin anew
     require_same(ranks, "the number of steps done (do all ranks see the same checkpoint?)", message(trainer.steps_done()));
     DistributedCrossbatch<float> crossbatch(ranks, model, streamed);
     const Index context_bytes = 2 * settings.length * model.config().memory_heads *
@@ -78,10 +83,12 @@ Trained train(const Example& example, Communicator& ranks, const TextSettings& s
         trained.losses.push_back(crossbatch.step(batch, contexts_of(batch, d - 1)));
         trained.predicted_bytes +=
             static_cast<double>(std::min(d - 1, pool - pool / ranks.size()) * context_bytes);  // of one node, equal shares
+        trained.keys_and_values_sent = before.keys_and_values_sent + ranks.bytes_sent("keys and values");
+        trained.gradients_sent = before.gradients_sent + ranks.bytes_sent("gradients of keys and values");
+        trained.most_of_others = std::max(before.most_of_others, crossbatch.most_of_others());
         return StepResult{.loss = trained.losses.back(), .tokens = settings.batch * settings.length};
     });
     stop_if_interrupted(training_is_kept);
-    trained.most_of_others = crossbatch.most_of_others();
     return trained;
 }
 
@@ -129,7 +136,6 @@ int main(int argc, char** argv) {
             const Trained trained = train(example, ranks, settings, streamed, training, settings.steps, true, model);
             const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
             const Table traffic = traffic_table(ranks, seconds);
-            const Index sent = ranks.bytes_sent("keys and values"), returned = ranks.bytes_sent("gradients of keys and values");
             const double peak = highest_peak_mebibytes(ranks);
             if (ranks.rank() != 0) return;
 
@@ -149,9 +155,9 @@ int main(int argc, char** argv) {
             example.out() << "\nThe losses of " << steps << " steps are " << (equal ? "" : "NOT ")
                           << "those of one rank, bit by bit.\n";
             example.result("same_losses_as_one_rank", equal ? 1 : 0);
-            example.result("bytes_sent.keys_and_values", sent);
+            example.result("bytes_sent.keys_and_values", trained.keys_and_values_sent);
             example.result("bytes_by_formula.keys_and_values", (streamed > 0 ? 2 : 1) * trained.predicted_bytes);
-            example.result("bytes_sent.gradients", returned);
+            example.result("bytes_sent.gradients", trained.gradients_sent);
             example.result("bytes_by_formula.gradients", trained.predicted_bytes);
             example.result("most_contexts_of_others", trained.most_of_others);
             example.result("highest_peak_mebibytes.before_training", peak_before);

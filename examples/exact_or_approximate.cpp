@@ -266,6 +266,12 @@ int main(int argc, char** argv) try {
     example.flag("--no-text", no_text, "the dictionary alone");
     example.flag("--no-dictionary", no_dictionary, "text alone");
     example.parse();
+    require<ConfigError>(!no_text || !no_dictionary, "--no-text with --no-dictionary: nothing is left to be measured");
+    for (const auto& [list, none] : {std::pair{&settings.memories, no_text}, {&settings.dictionary_memories, no_dictionary}})
+        for (const Index tokens : *list)
+            require<ConfigError>(none || (memory.top_k < tokens && settings.lists <= tokens), "a memory of ", tokens,
+                                 " tokens, --top-k ", memory.top_k, ", --lists ", settings.lists,
+                                 ": expected fewer entries that are read, and no more lists than entries");
     const std::string many = message("crossbatch_", text.contexts);
     if (memory.only.empty() && example.scale() != Scale::full)
         memory.only = {"standard", many, "standard_unnormalized", many + "_unnormalized"};
@@ -276,6 +282,8 @@ int main(int argc, char** argv) try {
                                      others = byte_documents(split.validation);
     for (const Index tokens : settings.memories)  // what does not fit is refused before anything is trained
         if (!no_text) tokens_of_others(test, others, {tokens, settings.own, text.places, text.length});
+    if (!no_text)
+        for (const MemoryModelPlan& plan : plans) require_trainable(text, {plan.recipe}, training);
     const EvaluationDictionary any({}, 0);
     for (const Index tokens : settings.dictionary_memories) any.windows_for(tokens);
     Table table({"model", "memory", "index", "keys scored for recall .95", "the same for keys as queries", "best recall",

@@ -113,7 +113,12 @@ int main(int argc, char** argv) try {
     example.option("--only", memory.only, "continue the first model as these; none: as all");
     example.option("--longest", memory.longest, {16384, 16384, 16384}, "bytes of each that are read; 0: all");
     example.parse();
-    if (!from.empty()) stored_text_model(from, settings);
+    if (!from.empty()) {
+        example.require_not_given({"--steps", "--length", "--width", "--layers", "--memory-heads", "--unnormalized-heads"},
+                                  "--from names a model that has been trained");
+        require<ConfigError>(stored_text_model(from, settings).config().integration == Integration::merged, "--from ", from,
+                             ": a model with a gate, expected one without");
+    }
 
     const Index length = settings.length;
     const Reading own{MemoryScope::single_document, memory.top_k};
@@ -135,6 +140,9 @@ int main(int argc, char** argv) try {
 
     const std::vector<LanguageModelRecipe> all = all_plans(settings, further, packed),
                                            plans = chosen_plans(example, memory, settings, all);
+    if (from.empty()) require_trainable(settings, {{.name = "short"}}, train_short);
+    for (const LanguageModelRecipe& plan : plans)
+        if (plan.name != "before") require_trainable(settings, {plan}, train_long);
     for (const std::uint64_t seed : example.seeds())
         for (const LanguageModelRecipe& plan : plans) {
             // A model of short documents first; then continued on long ones.

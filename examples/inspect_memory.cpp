@@ -94,6 +94,7 @@ int main(int argc, char** argv) try {
     example.option("--top-k", inspection.top_k, "retrieved entries per query and head", 1);
     example.parse();
 
+    if (!inspection.checkpoint.empty()) example.require_not_given(training_options(), "--checkpoint names a model that is trained");
     std::vector<Document> documents = documents_to_read(inspection, settings);
     if (example.scale() == Scale::quick && documents.size() > 2) documents.resize(2);
     const LanguageModelRecipe recipe{.name = message("crossbatch_", settings.contexts),

@@ -110,9 +110,11 @@ std::string shown_after(const Tokenizer* tokenizer, std::int32_t before, std::ve
 int main(int argc, char** argv) try {
     Example example(argc, argv, "What does a LongLLaMA checkpoint write after a prompt?");
     GenerationSettings settings;
-    example.option("--folder", settings.folder, "with config.json and weights: model.safetensors or pytorch_model.bin");
+    const Option folder_given =
+        example.option("--folder", settings.folder, "with config.json and weights: model.safetensors or pytorch_model.bin");
     example.option("--shape", settings.shape, "of random weights without --folder: toy, 3b (6.9 GB) or 7b")
-        .one_of({"toy", "3b", "7b"});
+        .one_of({"toy", "3b", "7b"})
+        .excludes(folder_given);
     // One prompt: text, numbers or chance.
     const Option prompt_text = example.option("--prompt", settings.prompt, "text to go on from");
     const Option prompt_file = example.option("--prompt-file", settings.prompt_file, "a file that comes before the prompt");
@@ -139,6 +141,9 @@ int main(int argc, char** argv) try {
         "of weights in bfloat16: prompts are rounded to bfloat16 as well, and read faster if the processor has AVX512_BF16");
     example.flag("--any-architecture", settings.any_architecture, "reads as a LLaMA what its config.json calls by another name");
     example.parse();
+    settings.sampling.check();
+    if (!settings.score_file.empty())
+        example.require_not_given({"--temperature", "--top-k", "--top-p"}, "nothing is written with --score-file");
 
     const std::filesystem::path folder =
         settings.folder.empty() ? random_model(example, settings.shape) : std::filesystem::path(settings.folder);
@@ -168,6 +173,7 @@ int main(int argc, char** argv) try {
         require<DataError>(!prompt.empty(), "the prompt is empty, expected a token to go on from");
     }
     const bool plain = config.model.memory_layers.empty();
+    if (plain) example.require_not_given({"--memory-top-k", "--capacity"}, "the model has no memory layers");
     if (const Index length = length_of(prompt); plain && length > config.window)
         example.out() << "The prompt of " << length << " tokens is longer than the window of " << config.window
                       << ": a layer without memory forgets what comes before its last " << config.last_context << ".\n\n";

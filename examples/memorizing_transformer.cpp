@@ -32,6 +32,10 @@ struct Plan {
     std::optional<LanguageModelRecipe> tuning = {};
 };
 
+std::vector<LanguageModelRecipe> trainings_of(const Plan& plan) {
+    return plan.tuning ? std::vector{plan.first, *plan.tuning} : std::vector{plan.first};
+}
+
 /// The last twentieth of the steps: short, as 1k steps of 500k are in the paper, but long enough to be a training at this size.
 Index tuning_steps(const TextSettings& settings) { return std::max<Index>(1, settings.steps / 20); }
 

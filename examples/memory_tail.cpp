@@ -125,6 +125,10 @@ int main(int argc, char** argv) try {
     example.option("--lists", settings.lists, "lists whose means stand for the tail", 1);
     example.option("--only", memory.only, "train and measure these models; none: the four with QK-norm, crossbatch_1 with --quick");
     example.parse();
+    require<ConfigError>(
+        memory.top_k < settings.tokens && (settings.lists.empty() || std::ranges::max(settings.lists) <= settings.tokens),
+        "--tokens ", settings.tokens, ", --top-k ", memory.top_k,
+        ", --lists: expected fewer entries that are read, and no more lists than entries");
     if (memory.only.empty() && quick) memory.only = {"crossbatch_1"};
     if (memory.only.empty()) memory.only = {"standard", "crossbatch_1", message("crossbatch_", text.contexts), "mt"};
 
@@ -134,6 +138,7 @@ int main(int argc, char** argv) try {
                                      others = byte_documents(split.validation);
     const TextSnapshotOptions options{settings.tokens, settings.own, text.places, text.length};
     tokens_of_others(test, others, options);  // what does not fit is refused before anything is trained
+    for (const MemoryModelPlan& plan : plans) require_trainable(text, {plan.recipe}, training);
     Measurements<TailReadings> measured;
     for (const std::uint64_t seed : example.seeds())
         for (const MemoryModelPlan& plan : plans) {

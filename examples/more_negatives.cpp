@@ -39,11 +39,14 @@ struct NegativesSettings {
     bool log_length = false;
 
     /// Throws ConfigError unless there are negatives to choose: more contexts than documents in a batch, and a pool that has them.
-    void check() const {
-        for (const auto& [option, list] : {std::pair{"--mined", &mined}, {"--text-contexts", &text}})
-            for (const Index contexts : *list)
-                require<ConfigError>(contexts > entries && contexts <= pool, option, ": ", contexts, ", expected ", entries + 1,
+    void check(Index batch_of_text) const {
+        const auto require_negatives = [&](const char* option, const std::vector<Index>& list, Index batch) {
+            for (const Index contexts : list)
+                require<ConfigError>(contexts > batch && contexts <= pool, option, ": ", contexts, ", expected ", batch + 1,
                                      " ... ", pool, " (--pool)");
+        };
+        require_negatives("--mined", mined, entries);
+        require_negatives("--text-contexts", text, batch_of_text);
     }
 };
 
@@ -132,9 +135,8 @@ void run_dictionary(Example& example, const NegativesSettings& settings, const s
 }
 
 /// Text: the share of attention that falls on the query's own document.
-void run_text(Example& example, TextSettings text, const NegativesSettings& settings) {
+void run_text(Example& example, TextSettings text, const NegativesSettings& settings, const CorpusSplit& split) {
     if (settings.text.empty()) return;
-    const CorpusSplit split = load_split(text);
     const std::vector<TokenDocument> training = byte_documents(split.train);
     PositiveMasses masses;
     Table table({"negatives", "contexts", "seed", "seconds a step"});
@@ -181,12 +183,20 @@ int main(int argc, char** argv) try {
     example.flag("--log-length", settings.log_length, "trained models answer with scores that grow with the memory (LogN)");
     example.parse();
     for (std::vector<Index>* list : {&settings.uniform, &settings.mined, &settings.text}) std::erase(*list, 0);
-    settings.check();
+    example.require_not_given({"--contexts"}, "--uniform, --mined and --text-contexts say how many there are");
+    if (settings.further_steps == 0) example.require_not_given({"--first"}, "there are no --further-steps");
+    settings.check(text.batch);
     const EvaluationDictionary any({}, 0);
     if (!settings.uniform.empty() || !settings.mined.empty()) any.windows_for(settings.largest);  // before training, not after
+    CorpusSplit split;
+    if (!settings.text.empty()) {
+        split = load_split(text);
+        require_trainable(text, {{.name = "text", .kind = LanguageModelKind::crossbatch}}, byte_documents(split.train));
+        for (const Index contexts : settings.text) doubled_contexts(contexts, text.steps);  // a power of two?
+    }
 
     run_dictionary(example, settings, text.models.empty() ? example.output() : std::filesystem::path(text.models));
-    run_text(example, text, settings);
+    run_text(example, text, settings, split);
     return example.finish();
 } catch (...) {
     return report_failure();

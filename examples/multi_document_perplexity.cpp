@@ -107,6 +107,7 @@ int main(int argc, char** argv) try {
     MemoryCurveOptions options = curve_options(settings, sizes, {stream, own});
     for (const Index k : memory.other_top_ks) options.conditions.push_back({MemoryScope::multi_document, memory.largest, k});
     require_measurable(settings.corpus, test, options);
+    if (memory.checkpoint.empty()) require_trainable(settings, plans, training);
     MemoryCurves curves;
     for (const std::uint64_t seed : example.seeds())
         for (const LanguageModelRecipe& plan : plans) {

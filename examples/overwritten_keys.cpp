@@ -235,6 +235,15 @@ int main(int argc, char** argv) try {
     require<ConfigError>(settings.asked % task.records() == 0 && settings.depth_questions % task.records() == 0, "--asked ",
                          settings.asked, ", --depth-questions ", settings.depth_questions, ": expected whole windows of ",
                          task.records());
+    require<ConfigError>(std::ranges::count(settings.times, 1) > 0 && std::ranges::count(settings.times, settings.aged_times) > 0,
+                         "--times: expected 1 and ", settings.aged_times, " (--aged-times) among them");
+    const EvaluationDictionary any({}, 0);  // what cannot be is refused before anything is trained
+    Random trial(0);
+    for (const Index times : settings.times) overwritten_dictionary(any, settings.tokens, settings.asked, times, trial);
+    require<ConfigError>(any.records_for(settings.depth_tokens) / settings.places >= settings.depth_questions, "--depth-questions ",
+                         settings.depth_questions, ": expected no more than the ",
+                         any.records_for(settings.depth_tokens) / settings.places, " keys of a part of --depth-tokens ",
+                         settings.depth_tokens);
 
     Measurements<OrderMeasures> measured;
     for (const std::uint64_t seed : example.seeds())

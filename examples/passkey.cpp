@@ -94,7 +94,8 @@ int main(int argc, char** argv) try {
     const std::vector<TokenDocument> documents = byte_documents(split.train);
     const TextSettings windows{.length = settings.length, .places = 64};  // of held-out text
     std::vector<Index> sizes{256, 2048, 16384, 102400, 262144, 1048576, 4194304, 16777216, 67108864, 1073741824};
-    std::erase_if(sizes, [&](Index size) { return size > settings.longest; });
+    std::erase_if(sizes, [&](Index size) { return size >= settings.longest; });
+    sizes.push_back(settings.longest);
 
     Measurements<AccuracyCurve> accuracies;
     std::map<std::string, std::vector<double>> losses;  // by model: of each seed
@@ -106,7 +107,8 @@ int main(int argc, char** argv) try {
             Transformer<float> model(small_llama(settings.length).model, weights);
             train_on_passkeys(example, settings, name, documents, seed, model);
             if (name == "fot")
-                save_long_llama(example.output() / message("long_llama_seed", seed), small_llama(settings.length), model);
+                save_long_llama(example.output() / message(settings.packed ? "long_llama_packed_seed" : "long_llama_seed", seed),
+                                small_llama(settings.length), model);
             if (name != "base_memory")
                 losses[name].push_back(measure_predictions(windows, {{}, {}, split.validation, {}}, model).local.bits_per_byte);
             WindowMemory windows_of_model(model, settings.length, settings.overlap);

@@ -48,6 +48,8 @@ struct TextPasskeySettings : LookupTraining {
     std::vector<std::string> filler = {}, models{"fot", "base_memory"};
 };
 
+constexpr Index most_names = 26 * 26 * 26;
+
 /// What a model answers to questions of the same length: its likeliest bytes, one after another, as many as an answer has.
 std::vector<std::string> answers(const Transformer<float>& model, std::span<const NamedKey> asked, const Source<float>& memory) {
     Tokens tokens = zeros<std::int32_t, 2>({length_of(asked), length_of(asked[0].question())});
@@ -130,6 +132,10 @@ int main(int argc, char** argv) try {
         settings.length >= named_key_bytes() && settings.overlap < settings.length && std::ranges::is_sorted(settings.sizes),
         "--length ", settings.length, ", --overlap ", settings.overlap, ", --sizes: expected ", named_key_bytes(),
         " or more, less than --length, and in rising order");
+    for (const Index decoys : settings.decoys)
+        require<ConfigError>((decoys + 1) * named_key_bytes() <= settings.sizes.back() / 4 && decoys < most_names, "--decoys ",
+                             decoys, ": expected fewer than ", most_names, ", of ", named_key_bytes(),
+                             " bytes each that fill no more than a quarter of the longest prompt");
 
     const CorpusSplit split = load_split({.corpus = settings.corpus});
     const std::vector<TokenDocument> training = byte_documents(split.train);

@@ -178,6 +178,12 @@ int main(int argc, char** argv) try {
     require<ConfigError>(settings.overlap < settings.length && std::ranges::is_sorted(settings.sizes), "--overlap ",
                          settings.overlap, ", --sizes: expected less than --length ", settings.length, ", and in rising order");
 
+    {  // facts that do not fit the shortest prompt are refused before anything is trained
+        Random trial(0);
+        std::string shortest(static_cast<std::size_t>(settings.sizes.front() - settings.length), ' ');
+        hide_sentences(facts(new_cast(settings.moves, std::min(settings.together, settings.trials), trial).persons, trial),
+                       shortest, trial);
+    }
     const CorpusSplit split = load_split({.corpus = settings.corpus});
     const std::vector<TokenDocument> training = byte_documents(split.train);
     const Index longest = settings.sizes.back();

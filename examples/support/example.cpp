@@ -115,6 +115,13 @@ Example::~Example() {
     print_results();  // those from before an error too
 }
 
+void Example::require_not_given(const std::vector<std::string>& options, const std::string& because) const {
+    for (const std::string& name : options) {
+        const CLI::Option* option = app_->get_option_no_throw(name);
+        require<ConfigError>(option == nullptr || option->empty(), name, " has no effect: ", because);
+    }
+}
+
 template <class T>
 Option Example::option(const std::string& names, T& target, const std::string& description, Index least) {
     const auto check = [least](const std::string& text) {

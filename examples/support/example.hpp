@@ -132,6 +132,10 @@ class Example : public Report {
     /// The option --seeds: how many trainings there are of each kind.
     void add_seeds_option() { option("--seeds", seed_count_, {1, 1, 3}, "seeds, beginning with --seed", 1); }
 
+    /// To be asked after `parse`.
+    /// Errors: ConfigError if one of these options is on the command line, since `because` it has no effect.
+    void require_not_given(const std::vector<std::string>& options, const std::string& because) const;
+
     /// Reads the command line, sets threads and memory, makes the output folder, and prints what runs with which options.
     /// Errors: Exit for help and wrong options; FileError if the output folder cannot be made.
     void parse();

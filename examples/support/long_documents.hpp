@@ -9,12 +9,15 @@
 
 namespace fot::examples {
 
+/// The trainings that a plan consists of: here one.
+inline std::vector<LanguageModelRecipe> trainings_of(const LanguageModelRecipe& plan) { return {plan}; }
+
 /// How such a document is read.
 inline Reading own_document(const MemorySettings& memory) { return {MemoryScope::single_document, memory.top_k}; }
 
 /// Trains a model of each plan for each seed by `train(plan, training documents, seed)`, or takes that of --checkpoint; measures it
 /// at each size of the memory, and reports curves and changes. All sizes predict the same bytes, from the largest size on. Errors:
-/// as split_of and require_measurable, before anything is trained; those of `train`.
+/// as split_of, require_trainable and require_measurable, before anything is trained; those of `train`.
 template <class Plan, class Train>
 MemoryCurves long_document_curves(Example& example, TextSettings& settings, const MemorySettings& memory,
                                   const std::vector<Plan>& plans, const Train& train) {
@@ -24,6 +27,8 @@ MemoryCurves long_document_curves(Example& example, TextSettings& settings, cons
     const Reading own = own_document(memory);
     const MemoryCurveOptions options = curve_options(settings, sizes, {own}, memory.largest);
     require_measurable(settings.corpus, test, options);
+    if (memory.checkpoint.empty())
+        for (const Plan& plan : plans) require_trainable(settings, trainings_of(plan), training);
     example.out() << training.size() << " documents for training, " << test.size() << " for testing where they are longer than "
                   << count_text(memory.largest) << " bytes\n\n";
 

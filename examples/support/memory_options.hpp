@@ -26,10 +26,13 @@ std::vector<Index> memory_sizes(const MemorySettings& settings);
 
 /// The plans (recipes, or anything with a name) of a comparison: all, those of --only, or with --checkpoint that one model,
 /// measured once, and its shape in the settings.
-/// Errors: ConfigError if two plans have the same name, or --only has one that no plan has.
+/// Errors: ConfigError if two plans have the same name, or --only has one that no plan has, or an option of training is given
+///         beside --checkpoint.
 template <class Plan>
 std::vector<Plan> chosen_plans(Example& example, const MemorySettings& memory, TextSettings& settings, std::vector<Plan> plans) {
     if (!memory.checkpoint.empty()) {
+        example.require_not_given(training_options(), "--checkpoint names a model that is trained");
+        example.require_not_given({"--only", "--seeds"}, "--checkpoint names one model");
         stored_text_model(memory.checkpoint, settings);
         example.use_one_seed();
         return {{.name = "checkpoint"}};

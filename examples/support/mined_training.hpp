@@ -124,11 +124,11 @@ struct WindowPool {
     Tokens windows = {};
     std::vector<Index> documents = {};
 
-    WindowPool(const std::vector<TokenDocument>& training, Index count, Index length, Random& random)
+    WindowPool(const std::vector<TokenDocument>& training, Index count, Index together, Index length, Random& random)
         : windows(empty<std::int32_t, 2>({count, length})) {
-        for (Index first = 0; first < count; first += entries) {
-            const ContextBatch<float> batch = sample_contexts<float>(training, {.entries = entries, .length = length}, random);
-            for (Index i = 0; i < std::min(entries, count - first); ++i) {
+        for (Index first = 0; first < count; first += together) {
+            const ContextBatch<float> batch = sample_contexts<float>(training, {.entries = together, .length = length}, random);
+            for (Index i = 0; i < std::min(together, count - first); ++i) {
                 std::copy_n(row(batch.previous, i), length, row(windows, first + i));
                 documents.push_back(element(batch.documents, i));
             }
@@ -180,12 +180,12 @@ class PooledTextSteps {
    private:
     StepResult step_with(Index step, Index d) {
         const ContextBatch<float> batch =
-            sample_contexts<float>(training_, {.entries = entries, .length = settings_.length}, random_);
+            sample_contexts<float>(training_, {.entries = settings_.batch, .length = settings_.length}, random_);
         Tokens previous = batch.previous;
-        ContextTable table = previous_contexts(entries, 1, std::min(d, entries) - 1);
-        if (d > entries) {
+        ContextTable table = previous_contexts(settings_.batch, 1, std::min(d, settings_.batch) - 1);
+        if (d > settings_.batch) {
             if (!windows_ || step % refresh_steps == 0) refresh();
-            const std::vector<Index> chosen = mined_ ? hardest(batch, d - entries) : drawn(d - entries);
+            const std::vector<Index> chosen = mined_ ? hardest(batch, d - settings_.batch) : drawn(d - settings_.batch);
             previous = concatenate<0>(batch.previous, rows_of(windows_->windows, chosen));
             std::vector<Index> of_contexts = batch.documents;
             for (const Index c : chosen) of_contexts.push_back(element(windows_->documents, c));
@@ -195,11 +195,11 @@ class PooledTextSteps {
         const Variable<float, 3> logits = model_.crossbatch(tape, {.previous = previous, .current = batch.current, .table = table});
         const Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
         tape.backward(loss);
-        return {.loss = loss.value()(0), .tokens = entries * settings_.length};
+        return {.loss = loss.value()(0), .tokens = settings_.batch * settings_.length};
     }
 
     void refresh() {
-        windows_.emplace(training_, pool_, settings_.length, random_);
+        windows_.emplace(training_, pool_, settings_.batch, settings_.length, random_);
         if (mined_) keys_.emplace(keys_of_contexts(model_, windows_->windows));
     }
 

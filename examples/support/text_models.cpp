@@ -83,6 +83,15 @@ void train_text_model(const TextSettings& settings, const LanguageModelRecipe& r
     train_text_model(settings, recipe, part, documents, file, model, optimizer, LearningRate::linear_decay(1, 40, part.scheduled));
 }
 
+void require_trainable(const TextSettings& settings, const std::vector<LanguageModelRecipe>& recipes,
+                       const std::vector<TokenDocument>& documents) {
+    Random random(0);
+    for (const LanguageModelRecipe& recipe : recipes) {
+        Transformer<float> model = new_text_model(settings, random, recipe.integration);
+        LanguageModelTraining<float>(model, recipe, documents, {settings.batch, settings.length}, 0);
+    }
+}
+
 Transformer<float> trained_text_model(const Example& example, const TextSettings& settings, const LanguageModelRecipe& recipe,
                                       const std::vector<TokenDocument>& documents, std::uint64_t seed) {
     Random random(seed);

@@ -84,6 +84,10 @@ double train_text_model(const TextSettings& settings, const LanguageModelRecipe&
 void train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,
                       const std::vector<TokenDocument>& documents, TextModelFile& file, Transformer<float>& model);
 
+/// Makes sure before the first of several trainings that each of them is possible.   Errors: as LanguageModelTraining.
+void require_trainable(const TextSettings& settings, const std::vector<LanguageModelRecipe>& recipes,
+                       const std::vector<TokenDocument>& documents);
+
 /// A new model trained by one recipe.   Errors: as train_text_model.
 Transformer<float> trained_text_model(const Example& example, const TextSettings& settings, const LanguageModelRecipe& recipe,
                                       const std::vector<TokenDocument>& documents, std::uint64_t seed);

@@ -37,6 +37,23 @@ inline void add_text_options(Example& example, TextSettings& settings, const Sca
     example.flag("--unnormalized-heads", settings.unnormalized_heads, "queries and keys of any length, without a temperature");
 }
 
+/// Those of them, and of programs that add to them, that only a training asks for.
+inline std::vector<std::string> training_options() {
+    return {"--models",
+            "--steps",
+            "--contexts",
+            "--batch",
+            "--length",
+            "--width",
+            "--layers",
+            "--memory-heads",
+            "--learning-rate",
+            "--walk-windows",
+            "--unnormalized-heads",
+            "--contrastive-weight",
+            "--sliding-steps"};
+}
+
 /// Those of programs that compare models.
 inline void add_comparison_options(Example& example, TextSettings& settings) {
     example.add_seeds_option();

@@ -19,16 +19,21 @@ struct SamplingOptions {
     double temperature = 1;  ///< divides the logits; 0: greedy, the likeliest token
     Index top_k = 0;         ///< only the k likeliest tokens; 0: all
     double top_p = 1;        ///< only the likeliest tokens that together have this probability, at least one
+
+    /// Throws ConfigError if one of them is out of range.
+    void check() const {
+        require<ConfigError>(temperature >= 0 && std::isfinite(temperature) && top_k >= 0 && top_p > 0 && top_p <= 1,
+                             "sampling: temperature ", temperature, ", top_k ", top_k, ", top_p ", top_p,
+                             ": expected >= 0 and finite, >= 0, above 0 and at most 1");
+    }
 };
 
 /// Draws a token from `count` logits. Of equal logits the lower token counts as the likelier.
 /// Errors: ConfigError for options out of range; NumericError if a logit is NaN, or, unless greedy, the largest is not finite.
 template <class Real>
 std::int32_t sample_token(const Real* logits, Index count, const SamplingOptions& options, Random& random) {
-    require<ConfigError>(count >= 1 && options.temperature >= 0 && std::isfinite(options.temperature) && options.top_k >= 0 &&
-                             options.top_p > 0 && options.top_p <= 1,
-                         "sample_token: ", count, " logits, temperature ", options.temperature, ", top_k ", options.top_k,
-                         ", top_p ", options.top_p, ": expected 1 or more, >= 0 and finite, >= 0, above 0 and at most 1");
+    options.check();
+    require<ConfigError>(count >= 1, "sample_token: ", count, " logits, expected 1 or more");
     for (Index i = 0; i < count; ++i) require<NumericError>(!std::isnan(logits[i]), "sample_token: logit ", i, " is NaN");
     if (options.temperature == 0) return static_cast<std::int32_t>(std::max_element(logits, logits + count) - logits);
     std::vector<std::int32_t> order(static_cast<std::size_t>(count));

@@ -32,7 +32,7 @@ class EntmaxContexts : public Source<Real> {
         if (contexts_.table().most_contexts() == 0) return {};
         const auto& [k, v] = contexts_.of_layer(at.layer);
         return {entmax_context_attention(tape, at.q, k, v, contexts_.table()),
-                no_log_sum_exp(at.q.value(), [&](Index b) { return keys(at.layer, b) > 0; })};
+                no_log_sum_exp(at.q.value(), [&](Index b) { return this->key_count(at.layer, b) > 0; })};
     }
     Index key_count(Index layer, Index b) const override { return contexts_.key_count(layer, b); }
 
@@ -62,7 +62,7 @@ class EntmaxMemory : public Source<Real> {
             const KeyValueMemory<Real>& memory = *element(memories, b);
             add_best(memory, memory.search(q, b, top_k_), b, o);
         }
-        return {Variable<Real, 4>(std::move(o)), no_log_sum_exp(q, [&](Index b) { return keys(at.layer, b) > 0; })};
+        return {Variable<Real, 4>(std::move(o)), no_log_sum_exp(q, [&](Index b) { return this->key_count(at.layer, b) > 0; })};
     }
     Index key_count(Index layer, Index b) const override { return state_.memory(layer, b).size(); }
 
