@@ -97,6 +97,10 @@ int main(int argc, char** argv) try {
     if (!inspection.checkpoint.empty()) example.require_not_given(training_options(), "--checkpoint names a model that is trained");
     std::vector<Document> documents = documents_to_read(inspection, settings);
     if (example.scale() == Scale::quick && documents.size() > 2) documents.resize(2);
+    Index bytes = 0;
+    for (const Document& document : documents) bytes += length_of(document.text);
+    require<DataError>(bytes > settings.length, "inspect_memory: the text has ", bytes, " bytes, expected more than a window of ",
+                       settings.length);
     const LanguageModelRecipe recipe{.name = message("crossbatch_", settings.contexts),
                                      .kind = LanguageModelKind::crossbatch,
                                      .contexts = doubled_contexts(settings.contexts, settings.steps)};
