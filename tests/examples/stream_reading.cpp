@@ -66,8 +66,8 @@ TEST_CASE("a copy of a reader goes on by itself from what was read") {
     for (const bool by_turns : {false, true}) {
         StreamReader reader = filled;
         reader.read(documents, by_turns, true, "read");
-        CHECK(reader.source(128).keys(1, 0) == 128);
-        CHECK(filled.source(128).keys(1, 0) == 73);
+        CHECK(reader.source(128).key_count(1, 0) == 128);
+        CHECK(filled.source(128).key_count(1, 0) == 73);
         const MemoryCurve expected = curve_of(documents, before, by_turns, sizes), got = reader.curve(reading);
         for (const auto& [at, meter] : expected) CHECK(got.at(at).nats() == meter.nats());
     }

@@ -57,7 +57,7 @@ TEST_CASE("a window that is only looked at is not counted") {
     read_window(model, token_row(periodic_tokens(12)), state, {.append = false});
     CHECK(state.size() == 0);
     read_window(model, token_row(periodic_tokens(12)), state);
-    CHECK(CountedMemorySource<double>(state).keys(1, 0) == 12);
+    CHECK(CountedMemorySource<double>(state).key_count(1, 0) == 12);
 }
 
 TEST_CASE("a counted memory takes one text, in inference, of the layers that it was made for") {

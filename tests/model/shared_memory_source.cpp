@@ -51,7 +51,7 @@ TEST_CASE("a group of one is a memory of its own, and a capacity is the group's"
         read_window(model, window, together);
     }
     CHECK(together.of_groups().size(0) == 7);
-    CHECK(SharedMemorySource<double>(together, 4).keys(2, 1) == 7);
+    CHECK(SharedMemorySource<double>(together, 4).key_count(2, 1) == 7);
 }
 
 TEST_CASE("batches that do not divide into groups, or do not fit, are refused") {

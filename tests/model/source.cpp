@@ -113,5 +113,5 @@ TEST_CASE("no source has no keys and gives no attention") {
     const NoSource<double> none;
     Tape tape(Tape::inference);
     CHECK_FALSE(static_cast<bool>(none.attend(tape, {}).o));
-    CHECK(none.keys(3, 7) == 0);
+    CHECK(none.key_count(3, 7) == 0);
 }
