@@ -11,6 +11,7 @@
 #include "fot/attention/memory_attention.hpp"
 #include "fot/core/keep_freed_memory.hpp"
 #include "fot/core/random.hpp"
+#include "fot/memory/exact_search.hpp"
 #include "support/timing.hpp"
 
 using namespace fot;
