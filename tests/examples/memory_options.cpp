@@ -43,7 +43,7 @@ TEST_CASE("what no document is long enough for is refused") {
                          DataError);
 }
 
-TEST_CASE("a checkpoint is measured once, whatever the number of seeds, and on all documents of another corpus") {
+TEST_CASE("a checkpoint is measured once, without options of training, and on all documents of another corpus") {
     const TemporaryFolder folder;
     trained(folder, standard);
     TextSettings settings;
@@ -53,8 +53,11 @@ TEST_CASE("a checkpoint is measured once, whatever the number of seeds, and on a
     CHECK(chosen_plans(in.example, memory, settings, plans)[0].name == "standard");
     CHECK(in.example.seeds().size() == 3);
     memory.checkpoint = (folder / "standard_2steps_seed1.safetensors").string();
-    CHECK(chosen_plans(in.example, memory, settings, plans)[0].name == "checkpoint");
-    CHECK(in.example.seeds().size() == 1);
+    CHECK_THROWS_WITH_AS(chosen_plans(in.example, memory, settings, plans), "--seeds has no effect: --checkpoint names one model",
+                         ConfigError);
+    ExampleIn one(folder);
+    CHECK(chosen_plans(one.example, memory, settings, plans)[0].name == "checkpoint");
+    CHECK(one.example.seeds().size() == 1);
     CHECK(settings.length == 8);  // its own
 
     for (const char* name : {"a", "b", "c", "d"})

@@ -63,6 +63,7 @@ TEST_CASE("a kept model of other text is refused: what it has seen might be meas
 TEST_CASE("a kept model of other settings is refused, not taken for this one") {
     const TemporaryFolder folder;
     LanguageModelRecipe recipe = standard;
+    recipe.contexts = ContextSchedule::at_steps({{0, 1}, {1, 2}});
     recipe.contrastive_weight = 0.5;
     trained(folder, recipe);
     recipe.contrastive_weight = 0.25;
