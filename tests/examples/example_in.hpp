@@ -11,11 +11,11 @@ namespace fot::testing {
 
 class ExampleIn {
    public:
-    /// `seeds` is that of the option --seeds.
-    explicit ExampleIn(const TemporaryFolder& folder, const char* seeds = "1")
+    /// `seeds` is that of the option --seeds; none: not given.
+    explicit ExampleIn(const TemporaryFolder& folder, const char* seeds = nullptr)
         : output_(folder.path()),
           words_{"build/some_example", "--output", output_.c_str(), "--seeds", seeds},
-          example(5, words_.data(), "Does it train?", out) {
+          example(seeds ? 5 : 3, words_.data(), "Does it train?", out) {
         example.add_seeds_option();
         example.parse();
     }
