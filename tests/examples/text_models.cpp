@@ -69,7 +69,8 @@ TEST_CASE("a kept model of other settings is refused, not taken for this one") {
     recipe.contrastive_weight = 0.25;
     CHECK_THROWS_WITH_AS(
         trained(folder, recipe),
-        doctest::Contains("metadata 'training' is 'standard: standard, 2 steps, 1 positives, contexts 1 until step 1, 2, InfoNCE 0.5"),
+        doctest::Contains(
+            "metadata 'training' is 'standard: standard, 2 steps, 1 positives, contexts 1 until step 1, 2, InfoNCE 0.5"),
         ConfigError);
 }
 
