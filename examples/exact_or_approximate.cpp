@@ -307,7 +307,8 @@ int main(int argc, char** argv) try {
     example.show(message("Searches, ", intervals_over(example)), table);
     Table csv({"model", "seed", "name", "value", "low", "high"}), all({"what", "value"});
     for (const std::string& model : measured.models())
-        for (const auto& [name, first] : measured.of_seeds(model).front()) {
+        for (const auto& first : measured.of_seeds(model).front()) {
+            const std::string& name = first.first;
             const std::vector<Estimate> of_seeds = measured.each(model, [&](const Numbers& numbers) { return numbers.at(name); });
             for (std::size_t s = 0; s < of_seeds.size(); ++s) csv.add(model, example.seed() + s, name, of_seeds[s]);
             const Estimate number = is_share(name) ? share_over_seeds(of_seeds) : over_seeds(of_seeds);
