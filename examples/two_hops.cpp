@@ -3,8 +3,9 @@
 ///     qa1   Where is Kuz?        the person's last move                                       (as bAbI's first task)
 ///     qa2   Where is the pib?    with whom the thing is, then that person's last move         (as bAbI's second task)
 ///
-/// Facts are hidden in running text that does not repeat, as BABILong hides those of bAbI in books (fot/data/stories.hpp). Three
-/// models are trained on windows of text (support/story_training.hpp), and read the text into a memory that all questions share.
+/// Facts are hidden in running text that does not repeat, as BABILong hides those of bAbI in books (fot/data/stories.hpp). A
+/// model is trained on windows of text (support/story_training.hpp), and reads the text into a memory that all questions share.
+/// There are three models, of which a default run has one, in_writing.
 ///
 /// What can be known.
 ///
@@ -19,7 +20,8 @@
 ///     newest   of entries that fit about equally well the newest counts (support/overwriting_memory.hpp)
 ///
 /// Aging favours recent text over old facts, and favours it more in a longer text. With `newest` a newer entry wins only if it fits
-/// about as well as the fact, or better. By chance some entry does, but only in a far longer text.
+/// about as well as the fact, or better. By chance some entry does, but only in a far longer text. There a smaller --margin
+/// helps.
 ///
 /// Two hops, one memory layer. All that this layer asks is computed from the question, which names the thing. A move names a person
 /// and a room, and its window was read alone: its key has nothing of the thing. So the layer cannot prefer the move of the person
@@ -41,11 +43,11 @@
 ///
 /// Source: after bAbI (Weston et al. 2015) and BABILong (Kuratov et al. 2024); all names and sentences are ours.
 /// Data:    the libstdc++ headers that come with g++ (--corpus, --filler for other text), held-out documents first.
-/// Time:    not measured as a whole. in_writing: some five minutes of one shared core to train, one to ask. two_layers
-///          takes longer, since its lower memory layer attends to windows at all bytes of a question. --quick: seconds.
+/// Time:    in_writing, the default: some ten minutes of one shared core. two_layers takes longer, since its lower memory layer
+///          attends to windows at all bytes of a question. --quick: seconds; --full: all models, three seeds.
 /// Memory:  264 bytes for each byte of the longest prompt and each memory layer; 136 above 4M bytes (bfloat16).
 /// Command: build/release/examples/two_hops
-///          build/release/examples/two_hops --measure in_writing --filler boost libstdcxx --readings plain newest --sizes 52428800
+///          build/release/examples/two_hops --filler boost libstdcxx --readings plain newest --margin 1 --sizes 52428800
 /// Expect:  of in_writing, at 1M bytes: plain, 1/m of persons who moved m times and about .67 of stories; newest, .95 or more of
 ///          all, in one hop and in two. What came out: measurements.md, "Facts in text".
 #include "support/accuracy_curves.hpp"
