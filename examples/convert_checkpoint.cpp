@@ -36,6 +36,7 @@ std::vector<char> converted(const StoredTensor& tensor, Dtype dtype) {
     copy_row_major(tensor, bytes.data());
     if (dtype == tensor.dtype) return bytes;
     std::vector<char> target(static_cast<std::size_t>(tensor.count() * dtype_bytes(dtype)));
+    const double first_too_large = dtype == Dtype::f16 ? 65520 : dtype == Dtype::bf16 ? 0x1.ffp127 : 0x1.ffffffp127;
     detail::with_weight_type({bytes.data(), tensor.dtype, tensor.count(), 1, nullptr}, [&](auto example) {
         using Stored = decltype(example);
         using Real = std::conditional_t<std::is_same_v<Stored, double>, double, float>;
@@ -43,7 +44,6 @@ std::vector<char> converted(const StoredTensor& tensor, Dtype dtype) {
         parallel_slices(tensor.count(), 1 << 16, [&](Index first, Index last) {
             for (Index i = first; i < last; ++i) {
                 const Real number = detail::widened<Real>(source[i]);
-                const double first_too_large = dtype == Dtype::f16 ? 65520 : dtype == Dtype::bf16 ? 0x1.ffp127 : 0x1.ffffffp127;
                 require<DataError>(!(std::abs(number) >= first_too_large && std::isfinite(number)), "the number ", number,
                                    " is too large for ", dtype_name(dtype), dtype == Dtype::f16 ? ": take bfloat16" : "");
                 if (dtype == Dtype::f32) reinterpret_cast<float*>(target.data())[i] = static_cast<float>(number);

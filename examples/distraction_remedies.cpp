@@ -180,7 +180,8 @@ int main(int argc, char** argv) try {
     std::vector<Index> sizes = memory_sizes(memory);
     documents_before(split, memory);  // too little text is refused before anything is trained
     require_measurable(settings.corpus, measured_documents(split, memory), curve_options(settings, sizes, {reading}));
-    for (const RemedyPlan& plan : plans) require_trainable(settings, {plan.recipe}, byte_documents(split.train));
+    const std::vector<TokenDocument> training = byte_documents(split.train);
+    for (const RemedyPlan& plan : plans) require_trainable(settings, {plan.recipe}, training);
     RemedyMeasurements measured;
     for (const std::uint64_t seed : example.seeds())
         for (const RemedyPlan& plan : plans) measure(example, settings, memory, plan, split, reading, seed, measured);

@@ -164,7 +164,7 @@ void load_sharded_memory(ShardedMemory<Real>& memory, const std::filesystem::pat
         std::vector<std::unique_ptr<SafetensorsFile>> parts;
         for (Index rank = 0; rank < saved.ranks; ++rank) {
             parts.push_back(std::make_unique<SafetensorsFile>(saved.part(rank)));
-            const Metadata metadata = parts.back()->metadata();
+            const Metadata& metadata = parts.back()->metadata();
             const auto of_part = metadata.find("id");
             require<FileError>(saved.id.empty() || (of_part != metadata.end() && of_part->second == saved.id),
                                saved.part(rank).string(), ": is not a part of the save that ", path.string(), " is of");
