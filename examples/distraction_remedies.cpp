@@ -32,7 +32,7 @@
 /// listed apart.
 ///
 /// By default the program trains standard, crossbatch_16 and four remedies: ssmax, sink, output_gate and annealed_infonce. To try a
-/// remedy of your own, add an entry to the table below.
+/// remedy of your own, add an entry to the table in support/remedies.hpp.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
 /// Time:    not measured as a whole; its first four models took a quarter of an hour on one core that other programs shared
@@ -41,15 +41,7 @@
 /// Command: build/release/examples/distraction_remedies
 /// Expect:  at 128K tokens no model without crossbatch as good as crossbatch_16; ssmax_crossbatch below it, clearly at 2K to 32K;
 ///          annealed_infonce with the largest r_64, and no fewer bits with a memory than without. measurements.md has three seeds.
-#include "fot/remedies/adaptive_temperature.hpp"
-#include "fot/remedies/differential_attention.hpp"
-#include "fot/remedies/entmax_scoring.hpp"
-#include "fot/remedies/entmax_sources.hpp"
-#include "fot/remedies/learned_sink.hpp"
-#include "fot/remedies/length_temperature.hpp"
-#include "fot/remedies/output_gate.hpp"
-#include "fot/remedies/untied_contexts.hpp"
-#include "fot/remedies/untied_memory.hpp"
+#include "support/remedies.hpp"
 #include "support/remedy_models.hpp"
 #include "support/remedy_reports.hpp"
 #include "support/stream_reading.hpp"
@@ -58,58 +50,6 @@ using namespace fot;
 using namespace fot::examples;
 
 namespace {
-
-/// The remedies: what each changes in the memory layer and, if need be, its loss and where its keys come from.
-std::vector<Remedy> remedies() {
-    using At = const RemedyView&;
-    const auto adaptive = [](At at, std::unique_ptr<Source<float>> source) {
-        return std::make_unique<AdaptiveTemperature<float>>(std::move(source), *at.layer.joining);
-    };
-    const auto first_level = [](At at) { return dynamic_cast<const FirstLevel<float>&>(*at.layer.joining).map; };
-    return {
-        {.name = "infonce", .loss_weights = [](Index, Index) { return LossWeights{.language = 1, .contrast = 0.1}; }},
-        {.name = "whole_memory",
-         .inference_only = true,
-         .memory = [](At, const auto& state) { return std::make_unique<MemorySource<float>>(state, 0); }},
-        {.name = "ssmax",
-         .change =
-             [](At at) {  // scores begin as those of the plain model among so many keys
-                 const double scale = at.config.initial_inverse_temperature / std::log(static_cast<double>(at.keys));
-                 at.layer.scoring = std::make_unique<ScalableSoftmax<float>>(at.heads, scale, at.config.norm_epsilon);
-             }},
-        {.name = "log_length",
-         .inference_only = true,
-         .change = [](At at) { at.layer.scoring = std::make_unique<LogLength<float>>(std::move(at.layer.scoring), at.keys); }},
-        {.name = "adaptive_temperature",
-         .inference_only = true,
-         .contexts = [=](At at, const auto& seen) { return adaptive(at, std::make_unique<Contexts<float>>(seen)); },
-         .memory = [=](At at, const auto& state) { return adaptive(at, std::make_unique<MemorySource<float>>(state, at.top_k)); }},
-        {.name = "sink", .change = [](At at) { at.layer.joining = std::make_unique<LearnedSink<float>>(at.heads); }},
-        {.name = "output_gate",
-         .change = [](At at) { at.layer.joining = std::make_unique<OutputGate<float>>(at.heads, at.config.width); }},
-        {.name = "differential",
-         .change =
-             [](At at) {
-                 Random random(at.seed + 2000);
-                 make_differential(at.layer, at.config, at.config.last_memory_layer(), random);
-             }},
-        {.name = "annealed_infonce",
-         .loss_weights = [](Index step, Index steps) { return AnnealedContrast{.leading_steps = steps / 5}.at(step); }},
-        {.name = "entmax",
-         .change =
-             [](At at) {
-                 at.layer.scoring = std::make_unique<EntmaxScoring<float>>(at.heads, at.config.initial_inverse_temperature,
-                                                                           at.config.norm_epsilon);
-                 at.layer.joining = std::make_unique<HeadGate<float>>(at.heads);
-             },
-         .contexts = [](At, const auto& seen) { return std::make_unique<EntmaxContexts<float>>(seen); },
-         .memory = [](At at, const auto& state) { return std::make_unique<EntmaxMemory<float>>(state, at.top_k); }},
-        {.name = "untied",
-         .change = [](At at) { at.layer.joining = std::make_unique<FirstLevel<float>>(at.config.width / at.heads); },
-         .contexts = [=](At at, const auto& seen) { return std::make_unique<UntiedContexts<float>>(seen, first_level(at)); },
-         .memory = [=](At at,
-                       const auto& state) { return std::make_unique<UntiedMemory<float>>(state, first_level(at), at.window); }}};
-}
 
 /// The models without a remedy, then every remedy in a standard model and in one trained by crossbatch.
 std::vector<RemedyPlan> all_plans(const TextSettings& settings) {

@@ -37,6 +37,8 @@ struct DictionaryTraining {
     Index pool = 0;              ///< negatives are the hardest of so many documents (support/mined_training.hpp); 0: at random
     Index curriculum_steps = 0;  ///< the most that phase 1 takes; 0: 2000 (40 with --quick)
     DictionaryModelShape shape = {};
+    /// Further keys, given the contexts; none: the contexts as they are.
+    std::function<std::unique_ptr<Source<float>>(const Contexts<float>&)> source = {};
 };
 
 /// The one of that name, or those of the scale.
@@ -99,7 +101,8 @@ inline std::unique_ptr<Source<float>> visible_contexts(Tape& tape, const Transfo
     if (training.memorizing) return std::make_unique<Contexts<float>>(model.keys_and_values(constant, previous), table);
     if (training.trained > 0 && training.trained < table.available)
         return std::make_unique<PartlyTrainedContexts<float>>(tape, model, previous, table, training.trained);
-    return std::make_unique<Contexts<float>>(model.keys_and_values(tape, previous), table);
+    const Contexts<float> seen(model.keys_and_values(tape, previous), table);
+    return training.source ? training.source(seen) : std::make_unique<Contexts<float>>(seen);
 }
 
 /// Loss and gradients of a batch, whose entries see the contexts of a table. Only the answers, at some positions, are computed:

@@ -1,49 +1,16 @@
-/// Remedies for distraction as entries of a table. An entry says what the remedy changes in a model, where the model's further keys
-/// come from, and with which loss it is trained.
+/// Models of text with a remedy for distraction. All that is not the remedy's is that of the other text programs: a model without
+/// one is bit for bit the one that they train, and is kept in the same file.
 ///
-/// Everything else is that of the other text programs. A model without a remedy is bit for bit the one that they train, and is kept
-/// in the same file.
-///
-/// Read first: fot/model/memory_layer.hpp, fot/remedies/length_temperature.hpp, support/text_models.hpp.
+/// Read first: support/remedies.hpp, support/text_models.hpp.
 /// Read next: support/stream_reading.hpp, distraction_remedies.cpp.
 #pragma once
 
 #include <limits>
 
-#include "fot/remedies/annealed_contrast.hpp"
+#include "remedies.hpp"
 #include "text_models.hpp"
 
 namespace fot::examples {
-
-/// What a remedy is told: the layer that it changes, and how its model is trained and read.
-struct RemedyView {
-    TransformerLayer<float>& layer;   ///< the memory layer, the last one
-    const TransformerConfig& config;  ///< of the model
-    Index heads;                      ///< of the layer
-    Index window;                     ///< tokens of the local context, and of each further context
-    Index keys;                       ///< that a query sees at the end of training: its contexts, and half a window
-    Index top_k;                      ///< entries of a memory that a query reads; 0: all
-    std::uint64_t seed;               ///< for first weights of its own
-};
-
-/// A remedy: what is not given is as in every other model.
-struct Remedy {
-    using MadeSource = std::unique_ptr<Source<float>>;
-
-    std::string name = {};
-    bool inference_only = false;  ///< the model is trained without the remedy and changed afterwards
-    std::function<void(const RemedyView&)> change = [](const auto&) {};  ///< of the memory layer
-    /// Weights of the next-token loss and of InfoNCE in a step; none: no InfoNCE.
-    std::function<LossWeights(Index step, Index steps)> loss_weights = {};
-    /// Further keys in training, given what crossbatch would attend to.
-    std::function<MadeSource(const RemedyView&, const Contexts<float>&)> contexts = [](const auto&, const auto& seen) {
-        return std::make_unique<Contexts<float>>(seen);
-    };
-    /// Further keys in inference.
-    std::function<MadeSource(const RemedyView&, const MemoryState<float>&)> memory = [](const auto& at, const auto& state) {
-        return std::make_unique<MemorySource<float>>(state, at.top_k);
-    };
-};
 
 /// A remedy in training with or without crossbatch.
 struct RemedyPlan {
@@ -74,11 +41,8 @@ class RemedyTraining {
         std::vector<LayerView<float>> asked;  // what the memory layer asks
         const Variable<float, 3> logits = model_.forward(tape, batch.current, ObservedSource<float>(*source, asked));
         Variable<float, 1> loss = cross_entropy(tape, logits, batch.targets, batch.mask, Reduction::token_mean);
-        if (contrast) {  // over all contexts from the first step on
-            const ContextTable all = previous_contexts(settings_.batch, 1, settings_.contexts - 1, pool);
-            const Variable<float, 1> infonce = contrastive_loss(tape, asked[0].q, seen.of_layer(asked[0].layer).k, all);
-            loss = weighted_losses(tape, loss, infonce, remedy_.loss_weights(step, settings_.steps));
-        }
+        if (contrast)  // over all contexts from the first step on
+            loss = with_infonce(tape, loss, asked[0], seen, settings_.contexts, remedy_.loss_weights(step, settings_.steps));
         tape.backward(loss);
         return {.loss = loss.value()(0), .tokens = settings_.batch * settings_.length};
     }

@@ -80,7 +80,13 @@ class TransformerLayer {
         for (Index b = 0; b < extent(x.value(), 0); ++b) seen.further.push_back(source.key_count(number_, b));
         const Variable<Real, 3> h = rms_norm(tape, x, attention_norm, norm_epsilon_), h_asking = at_wanted(tape, h, wanted);
         const auto [keys, values] = keys_and_values_of(tape, h);
-        return {number_, x, h_asking, scoring->queries(tape, project_heads(tape, h_asking, q, heads_), seen), {}, keys, values};
+        return {.layer = number_,
+                .x = x,
+                .h = h_asking,
+                .q = scoring->queries(tape, project_heads(tape, h_asking, q, heads_), seen),
+                .k = keys,
+                .v = values,
+                .wanted = wanted};
     }
 
     /// Keys and values alone, not rotated: what the layer gives to others.

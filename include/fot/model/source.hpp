@@ -31,6 +31,7 @@ struct LayerView {
     Variable<Real, 4> local_k = {};  ///< (B,U,G,D) rotated: keys of the local attention
     Variable<Real, 4> k = {};        ///< (B,U,G,D) not rotated, at position 0: keys as others see them, and a memory keeps them
     Variable<Real, 4> v = {};        ///< (B,U,G,E)
+    std::vector<Index> wanted = {};  ///< places of the T tokens in the window; empty: all U ask
 };
 
 /// Keys and values of one layer, as others see them: not rotated.

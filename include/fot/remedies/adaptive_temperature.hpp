@@ -45,8 +45,8 @@ inline double adaptive_factor(double entropy) {
 /// Another source and the local context, read with adaptive temperature: Contexts, or a MemorySource with a top_k of 1 or more.
 /// What else the source is made of gets gradients, too, where it needs them (zero_gradients).
 ///
-/// Errors: ConfigError while the tape records, or if the other source passes no gradient to the queries; ShapeError unless all
-///         positions of the window ask; those of the other source on a tape that records.
+/// Errors: ConfigError while the tape records, or if the other source passes no gradient to the queries; those of the
+///         other source on a tape that records.
 template <class Real>
 class AdaptiveTemperature : public Source<Real> {
    public:
@@ -74,8 +74,8 @@ class AdaptiveTemperature : public Source<Real> {
    private:
     /// Local and further keys in one softmax.
     Attention<Real> whole_attention(Tape& tape, const LayerView<Real>& at) const {
-        require_shape("AdaptiveTemperature: queries", at.q.value(), {-1, extent(at.local_k.value(), 1), -1, -1});
-        const Attention<Real> local = causal_attention(tape, at.q, at.local_k, at.v), further = source_->attend(tape, at);
+        const Attention<Real> local = causal_attention(tape, at.q, at.local_k, at.v, {.query_positions = at.wanted}),
+                              further = source_->attend(tape, at);
         require<ConfigError>(!tape.recording() || !further.o || further.log_sum_exp.needs_gradient(),
                              "AdaptiveTemperature: the source passes no gradient to the queries, which the entropy needs");
         return further.o ? merge(tape, further, local) : local;
