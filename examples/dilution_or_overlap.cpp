@@ -1,19 +1,20 @@
 /// Does a memory lose a definition because other keys are many, or because they look alike?   (beyond the paper)
 ///
-/// A key that a query needs can lose its weight in two ways. Unrelated keys dilute it: each has little weight, but there are many.
-/// Or keys of other definitions overlap with it: one of them has a larger score. A score that grows with the logarithm of the
-/// number of keys (SSMax, LogN) cures dilution, and cannot cure overlap, since it changes all scores of a query alike.
+/// A key that a query needs can lose its weight in two ways. Keys with smaller scores dilute it: each has less weight, but there
+/// are many. Or keys of other definitions overlap with it: one of them has a larger score. Scores that grow with the logarithm of
+/// the number of keys cure dilution. In inference alone (LogN) they cannot cure overlap, since all scores of a query grow alike and
+/// their order stays.
 ///
-/// The two are told apart by how much of the memory is read. A query that reads its best entry alone is not diluted: what it gets
-/// wrong is overlap, but for answers that several entries together would get right. What is lost beyond that if all entries are
-/// read is dilution.
+/// The two are told apart by how much of the memory is read. If each head of a query reads its best entry alone, beside the local
+/// context, no other entry dilutes it: what is then wrong is overlap, but for answers that several entries together would get
+/// right. What is lost beyond that is weight that goes to entries with smaller scores, to the next 31 or to all of them.
 ///
 ///     crossbatch_1    trained on its own context alone: no negatives
 ///     crossbatch_16   trained on 16 contexts
 ///     ..._log_length  the same model; in inference its scores grow with the logarithm of the number of keys (LogN)
 ///     ..._ssmax       trained with scores that do so (SSMax)
 ///
-///     best            a query reads its best entry
+///     best            a head of a query reads its best entry
 ///     best_32         its 32 best, as in dictionary_lookup
 ///     whole           all of them
 ///
@@ -26,7 +27,7 @@
 ///          Crossbatch shrinks both. LogN, which needs no training, gives back what was lost to dilution.
 #include "fot/model/memory_source.hpp"
 #include "support/accuracy_curves.hpp"
-#include "support/dictionary_models.hpp"
+#include "support/dictionary_remedy_models.hpp"
 #include "support/memory_snapshot.hpp"
 #include "support/sizes.hpp"
 
@@ -39,27 +40,24 @@ namespace {
 struct DilutionSettings {
     std::vector<Index> contexts = {}, memories = {};
     Index questions = 400;
-    DictionaryModelSettings models = {};
+    std::string folder = {};
 };
 
-/// The models: contexts in training, and what is done to their scores.
+/// A model: contexts in training, and what is done to its scores.
 struct DilutionPlan {
-    DictionaryTraining training = {};
-    bool log_length = false;  ///< in inference
+    Index contexts = 0;
+    Remedy remedy = {};
 
-    bool is_plain() const { return !log_length && !training.shape.length_scaled; }
-    std::string name() const {
-        return message("crossbatch_", training.contexts, log_length ? "_log_length" : training.shape.length_scaled ? "_ssmax" : "");
-    }
+    bool is_plain() const { return remedy.name == no_remedy().name; }
+    std::string name() const { return message("crossbatch_", contexts, is_plain() ? "" : "_" + remedy.name); }
 };
 
-std::vector<DilutionPlan> all_plans(const DilutionSettings& settings, Scale scale) {
-    const Index steps = Scaled<Index>{2, 200, 200}.at(scale);
+std::vector<DilutionPlan> all_plans(const DilutionSettings& settings) {
     std::vector<DilutionPlan> plans;
     for (const Index contexts : settings.contexts) {
-        const DictionaryTraining plain{.name = "uniform", .steps = steps, .contexts = contexts},
-            ssmax{.name = "ssmax", .steps = steps, .contexts = contexts, .shape = {.length_scaled = true}};
-        plans.insert(plans.end(), {{plain}, {plain, true}, {ssmax}});
+        plans.push_back({contexts, no_remedy()});
+        for (const Remedy& remedy : remedies())
+            if (remedy.name == "log_length" || remedy.name == "ssmax") plans.push_back({contexts, remedy});
     }
     return plans;
 }
@@ -87,7 +85,7 @@ int main(int argc, char** argv) try {
     example.option("--memories", settings.memories, {{4096}, {4096, 65536, 1048576}, {4096, 65536, 1048576}},
                    "tokens of the memories of definitions", 256);
     example.option("--questions", settings.questions, "questions at each size", 1);
-    example.option("--models", settings.models.folder, "folder of trained models, which programs can share; empty: --output");
+    example.option("--models", settings.folder, "folder of trained models, which programs can share; empty: --output");
     example.parse();
     const EvaluationDictionary any({}, 0);
     for (const Index tokens : settings.memories) any.windows_for(tokens);  // refused before training, not after
@@ -100,12 +98,12 @@ int main(int argc, char** argv) try {
               .y_label = "accuracy of answer tokens"};
     Measurements<AccuracyCurve> curves;
     Plot not_drawn;  // the picture has what is lost to both, and what is lost to overlap alone
-    for (const DilutionPlan& plan : all_plans(settings, example.scale())) {
+    for (const DilutionPlan& plan : all_plans(settings)) {
         for (const std::uint64_t seed : example.seeds()) {
-            Transformer<float> model = trained_dictionary_model(example, settings.models, {plan.name(), plan.training}, seed);
-            if (plan.log_length) score_by_log_length(model, plan.training);
+            const RemediedDictionaryModel model(example, example.models_folder(settings.folder), plan.remedy, plan.contexts, 0,
+                                                seed);
             example.out() << "measure " << plan.name() << ", seed " << seed << std::endl;
-            const std::map<std::string, AccuracyCurve> right = right_at_each_size(model, settings, seed);
+            const std::map<std::string, AccuracyCurve> right = right_at_each_size(model.model(), settings, seed);
             for (const auto& [reads, curve] : right) {
                 curves.add(message(plan.name(), ".", reads), curve);
                 for (const auto& [tokens, accuracy] : curve) csv.add(plan.name(), reads, seed, tokens, accuracy);

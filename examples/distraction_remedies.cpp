@@ -1,14 +1,14 @@
 /// Which remedy for distraction replaces crossbatch training, and which adds to it?   (beyond the paper)
 ///
 /// A growing memory distracts: many keys of other documents take attention away from the keys of the query's own document.
-/// Crossbatch training is one cure. Here are seven more (fot/remedies), the first of them in three forms, each in a standard model
-/// and in one that is trained by crossbatch. All models are trained on the same text for the same number of steps, and each has the
-/// parameters of the plain model and those that its remedy adds. Measured are r_64, the share of attention that stays with the
-/// query's own document among 64, and bits per byte with memories of up to 524288 tokens.
+/// Crossbatch training is one cure. Here are seven more (fot/remedies), each in a standard model and in one that is trained by
+/// crossbatch; the first, scores that depend on how many keys there are, comes in three forms. All models are trained on the same
+/// text for the same number of steps, and differ in what the remedy adds or replaces alone. Measured are r_64, the share of
+/// attention that stays with the query's own document among 64, and bits per byte with memories of up to 524288 tokens.
 ///
 /// In these memories documents come one after another, or one window of each document in turn ("interleaved"). When they are
-/// interleaved, the age of a key says nothing about the document that it is from, and the smallest memory holds nothing of the
-/// document that is being predicted as long as five documents or more are left.
+/// interleaved, the age of a key says nothing about the document that it is from. The smallest memory, 512 tokens, then holds the
+/// last four windows, and nothing of the document that is being predicted while five or more documents are unfinished.
 ///
 ///     standard, crossbatch_<n>   no remedy; n contexts in the end                                                   (control)
 ///     infonce                    next-token loss + 0.1 InfoNCE over n contexts, all the time                        (control)
@@ -27,9 +27,9 @@
 /// What cannot be measured in the same way. r_64 is computed from the weights that a layer gives to contexts, however it computes
 /// them. Differential attention has negative weights; their absolute values are counted. `untied` reads the whole memory in chunks
 /// of a window, so its control is whole_memory. Without crossbatch, the gate of `entmax` and the map of `untied` get no gradient:
-/// they stay as they began. `adaptive_temperature` takes the entropy over all keys of the contexts for r_64, but over the k best of
-/// a memory for bits per byte. The memory layer has one head, so InfoNCE on one chosen head is the same as InfoNCE and is not
-/// listed apart.
+/// they stay as they began. `adaptive_temperature` takes the entropy over local keys and all keys of the contexts for r_64, but
+/// over local keys and the k best of a memory for bits per byte. The memory layer has one head unless --memory-heads says
+/// otherwise; with one, InfoNCE on one chosen head is the same as InfoNCE, so it is not listed apart.
 ///
 /// By default the program trains standard, crossbatch_16 and four remedies: ssmax, sink, output_gate and annealed_infonce. To try a
 /// remedy of your own, add an entry to the table in support/remedies.hpp.
@@ -39,7 +39,7 @@
 ///          (--places 2); --quick: seconds; --full: all models, three seeds, 1000 steps (hours).
 /// Memory:  1.5 GiB: a kilobyte a token, each size has a memory of its own, and all are copied once.
 /// Command: build/release/examples/distraction_remedies
-/// Expect:  at 128K tokens no model without crossbatch as good as crossbatch_16; ssmax_crossbatch below it, clearly at 2K to 32K;
+/// Expect:  at 128K tokens no model without crossbatch as good as crossbatch_16; ssmax_crossbatch better, clearly at 2K to 32K;
 ///          annealed_infonce with the largest r_64, and no fewer bits with a memory than without. measurements.md has three seeds.
 #include "support/remedies.hpp"
 #include "support/remedy_models.hpp"
@@ -76,8 +76,9 @@ std::vector<std::string> usual_models(const TextSettings& settings) {
 
 /// Trains a model, or reads it from its file, and measures it.
 void measure(Example& example, const TextSettings& settings, const MemorySettings& memory, const RemedyPlan& plan,
-             const CorpusSplit& split, const Reading& reading, std::uint64_t seed, RemedyMeasurements& measured) {
-    const RemediedModel model(example, settings, plan, memory.top_k, byte_documents(split.train), seed);
+             const std::vector<TokenDocument>& training, const CorpusSplit& split, const Reading& reading, std::uint64_t seed,
+             RemedyMeasurements& measured) {
+    const RemediedModel model(example, settings, plan, memory.top_k, training, seed);
     measured.seconds.add(plan.name, model.seconds_per_step);
     measured.masses.add(plan.name, measure_positive_mass(settings, split, model.model, [&](const auto&, const auto& input) {
                             return log_context_weights(model, input);
@@ -124,7 +125,7 @@ int main(int argc, char** argv) try {
     for (const RemedyPlan& plan : plans) require_trainable(settings, {plan.recipe}, training);
     RemedyMeasurements measured;
     for (const std::uint64_t seed : example.seeds())
-        for (const RemedyPlan& plan : plans) measure(example, settings, memory, plan, split, reading, seed, measured);
+        for (const RemedyPlan& plan : plans) measure(example, settings, memory, plan, training, split, reading, seed, measured);
 
     sizes.erase(sizes.begin());  // no memory
     const std::string control = message("crossbatch_", settings.contexts);

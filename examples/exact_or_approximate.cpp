@@ -298,8 +298,7 @@ int main(int argc, char** argv) try {
         }
         for (const DictionaryTraining& plan : compared_dictionaries(example)) {
             if (no_dictionary) break;
-            const Transformer<float> model = trained_dictionary_model(
-                example, text.models.empty() ? example.output() : std::filesystem::path(text.models), plan, seed);
+            const Transformer<float> model = trained_dictionary_model(example, example.models_folder(text.models), plan, seed);
             example.out() << "measure the dictionary, " << plan.name << ", seed " << seed << std::endl;
             measured.add("dictionary " + plan.name, measure_dictionary(model, plan.name, seed, settings, table));
         }

@@ -195,7 +195,7 @@ int main(int argc, char** argv) try {
         for (const Index contexts : settings.text) doubled_contexts(contexts, text.steps);  // a power of two?
     }
 
-    run_dictionary(example, settings, text.models.empty() ? example.output() : std::filesystem::path(text.models));
+    run_dictionary(example, settings, example.models_folder(text.models));
     run_text(example, text, settings, split);
     return example.finish();
 } catch (...) {

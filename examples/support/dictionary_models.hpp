@@ -56,8 +56,7 @@ inline std::vector<DictionaryModelPlan> chosen_plans(const Example& example, con
 /// A model of the comparison, trained, or read from its file if it is there.
 inline Transformer<float> trained_dictionary_model(Example& example, const DictionaryModelSettings& settings,
                                                    const DictionaryModelPlan& plan, std::uint64_t seed) {
-    const std::filesystem::path folder = settings.folder.empty() ? example.output() : std::filesystem::path(settings.folder);
-    return trained_dictionary_model(example, folder, plan.training, seed);
+    return trained_dictionary_model(example, example.models_folder(settings.folder), plan.training, seed);
 }
 
 }  // namespace fot::examples

@@ -18,7 +18,6 @@ inline constexpr Index dictionary_batch_size = 16;
 /// What a model of dictionaries has that is unusual.
 struct DictionaryModelShape {
     bool unnormalized = false;    ///< scores <q, k> / sqrt(D), without QK-norm and temperature
-    bool length_scaled = false;   ///< scores that grow with the logarithm of the number of keys (SSMax)
     bool without_memory = false;  ///< no memory layer, so positions in every layer
     Index memory_heads = 2;       ///< of the memory layer
     Index key_heads = 0;          ///< that they share; 0: each its own
@@ -57,7 +56,7 @@ inline std::vector<DictionaryTraining> dictionary_trainings(const Example& examp
 
 /// Keys that a query sees in training: half a document in each context, and on average half of its own half.
 inline Index keys_in_training(const DictionaryTraining& training) {
-    return 256 * std::max<Index>(training.contexts, 1) + 128;  // one document, too, if it is its own local context
+    return 256 * std::max<Index>(training.contexts, 1) + 128;  // standard: as many, all of them local
 }
 
 /// A new model: its last layer is the memory layer, if it has one. Without one it has fewer heads and a large rotary base, with
@@ -79,12 +78,7 @@ inline Transformer<float> new_dictionary_model(const DictionaryTraining& trainin
         config.heads = 2;
         config.rotary_base = 1e6;
     }
-    Transformer<float> model(config, random);
-    if (training.shape.length_scaled) {  // scores begin as those of the plain model
-        const double scale = config.initial_inverse_temperature / std::log(static_cast<double>(keys_in_training(training)));
-        model.layer(2).scoring = std::make_unique<ScalableSoftmax<float>>(config.memory_heads, scale, config.norm_epsilon);
-    }
-    return model;
+    return Transformer<float>(config, random);
 }
 
 /// From now on the scores of the model's memory grow with the logarithm of the number of keys beyond that of training (LogN).
@@ -180,6 +174,9 @@ inline std::string dictionary_file(const Example& example, const DictionaryTrain
 inline Index train_dictionary_model(Example& example, const std::filesystem::path& folder, const DictionaryTraining& training,
                                     std::uint64_t seed, Transformer<float>& model, const DictionaryStep& special_step = {}) {
     require<ConfigError>(training.pool == 0 || special_step, training.name, ": negatives from a pool need a step that finds them");
+    require<ConfigError>(
+        !training.source || (!training.memorizing && training.trained == 0), training.name,
+        ": a source of its own for contexts of which all have gradients, not for memorizing or partly trained ones");
     make_folder(folder);
     Random random(seed + 1000);
     const bool quick = example.scale() == Scale::quick;

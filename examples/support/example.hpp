@@ -151,6 +151,10 @@ class Example : public Report {
     /// There is nothing to be repeated: one seed, whatever --seeds says.
     void use_one_seed() { seed_count_ = 1; }
     Scale scale() const { return scale_; }
+    /// Where trained models are kept: the folder that --models names, or that of --output.
+    std::filesystem::path models_folder(const std::string& named) const {
+        return named.empty() ? output() : std::filesystem::path(named);
+    }
 
    private:
     class Watch;

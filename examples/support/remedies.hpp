@@ -27,40 +27,46 @@ namespace fot::examples {
 struct RemedyView {
     TransformerLayer<float>& layer;   ///< the memory layer, the last one
     const TransformerConfig& config;  ///< of the model
-    Index heads;                      ///< of the layer
     Index window;                     ///< tokens of the local context, and of each further context
     Index keys;                       ///< that a query sees at the end of training: its contexts, and half a window
     Index top_k;                      ///< entries of a memory that a query reads; 0: all
     std::uint64_t seed;               ///< for first weights of its own
+
+    Index heads() const { return config.heads_of(config.last_memory_layer()); }
 };
 
-/// A remedy: what is not given is as in every other model.
+/// A remedy: what is not given is as without a remedy. Files of trained models know its name alone, so a changed entry needs a new
+/// name, or a new folder.
 struct Remedy {
     using MadeSource = std::unique_ptr<Source<float>>;
 
     std::string name = {};
     bool inference_only = false;  ///< the model is trained without the remedy and changed afterwards
-    std::function<void(const RemedyView&)> change = [](const auto&) {};  ///< of the memory layer
+    std::function<void(const RemedyView&)> change = [](const auto&) {};  ///< of the memory layer; none: only reading differs
     /// Weights of the next-token loss and of InfoNCE in a step; none: no InfoNCE.
     std::function<LossWeights(Index step, Index steps)> loss_weights = {};
-    /// Further keys in training, given what crossbatch would attend to.
+    /// Further keys where contexts are attended to, given what crossbatch would attend to: in training unless the remedy is of
+    /// inference only, and where r_64 is measured.
     std::function<MadeSource(const RemedyView&, const Contexts<float>&)> contexts = [](const auto&, const auto& seen) {
         return std::make_unique<Contexts<float>>(seen);
     };
-    /// Further keys in inference.
+    /// Further keys in reading with a memory.
     std::function<MadeSource(const RemedyView&, const MemoryState<float>&)> memory = [](const auto& at, const auto& state) {
         return std::make_unique<MemorySource<float>>(state, at.top_k);
     };
 };
 
-/// The next-token loss, with InfoNCE beside it: over the first `contexts` contexts of `seen`, each entry's own first, in the
-/// queries that a memory layer asked.
+/// The next-token loss, and beside it InfoNCE for each query of a memory layer: its entry's own context against those of the
+/// `contexts` - 1 next documents of the batch, whatever the query attends to.
 inline Variable<float, 1> with_infonce(Tape& tape, const Variable<float, 1>& language, const LayerView<float>& asked,
                                        const Contexts<float>& seen, Index contexts, const LossWeights& weights) {
     const Variable<float, 4>& k = seen.of_layer(asked.layer).k;
     const ContextTable all = previous_contexts(extent(asked.q.value(), 0), 1, contexts - 1, extent(k.value(), 0));
     return weighted_losses(tape, language, contrastive_loss(tape, asked.q, k, all), weights);
 }
+
+/// A model that stays as it is trained without a remedy.
+inline Remedy no_remedy() { return {.name = "none", .inference_only = true}; }
 
 /// The remedies: what each changes in the memory layer and, if need be, its loss and where its keys come from.
 inline std::vector<Remedy> remedies() {
@@ -78,7 +84,7 @@ inline std::vector<Remedy> remedies() {
          .change =
              [](At at) {  // scores begin as those of the plain model among so many keys
                  const double scale = at.config.initial_inverse_temperature / std::log(static_cast<double>(at.keys));
-                 at.layer.scoring = std::make_unique<ScalableSoftmax<float>>(at.heads, scale, at.config.norm_epsilon);
+                 at.layer.scoring = std::make_unique<ScalableSoftmax<float>>(at.heads(), scale, at.config.norm_epsilon);
              }},
         {.name = "log_length",
          .inference_only = true,
@@ -87,9 +93,9 @@ inline std::vector<Remedy> remedies() {
          .inference_only = true,
          .contexts = [=](At at, const auto& seen) { return adaptive(at, std::make_unique<Contexts<float>>(seen)); },
          .memory = [=](At at, const auto& state) { return adaptive(at, std::make_unique<MemorySource<float>>(state, at.top_k)); }},
-        {.name = "sink", .change = [](At at) { at.layer.joining = std::make_unique<LearnedSink<float>>(at.heads); }},
+        {.name = "sink", .change = [](At at) { at.layer.joining = std::make_unique<LearnedSink<float>>(at.heads()); }},
         {.name = "output_gate",
-         .change = [](At at) { at.layer.joining = std::make_unique<OutputGate<float>>(at.heads, at.config.width); }},
+         .change = [](At at) { at.layer.joining = std::make_unique<OutputGate<float>>(at.heads(), at.config.width); }},
         {.name = "differential",
          .change =
              [](At at) {
@@ -101,14 +107,17 @@ inline std::vector<Remedy> remedies() {
         {.name = "entmax",
          .change =
              [](At at) {
-                 at.layer.scoring = std::make_unique<EntmaxScoring<float>>(at.heads, at.config.initial_inverse_temperature,
+                 at.layer.scoring = std::make_unique<EntmaxScoring<float>>(at.heads(), at.config.initial_inverse_temperature,
                                                                            at.config.norm_epsilon);
-                 at.layer.joining = std::make_unique<HeadGate<float>>(at.heads);
+                 at.layer.joining = std::make_unique<HeadGate<float>>(at.heads());
              },
          .contexts = [](At, const auto& seen) { return std::make_unique<EntmaxContexts<float>>(seen); },
          .memory = [](At at, const auto& state) { return std::make_unique<EntmaxMemory<float>>(state, at.top_k); }},
         {.name = "untied",
-         .change = [](At at) { at.layer.joining = std::make_unique<FirstLevel<float>>(at.config.width / at.heads); },
+         .change =
+             [](At at) {
+                 at.layer.joining = std::make_unique<FirstLevel<float>>(at.config.head_width_of(at.config.last_memory_layer()));
+             },
          .contexts = [=](At at, const auto& seen) { return std::make_unique<UntiedContexts<float>>(seen, first_level(at)); },
          .memory = [=](At at,
                        const auto& state) { return std::make_unique<UntiedMemory<float>>(state, first_level(at), at.window); }}};

@@ -1,5 +1,5 @@
-/// Models of text with a remedy for distraction. All that is not the remedy's is that of the other text programs: a model without
-/// one is bit for bit the one that they train, and is kept in the same file.
+/// Models of text with a remedy for distraction. Everything else is as in the other text programs: a model without a remedy is bit
+/// for bit the one that they train, and is kept in the same file.
 ///
 /// Read first: support/remedies.hpp, support/text_models.hpp.
 /// Read next: support/stream_reading.hpp, distraction_remedies.cpp.
@@ -15,7 +15,7 @@ namespace fot::examples {
 /// A remedy in training with or without crossbatch.
 struct RemedyPlan {
     std::string name = {};
-    LanguageModelRecipe recipe = {};  ///< under the name of the model that is trained
+    LanguageModelRecipe recipe = {};  ///< its name is that of the file
     Remedy remedy = {};
 };
 
@@ -25,7 +25,12 @@ class RemedyTraining {
     /// All must outlive the training.   Errors: DataError if there are too few documents for any step to come.
     RemedyTraining(const TextSettings& settings, const RemedyPlan& plan, const RemedyView& at,
                    const std::vector<TokenDocument>& documents, Transformer<float>& model)
-        : settings_(settings), remedy_(plan.remedy), recipe_(plan.recipe), at_(at), documents_(documents), model_(model) {
+        : settings_(settings),
+          remedy_(plan.remedy.inference_only ? no_remedy() : plan.remedy),
+          recipe_(plan.recipe),
+          at_(at),
+          documents_(documents),
+          model_(model) {
         Random trial(0);
         draw(std::max(settings_.batch, settings_.contexts), trial);
     }
@@ -59,7 +64,7 @@ class RemedyTraining {
     }
 
     const TextSettings& settings_;
-    const Remedy& remedy_;
+    const Remedy remedy_;
     LanguageModelRecipe recipe_;
     const RemedyView& at_;
     const std::vector<TokenDocument>& documents_;
@@ -81,7 +86,6 @@ struct RemediedModel {
           model(first_model(settings, seed)),
           at{.layer = model.layer(model.config().last_memory_layer()),
              .config = model.config(),
-             .heads = settings.memory_heads,
              .window = settings.length,
              .keys = keys_seen(settings, of.recipe),
              .top_k = top_k,
@@ -89,6 +93,7 @@ struct RemediedModel {
         if (!plan.remedy.inference_only) plan.remedy.change(at);
         TextModelFile file(example, settings, model.config(), seed);
         file.add_training(plan.recipe, {settings.steps}, documents);
+        if (plan.remedy.loss_weights) file.add("contrasted_contexts", message(settings.contexts));
         RemedyTraining training(settings, plan, at, documents, model);
         Muon<float> optimizer(model.parameters(), {});
         seconds_per_step = run_text_training(settings, plan.recipe.name, {settings.steps}, file, training, optimizer,
@@ -113,9 +118,11 @@ struct RemediedModel {
     }
 };
 
-/// log |w_c| of the weight w_c that each context has in what the memory layer makes of the contexts, (1,T,H,C). Values that say
-/// which context they are of show it, whatever the attention is. Where it is one softmax, this is context_log_mass up to one
-/// constant for each query and head.
+/// log |w_c| of the weight w_c that context c has in what the memory layer makes of contexts, (1,T,H,C), whatever its attention is:
+/// all values of context c are set to the unit vector e_c, and w_c is then number c of a head's output. In one softmax this is
+/// context_log_mass up to one constant for each query and head.
+///
+/// The input has one entry, which sees all contexts in order.
 inline Tensor<float, 4> log_context_weights(const RemediedModel& of, const CrossbatchInput& input) {
     const Index number = of.model.config().last_memory_layer(), contexts = extent(input.previous, 0);
     Tape tape(Tape::inference);

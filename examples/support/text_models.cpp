@@ -39,7 +39,7 @@ Transformer<float> stored_text_model(const std::filesystem::path& path, TextSett
 TextModelFile::TextModelFile(const Example& example, const TextSettings& settings, const TransformerConfig& config,
                              std::uint64_t seed, const std::filesystem::path& from)
     : seed_(seed),
-      folder_(settings.models.empty() ? example.output() : std::filesystem::path(settings.models)),
+      folder_(example.models_folder(settings.models)),
       name_(from.stem().string()),
       metadata_(config_metadata(config)) {
     make_folder(folder_);

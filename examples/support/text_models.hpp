@@ -36,6 +36,9 @@ class TextModelFile {
     /// One more training of the model.
     void add_training(const LanguageModelRecipe& recipe, const ScheduledSteps& part, const std::vector<TokenDocument>& documents);
 
+    /// Something else that a training depends on.
+    void add(const std::string& name, const std::string& value) { metadata_[name] = value; }
+
     std::uint64_t seed() const { return seed_; }
     std::filesystem::path path() const { return folder_ / message(name_, "_seed", seed_, ".safetensors"); }
     const Metadata& metadata() const { return metadata_; }
