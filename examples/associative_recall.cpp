@@ -98,19 +98,19 @@ int main(int argc, char** argv) try {
     for (const Index pairs : asked.pairs) require_valid(asked, pairs, settings.vocabulary);  // before training, not after
 
     Measurements<AccuracyCurve> curves;
-    Measurements<double> curricula;
+    Measurements<Curriculum> curricula;
     Table csv({"model", "seed", "curriculum_steps", "pairs", "documents", "accuracy", "low", "high"});
     for (const std::uint64_t seed : example.seeds())
         for (const RecallTraining& training : recall_trainings()) {
             if (std::ranges::count(only, training.name) == 0) continue;
-            const auto [model, curriculum_steps] = trained_recall_model(example, settings, training, seed);
-            curricula.add(training.name, static_cast<double>(curriculum_steps));
+            const auto [model, curriculum] = trained_recall_model(example, settings, training, seed);
+            curricula.add(training.name, curriculum);
             Random random(seed + 6000);
             for (const Index pairs : asked.pairs) {
                 AccuracyCurve curve;
                 for (const Index documents : asked.documents) {
                     curve[documents] = estimate_of(recalled(model, asked, pairs, documents, random));
-                    csv.add(training.name, seed, curriculum_steps, pairs, documents, curve[documents]);
+                    csv.add(training.name, seed, curriculum.steps, pairs, documents, curve[documents]);
                 }
                 curves.add(curve_name(training.name, pairs), curve);
             }
@@ -126,9 +126,10 @@ int main(int argc, char** argv) try {
                   .y_label = "pairs of a document",
                   .columns = std::min<Index>(length_of(curricula.models()), 4)};
     for (const std::string& model : curricula.models()) {
-        const std::vector<double>& steps = curricula.of_seeds(model);
+        const std::vector<double> steps =
+            curricula.each(model, [](const Curriculum& each) { return static_cast<double>(each.steps); });
         Proportion escaped;
-        for (const double each : steps) escaped.add(each < static_cast<double>(settings.curriculum_steps));
+        for (const Curriculum& each : curricula.of_seeds(model)) escaped.add(each.learned);
         example.result(message("escaped.", model), estimate_of(escaped));
         std::vector<MapPoint> points;
         for (const Index pairs : asked.pairs) {

@@ -137,7 +137,7 @@ int main(int argc, char** argv) try {
     std::erase_if(all, [&](const Remedy& remedy) { return std::ranges::count(settings.only, remedy.name) == 0; });
 
     Measurements<Answers> measured;
-    Table csv({"remedy", "contexts", "seed", "curriculum_steps", "memory_tokens", "token_accuracy", "low", "high"});
+    Table csv({"remedy", "contexts", "seed", "curriculum_steps", "learned", "memory_tokens", "token_accuracy", "low", "high"});
     for (const std::uint64_t seed : example.seeds())
         for (const Remedy& remedy : all)
             for (const Index contexts : {alone, crossbatch}) {
@@ -147,7 +147,8 @@ int main(int argc, char** argv) try {
                                                     settings.top_k, seed);
                 const Answers answers = answers_at_each_size(model, settings, seed);
                 for (const auto& [tokens, shares] : answers)
-                    csv.add(remedy.name, contexts, seed, model.curriculum_steps(), tokens, bootstrap_mean(shares, 1));
+                    csv.add(remedy.name, contexts, seed, model.curriculum().steps, model.curriculum().learned ? 1 : 0, tokens,
+                            bootstrap_mean(shares, 1));
                 measured.add(name, answers);
             }
     report(example, settings, all, measured);

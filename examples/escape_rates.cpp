@@ -44,14 +44,9 @@ struct Escape {
 const std::vector<Escape> all_escapes{{"dictionary", "one_context"}, {"dictionary", "standard"}, {"dictionary", "without_memory"},
                                       {"passkeys", "fot"},           {"passkeys", "base"},       {"stories", "in_writing"}};
 
-/// The most steps that the curriculum of a task may take.
-Index most_steps(const EscapeSettings& settings, const Escape& escape) {
-    return escape.task == "dictionary" ? settings.dictionary_steps : settings.lookup.curriculum_steps;
-}
-
-/// The steps that it takes with a seed: all that it may, if the task is not learned.
-Index steps_until_learned(Example& example, const EscapeSettings& settings, const Escape& escape,
-                          const std::vector<TokenDocument>& text, std::uint64_t seed) {
+/// How the curriculum of a task goes with a seed.
+Curriculum curriculum_of(Example& example, const EscapeSettings& settings, const Escape& escape,
+                         const std::vector<TokenDocument>& text, std::uint64_t seed) {
     if (escape.task == "passkeys") return trained_named_passkey_model(example, settings.lookup, escape.model, text, seed).second;
     if (escape.task == "stories") return trained_story_model(example, settings.lookup, escape.model, text, seed).second;
     const bool one_context = escape.model == "one_context";
@@ -90,14 +85,13 @@ int main(int argc, char** argv) try {
         csv({"task", "seed", "steps", "escaped"});
     for (const Escape& escape : all_escapes) {
         if (std::ranges::count(settings.only, escape.name()) == 0) continue;
-        const Index most = most_steps(settings, escape);
         Proportion escaped;
         std::vector<double> steps;
         for (const std::uint64_t seed : example.seeds()) {
-            const Index took = steps_until_learned(example, settings, escape, text, seed);
-            steps.push_back(static_cast<double>(took));
-            escaped.add(took < most);
-            csv.add(escape.name(), seed, took, took < most ? 1 : 0);
+            const Curriculum curriculum = curriculum_of(example, settings, escape, text, seed);
+            steps.push_back(static_cast<double>(curriculum.steps));
+            escaped.add(curriculum.learned);
+            csv.add(escape.name(), seed, curriculum.steps, curriculum.learned ? 1 : 0);
         }
         const auto [shortest, longest] = std::ranges::minmax(steps);
         table.add(escape.name(), escaped.trials, estimate_text(estimate_of(escaped), 2), fixed(median(steps), 0),

@@ -62,17 +62,19 @@ std::vector<LanguageModelRecipe> all_plans(const TextSettings& settings, Index f
              .packing = packed ? 4 : 0}};
 }
 
-/// The test documents of every other corpus that is on this machine, has some that are long enough, and that the model has not
-/// been trained on: zero-shot.
+/// The test documents of every other corpus that is on this machine, has some that are long enough, and of which the models have
+/// been trained on none: zero-shot.
 std::vector<TestSet> other_corpora(Example& example, const TextSettings& settings, const MemorySettings& memory,
-                                   const MemoryCurveOptions& options, const std::string& from) {
-    std::vector<TrainedOn> seen{{.corpus = settings.corpus}};
+                                   const MemoryCurveOptions& options, const CorpusSplit& split, const std::string& from) {
+    std::vector<TrainedOn> seen{{.corpus = settings.corpus, .each = fingerprints(byte_documents(split.train))}};
     if (!from.empty()) std::ranges::copy(trained_on(from), std::back_inserter(seen));
     std::vector<TestSet> sets;
     for (const NamedCorpus& corpus : named_corpora()) {
         if (std::ranges::count(seen, corpus.name, &TrainedOn::corpus) > 0 || example.scale() == Scale::quick) continue;
         try {
-            TestSet set{corpus.name, measured_documents(load_split({.corpus = corpus.name}), memory)};
+            const CorpusSplit other = load_split({.corpus = corpus.name});
+            for (const TrainedOn& before : seen) require_none_of(before.each, other.test, message(corpus.name, ": a model"));
+            TestSet set{corpus.name, measured_documents(other, memory)};
             require_measurable(set.name, set.documents, options);
             sets.push_back(std::move(set));
         } catch (const Error& problem) {
@@ -132,7 +134,7 @@ int main(int argc, char** argv) try {
                                      train_long = byte_documents(long_documents(split.train));
     std::vector<TestSet> sets{{settings.corpus, at_most(byte_documents(long_documents(split.test)), memory)}};
     require_measurable(settings.corpus, sets.front().documents, options);
-    for (TestSet& set : other_corpora(example, settings, memory, options, from)) sets.push_back(std::move(set));
+    for (TestSet& set : other_corpora(example, settings, memory, options, split, from)) sets.push_back(std::move(set));
     TestSet brief{"short inputs", at_most(byte_documents(short_documents(split.test)), memory)};
     require_measurable(brief.name, brief.documents, without);
     example.out() << train_short.size() << " short and " << train_long.size() << " long documents for training, "

@@ -85,10 +85,10 @@ int main(int argc, char** argv) try {
     example.flag("--counted", settings.counted, "memories hold equal entries once, with a count: prompts of any length");
     example.option("--top-k", settings.top_k, "retrieved entries per query and head; 0: the whole memory");
     example.parse();
-    require<ConfigError>(
-        settings.length >= 200 && settings.batch >= 8 && settings.batch % 8 == 0 && settings.overlap < settings.length, "--length ",
-        settings.length, ", --batch ", settings.batch, ", --overlap ", settings.overlap,
-        ": expected 200 or more, a multiple of 8, and less than --length");
+    require<ConfigError>(settings.length >= 200 && fot_windows * settings.length < shortest_document && settings.batch >= 8 &&
+                             settings.batch % 8 == 0 && settings.overlap < settings.length,
+                         "--length ", settings.length, ", --batch ", settings.batch, ", --overlap ", settings.overlap,
+                         ": expected 200 ... ", (shortest_document - 1) / fot_windows, ", a multiple of 8, and less than --length");
 
     const CorpusSplit split = load_split({.corpus = settings.corpus});
     const std::vector<TokenDocument> documents = byte_documents(split.train);

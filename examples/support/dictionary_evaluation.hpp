@@ -227,7 +227,7 @@ class DictionaryEvaluation {
         const SearchResult<float>& found = element(questions.heads, h).found;
         const Index length = dictionary_.task().half_length, position = found.indices(n, 0);
         const Index begin = std::max<Index>(position / length - 1, 0),
-                    end = std::min(position / length + 2, questions_.back().memory_tokens / length);
+                    end = std::min(position / length + 2, questions.memory_tokens / length);
         const KeysAndValues<float> around = keys_and_values(begin, end - begin);
         const MatrixView<const float> all_keys = rows_of(around.k, h);
         Tensor<float, 2> keys = empty<float, 2>({all_keys.rows, all_keys.columns});

@@ -37,7 +37,7 @@ class RemediedDictionaryModel {
             if (remedy.loss_weights)
                 step = [this](auto&, Index number, Random& random) { return contrastive_step(number, random); };
         }
-        curriculum_steps_ = train_dictionary_model(example, folder, training_, seed, model_, step);
+        curriculum_ = train_dictionary_model(example, folder, training_, seed, model_, step);
         if (remedy.inference_only) remedy_.change(at_);
     }
 
@@ -45,7 +45,7 @@ class RemediedDictionaryModel {
     RemediedDictionaryModel& operator=(const RemediedDictionaryModel&) = delete;
 
     const Transformer<float>& model() const { return model_; }
-    Index curriculum_steps() const { return curriculum_steps_; }  ///< that it took: all that it may, if it was not learned
+    const Curriculum& curriculum() const { return curriculum_; }
 
     /// What the model reads a memory with.
     Remedy::MadeSource memory(const MemoryState<float>& state) const { return remedy_.memory(at_, state); }
@@ -85,7 +85,7 @@ class RemediedDictionaryModel {
     DictionaryTraining training_;
     Transformer<float> model_;
     RemedyView at_;
-    Index curriculum_steps_ = 0;
+    Curriculum curriculum_ = {};
 };
 
 }  // namespace fot::examples

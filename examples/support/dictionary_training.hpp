@@ -164,15 +164,14 @@ inline std::string dictionary_file(const Example& example, const DictionaryTrain
     return message(name, "_seed", seed, example.scale() == Scale::quick ? "_quick" : "", ".safetensors");
 }
 
-/// Trains a new model, which is kept in a folder that is made if missing. Returns the steps that its curriculum took: all that it
-/// may, if it was not learned, which is said.
+/// Trains a new model, which is kept in a folder that is made if missing. Says if the curriculum was not learned.
 ///
 /// It is trained in one run of two phases: a curriculum of lengths, until the model has learned to look definitions up, or the
 /// curriculum has taken all its steps; then the contexts and data of the training. (The paper, too, raises the number of contexts
 /// at an accuracy of 98 %.) The optimiser goes on from phase to phase. Phase 2 may have a step of its own, and must if its
 /// negatives come from a pool.
-inline Index train_dictionary_model(Example& example, const std::filesystem::path& folder, const DictionaryTraining& training,
-                                    std::uint64_t seed, Transformer<float>& model, const DictionaryStep& special_step = {}) {
+inline Curriculum train_dictionary_model(Example& example, const std::filesystem::path& folder, const DictionaryTraining& training,
+                                         std::uint64_t seed, Transformer<float>& model, const DictionaryStep& special_step = {}) {
     require<ConfigError>(training.pool == 0 || special_step, training.name, ": negatives from a pool need a step that finds them");
     require<ConfigError>(
         !training.source || (!training.memorizing && training.trained == 0), training.name,
@@ -190,16 +189,17 @@ inline Index train_dictionary_model(Example& example, const std::filesystem::pat
         {stage(20, 64, accuracy), stage(60, 32, accuracy), stage(130, 16, accuracy), stage(256, 8, accuracy + 0.08)});
 
     Muon<float> optimizer(model.parameters(), dictionary_optimizer());
-    const Index learned_in = train_in_two_phases(
+    const Curriculum learned = train_in_two_phases(
         {.name = message(training.name, ", seed ", seed),
          .curriculum_steps = curriculum,
          .steps = training.steps,
          .checkpoint = folder / dictionary_file(example, training, seed),
          .metadata = {{"task", "dictionary lookup"}, {"curriculum_steps", message(curriculum)}}},
         optimizer, lengths, random,
-        [&](Index step, Index learned) {
-            if (step >= learned)
-                return special_step ? special_step(model, step - learned, random) : dictionary_step(model, training, random);
+        [&](Index step, Index curriculum_steps) {
+            if (step >= curriculum_steps)
+                return special_step ? special_step(model, step - curriculum_steps, random)
+                                    : dictionary_step(model, training, random);
             DictionaryTraining one_context = training;
             one_context.contexts = 1;
             one_context.symbols = one_context.trained = 0;
@@ -209,10 +209,10 @@ inline Index train_dictionary_model(Example& example, const std::filesystem::pat
             return result;
         },
         [](const TrainingProgress& at) { return message("accuracy ", fixed(*at.accuracy), ", loss ", fixed(at.loss, 4)); });
-    if (learned_in == curriculum)
+    if (!learned.learned)
         example.out() << training.name << ", seed " << seed << ": not learned in the " << curriculum
                       << " steps of the curriculum\n";
-    return learned_in;
+    return learned;
 }
 
 /// The model of such a training.

@@ -2,6 +2,7 @@
 
 #include <charconv>
 #include <iomanip>
+#include <iterator>
 #include <sstream>
 
 #include "fot/train/checkpoint.hpp"
@@ -22,6 +23,20 @@ std::string fingerprint(const std::vector<TokenDocument>& documents) {
     std::ostringstream text;
     text << std::hex << std::setw(16) << std::setfill('0') << hash;
     return text.str();
+}
+
+std::set<std::string> fingerprints(const std::vector<TokenDocument>& documents) {
+    std::set<std::string> all;
+    for (const TokenDocument& document : documents) all.insert(fingerprint({{"", document.tokens}}));
+    return all;
+}
+
+void require_none_of(const std::set<std::string>& trained, const std::vector<Document>& documents, const std::string& who) {
+    if (trained.empty()) return;
+    for (const Document& document : documents)
+        require<DataError>(
+            !trained.contains(fingerprint({{"", byte_tokens(document.text)}})), who, " was trained on '", document.name,
+            "', which would be measured here: name the corpus as it was named in training, or take another --corpus");
 }
 
 std::vector<Document> long_documents(std::vector<Document> documents) {
@@ -58,7 +73,10 @@ std::vector<TrainedOn> trained_on(const std::filesystem::path& path) {
     Metadata metadata = read_metadata(path);
     std::vector<TrainedOn> list;
     for (std::string before; metadata.contains(before + "corpus"); before += "before.") {
-        list.push_back({.corpus = metadata[before + "corpus"], .text = metadata[before + "text"]});
+        std::istringstream each(metadata[before + "trained_documents"]);
+        list.push_back({.corpus = metadata[before + "corpus"],
+                        .text = metadata[before + "text"],
+                        .each = {std::istream_iterator<std::string>(each), std::istream_iterator<std::string>()}});
         if (metadata.contains(before + "split_from"))
             list.back().split_from = metadata_number(path, metadata, before + "split_from");
     }
@@ -83,7 +101,11 @@ void require_unseen(const std::filesystem::path& path, const TextSettings& setti
     const std::string of_long = fingerprint(byte_documents(long_documents(split.train))),
                       of_short = fingerprint(byte_documents(short_documents(split.train)));  // programs train on either
     for (const TrainedOn& before : trained_on(path)) {
-        if (!same_folder(before.corpus, settings.corpus)) continue;
+        if (!same_folder(before.corpus, settings.corpus)) {
+            for (const std::vector<Document>* part : {&split.validation, &split.test})
+                require_none_of(before.each, *part, path.string());
+            continue;
+        }
         require<ConfigError>(before.split_from == settings.split_from, path.string(), ": was trained on ", before.corpus,
                              " split from documents of ", before.split_from, " bytes on, here it is split from those of ",
                              settings.split_from,

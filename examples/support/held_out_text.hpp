@@ -1,10 +1,12 @@
 /// What the text programs train on, and what of a corpus a model has not seen and may be measured on.
 ///
-/// A kept model says in its file on which corpus it was trained, how that was split, and a fingerprint of the documents. Nothing is
-/// measured that a model, or one that it was continued from, may have been trained on.
+/// A kept model says in its file on which corpus it was trained, how that was split, and a fingerprint of the documents together
+/// and of each. Nothing is measured that a model, or one that it was continued from, was trained on, whatever its corpus is called.
 ///
 /// Read first: support/text_options.hpp, fot/data/split.hpp.   Read next: support/text_models.hpp.
 #pragma once
+
+#include <set>
 
 #include "fot/data/split.hpp"
 #include "fot/train/checkpoint.hpp"
@@ -17,6 +19,13 @@ namespace fot::examples {
 /// same once in 2^64). It is FNV-1a over the bytes of each name, its length, the four bytes of each token, lowest first, and their
 /// number. What a token counts in the loss is not part of it.
 std::string fingerprint(const std::vector<TokenDocument>& documents);
+
+/// The same of each document's tokens alone, whatever its name is.
+std::set<std::string> fingerprints(const std::vector<TokenDocument>& documents);
+
+/// Makes sure that none of the documents is among those of these fingerprints, which `who` was trained on.
+/// Errors: DataError that names the document.
+void require_none_of(const std::set<std::string>& trained, const std::vector<Document>& documents, const std::string& who);
 
 /// The documents of shortest_document bytes or more.
 std::vector<Document> long_documents(std::vector<Document> documents);
@@ -39,7 +48,8 @@ Index metadata_number(const std::filesystem::path& path, const Metadata& metadat
 struct TrainedOn {
     std::string corpus;
     Index split_from = shortest_document;
-    std::string text = {};  ///< fingerprint of the documents of its last training; empty: the file does not say
+    std::string text = {};            ///< fingerprint of the documents of its last training; empty: the file does not say
+    std::set<std::string> each = {};  ///< fingerprints of each of them; likewise
 };
 
 /// All that a stored model has been trained on: that of its file, and after it, in the same file under names that begin with
@@ -47,7 +57,8 @@ struct TrainedOn {
 std::vector<TrainedOn> trained_on(const std::filesystem::path& path);
 
 /// Makes sure that a stored model has seen no validation or test document of this split, which is that of the settings.
-/// Errors: ConfigError if it was trained on the same corpus split otherwise, or with other documents in it.
+/// Errors: ConfigError if it was trained on the same corpus split otherwise, or with other documents in it; DataError if it was
+///         trained on a document of another corpus that is held out here.
 void require_unseen(const std::filesystem::path& path, const TextSettings& settings, const CorpusSplit& split);
 
 /// What a stored model may be measured on, of a corpus that it was trained on: the split of that training. Empty for other

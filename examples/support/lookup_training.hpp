@@ -35,14 +35,13 @@ struct LookupBatch {
     bool awaited = true;    ///< the curriculum goes on when such questions are answered; false: it does not look at them
 };
 
-/// Trains a model, which is kept in --output under its name. The first windows have `shortest` bytes. Returns the steps that the
-/// curriculum took: all that it may, if it was not learned.
+/// Trains a model, which is kept in --output under its name. The first windows have `shortest` bytes.
 ///
 /// `make_batch(windows, late, random)` gives the batch of a step: so many windows of such a length; late: with negatives.
 /// Errors: ConfigError if what is kept was trained otherwise; Interrupted after Ctrl-C; as Trainer.
 template <class MakeBatch>
-Index train_lookup(Example& example, const LookupTraining& settings, const std::string& name, Transformer<float>& model,
-                   const std::vector<TokenDocument>& text, Index shortest, std::uint64_t seed, const MakeBatch& make_batch) {
+Curriculum train_lookup(Example& example, const LookupTraining& settings, const std::string& name, Transformer<float>& model,
+                        const std::vector<TokenDocument>& text, Index shortest, std::uint64_t seed, const MakeBatch& make_batch) {
     Random random(seed + 1000);
     const auto stage = [](Index length, Index windows) {
         return Stage<LengthAndBatch>{{length, windows}, Stage<LengthAndBatch>::no_step, 0.95};

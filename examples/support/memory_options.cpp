@@ -37,6 +37,7 @@ CorpusSplit split_of(const TextSettings& settings, const MemorySettings& memory,
     require<DataError>(!split.test.empty(), settings.corpus, ": ", all, " documents, of which ", documents.size(), " have ", least,
                        " bytes or more and ", split.validation.size(), " fill the memory of ", stream_tokens,
                        " tokens; none is left to be measured (--largest N makes the memory smaller)");
+    require_unseen(memory.checkpoint, settings, split);
     return split;
 }
 

@@ -74,12 +74,12 @@ inline LookupBatch in_one_piece(const LookupBatch& batch) {
     return whole;
 }
 
-/// A model trained under one of the names above, and the steps of its curriculum. It is kept in --output.
+/// A model trained under one of the names above, and its curriculum. It is kept in --output.
 /// Errors: as train_lookup.
-inline std::pair<Transformer<float>, Index> trained_named_passkey_model(Example& example, const LookupTraining& settings,
-                                                                        const std::string& name,
-                                                                        const std::vector<TokenDocument>& text,
-                                                                        std::uint64_t seed) {
+inline std::pair<Transformer<float>, Curriculum> trained_named_passkey_model(Example& example, const LookupTraining& settings,
+                                                                             const std::string& name,
+                                                                             const std::vector<TokenDocument>& text,
+                                                                             std::uint64_t seed) {
     Random weights(seed);
     Transformer<float> model = new_named_passkey_model(weights);
     const auto make_batch = [&](const LengthAndBatch& windows, bool late, Random& random) {
@@ -89,7 +89,7 @@ inline std::pair<Transformer<float>, Index> trained_named_passkey_model(Example&
         const LookupBatch batch = named_key_batch(text, windows, questions, contexts, hard, random);
         return name == "base" ? in_one_piece(batch) : batch;
     };
-    const Index curriculum = train_lookup(example, settings, name, model, text, 40, seed, make_batch);
+    const Curriculum curriculum = train_lookup(example, settings, name, model, text, 40, seed, make_batch);
     return {std::move(model), curriculum};
 }
 

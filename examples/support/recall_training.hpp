@@ -88,12 +88,12 @@ inline StepResult recall_step(const Transformer<float>& model, const RecallTrain
     return {.loss = loss.value()(0), .accuracy = right.value(), .tokens = entries * task.length};
 }
 
-/// A trained model, which is kept in --output, and the steps that its curriculum took: all that it may, if it was not learned.
+/// A trained model, which is kept in --output, and its curriculum.
 ///
 /// Two phases in one run: a curriculum of 4, 8, ... 64 pairs, each until 9 of 10 answers are right; then the contexts of the
 /// training, with one of these numbers of pairs, drawn for each step.
-inline std::pair<Transformer<float>, Index> trained_recall_model(const Example& example, const RecallSettings& settings,
-                                                                 const RecallTraining& training, std::uint64_t seed) {
+inline std::pair<Transformer<float>, Curriculum> trained_recall_model(const Example& example, const RecallSettings& settings,
+                                                                      const RecallTraining& training, std::uint64_t seed) {
     Random weights(seed), random(seed + 1000);
     Transformer<float> model = new_recall_model(settings, training, weights);
     const std::vector<Index> pairs{4, 8, 16, 32, 64};
@@ -102,7 +102,7 @@ inline std::pair<Transformer<float>, Index> trained_recall_model(const Example& 
     StageSchedule<Index> learned = StageSchedule<Index>::stages(stages), drawn = StageSchedule<Index>::drawn(pairs);
 
     Muon<float> optimizer(model.parameters(), {});
-    const Index curriculum = train_in_two_phases(
+    const Curriculum curriculum = train_in_two_phases(
         {.name = message("train ", training.name, ", seed ", seed),
          .curriculum_steps = settings.curriculum_steps,
          .steps = settings.steps,

@@ -78,11 +78,11 @@ inline LookupBatch story_batch(const std::vector<TokenDocument>& text, const Len
     return batch;
 }
 
-/// A model trained under one of the names above, and the steps of its curriculum. It is kept in --output.
+/// A model trained under one of the names above, and its curriculum. It is kept in --output.
 /// Errors: as train_lookup.
-inline std::pair<Transformer<float>, Index> trained_story_model(Example& example, const LookupTraining& settings,
-                                                                const std::string& name, const std::vector<TokenDocument>& text,
-                                                                std::uint64_t seed) {
+inline std::pair<Transformer<float>, Curriculum> trained_story_model(Example& example, const LookupTraining& settings,
+                                                                     const std::string& name,
+                                                                     const std::vector<TokenDocument>& text, std::uint64_t seed) {
     Random weights(seed);
     Transformer<float> model = new_story_model(name == "two_layers" ? 2 : 1, weights);
     const StoryQuestion two_hops = name == "in_writing" ? StoryQuestion::thing_in_writing : StoryQuestion::thing;
@@ -94,7 +94,7 @@ inline std::pair<Transformer<float>, Index> trained_story_model(Example& example
         batch.awaited = name != "one_layer" || kind == StoryQuestion::person;  // two hops it will not learn
         return batch;
     };
-    const Index curriculum = train_lookup(example, settings, name, model, text, shortest, seed, make_batch);
+    const Curriculum curriculum = train_lookup(example, settings, name, model, text, shortest, seed, make_batch);
     return {std::move(model), curriculum};
 }
 

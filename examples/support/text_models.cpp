@@ -52,7 +52,8 @@ TextModelFile::TextModelFile(const Example& example, const TextSettings& setting
     if (from.empty()) return;
     metadata_["training"] = "from " + from.string();
     for (const auto& [entry, value] : read_metadata(from))
-        if (entry.ends_with("corpus") || entry.ends_with("split_from") || entry.ends_with("text"))
+        if (entry.ends_with("corpus") || entry.ends_with("split_from") || entry.ends_with("text") ||
+            entry.ends_with("trained_documents"))
             metadata_["before." + entry] = value;
 }
 
@@ -66,6 +67,9 @@ void TextModelFile::add_training(const LanguageModelRecipe& recipe, const Schedu
         training += message(", from step ", part.first, " of ", part.scheduled);
     }
     metadata_["text"] = fingerprint(documents);
+    std::string& each = metadata_["trained_documents"];  // of all trainings
+    for (const std::string& one : fingerprints(documents))
+        if (each.find(one) == std::string::npos) each += message(each.empty() ? "" : " ", one);
 }
 
 double train_text_model(const TextSettings& settings, const LanguageModelRecipe& recipe, const ScheduledSteps& part,

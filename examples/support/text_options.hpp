@@ -29,7 +29,7 @@ inline void add_text_options(Example& example, TextSettings& settings, const Sca
     example.option("--steps", settings.steps, steps, "training steps of each model", 1);
     example.option("--contexts", settings.contexts, contexts, "contexts at the end of crossbatch training", 1);
     example.option("--batch", settings.batch, "documents in a batch", 1);
-    example.option("--length", settings.length, "local context, bytes", 1);
+    example.option("--length", settings.length, "local context, bytes").within(1, shortest_document / 2 - 1);
     example.option("--width", settings.width, "model width", 1);
     example.option("--layers", settings.layers, "layers; the last one is the memory layer", 1);
     example.option("--memory-heads", settings.memory_heads, "heads of the memory layer", 1);

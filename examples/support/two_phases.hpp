@@ -21,14 +21,20 @@ struct TwoPhases {
     Metadata metadata;                 ///< a checkpoint with others is refused
 };
 
-/// Runs both phases. Returns the steps that the curriculum took: `curriculum_steps` too if it was not learned.
+/// How a curriculum went.
+struct Curriculum {
+    Index steps;   ///< that it took: all that it may, if it was not learned
+    bool learned;  ///< to its last stage
+};
+
+/// Runs both phases, and says how the first one went.
 ///
 /// `train(step, curriculum)` gives the StepResult of a step, which belongs to the curriculum if `step < curriculum`; it asks
 /// `stages` for what to train on and lets them observe how well that went. `note(progress)` is shown beside the progress bar.
 /// Errors: ConfigError if what is kept was trained otherwise; Interrupted after Ctrl-C; as Trainer.
 template <class Value, class Train, class Note>
-Index train_in_two_phases(const TwoPhases& phases, Optimizer<float>& optimizer, StageSchedule<Value>& stages, Random& random,
-                          const Train& train, const Note& note) {
+Curriculum train_in_two_phases(const TwoPhases& phases, Optimizer<float>& optimizer, StageSchedule<Value>& stages, Random& random,
+                               const Train& train, const Note& note) {
     Index curriculum = phases.curriculum_steps;  // fewer once it has ended earlier
     const LearningRate constant = LearningRate::constant(1, 50), decaying = LearningRate::linear_decay(1, 0, phases.steps, 1.0);
     Progress bar(phases.name, curriculum + phases.steps);
@@ -55,7 +61,7 @@ Index train_in_two_phases(const TwoPhases& phases, Optimizer<float>& optimizer, 
         return result;
     });
     stop_if_interrupted(training_is_kept);
-    return curriculum;
+    return {curriculum, stages.finished()};
 }
 
 }  // namespace fot::examples

@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <map>
 #include <vector>
 
 using namespace fot;
@@ -36,4 +37,16 @@ TEST_CASE("the largest permutation has 2^62 places, the same for a seed everywhe
     for (const Index i : {Index{0}, Index{1}, most - 1}) CHECK((permutation(i) >= 0 && permutation(i) < most));
     const IndexPermutation known(1000, 1);
     CHECK(std::vector<Index>{known(0), known(1), known(2), known(999)} == std::vector<Index>{450, 0, 94, 513});
+}
+
+TEST_CASE("all orders of five things come about equally often") {
+    std::map<std::vector<Index>, int> times;
+    for (std::uint64_t seed = 0; seed < 60000; ++seed) {
+        const IndexPermutation order(5, seed);
+        ++times[{order(0), order(1), order(2), order(3), order(4)}];
+    }
+    CHECK(times.size() == 120);
+    double squares = 0;
+    for (const auto& [order, count] : times) squares += (count - 500.0) * (count - 500.0) / 500;
+    CHECK(squares < 190);  // chi squared of 119 degrees of freedom: more than that once in 30000 random orders
 }

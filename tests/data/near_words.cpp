@@ -75,4 +75,9 @@ TEST_CASE("impossible neighbours are refused with the numbers") {
     CHECK_THROWS_AS(NearWords(61, 40, 1), ConfigError);
     CHECK_THROWS_WITH_AS(NearWords(61, 4, 1)(0, 240), "NearWords: number 240 of 240", DataError);
     CHECK_THROWS_AS(NearWords(61, 4, 1)(0, -1), DataError);
+    CHECK_THROWS_WITH_AS(NearWords(8, 4, 1)(-5, 3), "NearWords: word -5 is none of 4 of 8 symbols", DataError);
+    CHECK_THROWS_AS(NearWords(8, 4, 1)(4096, 3), DataError);
+    Random random(1);
+    CHECK_THROWS_WITH_AS(near_definitions({}, {0, 0}, 1, -3, random), "near_definitions: -3 distractors, expected 0 or more",
+                         ConfigError);
 }

@@ -107,4 +107,6 @@ TEST_CASE("keys that cannot be overwritten so often are refused with the numbers
     CHECK_THROWS_AS(overwritten_dictionary(dictionary, 60, 0, 1, random), ConfigError);
     CHECK_THROWS_AS(overwritten_dictionary(dictionary, 22 * 20, 1, 22, random), ConfigError);
     CHECK_THROWS_AS(overwritten_dictionary(dictionary, 50, 1, 1, random), ConfigError);
+    CHECK_THROWS_WITH_AS(overwritten_dictionary(EvaluationDictionary(small_task, 3, true), 60, 1, 1, random),
+                         doctest::Contains("the dictionary draws its keys independently"), ConfigError);
 }

@@ -85,6 +85,18 @@ TEST_CASE("two documents of one part may be alike, of training, validation or te
     CHECK(apart > 0);
 }
 
+TEST_CASE("of documents of short lines exact copies are not measured on") {
+    std::vector<Document> documents;
+    for (Index i = 0; i < 20; ++i) documents.push_back({message(i), i % 2 == 0 ? "one\ntwo\n" : message("number ", i, "\n")});
+    const CorpusSplit split = split_documents(documents, 0, 0.2, 0.2, 1);
+    const auto is_copy = [](const Document& document) { return document.text == "one\ntwo\n"; };
+    CHECK(std::ranges::any_of(split.train, is_copy));
+    CHECK(std::ranges::none_of(split.validation, is_copy));
+    CHECK(std::ranges::none_of(split.test, is_copy));
+    CHECK(split.dropped.size() >= 1);
+    CHECK(split.train.size() == 12);
+}
+
 TEST_CASE("impossible splits are refused") {
     const std::vector<Document> documents = {{"a", lines(0, 10)}, {"b", lines(0, 10)}};
     CHECK_THROWS_WITH_AS(split_documents(documents, 0, 0.5, 0.5, 1),

@@ -83,6 +83,21 @@ TEST_CASE("a model is not continued, nor measured, where some of what it has see
                              ConfigError);
 }
 
+TEST_CASE("what a model was trained on is not measured under another name of its corpus") {
+    const TemporaryFolder folder;
+    TextSettings settings = small_settings();
+    settings.corpus = write_corpus(folder, "texts/all");
+    trained(folder, standard, load_split(settings).train, settings);
+    const std::string file = (folder / "standard_2steps_seed1.safetensors").string();
+    TextSettings around = settings;
+    around.corpus = (folder / "texts").string() + ":all/*";
+    CHECK_THROWS_WITH_AS(split_of(around, {.checkpoint = file}, 0),
+                         doctest::Contains("which would be measured here: name the corpus"), DataError);
+    CHECK_THROWS_AS(require_unseen(file, around, split_corpus({.corpus = around.corpus, .split_from = 300})), DataError);
+    around.corpus = write_corpus(folder, "others", "another");
+    CHECK_FALSE(split_of(around, {.checkpoint = file}, 0).test.empty());
+}
+
 TEST_CASE("a file that does not say how its corpus was split has the usual split") {
     const TemporaryFolder folder;
     Random random(1);

@@ -19,6 +19,8 @@ refused() {  # "program options" "part of the message"
 }
 
 refused "more_negatives --contexts 8" "--contexts has no effect"
+refused "distraction_issue --length 10000" "--length"
+refused "passkey --length 7000" "expected 200 ... 6666"
 refused "more_negatives --first 20" "--first has no effect"
 refused "more_negatives --text-contexts 48" "expected a power of two"
 refused "more_negatives --corpus /nonexistent" "/nonexistent"

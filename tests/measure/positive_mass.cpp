@@ -138,6 +138,8 @@ TEST_CASE("log masses that are no numbers are refused, and nothing of their batc
     Tensor<double, 4> x = log_masses({1, 1, 1});
     x(0, 0, 0, 2) = std::nan("");
     CHECK_THROWS_WITH_AS(mass.add(x), "log_sum_exp: score 2 is nan", NumericError);
+    CHECK_THROWS_WITH_AS(mass.add(zeros<double, 4>({1, 0, 1, 3})),
+                         "PositiveMass: 0 queries of 1 heads, expected one or more of each", ShapeError);
     CHECK(mass.per_document(0).empty());
     CHECK(mass.documents() == 0);
 }

@@ -85,6 +85,7 @@ TEST_CASE("wrong inputs of the retrieval measures are named") {
     CHECK_THROWS_WITH_AS(kept_mass(scores, zeros<float, 1>({3})),
                          doctest::Contains("kept_mass: log_sum_exp_all has shape (3), expected (2)"), ShapeError);
     CHECK_THROWS_WITH_AS(kept_mass(scores, full<float, 1>({2}, 9.0f), 4), "kept_mass: k 4 of 3 retrieved keys", ConfigError);
+    CHECK_THROWS_AS(kept_mass(scores, full<float, 1>({2}, std::numeric_limits<float>::infinity())), NumericError);
     CHECK_THROWS_WITH_AS(kept_mass(scores, zeros<float, 1>({2})), doctest::Contains("kept_mass: query 0 keeps 3 of the mass"),
                          NumericError);
 }

@@ -160,3 +160,13 @@ TEST_CASE("targets outside the vocabulary are refused where they count, and left
     CHECK_THROWS_WITH_AS(correct_predictions(zeros<float, 3>({1, 1, 0}), Tokens{{0}}),
                          doctest::Contains("expected a vocabulary of at least 1"), ShapeError);
 }
+
+TEST_CASE("the gradient of large logits is as exact as that of small ones") {
+    for (const float large : {0.0f, 1e5f, 1e7f, 1e8f, -1e8f}) {
+        Tape tape;
+        Variable<float, 3> logits(full<float, 3>({1, 1, 2}, large), true);
+        tape.backward(cross_entropy(tape, logits, Tokens{{0}}, Tensor<float, 2>{{1}}));
+        CHECK(logits.gradient()(0, 0, 0) == doctest::Approx(-0.5).epsilon(1e-6));
+        CHECK(logits.gradient()(0, 0, 1) == doctest::Approx(0.5).epsilon(1e-6));
+    }
+}

@@ -80,3 +80,16 @@ TEST_CASE("a scale or an epsilon that does not fit is refused") {
                          ConfigError);
     CHECK_THROWS_WITH_AS(rms_norm(x, three, 0), "rms_norm: epsilon is 0, expected a finite number of more than 0", ConfigError);
 }
+
+TEST_CASE("a row whose squares are too large for its type becomes NaN, which a loss refuses, and not zeros") {
+    Tensor<float, 2> x = full<float, 2>({2, 4}, 1.0f);
+    x(1, 2) = 1e20f;
+    const Tensor<float, 2> y = rms_norm(x, full<float, 1>({4}, 1.0f));
+    for (Index e = 0; e < 4; ++e) {
+        CHECK(y(0, e) == doctest::Approx(1));
+        CHECK(std::isnan(y(1, e)));
+    }
+    Tensor<float, 2> d_x = zeros<float, 2>({2, 4});
+    rms_norm_vjp(full<float, 2>({2, 4}, 1.0f), x, full<float, 1>({4}, 1.0f), 1e-6, &d_x, nullptr);
+    CHECK(std::isnan(d_x(1, 0)));
+}

@@ -82,3 +82,10 @@ TEST_CASE("an epsilon that is 0 in the type of the heads is refused, since it wo
     CHECK_NOTHROW(normalize_heads(zeros<double, 4>({1, 1, 1, 2}), nullptr, 1e-50));
     CHECK_THROWS_AS(normalize_heads(zeros<double, 4>({1, 1, 1, 2}), nullptr, std::nan("")), ConfigError);
 }
+
+TEST_CASE("a head whose squares are too large for its type, or of zeros without an epsilon, becomes NaN and not zeros") {
+    Tensor<float, 4> x = full<float, 4>({1, 2, 1, 3}, 1e20f);
+    for (Index j = 0; j < 3; ++j) x(0, 1, 0, j) = 0;
+    const Tensor<float, 4> y = normalize_heads(x, nullptr, 0);
+    for (const float each : y.storage()) CHECK(std::isnan(each));
+}

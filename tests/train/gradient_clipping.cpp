@@ -55,3 +55,12 @@ TEST_CASE("a limit that is not positive is refused") {
     CHECK_THROWS_WITH_AS(clip_by_global_norm<float>({}, 0.0), "clip_by_global_norm: largest norm 0 is not positive", ConfigError);
     CHECK_THROWS_AS(clip_by_global_norm<float>({}, std::numeric_limits<double>::quiet_NaN()), ConfigError);
 }
+
+TEST_CASE("gradients of which each has a norm but all together have none are refused and left as they were") {
+    Variable<double, 1> x(zeros<double, 1>({1}), true), y(zeros<double, 1>({1}), true);
+    x.gradient()(0) = y.gradient()(0) = 1.2e154;
+    const std::vector<Parameter<double>> both{parameter("x", Role::output, x), parameter("y", Role::output, y)};
+    CHECK_THROWS_WITH_AS(clip_by_global_norm(both, 1.0),
+                         "global_norm: the squares of all gradients add up to more than a double holds", NumericError);
+    CHECK(x.gradient()(0) == 1.2e154);
+}

@@ -81,7 +81,8 @@ std::vector<double> train(Transformer<float>& model, const LanguageModelRecipe& 
 TEST_CASE("a recipe in words names what matters to its kind, and nothing else") {
     const auto text = [](const LanguageModelRecipe& recipe) { return recipe.text(20); };
     LanguageModelRecipe recipe{.name = "a", .positives = 2, .memory_tokens = 30, .top_k = 4, .walk_windows = 5};
-    CHECK(text(recipe) == "a: standard, 20 steps");
+    CHECK(text(recipe) == "a: standard, 20 steps, 2 positives, contexts 1");
+    CHECK(text({.name = "a"}) == "a: standard, 20 steps");
     CHECK_FALSE(recipe.walks());
     recipe.kind = LanguageModelKind::transformer_xl;
     CHECK(text(recipe) == "a: transformer_xl, 20 steps, walks of 5");
@@ -385,9 +386,15 @@ TEST_CASE("a recipe for another integration and too little text are refused") {
     odd = recipes()[0];
     odd.sliding_steps = 4;
     refused(odd, text, "has contexts that slide for 4 steps, expected 0 or more, in crossbatch that is not packed");
+    odd = recipes()[6];
+    odd.contexts = ContextSchedule::constant(4);
+    refused(odd, text, "sees up to 4 windows before its own, of a batch of 3");
     odd = recipes()[4];
     odd.positives = -1;
     refused(odd, text, "has -1 positives");
+    odd.positives = 0;
+    odd.kind = LanguageModelKind::crossbatch;
+    refused(odd, text, "has no positives, expected 1 or more");
     Random random(1);
     Transformer<float> without_memory({.vocabulary = 11, .width = 16, .layers = 2, .memory_layers = {}, .heads = 2}, random);
     CHECK_THROWS_WITH_AS(LanguageModelTraining<float>(without_memory, recipes()[4], text, {.entries = 3, .length = 8}, 1),

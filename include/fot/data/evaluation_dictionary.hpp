@@ -58,6 +58,9 @@ class EvaluationDictionary {
     /// Definitions in a memory of that many tokens.
     Index records_for(Index memory_tokens) const { return windows_for(memory_tokens) * task_.records(); }
 
+    /// Whether some records may have the same key.
+    bool repeats_keys() const { return repeat_keys_; }
+
     /// Record r as numbers of words.   Errors: DataError if r is negative, or there are fewer distinct keys than that.
     NumberedRecord numbered(Index r) const {
         require<DataError>(r >= 0, "EvaluationDictionary: record ", r, " is negative");

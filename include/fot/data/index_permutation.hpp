@@ -16,8 +16,9 @@ namespace fot {
 
 /// A pseudo-random permutation of 0 ... count-1 that needs no table: a Feistel network on the next power of four, walked along
 /// its cycle until the number is in range. Distinct arguments give distinct results, which is what keys without repetition need.
+/// The network has 256 numbers or more: on fewer, some orders would come half as often again as others.
 ///
-/// Cost: 6 rounds of a 64-bit mix, on average fewer than 4 times.
+/// Cost: 6 rounds of a 64-bit mix, on average fewer than 4 times, or 256 / count times if that is more.
 /// Errors: ConfigError unless the count is 1 ... 2^62; DataError for an argument out of range.
 class IndexPermutation {
    public:
@@ -44,7 +45,7 @@ class IndexPermutation {
 
    private:
     std::uint64_t count_;
-    int half_bits_ = 1;
+    int half_bits_ = 4;
     std::array<std::uint64_t, 6> round_keys_{};
 };
 

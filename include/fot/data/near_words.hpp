@@ -32,9 +32,11 @@ class NearWords {
     Index count() const { return count(length_, distance_); }
 
     /// The i-th of them. From the last place to the first: the words that keep the symbol come before those that change it.
-    /// Errors: DataError unless 0 <= i < count().
+    /// Errors: DataError unless 0 <= i < count(), or if there is no such word.
     Index operator()(Index word, Index i) const {
         require<DataError>(i >= 0 && i < count(), "NearWords: number ", i, " of ", count());
+        require<DataError>(word >= 0 && word < word_count(symbols_, length_), "NearWords: word ", word, " is none of ", length_,
+                           " of ", symbols_, " symbols");
         Index near = 0, left = distance_;
         for (Index places = length_ - 1, unit = 1; places >= 0; --places, unit *= symbols_, word /= symbols_) {
             Index symbol = word % symbols_;
@@ -66,10 +68,11 @@ class NearWords {
 /// window is filled up with definitions of random keys, which are not the key that is asked for.
 ///
 /// No key comes twice before all at that distance have come.
-/// Errors: as require_valid and NearWords.
+/// Errors: ConfigError if the count is negative; as require_valid and NearWords.
 inline std::vector<NumberedRecord> near_definitions(const DictionaryTask& task, const NumberedRecord& asked, Index distance,
                                                     Index count, Random& random) {
     require_valid(task);
+    require<ConfigError>(count >= 0, "near_definitions: ", count, " distractors, expected 0 or more");
     const Index symbols = task.ordinary_symbols(), keys = word_count(symbols, task.key_length),
                 values = word_count(symbols, task.value_length);
     const NearWords near(symbols, task.key_length, distance);

@@ -27,8 +27,8 @@ struct OverwrittenDictionary {
 /// A memory of `memory_tokens` in which `asked` keys are defined `times` times. All other definitions are those of a dictionary.
 ///
 /// The values of a key differ in their first symbols, so that the first symbol of an answer says which definition it comes from.
-/// Errors: ConfigError if there are fewer windows than stretches, fewer definitions in a stretch than keys that are asked for, or
-///         fewer symbols than definitions of a key; those of the dictionary.
+/// Errors: ConfigError if there are fewer windows than stretches, fewer definitions in a stretch than keys that are asked for,
+///         fewer symbols than definitions of a key, or if the dictionary repeats keys; those of the dictionary.
 inline OverwrittenDictionary overwritten_dictionary(const EvaluationDictionary& dictionary, Index memory_tokens, Index asked,
                                                     Index times, Random& random) {
     const DictionaryTask& task = dictionary.task();
@@ -38,6 +38,9 @@ inline OverwrittenDictionary overwritten_dictionary(const EvaluationDictionary& 
         times >= 1 && times <= std::min(windows, symbols) && asked >= 1 && asked <= windows / times * task.records(),
         "overwritten_dictionary: ", asked, " keys, each defined ", times, " times, in ", windows, " windows of ", task.records(),
         " records of ", symbols, " symbols: expected a window for each time, as many records, and no more times than symbols");
+    require<ConfigError>(!dictionary.repeats_keys(),
+                         "overwritten_dictionary: the dictionary draws its keys independently, expected "
+                         "keys that no other record has");
     OverwrittenDictionary result;
     for (Index r = 0; r < records; ++r) result.definitions.push_back(dictionary.numbered(r));
     std::vector<Index> first_symbols(static_cast<std::size_t>(symbols));

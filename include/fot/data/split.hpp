@@ -27,9 +27,10 @@ struct CorpusSplit {
 
 namespace detail {
 
-/// The distinct lines of 40 characters and more, without the white space around them.
+/// The distinct lines of 40 characters and more, without the white space around them. A text without any is a line as a whole.
 inline std::unordered_set<std::string_view> long_lines(std::string_view text) {
     std::unordered_set<std::string_view> lines;
+    const std::string_view whole = text;
     while (!text.empty()) {
         std::string_view line = text.substr(0, text.find('\n'));
         text.remove_prefix(std::min(line.size() + 1, text.size()));
@@ -37,6 +38,7 @@ inline std::unordered_set<std::string_view> long_lines(std::string_view text) {
         line = line.substr(0, line.find_last_not_of(" \t\r") + 1);
         if (line.size() >= 40) lines.insert(line);
     }
+    if (lines.empty()) lines.insert(whole);
     return lines;
 }
 
@@ -46,7 +48,7 @@ inline std::unordered_set<std::string_view> long_lines(std::string_view text) {
 ///
 /// The shares are shares of the documents, rounded, at least one document each if above 0. A validation document is dropped if it
 /// shares more than half of its long lines (40 characters and more) with one training document, a test document if with one
-/// training or validation document.
+/// training or validation document. Of documents without long lines exact copies are dropped.
 /// Errors: ConfigError unless the shares are >= 0 and below 1 together; DataError if a part would be empty.
 inline CorpusSplit split_documents(std::vector<Document> documents, Index min_bytes, double validation_share, double test_share,
                                    std::uint64_t seed) {

@@ -83,11 +83,13 @@ class PositiveMass {
 
     /// Takes in the log masses (B,T,H,C) of one batch; each entry counts as one document. Every entry must have exactly `positives`
     /// contexts of its own, before the others, and at least d in all: a context that is not there has no mass and raises r_d.
-    /// Errors: ConfigError unless 1 <= positives <= d <= C for every d, ShapeError if H changes, NumericError as positive_share.
-    ///         Then, and if memory runs out, nothing is taken in.
+    /// Errors: ConfigError unless 1 <= positives <= d <= C for every d, ShapeError if H changes or is 0, or without queries,
+    ///         NumericError as positive_share. Then, and if memory runs out, nothing is taken in.
     template <class Real>
     void add(const Tensor<Real, 4>& log_mass, Index positives = 1) {
         const Index entries = extent(log_mass, 0), queries = extent(log_mass, 1), heads = extent(log_mass, 2);
+        require<ShapeError>(queries >= 1 && heads >= 1, "PositiveMass: ", queries, " queries of ", heads,
+                            " heads, expected one or more of each");
         PositiveMass sum = *this;
         for (std::size_t i = 0; i < contexts_.size(); ++i) {
             const Tensor<double, 3> mass = positive_mass_per_query(log_mass, contexts_[i], positives);

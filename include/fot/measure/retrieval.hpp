@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -62,8 +63,8 @@ double focus_score(std::span<const Real> query, const Tensor<Real, 2>& keys, Ind
 ///     kept[n] = sum_{j < k} exp(scores[n,j]) / sum_{m < M} exp(score of key m) = exp(log_sum_exp_j(scores[n,j]) - log_sum_exp[n])
 ///
 /// Shapes: scores (N,K), best first; log_sum_exp over all M keys (N); k = -1 stands for all K -> N numbers in [0, 1].
-/// Errors: ShapeError if they do not fit; ConfigError if k > K; NumericError if the part exceeds the whole (by more than rounding:
-///         then scores and log-sum-exp differ in temperature or head).
+/// Errors: ShapeError if they do not fit; ConfigError if k > K; NumericError if a log-sum-exp is +infinity or NaN, or the part
+///         exceeds the whole (by more than rounding: then scores and log-sum-exp differ in temperature or head).
 template <class Real, class Total>
 std::vector<double> kept_mass(const Tensor<Real, 2>& scores, const Tensor<Total, 1>& log_sum_exp_all, Index k = -1) {
     const Index N = extent(scores, 0), K = extent(scores, 1);
@@ -72,9 +73,9 @@ std::vector<double> kept_mass(const Tensor<Real, 2>& scores, const Tensor<Total,
     std::vector<double> kept;
     for (Index n = 0; n < N; ++n) {
         const double part = log_sum_exp(row(scores, n), k < 0 ? K : k), whole = static_cast<double>(log_sum_exp_all(n));
-        const double share = std::isinf(part) ? 0.0 : std::exp(part - whole);
-        require<NumericError>(share <= 1.001, "kept_mass: query ", n, " keeps ", share, " of the mass: log-sum-exp ", part,
-                              " of the part, ", whole, " of the whole");
+        const double share = part == -std::numeric_limits<double>::infinity() ? 0.0 : std::exp(part - whole);
+        require<NumericError>(share <= 1.001 && whole < std::numeric_limits<double>::infinity(), "kept_mass: query ", n, " keeps ",
+                              share, " of the mass: log-sum-exp ", part, " of the part, ", whole, " of the whole");
         kept.push_back(std::min(share, 1.0));
     }
     return kept;

@@ -33,8 +33,9 @@ namespace detail {
 /// The loss of each token, and what its gradient needs. Both are 0 where the mask is 0.
 template <class Real>
 struct TokenLosses {
-    Tensor<Real, 2> nats;         ///< -log p(target), (B,T)
-    Tensor<Real, 2> log_sum_exp;  ///< log sum_v exp(logits[v]), (B,T)
+    Tensor<Real, 2> nats;     ///< -log p(target), (B,T)
+    Tensor<Real, 2> highest;  ///< logit, (B,T)
+    Tensor<Real, 2> log_sum;  ///< log sum_v exp(logits[v] - highest), (B,T): apart, since large logits would round it away
 };
 
 inline constexpr Index cross_entropy_rows_per_slice = 32;
@@ -88,14 +89,15 @@ TokenLosses<Real> token_losses(const Tensor<Real, 3>& logits, const Tokens& targ
         for (Index t = 0; t < length; ++t)
             require<DataError>(mask(b, t) == 0 || (targets(b, t) >= 0 && targets(b, t) < vocabulary), "cross_entropy: target ",
                                targets(b, t), " at position (", b, ", ", t, ") is outside the vocabulary of ", vocabulary);
-    TokenLosses<Real> losses{zeros<Real, 2>({batch, length}), zeros<Real, 2>({batch, length})};
+    TokenLosses<Real> losses{zeros<Real, 2>({batch, length}), zeros<Real, 2>({batch, length}), zeros<Real, 2>({batch, length})};
     parallel_slices(batch * length, cross_entropy_rows_per_slice, [&](Index first, Index last) {
         for (Index i = first; i < last; ++i) {
             if (mask.data()[i] == 0) continue;
             const Real* logits_i = logits.data() + i * vocabulary;
             const Real highest = largest(logits_i, vocabulary);
             const double log_sum = std::log(sum_of_exponentials(logits_i, vocabulary, highest));
-            losses.log_sum_exp.data()[i] = static_cast<Real>(static_cast<double>(highest) + log_sum);
+            losses.highest.data()[i] = highest;
+            losses.log_sum.data()[i] = static_cast<Real>(log_sum);
             losses.nats.data()[i] = static_cast<Real>(log_sum + static_cast<double>(highest - logits_i[targets.data()[i]]));
         }
     });
@@ -108,17 +110,18 @@ TokenLosses<Real> token_losses(const Tensor<Real, 3>& logits, const Tokens& targ
 /// Adds d_nats[b,t] (softmax(logits[b,t]) - 1 at the target) to d_logits, where d_nats (B,T) is not 0.
 template <class Real>
 void token_losses_vjp(const Tensor<double, 2>& d_nats, const Tensor<Real, 3>& logits, const Tokens& targets,
-                      const Tensor<Real, 2>& log_sum_exp, Tensor<Real, 3>& d_logits) {
+                      const TokenLosses<Real>& losses, Tensor<Real, 3>& d_logits) {
     const Index vocabulary = extent(logits, 2);
     parallel_slices(element_count(targets), cross_entropy_rows_per_slice, [&](Index first, Index last) {
         for (Index i = first; i < last; ++i) {
-            const Real factor = static_cast<Real>(d_nats.data()[i]), shift = log_sum_exp.data()[i];
+            const Real factor = static_cast<Real>(d_nats.data()[i]), highest = losses.highest.data()[i],
+                       log_sum = losses.log_sum.data()[i];
             if (factor == 0) continue;
             const Real* logits_i = logits.data() + i * vocabulary;
             Real* d_logits_i = d_logits.data() + i * vocabulary;
             // nats = log sum_v exp(logits[v]) - logits[target]
             for_each_vector<SimdVector<Real>>(vocabulary, [&](auto at) {
-                at.store(at.load(d_logits_i) + factor * exponential(at.load(logits_i) - shift), d_logits_i);
+                at.store(at.load(d_logits_i) + factor * exponential(at.load(logits_i) - highest - log_sum), d_logits_i);
             });
             d_logits_i[targets.data()[i]] -= factor;
         }
@@ -194,10 +197,10 @@ Variable<Real, 1> cross_entropy(Tape& tape, const Variable<Real, 3>& logits, con
     const Tensor<double, 2> weights = detail::loss_weights(mask, reduction);
     detail::TokenLosses<Real> losses = detail::token_losses(logits.value(), targets, mask);
     const double loss = detail::weighted_nats(weights, losses.nats);
-    const auto backward = [logits, targets, weights, log_sum_exp = std::move(losses.log_sum_exp)](const Tensor<Real, 1>& d_loss) {
+    const auto backward = [logits, targets, weights, losses = std::move(losses)](const Tensor<Real, 1>& d_loss) {
         Tensor<double, 2> d_nats = weights;
         for (double& d : d_nats.storage()) d *= static_cast<double>(d_loss(0));
-        detail::token_losses_vjp(d_nats, logits.value(), targets, log_sum_exp, logits.gradient());
+        detail::token_losses_vjp(d_nats, logits.value(), targets, losses, logits.gradient());
     };
     return tape.record(full<Real, 1>({1}, static_cast<Real>(loss)), backward, logits);
 }

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cmath>
+#include <limits>
 #include <type_traits>
 
 #include "fot/core/autograd.hpp"
@@ -22,17 +23,23 @@ namespace detail {
 
 inline constexpr Index norm_rows_per_slice = 64;
 
+/// 1 / sqrt(x). NaN if x is infinite: 0 would turn a row whose squares are too large for a Real silently into zeros.
+template <class Real>
+Real inverse_root(Real x) {
+    return std::isinf(x) ? std::numeric_limits<Real>::quiet_NaN() : 1 / std::sqrt(x);
+}
+
 /// 1 / sqrt(mean_e x[e]^2 + epsilon) of a row.
 template <class Real>
 Real inverse_root_mean_square(const Real* x, Index width, double epsilon) {
-    return 1 / std::sqrt(inner_product(x, x, width) / static_cast<Real>(width) + static_cast<Real>(epsilon));
+    return inverse_root(inner_product(x, x, width) / static_cast<Real>(width) + static_cast<Real>(epsilon));
 }
 
 }  // namespace detail
 
 /// Root-mean-square normalisation of every row, with a scale for each column.
 ///
-///     y[..., e] = scale[e] x[..., e] / sqrt(mean_e x[..., e]^2 + epsilon)
+///     y[..., e] = scale[e] x[..., e] / sqrt(mean_e x[..., e]^2 + epsilon)       NaN if the squares are too large for a Real
 ///
 /// Shapes: x (..., E), scale (E) -> (..., E).
 /// Cost:   about 4 operations a number.

@@ -39,11 +39,13 @@ Tensor<Real, 1> inverse_temperatures(const char* who, const Tensor<Real, 1>* log
 ///
 ///     y[b,t,h,:] = exp(log_inverse_temperature[h]) x[b,t,h,:] / sqrt(sum_i x[b,t,h,i]^2 + epsilon)
 ///
+/// NaN if the squares are too large for a Real, or if a vector is zero and epsilon is 0.
+///
 /// A null pointer for the temperatures stands for factors of 1: keys, and queries of a model without temperature.
 /// Shapes: x (B,T,H,D), log_inverse_temperature (H) -> (B,T,H,D).
 /// Cost:   one pass, about 4 operations a number.
-/// Errors: ShapeError if there is not one temperature per head; ConfigError unless epsilon is 0 (then no vector may be zero), or
-///         finite and above 0 as a Real.
+/// Errors: ShapeError if there is not one temperature per head; ConfigError unless epsilon is 0, or finite and above 0 as a
+///         Real.
 template <class Real>
 Tensor<Real, 4> normalize_heads(const Tensor<Real, 4>& x,
                                 const std::type_identity_t<Tensor<Real, 1>>* log_inverse_temperature = nullptr,
@@ -60,8 +62,8 @@ Tensor<Real, 4> normalize_heads(const Tensor<Real, 4>& x,
             for (Index h = 0; h < heads; ++h) {
                 const Real* x_ih = x.data() + (i * heads + h) * width;
                 Real* __restrict y_ih = y.data() + (i * heads + h) * width;
-                const Real length = std::sqrt(inner_product(x_ih, x_ih, width) + static_cast<Real>(epsilon));
-                const Real factor = inverse_temperature(h) / length;
+                const Real factor =
+                    inverse_temperature(h) * detail::inverse_root(inner_product(x_ih, x_ih, width) + static_cast<Real>(epsilon));
                 for (Index j = 0; j < width; ++j) y_ih[j] = x_ih[j] * factor;
             }
     });
@@ -92,7 +94,7 @@ void normalize_heads_vjp(const Tensor<Real, 4>& d_y, const Tensor<Real, 4>& x,
             for (Index h = 0; h < heads; ++h) {
                 const Index start = (i * heads + h) * width;
                 const Real *x_ih = x.data() + start, *d_y_ih = d_y.data() + start;
-                const Real inverse_length = 1 / std::sqrt(inner_product(x_ih, x_ih, width) + static_cast<Real>(epsilon));
+                const Real inverse_length = detail::inverse_root(inner_product(x_ih, x_ih, width) + static_cast<Real>(epsilon));
                 // y[j] = x[j] * factor, factor = exp(log_inverse_temperature) * inverse_length
                 const Real factor = inverse_temperature(h) * inverse_length, d_factor = inner_product(d_y_ih, x_ih, width);
                 partial(first / grain, h) += static_cast<double>(d_factor * factor);

@@ -195,11 +195,14 @@ inline Metadata read_metadata(const std::filesystem::path& path) { return Safete
 /// Errors: FileError if the file is malformed; ConfigError if an entry is missing or differs.
 inline void require_metadata(const std::filesystem::path& path, const Metadata& expected) {
     const Metadata found = read_metadata(path);
+    const auto quoted = [](const std::string& value) {  // the beginning of what is long
+        return value.size() <= 200 ? "'" + value + "'" : "'" + value.substr(0, 200) + "...'";
+    };
     for (const auto& [name, value] : expected) {
         const auto at = found.find(name);
-        require<ConfigError>(at != found.end(), path.string(), ": metadata '", name, "' is missing, expected '", value, "'");
-        require<ConfigError>(at->second == value, path.string(), ": metadata '", name, "' is '", at->second, "', expected '", value,
-                             "'");
+        require<ConfigError>(at != found.end(), path.string(), ": metadata '", name, "' is missing, expected ", quoted(value));
+        require<ConfigError>(at->second == value, path.string(), ": metadata '", name, "' is ", quoted(at->second), ", expected ",
+                             quoted(value));
     }
 }
 

@@ -18,7 +18,8 @@ namespace fot {
 
 /// The Euclidean norm of all gradients taken as one long vector, summed in double.
 ///
-/// Errors: NumericError that names the first parameter whose gradient is not finite.
+/// Errors: NumericError that names the first parameter whose gradient is not finite; NumericError if the squares are too many for
+///         a double.
 template <class Real>
 double global_norm(const std::vector<Parameter<Real>>& parameters) {
     std::vector<double> squares(parameters.size());
@@ -38,6 +39,7 @@ double global_norm(const std::vector<Parameter<Real>>& parameters) {
                               " is not finite: its squares add up to ", std::isnan(squares[p]) ? "nan" : "inf");
         total += squares[p];
     }
+    require<NumericError>(std::isfinite(total), "global_norm: the squares of all gradients add up to more than a double holds");
     return std::sqrt(total);
 }
 

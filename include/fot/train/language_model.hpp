@@ -64,7 +64,9 @@ struct LanguageModelRecipe {
     std::string text(Index steps) const {
         const char* kinds[] = {"standard", "transformer_xl", "memorizing", "crossbatch"};
         std::string words = message(name, ": ", kinds[static_cast<int>(kind)], ", ", steps, " steps");
-        if (kind == LanguageModelKind::crossbatch || contrastive_weight > 0)
+        // Where a window is drawn, and among how many documents, depends on these in standard training, too.
+        if (kind == LanguageModelKind::crossbatch || contrastive_weight > 0 ||
+            (!walks() && (positives != 1 || contexts.text() != ContextSchedule::constant(1).text())))
             words +=
                 message(", ", positives, " positives, contexts ", contexts.text(), differentiable ? "" : ", not differentiable");
         if (local_windows != 1) words += message(", local contexts of ", local_windows, " windows");
@@ -217,6 +219,8 @@ class LanguageModelTraining {
         require<ConfigError>(positives >= 0 && weight >= 0 && std::isfinite(weight) && (weight == 0 || !recipe_.walks()), recipe,
                              "has ", positives, " positives, contrastive weight ", weight,
                              ": expected numbers of 0 or more, and a contrastive loss in standard and crossbatch training only");
+        require<ConfigError>(positives >= 1 || (recipe_.kind == LanguageModelKind::standard && weight == 0) || recipe_.walks(),
+                             recipe, "has no positives, expected 1 or more where contexts are attended to or contrasted");
         require<ConfigError>(weight == 0 || std::ranges::max(recipe_.contexts.values()) > 1, recipe,
                              "has a contrastive loss of weight ", weight,
                              " and never more than one document: there is nothing to contrast");
@@ -231,6 +235,8 @@ class LanguageModelTraining {
         require<ConfigError>(recipe_.packing == 0 || (recipe_.packing > 0 && recipe_.kind == LanguageModelKind::crossbatch &&
                                                       weight == 0 && local == 0 && recipe_.differentiable),
                              recipe, "packs ", recipe_.packing, " windows, expected 0 or more, in plain crossbatch training");
+        require<ConfigError>(recipe_.packing == 0 || std::ranges::max(recipe_.contexts.values()) <= entries, recipe, "sees up to ",
+                             std::ranges::max(recipe_.contexts.values()), " windows before its own, of a batch of ", entries);
         require<ConfigError>(recipe_.sliding_steps == 0 || (recipe_.sliding_steps > 0 && recipe_.packing == 0 &&
                                                             recipe_.kind == LanguageModelKind::crossbatch),
                              recipe, "has contexts that slide for ", recipe_.sliding_steps,

@@ -100,8 +100,8 @@ class Trainer {
         keep("step", step_);
         keep("aim_reached", aim_reached_);
     }
-    /// Trains a model by an optimiser of its parameters. Its configuration (train/model_file.hpp) is kept in the checkpoints, and
-    /// `resume` refuses one of a different configuration.
+    /// Trains a model by an optimiser of its parameters; include train/model_file.hpp as well. Its configuration is kept in the
+    /// checkpoints, and `resume` refuses one of a different configuration.
     template <class Model>
     Trainer(const Model& model, Optimizer<Real>& optimizer, TrainerOptions options) : Trainer(optimizer, std::move(options)) {
         add_config(options_.metadata, model.config());
