@@ -11,11 +11,11 @@ TEST_CASE("what is measured at a memory size does not depend on the larger sizes
     Random weights(1);
     const DictionaryTraining training{.name = "untrained", .contexts = 1};
     const Transformer<float> model = new_dictionary_model(training, weights);
-    const EvaluationDictionary dictionary({}, 2);
+    const EvaluationDictionary dictionary({.half_length = 50}, 2);
     const auto first_of = [&](const std::vector<Index>& sizes) {
-        return DictionaryEvaluation(model, dictionary, sizes, 25, 8, 3).run("evaluate")[0];
+        return DictionaryEvaluation(model, dictionary, sizes, 5, 8, 3).run("evaluate")[0];
     };
-    const Lookup alone = first_of({256}), with_others = first_of({256, 512, 1024});
+    const Lookup alone = first_of({50}), with_others = first_of({50, 100, 200});
     CHECK(with_others.tokens.value() == alone.tokens.value());
     CHECK(with_others.knn_score == alone.knn_score);
     CHECK(with_others.focus_score == alone.focus_score);
