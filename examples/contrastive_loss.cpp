@@ -11,8 +11,9 @@
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
 /// Time:    about five minutes and half a gigabyte on two cores; --quick: seconds; --full: three seeds, longer training.
 /// Command: build/release/examples/contrastive_loss
-/// Expect:  crossbatch raises r_d more than InfoNCE beside a standard transformer's loss does. With the default weight InfoNCE
-///          hardly changes the r_d of crossbatch; a larger --weight raises it. Every weight that was tried costs bits per byte
+/// Expect:  crossbatch raises r_d more than InfoNCE beside a standard transformer's loss does, which here contrasts over as many
+///          contexts as crossbatch has at a step (over 16 from the first step on it raises r_d more: distraction_remedies). With
+///          the default weight InfoNCE hardly changes the r_d of crossbatch; a larger --weight raises it, and costs bits per byte
 ///          (examples/measurements.md, C1).
 #include "support/positive_masses.hpp"
 #include "support/prediction.hpp"

@@ -16,7 +16,7 @@
 /// Data:    the dictionary, made here; passkeys and stories are hidden in the libstdc++ headers that come with g++.
 /// Time:    not measured as a whole; a curriculum of the dictionary takes some two minutes of one core; --quick: seconds.
 /// Command: build/release/examples/escape_rates --seeds 10
-/// Expect:  see measurements.md, "Escape rates".
+/// Expect:  not measured.
 #include "fot/measure/intervals.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_training.hpp"

@@ -18,7 +18,7 @@
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
 /// Time:    about half an hour on two cores; --quick: seconds; --full: three seeds.
 /// Command: build/release/examples/memory_tail
-/// Expect:  the means of a few hundred lists recover most of the standard model's bits, more of its best keys do not.
+/// Expect:  the means of a few hundred lists recover most of the standard model's bits, more of its best keys recover less.
 #include "fot/model/index_source.hpp"
 #include "support/measurements.hpp"
 #include "support/memory_models.hpp"

@@ -25,8 +25,8 @@
 /// Time:    default size not measured; a minute of one core to ask two models with --depth-tokens 262144; --quick: seconds.
 /// Command: build/release/examples/overwritten_keys
 /// Expect:  depth is flat but for chance (depth_variance_ratio near 1); last_value is any_value / m. With strength 1 most last
-///          values are found, but fewer of the values of keys that were defined once. any_value falls from m = 4 on: attention
-///          averages the m values, and an average of many values may be none of them.
+///          values are found, but fewer of the values of keys that were defined once. any_value falls from m = 4 on: perhaps
+///          attention averages the m values, and an average of many values may be none of them.
 #include "fot/data/overwritten_dictionary.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/aging_memory.hpp"

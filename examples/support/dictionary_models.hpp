@@ -1,4 +1,4 @@
-/// The models whose memories of definitions are compared, all trained for the same number of steps:
+/// The models whose memories of definitions are compared, all trained for the same number of steps after a curriculum:
 ///
 ///     standard         whole documents in one local context, no memory
 ///     mt               the same, then as the Memorizing Transformer: a learned gate, no gradient in the keys of the memory

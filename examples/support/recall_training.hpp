@@ -1,6 +1,7 @@
 /// Models that learn to recall values by keys: thousands of both, so that nothing but copying serves.
 ///
-/// Three things decide whether a model leaves the plateau on which no answer is right:
+/// On three things it seems to depend whether a model leaves the plateau on which no answer is right (associative_recall measures
+/// the last, and the first two together):
 ///
 ///     a tied output        The embedding is the output matrix as well, so a model that copies some values copies all of them. With
 ///                          an output matrix of its own every value has to be learned by itself.
