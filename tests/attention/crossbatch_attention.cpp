@@ -295,6 +295,26 @@ TEST_CASE("result and gradients are bitwise the same for one thread and for seve
     }
 }
 
+TEST_CASE("where queries are the contexts' keys themselves, their one gradient is the sum of both, for any number of threads") {
+    Random random(3);
+    const Tensor<double, 4> numbers = normal_tensor<double, 4>({6, 40, 2, 8}, 1, random);
+    const Tensor<double, 4> d_o = normal_tensor<double, 4>(shape_of(numbers), 1, random);
+    const ContextTable table = previous_contexts(6, 1, 3);
+    const auto gradient = [&](bool one_variable) {
+        Tape tape;
+        const Variable<double, 4> x(numbers, true), k = one_variable ? x : Variable<double, 4>(numbers, true);
+        tape.backward(sum(tape, product(tape, context_attention(tape, x, k, k, table).o, Variable<double, 4>(d_o))));
+        Tensor<double, 4> d = x.gradient();
+        if (!one_variable) d += k.gradient();
+        return d;
+    };
+    const testing::WithThreads scope(1);
+    const Tensor<double, 4> one = gradient(true);
+    CHECK(testing::largest_difference(one, gradient(false)) < 1e-12);
+    set_threads(4);
+    for (int i = 0; i < 20; ++i) CHECK(gradient(true).storage() == one.storage());
+}
+
 TEST_CASE("grouped queries are attention with repeated heads of keys and values") {
     const Index group = 3;
     const AttentionInputs<double> in({2, 4, 4, 2 * group, 2, 4, 3, 2, 5}, 1);

@@ -187,4 +187,9 @@ TEST_CASE("means for lists that do not hold the memory's keys, or for other head
     CHECK_THROWS_AS(ListMeans<double>(data.memory, 0, lists), DataError);
     CHECK_THROWS_AS(list_means_tail(data.q, 1, data.memory, data.found, std::vector<ListMeans<double>>{}, false), ShapeError);
     CHECK_THROWS_AS(sampled_tail(zeros<double, 4>({2, 3, 1, 8}), 1, data.memory, data.found, 9, 5), ShapeError);
+    for (const Index b : {-1, 2}) CHECK_THROWS_AS(sampled_tail(data.q, b, data.memory, data.found, 9, 5), ShapeError);
+    FoundEntries<double> fewer = data.found;
+    fewer.indices = slice<0>(fewer.indices, 0, 1);
+    CHECK_THROWS_WITH_AS(sampled_tail(data.q, 1, data.memory, fewer, 9, 5),
+                         doctest::Contains("sampled_tail: what was found has shape"), ShapeError);
 }

@@ -146,6 +146,14 @@ TEST_CASE("the gradient of attention to what was found is that of finite differe
     }
 }
 
+TEST_CASE("where all scores are minus infinity there is no gradient") {
+    const double infinity = std::numeric_limits<double>::infinity();
+    const std::vector<double> scores{-infinity}, key{2}, value{3}, d_o{1};
+    std::vector<double> d_q{0.5};
+    found_attention_vjp(scores.data(), key.data(), value.data(), 1, 1, -infinity, 0.0, d_o.data(), d_q.data());
+    CHECK(d_q[0] == 0.5);
+}
+
 TEST_CASE("a query attends to the best two of three entries: hand numbers") {
     KeyValueMemory<double> memory(1, 1);
     memory.append(Tensor<double, 3>{{{std::log(3.0)}}, {{-std::log(2.0)}}, {{0.0}}}, Tensor<double, 3>{{{4.0}}, {{100.0}}, {{8.0}}},
@@ -343,6 +351,8 @@ TEST_CASE("queries that do not fit the memories are refused") {
             "memory_attention: q has 3 heads of width 3, expected a multiple of 2 heads of width 3");
     refused(of({3, 2, 4, 3}), in.memories(), "memory_attention: 2 memories, expected 3, one for each batch entry");
     refused(in.q, {}, "memory_attention: 0 memories, expected 2, one for each batch entry");
+    refused(of({2, 2, 0, 3}), in.memories(),
+            "memory_attention: q has 0 heads of width 3, expected a multiple of 2 heads of width 3");
 }
 
 TEST_CASE("numbers of entries that cannot be found are refused; the whole memory gives no gradient and is refused in training") {

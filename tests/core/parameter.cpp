@@ -88,3 +88,11 @@ TEST_CASE("parameters of all ranks are counted, and their gradients set to zero,
     CHECK(parameter_count(std::vector<Parameter<float>>{}) == 0);
     CHECK_NOTHROW(zero_gradients(std::vector<Parameter<float>>{}));
 }
+
+TEST_CASE("a shape that does not count the numbers is refused, also one whose count overflows or that has negative extents") {
+    std::vector<double> numbers(6);
+    CHECK(viewed(std::span(numbers), Shape<2>{2, 3}).size() == 6);
+    CHECK_THROWS_WITH_AS(viewed(std::span(numbers), Shape<2>{-2, -3}), "viewed: shape (-2, -3) for 6 numbers", ShapeError);
+    CHECK_THROWS_AS(viewed(std::span(numbers), Shape<2>{2, 2}), ShapeError);
+    CHECK_THROWS_AS(viewed(std::span(numbers).first(0), Shape<2>{Index(1) << 32, Index(1) << 32}), ShapeError);
+}

@@ -81,3 +81,11 @@ TEST_CASE("equal rows have bitwise equal products wherever they stand") {
             for (Index m = 0; m < 23; ++m) REQUIRE(products(n, m) == products(n, 0));
     }
 }
+
+TEST_CASE("more rows than few are refused") {
+    const Tensor<float, 2> x = zeros<float, 2>({few_rows + 1, 4}), y = zeros<float, 2>({3, 4});
+    Tensor<float, 2> products = zeros<float, 2>({few_rows + 1, 3}), sums = zeros<float, 2>({few_rows + 1, 4});
+    CHECK_THROWS_WITH_AS(row_products(as_matrix(x), as_matrix(y), products.data(), 3),
+                         message("row_products: ", few_rows + 1, " rows, expected at most ", few_rows).c_str(), ShapeError);
+    CHECK_THROWS_AS(add_weighted_rows(products.data(), 3, as_matrix(y), as_matrix(sums)), ShapeError);
+}

@@ -79,6 +79,28 @@ TEST_CASE("what fails on one rank is an error on all, which names it") {
     CHECK(others == 2);
 }
 
+TEST_CASE("an error without a text is an error on all ranks") {
+    std::atomic<int> others = 0;
+    CHECK_THROWS_AS(run_as_ranks(2,
+                                 [&](Communicator& ranks) {
+                                     try {
+                                         together(ranks, "reading", [&] { require<FileError>(ranks.rank() != 1, ""); });
+                                     } catch (const CommunicationError&) {
+                                         ++others;
+                                     }
+                                 }),
+                    FileError);
+    CHECK(others == 1);
+}
+
+TEST_CASE("who waits for a rank that has returned gets an error") {
+    CHECK_THROWS_WITH_AS(run_as_ranks(2,
+                                      [](Communicator& ranks) {
+                                          if (ranks.rank() == 1) barrier(ranks);
+                                      }),
+                         "rank 1 in barrier: rank 0 has ended", CommunicationError);
+}
+
 TEST_CASE("a rank that ends with an error ends those who wait for it") {
     try {
         run_as_ranks(3, [](Communicator& ranks) {

@@ -124,6 +124,41 @@ TEST_CASE("a rank that cannot write leaves the earlier save as it was, and all r
     });
 }
 
+TEST_CASE("ranks that do not load, or save, the same are refused, and an earlier save stays") {
+    const TemporaryFolder folder, elsewhere;
+    const Stream<float> stream(3000);
+    const auto of_rank = [&](const Communicator& ranks) { return (ranks.rank() == 0 ? folder : elsewhere) / "memory.safetensors"; };
+    run_as_ranks(2, [&](Communicator& ranks) { save_sharded_memory(stream.sharded(ranks), folder / "memory.safetensors"); });
+    std::atomic<int> refused = 0;
+    const auto counting = [&](const auto& work) {
+        try {
+            work();
+        } catch (const Error&) {
+            ++refused;
+        }
+    };
+    run_as_ranks(2, [&](Communicator& ranks) {
+        const ShardedMemory<float> memory = stream.sharded(ranks);
+        counting([&] { save_sharded_memory(memory, of_rank(ranks)); });  // rank 1 writes elsewhere
+    });
+    CHECK(refused == 2);
+    const auto loads = [&] {
+        run_as_ranks(2, [&](Communicator& ranks) {
+            ShardedMemory<float> memory(ranks, 2, 8);
+            load_sharded_memory(memory, folder / "memory.safetensors");
+            check_holds(memory, stream.one_memory());
+        });
+    };
+    loads();
+    run_as_ranks(2, [&](Communicator& ranks) { save_sharded_memory(stream.sharded(ranks), elsewhere / "memory.safetensors"); });
+    run_as_ranks(2, [&](Communicator& ranks) {
+        ShardedMemory<float> memory(ranks, 2, 8);
+        counting([&] { load_sharded_memory(memory, of_rank(ranks)); });
+    });
+    CHECK(refused == 4);
+    loads();
+}
+
 TEST_CASE("files that are not those of this memory are refused on every rank") {
     const TemporaryFolder folder;
     const std::filesystem::path file = folder / "memory.safetensors";

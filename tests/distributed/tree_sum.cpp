@@ -52,3 +52,11 @@ TEST_CASE("a sum without the lists of a node is an error") {
     SingleProcess alone;
     CHECK_THROWS_AS(sum_over_ranks<double>(alone, "sum", {{3, {}}}, 5), ConfigError);
 }
+
+TEST_CASE("lists of another length are refused") {
+    SingleProcess alone;
+    CHECK_THROWS_WITH_AS(sum_over_ranks<double>(alone, "sum", {{1, {{1, 2}}}}, 1000), "sum: a list of 2 numbers, expected 1000",
+                         ShapeError);
+    std::vector<double> one{1};
+    CHECK_THROWS_WITH_AS(add_list(one, {1, 2, 3}), "add_list: 3 numbers to 1", ShapeError);
+}

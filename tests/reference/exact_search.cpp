@@ -26,6 +26,11 @@ TEST_CASE("a score that is NaN counts as minus infinity, among its equals by ind
     CHECK(scores == Tensor<double, 2>{{infinity, -5, -infinity, -infinity, -infinity}});
 }
 
+TEST_CASE("the largest of numbers with NaN among them are those of minus infinity in its place") {
+    const double nan = std::nan("");
+    CHECK(reference::largest_first(Tensor<double, 1>{1, nan, 2, nan}, 3) == std::vector<Index>{2, 0, 1});
+}
+
 TEST_CASE("no key that is left out scores above one that is found") {
     Random random(1);
     const auto keys = normal_tensor<double, 2>({50, 3}, 1, random), queries = normal_tensor<double, 2>({4, 3}, 1, random);

@@ -46,6 +46,13 @@ TEST_CASE("hand numbers: one key has all, two alike have half each, one that is 
     CHECK(entmax_threshold(std::vector<double>{2, 1}.data(), 2) == doctest::Approx((1.5 - std::sqrt(1.75)) / 2));
 }
 
+TEST_CASE("a score of minus infinity has no weight") {
+    const std::vector<double> scores{0, -std::numeric_limits<double>::infinity()};
+    CHECK(entmax_threshold(scores.data(), 2) == -1);
+    CHECK(entmax_weight(scores[0], -1) == 1);
+    CHECK(entmax_weight(scores[1], -1) == 0);
+}
+
 TEST_CASE("weights are not negative, fall with the scores, and sum to one") {
     Random random(1);
     for (const double spread : {0.01, 0.3, 1.0, 5.0})

@@ -57,26 +57,23 @@ void context_log_mass_vjp(const Tensor<Real, 4>& q, const Tensor<Real, 4>& conte
     require_shape("context_log_mass vjp: d_q", d_q, shape_of(q));
     require_shape("context_log_mass vjp: d_context_k", d_context_k, shape_of(context_k));
     const Index queries = extent(q, 1), key_heads = extent(context_k, 2), group = extent(q, 2) / key_heads;
-    for (const std::vector<Visit>& round : visiting_rounds(table))
-        parallel_for(length_of(round) * key_heads, [&](Index unit) {
-            const Visit& at = element(round, unit / key_heads);
-            const Index g = unit % key_heads;
-            Tensor<Real, 1> log_sum_exp = empty<Real, 1>({queries}), delta = empty<Real, 1>({queries});
-            for (Index h = g * group; h < (g + 1) * group; ++h) {
-                for (Index t = 0; t < queries; ++t) {
-                    log_sum_exp(t) = mass(at.entry, t, h, at.place);
-                    delta(t) = -d_mass(at.entry, t, h, at.place);
-                }
-                softmax_attention_vjp<Real>({.q = head(q, at.entry, h),
-                                             .keys = head(context_k, at.context, g),
-                                             .values = {nullptr, extent(context_k, 1), 0, 0},
-                                             .log_sum_exp = log_sum_exp.data(),
-                                             .delta = delta.data(),
-                                             .d_o = {nullptr, queries, 0, 0},
-                                             .d_q = head(d_q, at.entry, h),
-                                             .d_keys = head(d_context_k, at.context, g)});
+    for_each_visit(table, key_heads, &d_q == &d_context_k, [&](const Visit& at, Index g) {
+        Tensor<Real, 1> log_sum_exp = empty<Real, 1>({queries}), delta = empty<Real, 1>({queries});
+        for (Index h = g * group; h < (g + 1) * group; ++h) {
+            for (Index t = 0; t < queries; ++t) {
+                log_sum_exp(t) = mass(at.entry, t, h, at.place);
+                delta(t) = -d_mass(at.entry, t, h, at.place);
             }
-        });
+            softmax_attention_vjp<Real>({.q = head(q, at.entry, h),
+                                         .keys = head(context_k, at.context, g),
+                                         .values = {nullptr, extent(context_k, 1), 0, 0},
+                                         .log_sum_exp = log_sum_exp.data(),
+                                         .delta = delta.data(),
+                                         .d_o = {nullptr, queries, 0, 0},
+                                         .d_q = head(d_q, at.entry, h),
+                                         .d_keys = head(d_context_k, at.context, g)});
+        }
+    });
 }
 
 }  // namespace fot

@@ -77,13 +77,11 @@ void context_attention_vjp(const AttentionInput<Real>& in, const ContextTable& t
     detail::require_gradient_shapes("context_attention", in, out, d_out, d);
     const Tensor<Real, 3> delta = detail::softmax_delta(out, d_out);
     const Index key_heads = extent(in.k, 2), group = extent(in.q, 2) / key_heads;
-    for (const std::vector<Visit>& round : visiting_rounds(table))
-        parallel_for(length_of(round) * key_heads, [&](Index unit) {
-            const Visit& at = element(round, unit / key_heads);
-            const Index g = unit % key_heads;
-            for (Index h = g * group; h < (g + 1) * group; ++h)
-                softmax_attention_vjp<Real>(detail::softmax_visit(in, out, d_out, delta, d, at.entry, h, at.context, g));
-        });
+    const bool one_gradient = d.q && (d.q == d.k || d.q == d.v);
+    for_each_visit(table, key_heads, one_gradient, [&](const Visit& at, Index g) {
+        for (Index h = g * group; h < (g + 1) * group; ++h)
+            softmax_attention_vjp<Real>(detail::softmax_visit(in, out, d_out, delta, d, at.entry, h, at.context, g));
+    });
 }
 
 /// context_attention on the tape; constants get no gradient.

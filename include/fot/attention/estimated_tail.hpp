@@ -61,6 +61,17 @@ Real scored_attention(const std::vector<Real>& scores, MatrixView<const Real> va
     return most + std::log(sum);
 }
 
+/// Throws ShapeError, in the name of `who`, unless batch entry b of the queries fits the memory and what was found in it.
+template <class Real>
+void require_tail(const std::string& who, const Tensor<Real, 4>& q, Index b, const KeyValueMemory<Real>& memory,
+                  const FoundEntries<Real>& found) {
+    require<ShapeError>(b >= 0 && b < extent(q, 0), who, ": batch entry ", b, " of ", extent(q, 0));
+    require<ShapeError>(extent(q, 3) == memory.width() && extent(q, 2) > 0 && extent(q, 2) % memory.heads() == 0, who, ": queries ",
+                        shape_text(shape_of(q)), ", expected ", memory.heads(), " heads or a multiple of them, of width ",
+                        memory.width());
+    require_shape((who + ": what was found").c_str(), found.indices, {extent(q, 1), extent(q, 2), -1});
+}
+
 }  // namespace detail
 
 /// An estimate of the attention to all entries that were not found, from `samples` of them, drawn with replacement for each query
@@ -71,14 +82,13 @@ Real scored_attention(const std::vector<Real>& scores, MatrixView<const Real> va
 /// Shapes: q (B,T,H,D), of which batch entry b asks; found (T,H,k) -> o (1,T,H,D), log_sum_exp (1,H,T). No tail, or no samples:
 ///         zeros and -infinity.
 /// Cost:   T H `samples` D multiply-adds twice, and as many rows of keys and of values read from the memory.
-/// Errors: ConfigError if samples is negative; ShapeError if the queries do not fit the memory.
+/// Errors: ConfigError if samples is negative; ShapeError if the queries do not fit the memory or what was found, or there is no
+///         batch entry b.
 template <class Real>
 AttentionResult<Real> sampled_tail(const Tensor<Real, 4>& q, Index b, const KeyValueMemory<Real>& memory,
                                    const FoundEntries<Real>& found, Index samples, std::uint64_t seed) {
     require<ConfigError>(samples >= 0, "sampled_tail: ", samples, " samples, expected 0 or more");
-    require<ShapeError>(extent(q, 3) == memory.width() && extent(q, 2) % memory.heads() == 0, "sampled_tail: queries ",
-                        shape_text(shape_of(q)), ", expected ", memory.heads(), " heads or a multiple of them, of width ",
-                        memory.width());
+    detail::require_tail("sampled_tail", q, b, memory, found);
     const Index tokens = extent(q, 1), heads = extent(q, 2), width = extent(q, 3);
     AttentionResult<Real> tail{empty<Real, 4>({1, tokens, heads, width}), empty<Real, 3>({1, heads, tokens})};
     parallel_for(tokens * heads, [&](Index unit) {
@@ -231,15 +241,17 @@ class ListMeans {
 ///
 /// Shapes: as sampled_tail.   Cost: T H lists D multiply-adds twice, and a row of keys and of values for each entry found.
 /// Same as: attention to the tail, if every list has one entry; then `spread` does not matter.
-/// Errors: ShapeError unless there are means for every head of the memory; DataError if they are of another memory, or of what it
+/// Errors: as sampled_tail; ShapeError unless there are means for every head of the memory; DataError if they are of another
+/// memory, or of what it
 ///         was before.
 template <class Real>
 AttentionResult<Real> list_means_tail(const Tensor<Real, 4>& q, Index b, const KeyValueMemory<Real>& memory,
                                       const FoundEntries<Real>& found, const std::vector<ListMeans<Real>>& heads_of_memory,
                                       bool spread) {
     const Index tokens = extent(q, 1), heads = extent(q, 2), width = extent(q, 3), key_heads = length_of(heads_of_memory);
-    require<ShapeError>(key_heads >= 1 && heads % key_heads == 0, "list_means_tail: means of ", key_heads, " heads for queries of ",
-                        heads);
+    detail::require_tail("list_means_tail", q, b, memory, found);
+    require<ShapeError>(key_heads == memory.heads(), "list_means_tail: means of ", key_heads, " heads for a memory of ",
+                        memory.heads());
     for (const ListMeans<Real>& means : heads_of_memory)
         require<DataError>(means.know(memory), "list_means_tail: the means are not those of the ", memory.size(),
                            " entries of this memory: make them again");

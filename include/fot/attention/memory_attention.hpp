@@ -63,10 +63,12 @@ Real found_attention(const Real* scores, const Real* values, Index k, Index widt
 ///
 ///     d_q += sum_j p_j (<d_o, v_j> - delta) k_j,   p_j = exp(s_j - log_sum_exp),   delta = <d_o, o> - d_log_sum_exp
 ///
+/// Without any weight (all scores -infinity) nothing is added.
 /// Shapes: scores (k), keys (k,D), values (k,E), d_o (E) -> d_q (D), D = E = `width`.
 template <class Real>
 void found_attention_vjp(const Real* scores, const Real* keys, const Real* values, Index k, Index width, Real log_sum_exp,
                          Real delta, const Real* d_o, Real* d_q) {
+    if (log_sum_exp == -std::numeric_limits<Real>::infinity()) return;
     for (Index j = 0; j < k; ++j) {
         Real d_p = 0;
         for (Index e = 0; e < width; ++e) d_p += d_o[e] * values[j * width + e];
@@ -82,9 +84,9 @@ void require_memories(const Tensor<Real, 4>& q, const Memories<Real>& memories) 
     require<ShapeError>(length_of(memories) == extent(q, 0), "memory_attention: ", memories.size(), " memories, expected ",
                         extent(q, 0), ", one for each batch entry");
     for (const KeyValueMemory<Real>* memory : memories) {
-        require<ShapeError>(extent(q, 3) == memory->width() && extent(q, 2) % memory->heads() == 0, "memory_attention: q has ",
-                            extent(q, 2), " heads of width ", extent(q, 3), ", expected a multiple of ", memory->heads(),
-                            " heads of width ", memory->width());
+        require<ShapeError>(extent(q, 3) == memory->width() && extent(q, 2) > 0 && extent(q, 2) % memory->heads() == 0,
+                            "memory_attention: q has ", extent(q, 2), " heads of width ", extent(q, 3), ", expected a multiple of ",
+                            memory->heads(), " heads of width ", memory->width());
         require<ShapeError>(memory->heads() == memories[0]->heads(), "memory_attention: a memory of ", memory->heads(),
                             " heads beside one of ", memories[0]->heads(), ", expected as many in all");
     }

@@ -42,8 +42,8 @@ AttentionResult<Real> nested_attention(const Tensor<Real, 4>& q, const KeyValueM
                                        const std::vector<MemoryReading>& readings) {
     require_shape("nested_attention: q", q, Shape<4>{1, -1, -1, memory.width()});
     const Index queries = extent(q, 1), heads = extent(q, 2), width = extent(q, 3), group = heads / memory.heads();
-    require<ShapeError>(heads % memory.heads() == 0, "nested_attention: q has ", heads, " heads, not a multiple of the ",
-                        memory.heads(), " of the memory");
+    require<ShapeError>(heads > 0 && heads % memory.heads() == 0, "nested_attention: q has ", heads,
+                        " heads, not a multiple of the ", memory.heads(), " of the memory");
     std::vector<Index> ascending;  // the readings, in the order of their tokens
     Index most = 0;                // of all top_k
     bool whole = false;

@@ -4,12 +4,16 @@
 /// sees. Within a round no entry and no context occurs twice. So no two visits add to the same numbers, and each sum has the same
 /// order for any number of threads. In the paper's form round r is simply "entry i visits document i + r".
 ///
+/// If queries and keys are one tensor, so are their gradients, and a visit's queries may be another one's keys. Then one thread
+/// makes all visits.
+///
 /// Read first: attention/contexts.hpp.   Read next: attention/crossbatch_attention.hpp.
 #pragma once
 
 #include <vector>
 
 #include "fot/attention/contexts.hpp"
+#include "fot/core/parallel.hpp"
 
 namespace fot {
 
@@ -42,6 +46,19 @@ inline std::vector<std::vector<Visit>> visiting_rounds(const ContextTable& table
             element(entry_busy[round], entry) = element(context_busy[round], context) = true;
         }
     return rounds;
+}
+
+/// Calls f(visit, g) for all visits and each of the key heads g, round by round. `one_gradient`: that of queries and of keys, or of
+/// queries and of values, is one tensor.
+template <class F>
+void for_each_visit(const ContextTable& table, Index key_heads, bool one_gradient, const F& f) {
+    for (const std::vector<Visit>& round : visiting_rounds(table)) {
+        const auto visit = [&](Index unit) { f(element(round, unit / key_heads), unit % key_heads); };
+        if (one_gradient)
+            for (Index unit = 0; unit < length_of(round) * key_heads; ++unit) visit(unit);
+        else
+            parallel_for(length_of(round) * key_heads, visit);
+    }
 }
 
 }  // namespace fot

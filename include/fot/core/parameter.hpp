@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <functional>
+#include <limits>
 #include <span>
 #include <string>
 #include <vector>
@@ -53,7 +54,11 @@ template <class Real, std::size_t N>
 auto viewed(std::span<Real> numbers, const Shape<N>& shape) {
     Index count = 1;
     std::array<std::size_t, N> extents{};
-    for (std::size_t axis = 0; axis < N; ++axis) count *= static_cast<Index>(extents[axis] = static_cast<std::size_t>(shape[axis]));
+    for (std::size_t axis = 0; axis < N; ++axis) {
+        const bool countable = shape[axis] >= 0 && (count <= 0 || shape[axis] <= std::numeric_limits<Index>::max() / count);
+        count = countable && count >= 0 ? count * shape[axis] : -1;
+        extents[axis] = static_cast<std::size_t>(shape[axis]);
+    }
     require<ShapeError>(count == length_of(numbers), "viewed: shape ", shape_text(shape), " for ", numbers.size(), " numbers");
     using Numbers = xt::xbuffer_adaptor<Real*, xt::no_ownership>;
     return xt::xtensor_adaptor<Numbers, N, xt::layout_type::row_major>(Numbers(numbers.data(), numbers.size()), extents);

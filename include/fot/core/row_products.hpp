@@ -45,19 +45,24 @@ void products_of_rows(MatrixView<const Real> x, MatrixView<const Stored> y, Real
 
 }  // namespace detail
 
-/// products (N,M) = x y^T, rows `leading` apart: the inner products of the rows of x (N,D) and y (M,D), N of 1 ... few_rows.
+/// products (N,M) = x y^T, rows `leading` apart: the inner products of the rows of x (N,D) and y (M,D), N of 1 ... few_rows; none
+/// is nothing to do.
 ///
+/// Errors: ShapeError for more.
 /// Cost: N M D multiply-adds; y is read once. Equal rows of y have equal products, bit by bit.
 template <class Real, class Stored, class V = SimdVector<Real>>
 void row_products(MatrixView<const Real> x, MatrixView<const Stored> y, Real* products, Index leading) {
+    require<ShapeError>(x.rows <= few_rows, "row_products: ", x.rows, " rows, expected at most ", few_rows);
     detail::with_constant<few_rows>(x.rows, [&](auto rows) { detail::products_of_rows<rows(), V>(x, y, products, leading); });
 }
 
 /// sums (N,E) += weights (N,M) y (M,E), N of 1 ... few_rows; rows of the weights lie `leading` apart.
 ///
+/// Errors: ShapeError for more.
 /// Cost: N M E multiply-adds; y is read once.
 template <class Real, class Stored, class V = SimdVector<Real>>
 void add_weighted_rows(const Real* weights, Index leading, MatrixView<const Stored> y, MatrixView<Real> sums) {
+    require<ShapeError>(sums.rows <= few_rows, "add_weighted_rows: ", sums.rows, " rows, expected at most ", few_rows);
     detail::with_constant<few_rows>(sums.rows, [&](auto rows) {
         Index column = 0;
         const auto add_columns = [&]<class Vector, Index vectors>() {

@@ -197,19 +197,24 @@ inline void require_same(Communicator& ranks, const char* what, const std::strin
 /// can fail on a single rank before the ranks work together, such as reading files.
 template <class Work>
 void together(Communicator& ranks, const char* what, Work&& work) {
-    std::string failure;
+    std::string failure;  // begins with a mark, since an error may have no text
     std::exception_ptr thrown;
     try {
         work();
     } catch (const std::exception& error) {
         thrown = std::current_exception();
-        failure = error.what();
+        failure = message("!", error.what());
+    } catch (...) {
+        thrown = std::current_exception();
+        failure = "!an error without a text";
     }
     const ByRank<char> all = all_gather(ranks, "together", std::vector<char>(failure.begin(), failure.end()));
     if (thrown) std::rethrow_exception(thrown);
-    for (Index rank = 0; rank < ranks.size(); ++rank)
-        require<CommunicationError>(element(all, rank).empty(), what, ": rank ", rank,
-                                    " failed: ", std::string(element(all, rank).begin(), element(all, rank).end()));
+    for (Index rank = 0; rank < ranks.size(); ++rank) {
+        const std::string said(element(all, rank).begin(), element(all, rank).end());
+        require<CommunicationError>(said.empty(), what, ": rank ", rank,
+                                    " failed: ", said.substr(std::min<std::size_t>(said.size(), 1)));
+    }
 }
 
 /// Which of `count` things belong to a rank: equal blocks, in order, the sizes at most 1 apart.

@@ -153,7 +153,8 @@ AttentionResult<Real> attend_to_values(const ShardedMemory<Real>& memory, const 
 /// Shapes: q (B,T,H,D), whose batch entries all read the one memory -> o (B,T,H,D), log_sum_exp (B,H,T).
 /// Cost:   a rank searches its shard, or attends to it, for all queries; bytes as above.
 /// Errors: those of sharded_search; ConfigError if top_k is negative.
-/// Same as: memory_attention with one memory that holds all entries: bitwise where values travel, but for rounding otherwise.
+/// Same as: memory_attention with one memory that holds all entries: bitwise where values travel and B is 1, but for rounding
+///          otherwise (the queries of all batch entries are searched for together).
 ///          With the same number of ranks, results are bitwise the same.
 template <class Real>
 AttentionResult<Real> sharded_attention(const ShardedMemory<Real>& memory, const Tensor<Real, 4>& q,

@@ -58,11 +58,15 @@ class ShardedMemory {
    public:
     /// `ranks` must outlive the memory. `capacity`, of all ranks together: as in KeyValueMemory.
     ShardedMemory(Communicator& ranks, Index heads, Index width, Storage storage = Storage::full, Index capacity = 0)
-        : ranks_(&ranks), blocks_{ranks.size()}, capacity_(capacity), shard_(heads, width, storage) {
+        : ranks_(&ranks),
+          blocks_{ranks.size()},
+          capacity_(capacity),
+          shard_((require_same(ranks, "ShardedMemory: the memory",  // before a rank finds its own arguments impossible
+                               message(heads, " heads of width ", width, ", storage ", static_cast<int>(storage), " of numbers of ",
+                                       sizeof(Real), " bytes, capacity ", capacity)),
+                  heads),
+                 width, storage) {
         require<ConfigError>(capacity >= 0, "ShardedMemory: capacity ", capacity, " is negative");
-        require_same(ranks, "ShardedMemory: the memory",
-                     message(heads, " heads of width ", width, ", storage ", static_cast<int>(storage), " of numbers of ",
-                             sizeof(Real), " bytes, capacity ", capacity));
     }
 
     /// The ranks that hold it.

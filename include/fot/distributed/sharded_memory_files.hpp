@@ -77,6 +77,14 @@ struct SavedShards {
     std::filesystem::path part(Index rank) const {
         return path.parent_path() / message(part_prefix(), save, "-", rank, "-of-", ranks, ".safetensors");
     }
+    /// The file of a rank.   Errors: FileError if it is not there, or not of this save.
+    std::unique_ptr<SafetensorsFile> open_part(Index rank) const {
+        auto file = std::make_unique<SafetensorsFile>(part(rank));
+        const auto of_part = file->metadata().find("id");
+        require<FileError>(id.empty() || (of_part != file->metadata().end() && of_part->second == id), part(rank).string(),
+                           ": is not a part of the save that ", path.string(), " is of");
+        return file;
+    }
     /// Parts of other saves are of no use to anybody.
     void remove_other_parts() const {
         std::error_code ignored;
@@ -145,6 +153,7 @@ void save_sharded_memory(const ShardedMemory<Real>& memory, const std::filesyste
     together(ranks, "save_sharded_memory", [&] { writer.write(saved.part(ranks.rank())); });
     together(ranks, "save_sharded_memory", [&] {
         if (ranks.rank() > 0) return;
+        for (Index rank = 0; rank < ranks.size(); ++rank) saved.open_part(rank);  // all are where they are looked for
         saved.write();
         saved.remove_other_parts();
     });
@@ -153,21 +162,20 @@ void save_sharded_memory(const ShardedMemory<Real>& memory, const std::filesyste
 /// Makes a memory what was saved, by any number of ranks. All ranks call it. Numbers are converted to those that the memory keeps.
 ///
 /// Errors: FileError of the rank that cannot read, or finds other heads or another width, CommunicationError on the others; the
-///         memory is then to be cleared.
+///         memory is then to be cleared. ConfigError if ranks find different saves.
 template <class Real>
 void load_sharded_memory(ShardedMemory<Real>& memory, const std::filesystem::path& path) {
+    detail::SavedShards saved(path);
+    together(memory.ranks(), "load_sharded_memory", [&] { saved.read(); });
+    require_same(memory.ranks(), "load_sharded_memory: the save",
+                 message("number ", saved.save, ", id ", saved.id, ", ", saved.entries, " entries from ", saved.first, " on of ",
+                         saved.ranks, " ranks"));
     together(memory.ranks(), "load_sharded_memory", [&] {
-        detail::SavedShards saved(path);
-        saved.read();
         require<FileError>(saved.heads == memory.heads(), path.string(), ": has ", saved.heads, " heads, expected ",
                            memory.heads());
         std::vector<std::unique_ptr<SafetensorsFile>> parts;
         for (Index rank = 0; rank < saved.ranks; ++rank) {
-            parts.push_back(std::make_unique<SafetensorsFile>(saved.part(rank)));
-            const Metadata& metadata = parts.back()->metadata();
-            const auto of_part = metadata.find("id");
-            require<FileError>(saved.id.empty() || (of_part != metadata.end() && of_part->second == saved.id),
-                               saved.part(rank).string(), ": is not a part of the save that ", path.string(), " is of");
+            parts.push_back(saved.open_part(rank));
         }
         const DealtBlocks dealt{saved.ranks};
 

@@ -45,8 +45,8 @@ struct AskedQueries {
 template <class Real>
 AskedQueries<Real> ask_all(const ShardedMemory<Real>& memory, const Tensor<Real, 3>& q, Queries whose) {
     const auto [tokens, heads, width] = shape_of(q);
-    require<ShapeError>(width == memory.width() && heads % memory.heads() == 0, "sharded memory: queries ", shape_text(shape_of(q)),
-                        ", expected heads a multiple of ", memory.heads(), " and width ", memory.width());
+    require<ShapeError>(width == memory.width() && heads > 0 && heads % memory.heads() == 0, "sharded memory: queries ",
+                        shape_text(shape_of(q)), ", expected heads a multiple of ", memory.heads(), " and width ", memory.width());
     Communicator& ranks = memory.ranks();
     AskedQueries<Real> asked{.q = {}, .homes = {}, .whose = whose};
     if (whose == Queries::same) {
@@ -130,6 +130,7 @@ FoundEntries<Real> found_here(const ShardedMemory<Real>& memory, const AskedQuer
 /// The k best entries of all ranks for each query: the step that all uses of them begin with.
 template <class Real>
 ShardedFinding<Real> find_in_shards(const ShardedMemory<Real>& memory, const AskedQueries<Real>& asked, Index k) {
+    require<ConfigError>(k >= 0, "sharded memory: the ", k, " best entries, expected 0 or more");
     Communicator& ranks = memory.ranks();
     const Index p = ranks.size(), heads = extent(asked.q, 2), rows = element(asked.homes, ranks.rank()).size() * heads,
                 found = std::min(k, memory.size());

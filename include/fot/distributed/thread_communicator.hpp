@@ -2,7 +2,8 @@
 ///
 ///     run_as_ranks(4, [](Communicator& ranks) { ... });       // four threads, each with a communicator
 ///
-/// A rank that throws ends the others too: they would otherwise wait for it in vain.
+/// A rank that throws ends the others too: they would otherwise wait for it in vain. Whoever waits for a rank that has returned
+/// gets an error.
 ///
 /// Read first: distributed/communicator.hpp.   Read next: distributed/tree_sum.hpp.
 #pragma once
@@ -21,7 +22,8 @@ namespace detail {
 
 /// Where the threads leave their messages.
 struct Mailboxes {
-    explicit Mailboxes(Index ranks) : count(ranks), of_pair(static_cast<std::size_t>(ranks * ranks)) {}
+    explicit Mailboxes(Index ranks)
+        : count(ranks), of_pair(static_cast<std::size_t>(ranks * ranks)), ended(static_cast<std::size_t>(ranks), false) {}
 
     struct Letter {
         std::string operation;
@@ -32,6 +34,7 @@ struct Mailboxes {
     std::mutex mutex;
     std::condition_variable changed;
     std::vector<std::deque<Letter>> of_pair;  // of sender * count + receiver, in order
+    std::vector<bool> ended;                  // ranks that will send nothing more
     Index failed = Communicator::nobody;      // the first rank that ended with an error
     std::string failure;
 };
@@ -57,10 +60,12 @@ class ThreadCommunicator : public Communicator {
         }
         if (from == nobody) return 0;
         auto& box = element(boxes_.of_pair, from * boxes_.count + rank_);
-        boxes_.changed.wait(lock, [&] { return !box.empty() || boxes_.failed != nobody; });
+        const auto from_is_over = [&] { return boxes_.ended[static_cast<std::size_t>(from)]; };
+        boxes_.changed.wait(lock, [&] { return !box.empty() || boxes_.failed != nobody || from_is_over(); });
         const double waited = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-        require<CommunicationError>(!box.empty(), "rank ", rank_, " in ", operation, ": rank ", boxes_.failed,
-                                    " has failed: ", boxes_.failure);
+        require<CommunicationError>(!box.empty() || boxes_.failed == nobody, "rank ", rank_, " in ", operation, ": rank ",
+                                    boxes_.failed, " has failed: ", boxes_.failure);
+        require<CommunicationError>(!box.empty(), "rank ", rank_, " in ", operation, ": rank ", from, " has ended");
         const auto& [sent_as, bytes] = box.front();
         require<CommunicationError>(sent_as == operation && bytes.size() == received.size(), "rank ", rank_, " in ", operation,
                                     ": rank ", from, " sent ", bytes.size(), " bytes in ", sent_as, ", expected ", received.size());
@@ -98,6 +103,9 @@ void run_as_ranks(Index ranks, const Work& work) {
         } catch (...) {
             fail(rank, "an error without a text");
         }
+        const std::lock_guard lock(boxes.mutex);
+        boxes.ended[static_cast<std::size_t>(rank)] = true;
+        boxes.changed.notify_all();
     };
     std::vector<std::thread> threads;
     threads.reserve(static_cast<std::size_t>(ranks));

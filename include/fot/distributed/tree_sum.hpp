@@ -75,8 +75,11 @@ auto tree_sum_of_nodes(TreeNode node, const Of& of, const Add& add) {
 }
 
 /// Adds elementwise. An empty list is nothing at all: the sum is then the other.
+/// Errors: ShapeError if both have numbers, and not equally many.
 template <class Real>
 void add_list(std::vector<Real>& sum, const std::vector<Real>& other) {
+    require<ShapeError>(sum.empty() || other.empty() || sum.size() == other.size(), "add_list: ", other.size(), " numbers to ",
+                        sum.size());
     if (sum.empty())
         sum = other;
     else
@@ -96,7 +99,7 @@ struct PartOfSum {
 /// Shapes: each list of `length` numbers -> one such list.
 /// Bytes:  (nodes + 1) (p - 1) / p of a list, `nodes` of this rank in all sums: for one sum 2 (p - 1) / p, if its count and p are
 ///         powers of two.
-/// Errors: ConfigError if there are not as many lists as nodes.
+/// Errors: ConfigError if there are not as many lists as nodes; ShapeError for a list of another length.
 template <class Real>
 std::vector<Real> sum_over_ranks(Communicator& ranks, const char* operation, const std::vector<PartOfSum<Real>>& sums,
                                  Index length) {
@@ -107,8 +110,11 @@ std::vector<Real> sum_over_ranks(Communicator& ranks, const char* operation, con
         const Share theirs = share_of(length, other, p);
         std::size_t nodes = 0;
         for (const auto& [count, of_nodes] : sums) {
-            for (const std::vector<Real>& list : of_nodes)
+            for (const std::vector<Real>& list : of_nodes) {
+                require<ShapeError>(length_of(list) == length, operation, ": a list of ", list.size(), " numbers, expected ",
+                                    length);
                 element(sent, other).insert(element(sent, other).end(), list.begin() + theirs.first, list.begin() + theirs.last);
+            }
             nodes += nodes_within(count, share_of(count, other, p)).size();
             require<ConfigError>(other != rank || of_nodes.size() == nodes_within(count, share_of(count, rank, p)).size(),
                                  operation, ": sums of ", of_nodes.size(), " nodes for rank ", rank, "'s part of ", count);

@@ -27,9 +27,11 @@ struct Found {
     Tensor<Index, 2> indices;  ///< (N,K) rows of the keys
 };
 
-/// The positions of the k largest of M numbers, the largest first: min(k, M) of them.
+/// The positions of the k largest of M numbers, the largest first: min(k, M) of them. NaN counts as -infinity.
 template <class Real>
-std::vector<Index> largest_first(const Tensor<Real, 1>& scores, Index k) {
+std::vector<Index> largest_first(Tensor<Real, 1> scores, Index k) {
+    for (Real& score : scores.storage())
+        if (std::isnan(score)) score = -std::numeric_limits<Real>::infinity();
     std::vector<Index> order(scores.size());
     std::iota(order.begin(), order.end(), Index(0));
     // Stable: equal scores stay in the order of their positions.

@@ -29,13 +29,15 @@
 
 namespace fot {
 
-/// t of n scores, best first.   Cost: one pass over those above t.
+/// t of n scores, best first; the best one is finite. A double holds it as long as |scores| are below 1e15.
+/// Cost: one pass over those above t.
 template <class Real>
 double entmax_threshold(const Real* scores, Index n) {
     double sum = 0, squares = 0, threshold = -1;  // of halved scores minus the best one; one alone: t = -1
     for (Index j = 0; j < n; ++j) {
         const double half = (static_cast<double>(scores[j]) - static_cast<double>(scores[0])) / 2,
                      count = static_cast<double>(j + 1);
+        if (half == -std::numeric_limits<double>::infinity()) break;  // no weight, as all that follow
         sum += half;
         squares += half * half;
         // sum over the first `count` of (half - t)^2 = 1

@@ -43,8 +43,8 @@ Variable<Real, 4> entmax_context_attention(Tape& tape, const Variable<Real, 4>& 
                 rows = extent(k.value(), 1), key_heads = extent(k.value(), 2), value_width = extent(v.value(), 3);
     Tensor<Real, 4> o = zeros<Real, 4>({extent(q.value(), 0), length, heads, value_width});
     // by (b,t,h)
-    const auto seen =
-        std::make_shared<std::vector<std::vector<EntmaxKey<Real>>>>(q.value().size() / static_cast<std::size_t>(width));
+    const auto seen = std::make_shared<std::vector<std::vector<EntmaxKey<Real>>>>(
+        static_cast<std::size_t>(extent(q.value(), 0) * length * heads));
     parallel_for(length_of(*seen), [&](Index query) {
         const Index h = query % heads, g = h * key_heads / heads;
         const std::vector<Index>& list = element(table.contexts, query / heads / length);
