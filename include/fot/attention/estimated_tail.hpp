@@ -242,8 +242,7 @@ class ListMeans {
 /// Shapes: as sampled_tail.   Cost: T H lists D multiply-adds twice, and a row of keys and of values for each entry found.
 /// Same as: attention to the tail, if every list has one entry; then `spread` does not matter.
 /// Errors: as sampled_tail; ShapeError unless there are means for every head of the memory; DataError if they are of another
-/// memory, or of what it
-///         was before.
+///         memory, or of what it was before.
 template <class Real>
 AttentionResult<Real> list_means_tail(const Tensor<Real, 4>& q, Index b, const KeyValueMemory<Real>& memory,
                                       const FoundEntries<Real>& found, const std::vector<ListMeans<Real>>& heads_of_memory,

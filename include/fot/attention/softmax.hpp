@@ -4,10 +4,11 @@
 ///     l_t = sum of exp(s_ts - m_t)                     a_t = sum of exp(s_ts - m_t) v_s
 ///
 /// When a block raises the maximum, l and a are multiplied by exp(old m - new m). At the end o_t = a_t / l_t, and the log-sum-exp
-/// m_t + log l_t is all that the gradient needs to compute the same probabilities again: exp(s_ts - log_sum_exp_t). It is rounded
-/// as m_t is, so with scores s these probabilities, and merges of two attentions, have a relative error of |s| epsilon: in float .1
-/// % for scores of 10000. Scores of models are far smaller. So scores exist only as tiles of query_tile x key_block numbers,
-/// however many keys there are.
+/// m_t + log l_t is all that the gradient needs to compute the same probabilities again: exp(s_ts - log_sum_exp_t).
+/// So scores exist only as tiles of query_tile x key_block numbers, however many keys there are.
+///
+/// When it holds. The log-sum-exp is rounded as m_t is. So with scores of size s the probabilities of the gradient, and merges of
+/// two attentions, are wrong by a share of s epsilon, in float a thousandth for scores of 10000. Scores of models are far smaller.
 ///
 /// Source: the recurrence of Milakov and Gimelshein 2018 ("online normalizer").
 /// Read first: attention/attention.hpp, core/tile_product.hpp, core/row_products.hpp.   Read next: attention/causal_attention.hpp.
