@@ -22,6 +22,7 @@
 /// Time:    not measured as a whole; --quick: seconds; --full: all remedies and three seeds.
 /// Memory:  1 GiB for each million tokens.
 /// Command: build/release/examples/dictionary_remedies
+/// Expect:  not measured.
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_remedy_models.hpp"
 #include "support/memory_snapshot.hpp"
