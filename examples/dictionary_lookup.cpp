@@ -97,7 +97,7 @@ int main(int argc, char** argv) try {
             AccuracyCurve accuracy;
             for (const Lookup& lookup : lookups) {
                 const double ceiling = dictionary.accuracy_ceiling(lookup.memory_tokens);
-                const Estimate tokens = estimate_of(lookup.tokens);
+                const Estimate tokens = estimate_of(lookup.tokens, dictionary.task().value_length);
                 accuracy[lookup.memory_tokens] = tokens;
                 table.add(count_text(lookup.memory_tokens), seed, estimate_text(tokens, 4),
                           estimate_text(estimate_of(lookup.values), 4), fixed(lookup.knn_score), fixed(lookup.focus_score),

@@ -69,7 +69,8 @@ int main(int argc, char** argv) try {
         const EvaluationDictionary dictionary({}, seed + 5000);
         AccuracyCurve curve;
         for (const Index tokens : sizes) {
-            curve[tokens] = estimate_of(right_in_one_context(model, dictionary, tokens, questions, seed + 6000));
+            curve[tokens] = estimate_of(right_in_one_context(model, dictionary, tokens, questions, seed + 6000),
+                                        dictionary.task().value_length);
             table.add(count_text(tokens), seed, estimate_text(curve[tokens], 4));
             csv.add(seed, tokens, curve[tokens]);
         }

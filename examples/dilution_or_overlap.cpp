@@ -70,7 +70,8 @@ std::map<std::string, AccuracyCurve> right_at_each_size(const Transformer<float>
     for (const Index tokens : settings.memories) {
         const MemorySnapshot snapshot = dictionary_snapshot(model, dictionary, tokens, settings.questions, seed + 6000);
         for (const auto& [name, top_k] : {std::pair{"best", Index(1)}, {"best_32", Index(32)}, {"whole", Index(0)}})
-            right[name][tokens] = estimate_of(right_answers(snapshot, MemorySource<float>(snapshot.state, top_k)));
+            right[name][tokens] =
+                estimate_of(right_answers(snapshot, MemorySource<float>(snapshot.state, top_k)), dictionary.task().value_length);
     }
     return right;
 }

@@ -119,7 +119,7 @@ int main(int argc, char** argv) {
         example.option("--largest", memory.largest, {8192, 131072, 131072}, "largest memory, tokens", 1);
         example.option("--documents", memory.documents, {2, 0, 0}, "test documents that are measured; 0: all");
         example.option("--longest", memory.longest, {8192, 32768, 32768}, "bytes of each that are read; 0: all");
-        example.option("--compared-steps", compared, {4, 20, 20}, "steps that are trained once more on one rank alone");
+        example.option("--compared-steps", compared, {4, 20, 20}, "steps that are trained once more on one rank alone", 1);
         example.option("--streamed", streamed, "contexts of others that a rank holds at a time; 0: all that its entries see");
     };
     return run_on_ranks(
@@ -132,10 +132,11 @@ int main(int argc, char** argv) {
             Random weights(example.seed());
             Transformer<float> model = new_text_model(settings, weights);
             const double peak_before = highest_peak_mebibytes(ranks);
+            const double waited = ranks.seconds_waiting(), sent = ranks.seconds_sending();
             const auto begun = std::chrono::steady_clock::now();
             const Trained trained = train(example, ranks, settings, streamed, training, settings.steps, true, model);
             const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count();
-            const Table traffic = traffic_table(ranks, seconds);
+            const Table traffic = traffic_table(ranks, seconds, waited, sent);
             const double peak = highest_peak_mebibytes(ranks);
             if (ranks.rank() != 0) return;
 
@@ -147,11 +148,17 @@ int main(int argc, char** argv) {
             const bool equal = std::ranges::equal(losses, std::span(trained.losses).first(losses.size()));
             Plot plot{.name = "loss", .title = "Loss of training", .x_label = "step", .y_label = "nats a byte"};
             Series of_ranks{message(ranks.size(), " ranks")}, of_alone{"one rank alone"};
-            for (Index i = 0; i < length_of(trained.losses); ++i) of_ranks.add(i + 1, element(trained.losses, i));
-            for (Index i = 0; i < length_of(losses); ++i) of_alone.add(i + 1, element(losses, i));
+            const auto add_all = [](Series& series, const std::vector<double>& of_steps) {
+                for (Index i = 0; i < length_of(of_steps); ++i) {
+                    const double loss = element(of_steps, i);
+                    series.add(i + 1, {loss, {loss, loss}});  // with an interval: a curve of its own colour
+                }
+            };
+            add_all(of_ranks, trained.losses);
+            add_all(of_alone, losses);
             plot.series = {of_ranks, of_alone};
             example.plot(plot);
-            example.show("What the ranks have sent in training, and their time", traffic);
+            example.show("What the ranks have sent until the end of training, and their time in training", traffic);
             example.out() << "\nThe losses of " << steps << " steps are " << (equal ? "" : "NOT ")
                           << "those of one rank, bit by bit.\n";
             example.result("same_losses_as_one_rank", equal ? 1 : 0);

@@ -30,11 +30,12 @@ using namespace fot::examples;
 namespace {
 
 constexpr double wanted_recall = 0.95, small_share = 0.01;
+constexpr Index dictionary_top_k = 32;
 
 /// What is measured, and how.
 struct SearchSettings {
     std::vector<Index> memories = {}, dictionary_memories = {};
-    Index own = 0, stride = 8, lists = 0, graph_largest = 0;
+    Index own = 0, stride = 7, lists = 0, graph_largest = 0;
 };
 
 /// An index whose setting can be changed: lists that are probed, or the breadth of a walk.
@@ -80,11 +81,11 @@ using Numbers = std::map<std::string, Estimate>;
 
 /// True of a number that lies between 0 and 1, and so must its interval.
 bool is_share(const std::string& name) {
-    return name.starts_with("scored_fraction") || name.starts_with("best_recall") || name.starts_with("accuracy");
+    return name.starts_with("scored_fraction") || name.starts_with("recall_reached") || name.starts_with("accuracy");
 }
 
 /// A number without an interval of its own.
-Estimate plain(double value) { return {value, {value, value}}; }
+Estimate plain(double value) { return {value, {std::nan(""), std::nan("")}}; }
 
 /// One head of a memory: its keys, what is asked, and the k best keys of each query.
 struct AskedHead {
@@ -104,6 +105,7 @@ struct AskedHead {
 struct Subject {
     const MemorySnapshot& snapshot;
     std::string model;
+    std::uint64_t seed;
     Index top_k;
     bool smallest;  ///< of the model's memories: only of this one are numbers of the searches themselves kept
 
@@ -152,15 +154,16 @@ void measure_index(const Subject& subject, const IndexKind& kind, const std::vec
     const RecallPoint& small = within(ladder, small_share);
     const Estimate share = scored_share_at(ladder, wanted_recall),
                    share_of_keys = scored_share_at(ladder_of(index, kind, heads, true, k), wanted_recall);
-    table.add(subject.model, count_text(subject.size()), kind.name, estimate_text(share, 4), estimate_text(share_of_keys, 4),
-              fixed(ladder.back().mean_recall()), fixed(small.scored_share, 4), fixed(small.mean_recall()), fixed(seconds, 1));
+    table.add(subject.model, subject.seed, count_text(subject.size()), kind.name, estimate_text(share, 4),
+              estimate_text(share_of_keys, 4), fixed(ladder.back().mean_recall()), fixed(small.scored_share, 4),
+              fixed(small.mean_recall()), fixed(seconds, 1));
     if (subject.smallest) {
         const auto name = [&](const char* what, Index found) {
             return message(what, ".", subject.model, ".", kind.name, ".", found);
         };
         numbers[name("scored_fraction", k)] = share;
         numbers[name("scored_fraction_of_keys", k)] = share_of_keys;
-        numbers[name("best_recall", k)] = plain(ladder.back().mean_recall());
+        numbers[name("recall_reached", k)] = plain(ladder.back().mean_recall());
         if (few < k)
             numbers[name("scored_fraction", few)] = scored_share_at(ladder_of(index, kind, heads, false, few), wanted_recall);
     }
@@ -170,7 +173,7 @@ void measure_index(const Subject& subject, const IndexKind& kind, const std::vec
         read(name, source);
     };
     read_at(setting_at(ladder, wanted_recall), kind.name);
-    read_at(small.setting, kind.name + "_1_percent");
+    if (small.scored_share <= small_share) read_at(small.setting, kind.name + "_1_percent");
 }
 
 /// Compares searches for the keys of a memory, and calls read(name, source) for each way to read it: whole, the exact k best, and
@@ -188,14 +191,14 @@ void compare_searches(const Subject& subject, const SearchSettings& settings, Nu
 }
 
 /// Everything of a text model: searches, and bits per byte with intervals over documents.
-Numbers measure_text(const Transformer<float>& model, const std::string& name, const std::vector<TokenDocument>& test,
-                     const std::vector<TokenDocument>& others, const TextSettings& text, const MemorySettings& memory,
-                     const SearchSettings& settings, Table& table) {
+Numbers measure_text(const Transformer<float>& model, const std::string& name, std::uint64_t seed,
+                     const std::vector<TokenDocument>& test, const std::vector<TokenDocument>& others, const TextSettings& text,
+                     const MemorySettings& memory, const SearchSettings& settings, Table& table) {
     Numbers numbers;
     for (const Index tokens : settings.memories) {
         const MemorySnapshot snapshot = text_snapshot(model, test, others, {tokens, settings.own, text.places, text.length});
         std::map<std::string, PerplexityMeter> read;
-        compare_searches({snapshot, name, memory.top_k, tokens == settings.memories.front()}, settings, numbers, table,
+        compare_searches({snapshot, name, seed, memory.top_k, tokens == settings.memories.front()}, settings, numbers, table,
                          [&](const std::string& way, const Source<float>& source) { read[way] = prediction(snapshot, source); });
         read["none"] = prediction(snapshot, NoSource<float>());
         for (const auto& [way, meter] : read) {
@@ -215,10 +218,10 @@ Numbers measure_dictionary(const Transformer<float>& model, const std::string& n
     const EvaluationDictionary dictionary({}, seed + 5000);
     for (const Index tokens : settings.dictionary_memories) {
         const MemorySnapshot snapshot = dictionary_snapshot(model, dictionary, tokens, 400, seed + 6000);
-        compare_searches({snapshot, "dictionary_" + name, 32, tokens == settings.dictionary_memories.front()}, settings, numbers,
-                         table, [&](const std::string& way, const Source<float>& source) {
+        compare_searches({snapshot, "dictionary_" + name, seed, dictionary_top_k, tokens == settings.dictionary_memories.front()},
+                         settings, numbers, table, [&](const std::string& way, const Source<float>& source) {
                              numbers[message("accuracy.", name, ".", way, ".", tokens)] =
-                                 estimate_of(right_answers(snapshot, source));
+                                 estimate_of(right_answers(snapshot, source), dictionary.task().value_length);
                          });
     }
     return numbers;
@@ -256,7 +259,7 @@ int main(int argc, char** argv) try {
                    "tokens of the memories of definitions", 1);
     example.option("--own", settings.own, {1024, 8192, 8192}, "bytes of each test document that are in the memory", 1);
     example.option("--documents", memory.documents, {2, 0, 0}, "test documents that are measured; 0: all");
-    example.option("--top-k", memory.top_k, "entries that each query and head reads", 1);
+    example.option("--top-k", memory.top_k, "entries of a memory of text that each query and head reads (of definitions: 32)", 1);
     example.option("--lists", settings.lists, "inverted lists; 0: about the root of the memory's size");
     example.option("--graph-largest", settings.graph_largest, {4096, 131072, 524288}, "largest memory for which a graph is built");
     example.option("--stride", settings.stride, "recall is measured for every so many-th query", 1);
@@ -267,11 +270,16 @@ int main(int argc, char** argv) try {
     example.flag("--no-dictionary", no_dictionary, "text alone");
     example.parse();
     require<ConfigError>(!no_text || !no_dictionary, "--no-text with --no-dictionary: nothing is left to be measured");
-    for (const auto& [list, none] : {std::pair{&settings.memories, no_text}, {&settings.dictionary_memories, no_dictionary}})
-        for (const Index tokens : *list)
-            require<ConfigError>(none || (memory.top_k < tokens && settings.lists <= tokens), "a memory of ", tokens,
-                                 " tokens, --top-k ", memory.top_k, ", --lists ", settings.lists,
+    if (no_text) example.require_not_given({"--top-k"}, "--no-text measures the dictionary alone");
+    const auto check = [&](const char* option, const std::vector<Index>& memories, Index top_k) {
+        require<ConfigError>(std::ranges::is_sorted(memories), option, ": expected the smallest memory first");
+        for (const Index tokens : memories)
+            require<ConfigError>(top_k < tokens && settings.lists <= tokens, option, ": ", tokens, " entries, of which ", top_k,
+                                 " are read, --lists ", settings.lists,
                                  ": expected fewer entries that are read, and no more lists than entries");
+    };
+    if (!no_text) check("--memories", settings.memories, memory.top_k);
+    if (!no_dictionary) check("--dictionary-memories", settings.dictionary_memories, dictionary_top_k);
     const std::string many = message("crossbatch_", text.contexts);
     if (memory.only.empty() && example.scale() != Scale::full)
         memory.only = {"standard", many, "standard_unnormalized", many + "_unnormalized"};
@@ -286,7 +294,7 @@ int main(int argc, char** argv) try {
         for (const MemoryModelPlan& plan : plans) require_trainable(text, {plan.recipe}, training);
     const EvaluationDictionary any({}, 0);
     for (const Index tokens : settings.dictionary_memories) any.windows_for(tokens);
-    Table table({"model", "memory", "index", "keys scored for recall .95", "the same for keys as queries", "best recall",
+    Table table({"model", "seed", "memory", "index", "keys scored for recall .95", "the same for keys as queries", "recall reached",
                  "scored within .01", "its recall", "build, s"});
     Measurements<Numbers> measured;
     for (const std::uint64_t seed : example.seeds()) {
@@ -294,7 +302,7 @@ int main(int argc, char** argv) try {
             if (no_text) break;
             const Transformer<float> model = trained_memory_model(example, text, plan, training, seed);
             example.out() << "measure " << plan.name << ", seed " << seed << std::endl;
-            measured.add(plan.name, measure_text(model, plan.name, test, others, text, memory, settings, table));
+            measured.add(plan.name, measure_text(model, plan.name, seed, test, others, text, memory, settings, table));
         }
         for (const DictionaryTraining& plan : compared_dictionaries(example)) {
             if (no_dictionary) break;
@@ -303,11 +311,13 @@ int main(int argc, char** argv) try {
             measured.add("dictionary " + plan.name, measure_dictionary(model, plan.name, seed, settings, table));
         }
     }
-    example.show(message("Searches, ", intervals_over(example)), table);
+    example.show("Searches; intervals are over documents", table);
     Table csv({"model", "seed", "name", "value", "low", "high"}), all({"what", "value"});
     for (const std::string& model : measured.models())
         for (const auto& first : measured.of_seeds(model).front()) {
             const std::string& name = first.first;
+            const auto missing = [&](const Numbers& numbers) { return !numbers.contains(name); };  // no setting scores 1 % or less
+            if (std::ranges::any_of(measured.of_seeds(model), missing)) continue;
             const std::vector<Estimate> of_seeds = measured.each(model, [&](const Numbers& numbers) { return numbers.at(name); });
             for (std::size_t s = 0; s < of_seeds.size(); ++s) csv.add(model, example.seed() + s, name, of_seeds[s]);
             const Estimate number = is_share(name) ? share_over_seeds(of_seeds) : over_seeds(of_seeds);

@@ -70,7 +70,8 @@ std::vector<TestSet> other_corpora(Example& example, const TextSettings& setting
     if (!from.empty()) std::ranges::copy(trained_on(from), std::back_inserter(seen));
     std::vector<TestSet> sets;
     for (const NamedCorpus& corpus : named_corpora()) {
-        if (std::ranges::count(seen, corpus.name, &TrainedOn::corpus) > 0 || example.scale() == Scale::quick) continue;
+        const bool is_seen = std::ranges::any_of(seen, [&](const TrainedOn& of) { return same_folder(of.corpus, corpus.name); });
+        if (is_seen || example.scale() == Scale::quick) continue;
         try {
             const CorpusSplit other = load_split({.corpus = corpus.name});
             for (const TrainedOn& before : seen) require_none_of(before.each, other.test, message(corpus.name, ": a model"));

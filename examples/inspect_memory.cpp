@@ -32,9 +32,11 @@ struct InspectionSettings {
 
 std::vector<Document> documents_to_read(const InspectionSettings& inspection, const TextSettings& settings) {
     if (inspection.text.empty()) {
-        std::optional<CorpusSplit> split;
-        if (!inspection.checkpoint.empty()) split = split_of_training(inspection.checkpoint, settings);
-        return split ? std::move(split->test) : load_split(settings).test;
+        if (inspection.checkpoint.empty()) return load_split(settings).test;
+        if (std::optional<CorpusSplit> split = split_of_training(inspection.checkpoint, settings)) return std::move(split->test);
+        CorpusSplit split = load_split(settings);  // of another corpus
+        require_unseen(inspection.checkpoint, settings, split);
+        return std::move(split.test);
     }
     if (std::filesystem::is_regular_file(inspection.text)) return {{inspection.text, read_text(inspection.text)}};
     return load_corpus(inspection.text);

@@ -111,7 +111,7 @@ int main(int argc, char** argv) try {
     const bool quick = example.scale() == Scale::quick;
     add_text_options(example, text, {12, 600, 600}, {8, 16, 16});
     example.add_seeds_option();
-    example.option("--places", text.places, {1, 8, 8}, "windows of each test document that are predicted", 1);
+    example.option("--places", text.places, {1, 4, 8}, "windows of each test document that are predicted", 1);
     add_walk_option(example, text);
     settings.top_ks = quick ? std::vector<Index>{256} : std::vector<Index>{512, 1310, 5242};
     settings.samples = quick ? std::vector<Index>{64} : std::vector<Index>{384, 1182, 5114};
@@ -123,14 +123,16 @@ int main(int argc, char** argv) try {
     example.option("--top-ks", settings.top_ks, "larger numbers of them", 1);
     example.option("--samples", settings.samples, "random entries of the tail", 1);
     example.option("--lists", settings.lists, "lists whose means stand for the tail", 1);
-    example.option("--only", memory.only, "train and measure these models; none: the four with QK-norm, crossbatch_1 with --quick");
+    example.option("--only", memory.only, "models that are trained and measured; none: standard and crossbatch, --full: four");
     example.parse();
     require<ConfigError>(
         memory.top_k < settings.tokens && (settings.lists.empty() || std::ranges::max(settings.lists) <= settings.tokens),
         "--tokens ", settings.tokens, ", --top-k ", memory.top_k,
         ", --lists: expected fewer entries that are read, and no more lists than entries");
-    if (memory.only.empty() && quick) memory.only = {"crossbatch_1"};
-    if (memory.only.empty()) memory.only = {"standard", "crossbatch_1", message("crossbatch_", text.contexts), "mt"};
+    const std::string several = message("crossbatch_", text.contexts);
+    const Scaled<std::vector<std::string>> models{
+        {"crossbatch_1"}, {"standard", several}, {"standard", "crossbatch_1", several, "mt"}};
+    if (memory.only.empty()) memory.only = models.at(example.scale());
 
     const std::vector<MemoryModelPlan> plans = chosen_plans(example, memory, text, memory_model_plans(text));
     const CorpusSplit split = load_split(text);

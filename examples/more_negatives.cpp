@@ -118,7 +118,7 @@ void run_dictionary(Example& example, const NegativesSettings& settings, const s
                                             settings.questions, 32, seed + 6000);
             AccuracyCurve accuracy;
             for (const Lookup& lookup : evaluation.run(message("evaluate ", name, ", seed ", seed))) {
-                const Estimate tokens = estimate_of(lookup.tokens);
+                const Estimate tokens = estimate_of(lookup.tokens, dictionary.task().value_length);
                 accuracy[lookup.memory_tokens] = tokens;
                 table.add(training_name, training.contexts, seed, count_text(lookup.memory_tokens), estimate_text(tokens, 4),
                           clock.per_step());
@@ -163,7 +163,7 @@ int main(int argc, char** argv) try {
     NegativesSettings settings;
     add_text_options(example, text, {12, 600, 600}, {32, 64, 64});
     add_comparison_options(example, text);
-    example.option("--uniform", settings.uniform, {{20}, {128, 512}, {128, 512, 1024, 4096}},
+    example.option("--uniform", settings.uniform, {{20}, {128}, {128, 512, 1024, 4096}},
                    "contexts of dictionary trainings with random negatives; 0: none");
     example.option("--mined", settings.mined, {{20}, {128}, {128, 512}},
                    "contexts of dictionary trainings with mined negatives; 0: none");

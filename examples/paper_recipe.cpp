@@ -99,6 +99,10 @@ int main(int argc, char** argv) try {
 
     const CorpusSplit split = load_split(settings);
     const std::vector<TokenDocument> training = byte_documents(split.train), test = byte_documents(split.test);
+    for (const TokenDocument& document : test)
+        require<ConfigError>(document.length() > largest + settings.length, "--largest ", largest, " --length ", settings.length,
+                             ": test document '", document.source, "' has ", document.length(),
+                             " bytes, expected more than both together");
     std::vector<Index> sizes = memory_ladder(512, largest);
     sizes.insert(sizes.begin(), 0);
     const Index most = std::min<Index>(64, static_cast<Index>(std::bit_floor(training.size())));

@@ -185,7 +185,8 @@ int main(int argc, char** argv) {
 
                             example.show("What each rank holds, the most memory that its process has had, and its time", held);
                             example.show("What answering sends", sent);
-                            const Estimate tokens = estimate_of(answers.tokens), values = estimate_of(answers.values);
+                            const Estimate tokens = estimate_of(answers.tokens, dictionary.task().value_length),
+                                           values = estimate_of(answers.values);
                             example.out() << "\nOf " << count_text(settings.memory_tokens)
                                           << " memory tokens: " << estimate_text(tokens, 4) << " of the answer tokens right, "
                                           << estimate_text(values, 4) << " of the whole values\n";

@@ -32,7 +32,7 @@ int main() {
     Random random(1);
     Transformer<float> model({.vocabulary = vocabulary, .width = 32, .layers = 2, .heads = 2, .feed_forward = 64}, random);
     Muon<float> optimizer(model.parameters(), {});
-    const ContextTable table = previous_contexts(32, 1, 0);  // 1 + negatives: crossbatch
+    const ContextTable table = previous_contexts(32, 1, 0);  // 0 negatives; more: other contexts compete
     const Tensor<float, 2> mask = full<float, 2>({32, 1}, 1.0f);
     double accuracy = 0;  // running
     Index step = 0;

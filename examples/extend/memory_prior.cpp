@@ -14,6 +14,9 @@ struct MemoryPrior : Joining<double> {
         const Tensor<double, 4>& q = at.q.value();
         return add(tape, log_mass_difference(tape, further, local), logits_of_heads(tape, prior, extent(q, 0), extent(q, 1)));
     }
+    void add_parameters(const std::string& prefix, std::vector<Parameter<double>>& list) override {
+        list.push_back(parameter(prefix + "memory_prior", Role::gate, prior));
+    }
 };
 
 int main() {

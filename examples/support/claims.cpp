@@ -159,9 +159,13 @@ Table verdicts(const std::string& program, const Results& results, Index seeds, 
             found.value -= other.value;
             found.interval = difference_of(found.interval, other.interval);
         }
-        const bool smaller = claim.memory_tokens > 0 && found.sizes.back() < claim.memory_tokens;
+        const bool smaller = claim.memory_tokens > 0 && found.sizes.back() < claim.memory_tokens,
+                   of_failure = !is_difference && claim.range.low == -unlimited;  // a model may succeed with a smaller memory
         std::string said = verdict(found.interval, claim.range, smaller ? std::min<Index>(seeds, 1) : seeds);
-        if (smaller && said == "agrees") said += " up to " + count_text(found.sizes.back());
+        if (smaller && said == "agrees")
+            said += " up to " + count_text(found.sizes.back());
+        else if (smaller && of_failure)
+            said = "not measured";
         const bool bare = std::isnan(found.interval.low);
         table.add(claim.id, message(claim.what, " (", found.name.substr(found.name.find('.') + 1), ")"), claim.paper,
                   bare ? fixed(found.value, claim.digits) : estimate_text({found.value, found.interval}, claim.digits), said);

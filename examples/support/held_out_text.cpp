@@ -83,19 +83,17 @@ std::vector<TrainedOn> trained_on(const std::filesystem::path& path) {
     return list;
 }
 
-namespace {
-
-/// Are these texts of the same folder, however it is spelled and whatever of its files is taken?
 bool same_folder(const std::string& a, const std::string& b) {
     const auto folder = [](const std::string& corpus) {
+        const auto named = std::ranges::find(named_corpora(), corpus, &NamedCorpus::name);
+        std::filesystem::path path = parse_corpus(corpus).first;
+        if (named != named_corpora().end()) path = corpus_folder(*named);
         std::error_code failure;
-        const std::filesystem::path path(parse_corpus(corpus).first), canonical = std::filesystem::canonical(path, failure);
+        const std::filesystem::path canonical = std::filesystem::canonical(path, failure);
         return failure ? path : canonical;
     };
     return folder(a) == folder(b);
 }
-
-}  // namespace
 
 void require_unseen(const std::filesystem::path& path, const TextSettings& settings, const CorpusSplit& split) {
     const std::string of_long = fingerprint(byte_documents(long_documents(split.train))),

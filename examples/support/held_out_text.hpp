@@ -56,6 +56,9 @@ struct TrainedOn {
 /// "before.", that of the model that it was continued from, and so on.   Errors: FileError if the file is malformed.
 std::vector<TrainedOn> trained_on(const std::filesystem::path& path);
 
+/// Are these texts of the same folder, by its name or as that of a named corpus, and whatever of its files is taken?
+bool same_folder(const std::string& a, const std::string& b);
+
 /// Makes sure that a stored model has seen no validation or test document of this split, which is that of the settings.
 /// Errors: ConfigError if it was trained on the same corpus split otherwise, or with other documents in it; DataError if it was
 ///         trained on a document of another corpus that is held out here.

@@ -114,15 +114,15 @@ inline double highest_peak_mebibytes(Communicator& ranks) {
     return highest;
 }
 
-/// What the ranks have sent in all, by operation, and how a rank's time was spent: a line each. To be called by every rank; rank 0
-/// gets the table.
-inline Table traffic_table(Communicator& ranks, double seconds) {
+/// What the ranks have sent in all, by operation, and how a rank's last `seconds` were spent, before which it had waited and sent
+/// for so long: a line each. To be called by every rank; rank 0 gets the table.
+inline Table traffic_table(Communicator& ranks, double seconds, double waited_before, double sent_before) {
     Table table({"rank", "operation", "messages", "MB sent", "seconds"});
     std::string lines;  // of this rank
     std::vector<std::string> cells;
     for (const auto& [operation, sent] : ranks.traffic())
         cells.insert(cells.end(), {operation, message(sent.messages), fixed(static_cast<double>(sent.bytes) / 1e6, 3), ""});
-    const double waiting = ranks.seconds_waiting(), sending = ranks.seconds_sending();
+    const double waiting = ranks.seconds_waiting() - waited_before, sending = ranks.seconds_sending() - sent_before;
     cells.insert(cells.end(), {"computing", "", "", fixed(seconds - waiting - sending, 2)});
     cells.insert(cells.end(), {"waiting", "", "", fixed(waiting, 2)});
     cells.insert(cells.end(), {"sending", "", "", fixed(sending, 2)});

@@ -15,6 +15,7 @@ void Report::show(const std::string& title, const Table& table) {
 }
 
 void Report::result(const std::string& name, const Estimate& estimate) {
+    if (std::isnan(estimate.interval.low)) return result(name, estimate.value);
     note_result(name,
                 message(fixed(estimate.value, 5), " ", fixed(estimate.interval.low, 5), " ", fixed(estimate.interval.high, 5)));
 }

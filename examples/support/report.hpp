@@ -38,7 +38,7 @@ class Report {
         else
             note_result(name, value_text(value));
     }
-    /// The same with an interval: `result <name> <value> <low> <high>`.
+    /// The same with an interval, if its ends are not NaN: `result <name> <value> <low> <high>`.
     void result(const std::string& name, const Estimate& estimate);
 
     /// Writes NAME.csv.   Errors: FileError.

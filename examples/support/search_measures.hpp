@@ -25,15 +25,19 @@ struct QuerySet {
     std::vector<Index> documents = {};  ///< (N)
 };
 
-/// Every `stride`-th query of head h of a snapshot.
+/// Every `stride`-th query of head h of a snapshot, counted over all windows.
 inline QuerySet queries_of(const MemorySnapshot& snapshot, Index h, Index stride) {
     std::vector<const float*> rows;
     QuerySet set;
-    for (const SnapshotWindow& window : snapshot.windows)
-        for (Index t = 0; t < extent(window.q.value(), 1); t += stride) {
-            rows.push_back(row(window.q.value(), Index(0), t, h));
+    Index next = 0;  // of the present window
+    for (const SnapshotWindow& window : snapshot.windows) {
+        const Index queries = extent(window.q.value(), 1);
+        for (; next < queries; next += stride) {
+            rows.push_back(row(window.q.value(), Index(0), next, h));
             set.documents.push_back(window.document);
         }
+        next -= queries;
+    }
     set.rows = empty<float, 2>({length_of(rows), snapshot.memory().width()});
     for (Index n = 0; n < length_of(rows); ++n) std::copy_n(element(rows, n), snapshot.memory().width(), row(set.rows, n));
     return set;

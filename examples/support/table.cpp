@@ -14,6 +14,7 @@ std::string fixed(double value, int digits) {
 }
 
 std::string estimate_text(const Estimate& estimate, int digits) {
+    if (std::isnan(estimate.interval.low)) return fixed(estimate.value, digits);
     return message(fixed(estimate.value, digits), " [", fixed(estimate.interval.low, digits), ", ",
                    fixed(estimate.interval.high, digits), "]");
 }

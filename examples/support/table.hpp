@@ -45,11 +45,11 @@ std::string value_text(const Value& value) {
 /// A number with a fixed count of digits after the point; "-" for NaN.
 std::string fixed(double value, int digits = 3);
 
-/// "0.123 [0.110, 0.134]"
+/// "0.123 [0.110, 0.134]", or "0.123" if the ends of the interval are NaN: it has none.
 std::string estimate_text(const Estimate& estimate, int digits = 3);
 
-/// A share of right answers, with its interval.
-inline Estimate estimate_of(const Proportion& share) { return {share.value(), share.interval()}; }
+/// A share of right answers, with its interval. `together`: parts of an answer, if each part is counted (Proportion::interval).
+inline Estimate estimate_of(const Proportion& share, Index together = 1) { return {share.value(), share.interval(together)}; }
 
 /// Rows of cells below a header.
 class Table {

@@ -1,5 +1,6 @@
 #include "text_models.hpp"
 
+#include "fot/data/corpus.hpp"
 #include "fot/train/muon.hpp"
 
 namespace fot::examples {
@@ -51,6 +52,7 @@ TextModelFile::TextModelFile(const Example& example, const TextSettings& setting
                              {"length", message(settings.length)}});
     if (from.empty()) return;
     metadata_["training"] = "from " + from.string();
+    metadata_["before.file"] = fingerprint({{read_text(from), {}}});  // another model under the same name is another beginning
     for (const auto& [entry, value] : read_metadata(from))
         if (entry.ends_with("corpus") || entry.ends_with("split_from") || entry.ends_with("text") ||
             entry.ends_with("trained_documents"))

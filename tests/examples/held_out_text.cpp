@@ -98,6 +98,13 @@ TEST_CASE("what a model was trained on is not measured under another name of its
     CHECK_FALSE(split_of(around, {.checkpoint = file}, 0).test.empty());
 }
 
+TEST_CASE("a named corpus and its folder are the same text") {
+    CHECK(same_folder("boost", "/usr/include/boost:**/*.hpp"));
+    CHECK(same_folder("boost", "boost"));
+    CHECK_FALSE(same_folder("boost", "/usr/include"));
+    CHECK_FALSE(same_folder("boost", "libstdcxx"));
+}
+
 TEST_CASE("a file that does not say how its corpus was split has the usual split") {
     const TemporaryFolder folder;
     Random random(1);

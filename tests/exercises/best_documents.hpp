@@ -7,10 +7,11 @@
 ///     mass_d = sum_{x in document d} exp(<q, k_x>)          for each query and head
 ///     o      = sum_x p_x v_x,   p = softmax over the entries x of the `documents` documents of largest mass
 ///
-/// Write BestDocuments::attend. It now attends to the whole memory.
+/// If documents of the same mass come last, all of these are seen. Write BestDocuments::attend. It now attends to the whole memory.
 ///
 /// Paper:  section 3.3, the distraction issue. The remedy is not the paper's.
-/// Read:   model/source.hpp, model/memory_source.hpp, found_attention in attention/memory_attention.hpp.
+/// Read:   model/source.hpp, model/memory_source.hpp, retrieve in memory/key_value_memory.hpp, found_attention in
+///         attention/memory_attention.hpp.
 /// Try:    cmake --build --preset release --target exercises
 #pragma once
 

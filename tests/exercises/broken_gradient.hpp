@@ -1,7 +1,8 @@
 /// Exercise 7: a broken gradient to find.
 ///
 /// The forward pass below is right. Its backward pass has three faults, of a kind that is made easily and lets a model train, only
-/// worse. Find and mend them. `gradient_error` says which gradient is wrong; derive that one on paper, then compare the lines.
+/// worse. Find and mend them. `gradient_error` says which gradient is wrong; derive that one on paper, then compare the lines. One
+/// of them is right in microfot and wrong here: why?
 ///
 /// Paper:  section 3.2, gradients into all keys and values.
 /// Read:   core/gradient_check.hpp; paper_notes.md, "The gradient of crossbatch attention"; attention_backward in microfot.cpp.

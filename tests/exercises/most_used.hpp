@@ -7,7 +7,7 @@
 /// Write attention_received and most_used. They now count nothing and keep the newest.
 ///
 /// Paper:  section 3.1, the memory M; its rule is the oldest first, when there is a limit at all.
-/// Read:   memory/key_value_memory.hpp: search, for_each_block, document, append.
+/// Read:   memory/key_value_memory.hpp: search, for_each_block, document, append; log_sum_exp in core/largest.hpp.
 /// Try:    cmake --build --preset release --target exercises
 #pragma once
 

@@ -1,7 +1,8 @@
 /// Exercise 3: negatives drawn at random.
 ///
-/// Crossbatch shows entry i its own document's previous context and those of documents i+1, i+2, ... of the batch. Neighbours in
-/// the batch therefore always compete with each other. Let every entry draw the documents that it is contrasted with.
+/// Crossbatch shows entry i its own document's previous context and those of documents i+1, i+2, ... of the batch. Where documents
+/// keep their places in the batch over many steps, as in the paper, the same ones compete again and again. Let every entry draw the
+/// documents that it is contrasted with.
 ///
 /// Write sampled_contexts. It now returns the paper's table.
 ///

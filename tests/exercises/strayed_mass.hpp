@@ -12,7 +12,7 @@
 /// Write strayed_mass with its gradient. It now returns InfoNCE.
 ///
 /// Paper:  section 3.3, the positive attention mass r_d. The paper has no such loss.
-/// Read:   loss/contrastive_loss.hpp, attention/context_mass.hpp, examples/extend/margin_loss.cpp.
+/// Read:   loss/contrastive_loss.hpp, attention/context_mass.hpp, examples/extend/margin_loss.cpp; log_sum_exp in core/largest.hpp.
 /// Try:    cmake --build --preset release --target exercises
 #pragma once
 

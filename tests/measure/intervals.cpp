@@ -7,9 +7,10 @@ using namespace fot;
 namespace {
 
 /// The defining equation of Wilson's interval: both ends lie 1.96 standard errors (at that end) from the share.
-void check_wilson_equation(Index successes, Index trials) {
-    const Interval interval = Proportion{successes, trials}.interval();
-    const double n = static_cast<double>(trials), share = static_cast<double>(successes) / n;
+void check_wilson_equation(Index successes, Index trials, Index together = 1) {
+    const Interval interval = Proportion{successes, trials}.interval(together);
+    const double n = static_cast<double>(trials) / static_cast<double>(together),
+                 share = static_cast<double>(successes) / static_cast<double>(trials);
     for (const double end : {interval.low, interval.high})
         CHECK(std::abs(share - end) == doctest::Approx(normal_quantile * std::sqrt(end * (1 - end) / n)));
 }
@@ -31,6 +32,7 @@ TEST_CASE("the binomial interval has known values and solves its equation") {
     check_wilson_equation(5, 10);
     check_wilson_equation(1597, 1600);
     check_wilson_equation(1, 3);
+    check_wilson_equation(1277, 1600, 4);
 }
 
 TEST_CASE("the binomial interval is not a point when every answer is right") {
@@ -41,6 +43,13 @@ TEST_CASE("the binomial interval is not a point when every answer is right") {
     CHECK(none.high == doctest::Approx(1 - all.low));
     CHECK((Proportion{0, 0}.interval().low == 0.0));
     CHECK((Proportion{0, 0}.interval().high == 1.0));
+}
+
+TEST_CASE("answers whose four tokens are right or wrong together have the interval of the answers") {
+    const Interval tokens = Proportion{4 * 319, 4 * 400}.interval(4), answers = Proportion{319, 400}.interval();
+    CHECK(tokens.low == doctest::Approx(answers.low));
+    CHECK(tokens.high == doctest::Approx(answers.high));
+    CHECK_THROWS_WITH_AS((Proportion{1, 4}.interval(0)), "Proportion: 0 trials together, expected 1 or more", DataError);
 }
 
 TEST_CASE("a proportion counts answers") {

@@ -10,6 +10,8 @@ steps=$((40 * times))
 RANDOM=${FOT_SEED:-1}
 rm -rf "$folder" && mkdir -p "$folder/whole" || exit 1
 fail() { echo "FAILED: $*"; cat "$folder/log"; exit 1; }
+trap 'kill $(jobs -p) 2>/dev/null' EXIT
+literal() { printf %s "$1" | sed 's/[][\.*^$+?(){}|]/\\&/g'; }  # for a regular expression: a folder may be called c++23
 
 # kill_one RANKS WHAT COUNT: false if the work was done before.
 kill_one() {
@@ -17,7 +19,7 @@ kill_one() {
   local launcher=$! wait victims victim killed
   for ((wait = 0; wait < 200; ++wait)); do grep -q 'goes on' "$folder/log" && break; sleep 0.05; done
   sleep 0.$((RANDOM % 90 + 10))
-  victims=($(pgrep -f "^$program $folder/$2" || true))
+  victims=($(pgrep -f "^$(literal "$program $folder/$2")" || true))
   [ ${#victims[@]} -gt 0 ] || return 1
   victim=${victims[$((RANDOM % ${#victims[@]}))]}
   kill -9 "$victim" 2>/dev/null || return 1

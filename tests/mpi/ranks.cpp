@@ -139,6 +139,7 @@ int main(int argc, char** argv) {
         bits_of_one_rank<float>(ranks);
         bits_of_one_rank<double>(ranks);
         one_memory(ranks);
+        barrier(ranks);
         if (ranks.rank() == 0) std::printf("all is well on %td ranks\n", ranks.size());
         return 0;
     });

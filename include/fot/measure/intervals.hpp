@@ -75,11 +75,15 @@ struct Proportion {
     ///     (s + z^2/2 -+ z sqrt(s (n - s) / n + z^2/4)) / (n + z^2)       s of n, z = 1.96
     ///
     /// Unlike share -+ z * standard error it stays within [0, 1] and does not shrink to a point at 0 or n successes.
-    /// No trials: [0, 1].   Errors: DataError unless 0 <= successes <= trials.
-    Interval interval() const {
+    /// `together`: the number of trials that may fail together, such as the tokens of one answer, and then count as one trial. If
+    /// they do not always fail together, the interval is too wide. No trials: [0, 1].
+    /// Errors: DataError unless 0 <= successes <= trials and together >= 1.
+    Interval interval(Index together = 1) const {
         require<DataError>(successes >= 0 && successes <= trials, "Proportion: ", successes, " successes in ", trials, " trials");
+        require<DataError>(together >= 1, "Proportion: ", together, " trials together, expected 1 or more");
         if (trials == 0) return {0, 1};
-        const double s = static_cast<double>(successes), n = static_cast<double>(trials), z = normal_quantile;
+        const double each = static_cast<double>(together), s = static_cast<double>(successes) / each,
+                     n = static_cast<double>(trials) / each, z = normal_quantile;
         const double centre = s + z * z / 2, half = z * std::sqrt(s * (n - s) / n + z * z / 4);
         return {successes == 0 ? 0.0 : (centre - half) / (n + z * z), successes == trials ? 1.0 : (centre + half) / (n + z * z)};
     }

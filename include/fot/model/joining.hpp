@@ -47,7 +47,7 @@ class Joining {
     /// What `join` gives without: the same as `join_both` if no query saw a further key.
     virtual Variable<Real, 4> alone(Tape&, const LayerView<Real>&, const Attention<Real>& local) const { return local.o; }
 
-    /// Adds what is trained, names after the prefix.
+    /// Adds what is trained, names after the prefix. What is not added is neither trained nor kept in a checkpoint.
     virtual void add_parameters(const std::string& /*prefix*/, std::vector<Parameter<Real>>& /*list*/) {}
 };
 
