@@ -49,7 +49,7 @@ AttentionResult<Real> counted_attention(const Tensor<Real, 4>& q, const CountedM
 /// gives zeros and a log-sum-exp of -infinity.
 ///
 /// Shapes: q (B,T,H,D) -> o (B,T,H,D), log_sum_exp (B,H,T).
-/// Cost:   B T H N D multiply-adds of search, N the number of distinct entries, then 2 B T H top_k D.
+/// Cost:   B T H N D multiply-adds of search, N the number of distinct entries, then B T H top_k D.
 /// Errors: ShapeError if q does not fit the memory; ConfigError if top_k is negative, or above the memory's most_k.
 /// Same as: memory_attention to a memory of all copies; bitwise, if top_k is above 0.
 template <class Real>

@@ -11,10 +11,11 @@
 ///     means     sum_l n_l e^(<q, mean key of list l>)    each key and value of the tail replaced by the means of its list
 ///
 /// For the second way the keys are divided into inverted lists (memory/inverted_lists.hpp), and n_l is the number of keys of the
-/// tail in list l. Sampling is unbiased, its error falls as 1 / sqrt(m), and it suffers where few keys of the tail carry most of
-/// it. Means have no noise, but a mean of exponentials is more than the exponential of the mean, so they underestimate lists whose
-/// keys score differently. If the keys of a list lie around their mean as a ball of squared radius r_l^2 = mean |key - mean|^2 in D
-/// dimensions, what is missing is a factor e^(|q|^2 r_l^2 / (2 D)), which `spread` adds.
+/// tail in list l. Sampling is unbiased in both sums (their quotient has a bias of order 1 / m), its error falls as 1 / sqrt(m),
+/// and it suffers where few keys of the tail carry most of it. Means have no noise, but a mean of exponentials is more than the
+/// exponential of the mean, so they underestimate lists whose keys score differently. If the keys of a list are normal around their
+/// mean, alike in all D dimensions, with r_l^2 = mean |key - mean|^2, what is missing is a factor e^(|q|^2 r_l^2 / (2 D)), which
+/// `spread` adds (that of the whole list, also if its best keys are among the k).
 ///
 /// Either estimate gives an attention of its own, to be merged with attention to the k best, however these were found. It has no
 /// gradient, so it serves inference only. How much it recovers depends on the model and the memory: examples/memory_tail.cpp

@@ -158,7 +158,7 @@ AttentionResult<Real> memory_attention(const Tensor<Real, 4>& q, const Memories<
 ///
 /// Gradients reach the queries if top_k is above 0. An empty memory gives zeros and a log-sum-exp of -infinity.
 /// Shapes: q (B,T,H,D) -> o (B,T,H,D), log_sum_exp (B,H,T).
-/// Cost:   T H M D multiply-adds of search an entry, then 2 T H top_k D.
+/// Cost:   T H M D multiply-adds of search an entry, then T H top_k D, and 2 T H top_k D for the gradient of the queries.
 /// Errors: ShapeError if q does not fit the memories; ConfigError if top_k is negative, or 0 while the tape records.
 /// Same as: reference::memory_attention without local keys, if top_k is above 0.
 template <class Real>

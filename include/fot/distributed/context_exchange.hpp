@@ -7,8 +7,8 @@
 ///     give_back     each rank gets the gradients of the contexts that it has, added up over all entries that see them
 ///
 /// If every entry sees all contexts, a rank gets those of all other ranks. If every entry sees its own context and the d - 1 that
-/// follow, a rank gets the d - 1 contexts that follow its block. All ranks have the table, from which they know which contexts each
-/// rank gets. So no rank asks, and nothing but numbers is sent.
+/// follow, a rank gets the d - 1 contexts that follow its block, or all others if these are fewer. All ranks have the table, from
+/// which they know which contexts each rank gets. So no rank asks, and nothing but numbers is sent.
 ///
 /// The gradient of a context is a sum over entries, taken in the order of the tree over entries (distributed/tree_sum.hpp). A rank
 /// adds up those nodes of the tree that lie within its block before it sends.

@@ -3,7 +3,7 @@
 ///     if (filter.read(keys, queries, next))                                      // rounds a block of keys to bytes
 ///         for (const Candidate& candidate : filter.candidates(p, bars)) ...      // keys that may reach a bar of panel p
 ///
-/// A search needs a score only where it reaches the query's bar, the k-th best score so far, and few scores do. Bytes are
+/// A search needs a score only where it reaches the query's bar, a k-th best score so far, and few scores do. Bytes are
 /// multiplied four times as fast as floats, and for most keys their product shows that the score stays below the bar. The remaining
 /// keys are scored by the float kernel of the search itself, so what it finds is bitwise the same with the filter and without.
 ///

@@ -5,7 +5,7 @@
 ///     search.result();                                                        // at any time
 ///
 /// The score matrix never exists. A tile of scores is made in the first-level cache, and only what reaches the bar of a query, the
-/// score of its k-th best key so far, is looked at one by one:
+/// score of its k-th best key when its list was last cut, is looked at one by one:
 ///
 ///     TopK             the k best of the keys that were offered to one query, and its bar
 ///     StreamingSearch  many queries, or few, over blocks of keys

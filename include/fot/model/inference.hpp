@@ -25,7 +25,7 @@ namespace fot {
 /// Errors: ShapeError unless the state has B entries and the memory layers of the model; DataError for a token outside the
 ///         vocabulary; NumericError for logits, keys or values that are not finite; those of MemorySource.
 /// Same as: Transformer::local while the memory is empty; Transformer::crossbatch with the earlier windows as contexts, when top_k
-///          takes in the whole memory, and there is one memory layer or one earlier window (model/memory_layer.hpp says why).
+///          takes in the whole memory, and there is one memory layer or one earlier window (paper_notes.md, "Reasons", says why).
 template <class Real, class State>
 Variable<Real, 3> window_with_memory(Tape& tape, const Transformer<Real>& model, const Tokens& tokens, State& state,
                                      const MemoryOptions& options = {}) {

@@ -4,7 +4,7 @@
 /// The D numbers of a head form D/2 pairs (j, j + D/2), as in the files of Hugging Face, and pair j of a token at position p is
 /// rotated by p / base^(2 j / D).
 ///
-/// A memory attention layer of the paper's small models uses no positions at all. The reason is in model/memory_layer.hpp.
+/// A memory attention layer of the paper's small models uses no positions at all. The reason is in paper_notes.md, "Reasons".
 /// LongLLaMA rotates the local context as usual, and gives position 0 to keys of the memory and of other contexts. A rotation to
 /// position 0 changes nothing, so those keys are used as they are.
 ///

@@ -39,7 +39,8 @@ Tensor<Real, 1> inverse_temperatures(const char* who, const Tensor<Real, 1>* log
 ///
 ///     y[b,t,h,:] = exp(log_inverse_temperature[h]) x[b,t,h,:] / sqrt(sum_i x[b,t,h,i]^2 + epsilon)
 ///
-/// NaN if the squares are too large for a Real, or if a vector is zero and epsilon is 0.
+/// NaN if the squares are too large for a Real, or if a vector is zero and epsilon is 0. With epsilon above 0 a zero vector stays
+/// zero: it scores 0 with every query.
 ///
 /// A null pointer for the temperatures stands for factors of 1: keys, and queries of a model without temperature.
 /// Shapes: x (B,T,H,D), log_inverse_temperature (H) -> (B,T,H,D).

@@ -61,7 +61,8 @@ struct Stage {
 ///
 ///     running <- smoothing running + (1 - smoothing) signal
 ///
-/// so a stage lasts at least log(1 - until_signal) / log(smoothing) observations: 22 for accuracy 0.9 and smoothing 0.9.
+/// so for signals of at most 1 a stage lasts at least log(1 - until_signal) / log(smoothing) observations: 22 for accuracy 0.9 and
+/// smoothing 0.9.
 template <class Value>
 class StageSchedule {
    public:
