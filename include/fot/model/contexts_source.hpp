@@ -6,7 +6,8 @@
 /// Who sees which contexts is a table (attention/contexts.hpp). Why a pass of their own: previous contexts only have to give keys
 /// and values, so this pass ends below the last memory layer and has no logits and no loss. The packed form trains on every window
 /// instead; the first window of each document has no positive. It is here so that a model can be trained further in the way
-/// LongLLaMA was. In lower memory layers previous contexts see no contexts themselves (paper_notes.md, "Reasons", says what follows).
+/// LongLLaMA was. In lower memory layers previous contexts see no contexts themselves (paper_notes.md, "Reasons", says what
+/// follows).
 ///
 /// Source: paper section 3.2, appendix B.3; appendix A.2 and the released code (packed).
 /// Read first: model/source.hpp, attention/crossbatch_attention.hpp.   Read next: model/transformer.hpp.
