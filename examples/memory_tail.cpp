@@ -16,7 +16,7 @@
 /// measured, too.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus for other text).
-/// Time:    about half an hour on two cores; --quick: seconds; --full: three seeds.
+/// Time:    14 minutes of one core; --quick: seconds; --full: crossbatch_1 and mt, too, and three seeds.
 /// Command: build/release/examples/memory_tail
 /// Expect:  the means of a few hundred lists recover most of the standard model's bits, more of its best keys recover less.
 #include "fot/model/index_source.hpp"
