@@ -3,6 +3,7 @@
 #include <doctest/doctest.h>
 
 #include "support/attention_check.hpp"
+#include "support/with_threads.hpp"
 
 using namespace fot;
 
@@ -159,4 +160,23 @@ TEST_CASE("context keys that do not fit are refused") {
     CHECK_THROWS_WITH_AS(context_log_mass(in.q, in.k, previous_contexts(3, 1, 1)),
                          "context table: has 3 lists and 3 counts of positives, expected 2 of each, one per batch entry",
                          ConfigError);
+}
+
+TEST_CASE("where queries are the contexts' keys themselves, one gradient takes both, for any number of threads") {
+    Random random(4);
+    const Tensor<double, 4> x = normal_tensor<double, 4>({6, 40, 2, 8}, 1, random);
+    const ContextTable table = previous_contexts(6, 1, 3);
+    const Tensor<double, 4> mass = context_log_mass(x, x, table), d_mass = normal_tensor<double, 4>(shape_of(mass), 1, random);
+    Tensor<double, 4> d_q = zeros_like(x), d_k = zeros_like(x);
+    context_log_mass_vjp(x, x, table, mass, d_mass, d_q, d_k);
+    const auto together = [&] {
+        Tensor<double, 4> d = zeros_like(x);
+        context_log_mass_vjp(x, x, table, mass, d_mass, d, d);
+        return d;
+    };
+    const testing::WithThreads scope(1);
+    const Tensor<double, 4> one = together();
+    CHECK(testing::largest_difference(one, Tensor<double, 4>(d_q + d_k)) < 1e-12);
+    set_threads(4);
+    for (int i = 0; i < 20; ++i) CHECK(together().storage() == one.storage());
 }

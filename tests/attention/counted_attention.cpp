@@ -90,3 +90,15 @@ TEST_CASE("an empty counted memory gives nothing, and queries that do not fit ar
     CHECK_THROWS_AS(counted_attention(zeros<double, 4>({1, 2, 4, 6}), memory, 129), ConfigError);
     CHECK_THROWS_AS(counted_attention(zeros<double, 4>({1, 2, 4, 6}), memory, -1), ConfigError);
 }
+
+TEST_CASE("counts of more distinct entries than a block holds are added to their own scores") {
+    Random random(4);
+    for (const Index queries : {1, 70}) {
+        const BothMemories memories(5000, 2 * KeyValueMemory<double>::block_entries, 11);
+        REQUIRE(memories.counted.distinct().size() > KeyValueMemory<double>::block_entries);
+        const Tensor<double, 4> q = normal_tensor<double, 4>({1, queries, 2, 6}, 1, random);
+        const AttentionResult<double> got = counted_attention(q, memories.counted, 0), expected = memories.expected(q, 0);
+        CHECK(largest_difference(got.o, expected.o) < 1e-12);
+        CHECK(largest_difference(got.log_sum_exp, expected.log_sum_exp) < 1e-12);
+    }
+}

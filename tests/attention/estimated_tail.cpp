@@ -193,3 +193,13 @@ TEST_CASE("means for lists that do not hold the memory's keys, or for other head
     CHECK_THROWS_WITH_AS(sampled_tail(data.q, 1, data.memory, fewer, 9, 5),
                          doctest::Contains("sampled_tail: what was found has shape"), ShapeError);
 }
+
+TEST_CASE("equal queries of different tokens and heads draw different entries") {
+    Case data;
+    for (const auto& [t, h] : {std::pair<Index, Index>{0, 1}, {1, 0}})
+        std::copy_n(row(data.q, Index(1), Index(0), Index(0)), 6, row(data.q, Index(1), t, h));
+    data.found = data.memory.search(data.q, 1, 5);
+    const AttentionResult<double> tail = sampled_tail(data.q, 1, data.memory, data.found, 9, 5);
+    CHECK(tail.log_sum_exp(0, 0, 0) != tail.log_sum_exp(0, 1, 0));
+    CHECK(tail.log_sum_exp(0, 0, 0) != tail.log_sum_exp(0, 0, 1));
+}

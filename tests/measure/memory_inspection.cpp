@@ -109,3 +109,36 @@ TEST_CASE("a layer without memory, and a top_k of zero, are refused") {
     CHECK_THROWS_WITH_AS(inspect_window(model, 1, zeros<std::int32_t, 2>({2, 4}), state),
                          "inspect_window: 2 batch entries, expected 1", ShapeError);
 }
+
+TEST_CASE("entry by entry the shares, and the Focus score in a memory larger than its neighbourhood, above another memory layer") {
+    Random random(1);
+    const Transformer<double> model(
+        {.vocabulary = 11, .width = 8, .layers = 3, .memory_layers = {0, 2}, .heads = 2, .memory_heads = 2, .feed_forward = 12},
+        random);
+    MemoryState<double> state(model.config(), 1);
+    read_document(model, tokens_of(2, 140), 20, state);
+    const Tokens window = tokens_of(4, 5);
+    const auto inspected = inspect_window(model, 2, window, state, 3);
+    Tape tape(Tape::inference);
+    std::vector<LayerView<double>> views;
+    const MemorySource<double> source(state, 3);
+    model.forward(tape, window, ObservedSource<double>(source, views));
+    const Tensor<double, 4> q = views[1].q.value();
+    const FoundEntries<double> found = state.memory(2, 0).search(q, 0, 3);
+    for (Index h = 0; h < 2; ++h) {
+        Tensor<double, 2> keys = empty<double, 2>({140, 4});
+        for (Index i = 0; i < 140; ++i) state.memory(2, 0).copy_key(i, h, row(keys, i));
+        for (Index t = 0; t < 5; ++t) {
+            const InspectedQuery& query = element(element(inspected, t), h);
+            double sum = 0;
+            for (Index j = 0; j < 3; ++j) sum += std::exp(found.scores(t, h, j));
+            for (Index j = 0; j < 3; ++j) {
+                CHECK(element(query.found, j).entry == found.indices(t, h, j));
+                CHECK(element(query.found, j).knn_score == doctest::Approx(std::exp(found.scores(t, h, j)) / sum).epsilon(1e-10));
+            }
+            CHECK(query.focus_score ==
+                  doctest::Approx(focus_score(std::span<const double>(row(q, Index(0), t, h), 4), keys, found.indices(t, h, 0)))
+                      .epsilon(1e-10));
+        }
+    }
+}

@@ -164,3 +164,9 @@ TEST_CASE("what does not fit a counted memory is refused") {
     CHECK_THROWS_WITH_AS(memory.search(zeros<float, 4>({1, 1, 2, 3}), 0, 9), doctest::Contains("k = 9, expected 8 or less"),
                          ConfigError);
 }
+
+TEST_CASE("a cleared counted memory keeps its most_k") {
+    CountedMemory<float> memory(1, 2, 8);
+    memory.clear();
+    CHECK_THROWS_AS(memory.search(zeros<float, 4>({1, 1, 1, 2}), 0, 9), ConfigError);
+}

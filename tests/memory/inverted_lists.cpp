@@ -133,3 +133,12 @@ TEST_CASE("probes below one and more lists than keys are refused; more probes th
     CHECK(data.lists.probes() == 40);
     CHECK_THROWS_AS(InvertedLists<double>(as_matrix(data.keys).rows_from(0, 9), {.lists = 10}), ConfigError);
 }
+
+TEST_CASE("equal scores are found by ascending index, from whichever lists they come") {
+    Random random(7);
+    const Tensor<float, 2> keys = whole_numbers(500, 3, random, 1), queries = whole_numbers(20, 3, random, 1);
+    InvertedLists<float> lists(as_matrix(keys), {.lists = 10, .probes = 10, .means = {.spherical = false}});
+    lists.add(as_matrix(keys));
+    for (const Index k : {1, 5, 40})
+        CHECK(lists.find(as_matrix(queries), k).best.indices == exact_search(keys, queries, k).indices);
+}

@@ -424,3 +424,11 @@ TEST_CASE("numbers that 16 bits cannot hold are refused, and there is no key of 
     KeyValueMemory<float> whole(1, 2);
     CHECK_NOTHROW(whole.append(full<float, 3>({1, 1, 2}, 1e38f), zeros<float, 3>({1, 1, 2}), 0));
 }
+
+TEST_CASE("no more entries are dropped than there are, and what 16 bits cannot hold is not written over others") {
+    KeyValueMemory<float> memory(1, 2, Storage::float16);
+    memory.append(zeros<float, 3>({2, 1, 2}), zeros<float, 3>({2, 1, 2}), 0);
+    for (const Index count : {-1, 3}) CHECK_THROWS_AS(memory.drop_oldest(count), DataError);
+    CHECK_THROWS_AS(memory.replace(0, full<float, 3>({1, 1, 2}, 1e5f), zeros<float, 3>({1, 1, 2})), NumericError);
+    CHECK_THROWS_AS(memory.replace(0, zeros<float, 3>({1, 1, 2}), full<float, 3>({1, 1, 2}, 1e5f)), NumericError);
+}

@@ -63,3 +63,10 @@ TEST_CASE("generation names what is wrong") {
     CHECK_THROWS_WITH_AS(generate(model, {1}, 1, 4, two, {}, random), "generate: the memory state has 2 batch entries, expected 1",
                          ShapeError);
 }
+
+TEST_CASE("the window that is being written looks at the memory as the options say") {
+    const Transformer<float> model = small_model();
+    MemoryState<float> state(model.config(), 1);
+    Random random(9);
+    CHECK_THROWS_AS(generate(model, {1}, 1, 4, state, {}, random, {.top_k = -1}), ConfigError);
+}

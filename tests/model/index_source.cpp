@@ -139,3 +139,10 @@ TEST_CASE("nothing is learned through an index, and impossible uses are refused"
     CHECK_THROWS_AS(reader.indexes.index(1, 2), ShapeError);
     CHECK_THROWS_AS(MemoryIndexes<double>(small_model_config({0}), reader.state, exact), ShapeError);
 }
+
+TEST_CASE("a source counts every inner product") {
+    const Reader reader({0, 2});
+    const IndexSource<double> source(reader.state, reader.indexes, 5);
+    reader.read(source);
+    CHECK(source.scored() == 2 * 2 * 6 * 2 * 40);  // layers, entries, tokens, heads, keys
+}

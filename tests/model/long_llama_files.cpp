@@ -344,3 +344,20 @@ TEST_CASE("a model with scaled rotations is saved and loaded as such") {
         CHECK_FALSE(logits_of(loaded) == logits_of(SavedModel().model));
     }
 }
+
+TEST_CASE("a tensor that the model does not have is refused by name; what Hugging Face's reader asks for is there") {
+    const SavedModel saved;
+    CHECK(saved.config()["torch_dtype"] == "float32");
+    const SafetensorsFile stored(saved.path() / "model.safetensors");
+    CHECK(stored.metadata().contains("format"));
+    SafetensorsWriter writer;
+    std::map<std::string, std::vector<float>> numbers;
+    for (const std::string& name : stored.names()) {
+        numbers[name] = stored.read<float>(name);
+        writer.add(name, stored.shape(name), numbers[name].data());
+    }
+    const std::vector<float> bias(8, 1.0f);
+    writer.add("model.layers.0.self_attn.q_proj.bias", {8}, bias.data());
+    writer.write(saved.path() / "model.safetensors");
+    check_fails(saved, "1 tensors are unknown, the first is 'model.layers.0.self_attn.q_proj.bias'");
+}

@@ -62,3 +62,15 @@ TEST_CASE("a temperature that is negative or not finite is refused") {
     for (const double bad : {-1.0, std::nan(""), std::numeric_limits<double>::infinity()})
         CHECK_THROWS_AS(sample_token(logits, 2, {.temperature = bad}, random), ConfigError);
 }
+
+TEST_CASE("limits apply in the order of the fields, and more than all tokens are all") {
+    const double logits[] = {0.0, std::log(2.0), std::log(5.0)};
+    Random random(5);
+    double first = 0;
+    for (int i = 0; i < 4000; ++i) {
+        CHECK(sample_token(logits, 3, {.top_k = 1, .top_p = 0.9}, random) == 2);
+        CHECK(sample_token(logits, 3, {.top_k = 2, .top_p = 0.7}, random) == 2);  // 5/7 is enough, 5/8 would not be
+        first += sample_token(logits, 3, {.top_k = 40}, random) == 0 ? 1 : 0;
+    }
+    CHECK(first / 4000 == doctest::Approx(1.0 / 8).epsilon(0.15));
+}

@@ -200,3 +200,13 @@ TEST_CASE("a window that runs out of memory leaves the state as it was") {
     window_with_recurrence(tape, model, second, expected);
     CHECK(state.inputs == expected.inputs);
 }
+
+TEST_CASE("logits that are no numbers are an error, and leave the state as it was") {
+    Random random(19);
+    Transformer<double> model(small_config(), random);
+    model.parameters().back().value()[0] = std::nan("");
+    RecurrentState<double> state;
+    Tape tape(Tape::inference);
+    CHECK_THROWS_AS(window_with_recurrence(tape, model, random_tokens(1, 4, 11, 20), state), NumericError);
+    CHECK(state.inputs.empty());
+}

@@ -400,3 +400,71 @@ TEST_CASE("a recipe for another integration and too little text are refused") {
     CHECK_THROWS_WITH_AS(LanguageModelTraining<float>(without_memory, recipes()[4], text, {.entries = 3, .length = 8}, 1),
                          "LanguageModelTraining: recipe 'crossbatch_1' is of no use to a model without memory layers", ConfigError);
 }
+
+TEST_CASE("a memorizing recipe reads with its top_k, and keeps as many tokens as it says") {
+    const std::vector<TokenDocument> text = documents(3, 500);
+    Transformer<float> model = small_model();
+    const auto fourth_loss = [&](Index memory_tokens, Index top_k) {
+        LanguageModelTraining<float> training(
+            model, {.name = "mt", .kind = LanguageModelKind::memorizing, .memory_tokens = memory_tokens, .top_k = top_k}, text,
+            {.entries = 3, .length = 8}, 5);
+        for (Index step = 0; step < 3; ++step) training(step);
+        return training(3).loss;
+    };
+    CHECK(fourth_loss(0, 2) != fourth_loss(0, 1000));
+    CHECK(fourth_loss(8, 1000) != fourth_loss(0, 1000));
+}
+
+TEST_CASE("constant previous contexts give other gradients") {
+    const std::vector<TokenDocument> text = documents(6, 100);
+    Transformer<float> model = small_model();
+    const auto gradients = [&](bool differentiable) {
+        LanguageModelRecipe recipe = recipes()[4];
+        recipe.differentiable = differentiable;
+        zero_gradients(model.parameters());
+        LanguageModelTraining<float>(model, recipe, text, {.entries = 3, .length = 8}, 5)(0);
+        std::vector<float> all;
+        for (const auto& p : model.parameters()) all.insert(all.end(), p.gradient().begin(), p.gradient().end());
+        return all;
+    };
+    CHECK(gradients(true) != gradients(false));
+}
+
+TEST_CASE("with w = 2 and d = 2 an entry sees two positives and two negatives") {
+    const std::vector<TokenDocument> text = documents(6, 100);
+    Transformer<float> model = small_model();
+    const LanguageModelRecipe recipe{
+        .name = "w2", .kind = LanguageModelKind::crossbatch, .positives = 2, .contexts = ContextSchedule::constant(2)};
+    const double loss = LanguageModelTraining<float>(model, recipe, text, {.entries = 3, .length = 8}, 5)(0).loss;
+    Random random(5);
+    const auto pieces = sample_contexts<float>(text, {.entries = 3, .pool = 3, .positives = 2, .length = 8}, random);
+    Tape tape(Tape::inference);
+    const Tensor<float, 2> nats =
+        token_nats(model.crossbatch(tape, {pieces.previous, pieces.current, previous_contexts(3, 2, 2)}).value(), pieces.targets);
+    CHECK(loss == doctest::Approx(std::accumulate(nats.begin(), nats.end(), 0.0) / 24).epsilon(1e-5));
+}
+
+TEST_CASE("every kind gives gradients") {
+    const std::vector<TokenDocument> text = documents(6, 200);
+    for (const LanguageModelRecipe& recipe : recipes()) {
+        CAPTURE(recipe.name);
+        Transformer<float> model = small_model(recipe.integration);
+        zero_gradients(model.parameters());
+        LanguageModelTraining<float>(model, recipe, text, {.entries = 3, .length = 8}, 5)(0);
+        CHECK(global_norm(model.parameters()) > 0);
+    }
+}
+
+TEST_CASE("train_language_model is the loop written out") {
+    const std::vector<TokenDocument> text = documents(6, 200);
+    Transformer<float> model = small_model(), by_hand = small_model();
+    train_language_model(model, recipes()[4], text, {.entries = 3, .length = 8}, 6, 5);
+    LanguageModelTraining<float> training(by_hand, recipes()[4], text, {.entries = 3, .length = 8}, 5);
+    Muon<float> optimizer(by_hand.parameters());
+    for (Index step = 0; step < 6; ++step) {
+        zero_gradients(by_hand.parameters());
+        training(step);
+        optimizer.step(LearningRate::linear_decay(1, 3, 6).at(step));
+    }
+    CHECK(weights(model) == weights(by_hand));
+}

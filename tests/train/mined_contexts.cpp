@@ -77,3 +77,12 @@ TEST_CASE("keys and queries of other shapes, and numbers that are none, are refu
                         Tensor<double, 2>{{1, NAN, 2}}, [](Index, Index) { return true; }, 1),
                     NumericError);
 }
+
+TEST_CASE("a head's queries meet keys of that head") {
+    ContextKeys<double> keys(2, 1, 1, exact);
+    keys.add(Tensor<double, 4>{{{{50.0}, {0.0}}}, {{{0.0}, {50.0}}}});  // head 0 likes context 0, head 1 context 1
+    const Tensor<double, 2> mass =
+        keys.attention_mass(Tensor<double, 4>{{{{1.0}, {-1.0}}}}, 2);  // and head 1 is asked the other way
+    CHECK(mass(0, 0) == doctest::Approx(2));
+    CHECK(mass(0, 1) == doctest::Approx(0));
+}

@@ -170,6 +170,8 @@ TEST_CASE("with several matrices the result does not depend on the number of thr
     }
     CHECK(results[0] == results[2]);
     CHECK(results[1] == results[3]);
+    CHECK(results[0] == results[4]);
+    CHECK(results[1] == results[5]);
 }
 
 TEST_CASE("Muon refuses options out of their range and hidden matrices that are none") {

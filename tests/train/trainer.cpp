@@ -2,8 +2,10 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <cmath>
 #include <limits>
+#include <thread>
 
 #include "fot/train/adafactor.hpp"
 #include "fot/train/adamw.hpp"
@@ -458,4 +460,20 @@ TEST_CASE("a checkpoint that cannot be resumed leaves model, optimiser and what 
     CHECK(testing::for_every_failing_allocation([&] { run.trainer.resume(); }, unchanged, opening) > 50);
     CHECK(run.model.numbers() == through.model.numbers());
     CHECK(run.trainer.steps_done() == 4);
+}
+
+TEST_CASE("the time to the next checkpoint counts from the last") {
+    std::filesystem::remove(path);
+    testing::TinyRegression<float> model;
+    AdamW<float> optimizer(model.parameters());
+    Random random(8);
+    std::vector<Index> seen;
+    Trainer<float> trainer(optimizer,
+                           {.steps = 5, .learning_rate = learning_rate, .checkpoint = path, .checkpoint_every_seconds = 1});
+    trainer.run([&](Index step) {
+        if (step == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+        if (step > 0) seen.push_back(SafetensorsFile(path).read<Index>("training/integer/step")[0]);
+        return StepResult{.loss = model.loss(random)};
+    });
+    CHECK(seen == std::vector<Index>{1, 1, 1, 1});
 }

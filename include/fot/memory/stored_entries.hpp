@@ -155,7 +155,7 @@ class StoredEntries {
     }
 
     /// Writes T entries over those from number `first` on: keys and values (T,H,D). Places and documents stay.
-    /// Errors: DataError unless there are as many; ShapeError as in append.
+    /// Errors: DataError unless there are as many; ShapeError and NumericError as in append.
     void replace(Index first, const Tensor<Real, 3>& keys, const Tensor<Real, 3>& values) {
         require_shape("KeyValueMemory::replace: keys", keys, Shape<3>{-1, heads_, width_});
         require_shape("KeyValueMemory::replace: values", values, shape_of(keys));
