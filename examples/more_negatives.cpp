@@ -161,13 +161,13 @@ int main(int argc, char** argv) try {
     Example example(argc, argv, "Do more negatives help, or harder ones?");
     TextSettings text;
     NegativesSettings settings;
-    add_text_options(example, text, {12, 600, 600}, {32, 64, 64});
+    add_text_options(example, text, {12, 400, 600}, {32, 64, 64});
     add_comparison_options(example, text);
-    example.option("--uniform", settings.uniform, {{20}, {128}, {128, 512, 1024, 4096}},
+    example.option("--uniform", settings.uniform, {{20}, {64}, {128, 512, 1024, 4096}},
                    "contexts of dictionary trainings with random negatives; 0: none");
-    example.option("--mined", settings.mined, {{20}, {128}, {128, 512}},
+    example.option("--mined", settings.mined, {{20}, {64}, {128, 512}},
                    "contexts of dictionary trainings with mined negatives; 0: none");
-    example.option("--text-contexts", settings.text, {{32}, {64}, {64, 128}},
+    example.option("--text-contexts", settings.text, {{32}, {32}, {64, 128}},
                    "contexts of trainings on text, random and mined, powers of two; 0: none");
     example.option("--further-steps", settings.further_steps, {0, 0, 25},
                    "the trainings go on for so many steps from one with --first contexts at random; 0: they begin anew");

@@ -144,11 +144,12 @@ int main(int argc, char** argv) try {
 
     Measurements<AccuracyCurve> accuracies;  // by model and bytes: over decoys
     Table table({"model", "seed", "prompt, bytes", "decoys", "accuracy", "answers a decoy"});
-    Table csv({"model", "seed", "bytes", "decoys", "accuracy", "low", "high", "decoy"});
+    Table csv({"model", "seed", "bytes", "decoys", "accuracy", "low", "high", "decoy", "curriculum_steps", "learned"});
     for (const std::uint64_t seed : example.seeds())
         for (const std::string& name : settings.models) {
-            const Transformer<float> model =
-                trained_named_passkey_model(example, settings, name == "base_memory" ? "base" : name, training, seed).first;
+            const auto trained =
+                trained_named_passkey_model(example, settings, name == "base_memory" ? "base" : name, training, seed);
+            const auto& [model, curriculum] = trained;
             WindowMemory windows(model, settings.length, settings.overlap, /*kept=*/1);
             MemoryState<float> state(model.config(), 1, longest > 4194304 ? Storage::bfloat16 : Storage::full);
             for (const Index size : settings.sizes) {
@@ -165,7 +166,8 @@ int main(int argc, char** argv) try {
                     accuracy[decoys] = estimate_of(answered.right);
                     table.add(name, seed, count_text(size), decoys, estimate_text(accuracy[decoys]),
                               fixed(answered.decoy.value(), 2));
-                    csv.add(name, seed, size, decoys, accuracy[decoys], answered.decoy.value());
+                    csv.add(name, seed, size, decoys, accuracy[decoys], answered.decoy.value(), curriculum.steps,
+                            curriculum.learned ? 1 : 0);
                 }
                 accuracies.add(message(name, ".", size), accuracy);
             }

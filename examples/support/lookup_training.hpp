@@ -55,6 +55,7 @@ Curriculum train_lookup(Example& example, const LookupTraining& settings, const 
     Muon<float> optimizer(model.parameters(), options);
     return train_in_two_phases(
         {.name = message("train ", name, ", seed ", seed),
+         .out = example.out(),
          .curriculum_steps = settings.curriculum_steps,
          .steps = settings.steps,
          .checkpoint = example.output() / message(name, "_", settings.steps, "steps_seed", seed, ".safetensors"),

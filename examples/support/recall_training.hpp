@@ -93,7 +93,7 @@ inline StepResult recall_step(const Transformer<float>& model, const RecallTrain
 ///
 /// Two phases in one run: a curriculum of 4, 8, ... 64 pairs, each until 9 of 10 answers are right; then the contexts of the
 /// training, with one of these numbers of pairs, drawn for each step.
-inline std::pair<Transformer<float>, Curriculum> trained_recall_model(const Example& example, const RecallSettings& settings,
+inline std::pair<Transformer<float>, Curriculum> trained_recall_model(Example& example, const RecallSettings& settings,
                                                                       const RecallTraining& training, std::uint64_t seed) {
     Random weights(seed), random(seed + 1000);
     Transformer<float> model = new_recall_model(settings, training, weights);
@@ -105,6 +105,7 @@ inline std::pair<Transformer<float>, Curriculum> trained_recall_model(const Exam
     Muon<float> optimizer(model.parameters(), {});
     const Curriculum curriculum = train_in_two_phases(
         {.name = message("train ", training.name, ", seed ", seed),
+         .out = example.out(),
          .curriculum_steps = settings.curriculum_steps,
          .steps = settings.steps,
          .checkpoint = example.output() / message(training.name, "_", settings.steps, "steps_seed", seed, ".safetensors"),

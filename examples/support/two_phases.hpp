@@ -16,6 +16,7 @@ namespace fot::examples {
 /// How long a training is, and where it is kept.
 struct TwoPhases {
     std::string name;                  ///< in the progress line
+    std::ostream& out;                 ///< what is told if the curriculum was not learned
     Index curriculum_steps, steps;     ///< the most that the curriculum takes, and those after it
     std::filesystem::path checkpoint;  ///< the training goes on from it, or is over if it was
     Metadata metadata;                 ///< a checkpoint with others is refused
@@ -27,7 +28,7 @@ struct Curriculum {
     bool learned;  ///< to its last stage
 };
 
-/// Runs both phases, and says how the first one went.
+/// Runs both phases, and returns how the first one went. A model that has not learned its curriculum is trained all the same.
 ///
 /// `train(step, curriculum)` gives the StepResult of a step, which belongs to the curriculum if `step < curriculum`; it asks
 /// `stages` for what to train on and lets them observe how well that went. `note(progress)` is shown beside the progress bar.
@@ -61,6 +62,8 @@ Curriculum train_in_two_phases(const TwoPhases& phases, Optimizer<float>& optimi
         return result;
     });
     stop_if_interrupted(training_is_kept);
+    if (!stages.finished())
+        phases.out << phases.name << ": not learned in the " << curriculum << " steps of the curriculum" << std::endl;
     return {curriculum, stages.finished()};
 }
 

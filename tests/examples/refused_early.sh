@@ -35,7 +35,7 @@ refused "exact_or_approximate --top-k 10000" "expected fewer entries that are re
 refused "exact_or_approximate --no-text --no-dictionary" "nothing is left to be measured"
 refused "exact_or_approximate --no-text --top-k 8" "--no-text measures the dictionary alone"
 refused "exact_or_approximate --memories 131072 4096" "expected the smallest memory first"
-refused "paper_recipe --largest 16384 --length 4000" "expected more than both together"
+refused "paper_recipe --largest 16384 --length 6000" "expected more than both together"
 refused "distributed_distraction --compared-steps 0" "compared-steps"
 refused "memory_tail --lists 5000" "no more lists than entries"
 refused "memory_tail --top-k 8192" "expected fewer entries that are read"
