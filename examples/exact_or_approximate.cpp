@@ -35,7 +35,8 @@ constexpr Index dictionary_top_k = 32;
 /// What is measured, and how.
 struct SearchSettings {
     std::vector<Index> memories = {}, dictionary_memories = {};
-    Index own = 0, stride = 7, lists = 0, graph_largest = 0;
+    Index stride = 7;  // of 4 symbols of an answer, or 128 bytes of a window, each is asked for in turn
+    Index own = 0, lists = 0, graph_largest = 0;
 };
 
 /// An index whose setting can be changed: lists that are probed, or the breadth of a walk.
@@ -262,7 +263,8 @@ int main(int argc, char** argv) try {
     example.option("--top-k", memory.top_k, "entries of a memory of text that each query and head reads (of definitions: 32)", 1);
     example.option("--lists", settings.lists, "inverted lists; 0: about the root of the memory's size");
     example.option("--graph-largest", settings.graph_largest, {4096, 131072, 524288}, "largest memory for which a graph is built");
-    example.option("--stride", settings.stride, "recall is measured for every so many-th query", 1);
+    example.option("--stride", settings.stride,
+                   "recall is measured for every so many-th query (an odd number: of all symbols of an answer)", 1);
     example.option("--only", memory.only,
                    "train and measure these models of text; none: standard and the crossbatch model with most contexts, with and "
                    "without QK-norm; all with --full");
@@ -316,8 +318,11 @@ int main(int argc, char** argv) try {
     for (const std::string& model : measured.models())
         for (const auto& first : measured.of_seeds(model).front()) {
             const std::string& name = first.first;
-            const auto missing = [&](const Numbers& numbers) { return !numbers.contains(name); };  // no setting scores 1 % or less
-            if (std::ranges::any_of(measured.of_seeds(model), missing)) continue;
+            const auto missing = [&](const Numbers& numbers) { return !numbers.contains(name); };
+            if (std::ranges::any_of(measured.of_seeds(model), missing)) {
+                example.out() << name << ": left out, since on some seed no setting scores 1 % or less\n";
+                continue;
+            }
             const std::vector<Estimate> of_seeds = measured.each(model, [&](const Numbers& numbers) { return numbers.at(name); });
             for (std::size_t s = 0; s < of_seeds.size(); ++s) csv.add(model, example.seed() + s, name, of_seeds[s]);
             const Estimate number = is_share(name) ? share_over_seeds(of_seeds) : over_seeds(of_seeds);

@@ -172,7 +172,7 @@ int main(int argc, char** argv) try {
                    "contexts of trainings on text, random and mined, powers of two; 0: none");
     example.option("--further-steps", settings.further_steps, {0, 0, 25},
                    "the trainings go on for so many steps from one with --first contexts at random; 0: they begin anew");
-    example.option("--first", settings.first_contexts, {20, 128, 128}, "contexts of the training from which they go on", entries);
+    example.option("--first", settings.first_contexts, {20, 32, 128}, "contexts of the training from which they go on", entries);
     example.option("--trained", settings.trained, {16, 128, 128},
                    "contexts of a step on the dictionary whose keys have gradients, the batch's own first, then the hardest",
                    entries);

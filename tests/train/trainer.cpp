@@ -469,9 +469,9 @@ TEST_CASE("the time to the next checkpoint counts from the last") {
     Random random(8);
     std::vector<Index> seen;
     Trainer<float> trainer(optimizer,
-                           {.steps = 5, .learning_rate = learning_rate, .checkpoint = path, .checkpoint_every_seconds = 1});
+                           {.steps = 5, .learning_rate = learning_rate, .checkpoint = path, .checkpoint_every_seconds = 3});
     trainer.run([&](Index step) {
-        if (step == 0) std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+        if (step == 0) std::this_thread::sleep_for(std::chrono::milliseconds(3100));
         if (step > 0) seen.push_back(SafetensorsFile(path).read<Index>("training/integer/step")[0]);
         return StepResult{.loss = model.loss(random)};
     });

@@ -1,8 +1,8 @@
 /// What LongLLaMA remembers of the inputs it reads: local caches and memories.
 ///
 /// Every layer has a local cache of the last tokens (model/local_cache.hpp); their positions are kept here, once for all layers.
-/// Memory layers also have a memory, in which every key has position 0. The reason for position 0 is in model/memory_layer.hpp; how
-/// tokens get into the memory is in model/long_llama.hpp.
+/// Memory layers also have a memory, in which every key has position 0. The reason for position 0 is in paper_notes.md, "Reasons";
+/// how tokens get into the memory is in model/long_llama.hpp.
 ///
 /// Prompts of different lengths are filled up on the left. No token attends to this padding: in the local cache its scores are
 /// masked, and it does not go to the memory.

@@ -8,8 +8,7 @@
 ///
 /// This is the sum of crossbatch training with different keys beside the local ones: there all keys of a few contexts, here the
 /// best few of all that was read before. That is why a layer can be trained on contexts and then used with a memory, with nothing
-/// added. In a whole model the two agree exactly if k covers the memory and there is one memory layer, or one earlier window
-/// (model/memory_layer.hpp).
+/// added. In a whole model the two agree up to rounding under the conditions of paper_notes.md, "Conditions".
 ///
 /// Source: paper section 3.1 and appendix B.2, equation (1).
 /// Read first: reference/crossbatch.hpp, reference/exact_search.hpp.   Read next: reference/positive_mass.hpp.
