@@ -17,13 +17,11 @@
 /// are in the time of a step.
 ///
 /// Data:    the dictionary, made here, and the libstdc++ headers that come with g++ (--corpus for other text).
-/// Time:    15 minutes on two cores; --quick: seconds; --full: further steps with up to 4096 contexts, three seeds (hours; 200
-/// steps with 512
-///          contexts take some twenty minutes of one core).
+/// Time:    15 minutes on two cores; --quick: seconds; --full: further steps with up to 4096 contexts, three seeds (hours;
+///          200 steps with 512 contexts take some twenty minutes of one core).
 /// Command: build/release/examples/more_negatives
-/// Expect:  .99 of the answers are right at 1M tokens with 64 contexts, random or mined. From 4M on (--largest) more contexts leave
-/// fewer answers wrong; of 128,
-///          mined ones fewer than random ones.
+/// Expect:  .99 of the answers are right at 1M tokens with 64 contexts, random or mined. From 4M on (--largest) more contexts
+///          leave fewer answers wrong; of 128, mined ones fewer than random ones.
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_evaluation.hpp"
 #include "support/mined_training.hpp"
