@@ -24,7 +24,7 @@
 /// Source: paper section 4.2, Figure 1, made harder. The paper counts tokens, this program bytes.
 /// Data:    the libstdc++ headers that come with g++ (--corpus, --filler for other text), held-out documents first. Text that is
 ///          shorter than the prompt comes again from its beginning; the program says how often. libstdc++ has 7 million bytes.
-/// Time:    fot some nine minutes of one core, base_memory longer; --quick: seconds; --full: three seeds, up to 16M bytes.
+/// Time:    fot 9 to 25 minutes of one core, base_memory 24 to 40, by seed; --quick: seconds; --full: three seeds, up to 16M bytes.
 /// Memory:  1 GiB per million bytes of the longest prompt; half of that above 4M bytes, since keys and values are then stored as
 ///          bfloat16.
 /// Command: build/release/examples/passkey_in_text
