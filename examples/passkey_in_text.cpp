@@ -147,9 +147,8 @@ int main(int argc, char** argv) try {
     Table csv({"model", "seed", "bytes", "decoys", "accuracy", "low", "high", "decoy", "curriculum_steps", "learned"});
     for (const std::uint64_t seed : example.seeds())
         for (const std::string& name : settings.models) {
-            const auto trained =
+            const auto [model, curriculum] =
                 trained_named_passkey_model(example, settings, name == "base_memory" ? "base" : name, training, seed);
-            const auto& [model, curriculum] = trained;
             WindowMemory windows(model, settings.length, settings.overlap, /*kept=*/1);
             MemoryState<float> state(model.config(), 1, longest > 4194304 ? Storage::bfloat16 : Storage::full);
             for (const Index size : settings.sizes) {
