@@ -7,8 +7,8 @@
 /// score. At a fixed temperature s = c / tau, and the weight falls below one half once log n > c / tau: with a fixed temperature a
 /// memory can only grow to a certain size. With s = a c log n the weight is n^(a c) / (n^(a c) + n - 1), which tends to one if a c
 /// exceeds 1, and to zero if a c is below 1. So the logarithm cures *dilution* by unrelated keys, provided that the key that the
-/// query looks for stands out. (Random cosines in place of 0 limit that: paper_notes.md, "Remedies for distraction".) It does not cure *overlap*:
-/// where other documents' keys have the same cosine, all of their scores grow alike.
+/// query looks for stands out. (Random cosines in place of 0 limit that: paper_notes.md, "Remedies for distraction".) It does not
+/// cure *overlap*: where other documents' keys have the same cosine, all of their scores grow alike.
 ///
 /// The number n of keys is what a query sees: local keys up to its own and all of the source's, even if only the best are read.
 ///
