@@ -96,7 +96,8 @@ TEST_CASE("contexts and a memory are read with one temperature for local and fur
     const Tensor<double, 3> read = model.forward(tape, current, memory).value();
     CHECK(largest_difference(read, model.forward(tape, current, contexts).value()) < 1e-12);
     CHECK(largest_difference(read, model.forward(tape, current, MemorySource<double>(state, 10)).value()) > 1e-4);
-    CHECK(model.forward(tape, current, memory, {3, 1}).value() == take_positions(tape, Variable<double, 3>(read), {3, 1}).value());
+    CHECK(largest_difference(model.forward(tape, current, memory, {3, 1}).value(), take_positions(read, {3, 1})) <
+          1e-13);  // BLAS: last bits by number of rows
     CHECK(memory.key_count(1, 0) == 10);
     const auto nothing = adaptive<NoSource<double>>(model);
     CHECK(largest_difference(slice<0>(read, 1, 1), slice<0>(model.forward(tape, current, nothing).value(), 1, 1)) < 1e-12);
