@@ -60,7 +60,7 @@ int main(int argc, char** argv) try {
     example.option("--training", only, "this one only; empty: uniform and hard, all four with --full")
         .one_of({"uniform", "hard", "one_context", "standard"});
     const Option one_size = example.option("--memory-tokens", asked_sizes.only, "evaluate this one size; 0: a row of sizes");
-    one_size.within(0, 67108864);
+    one_size.within(0, 134217728);
     example.option("--largest", asked_sizes.largest, "largest size of the row; 0: 1M, 16M with --full").excludes(one_size);
     example.add_seeds_option();
     example.option("--k", k, "retrieved keys per query and head", 1);
