@@ -39,7 +39,7 @@
 ///          (--places 2); --quick: seconds; --full: all models, three seeds, 1000 steps (hours).
 /// Memory:  1.5 GiB: a kilobyte a token, each size has a memory of its own, and all are copied once.
 /// Command: build/release/examples/distraction_remedies
-/// Expect:  at 128K tokens no model without crossbatch as good as crossbatch_16; ssmax_crossbatch better, clearly at 2K to 32K;
+/// Expect:  at 128K tokens no model without crossbatch shown to be as good as crossbatch_16; ssmax_crossbatch better, clearly at 2K to 32K;
 ///          annealed_infonce with the largest r_64, and no fewer bits with a memory than without. measurements.md has three seeds.
 #include "support/remedies.hpp"
 #include "support/remedy_models.hpp"

@@ -7,9 +7,8 @@
 /// multiplied four times as fast as floats, and for most keys their product shows that the score stays below the bar. The remaining
 /// keys are scored by the float kernel of the search itself, so what it finds is bitwise the same with the filter and without.
 ///
-/// The bound. Every query q is rounded to s q', where q' has whole numbers of -127 ... 127 and 127 s is the largest absolute value
-/// in the query. A block of keys k is rounded to t k' in the same way, with one t for all of them. With the errors dq = q - s q'
-/// and dk = k - t k'
+/// The bound. A query q is rounded to s q', where q' has whole numbers of -127 ... 127 and 127 s is the largest absolute value in
+/// q; the keys k of a block are rounded to t k', with one t for all of them. With the errors dq = q - s q' and dk = k - t k'
 ///
 ///     <q, k> - s t <q', k'>  =  <dq, t k'> + <q, dk>.
 ///
@@ -25,16 +24,14 @@
 ///
 ///     f >= bar   implies   s t <q', k'>  >=  bar - (1 + 2^-10) (K (|dq| + rho |q|) + E (|dq| + |q|)).                         (2)
 ///
-/// The error of computing the bar grows with |bar|, and beyond +-2 |q| K it may be larger than rho |q| K. But then no score reaches
-/// the bar or all scores do, and (2) holds anyway.
+/// Beyond +-2 |q| K the bar's own error may exceed rho |q| K. But then no score reaches it or all do, and (2) holds anyway.
 ///
-/// When it holds: no intermediate result may overflow, and what underflows must be small beside rho |q| K. So (2) is used for
-/// lengths of 2^-50 ... 2^50 only. A block in which the largest |k| is outside this range, or some number is NaN or infinite, is
-/// left to the float search. A query outside this range, unless it is 0, gets an infinite error: all keys are its candidates.
+/// When it holds: in rounding to nearest, if nothing overflows and what underflows is small beside rho |q| K, even where it is
+/// flushed to 0. So (2) is used for lengths of 2^-40 ... 2^50 only. A block in which the largest |k| is outside this range, or some
+/// number is NaN or infinite, is left to the float search. A query outside it, unless it is 0, has all keys as its candidates.
 ///
-/// When it pays: as long as few keys are candidates. Where more than a quarter of the keys are candidates, for instance because
-/// they lie in clusters so narrow that the bound cannot separate them, the search goes on in float. It tries the filter again so
-/// seldom that it loses less than 3 % (tests/benchmark/benchmark_filter).
+/// When it pays: as long as few keys are candidates. Where more than a quarter are, for instance in clusters too narrow for the
+/// bound, the search goes on in float. It tries the filter again so seldom that it loses less than 3 % (benchmark_filter).
 ///
 /// Read first: core/byte_products.hpp, core/tile_product.hpp.   Read next: memory/streaming_search.hpp.
 #pragma once
@@ -116,7 +113,7 @@ class ByteFilter {
         std::array<std::int32_t, panel_width<float>> shift = {};   // 128 <q', 1>
     };
 
-    static constexpr float least_length = 0x1p-50f, most_length = 0x1p50f;  // for which (2) is used
+    static constexpr float least_length = 0x1p-40f, most_length = 0x1p50f;  // for which (2) is used
 
     static Panel rounded_queries(const PackedFactor<float>& queries) {
         constexpr Index width = panel_width<float>;

@@ -6,7 +6,8 @@
 /// choose among contexts of that length. Chunks count from the memory's oldest entry, so they are the windows that were read, if
 /// the windows were of this length and none has left the memory.
 ///
-/// Cost: as attention to the whole memory, a chunk at a time.
+/// Source: that of remedies/untied_contexts.hpp.
+/// Cost:   as attention to the whole memory, a chunk at a time.
 /// Read first: remedies/untied_contexts.hpp, model/memory_source.hpp.   Read next: remedies/entmax.hpp.
 #pragma once
 
