@@ -42,10 +42,11 @@ seconds_of() {  # wall clock of a command, whose output is kept
 }
 median() { sort -g | awk '{ value[NR] = $1 } END { print NR % 2 ? value[(NR + 1) / 2] : (value[NR / 2] + value[NR / 2 + 1]) / 2 }'; }
 
-echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), ${THREADS:-2} threads, $(date +%F)"
+commit=$(git -C "$here" rev-parse --short HEAD 2>/dev/null || echo unknown)
+echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), ${THREADS:-2} threads, $(date +%F), commit $commit"
 echo
-echo "| entry | seconds, median | seconds by seed | figures by seed |"
-echo "|---|---|---|---|"
+echo "| entry | seconds, median | seconds by seed | figures by seed | command |"
+echo "|---|---|---|---|---|"
 for name in ${@:-$known}; do
   IFS='|' read -r _ results command <<< "$(echo "$entries" | grep "^$name|")"
   read -ra words <<< "$command"
@@ -65,5 +66,5 @@ for name in ${@:-$known}; do
     done
     figures="${figures:+$figures, }$of_seed"
   done
-  echo "| $name | $(printf '%s\n' "${seconds[@]}" | median) | $(printf '%s, ' "${seconds[@]}" | sed 's/, $//') | $figures |"
+  echo "| $name | $(printf '%s\n' "${seconds[@]}" | median) | $(printf '%s, ' "${seconds[@]}" | sed 's/, $//') | $figures | \`$command\` |"
 done
