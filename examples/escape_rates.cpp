@@ -76,7 +76,7 @@ int main(int argc, char** argv) try {
     example.option("--curriculum-steps", settings.lookup.curriculum_steps, {20, 3000, 3000}, "most steps of the other curricula",
                    1);
     example.option("--windows", settings.lookup.windows, {8, 64, 64}, "four times as many as a batch of the longest has", 8);
-    example.add_seeds_option();
+    example.add_seeds_option(10);
     example.parse();
 
     const CorpusSplit split = load_split({.corpus = settings.lookup.corpus});

@@ -94,13 +94,15 @@ Transformer<float> trained_further(Example& example, const NegativesSettings& se
 
 /// One dictionary training after another, and its rows of the table: accuracy at each size.
 void run_dictionary(Example& example, const NegativesSettings& settings, const std::filesystem::path& folder) {
-    Table table({"negatives", "contexts", "seed", "memory tokens", "token accuracy", "seconds a step"}),
+    Table table({"negatives", "contexts", "seed", "memory tokens", "token accuracy"}),
+        cost({"negatives", "contexts", "seconds a step"}),
         csv({"training", "contexts", "seed", "memory_tokens", "token_accuracy", "low", "high"});
     Plot plot{.name = "accuracy",
               .title = "Dictionary lookup, trained on 512 tokens and so many contexts",
               .x_label = "memory tokens",
               .y_label = "accuracy of answer tokens"};
     Measurements<AccuracyCurve> accuracies;
+    Measurements<double> seconds;
     for (const DictionaryTraining& training : dictionary_comparisons(settings)) {
         const std::string training_name = message(training.name, settings.log_length ? "_log_length" : ""),
                           name = message(training_name, ".", training.contexts);
@@ -121,16 +123,18 @@ void run_dictionary(Example& example, const NegativesSettings& settings, const s
             for (const Lookup& lookup : evaluation.run(message("evaluate ", name, ", seed ", seed))) {
                 const Estimate tokens = estimate_of(lookup.tokens, dictionary.task().value_length);
                 accuracy[lookup.memory_tokens] = tokens;
-                table.add(training_name, training.contexts, seed, count_text(lookup.memory_tokens), estimate_text(tokens, 4),
-                          clock.per_step());
+                table.add(training_name, training.contexts, seed, count_text(lookup.memory_tokens), estimate_text(tokens, 4));
                 csv.add(training_name, training.contexts, seed, lookup.memory_tokens, tokens);
             }
             accuracies.add(name, accuracy);
+            seconds.add(name, clock.per_step());
         }
         report_accuracy(example, "accuracy", accuracies, name, plot);
+        cost.add(training_name, training.contexts, report_seconds(example, seconds, name));
     }
     if (plot.series.empty()) return;
     example.show("The dictionary: more negatives, and mined ones", table);
+    example.show("What a step takes", cost);
     example.csv("accuracy_by_seed", csv);
     example.plot(plot);
 }
@@ -140,20 +144,20 @@ void run_text(Example& example, TextSettings text, const NegativesSettings& sett
     if (settings.text.empty()) return;
     const std::vector<TokenDocument> training = byte_documents(split.train);
     PositiveMasses masses;
-    Table table({"negatives", "contexts", "seed", "seconds a step"});
+    Measurements<double> seconds;
     for (const std::uint64_t seed : example.seeds())
         for (const Index contexts : settings.text)
             for (const bool mined : {false, true}) {
-                const std::string kind = mined ? "mined" : "random", name = message(kind, "_", contexts);
+                const std::string name = message(mined ? "mined" : "random", "_", contexts);
                 Random weights(seed);
                 Transformer<float> model = new_text_model(text, weights);
-                const std::string seconds =
-                    train_on_pool(example, text, name, contexts, mined, settings.pool, training, seed, model);
+                seconds.add(name, train_on_pool(example, text, name, contexts, mined, settings.pool, training, seed, model));
                 masses.add(name, measure_positive_mass(text, split, model));
-                table.add(kind, contexts, seed, seconds);
             }
     report_positive_mass(example, masses, "Attention that stays with its own document");
-    example.show("What a step takes with all its contexts", table);
+    Table cost({"model", "seconds a step with all its contexts"});
+    for (const std::string& model : seconds.models()) cost.add(model, report_seconds(example, seconds, model));
+    example.show("What a step takes", cost);
 }
 
 }  // namespace

@@ -183,7 +183,8 @@ void report(Example& example, const Measurements<OrderMeasures>& measured, const
          by_strength =
              plot("aging", message("A memory that ages: keys defined once, and the last of ", settings.aged_times, " values"),
                   "strength", "right answers", "none");
-    Table law({"model", "definitions", "any value", "the last", "any / definitions"});
+    Table law({"model", "definitions", "any value", "the last", "any / definitions"}),
+        by_seed({"model", "seed", "what", "at", "share", "low", "high"});
     for (const std::string& model : measured.models()) {
         const auto curves = [&](const std::string& name, AccuracyCurve OrderMeasures::*curve) {
             Measurements<AccuracyCurve> list;
@@ -203,12 +204,20 @@ void report(Example& example, const Measurements<OrderMeasures>& measured, const
         }
         report_accuracy(example, "aging", curves(model + ".once", &OrderMeasures::once), model + ".once", by_strength);
         report_accuracy(example, "aging", curves(model + ".last", &OrderMeasures::of_many), model + ".last", by_strength);
+        for (std::size_t s = 0; s < measured.of_seeds(model).size(); ++s) {
+            const OrderMeasures& of_seed = measured.of_seeds(model)[s];
+            for (const auto& [what, curve] :
+                 {std::pair("depth", &of_seed.depth), std::pair("any_value", &of_seed.any), std::pair("last_value", &of_seed.last),
+                  std::pair("aging_once", &of_seed.once), std::pair("aging_last", &of_seed.of_many)})
+                for (const auto& [at, share] : *curve) by_seed.add(model, example.seed() + s, what, at, share);
+        }
     }
     Series one_in{"1/m"};
     for (const Index times : settings.times) one_in.add(times, 1 / static_cast<double>(times));
     by_times.series.push_back(one_in);
     example.show(message("Overwritten keys: which value is answered, of ", settings.asked, " keys"), law);
     for (const Plot& figure : {by_place, by_times, by_strength}) example.plot(figure);
+    example.csv("shares_by_seed", by_seed);
 }
 
 }  // namespace

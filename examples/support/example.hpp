@@ -129,8 +129,8 @@ class Example : public Report {
     /// A switch, off unless given.
     void flag(const std::string& name, bool& target, const std::string& description);
 
-    /// The option --seeds: how many trainings there are of each kind.
-    void add_seeds_option() { option("--seeds", seed_count_, {1, 1, 3}, "seeds, beginning with --seed", 1); }
+    /// The option --seeds: how many trainings there are of each kind; `full` of them with --full.
+    void add_seeds_option(Index full = 3) { option("--seeds", seed_count_, {1, 1, full}, "seeds, beginning with --seed", 1); }
 
     /// To be asked after `parse`.
     /// Errors: ConfigError if one of these options is on the command line, since `because` it has no effect.

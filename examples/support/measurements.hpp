@@ -3,10 +3,14 @@
 /// Read next: support/memory_curves.hpp, support/positive_masses.hpp.
 #pragma once
 
+#include <cmath>
 #include <map>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "example.hpp"
+#include "fot/measure/intervals.hpp"
 
 namespace fot::examples {
 
@@ -37,5 +41,15 @@ class Measurements {
     std::vector<std::string> models_;
     std::map<std::string, std::vector<Measured>> of_seeds_;
 };
+
+/// `result seconds_per_step.<model> <median over seeds>`, and the median as text. Seeds that have no time, NaN, do not count, since
+/// their training was read from a file; "-" if none has one.
+inline std::string report_seconds(Example& example, const Measurements<double>& measured, const std::string& model) {
+    std::vector<double> seconds = measured.of_seeds(model);
+    std::erase_if(seconds, [](double each) { return std::isnan(each); });
+    if (seconds.empty()) return "-";
+    example.result(message("seconds_per_step.", model), median(seconds));
+    return fixed(median(seconds));
+}
 
 }  // namespace fot::examples

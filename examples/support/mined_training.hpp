@@ -65,8 +65,8 @@ class StepClock {
         ++steps_;
         return result;
     }
-    /// "2.84"; "none run" if the training was read from its file.
-    std::string per_step() const { return steps_ == 0 ? "none run" : fixed(seconds_ / static_cast<double>(steps_), 2); }
+    /// NaN if no step ran, since the training was read from its file.
+    double per_step() const { return seconds_ / static_cast<double>(steps_); }
 
    private:
     double seconds_ = 0;
@@ -175,7 +175,7 @@ class PooledTextSteps {
     }
 
     /// Seconds of a step with all d contexts, as text.
-    std::string seconds_per_step() const { return clock_.per_step(); }
+    double seconds_per_step() const { return clock_.per_step(); }
 
    private:
     StepResult step_with(Index step, Index d) {
@@ -230,10 +230,11 @@ class PooledTextSteps {
     std::optional<ContextKeys<float>> keys_ = {};
 };
 
-/// Trains on text with d contexts in the end. Returns the seconds of a step with all of them, as text.
-inline std::string train_on_pool(const Example& example, const TextSettings& settings, const std::string& name, Index contexts,
-                                 bool mined, Index pool, const std::vector<TokenDocument>& training, std::uint64_t seed,
-                                 Transformer<float>& model) {
+/// Trains on text with d contexts in the end. Returns the seconds of a step with all of them, NaN if the training was read from a
+/// file.
+inline double train_on_pool(const Example& example, const TextSettings& settings, const std::string& name, Index contexts,
+                            bool mined, Index pool, const std::vector<TokenDocument>& training, std::uint64_t seed,
+                            Transformer<float>& model) {
     const ContextSchedule schedule = doubled_contexts(contexts, settings.steps);
     PooledTextSteps steps(model, settings, training, schedule, mined, pool, seed);
     Muon<float> optimizer(model.parameters(), {});

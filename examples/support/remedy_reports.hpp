@@ -38,10 +38,7 @@ inline void report_remedies(Example& example, const RemedyMeasurements& measured
         std::vector<std::string> cells{model, fixed(r_64.value, 4), bits(model, 0)};
         for (const std::string& name : {model, interleaved(model)})
             for (const Index size : sizes) cells.push_back(bits(name, size));
-        std::vector<double> seconds = measured.seconds.of_seeds(model);
-        std::erase_if(seconds, [](double each) { return std::isnan(each); });
-        cells.push_back(seconds.empty() ? "-" : fixed(median(seconds)));
-        if (!seconds.empty()) example.result(message("seconds_per_step.", model), median(seconds));
+        cells.push_back(report_seconds(example, measured.seconds, model));
         table.add_row(cells);
     }
     example.show("r_64, and bits per byte by tokens of memory", table);
