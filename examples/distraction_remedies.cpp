@@ -102,8 +102,8 @@ int main(int argc, char** argv) try {
     Example example(argc, argv, "Which remedy for distraction replaces crossbatch training, and which adds to it?");
     TextSettings settings;
     MemorySettings memory;
-    add_text_options(example, settings, {2, 600, 1000}, {8, 16, 16});
-    add_comparison_options(example, settings);
+    add_text_options(example, settings, {2, 400, 1000}, {8, 16, 16});
+    add_comparison_options(example, settings, {1, 2, 32});
     example.option("--smallest", memory.smallest, "smallest memory, tokens; each further one is four times as large", 1);
     example.option("--largest", memory.largest, {8192, 524288, 524288}, "largest memory, tokens", 1);
     example.option("--top-k", memory.top_k, "retrieved entries per query and head", 1);

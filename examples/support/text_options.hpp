@@ -55,9 +55,9 @@ inline std::vector<std::string> training_options() {
 }
 
 /// Those of programs that compare models.
-inline void add_comparison_options(Example& example, TextSettings& settings) {
+inline void add_comparison_options(Example& example, TextSettings& settings, Scaled<Index> places = {1, 16, 32}) {
     example.add_seeds_option();
-    example.option("--places,--queries", settings.places, {1, 16, 32}, "places measured in each test document", 1);
+    example.option("--places,--queries", settings.places, places, "places measured in each test document", 1);
 }
 
 /// That of programs with models that read documents in order.
