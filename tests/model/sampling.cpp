@@ -2,9 +2,19 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <limits>
 
 using namespace fot;
+
+namespace {
+
+/// Whether so many of the draws are within 4.5 standard deviations of what the probability lets expect.
+bool is_share(double count, double draws, double probability) {
+    return std::abs(count / draws - probability) < 4.5 * std::sqrt(probability * (1 - probability) / draws);
+}
+
+}  // namespace
 
 TEST_CASE("temperature 0, the first of top_k and a tiny top_p are greedy") {
     const float logits[] = {0.5f, 2.0f, 2.0f, -1.0f};
@@ -22,9 +32,9 @@ TEST_CASE("tokens are drawn as often as softmax says") {
     std::vector<double> counts(4, 0);
     const int draws = 20000;
     for (int i = 0; i < draws; ++i) ++counts[static_cast<std::size_t>(sample_token(logits, 4, {}, random))];
-    CHECK(counts[0] / draws == doctest::Approx(1.0 / 8).epsilon(0.06));
-    CHECK(counts[1] / draws == doctest::Approx(2.0 / 8).epsilon(0.06));
-    CHECK(counts[2] / draws == doctest::Approx(5.0 / 8).epsilon(0.06));
+    CHECK(is_share(counts[0], draws, 1.0 / 8));
+    CHECK(is_share(counts[1], draws, 2.0 / 8));
+    CHECK(is_share(counts[2], draws, 5.0 / 8));
     CHECK(counts[3] == 0);
 }
 
@@ -40,8 +50,8 @@ TEST_CASE("top_k and top_p leave out the unlikely tokens, temperature sharpens")
         CHECK(sample_token(logits, 3, {.top_p = 0.6}, random) == 2);
         sharp += sample_token(logits, 3, {.temperature = 0.5}, random) == 2 ? 1 : 0;
     }
-    CHECK(second / 4000 == doctest::Approx(2.0 / 7).epsilon(0.08));  // the token that reaches top_p is kept
-    CHECK(sharp / 4000 == doctest::Approx(25.0 / 30).epsilon(0.04));
+    CHECK(is_share(second, 4000, 2.0 / 7));  // the token that reaches top_p is kept
+    CHECK(is_share(sharp, 4000, 25.0 / 30));
 }
 
 TEST_CASE("logits and options that make no sense are named") {
