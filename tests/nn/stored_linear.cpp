@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <cmath>
+
 #include "fot/core/bfloat16.hpp"
 #include "fot/core/random.hpp"
 #include "fot/nn/embedding.hpp"
