@@ -2,8 +2,8 @@
 ///
 /// A document defines words of four symbols in its first half and asks for them in the second. The model is trained by crossbatch
 /// on 256 + 256 tokens, with the definitions of other documents as negatives. Then its memory is filled with up to 16 million
-/// tokens of definitions, and it is asked for 400 of them. Keys are computed block by block as the search goes on. The search is
-/// exact, and no key is kept.
+/// tokens of definitions (up to 128 million with --memory-tokens), and it is asked for 400 of them. Keys are computed block by
+/// block as the search goes on. The search is exact, and no key is kept.
 ///
 /// The heart of a training step, in which a document sees the definitions of d documents (support/dictionary_training.hpp):
 ///
