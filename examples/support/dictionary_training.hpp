@@ -7,6 +7,7 @@
 #include "fot/model/transformer.hpp"
 #include "fot/nn/cross_entropy.hpp"
 #include "fot/remedies/length_temperature.hpp"
+#include "fot/train/model_file.hpp"
 #include "fot/train/partly_trained_contexts.hpp"
 #include "two_phases.hpp"
 
@@ -188,6 +189,8 @@ inline Curriculum train_dictionary_model(Example& example, const std::filesystem
     LengthSchedule lengths = LengthSchedule::stages(
         {stage(20, 64, accuracy), stage(60, 32, accuracy), stage(130, 16, accuracy), stage(256, 8, accuracy + 0.08)});
 
+    Metadata metadata{{"task", "dictionary lookup"}, {"curriculum_steps", message(curriculum)}};
+    add_config(metadata, model.config());  // so that load_model reads the file
     Muon<float> optimizer(model.parameters(), dictionary_optimizer());
     return train_in_two_phases(
         {.name = message(training.name, ", seed ", seed),
@@ -195,7 +198,7 @@ inline Curriculum train_dictionary_model(Example& example, const std::filesystem
          .curriculum_steps = curriculum,
          .steps = training.steps,
          .checkpoint = folder / dictionary_file(example, training, seed),
-         .metadata = {{"task", "dictionary lookup"}, {"curriculum_steps", message(curriculum)}}},
+         .metadata = metadata},
         optimizer, lengths, random,
         [&](Index step, Index curriculum_steps) {
             if (step >= curriculum_steps)

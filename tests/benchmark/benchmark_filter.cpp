@@ -1,6 +1,6 @@
 /// What the filter in front of exact search gains, and what it costs where it gains nothing.
 ///
-///     benchmark_filter [--keys 1048576] [--queries 256] [--width 64] [--k 32] [--threads 0]
+///     benchmark_filter [--keys 1048576] [--queries 256] [--width 64] [--k 32] [--threads 0] [--model FILE]
 ///
 /// Each kind of data is searched with the filter and in float, in turn, five times after a warm-up. `..._float_over_filter` is the
 /// quotient of the medians: above 1 the filter gains. What both find is compared bit by bit. The kinds:
@@ -10,13 +10,17 @@
 ///     clusters   directions around 1000 centres, which the bound tells apart
 ///     narrow     around 64 centres, so close that most keys near a query stay candidates: the worst case, left to the float search
 ///
-/// The keys of a trained model are searched by examples/dictionary_lookup. In both searches the threads share the work as
-/// `exact_search` has it.
+///     trained    with --model: definitions and questions of a dictionary, as the first head of the model's last memory layer sees
+///                them. FILE is a checkpoint of examples/dictionary_lookup.
+///
+/// In both searches the threads share the work as `exact_search` has it.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
 #include "fot/core/keep_freed_memory.hpp"
+#include "fot/data/evaluation_dictionary.hpp"
 #include "fot/memory/exact_search.hpp"
+#include "fot/train/model_file.hpp"
 #include "support/search_check.hpp"
 #include "support/timing.hpp"
 
@@ -49,16 +53,51 @@ bool compare(const char* kind, const Tensor<float, 2>& keys, const Tensor<float,
     return testing::same(filtered, in_float);
 }
 
+/// The rows (B,T,H,D) of head 0 are added to rows of D numbers, as long as there is room.
+void add_rows(const Tensor<float, 4>& x, Tensor<float, 2>& rows, Index& count) {
+    for (Index b = 0; b < extent(x, 0); ++b)
+        for (Index t = 0; t < extent(x, 1) && count < extent(rows, 0); ++t)
+            std::copy_n(row(x, b, t, Index(0)), extent(rows, 1), row(rows, count++));
+}
+
+/// Errors: those of load_model; ConfigError for a number of keys that is no multiple of the dictionary's window.
+bool compare_trained(const std::string& file, Index key_count, Index query_count, Index k) {
+    const Transformer<float> model = load_model<float>(file);
+    const Index layer = model.config().last_memory_layer(), group = 64;
+    require<ConfigError>(layer >= 0, file, ": a model without a memory layer");
+    const EvaluationDictionary dictionary({}, 1);
+    const Index windows = dictionary.windows_for(key_count), width = model.config().head_width_of(layer);
+    Tensor<float, 2> keys = empty<float, 2>({key_count, width}), queries = empty<float, 2>({query_count, width});
+    Index added = 0;
+    for (Index first = 0; first < windows; first += group) {
+        Tape tape(Tape::inference);
+        const Tokens definitions = dictionary.windows(first, std::min(group, windows - first));
+        add_rows(element(model.keys_and_values(tape, definitions), layer).k.value(), keys, added);
+    }
+    Random random(2);
+    const DictionaryBatch<float> batch = dictionary.questions<float>(dictionary.sample_questions(key_count, query_count, random));
+    std::vector<LayerView<float>> asked;
+    const NoSource<float> none;
+    Tape tape(Tape::inference);
+    model.forward(tape, batch.current, ObservedSource<float>(none, asked), answer_positions(dictionary.task()));
+    Index asking = 0;
+    add_rows(asked.back().q.value(), queries, asking);
+    return compare("trained", keys, queries, k);
+}
+
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
     Index keys = Index{1} << 20, queries = 256, width = 64, k = 32, thread_count = 0;
+    std::string model;
     CLI::App app("The filter of exact search");
     app.add_option("--keys", keys, "keys searched")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--queries", queries, "queries")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--width", width, "numbers in a key")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--k", k, "best keys wanted per query")->capture_default_str()->check(CLI::PositiveNumber);
     app.add_option("--threads", thread_count, "threads, 0 for all")->capture_default_str()->check(CLI::NonNegativeNumber);
+    app.add_option("--model", model, "a checkpoint of dictionary_lookup, whose keys are searched as well")
+        ->check(CLI::ExistingFile);
     CLI11_PARSE(app, argc, argv);
     keep_freed_memory();
     if (thread_count > 0) set_threads(thread_count);
@@ -76,6 +115,10 @@ int main(int argc, char** argv) {
     };
     around("clusters", 1000, 0.05);
     around("narrow", 64, 0.01);
+    if (!model.empty()) same &= compare_trained(model, keys, queries, k);
     std::printf("result bitwise_equal %d\n", same);
     return same ? 0 : 1;
+} catch (const Error& error) {
+    std::fprintf(stderr, "benchmark_filter: %s\n", error.what());
+    return 1;
 }
