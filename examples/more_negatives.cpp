@@ -134,7 +134,7 @@ void run_dictionary(Example& example, const NegativesSettings& settings, const s
     }
     if (plot.series.empty()) return;
     example.show("The dictionary: more negatives, and mined ones", table);
-    example.show("What a step takes", cost);
+    example.show("The dictionary: seconds a step, median over seeds", cost);
     example.csv("accuracy_by_seed", csv);
     example.plot(plot);
 }
@@ -155,9 +155,9 @@ void run_text(Example& example, TextSettings text, const NegativesSettings& sett
                 masses.add(name, measure_positive_mass(text, split, model));
             }
     report_positive_mass(example, masses, "Attention that stays with its own document");
-    Table cost({"model", "seconds a step with all its contexts"});
+    Table cost({"model", "seconds a step"});
     for (const std::string& model : seconds.models()) cost.add(model, report_seconds(example, seconds, model));
-    example.show("What a step takes", cost);
+    example.show("Text: seconds a step with all contexts, median over seeds", cost);
 }
 
 }  // namespace

@@ -15,8 +15,8 @@
 ///
 /// whatever the weights are, and however they were trained. It holds for every rule that treats a memory as a set: the k best, a
 /// temperature that grows with the memory or with the entropy, a sink, a gate, entmax, differential attention, an untied first
-/// level whose contexts are the windows. It holds if each definition has a window of its own, and if
-/// there is one memory layer. (With two, a later window could see in the lower one that its key was defined before.)
+/// level whose contexts are the windows. It holds if each definition has a window of its own, and if there is one memory layer.
+/// (With two, a later window could see in the lower one that its key was defined before.)
 ///
 /// A score that depends on the age of an entry is not bound by this law. Here, in inference only, the weight of each retrieved
 /// entry falls as a power of its age; the strength is the exponent (support/aging_memory.hpp). Old entries may then be lost. So the

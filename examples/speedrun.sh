@@ -42,7 +42,7 @@ seconds_of() {  # wall clock of a command, whose output is kept
 }
 median() { sort -g | awk '{ value[NR] = $1 } END { print NR % 2 ? value[(NR + 1) / 2] : (value[NR / 2] + value[NR / 2 + 1]) / 2 }'; }
 
-commit=$(git -C "$here" rev-parse --short HEAD 2>/dev/null || echo unknown)
+commit=$(git -C "$here" describe --always --dirty --exclude '*' 2>/dev/null || echo unknown)
 echo "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), ${THREADS:-2} threads, $(date +%F), commit $commit"
 echo
 echo "| entry | seconds, median | seconds by seed | figures by seed | command |"

@@ -174,7 +174,7 @@ class PooledTextSteps {
         return d < schedule_.values().back() ? step_with(step, d) : clock_.time([&] { return step_with(step, d); });
     }
 
-    /// Seconds of a step with all d contexts, as text.
+    /// Seconds of a step with all d contexts; NaN if no such step ran.
     double seconds_per_step() const { return clock_.per_step(); }
 
    private:

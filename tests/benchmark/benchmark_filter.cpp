@@ -9,13 +9,16 @@
 ///     unit       directions, as queries and keys with QK-norm have them
 ///     clusters   directions around 1000 centres, which the bound tells apart
 ///     narrow     around 64 centres, so close that most keys near a query stay candidates: the worst case, left to the float search
-///
-///     trained    with --model: definitions and questions of a dictionary, as the first head of the model's last memory layer sees
-///                them. FILE is a checkpoint of examples/dictionary_lookup.
+///     trained    with --model, a checkpoint of examples/dictionary_lookup: keys of definitions and queries of the answers'
+///     symbols,
+///                in the first head of its last memory layer, whose width they have
 ///
 /// In both searches the threads share the work as `exact_search` has it.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <string>
+#include <vector>
 
 #include "fot/core/keep_freed_memory.hpp"
 #include "fot/data/evaluation_dictionary.hpp"
@@ -60,12 +63,14 @@ void add_rows(const Tensor<float, 4>& x, Tensor<float, 2>& rows, Index& count) {
             std::copy_n(row(x, b, t, Index(0)), extent(rows, 1), row(rows, count++));
 }
 
-/// Errors: those of load_model; ConfigError for a number of keys that is no multiple of the dictionary's window.
+/// Errors: as load_model and EvaluationDictionary::windows_for; ConfigError for a model of anything else.
 bool compare_trained(const std::string& file, Index key_count, Index query_count, Index k) {
+    require_metadata(file, {{"task", "dictionary lookup"}});
     const Transformer<float> model = load_model<float>(file);
     const Index layer = model.config().last_memory_layer(), group = 64;
     require<ConfigError>(layer >= 0, file, ": a model without a memory layer");
     const EvaluationDictionary dictionary({}, 1);
+    const DictionaryTask& task = dictionary.task();
     const Index windows = dictionary.windows_for(key_count), width = model.config().head_width_of(layer);
     Tensor<float, 2> keys = empty<float, 2>({key_count, width}), queries = empty<float, 2>({query_count, width});
     Index added = 0;
@@ -75,11 +80,12 @@ bool compare_trained(const std::string& file, Index key_count, Index query_count
         add_rows(element(model.keys_and_values(tape, definitions), layer).k.value(), keys, added);
     }
     Random random(2);
-    const DictionaryBatch<float> batch = dictionary.questions<float>(dictionary.sample_questions(key_count, query_count, random));
+    const Index questions = (query_count + task.value_length - 1) / task.value_length;
+    const DictionaryBatch<float> batch = dictionary.questions<float>(dictionary.sample_questions(key_count, questions, random));
     std::vector<LayerView<float>> asked;
     const NoSource<float> none;
     Tape tape(Tape::inference);
-    model.forward(tape, batch.current, ObservedSource<float>(none, asked), answer_positions(dictionary.task()));
+    model.forward(tape, batch.current, ObservedSource<float>(none, asked), answer_positions(task));
     Index asking = 0;
     add_rows(asked.back().q.value(), queries, asking);
     return compare("trained", keys, queries, k);
@@ -104,9 +110,10 @@ int main(int argc, char** argv) try {
     std::printf("keys %td, queries %td, width %td, k %td, threads %td, products of bytes %s\n", keys, queries, width, k, threads(),
                 ByteProducts::fast ? "fast" : "not fast: no filter");
 
+    bool same = model.empty() || compare_trained(model, keys, queries, k);
     Random random(1);
-    bool same = compare("normal", normal_tensor<float, 2>({keys, width}, 1, random),
-                        normal_tensor<float, 2>({queries, width}, 1, random), k);
+    same &= compare("normal", normal_tensor<float, 2>({keys, width}, 1, random),
+                    normal_tensor<float, 2>({queries, width}, 1, random), k);
     same &= compare("unit", testing::unit_rows<float>(keys, width, random), testing::unit_rows<float>(queries, width, random), k);
     const auto around = [&](const char* kind, Index centres, double deviation) {
         const Tensor<float, 2> centre = testing::unit_rows<float>(centres, width, random);
@@ -115,7 +122,6 @@ int main(int argc, char** argv) try {
     };
     around("clusters", 1000, 0.05);
     around("narrow", 64, 0.01);
-    if (!model.empty()) same &= compare_trained(model, keys, queries, k);
     std::printf("result bitwise_equal %d\n", same);
     return same ? 0 : 1;
 } catch (const Error& error) {

@@ -165,7 +165,7 @@ TEST_CASE_TEMPLATE("the bound holds at both ends of its range, also where small 
         const FlushedToZero flush(flushed);
         Random random(9);
         for (const float end : {0x1.01p-40f, 0x0.ffp50f})
-            for (const double part : {0.49, 1.0 / 80}) {  // of a whole number: the squares of such errors are the smallest
+            for (const double part : {0.49, 1.0 / 80}) {  // of a whole number: squares of 1/80 would vanish at 2^-50
                 const auto rounded = [&] { return static_cast<double>(random.below(201) - 100) + part; };
                 Tensor<float, 2> keys = drawn(60, 64, rounded), queries = drawn(32, 64, rounded);
                 for (Tensor<float, 2>* x : {&keys, &queries})

@@ -9,7 +9,7 @@ using namespace fot;
 
 namespace {
 
-/// Whether so many of the draws are within 4.5 standard deviations of what the probability lets expect.
+/// Whether the share of the draws is within 4.5 standard deviations of the probability.
 bool is_share(double count, double draws, double probability) {
     return std::abs(count / draws - probability) < 4.5 * std::sqrt(probability * (1 - probability) / draws);
 }

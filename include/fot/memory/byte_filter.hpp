@@ -26,9 +26,9 @@
 ///
 /// Beyond +-2 |q| K the bar's own error may exceed rho |q| K. But then no score reaches it or all do, and (2) holds anyway.
 ///
-/// When it holds: in rounding to nearest, if nothing overflows and what underflows is small beside rho |q| K, even where it is
-/// flushed to 0. So (2) is used for lengths of 2^-40 ... 2^50 only. A block in which the largest |k| is outside this range, or some
-/// number is NaN or infinite, is left to the float search. A query outside it, unless it is 0, has all keys as its candidates.
+/// When it holds: in rounding to nearest, for lengths of 2^-40 ... 2^50. Then nothing overflows, and what underflows is covered by
+/// rho, even if it is flushed to 0: errors below 2^-63, whose squares vanish, add up to sqrt(D) 2^-63. A block in which the largest
+/// |k| is outside, or some number not finite, is left to the float search. A query outside, unless it is 0, keeps all keys.
 ///
 /// When it pays: as long as few keys are candidates. Where more than a quarter are, for instance in clusters too narrow for the
 /// bound, the search goes on in float. It tries the filter again so seldom that it loses less than 3 % (benchmark_filter).
