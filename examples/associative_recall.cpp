@@ -27,8 +27,8 @@
 /// rates. We train for 1700 steps or less of 256 questions each, on documents with 4 tokens for each pair. Documents that are
 /// measured have 16, as most of theirs have.
 /// Data:    made here.
-/// Time:    12 minutes of one core without AVX-512; --quick: seconds; --full, three seeds: 25 minutes of a shared core with AVX-512,
-///          11 of them computing; 300 MiB.
+/// Time:    12 minutes of one core without AVX-512; --quick: seconds; --full, three seeds: 25 minutes of a shared core with
+///          AVX-512, 11 of them computing; 300 MiB.
 /// Command: build/release/examples/associative_recall
 /// Expect:  standard, mt_merged and all crossbatch models recall their only document (.97 and above) and differ once it is one of
 ///          many: in a memory of 4096 documents of 64 pairs crossbatch_1 has about .05, crossbatch_16 .5, crossbatch_128 .9, the
