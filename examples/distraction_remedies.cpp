@@ -35,8 +35,8 @@
 /// remedy of your own, add an entry to the table in support/remedies.hpp.
 ///
 /// Data:    the libstdc++ headers that come with g++ (--corpus DIR[:GLOB] for other text, one file one document).
-/// Time:    400 steps took 27 minutes of one core without AVX-512, so the default takes some 36, on two cores some 22; --quick:
-///          seconds; --full: all models, three seeds, 1000 steps (hours).
+/// Time:    400 steps took 27 minutes of one core without AVX-512, so the default should take some 36, on two cores some 22;
+///          --quick: seconds; --full: all models, three seeds, 1000 steps (hours).
 /// Memory:  1.5 GiB: a kilobyte a token, each size has a memory of its own, and all are copied once.
 /// Command: build/release/examples/distraction_remedies
 /// Expect:  at 128K tokens no model without crossbatch is shown to be as good as crossbatch_16; ssmax_crossbatch is better, clearly
