@@ -46,11 +46,11 @@ void check(const Tile& tile) {
 
 TEST_CASE_TEMPLATE("the columns that a row reaches are those whose sum is not negative", Bytes, PlainByteProducts, ByteProducts) {
     Random random(1);
-    for (const Index depth : {4, 16, 64, 208})
+    for (const Index depth : {8, 16, 64, 208})
         for (Index trial = 0; trial < 50; ++trial) {
             Tile tile{.depth = depth};
             for (auto& byte : tile.x) byte = static_cast<std::uint8_t>(random.below(256));
-            for (auto& byte : tile.y) byte = static_cast<std::int8_t>(random.below(255) - 127);
+            for (auto& byte : tile.y) byte = static_cast<std::int8_t>(random.below(2 * Bytes::largest_y + 1) - Bytes::largest_y);
             for (Index j = 0; j < columns; ++j)  // some sum is exactly 0, or misses it by one
                 element(tile.start, j) =
                     -tile.sum(random.below(rows), j) - static_cast<std::int32_t>(trial % 2 == 0 ? 0 : 1 + random.below(20000));
@@ -61,9 +61,10 @@ TEST_CASE_TEMPLATE("the columns that a row reaches are those whose sum is not ne
 TEST_CASE_TEMPLATE("the largest bytes and the longest rows do not overflow", Bytes, PlainByteProducts, ByteProducts) {
     Tile tile{.depth = 4096};
     std::fill(tile.x.begin(), tile.x.end(), std::uint8_t{255});
-    for (const int y : {127, -127}) {
+    for (const int y : {Bytes::largest_y, -Bytes::largest_y}) {
         std::fill(tile.y.begin(), tile.y.end(), static_cast<std::int8_t>(y));
-        for (const std::int32_t start : {1 << 30, -(1 << 30), -255 * 127 * 4096, -255 * 127 * 4096 - 1, 255 * 127 * 4096}) {
+        const std::int32_t product = 255 * 4096 * Bytes::largest_y;
+        for (const std::int32_t start : {1 << 30, -(1 << 30), -product, -product - 1, product, product - 1}) {
             std::fill(tile.start.begin(), tile.start.end(), start);
             check<Bytes>(tile);
         }

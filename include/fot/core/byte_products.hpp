@@ -1,14 +1,18 @@
 /// Products of tiles of bytes, of which only those that reach a bar are reported: the kernel of memory/byte_filter.hpp.
 ///
-///     sum_ij = start_j + sum_d x_id y_jd,     x_id of 0 ... 255, y_jd of -127 ... 127     is sum_ij >= 0?
+///     sum_ij = start_j + sum_d x_id y_jd,     x_id of 0 ... 255, y_jd of -Q ... Q     is sum_ij >= 0?
 ///
 /// A bar is the score that a key must reach to count (memory/byte_filter.hpp). Only the sign of a sum is needed: start_j is minus
 /// the bar, corrected for the 128 that was added to each x to make it unsigned, so that a sum is 0 or more where the bar is
 /// reached. In most tiles no sum reaches its bar. The signs of a tile are therefore joined in registers first, and nothing is
 /// stored if all are negative. The sums are whole numbers of 32 bits, so they are exact.
 ///
-/// VNNI are AVX-512 instructions for products of bytes. One of them multiplies and adds four times as many numbers as an
-/// instruction for floats. In a build without them plain loops give the same sums for tests, and searches do without the filter.
+/// How fast, by instructions for as many numbers, compared with one that multiplies and adds floats:
+///
+///     AVX512_VNNI     one multiplies and adds four times as many numbers                              Q = 127
+///     AVX2            five for eight times as many: sums of pairs have 16 bits, and two are added     Q = 32
+///                     before they are widened to 32; 4 * 255 * Q must not exceed 2^15 - 1
+///     plain loops     slower than floats: for tests; searches do without the filter                   Q = 127
 ///
 /// Read first: core/tile_product.hpp.   Read next: memory/byte_filter.hpp.
 #pragma once
@@ -19,7 +23,7 @@
 
 #include "fot/core/index.hpp"
 
-#ifdef __AVX512VNNI__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
@@ -35,11 +39,12 @@ using ReachedColumns = std::array<std::uint32_t, byte_tile_rows>;
 
 /// The kernel in plain loops, for every processor.
 struct PlainByteProducts {
-    static constexpr bool fast = false;  ///< faster than products of floats?
+    static constexpr bool fast = false;    ///< can it be faster than products of floats?
+    static constexpr int largest_y = 127;  ///< Q
 
     /// Is any sum of a tile at least 0? Then `reached` says which.
     ///
-    /// Shapes: x (12, D) with rows `leading` apart, y (D / 4, 32, 4), start (32). D is a multiple of 4.
+    /// Shapes: x (12, D) with rows `leading` apart, y (D / 4, 32, 4), start (32). D is a multiple of 8.
     static bool reach(Index depth, const std::uint8_t* x, Index leading, const std::int8_t* y, const std::int32_t* start,
                       ReachedColumns& reached) {
         std::uint32_t any = 0;
@@ -60,7 +65,8 @@ struct PlainByteProducts {
 
 /// The kernel with the instructions of AVX512_VNNI.
 struct VnniByteProducts {
-    static constexpr bool fast = true;  ///< as above
+    static constexpr bool fast = true;     ///< as above
+    static constexpr int largest_y = 127;  ///< Q
 
     /// As above.
     static bool reach(Index depth, const std::uint8_t* x, Index leading, const std::int8_t* y, const std::int32_t* start,
@@ -97,6 +103,50 @@ struct VnniByteProducts {
 
 /// The faster of the two here.
 using ByteProducts = VnniByteProducts;
+
+#elif defined(__AVX2__)
+
+/// The kernel with the instructions of AVX2, a row at a time: four vectors of eight sums.
+struct Avx2ByteProducts {
+    static constexpr bool fast = true;    ///< as above
+    static constexpr int largest_y = 32;  ///< Q
+
+    /// As above.
+    static bool reach(Index depth, const std::uint8_t* x, Index leading, const std::int8_t* y, const std::int32_t* start,
+                      ReachedColumns& reached) {
+        const __m256i ones = _mm256_set1_epi16(1);
+        const auto vector = [](const auto* numbers) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(numbers)); };
+        const auto four = [](const std::uint8_t* numbers) {
+            std::int32_t result;
+            std::memcpy(&result, numbers, 4);
+            return _mm256_set1_epi32(result);
+        };
+        std::uint32_t any = 0;
+        for (Index i = 0; i < byte_tile_rows; ++i, x += leading) {
+            __m256i sum[4];
+            for (Index j = 0; j < 4; ++j) sum[j] = vector(start + 8 * j);
+            for (Index d = 0; d < depth; d += 8) {
+                const __m256i x_0 = four(x + d), x_1 = four(x + d + 4);
+#pragma GCC unroll 4
+                for (Index j = 0; j < 4; ++j) {
+                    const std::int8_t* y_j = y + d * byte_tile_columns + 32 * j;
+                    const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(x_0, vector(y_j)),
+                                                           _mm256_maddubs_epi16(x_1, vector(y_j + 4 * byte_tile_columns)));
+                    sum[j] = _mm256_add_epi32(sum[j], _mm256_madd_epi16(pairs, ones));
+                }
+            }
+            std::uint32_t negative = 0;
+            for (Index j = 0; j < 4; ++j)
+                negative |= static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(sum[j]))) << 8 * j;
+            element(reached, i) = ~negative;
+            any |= ~negative;
+        }
+        return any != 0;
+    }
+};
+
+/// The faster of the two here.
+using ByteProducts = Avx2ByteProducts;
 
 #else
 

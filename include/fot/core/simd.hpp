@@ -107,12 +107,9 @@ void for_each_vector(Index count, Body&& body) {
     if (first < count) body(PartOfVector<V>{first, count - first});
 }
 
-/// Writes the last eight bits of each number.
-template <class V>
-void store_last_bytes(const V& x, std::uint8_t* target) requires(std::is_same_v<typename V::value_type, float>) {
-    std::array<float, V::size> numbers;
-    x.store_unaligned(numbers.data());
-    for (std::size_t i = 0; i < V::size; ++i) target[i] = static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(numbers[i]));
+/// Writes the last eight bits of each number. A plain loop, which compilers turn into vectors where rows are long.
+inline void store_last_bytes(const float* numbers, Index count, std::uint8_t* target) {
+    for (Index i = 0; i < count; ++i) target[i] = static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(numbers[i]));
 }
 
 /// The numbers of a vector joined to one: join(x, y) must be associative, as a sum or a maximum is.

@@ -3,12 +3,13 @@
 ///     if (filter.read(keys, queries, next))                                      // rounds a block of keys to bytes
 ///         for (const Candidate& candidate : filter.candidates(p, bars)) ...      // keys that may reach a bar of panel p
 ///
-/// A search needs a score only where it reaches the query's bar, a k-th best score so far, and few scores do. Bytes are
-/// multiplied four times as fast as floats, and for most keys their product shows that the score stays below the bar. The remaining
+/// A search needs a score only where it reaches the query's bar, a k-th best score so far, and few scores do. Bytes are multiplied
+/// two to four times as fast as floats, and for most keys their product shows that the score stays below the bar. The remaining
 /// keys are scored by the float kernel of the search itself, so what it finds is bitwise the same with the filter and without.
 ///
-/// The bound. A query q is rounded to s q', where q' has whole numbers of -127 ... 127 and 127 s is the largest absolute value in
-/// q; the keys k of a block are rounded to t k', with one t for all of them. With the errors dq = q - s q' and dk = k - t k'
+/// The bound. A query q is rounded to s q', where q' has whole numbers of -Q ... Q, Q = 127 or what the kernel can take, and s Q is
+/// the largest absolute value in q. The keys k of a block are rounded to t k', whole numbers of -127 ... 127, with one t for all of
+/// them. With the errors dq = q - s q' and dk = k - t k'
 ///
 ///     <q, k> - s t <q', k'>  =  <dq, t k'> + <q, dk>.
 ///
@@ -30,10 +31,9 @@
 /// rho, even if it is flushed to 0: errors below 2^-63, whose squares vanish, add up to sqrt(D) 2^-63. A block in which the largest
 /// |k| is outside, or some number not finite, is left to the float search. A query outside, unless it is 0, keeps all keys.
 ///
-/// When it pays: as long as few keys are candidates. Where more than a quarter are, for instance in clusters too narrow for the
-/// bound, the search goes on in float. It tries the filter again so seldom that it loses less than 3 % (benchmark_filter).
+/// Whether it pays is measured during a search (memory/filter_trials.hpp).
 ///
-/// Read first: core/byte_products.hpp, core/tile_product.hpp.   Read next: memory/streaming_search.hpp.
+/// Read first: core/byte_products.hpp, core/tile_product.hpp.   Read next: memory/filter_trials.hpp, memory/streaming_search.hpp.
 #pragma once
 
 #include <algorithm>
@@ -63,16 +63,12 @@ struct Candidate {
 template <class Bytes = ByteProducts>
 class ByteFilter {
    public:
-    /// It is tried once so many keys have been scored in float: by then bars are high.
-    explicit ByteFilter(Index first_trial = 12288) : wait_until_(first_trial) {}
+    static constexpr Index first_trial = 12288;  ///< keys that are scored in float first: by then bars are high
 
-    /// Rounds a block of keys (m,D), if filtering it is right and promises to pay; false if it is to be scored in float. The
-    /// queries are the same in every call. What is read next is fetched meanwhile.
+    /// Rounds a block of keys (m,D); false if it is to be scored in float, because (2) may not hold or the block is too small to
+    /// pay. The queries are the same in every call. What is read next is fetched meanwhile.
     bool read(MatrixView<const float> keys, const std::vector<PackedFactor<float>>& queries, const FetchAhead& next) {
-        if (4 * candidates_of_block_ > keys_of_block_) wait_until_ = seen_ + std::min<Index>(seen_ / 2, 32768);
-        candidates_of_block_ = keys_of_block_ = 0;
-        seen_ += keys.rows;
-        if (seen_ < wait_until_ || keys.rows < 4 * byte_tile_rows || keys.columns < 32 || keys.columns > 4096) return false;
+        if (keys.rows < 4 * byte_tile_rows || keys.columns < 32 || keys.columns > 4096) return false;
         if (panels_.empty()) std::transform(queries.begin(), queries.end(), std::back_inserter(panels_), rounded_queries);
         next_ = next;
         next_.cut(length_of(panels_) * ((keys.rows - 1) / byte_tile_rows + 1));
@@ -99,8 +95,6 @@ class ByteFilter {
                 for (Index i = 0; i < std::min(byte_tile_rows, rows_ - first); ++i)
                     if (element(reached, i) != 0) candidates_.push_back({first + i, element(reached, i)});
         }
-        keys_of_block_ += rows_;
-        candidates_of_block_ += length_of(candidates_);
         return candidates_;
     }
 
@@ -125,7 +119,7 @@ class ByteFilter {
                 largest = std::max(largest, std::abs(q[d * width]));
                 square += q[d * width] * q[d * width];
             }
-            const float scale = largest > 0 ? largest / 127 : 1, length = std::sqrt(square);
+            const float scale = largest > 0 ? largest / Bytes::largest_y : 1, length = std::sqrt(square);
             element(panel.inverse_scale, j) = 1 / scale;
             if ((largest > 0 || square != 0) && !(length >= least_length && length <= most_length)) {
                 element(panel.a, j) = std::numeric_limits<float>::infinity();
@@ -166,17 +160,18 @@ class ByteFilter {
         const float scale = joined_lanes(largest, [](float x, float y) { return std::max(x, y); }) / 127;
         const Index room = (rows_ + byte_tile_rows - 1) / byte_tile_rows * byte_tile_rows * depth_;
         if (element_count(bytes_) < room) bytes_ = zeros<std::uint8_t, 1>({room});
+        if (element_count(rounded_) != keys.columns) rounded_ = empty<float, 1>({keys.columns});
         const V whole_numbers(0x1.8p23f + 128);
         for (Index i = 0; i < keys.rows; ++i) {
-            std::uint8_t* bytes = bytes_.data() + i * depth_;
             const float of_key = sum_of_vectors<V>(depth_, [&](auto at) {
                 const Index first = std::min(at.first, last_vector);
                 const V k = V::load_unaligned(keys.row(i) + first), sum = xsimd::fma(k, V(1 / scale), whole_numbers);
-                store_last_bytes(sum, bytes + first);
+                sum.store_unaligned(rounded_.data() + first);
                 const V error = k - V(scale) * (sum - whole_numbers);
                 return error * error;
             });
             square_error = std::max(square_error, of_key);
+            store_last_bytes(rounded_.data(), keys.columns, bytes_.data() + i * depth_);
         }
         longest_ = std::sqrt(square);
         largest_error_ = std::sqrt(square_error);
@@ -188,13 +183,12 @@ class ByteFilter {
     static constexpr Index padded(Index columns) { return (columns + 15) / 16 * 16; }
 
     std::vector<Panel> panels_;
+    Tensor<float, 1> rounded_;
     Tensor<std::uint8_t, 1> bytes_;  // of a block of keys: rows_ of depth_
     Index rows_ = 0, depth_ = 0;
     float longest_ = 0, largest_error_ = 0, inverse_scale_ = 0;  // K, E, 1 / t
     std::vector<Candidate> candidates_;
     FetchAhead next_;
-    Index seen_ = 0, wait_until_;                        // keys of the search so far, and when the filter is tried
-    Index keys_of_block_ = 0, candidates_of_block_ = 0;  // summed over panels
 };
 
 }  // namespace fot

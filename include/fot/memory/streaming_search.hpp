@@ -13,17 +13,18 @@
 /// Keys are ordered by score, and ties go to the lower index, so the order is total. The best k therefore do not depend on how keys
 /// are cut into blocks, or on the order in which they come.
 ///
-/// On processors with fast products of bytes, if there are many queries, a filter looks at the keys first, and only keys that it
-/// cannot rule out are scored. What is found is bitwise the same.
+/// On processors with fast products of bytes, where it pays, a filter looks at the keys first, and only keys that it cannot rule
+/// out are scored. What is found is bitwise the same.
 ///
 /// Source: paper section 3.1, appendix B.2.
-/// Read first: reference/exact_search.hpp, core/tile_product.hpp, core/row_products.hpp, memory/byte_filter.hpp.
+/// Read first: reference/exact_search.hpp, core/tile_product.hpp, core/row_products.hpp, memory/filter_trials.hpp.
 /// Read next: memory/exact_search.hpp, memory/parallel_search.hpp.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -39,6 +40,7 @@
 #include "fot/core/simd.hpp"
 #include "fot/core/tile_product.hpp"
 #include "fot/memory/byte_filter.hpp"
+#include "fot/memory/filter_trials.hpp"
 
 namespace fot {
 
@@ -117,6 +119,7 @@ class TopK {
 
 /// In place of a filter where there is none.
 struct NoFilter {
+    static constexpr Index first_trial = std::numeric_limits<Index>::max();  ///< it is never tried
     /// Every block is scored in float.
     template <class Real>
     bool read(MatrixView<const Real>, const std::vector<PackedFactor<Real>>&, const FetchAhead&) {
@@ -198,10 +201,14 @@ class StreamingSearch {
             }
             const MatrixView<const Real> wide = widened_rows(block, widened_);
             const Index after = first + block.rows;
-            if (filter_.read(wide, panels_, FetchAhead(keys.rows_from(after, std::min(block_keys, keys.rows - after)))))
+            const FetchAhead next(keys.rows_from(after, std::min(block_keys, keys.rows - after)));
+            const auto begun = std::chrono::steady_clock::now();
+            const bool filtered = trials_.due(block.rows) && filter_.read(wide, panels_, next);
+            if (filtered)
                 add_candidates(wide, first_index + first);
             else
                 add_in_tiles(wide, first_index + first);
+            trials_.took(filtered, std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
         }
     }
 
@@ -289,6 +296,7 @@ class StreamingSearch {
     Tensor<Real, 2> widened_;                 // some 16-bit keys
     Tensor<Real, 2> gathered_;                // some keys that the filter left over
     Filter filter_;
+    FilterTrials trials_{Filter::first_trial};
 };
 
 }  // namespace fot
