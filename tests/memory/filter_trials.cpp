@@ -2,70 +2,94 @@
 
 #include <doctest/doctest.h>
 
+#include <string>
+#include <vector>
+
 using namespace fot;
 
 namespace {
 
-/// Blocks of 100 keys until the filter is due.
-Index blocks_in_float(FilterTrials& trials, double seconds) {
-    Index blocks = 0;
-    for (; !trials.due(100); ++blocks) trials.took(false, seconds);
-    return blocks;
+/// Which of so many blocks of 100 keys are filtered ('f'), if a block takes as long as these functions say.
+template <class Filtered, class Without>
+std::string ways(FilterTrials& trials, Index blocks, Filtered&& filtered, Without&& without) {
+    std::string result;
+    for (Index block = 0; block < blocks; ++block) {
+        const bool due = trials.due(100);
+        trials.took(due, due ? filtered(block) : without(block));
+        result += due ? 'f' : '.';
+    }
+    return result;
+}
+
+/// The same where each way always takes as long.
+std::string steady_ways(FilterTrials& trials, Index blocks, double filtered, double without) {
+    return ways(
+        trials, blocks, [=](Index) { return filtered; }, [=](Index) { return without; });
 }
 
 }  // namespace
 
-TEST_CASE("a filter is used from its first trial on as long as it is faster than the fastest block before") {
-    FilterTrials trials(1000);
-    for (Index block = 1; block < 10; ++block) {
-        CHECK(!trials.due(100));
-        trials.took(false, block == 5 ? 1 : 2);
-    }
-    for (Index block = 10; block < 30; ++block) {
-        CHECK(trials.due(100));
-        trials.took(true, block % 2 == 0 ? 1 : 7);  // every other one was interrupted
-    }
-    CHECK(trials.due(100));
-    trials.took(false, 0.1);  // one that could not be filtered, as blocks with NaN
-    CHECK(trials.due(100));
-    trials.took(true, 1);
+TEST_CASE("a search tries both ways with two blocks each and takes the faster one until as many keys have come again") {
+    FilterTrials faster(1000);
+    CHECK(steady_ways(faster, 10, 1, 2) == "..........");
+    CHECK(steady_ways(faster, 12, 1, 2) == "..ffffffffff");
+    CHECK(steady_ways(faster, 24, 1, 2) == "..ffffffffffffffffffffff");
+    CHECK(steady_ways(faster, 5, 1, 2) == "..fff");
+    FilterTrials slower(1000);
+    CHECK(steady_ways(slower, 10, 2, 1) == "..........");
+    CHECK(steady_ways(slower, 12, 2, 1) == "..ff........");
+    CHECK(steady_ways(slower, 24, 1, 2) == "..ffffffffffffffffffffff");  // the data have changed
+    FilterTrials equal(1000);
+    CHECK(steady_ways(equal, 16, 1, 1) == "............ff..");
 }
 
-TEST_CASE("after two slower blocks in turn a search does without its filter for half as many keys as came, at most 32768") {
+TEST_CASE("the times of the first blocks, of which none is filtered, do not count") {
     FilterTrials trials(1000);
-    CHECK(blocks_in_float(trials, 1) == 9);
-    for (const Index blocks : {5, 8, 13, 21}) {  // after 1100 keys the next trial is due at 1650, after 1800 at 2700, ...
-        trials.took(true, 1.01);
-        CHECK(trials.due(100));
-        trials.took(true, 1.01);
-        CHECK(blocks_in_float(trials, 1) == blocks);
+    CHECK(steady_ways(trials, 10, 2, 0.1) == "..........");
+    CHECK(steady_ways(trials, 8, 2, 3) == "..ffffff");
+}
+
+TEST_CASE("one interrupted block of a trial does not decide") {
+    for (const Index interrupted : {0, 1, 2, 3}) {
+        FilterTrials trials(1000);
+        steady_ways(trials, 10, 1, 1);
+        const auto takes = [=](double usually) { return [=](Index block) { return block == interrupted ? 50 : usually; }; };
+        CHECK(ways(trials, 6, takes(1), takes(2)) == "..ffff");
+        FilterTrials others(1000);
+        steady_ways(others, 10, 1, 1);
+        CHECK(ways(others, 6, takes(2), takes(1)) == "..ff..");
     }
-    for (Index trial = 0; trial < 20; ++trial) {
-        trials.took(true, 2);
-        REQUIRE(trials.due(100));
-        trials.took(true, 2);
-        const Index blocks = blocks_in_float(trials, 1);
-        CHECK(blocks <= 327);
-        if (trial > 10) CHECK(blocks == 327);
+}
+
+TEST_CASE("a block that could not be filtered counts as one without the filter") {
+    FilterTrials trials(1000);
+    steady_ways(trials, 10, 1, 1);
+    for (Index block = 0; block < 4; ++block) {
+        CHECK(trials.due(100) == (block >= 2));
+        trials.took(false, 1);
     }
-    trials.took(true, 1);  // now it is no slower
-    for (Index block = 0; block < 50; ++block) {
-        CHECK(trials.due(100));
-        trials.took(true, 0.5);
+    CHECK(!trials.due(100));
+}
+
+TEST_CASE("in long searches trials come every 65536 keys") {
+    FilterTrials trials(12288);
+    Index filtered = 0, blocks = 0;
+    for (Index seen = 0; seen < (1 << 22); seen += 256, ++blocks) {
+        const bool due = trials.due(256);
+        filtered += due;
+        trials.took(due, due ? 2 : 1);
     }
+    CHECK(filtered == 2 * (3 + 63));  // three while periods grow, 63 in the rest of 4 million keys
+    CHECK(static_cast<double>(filtered) < 0.01 * static_cast<double>(blocks));
 }
 
 TEST_CASE("blocks of different sizes are compared by the time of a key") {
-    FilterTrials trials(1000);
-    CHECK(!trials.due(900));
-    trials.took(false, 9);
+    FilterTrials trials(10000);
+    CHECK(!trials.due(10000));
+    trials.took(false, 1);
     for (const Index keys : {100, 10, 1000, 1}) {
-        CHECK(trials.due(keys));
-        trials.took(true, 0.0099 * static_cast<double>(keys));
+        const bool due = trials.due(keys);
+        trials.took(due, (due ? 0.99 : 1) * static_cast<double>(keys));
     }
-    CHECK(trials.due(10));
-    trials.took(true, 0.11);
-    CHECK(trials.due(10));
-    trials.took(true, 0.11);
-    CHECK(!trials.due(10));
+    CHECK(trials.due(100));
 }

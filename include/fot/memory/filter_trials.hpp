@@ -5,10 +5,10 @@
 ///     trials.took(filtered, seconds);
 ///
 /// What a filter gains depends on the processor, on the number of queries, which share the work of rounding the keys, and on the
-/// data: in clusters too narrow for the bound nearly all keys remain. The first blocks of a search are therefore scored without it,
-/// also because bars are still low. Then it is used. If two blocks in turn take longer than the fastest of the first, the search
-/// goes on without it and tries again so seldom that it loses less than 3 % (benchmark_filter). Two, since one may just have been
-/// interrupted.
+/// data: in clusters too narrow for the bound most keys remain. The first blocks of a search are scored without it, because bars
+/// are still low. From then on two blocks are searched without it and two with it, and the faster way is taken until as many keys
+/// have come again, at most 65536; then both are tried anew. Two, since one may just have been interrupted. Where a filter gains
+/// nothing, so few blocks are tried that the search loses less than 3 % (benchmark_filter).
 ///
 /// The choice does not show in what is found: a filter is exact.
 ///
@@ -25,32 +25,35 @@ namespace fot {
 /// The trials of one search, which runs on one thread.
 class FilterTrials {
    public:
-    /// The first is due once so many keys have come.
-    explicit FilterTrials(Index first_trial) : first_trial_(first_trial), next_trial_(first_trial) {}
+    /// The first ones once so many keys have come.
+    explicit FilterTrials(Index first_trial) : next_trials_(first_trial) {}
 
     /// Is the filter to be used for the next block, of so many keys?
     bool due(Index keys) {
         keys_ = keys;
         seen_ += keys;
-        return seen_ >= next_trial_;
+        ++block_;
+        if (seen_ > next_trials_) {
+            next_trials_ = seen_ + std::min<Index>(seen_, 65536);
+            block_ = 0;
+            without_ = with_ = std::numeric_limits<double>::infinity();
+        }
+        return in_trial() ? block_ >= 2 : with_ < without_;
     }
 
     /// That block took so long, filtered or not.
     void took(bool filtered, double seconds) {
-        const double of_a_key = seconds / static_cast<double>(keys_);
-        if (seen_ < first_trial_) least_ = std::min(least_, of_a_key);
-        if (filtered) slow_ = of_a_key > least_ ? slow_ + 1 : 0;
-        if (slow_ == 2) {
-            slow_ = 0;
-            next_trial_ = seen_ + std::min<Index>(seen_ / 2, 32768);
-        }
+        double& least = filtered ? with_ : without_;
+        if (in_trial()) least = std::min(least, seconds / static_cast<double>(keys_));
     }
 
    private:
-    Index first_trial_, next_trial_;
-    Index keys_ = 0, seen_ = 0;                               // of the block, and in all
-    Index slow_ = 0;                                          // filtered blocks in turn that took longer
-    double least_ = std::numeric_limits<double>::infinity();  // seconds of a key without the filter
+    bool in_trial() const { return block_ < 4; }
+
+    Index next_trials_;              // after so many keys
+    Index seen_ = 0, keys_ = 0;      // keys in all, and of the block
+    Index block_ = 4;                // since trials began: 0 and 1 go without the filter, 2 and 3 with it
+    double without_ = 0, with_ = 0;  // seconds of a key in these trials, the lesser of two
 };
 
 }  // namespace fot
