@@ -20,15 +20,26 @@ enum class Activation {
     swiglu         ///< silu(gate) x, needs a second map
 };
 
+namespace detail {
+
+/// max(x, 0) of a vector. There is no branch, which would be guessed wrong for half of the numbers. NaN stays NaN.
+template <class V>
+V positive_part(const V& x) {
+    return larger(V(typename V::value_type(0)), x);
+}
+
+}  // namespace detail
+
 /// relu or squared_relu of every number. NaN stays NaN.   Errors: ConfigError for swiglu, which needs two tensors.
 template <class Real, std::size_t N>
 Tensor<Real, N> activation(const Tensor<Real, N>& x, Activation kind) {
     require<ConfigError>(kind != Activation::swiglu, "activation: swiglu is a function of two tensors, call swiglu(gate, up)");
     Tensor<Real, N> a = empty_like(x);
     if (kind == Activation::relu)
-        detail::elementwise([](Real& a_i, Real x_i) { a_i = x_i < 0 ? Real(0) : x_i; }, a, x);
+        detail::elementwise_in_vectors([](auto, auto x_i) { return detail::positive_part(x_i); }, a, x);
     else
-        detail::elementwise([](Real& a_i, Real x_i) { a_i = x_i < 0 ? Real(0) : x_i * x_i; }, a, x);
+        detail::elementwise_in_vectors([](auto, auto x_i) { return detail::positive_part(x_i) * detail::positive_part(x_i); }, a,
+                                       x);
     return a;
 }
 
@@ -36,10 +47,13 @@ Tensor<Real, N> activation(const Tensor<Real, N>& x, Activation kind) {
 template <class Real, std::size_t N>
 Variable<Real, N> activation(Tape& tape, const Variable<Real, N>& x, Activation kind) {
     const auto backward = [x, kind](const Tensor<Real, N>& d_a) {
+        const auto of_relu = [](auto d_x, auto d, auto x_i) { return d_x + xsimd::select(x_i > 0, d, decltype(d)(Real(0))); };
+        const auto of_its_square = [](auto d_x, auto d, auto x_i) { return d_x + 2 * detail::positive_part(x_i) * d; };
+        if (!x.needs_gradient()) return;
         if (kind == Activation::relu)
-            detail::add_to_gradient([](Real d_a_i, Real x_i) { return x_i > 0 ? d_a_i : Real(0); }, x, d_a, x.value());
+            detail::elementwise_in_vectors(of_relu, x.gradient(), d_a, x.value());
         else
-            detail::add_to_gradient([](Real d_a_i, Real x_i) { return x_i > 0 ? 2 * x_i * d_a_i : Real(0); }, x, d_a, x.value());
+            detail::elementwise_in_vectors(of_its_square, x.gradient(), d_a, x.value());
     };
     return tape.record(activation(x.value(), kind), backward, x);
 }
