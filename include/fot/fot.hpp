@@ -95,8 +95,8 @@
 #include "fot/nn/linear_map.hpp"     // linear maps that are trained or stored
 #include "fot/nn/cross_entropy.hpp"  // the loss of training
 
-#include "fot/memory/byte_filter.hpp"  // which keys cannot be among the best
-#include "fot/memory/filter_trials.hpp"  // whether it pays to ask
+#include "fot/memory/byte_filter.hpp"       // which keys cannot be among the best
+#include "fot/memory/filter_trials.hpp"     // whether it pays to ask
 #include "fot/memory/streaming_search.hpp"  // the best of keys that come in blocks
 #include "fot/memory/parallel_search.hpp"   // such searches shared among threads
 #include "fot/memory/exact_search.hpp"      // the k keys of largest inner product
