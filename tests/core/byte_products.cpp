@@ -51,9 +51,29 @@ TEST_CASE_TEMPLATE("the columns that a row reaches are those whose sum is not ne
             Tile tile{.depth = depth};
             for (auto& byte : tile.x) byte = static_cast<std::uint8_t>(random.below(256));
             for (auto& byte : tile.y) byte = static_cast<std::int8_t>(random.below(2 * Bytes::largest_y + 1) - Bytes::largest_y);
-            for (Index j = 0; j < columns; ++j)  // some sum is exactly 0, or misses it by one
+            for (Index j = 0; j < columns; ++j)  // some sum is exactly 0, or a little less
                 element(tile.start, j) =
                     -tile.sum(random.below(rows), j) - static_cast<std::int32_t>(trial % 2 == 0 ? 0 : 1 + random.below(20000));
+            check<Bytes>(tile);
+        }
+}
+
+TEST_CASE_TEMPLATE("one sum that is 0 among negative ones is seen wherever it is", Bytes, PlainByteProducts, ByteProducts) {
+    Random random(2);
+    Tile tile{.depth = 16};
+    for (auto& byte : tile.x) byte = static_cast<std::uint8_t>(random.below(256));
+    for (auto& byte : tile.y) byte = static_cast<std::int8_t>(random.below(2 * Bytes::largest_y + 1) - Bytes::largest_y);
+    const std::vector<std::uint8_t> x = tile.x;
+    for (Index i = 0; i < rows; ++i)
+        for (Index j = 0; j < columns; ++j) {
+            tile.x.assign(x.size(), 0);  // all other sums are the start, -1 or less
+            std::copy_n(x.begin() + i * tile.leading, tile.depth, tile.x.begin() + i * tile.leading);
+            std::fill(tile.start.begin(), tile.start.end(), -(1 << 24));
+            element(tile.start, j) = 0;
+            element(tile.start, j) = -tile.sum(i, j);
+            if (element(tile.start, j) >= 0) continue;
+            check<Bytes>(tile);
+            --element(tile.start, j);
             check<Bytes>(tile);
         }
 }

@@ -13,6 +13,7 @@
 #endif
 
 #include "fot/core/random.hpp"
+#include "fot/nn/slices.hpp"
 #include "support/search_check.hpp"
 
 using namespace fot;
@@ -23,10 +24,10 @@ namespace {
 constexpr float infinity = std::numeric_limits<float>::infinity(), undefined = std::numeric_limits<float>::quiet_NaN();
 constexpr Index width_of_panel = panel_width<float>;
 
-/// A filter that is used from the first block on.
-template <class Bytes>
-struct Eager : ByteFilter<Bytes> {
-    static constexpr Index first_trial = 0;
+/// In place of trials: the filter is always used.
+struct Always {
+    bool due(Index) { return true; }
+    void took(bool, double) {}
 };
 
 std::vector<PackedFactor<float>> packed(const Tensor<float, 2>& queries) {
@@ -51,7 +52,7 @@ template <class Bytes>
 double check_bound(const Tensor<float, 2>& keys, const Tensor<float, 2>& queries, double above) {
     const Index count = extent(keys, 0), width = extent(keys, 1);
     const std::vector<PackedFactor<float>> panels = packed(queries);
-    Eager<Bytes> filter;
+    ByteFilter<Bytes> filter;
     REQUIRE(filter.read(as_matrix(keys), panels, FetchAhead()));
     Tensor<float, 2> scores = empty<float, 2>({count, width_of_panel});
     tile_product<false>(count, LeftFactor<float>{keys.data(), width, 1}, panels[0], scores.data(), width_of_panel);
@@ -118,11 +119,11 @@ Tensor<float, 2> some_rows(Index rows, Index columns, Random& random) {
 TEST_CASE_TEMPLATE("a key whose score is the bar is a candidate; one that lies clearly below is none", Bytes, PlainByteProducts,
                    ByteProducts) {
     Random random(1);
-    for (const Index width : {32, 33, 47, 64, 100, 200})
+    for (const Index width : {32, 33, 40, 47, 64, 100, 104, 200})
         for (const double size : {1.0, 1e-12, 1e12}) {
             const auto normal = [&](double deviation) { return [&, deviation] { return deviation * random.normal(); }; };
             const Tensor<float, 2> keys = drawn(60, width, normal(size)), queries = drawn(31, width, normal(1 / size));
-            const double clearly = Bytes::largest_y == 127 ? 0.05 : 0.125;  // both rounded to 127, or one to 32: 2 units, or 5
+            const double clearly = Bytes::largest_y == 127 ? 0.05 : 0.125;  // queries rounded to 127 or to 32 whole numbers
             CHECK(check_bound<Bytes>(keys, queries, clearly) == 0);
             CHECK(check_bound<Bytes>(testing::unit_rows<float>(60, width, random), queries, clearly) == 0);
         }
@@ -133,10 +134,14 @@ TEST_CASE_TEMPLATE("the bound holds where rounding errors and the other factor p
     Random random(2);
     const auto ones = [] { return 1; };
     for (const double half : {0.49, -0.49}) {
-        const auto halves = [&] { return static_cast<double>(random.below(201) - 100) + half; };
-        Tensor<float, 2> keys = drawn(60, 64, halves), queries = drawn(32, 64, halves);
-        for (Tensor<float, 2>* x : {&keys, &queries})
-            for (Index i = 0; i < extent(*x, 0); ++i) (*x)(i, 0) = 127;  // the scale is 1, and all else is rounded by 0.49
+        const auto halves = [&](Index rows, Index largest) {  // the scale is 1, and all but the largest is rounded by 0.49
+            Tensor<float, 2> x =
+                drawn(rows, 64, [&] { return static_cast<double>(random.below(2 * largest - 1) - largest + 1) + half; });
+            for (Index i = 0; i < rows; ++i) x(i, 0) = static_cast<float>(largest);
+            return x;
+        };
+        Tensor<float, 2> keys = halves(60, 127);
+        const Tensor<float, 2> queries = halves(32, Bytes::largest_y);
         check_bound<Bytes>(keys, drawn(32, 64, ones), 0);
         Tensor<float, 2> one_long = drawn(60, 64, [] { return 0.01; });
         std::fill_n(row(one_long, 0), 64, 1.0f);
@@ -152,10 +157,11 @@ TEST_CASE_TEMPLATE("the bound holds where nothing is rounded but the float sums 
     Random random(3);
     for (const Index width : {64, 1000, 4096})
         for (const Index sign : {1, -1}) {
-            const auto odd = [&] { return 127 - 2 * random.below(20); };
-            Tensor<float, 2> keys = drawn(48, width, [&] { return sign * odd(); }), queries = drawn(32, width, odd);
+            const auto odd = [&](Index largest) { return largest - 2 * random.below(largest / 6); };
+            Tensor<float, 2> keys = drawn(48, width, [&] { return sign * odd(127); }),
+                             queries = drawn(32, width, [&] { return odd(Bytes::largest_y); });
             for (Index i = 0; i < 48; ++i) keys(i, 0) = 127;
-            for (Index n = 0; n < 32; ++n) queries(n, 0) = 127;
+            for (Index n = 0; n < 32; ++n) queries(n, 0) = Bytes::largest_y;
             check_bound<Bytes>(keys, queries, 0);
         }
 }
@@ -167,17 +173,21 @@ TEST_CASE_TEMPLATE("the bound holds at both ends of its range, also where small 
         Random random(9);
         for (const float end : {0x1.01p-40f, 0x0.ffp50f})
             for (const double part : {0.49, 1.0 / 80}) {  // of a whole number: squares of 1/80 would vanish at 2^-50
-                const auto rounded = [&] { return static_cast<double>(random.below(201) - 100) + part; };
-                Tensor<float, 2> keys = drawn(60, 64, rounded), queries = drawn(32, 64, rounded);
-                for (Tensor<float, 2>* x : {&keys, &queries})
-                    for (Index i = 0; i < extent(*x, 0); ++i) {
-                        (*x)(i, 0) = 127;
-                        const float factor = end / std::sqrt(inner_product(row(*x, i), row(*x, i), 64));
-                        for (Index d = 0; d < 64; ++d) (*x)(i, d) *= factor;
+                const auto of_length = [&](Index rows, Index largest) {
+                    Tensor<float, 2> x =
+                        drawn(rows, 64, [&] { return static_cast<double>(random.below(2 * largest - 1) - largest + 1) + part; });
+                    for (Index i = 0; i < rows; ++i) {
+                        x(i, 0) = static_cast<float>(largest);
+                        const float factor = end / std::sqrt(inner_product(row(x, i), row(x, i), 64));
+                        for (Index d = 0; d < 64; ++d) x(i, d) *= factor;
                     }
+                    return x;
+                };
+                Tensor<float, 2> keys = of_length(60, 127);
+                const Tensor<float, 2> queries = of_length(32, Bytes::largest_y);
                 check_bound<Bytes>(keys, queries, 0);
                 for (float& number : keys.storage()) number *= end < 1 ? 0.99f : 1.01f;
-                CHECK(!Eager<Bytes>().read(as_matrix(keys), packed(queries), FetchAhead()));
+                CHECK(!ByteFilter<Bytes>().read(as_matrix(keys), packed(queries), FetchAhead()));
             }
     }
 }
@@ -187,7 +197,9 @@ TEST_CASE_TEMPLATE("a block with numbers that are not finite, too large or all t
     Random random(4);
     const Tensor<float, 2> ordinary = normal_tensor<float, 2>({60, 40}, 1, random);
     const std::vector<PackedFactor<float>> queries = packed(ordinary);
-    const auto is_read = [&](const Tensor<float, 2>& keys) { return Eager<Bytes>().read(as_matrix(keys), queries, FetchAhead()); };
+    const auto is_read = [&](const Tensor<float, 2>& keys) {
+        return ByteFilter<Bytes>().read(as_matrix(keys), queries, FetchAhead());
+    };
     CHECK(is_read(ordinary));
     for (const float number : {undefined, infinity, -infinity, 1e16f, -1e38f})
         for (const Index column : {0, 20, 39}) {
@@ -203,7 +215,7 @@ TEST_CASE_TEMPLATE("a block with numbers that are not finite, too large or all t
     CHECK(!is_read(normal_tensor<float, 2>({47, 40}, 1, random)));  // too few to pay
     for (const Index width : {31, 4097}) {
         const Tensor<float, 2> other = normal_tensor<float, 2>({60, width}, 1, random);
-        CHECK(!Eager<Bytes>().read(as_matrix(other), packed(other), FetchAhead()));
+        CHECK(!ByteFilter<Bytes>().read(as_matrix(other), packed(other), FetchAhead()));
     }
 }
 
@@ -218,7 +230,7 @@ TEST_CASE_TEMPLATE("all keys are candidates for a query that is not finite, too 
     std::fill_n(row(queries, 6), 40, 1e-42f);
     std::fill_n(row(queries, 7), 40, 1e-17f);
     std::fill_n(row(queries, 8), 40, 0.0f);  // its scores are 0, which are not above 0
-    Eager<Bytes> filter;
+    ByteFilter<Bytes> filter;
     REQUIRE(filter.read(as_matrix(keys), packed(queries), FetchAhead()));
     std::array<float, width_of_panel> bars;
     bars.fill(infinity);
@@ -240,7 +252,7 @@ TEST_CASE_TEMPLATE("a search with a filter finds bitwise what one without it fin
                     k = random.below(4) == 0 ? random.below(600) : random.below(12), block = 30 + random.below(150);
         const Tensor<float, 2> key = some_rows(keys, width, random), query = some_rows(queries, width, random);
         CAPTURE(trial);
-        REQUIRE(same(searched<StreamingSearch<float, Eager<Bytes>>>(key, query, k, block),
+        REQUIRE(same(searched<StreamingSearch<float, ByteFilter<Bytes>, Always>>(key, query, k, block),
                      searched<StreamingSearch<float, NoFilter>>(key, query, k, block)));
     }
 }
@@ -251,8 +263,52 @@ TEST_CASE("long searches, in which a filter is used where it is found faster, fi
         const Tensor<float, 2> centres = testing::unit_rows<float>(20, 64, random),
                                keys = testing::rows_around(centres, 40000, deviation, random),
                                queries = testing::rows_around(centres, 40, deviation, random);
-        for (const Index k : {1, 100})
-            CHECK(same(searched<StreamingSearch<float, ByteFilter<>>>(keys, queries, k, 40000),
-                       searched<StreamingSearch<float, NoFilter>>(keys, queries, k, 40000)));
+        for (const Index k : {1, 100}) {
+            const SearchResult<float> in_float = searched<StreamingSearch<float, NoFilter>>(keys, queries, k, 40000);
+            CHECK(same(searched<StreamingSearch<float, ByteFilter<>>>(keys, queries, k, 40000), in_float));
+            CHECK(same(searched<StreamingSearch<float, ByteFilter<>, Always>>(keys, queries, k, 40000), in_float));
+        }
     }
+}
+
+namespace {
+
+/// Trials that are due for every other block, and what they are told.
+struct EveryOther {
+    bool due(Index keys) {
+        asked.push_back(keys);
+        return asked.size() % 2 == 0;
+    }
+    void took(bool filtered, double seconds) {
+        CHECK(seconds >= 0);
+        told.push_back(filtered);
+    }
+    static inline std::vector<Index> asked;
+    static inline std::vector<bool> told;
+};
+
+/// A filter that says how often it is asked, and passes on what another one finds.
+struct Counted : ByteFilter<> {
+    bool read(MatrixView<const float> keys, const std::vector<PackedFactor<float>>& queries, const FetchAhead& next) {
+        ++blocks;
+        return ByteFilter<>::read(keys, queries, next);
+    }
+    static inline Index blocks = 0;
+};
+
+}  // namespace
+
+TEST_CASE("a search asks its filter for the blocks that trials name, and tells them which were filtered") {
+    Random random(10);
+    const Tensor<float, 2> keys = normal_tensor<float, 2>({1000, 40}, 1, random),
+                           queries = normal_tensor<float, 2>({9, 40}, 1, random);
+    const auto found = searched<StreamingSearch<float, Counted, EveryOther>>(keys, queries, 5, 1000);
+    CHECK(same(found, searched<StreamingSearch<float, NoFilter>>(keys, queries, 5, 1000)));
+    CHECK(EveryOther::asked == std::vector<Index>{240, 240, 240, 240, 40});
+    CHECK(EveryOther::told == std::vector<bool>{false, true, false, true, false});
+    CHECK(Counted::blocks == 2);
+    const auto of_few = searched<StreamingSearch<float, Counted, EveryOther>>(keys, slice<0>(queries, 0, 4), 5, 1000);
+    CHECK(extent(of_few.indices, 0) == 4);
+    CHECK(Counted::blocks == 2);
+    CHECK(EveryOther::asked.size() == 5);
 }

@@ -3,7 +3,6 @@
 #include <doctest/doctest.h>
 
 #include <string>
-#include <vector>
 
 using namespace fot;
 
@@ -69,6 +68,14 @@ TEST_CASE("a block that could not be filtered counts as one without the filter")
         trials.took(false, 1);
     }
     CHECK(!trials.due(100));
+}
+
+TEST_CASE("a block that is longer than the time between trials does not keep them from ending") {
+    FilterTrials trials(0);
+    for (const bool filtered : {false, false, true, true, false, false, true, true}) {
+        CHECK(trials.due(1 << 20) == filtered);
+        trials.took(filtered, 1);
+    }
 }
 
 TEST_CASE("in long searches trials come every 65536 keys") {

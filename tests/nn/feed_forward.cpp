@@ -2,6 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
+#include <limits>
+
 #include "support/tape_check.hpp"
 
 using namespace fot;
@@ -32,6 +35,28 @@ TEST_CASE("the activations keep what is not a number, and silu is finite at both
     CHECK(std::abs(a(0)) < 1e-30f);
     CHECK(a(1) == 1000);
     CHECK(std::isnan(a(2)));
+}
+
+TEST_CASE("the activations of rows longer than a vector, and their slopes, number by number") {
+    const float nan = std::nanf(""), infinity = std::numeric_limits<float>::infinity();
+    for (const Activation kind : {Activation::relu, Activation::squared_relu}) {
+        const bool squared = kind == Activation::squared_relu;
+        Tensor<float, 1> numbers = empty<float, 1>({75}), d = full<float, 1>({75}, 3.0f);
+        for (Index i = 0; i < 75; ++i) numbers(i) = static_cast<float>(i % 3 - 1) * static_cast<float>(i);
+        numbers(16) = nan;
+        d(3) = infinity;  // at -3
+        Tape tape;
+        const Variable<float, 1> x(numbers, true), a = activation(tape, x, kind);
+        a.gradient() = d;
+        tape.replay();
+        for (Index i = 0; i < 75; ++i) {
+            CAPTURE(i);
+            const float positive = numbers(i) > 0 ? numbers(i) : 0;
+            if (i != 16) REQUIRE(a.value()(i) == (squared ? positive * positive : positive));
+            REQUIRE(x.gradient()(i) == (numbers(i) > 0 ? 3 * (squared ? 2 * numbers(i) : 1) : 0));
+        }
+        CHECK(std::isnan(a.value()(16)));
+    }
 }
 
 TEST_CASE("the feed-forward layer equals plain loops") {

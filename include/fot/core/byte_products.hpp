@@ -4,15 +4,16 @@
 ///
 /// A bar is the score that a key must reach to count (memory/byte_filter.hpp). Only the sign of a sum is needed: start_j is minus
 /// the bar, corrected for the 128 that was added to each x to make it unsigned, so that a sum is 0 or more where the bar is
-/// reached. In most tiles no sum reaches its bar. The signs of a tile are therefore joined in registers first, and nothing is
-/// stored if all are negative. The sums are whole numbers of 32 bits, so they are exact.
+/// reached. In most tiles no sum reaches its bar, so that is what is asked first. The sums are whole numbers of 32 bits, so they
+/// are exact.
 ///
-/// How fast, by instructions for as many numbers, compared with one that multiplies and adds floats:
+/// Instructions that multiply and add 64 bytes (64 floats), and what Q may be:
 ///
-///     AVX512_VNNI     one multiplies and adds four times as many numbers                              Q = 127
-///     AVX2            five for eight times as many: sums of pairs have 16 bits, and two are added     Q = 32
-///                     before they are widened to 32; 4 * 255 * Q must not exceed 2^15 - 1
-///     plain loops     slower than floats: for tests; searches do without the filter                   Q = 127
+///     AVX512_VNNI     1 (4)     Q = 127
+///     AVX2            5 (8)     Q = 32: four products are added up in 16 bits before they are widened to 32 bits, and
+///                               4 * 255 * Q <= 2^15 - 1
+///     plain loops               Q = 127: for tests; searches do without the filter. So do builds for AVX-512 without VNNI, where
+///                               five instructions compare with four.
 ///
 /// Read first: core/tile_product.hpp.   Read next: memory/byte_filter.hpp.
 #pragma once
@@ -29,9 +30,9 @@
 
 namespace fot {
 
-/// Rows x and y of a tile: 12 rows of two vectors of 16 sums fill three quarters of the registers.
+/// Rows of x in a tile. With AVX-512, 12 rows of two vectors of 16 sums fill three quarters of the registers.
 inline constexpr Index byte_tile_rows = 12;
-/// The columns: 32.
+/// The columns, rows of y.
 inline constexpr Index byte_tile_columns = 32;
 
 /// Of each row i of a tile its columns: bit j is set if sum_ij >= 0.
@@ -42,7 +43,7 @@ struct PlainByteProducts {
     static constexpr bool fast = false;    ///< can it be faster than products of floats?
     static constexpr int largest_y = 127;  ///< Q
 
-    /// Is any sum of a tile at least 0? Then `reached` says which.
+    /// Is any sum of a tile at least 0? Then `reached` says which; otherwise it is undefined.
     ///
     /// Shapes: x (12, D) with rows `leading` apart, y (D / 4, 32, 4), start (32). D is a multiple of 8.
     static bool reach(Index depth, const std::uint8_t* x, Index leading, const std::int8_t* y, const std::int32_t* start,
@@ -101,10 +102,10 @@ struct VnniByteProducts {
     }
 };
 
-/// The faster of the two here.
+/// The kernel of this build.
 using ByteProducts = VnniByteProducts;
 
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) && !defined(__AVX512F__)
 
 /// The kernel with the instructions of AVX2, a row at a time: four vectors of eight sums.
 struct Avx2ByteProducts {
@@ -124,6 +125,7 @@ struct Avx2ByteProducts {
         std::uint32_t any = 0;
         for (Index i = 0; i < byte_tile_rows; ++i, x += leading) {
             __m256i sum[4];
+#pragma GCC unroll 4
             for (Index j = 0; j < 4; ++j) sum[j] = vector(start + 8 * j);
             for (Index d = 0; d < depth; d += 8) {
                 const __m256i x_0 = four(x + d), x_1 = four(x + d + 4);
@@ -136,6 +138,7 @@ struct Avx2ByteProducts {
                 }
             }
             std::uint32_t negative = 0;
+#pragma GCC unroll 4
             for (Index j = 0; j < 4; ++j)
                 negative |= static_cast<std::uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(sum[j]))) << 8 * j;
             element(reached, i) = ~negative;
@@ -145,12 +148,12 @@ struct Avx2ByteProducts {
     }
 };
 
-/// The faster of the two here.
+/// The kernel of this build.
 using ByteProducts = Avx2ByteProducts;
 
 #else
 
-/// The faster of the two here.
+/// The kernel of this build.
 using ByteProducts = PlainByteProducts;
 
 #endif

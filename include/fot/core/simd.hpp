@@ -55,7 +55,7 @@ constexpr const char* instruction_set() {
     return V::arch_type::name();
 }
 
-/// The larger of the numbers at each place; that of y where x is NaN.
+/// The larger of the numbers at each place; that of y where either is NaN.
 template <class V>
 V larger(const V& x, const V& y) {
     if constexpr (XSIMD_WITH_SSE2)
@@ -107,8 +107,10 @@ void for_each_vector(Index count, Body&& body) {
     if (first < count) body(PartOfVector<V>{first, count - first});
 }
 
-/// Writes the last eight bits of each number. A plain loop, which compilers turn into vectors where rows are long.
-inline void store_last_bytes(const float* numbers, Index count, std::uint8_t* target) {
+/// Writes the last eight bits of each number: a plain loop, which -O3 turns into vectors. V keeps builds for several processors
+/// apart.
+template <class V = SimdVector<float>>
+void store_last_bytes(const float* numbers, Index count, std::uint8_t* target) {
     for (Index i = 0; i < count; ++i) target[i] = static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(numbers[i]));
 }
 

@@ -63,10 +63,8 @@ struct Candidate {
 template <class Bytes = ByteProducts>
 class ByteFilter {
    public:
-    static constexpr Index first_trial = 12288;  ///< keys that are scored in float first: by then bars are high
-
-    /// Rounds a block of keys (m,D); false if it is to be scored in float, because (2) may not hold or the block is too small to
-    /// pay. The queries are the same in every call. What is read next is fetched meanwhile.
+    /// Rounds a block of keys (m,D); false if it is to be scored in float, because (2) may not hold or it has too few
+    /// rows or columns to pay. The queries are the same in every call. What is read next is fetched meanwhile.
     bool read(MatrixView<const float> keys, const std::vector<PackedFactor<float>>& queries, const FetchAhead& next) {
         if (keys.rows < 4 * byte_tile_rows || keys.columns < 32 || keys.columns > 4096) return false;
         if (panels_.empty()) std::transform(queries.begin(), queries.end(), std::back_inserter(panels_), rounded_queries);
@@ -148,7 +146,7 @@ class ByteFilter {
         V largest(0.0f);
         float square = 0, square_error = 0;
         for (Index i = 0; i < keys.rows; ++i) {
-            const float of_key = sum_of_vectors<V>(depth_, [&](auto at) {
+            const float of_key = sum_of_vectors<V>(keys.columns, [&](auto at) {
                 const V k = V::load_unaligned(keys.row(i) + std::min(at.first, last_vector));
                 largest = larger(xsimd::abs(k), largest);
                 return k * k;
@@ -163,7 +161,7 @@ class ByteFilter {
         if (element_count(rounded_) != keys.columns) rounded_ = empty<float, 1>({keys.columns});
         const V whole_numbers(0x1.8p23f + 128);
         for (Index i = 0; i < keys.rows; ++i) {
-            const float of_key = sum_of_vectors<V>(depth_, [&](auto at) {
+            const float of_key = sum_of_vectors<V>(keys.columns, [&](auto at) {
                 const Index first = std::min(at.first, last_vector);
                 const V k = V::load_unaligned(keys.row(i) + first), sum = xsimd::fma(k, V(1 / scale), whole_numbers);
                 sum.store_unaligned(rounded_.data() + first);
@@ -171,7 +169,7 @@ class ByteFilter {
                 return error * error;
             });
             square_error = std::max(square_error, of_key);
-            store_last_bytes(rounded_.data(), keys.columns, bytes_.data() + i * depth_);
+            store_last_bytes<V>(rounded_.data(), keys.columns, bytes_.data() + i * depth_);
         }
         longest_ = std::sqrt(square);
         largest_error_ = std::sqrt(square_error);
@@ -183,7 +181,7 @@ class ByteFilter {
     static constexpr Index padded(Index columns) { return (columns + 15) / 16 * 16; }
 
     std::vector<Panel> panels_;
-    Tensor<float, 1> rounded_;
+    Tensor<float, 1> rounded_;       // a key, each number in its last byte
     Tensor<std::uint8_t, 1> bytes_;  // of a block of keys: rows_ of depth_
     Index rows_ = 0, depth_ = 0;
     float longest_ = 0, largest_error_ = 0, inverse_scale_ = 0;  // K, E, 1 / t

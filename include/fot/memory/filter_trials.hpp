@@ -6,9 +6,9 @@
 ///
 /// What a filter gains depends on the processor, on the number of queries, which share the work of rounding the keys, and on the
 /// data: in clusters too narrow for the bound most keys remain. The first blocks of a search are scored without it, because bars
-/// are still low. From then on two blocks are searched without it and two with it, and the faster way is taken until as many keys
-/// have come again, at most 65536; then both are tried anew. Two, since one may just have been interrupted. Where a filter gains
-/// nothing, so few blocks are tried that the search loses less than 3 % (benchmark_filter).
+/// are still low. Then two blocks are searched without it and two with it, and the way whose faster block took less time for a key
+/// is taken until as many keys have come again as so far, at most 65536. Then both are tried anew. Two blocks, since one may have
+/// been interrupted. Where a filter gains nothing, a search of a million keys loses less than 3 % by trials (benchmark_filter).
 ///
 /// The choice does not show in what is found: a filter is exact.
 ///
@@ -25,15 +25,15 @@ namespace fot {
 /// The trials of one search, which runs on one thread.
 class FilterTrials {
    public:
-    /// The first ones once so many keys have come.
-    explicit FilterTrials(Index first_trial) : next_trials_(first_trial) {}
+    /// They begin with the block that brings the keys beyond the first so many.
+    explicit FilterTrials(Index first = 12288) : next_trials_(first) {}
 
-    /// Is the filter to be used for the next block, of so many keys?
+    /// Is the filter to be used for the next block, of so many keys? Each call is followed by `took`.
     bool due(Index keys) {
         keys_ = keys;
         seen_ += keys;
         ++block_;
-        if (seen_ > next_trials_) {
+        if (!in_trial() && seen_ > next_trials_) {
             next_trials_ = seen_ + std::min<Index>(seen_, 65536);
             block_ = 0;
             without_ = with_ = std::numeric_limits<double>::infinity();

@@ -13,8 +13,8 @@
 /// Keys are ordered by score, and ties go to the lower index, so the order is total. The best k therefore do not depend on how keys
 /// are cut into blocks, or on the order in which they come.
 ///
-/// On processors with fast products of bytes, where it pays, a filter looks at the keys first, and only keys that it cannot rule
-/// out are scored. What is found is bitwise the same.
+/// Where there are more than four queries and the processor has fast products of bytes, a filter looks at the keys first, as long
+/// as that is found to pay, and only keys that it cannot rule out are scored. What is found is bitwise the same.
 ///
 /// Source: paper section 3.1, appendix B.2.
 /// Read first: reference/exact_search.hpp, core/tile_product.hpp, core/row_products.hpp, memory/filter_trials.hpp.
@@ -119,7 +119,6 @@ class TopK {
 
 /// In place of a filter where there is none.
 struct NoFilter {
-    static constexpr Index first_trial = std::numeric_limits<Index>::max();  ///< it is never tried
     /// Every block is scored in float.
     template <class Real>
     bool read(MatrixView<const Real>, const std::vector<PackedFactor<Real>>&, const FetchAhead&) {
@@ -142,7 +141,7 @@ using SearchFilter = std::conditional_t<std::is_same_v<Real, float> && ByteProdu
 /// Cost:   m N D multiply-adds a block; holds at most 2 N k candidates and a packed copy of the queries.
 /// Errors: ShapeError if a width differs; ConfigError if k is negative.
 /// Same as: exact_search over all keys that were added.
-template <class Real, class Filter = SearchFilter<Real>>
+template <class Real, class Filter = SearchFilter<Real>, class Trials = FilterTrials>
 class StreamingSearch {
    public:
     /// Packs the queries, or copies them if they are few; the view need not live on.
@@ -296,7 +295,7 @@ class StreamingSearch {
     Tensor<Real, 2> widened_;                 // some 16-bit keys
     Tensor<Real, 2> gathered_;                // some keys that the filter left over
     Filter filter_;
-    FilterTrials trials_{Filter::first_trial};
+    Trials trials_;
 };
 
 }  // namespace fot

@@ -26,7 +26,8 @@ void elementwise(F f, Tensor<Real, N>& y, const Tensors&... x) {
     parallel_slices(element_count(y), 1 << 15, [&](Index first, Index last) { run(first, last, y.data(), x.data()...); });
 }
 
-/// y = f(y, x...) vector by vector: for an f with an exponential in it, which the compiler would call for one number after another.
+/// y = f(y, x...) vector by vector: for an f with an exponential in it, which the compiler would call for one number after another,
+/// or with a choice, of which it would make a branch. f is given y, too, whatever it holds.
 template <class F, class Real, std::size_t N, class... Tensors>
 void elementwise_in_vectors(F f, Tensor<Real, N>& y, const Tensors&... x) {
     parallel_slices(element_count(y), 1 << 15, [&](Index first, Index last) {

@@ -47,8 +47,10 @@ Tensor<Real, N> activation(const Tensor<Real, N>& x, Activation kind) {
 template <class Real, std::size_t N>
 Variable<Real, N> activation(Tape& tape, const Variable<Real, N>& x, Activation kind) {
     const auto backward = [x, kind](const Tensor<Real, N>& d_a) {
-        const auto of_relu = [](auto d_x, auto d, auto x_i) { return d_x + xsimd::select(x_i > 0, d, decltype(d)(Real(0))); };
-        const auto of_its_square = [](auto d_x, auto d, auto x_i) { return d_x + 2 * detail::positive_part(x_i) * d; };
+        const auto of_relu = [](auto d_x, auto d, auto x_i) { return d_x + select(x_i > 0, d, decltype(d)(Real(0))); };
+        const auto of_its_square = [](auto d_x, auto d, auto x_i) {
+            return d_x + select(x_i > 0, 2 * x_i * d, decltype(d)(Real(0)));
+        };
         if (!x.needs_gradient()) return;
         if (kind == Activation::relu)
             detail::elementwise_in_vectors(of_relu, x.gradient(), d_a, x.value());
