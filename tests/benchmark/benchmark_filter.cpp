@@ -9,9 +9,8 @@
 ///     unit       directions, as queries and keys with QK-norm have them
 ///     clusters   directions around 1000 centres, which the bound tells apart
 ///     narrow     around 64 centres, so close that most keys near a query stay candidates: the worst case, left to the float search
-///     trained    with --model, a checkpoint of examples/dictionary_lookup: keys of definitions and queries of the answers'
-///     symbols,
-///                in the first head of its last memory layer, whose width they have
+///     trained    with --model, a checkpoint of examples/dictionary_lookup: keys of definitions, and queries where answers are
+///                given, in the first head of its last memory layer, whose width they have
 ///
 /// In both searches the threads share the work as `exact_search` has it.
 #include <CLI/CLI.hpp>
