@@ -18,8 +18,7 @@
 ///          timed as a whole; --quick: seconds; --full: ten seeds (hours).
 /// Command: build/release/examples/escape_rates --full --only dictionary.one_context
 /// Expect:  all ten seeds of dictionary.one_context learn, in about 245 steps, all of dictionary.standard, in 430 to 1900, and all
-///          of passkeys.fot, in 355 to 2604.
-///          passkeys.base does not always (measurements.md, "Escape rates").
+///          of passkeys.fot, in 355 to 2604. passkeys.base does not always (measurements.md, "Escape rates").
 #include "fot/measure/intervals.hpp"
 #include "support/accuracy_curves.hpp"
 #include "support/dictionary_training.hpp"

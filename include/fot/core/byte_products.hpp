@@ -4,8 +4,7 @@
 ///
 /// A bar is the score that a key must reach to count (memory/byte_filter.hpp). Only the sign of a sum is needed: start_j is minus
 /// the bar, corrected for the 128 that was added to each x to make it unsigned, so that a sum is 0 or more where the bar is
-/// reached. In most tiles no sum reaches its bar, so that is what is asked first. The sums are whole numbers of 32 bits, so they
-/// are exact.
+/// reached. In most tiles no sum reaches its bar. The sums are whole numbers of 32 bits, so they are exact.
 ///
 /// Instructions that multiply and add 64 bytes (64 floats), and what Q may be:
 ///

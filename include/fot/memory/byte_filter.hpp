@@ -63,8 +63,8 @@ struct Candidate {
 template <class Bytes = ByteProducts>
 class ByteFilter {
    public:
-    /// Rounds a block of keys (m,D); false if it is to be scored in float, because (2) may not hold or it has too few
-    /// rows or columns to pay. The queries are the same in every call. What is read next is fetched meanwhile.
+    /// Rounds a block of keys (m,D); false if it is to be scored in float, because (2) may not hold or it has too few rows or
+    /// columns to pay. The queries are the same in every call. What is read next is fetched meanwhile.
     bool read(MatrixView<const float> keys, const std::vector<PackedFactor<float>>& queries, const FetchAhead& next) {
         if (keys.rows < 4 * byte_tile_rows || keys.columns < 32 || keys.columns > 4096) return false;
         if (panels_.empty()) std::transform(queries.begin(), queries.end(), std::back_inserter(panels_), rounded_queries);

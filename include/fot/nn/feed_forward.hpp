@@ -51,7 +51,6 @@ Variable<Real, N> activation(Tape& tape, const Variable<Real, N>& x, Activation 
         const auto of_its_square = [](auto d_x, auto d, auto x_i) {
             return d_x + select(x_i > 0, 2 * x_i * d, decltype(d)(Real(0)));
         };
-        if (!x.needs_gradient()) return;
         if (kind == Activation::relu)
             detail::elementwise_in_vectors(of_relu, x.gradient(), d_a, x.value());
         else
